@@ -1,0 +1,105 @@
+/**
+ * The tier file: which models exist, what they cost, when their answer is good enough. One validated YAML file
+ * (`infra/config/tiers.yaml`), read by every role. Tiers are listed cheapest first; code ranks them by position and
+ * never names one.
+ */
+import { z } from "zod";
+
+import { Probability } from "./probability.ts";
+import { type NanoUsd, nanoUsd, tokenCost, UsdAmount } from "./money.ts";
+
+/** Also a subject token and part of a durable name, hence the narrow alphabet. */
+export const TierName = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "lower-case letters, digits and dashes, at most 31");
+export type TierName = z.infer<typeof TierName>;
+
+/**
+ * What a tier charges. Per million tokens, as price pages state it. `source` and `valid_from` are required because a
+ * price without them cannot be checked later. There is no default: an unknown price is an error, never 0.
+ */
+export const Price = z.strictObject({
+  usd_per_million_input_tokens: UsdAmount.refine((price) => price <= nanoUsd(10_000e9), "above 10,000 USD per million tokens: is this per 1,000 tokens?"),
+  usd_per_million_output_tokens: UsdAmount.refine((price) => price <= nanoUsd(10_000e9), "above 10,000 USD per million tokens: is this per 1,000 tokens?"),
+  usd_per_request: UsdAmount.optional(),
+  source: z.string().min(1),
+  valid_from: z.iso.date(),
+});
+export type Price = z.infer<typeof Price>;
+
+/** Where a secret is kept: never in the tier file itself. */
+const SecretReference = z.union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })]);
+
+export const BackendConfig = z.discriminatedUnion("kind", [
+  /** A classifier in the worker's own process, trained ahead of time (`inferctl local-models`). */
+  z.strictObject({ kind: z.literal("local"), model: z.string().min(1) }),
+  /** Any server that speaks `POST {base_url}/chat/completions`. */
+  z.strictObject({
+    kind: z.literal("openai-compatible"),
+    model: z.string().min(1),
+    base_url: z.url({ protocol: /^https?$/ }),
+    api_key: SecretReference.optional(),
+    max_output_tokens: z.int().positive().max(1_000_000),
+    /** Sent as the system message, when there is one. */
+    system: z.string().min(1).optional(),
+  }),
+]);
+export type BackendConfig = z.infer<typeof BackendConfig>;
+
+export const Tier = z.strictObject({
+  name: TierName,
+  /** Jobs that one worker process runs at once. */
+  slots: z.int().min(1).max(1_024),
+  backend: BackendConfig,
+  price: Price,
+  /** Longest time of one attempt, retries included; the request's deadline caps it further. */
+  timeout_ms: z.int().min(10).max(600_000),
+  /** Calls of the backend per attempt, the first included. */
+  max_tries: z.int().min(1).max(10).default(3),
+  /** `cascade` keeps an answer from this confidence on; the last tier's answer is kept when nothing more can be tried. */
+  accept_confidence: Probability,
+  /** What is assumed until there are measurements: share of acceptable answers, and latency in milliseconds. */
+  prior: z.strictObject({ quality: Probability, latency_p50_ms: z.number().positive(), latency_p95_ms: z.number().positive() }),
+  breaker: z
+    .strictObject({ failures_in_a_row: z.int().min(1).max(1_000), open_for_ms: z.int().min(100).max(600_000) })
+    .default({ failures_in_a_row: 5, open_for_ms: 5_000 }),
+});
+export type Tier = z.infer<typeof Tier>;
+
+export const TierFile = z
+  .strictObject({
+    version: z.literal(1),
+    /** Cheapest first. */
+    tiers: z.array(Tier).min(1).max(16),
+    /** Savings are measured against this tier: what every request would have cost there. */
+    baseline_tier: TierName,
+    default_policy: z.string().min(1),
+    /** For the policy `static`: a tier for each task, and one for the rest. */
+    static_routes: z.strictObject({ default: TierName, tasks: z.record(z.string(), TierName).default({}) }),
+  })
+  .superRefine((file, context) => {
+    const names = file.tiers.map((tier) => tier.name);
+    const duplicate = names.find((name, i) => names.indexOf(name) !== i);
+    if (duplicate !== undefined) context.addIssue({ code: "custom", path: ["tiers"], message: `two tiers are named ${duplicate}` });
+    const used: [string, TierName][] = [["baseline_tier", file.baseline_tier], ["static_routes.default", file.static_routes.default]];
+    for (const [task, tier] of Object.entries(file.static_routes.tasks)) used.push([`static_routes.tasks.${task}`, tier]);
+    for (const [path, name] of used) {
+      if (!names.includes(name)) context.addIssue({ code: "custom", path: path.split("."), message: `there is no tier ${name}; there are ${names.join(", ")}` });
+    }
+    if (!policyNames(file.tiers).includes(file.default_policy)) {
+      context.addIssue({ code: "custom", path: ["default_policy"], message: `there is no policy ${file.default_policy}; there are ${policyNames(file.tiers).join(", ")}` });
+    }
+  });
+export type TierFile = z.infer<typeof TierFile>;
+
+/** Every policy that a request may name, with these tiers. */
+export const policyNames = (tiers: readonly { readonly name: string }[]): string[] => ["static", "cheapest", "cascade", ...tiers.map(({ name }) => `always-${name}`)];
+
+export interface Usage {
+  readonly input_tokens: number;
+  readonly output_tokens: number;
+}
+/** Cost of one call in nano-dollars, rounded up once for each kind of token. */
+export function costOf(price: Price, { input_tokens, output_tokens }: Usage): NanoUsd {
+  const input = tokenCost(input_tokens, price.usd_per_million_input_tokens);
+  const output = tokenCost(output_tokens, price.usd_per_million_output_tokens);
+  return nanoUsd(input + output + (price.usd_per_request ?? 0));
+}

@@ -1,0 +1,45 @@
+/**
+ * Every environment variable that any process of this project reads, declared once: schema, default, meaning. A role
+ * picks its own from here (`loadConfig`); `.env.example`, `docs/configuration.md` and the test of
+ * `docker-compose.yml` are made from it. An `INFER_` variable that is not here is an error at start, so a misspelt
+ * one cannot pass as "not set".
+ */
+import { z } from "zod";
+
+const port = (value: number) => z.coerce.number().int().min(0).max(65_535).default(value);
+const ms = (value: number) => z.coerce.number().int().positive().default(value);
+const url = (protocol: RegExp) => z.url({ protocol, error: `must be a URL with protocol ${protocol.source}` });
+
+export const ENVIRONMENT = {
+  NATS_URL: url(/^(nats|tls)$/).default("nats://127.0.0.1:4222").describe("NATS server 2.10 or newer, with JetStream."),
+  REDIS_URL: url(/^rediss?$/).default("redis://127.0.0.1:6379").describe("Redis 7 or newer."),
+  DATABASE_URL: url(/^postgres(ql)?$/).default("postgresql://127.0.0.1:5432/infer").describe("Postgres 15 or newer."),
+  NATS_SERVER_BIN: z.string().min(1).optional().describe("Embedded set-up: this nats-server and no other."),
+  REDIS_SERVER_BIN: z.string().min(1).optional().describe("Embedded set-up: this redis-server and no other."),
+  PG_BIN: z.string().min(1).optional().describe("Embedded set-up: folder with this initdb and postgres and no others."),
+  LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
+  OTEL_EXPORTER_OTLP_ENDPOINT: url(/^https?$/).optional().describe("Where spans go (OTLP over HTTP). Unset: no spans are made."),
+  INFER_HOME: z.string().min(1).default(".infer").describe("Embedded set-up: folder for data, logs and state."),
+  INFER_PREFIX: z.string().regex(/^[a-z]{1,20}$/).default("infer").describe("First token of every NATS subject."),
+  INFER_TIERS_FILE: z.string().min(1).default("infra/config/tiers.yaml").describe("Tiers, models, prices and thresholds."),
+  INFER_LOCAL_MODELS_DIR: z.string().min(1).default(".infer/local-models").describe("Where the trained local classifiers are kept."),
+  INFER_DURABILITY: z.enum(["fast", "strict"]).default("fast").describe("Embedded NATS: `fast` survives a process crash, `strict` (fsync before each ack) a power loss."),
+  INFER_HTTP_HOST: z.string().min(1).default("127.0.0.1").describe("Address that every role listens on."),
+  INFER_KEYLESS: z.enum(["loopback", "anywhere"]).default("loopback").describe("Where the gateway serves without API keys. `anywhere` is for a container whose port is published on loopback only."),
+  INFER_GATEWAY_PORT: port(8080),
+  INFER_ROUTER_PORT: port(8081),
+  INFER_AUDIT_SINK_PORT: port(8085),
+  INFER_METRICS_SINK_PORT: port(8086),
+  INFER_WORKER_PORT: port(8090).describe("Port of the first tier's worker; the next tiers take the ports that follow."),
+  INFER_WORKER_TIER: z.string().min(1).optional().describe("The tier that a worker process serves. Required there, no default."),
+  INFER_DEFAULT_DEADLINE_MS: ms(30_000).describe("Deadline of a request that names none."),
+  INFER_MAX_DEADLINE_MS: z.coerce.number().int().positive().max(1_800_000).default(300_000).describe("Longer deadlines are cut to this."),
+  INFER_SWEEP_GRACE_MS: ms(5_000).describe("What is open this long past its deadline is closed by the sweeper."),
+  INFER_ROUTER_CONCURRENCY: z.coerce.number().int().min(1).max(1_024).default(256).describe("Events that one router handles at once."),
+  INFER_COMPLETIONS_MAX_AGE_HOURS: z.coerce.number().int().min(24).default(168).describe("How long the audit stream keeps events."),
+  INFER_AUDIT_RETENTION_DAYS: z.coerce.number().int().min(1).default(90).describe("Audit rows older than this are deleted."),
+  INFER_AUDIT_BATCH_SIZE: z.coerce.number().int().min(1).max(5_000).default(500),
+  INFER_AUDIT_BATCH_DELAY_MS: ms(200).describe("Longest wait for a batch to fill."),
+  INFER_SHUTDOWN_GRACE_MS: ms(10_000).describe("After SIGTERM a process finishes what it runs within this time."),
+} as const satisfies Record<string, z.ZodType>;
+export type VariableName = keyof typeof ENVIRONMENT;
