@@ -6,23 +6,40 @@
 import { z } from "zod";
 
 import { Probability } from "./probability.ts";
-import { type NanoUsd, nanoUsd, tokenCost, UsdAmount } from "./money.ts";
+import { NanoUsd, nanoUsd, tokenCost, UsdAmount } from "./money.ts";
 
 /** Also a subject token and part of a durable name, hence the narrow alphabet. */
 export const TierName = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "lower-case letters, digits and dashes, at most 31");
 export type TierName = z.infer<typeof TierName>;
 
-/**
- * What a tier charges. Per million tokens, as price pages state it. `source` and `valid_from` are required because a
- * price without them cannot be checked later. There is no default: an unknown price is an error, never 0.
- */
-export const Price = z.strictObject({
-  usd_per_million_input_tokens: UsdAmount.refine((price) => price <= nanoUsd(10_000e9), "above 10,000 USD per million tokens: is this per 1,000 tokens?"),
-  usd_per_million_output_tokens: UsdAmount.refine((price) => price <= nanoUsd(10_000e9), "above 10,000 USD per million tokens: is this per 1,000 tokens?"),
-  usd_per_request: UsdAmount.optional(),
-  source: z.string().min(1),
-  valid_from: z.iso.date(),
+/** What a tier charges, in nano-dollars. */
+export const Rates = z.object({
+  input_nano_usd_per_million: NanoUsd,
+  output_nano_usd_per_million: NanoUsd,
+  request_nano_usd: NanoUsd,
 });
+export type Rates = z.infer<typeof Rates>;
+
+const perMillion = UsdAmount.refine((price) => price <= 10_000e9, "above 10,000 USD per million tokens: is this a price per 1,000 tokens?");
+/**
+ * As price pages state it: USD per million tokens. `source` and `valid_from` are required because a price without them
+ * cannot be checked later. There is no default: an unknown price is an error, never 0.
+ */
+export const Price = z
+  .strictObject({
+    usd_per_million_input_tokens: perMillion,
+    usd_per_million_output_tokens: perMillion,
+    usd_per_request: UsdAmount.default(nanoUsd(0)),
+    source: z.string().min(1),
+    valid_from: z.iso.date(),
+  })
+  .transform(({ usd_per_million_input_tokens, usd_per_million_output_tokens, usd_per_request, source, valid_from }) => ({
+    input_nano_usd_per_million: usd_per_million_input_tokens,
+    output_nano_usd_per_million: usd_per_million_output_tokens,
+    request_nano_usd: usd_per_request,
+    source,
+    valid_from,
+  }));
 export type Price = z.infer<typeof Price>;
 
 /** Where a secret is kept: never in the tier file itself. */
@@ -93,13 +110,13 @@ export type TierFile = z.infer<typeof TierFile>;
 /** Every policy that a request may name, with these tiers. */
 export const policyNames = (tiers: readonly { readonly name: string }[]): string[] => ["static", "cheapest", "cascade", ...tiers.map(({ name }) => `always-${name}`)];
 
-export interface Usage {
+export interface TokenCount {
   readonly input_tokens: number;
   readonly output_tokens: number;
 }
 /** Cost of one call in nano-dollars, rounded up once for each kind of token. */
-export function costOf(price: Price, { input_tokens, output_tokens }: Usage): NanoUsd {
-  const input = tokenCost(input_tokens, price.usd_per_million_input_tokens);
-  const output = tokenCost(output_tokens, price.usd_per_million_output_tokens);
-  return nanoUsd(input + output + (price.usd_per_request ?? 0));
+export function costOf(rates: Rates, { input_tokens, output_tokens }: TokenCount): NanoUsd {
+  const input = tokenCost(input_tokens, rates.input_nano_usd_per_million);
+  const output = tokenCost(output_tokens, rates.output_nano_usd_per_million);
+  return nanoUsd(input + output + rates.request_nano_usd);
 }

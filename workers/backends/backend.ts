@@ -1,4 +1,4 @@
-import type { Usage } from "#shared/contracts/tiers.ts";
+import type { Usage } from "#shared/contracts/events.ts";
 
 /** One call of a model. Its errors are `BackendError`s; anything else that it throws is a bug. */
 export interface Backend {
@@ -15,5 +15,5 @@ export interface BackendAnswer {
   readonly is_sound: boolean;
   /** Probability in [0, 1] that the answer is right, as the model itself sees it: raw, not calibrated. */
   readonly confidence: number;
-  readonly confidence_source: "class_probability" | "token_logprobs" | "none";
+  readonly confidence_source: "class_probability" | "token_logprobs" | "prior";
 }

@@ -1,0 +1,26 @@
+# Thin names for npm scripts, for hands that type `make`. Without make: npm run <the same word>.
+.DEFAULT_GOAL := help
+.PHONY: help up down status logs build test lint load bench compose-up
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+up: ## Install, build and start everything; returns when it is ready. ARGS=--single-process
+	@npm run --silent up -- $(ARGS)
+down: ## End what `make up` has started; data stay
+	@npm run --silent down -- $(ARGS)
+status: ## Show what runs, and whether it can work
+	@npm run --silent status -- $(ARGS)
+logs: ## Show the logs. ARGS="gateway --follow"
+	@npm run --silent logs -- $(ARGS)
+build: ## Bundle every process into dist/
+	@npm run --silent build
+test: ## Run all tests against real servers on free ports
+	@npm test --silent -- $(ARGS)
+lint: ## Types, lint rules, import direction, dead code
+	@npm run --silent lint
+load: ## Put load on what runs. ARGS=...
+	@npm run --silent load -- $(ARGS)
+bench: ## Repeat the published measurements
+	@npm run --silent bench -- $(ARGS)
+compose-up: ## The same with Docker
+	@npm run --silent compose-up

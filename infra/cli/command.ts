@@ -1,0 +1,37 @@
+/** What a subcommand of `inferctl` is. It only parses and prints; the work is beside what it is about. */
+import type { ParseArgsConfig } from "node:util";
+
+import type { Environment } from "#infra/embedded/homeFolder.ts";
+import type { PrepareSteps } from "#infra/embedded/prepare.ts";
+import type { Progress } from "#infra/embedded/progress.ts";
+
+export interface CliContext {
+  readonly environment: Environment;
+  /** Results, for people or as JSON. Progress and errors go elsewhere. */
+  readonly print: (line: string) => void;
+  readonly progress: Progress;
+  readonly prepare: PrepareSteps;
+}
+
+export interface ParsedArguments {
+  readonly values: Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
+  readonly positionals: readonly string[];
+}
+
+export interface Command {
+  readonly summary: string;
+  /** After `inferctl <verb>`. */
+  readonly usage: string;
+  /** What each option and argument does. */
+  readonly details: readonly string[];
+  readonly example: string;
+  readonly options: NonNullable<ParseArgsConfig["options"]>;
+  readonly maxPositionals: number;
+  /** Resolves to the exit code. */
+  readonly run: (given: ParsedArguments, context: CliContext) => Promise<number>;
+}
+
+/** EX_USAGE. */
+export const EXIT_USAGE = 64;
+/** As `systemctl status` does when something is not running. */
+export const EXIT_NOT_RUNNING = 3;

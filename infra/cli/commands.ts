@@ -1,0 +1,19 @@
+/** Every subcommand by its name. */
+import type { Command } from "./command.ts";
+import { down } from "./commands/down.ts";
+import { localModels } from "./commands/localModels.ts";
+import { logs } from "./commands/logs.ts";
+import { migrate } from "./commands/migrate.ts";
+import { status } from "./commands/status.ts";
+import { topology } from "./commands/topology.ts";
+import { up } from "./commands/up.ts";
+
+export const COMMANDS: ReadonlyMap<string, Command> = new Map([
+  ["up", up],
+  ["down", down],
+  ["status", status],
+  ["logs", logs],
+  ["topology", topology],
+  ["migrate", migrate],
+  ["local-models", localModels],
+]);

@@ -1,0 +1,20 @@
+import { openHome } from "#infra/embedded/homeFolder.ts";
+import { readSettings } from "#infra/embedded/settings.ts";
+
+import type { Command } from "../command.ts";
+import { serverUrl } from "../serverUrl.ts";
+
+export const topology: Command = {
+  summary: "Creates the NATS streams and consumers that are missing. Safe to repeat.",
+  usage: "[--update]",
+  details: ["--update  Also changes streams that exist with other settings; without it they are an error."],
+  example: "NATS_URL=nats://127.0.0.1:4222 inferctl topology",
+  options: { update: { type: "boolean" } },
+  maxPositionals: 0,
+  run: async ({ values }, { environment, progress, prepare }) => {
+    const home = openHome(environment);
+    const url = serverUrl("nats", environment, home);
+    await progress.step("NATS streams and consumers", () => prepare.topology(url, readSettings(environment, home), values["update"] === true));
+    return 0;
+  },
+};

@@ -1,0 +1,43 @@
+import { relative } from "node:path";
+
+import { bringUp, type UpResult } from "#infra/embedded/bringUp.ts";
+import { openHome } from "#infra/embedded/homeFolder.ts";
+import { linesOf, type StatusLine } from "#infra/embedded/readStatus.ts";
+
+import type { Command } from "../command.ts";
+import { textTable } from "../textTable.ts";
+
+export const up: Command = {
+  summary: "Starts servers and roles, and returns when all are ready. Harmless when they run already.",
+  usage: "[--single-process] [--json]",
+  details: ["--single-process  All roles in one process.", "--json            Prints the result as JSON."],
+  example: "inferctl up --json | jq -r '.lines[] | select(.name == \"gateway\").url'",
+  options: { "single-process": { type: "boolean" }, json: { type: "boolean" } },
+  maxPositionals: 0,
+  run: async ({ values }, { environment, progress, prepare, print }) => {
+    const home = openHome(environment);
+    const result = await bringUp({ home, environment, progress, prepare, isSingleProcess: values["single-process"] === true });
+    const lines = await linesOf(result);
+    if (values["json"] === true) print(JSON.stringify({ has_started_something: result.hasStartedSomething, lines, quick_start: quickStart(result, lines) }, null, 2));
+    else print(upReport(result, lines));
+    return 0;
+  },
+};
+
+function upReport(result: UpResult, lines: readonly StatusLine[]): string {
+  const rows = lines.map(({ name, url, pid, what, logFile }) => [name, url, String(pid ?? "-"), what, logFile === null ? "-" : relative(process.cwd(), logFile)]);
+  const intro = result.hasStartedSomething ? "Ready." : "Everything was running already.";
+  return [`\n${intro}\n`, textTable(["NAME", "ADDRESS", "PID", "PROVIDER AND VERSION", "LOG"], rows), "\nTry:", ...quickStart(result, lines).map((line) => `  ${line}`), "\nStop it with: make down"].join("\n");
+}
+
+/** Two commands to paste: a first request, and where its audit row is. A password is never printed. */
+function quickStart({ servers }: UpResult, lines: readonly StatusLine[]): string[] {
+  const gateway = lines.find(({ name }) => name === "gateway")?.url ?? "";
+  const postgres = servers.find(({ service }) => service === "postgres");
+  const database = postgres === undefined || postgres.provider === "url" ? '"$DATABASE_URL"' : postgres.url;
+  const body = { request_id: "hello-1", user_id: "u1", tenant_id: "demo", input: "Subject: You have won! Click here to claim your prize", budget: 0.01 };
+  return [
+    `curl -s ${gateway}/infer -H 'content-type: application/json' -d '${JSON.stringify(body)}'`,
+    `psql ${database} -c 'TABLE requests LIMIT 5'`,
+  ];
+}

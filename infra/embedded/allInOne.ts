@@ -1,0 +1,21 @@
+/** Every role in one process, one worker per tier: for laptops. The roles' code is the same. */
+import { gateway } from "#producers/gateway/gateway.ts";
+import { router } from "#router/router.ts";
+import { loadConfig, loadTierFile } from "#shared/runtime/loadConfig.ts";
+import { type Role, type RoleContext, runRolesTogether } from "#shared/runtime/runRole.ts";
+import { auditSink } from "#sinks/audit/auditSink.ts";
+import { metricsSink } from "#sinks/metrics/metricsSink.ts";
+import { WorkerConfig } from "#workers/config.ts";
+import { worker } from "#workers/worker.ts";
+
+function prepared<C>({ name, config, start }: Role<C>) {
+  const values = loadConfig(config);
+  return { name, start: (context: RoleContext) => start(values, context) };
+}
+
+const workerConfig = loadConfig(WorkerConfig);
+const workers = loadTierFile(workerConfig.tiersFile).tiers.map(({ name }) => ({
+  name: `worker-${name}`,
+  start: (context: RoleContext) => worker.start({ ...workerConfig, tierName: name }, context),
+}));
+await runRolesTogether([prepared(router), ...workers, prepared(auditSink), prepared(metricsSink), prepared(gateway)]);

@@ -1,0 +1,185 @@
+/**
+ * `up`: servers, database, topology, migrations, models, roles, in this order, until everything answers. Every process is
+ * noted in the state file as soon as it exists. What runs already and is up to date is left alone, so a second `up` is
+ * harmless, and one after a crash starts just what is missing.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { choosePorts } from "./choosePorts.ts";
+import type { Environment, Home } from "./homeFolder.ts";
+import { withHomeLock } from "./homeLock.ts";
+import type { PrepareSteps } from "./prepare.ts";
+import { probeServer } from "./probeServer.ts";
+import { endProcess, isRunning } from "./processIdentity.ts";
+import type { Progress } from "./progress.ts";
+import { planProcesses, type PlannedProcess, type Ports, roleEnvironment } from "./roles.ts";
+import type { ServerInfo } from "./runningServer.ts";
+import { natsAdvisory } from "./serverVersion.ts";
+import { SERVICE_NAMES, SERVICES } from "./services.ts";
+import { PORT_VARIABLES, readSettings, type Settings } from "./settings.ts";
+import { awaitReady, readinessOf, startRole } from "./startRoles.ts";
+import { startServers, urlsOf } from "./startServers.ts";
+import { readState, type RoleProcess, type State, withRole, withServer, writeState } from "./stateFile.ts";
+
+export interface UpOptions {
+  readonly home: Home;
+  readonly environment: Environment;
+  readonly isSingleProcess: boolean;
+  readonly prepare: PrepareSteps;
+  readonly progress: Progress;
+  /** Where the bundles are, if not in the project. */
+  readonly dist?: string | undefined;
+  /** `free` is for tests, which must not take the ports of whatever else runs here. */
+  readonly serverPorts?: "documented" | "free" | undefined;
+  readonly readyDeadlineMs?: number | undefined;
+}
+
+export interface UpResult {
+  readonly servers: readonly ServerInfo[];
+  readonly roles: readonly RoleProcess[];
+  /** False when everything ran already. */
+  readonly hasStartedSomething: boolean;
+}
+
+const READY_DEADLINE_MS = 60_000;
+/** They differ between `make up` and `npx inferctl up`, and no role depends on them: no reason to start it again. */
+const OF_THE_SHELL: ReadonlySet<string> = new Set(["PATH", "HOME", "LANG", "TZ"]);
+
+/** Throws a `SetupError`; what did start stays, noted, for the next `up` or for `down`. */
+export async function bringUp(options: UpOptions): Promise<UpResult> {
+  const { home, environment, progress } = options;
+  const settings = readSettings(environment, home);
+  return withHomeLock(home.root, progress.note, async () => {
+    const notebook = openNotebook(home.stateFile);
+    const newServers = await ensureServers(options, settings, notebook);
+    await runPreparation(options, settings, notebook.state().servers);
+    const newRoles = await ensureRoles(options, settings, notebook);
+    const { servers, roles } = inOrder(notebook.state(), settings);
+    notebook.change(() => ({ version: 1, servers: [...servers], roles: [...roles] }));
+    return { servers, roles, hasStartedSomething: newServers + newRoles > 0 };
+  });
+}
+
+/** As documented, not as they happened to be started. */
+function inOrder({ servers, roles }: State, settings: Settings): State {
+  const names = planProcesses(settings, settings.ports, false).map(({ name }) => name);
+  const byName = (a: RoleProcess, b: RoleProcess): number => names.indexOf(a.name) - names.indexOf(b.name);
+  const byService = (a: ServerInfo, b: ServerInfo): number => SERVICE_NAMES.indexOf(a.service) - SERVICE_NAMES.indexOf(b.service);
+  return { version: 1, servers: [...servers].sort(byService), roles: [...roles].sort(byName) };
+}
+
+/** The state and its file, always alike. */
+interface Notebook {
+  readonly state: () => State;
+  readonly change: (next: (state: State) => State) => void;
+}
+
+function openNotebook(file: string): Notebook {
+  let state = readState(file);
+  const change: Notebook["change"] = (next) => {
+    state = next(state);
+    writeState(file, state);
+  };
+  return { state: () => state, change };
+}
+
+async function ensureServers({ home, environment, progress, serverPorts = "documented" }: UpOptions, settings: Settings, notebook: Notebook): Promise<number> {
+  const before = notebook.state().servers;
+  const checked = await Promise.all(before.map(async (server) => ((await isStillGood(server, environment)) ? [server] : [])));
+  const good = checked.flat();
+  const missing = SERVICE_NAMES.filter((name) => !good.some(({ service }) => service === name));
+  if (missing.length === 0) return 0;
+  for (const server of before) if (!good.includes(server) && server.process !== undefined) await endProcess(server.process, server.service === "postgres" ? "SIGINT" : "SIGTERM");
+  notebook.change((state) => ({ ...state, servers: good }));
+  const formerPorts = Object.fromEntries(before.flatMap(({ service, port }) => (port === undefined ? [] : [[service, port]])));
+  const start = () =>
+    startServers({
+      home, environment, ports: serverPorts, forTests: false, durability: settings.durability, only: missing, formerPorts,
+      onProgress: progress.note, onServer: (server) => notebook.change((state) => withServer(state, server)),
+    });
+  await progress.step(`servers: ${missing.map((name) => SERVICES[name].title).join(", ")}`, start, ({ servers }) => servers.map(({ service, version, provider }) => `${service} ${version} (${provider})`).join(", "));
+  const nats = notebook.state().servers.find(({ service }) => service === "nats");
+  const advisory = nats === undefined ? undefined : natsAdvisory(nats.version);
+  if (advisory !== undefined) progress.note(advisory);
+  return missing.length;
+}
+
+/** Ours: that very process, and it answers. Given: the URL is the same, and it answers. */
+async function isStillGood(server: ServerInfo, environment: Environment): Promise<boolean> {
+  const url = environment[SERVICES[server.service].urlVariable] || undefined;
+  const isWanted = server.process === undefined ? url === server.url : isRunning(server.process) && (url === undefined || url === server.url);
+  if (!isWanted) return false;
+  return probeServer(server.service, server.url).then(() => true, () => false);
+}
+
+async function runPreparation({ prepare, progress }: UpOptions, settings: Settings, servers: readonly ServerInfo[]): Promise<void> {
+  const { NATS_URL = "", DATABASE_URL = "" } = urlsOf(servers);
+  await progress.step("NATS streams and consumers", () => prepare.topology(NATS_URL, settings, false));
+  await progress.step("database migrations", () => prepare.migrations(DATABASE_URL), (applied) => (applied === 0 ? "none to apply" : `${applied} applied`));
+  if (!settings.tiers.tiers.some(({ backend }) => backend.kind === "local")) return;
+  const train = () => prepare.localModels(settings.localModelsDir, progress.note);
+  await progress.step("local models", train, ({ models, wasCached }) => `${models.join(", ")}${wasCached ? " (trained before)" : ""}`);
+}
+
+async function ensureRoles(options: UpOptions, settings: Settings, notebook: Notebook): Promise<number> {
+  const { home, environment, progress, isSingleProcess, dist = join(home.project, "dist"), readyDeadlineMs = READY_DEADLINE_MS } = options;
+  const { servers, roles: before } = notebook.state();
+  const running = before.filter((role) => isRunning(role.process));
+  const ports = await choosePorts(settings, { ...portsOf(before, running), onProgress: progress.note });
+  const env = roleEnvironment(environment, { settings, ports, urls: urlsOf(servers) });
+  const plans = planProcesses(settings, ports, isSingleProcess);
+  const program = hashOf([contentOf(dist), readFileSync(settings.tiersFile, "utf8"), JSON.stringify(Object.entries(env).filter(([name]) => !OF_THE_SHELL.has(name)).sort())]);
+  const fingerprintOf = (plan: PlannedProcess) => hashOf([program, JSON.stringify(plan)]);
+  const kept = await upToDate(running, plans, fingerprintOf);
+  const toStart = plans.filter(({ name }) => !kept.some((role) => role.name === name));
+  await endOutdated(options, settings, running.filter((role) => !kept.includes(role)));
+  notebook.change((state) => ({ ...state, roles: kept }));
+  if (toStart.length === 0) return 0;
+  await progress.step(`roles: ${toStart.map(({ name }) => name).join(", ")}`, async () => {
+    for (const plan of toStart) {
+      const role = startRole(plan, { project: home.project, dist, logs: home.logs, env, fingerprint: fingerprintOf(plan) });
+      notebook.change((state) => withRole(state, role));
+    }
+    await awaitReady(notebook.state().roles, readyDeadlineMs);
+  }, () => "all ready");
+  return toStart.length;
+}
+
+/** The same program and settings, and ready; it may need a moment when its servers were just started again. */
+async function upToDate(running: readonly RoleProcess[], plans: readonly PlannedProcess[], fingerprintOf: (plan: PlannedProcess) => string): Promise<RoleProcess[]> {
+  const same = running.filter((role) => plans.some((plan) => plan.name === role.name && fingerprintOf(plan) === role.fingerprint));
+  const ready = await Promise.all(same.map((role) => awaitReady([role], 5_000).then(() => [role], () => [])));
+  return ready.flat();
+}
+
+async function endOutdated({ progress }: UpOptions, { shutdownGraceMs }: Settings, outdated: readonly RoleProcess[]): Promise<void> {
+  if (outdated.length === 0) return;
+  const end = () => Promise.all(outdated.map((role) => endProcess(role.process, "SIGTERM", killAfterMs(shutdownGraceMs))));
+  await progress.step(`ending ${outdated.map(({ name }) => name).join(", ")}: not ready, or not the current build and settings`, end);
+}
+
+/** A role may use its whole grace time to finish what it runs; it is killed only after that. */
+export const killAfterMs = (shutdownGraceMs: number): number => Math.max(10_000, shutdownGraceMs + 2_000);
+
+/** Where each role was; of the workers' ports the lowest counts, the others follow from it. */
+function portsOf(before: readonly RoleProcess[], running: readonly RoleProcess[]): { former: Partial<Ports>; held: Set<number> } {
+  const portIn = (url: string): number => Number(new URL(url).port);
+  const addresses = before.flatMap((role) => role.addresses);
+  const variableOf = (role: string) => (role.startsWith("worker-") ? "INFER_WORKER_PORT" : PORT_VARIABLES.find((name) => name === `INFER_${role.toUpperCase().replaceAll("-", "_")}_PORT`));
+  const former: Partial<Record<string, number>> = {};
+  for (const { role, url } of addresses) {
+    const variable = variableOf(role);
+    if (variable !== undefined) former[variable] = Math.min(former[variable] ?? Infinity, portIn(url));
+  }
+  return { former, held: new Set(running.flatMap((role) => role.addresses.map(({ url }) => portIn(url)))) };
+}
+
+function contentOf(dist: string): string {
+  if (!existsSync(dist)) return "";
+  const files = readdirSync(dist, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".js")).sort();
+  return hashOf(files.map((file) => `${file}\n${readFileSync(join(dist, file), "utf8")}`));
+}
+
+const hashOf = (parts: readonly string[]): string => createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 16);

@@ -1,0 +1,35 @@
+/** The real steps, for `up` and for the commands of the same names. */
+import { migrateDatabase } from "#shared/db/migrate.ts";
+import { connectNats } from "#shared/messaging/connect.ts";
+import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
+import { trainLocalModels } from "#workers/backends/local/train.ts";
+
+import type { PrepareSteps } from "./prepare.ts";
+import { probeServer } from "./probeServer.ts";
+import { SetupError } from "./setupError.ts";
+
+export const prepareSteps: PrepareSteps = {
+  topology: async (url, { prefix, tiers, completionsMaxAgeMs }, update) => {
+    await probeServer("nats", url).catch((err: unknown) => {
+      throw new SetupError(`no usable NATS server at ${url}: ${messageOf(err)}`, "Start it, or correct NATS_URL.", { cause: err }); // connectNats would wait for ever
+    });
+    const nats = await connectNats({ url, name: "inferctl" });
+    try {
+      await ensureTopology(nats, { prefix, tiers: tiers.tiers, completionsMaxAgeMs, update });
+    } catch (err) {
+      throw new SetupError(`NATS topology: ${messageOf(err)}`, "Correct what it names; `inferctl topology --update` changes existing streams.", { cause: err });
+    } finally {
+      await nats.close();
+    }
+  },
+  migrations: (url) =>
+    migrateDatabase(url).catch((err: unknown) => {
+      throw new SetupError(`database migrations: ${messageOf(err)}`, "Correct what it names, then run `inferctl migrate`.", { cause: err });
+    }),
+  localModels: (dir, onProgress) =>
+    trainLocalModels({ dir, onProgress }).catch((err: unknown) => {
+      throw new SetupError(`local models: ${messageOf(err)}`, `Free some disk space, or set INFER_LOCAL_MODELS_DIR to a folder that you can write (now ${dir}).`, { cause: err });
+    }),
+};
+
+const messageOf = (err: unknown): string => (err instanceof Error ? err.message : String(err));

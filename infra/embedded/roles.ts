@@ -1,0 +1,74 @@
+/**
+ * The processes of the project: which program, which port, which variables. A worker process serves one tier, so the
+ * tier file decides how many there are. Pure but for `roleEnvironment`'s arguments.
+ */
+import type { TierFile } from "#shared/contracts/tiers.ts";
+import { ENVIRONMENT } from "#shared/runtime/environment.ts";
+
+import type { Environment } from "./homeFolder.ts";
+import type { PortVariable, Settings } from "./settings.ts";
+
+/** Of one process each; workers are added per tier. */
+const SINGLE_ROLES: readonly { readonly role: string; readonly variable: PortVariable }[] = [
+  { role: "gateway", variable: "INFER_GATEWAY_PORT" },
+  { role: "router", variable: "INFER_ROUTER_PORT" },
+  { role: "audit-sink", variable: "INFER_AUDIT_SINK_PORT" },
+  { role: "metrics-sink", variable: "INFER_METRICS_SINK_PORT" },
+];
+
+export type Ports = Readonly<Record<PortVariable, number>>;
+
+export interface PlannedProcess {
+  /** Also of its log file. */
+  readonly name: string;
+  /** Below `dist/`. */
+  readonly program: string;
+  readonly addresses: { role: string; url: string }[];
+  /** Beyond what all processes get. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** How many ports from the variable's on a set-up with these tiers takes. */
+export const portsTaken = (variable: PortVariable, { tiers }: Pick<TierFile, "tiers">): number => (variable === "INFER_WORKER_PORT" ? tiers.length : 1);
+
+export function planProcesses({ tiers, roleHost }: Pick<Settings, "tiers" | "roleHost">, ports: Ports, isSingleProcess: boolean): PlannedProcess[] {
+  const addressOf = (role: string, port: number) => ({ role, url: `http://${roleHost.includes(":") ? `[${roleHost}]` : roleHost}:${port}` });
+  const singles = SINGLE_ROLES.map(({ role, variable }): PlannedProcess => ({ name: role, program: `${role}.js`, addresses: [addressOf(role, ports[variable])], env: {} }));
+  const workers = tiers.tiers.map(({ name }, i): PlannedProcess => ({
+    name: `worker-${name}`, program: "worker.js", addresses: [addressOf(`worker-${name}`, ports.INFER_WORKER_PORT + i)], env: { INFER_WORKER_TIER: name },
+  }));
+  const all = [...singles.slice(0, 2), ...workers, ...singles.slice(2)];
+  if (!isSingleProcess) return all;
+  return [{ name: "all-in-one", program: "all-in-one.js", addresses: all.flatMap(({ addresses }) => addresses), env: {} }];
+}
+
+interface Context {
+  readonly settings: Pick<Settings, "tiers" | "tiersFile" | "localModelsDir">;
+  readonly ports: Ports;
+  readonly urls: Readonly<Partial<Record<string, string>>>;
+}
+
+/** A role gets what it may know, not the whole environment of whoever typed `make up`. */
+export function roleEnvironment(environment: Environment, { settings, ports, urls }: Context): Record<string, string> {
+  const secrets = secretVariables(settings.tiers);
+  const env: Record<string, string> = {};
+  for (const [name, value] of Object.entries(environment)) {
+    if (value !== undefined && value !== "" && (isForEveryProcess(name) || secrets.has(name))) env[name] = value;
+  }
+  delete env["INFER_WORKER_TIER"];
+  for (const [name, port] of Object.entries(ports)) env[name] = String(port);
+  for (const [name, url] of Object.entries(urls)) if (url !== undefined) env[name] = url;
+  return { ...env, INFER_TIERS_FILE: settings.tiersFile, INFER_LOCAL_MODELS_DIR: settings.localModelsDir };
+}
+
+/** NODE_AUTH_TOKEN belongs to npm. */
+const isForEveryProcess = (name: string): boolean =>
+  name in ENVIRONMENT || ["PATH", "HOME", "TZ", "LANG"].includes(name) || name.startsWith("OTEL_") || (name.startsWith("NODE_") && !name.includes("TOKEN"));
+
+function secretVariables({ tiers }: TierFile): Set<string> {
+  const names = tiers.flatMap(({ backend }) => {
+    const key = backend.kind === "openai-compatible" ? backend.api_key : undefined;
+    return key !== undefined && "env" in key ? [key.env] : [];
+  });
+  return new Set(names);
+}

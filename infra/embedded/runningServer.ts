@@ -1,0 +1,74 @@
+/** A server that was started here, and what can be done with it. */
+import { existsSync } from "node:fs";
+
+import { z } from "zod";
+
+import { type LaunchedServer, type LaunchPlan, launchServer } from "./launchServer.ts";
+import { endProcess, ProcessIdentity } from "./processIdentity.ts";
+import { Provider, type ServerBinary, ServiceName } from "./services.ts";
+
+/** Where a server is and who runs it. JSON: it goes into the state file and from vitest's main process to its workers. */
+export const ServerInfo = z.strictObject({
+  service: ServiceName,
+  provider: Provider,
+  version: z.string(),
+  url: z.string(),
+  /** Program, or for a given server the variable that named it. */
+  where: z.string(),
+  port: z.int().optional(),
+  dataDir: z.string().optional(),
+  logFile: z.string().optional(),
+  /** Missing for a server that is not ours. */
+  process: ProcessIdentity.optional(),
+});
+export type ServerInfo = Readonly<z.infer<typeof ServerInfo>>;
+
+export interface RunningServer {
+  /** As of the last start. */
+  readonly info: () => ServerInfo;
+  readonly url: string;
+  readonly port: number;
+  readonly dataDir: string;
+  /** In order, data kept. Safe to repeat. */
+  readonly stop: () => Promise<void>;
+  /** SIGKILL, as a crash; resolves when the process is gone. */
+  readonly kill: () => Promise<void>;
+  /** On the same port and data. Stops it first if need be. Resolves when it answers again. */
+  readonly restart: () => Promise<void>;
+}
+
+export interface StartOptions {
+  readonly binary: ServerBinary;
+  readonly port: number;
+  /** Made if missing. What it holds already is used. */
+  readonly dataDir: string;
+  readonly logFile: string;
+  /** Watched: the server ends with this process, and the folder goes with it. */
+  readonly endsWithUs?: { readonly removes: string } | undefined;
+  /** Called as soon as there is a process, before it answers, so that a crash of ours cannot lose it. */
+  readonly onSpawn?: ((info: ServerInfo) => void) | undefined;
+}
+
+export async function runServer(plan: LaunchPlan, { binary, port, onSpawn }: StartOptions): Promise<RunningServer> {
+  const { url, dataDir, logFile } = plan;
+  const infoWith = (identity: ProcessIdentity): ServerInfo => ({
+    service: binary.service, provider: binary.provider, version: binary.version, url, where: binary.path, port, dataDir, logFile, process: identity,
+  });
+  const launch = (): Promise<LaunchedServer> => launchServer(plan, (identity) => onSpawn?.(infoWith(identity)));
+  let launched = await launch();
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    await endProcess(launched.identity, signal);
+    launched.dismissWatcher();
+  };
+  return {
+    url, port, dataDir,
+    info: () => infoWith(launched.identity),
+    stop: () => end(plan.stopSignal),
+    kill: () => end("SIGKILL"),
+    restart: async () => {
+      await end(plan.stopSignal);
+      if (!existsSync(dataDir)) throw new Error(`${dataDir} is gone: a stopped test server cannot be started again`);
+      launched = await launch();
+    },
+  };
+}

@@ -1,0 +1,31 @@
+import { describe, expect, test } from "vitest";
+
+import { isAtLeast, natsAdvisory, parseVersion } from "./serverVersion.ts";
+
+test.each([
+  ["nats-server: v2.15.1", "2.15.1"],
+  ["Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=ae4d7c971a948f0", "7.0.15"],
+  ["postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", "15.18"],
+  ["postgres (PostgreSQL) 19beta1", "19"],
+  ["18.4", "18.4"],
+  ["command not found", undefined],
+])("reads the version out of %j", (printed, version) => {
+  expect(parseVersion(printed)).toBe(version);
+});
+
+test.each([
+  ["2.10.27", "2.10", true],
+  ["2.9.10", "2.10", false],
+  ["15", "15.0", true],
+  ["15.18", "15", true],
+  ["7.0.0", "7.0", true],
+  ["6.2.14", "7.0", false],
+  ["10.0", "9.6", true],
+])("%s is at least %s: %s", (version, minimum, expected) => {
+  expect(isAtLeast(version, minimum)).toBe(expected);
+});
+
+describe("the advisory for NATS", () => {
+  test.each(["2.10.27", "2.11.14", "2.12.0", "2.12.5"])("is given for %s", (version) => expect(natsAdvisory(version)).toContain("CVE-2026-33222"));
+  test.each(["2.11.15", "2.12.6", "2.15.1"])("is not given for %s", (version) => expect(natsAdvisory(version)).toBeUndefined());
+});

@@ -1,0 +1,71 @@
+/** Starts the processes of `dist/` and waits until each can do its work. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+
+import { isRunning } from "./processIdentity.ts";
+import type { PlannedProcess } from "./roles.ts";
+import { SetupError } from "./setupError.ts";
+import { endOfLog, spawnDetached } from "./spawnDetached.ts";
+import type { RoleProcess } from "./stateFile.ts";
+import { waitUntil } from "./waitUntil.ts";
+
+export interface StartRoleOptions {
+  readonly project: string;
+  /** Folder of the bundles. */
+  readonly dist: string;
+  readonly logs: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly fingerprint: string;
+}
+
+/** Does not wait. Throws a `SetupError` when there is no such program or it cannot be run. */
+export function startRole(plan: PlannedProcess, { project, dist, logs, env, fingerprint }: StartRoleOptions): RoleProcess {
+  const program = join(dist, plan.program);
+  if (!existsSync(program)) throw new SetupError(`${program} does not exist`, "Build first: npm run build");
+  const logFile = join(logs, `${plan.name}.log`);
+  const identity = spawnDetached({ program: process.execPath, args: ["--enable-source-maps", program], env: { ...env, ...plan.env }, cwd: project, logFile });
+  if (identity === undefined) throw new SetupError(`${plan.name} ended at once. ${endOfLog(logFile)}`, `Read ${logFile}.`);
+  return { name: plan.name, addresses: plan.addresses, logFile, fingerprint, process: identity };
+}
+
+/** Of one address. `"ready"`, or why not: what `/readyz` lists, or what went wrong with the request. */
+export async function readinessOf(url: string, timeoutMs = 2_000): Promise<string> {
+  try {
+    const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(timeoutMs) });
+    const body = await response.text();
+    return response.ok ? "ready" : problemsIn(body);
+  } catch (err) {
+    const cause = err instanceof Error && err.cause instanceof Error ? err.cause : err;
+    return cause instanceof Error ? cause.message : String(cause);
+  }
+}
+
+/** Waits for all of them, together. Throws one `SetupError` with each that ended or did not become ready, and why. */
+export async function awaitReady(roles: readonly RoleProcess[], deadlineMs: number): Promise<void> {
+  const results = await Promise.allSettled(roles.map((role) => awaitRole(role, deadlineMs)));
+  const reasons = results.flatMap((result) => (result.status === "rejected" ? [result.reason instanceof Error ? result.reason.message : String(result.reason)] : []));
+  if (reasons.length === 0) return;
+  throw new SetupError(reasons.join("\n"), "Correct what the log says, then run `make up` again; what runs already stays. `make logs` shows all logs, `make down` ends everything.");
+}
+
+async function awaitRole({ name, addresses, process: identity, logFile }: RoleProcess, deadlineMs: number): Promise<void> {
+  let waitsFor = "";
+  const probe = async (): Promise<true | undefined> => {
+    if (!isRunning(identity)) return true; // told apart below: waiting longer is no use
+    const states = await Promise.all(addresses.map(async ({ role, url }) => ({ role, state: await readinessOf(url) })));
+    waitsFor = states.filter(({ state }) => state !== "ready").map(({ role, state }) => (addresses.length === 1 ? state : `${role}: ${state}`)).join("; ");
+    return waitsFor === "" ? true : undefined;
+  };
+  await waitUntil(probe, { deadlineMs, everyMs: 100, describe: () => `${name} is not ready: ${waitsFor}. ${endOfLog(logFile)}` });
+  if (!isRunning(identity)) throw new Error(`${name} (pid ${identity.pid}) ended while starting. ${endOfLog(logFile)}`);
+}
+
+function problemsIn(body: string): string {
+  try {
+    const parsed: unknown = JSON.parse(body);
+    if (typeof parsed === "object" && parsed !== null && "problems" in parsed && Array.isArray(parsed.problems)) return parsed.problems.join(", ");
+  } catch {
+    // not ours to judge: shown as it is
+  }
+  return body.slice(0, 200);
+}

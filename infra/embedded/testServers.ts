@@ -1,0 +1,56 @@
+/**
+ * Servers for tests. A suite shares one set (`startTestServers`, in vitest's global set-up); a test that kills a server
+ * starts one of its own (`startTestServer`). Programs are shared with `make up` (`.infer/servers`), data never.
+ */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+
+import { anyFreePort } from "./freePort.ts";
+import { type Environment, openHome } from "./homeFolder.ts";
+import type { RunningServer } from "./runningServer.ts";
+import type { ServerBinary, ServiceName } from "./services.ts";
+import { type NatsOptions, startNats } from "./startNats.ts";
+import { createDatabase, startPostgres } from "./startPostgres.ts";
+import { startRedis } from "./startRedis.ts";
+import { makeRunFolder, type Servers, startServers } from "./startServers.ts";
+import { locateBinary } from "./thisMachine.ts";
+
+/** The name of every NATS server that is started for tests: check it before you write. */
+export const TEST_SERVER_NAME = "infer-test";
+
+export interface TestServerOptions extends Pick<NatsOptions, "durability" | "maxFileStoreBytes"> {
+  readonly environment?: Environment | undefined;
+  /** Skips the look-up, about 20 ms. */
+  readonly binary?: ServerBinary | undefined;
+}
+
+/** NATS, Redis and Postgres on free ports, with the database `infer`; 1.5-2 s. URLs in the environment are honoured. */
+export function startTestServers(environment: Environment, onProgress?: (line: string) => void): Promise<Servers> {
+  return startServers({ home: openHome(environment), environment, ports: "free", forTests: true, onProgress });
+}
+
+/**
+ * One server of the test's own, on a free port with data in a temp folder. `kill`, `stop` and `restart` keep the data;
+ * `remove` stops it and takes the folder away, as does the end of this process.
+ */
+export async function startTestServer(service: ServiceName, options: TestServerOptions = {}): Promise<RunningServer & { remove: () => Promise<void> }> {
+  const { environment = process.env, durability, maxFileStoreBytes } = options;
+  const home = openHome(environment);
+  const binary = options.binary ?? (await locateBinary(service, { environment, home }));
+  const folder = makeRunFolder(home);
+  const start = { binary, port: await anyFreePort(), dataDir: join(folder, service), logFile: join(folder, `${service}.log`), endsWithUs: { removes: folder } };
+  const server = await startAs(service, { ...start, durability, maxFileStoreBytes, serverName: TEST_SERVER_NAME });
+  const remove = async (): Promise<void> => {
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  return { ...server, remove };
+}
+
+async function startAs(service: ServiceName, options: NatsOptions): Promise<RunningServer> {
+  if (service === "nats") return startNats(options);
+  if (service === "redis") return startRedis(options);
+  const postgres = await startPostgres({ ...options, withoutFsync: true });
+  await createDatabase(postgres.url);
+  return postgres;
+}

@@ -1,0 +1,97 @@
+/** The gateway's HTTP app, without listening, so that tests drive it with `inject`. */
+import helmet from "@fastify/helmet";
+import swagger from "@fastify/swagger";
+import swaggerUi from "@fastify/swagger-ui";
+import Fastify, { type FastifyInstance } from "fastify";
+import { jsonSchemaTransform, serializerCompiler, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
+import type { Logger } from "pino";
+import type { Registry } from "prom-client";
+import { v7 as uuidv7 } from "uuid";
+
+import { AppError } from "#shared/contracts/errors.ts";
+import { parseJson } from "#shared/runtime/parseJson.ts";
+import { addHealthRoutes, type Problems } from "#shared/runtime/roleServer.ts";
+import type { Tracer } from "#shared/telemetry/tracing.ts";
+
+import { isLoopback } from "./config.ts";
+import { addErrorHandlers } from "./errors.ts";
+import type { FindRequest } from "./findRequest.ts";
+import type { Inference } from "./inference.ts";
+import { addHttpMetrics } from "./metrics.ts";
+import { inferRoute } from "./routes/infer.ts";
+import { requestsRoute } from "./routes/requests.ts";
+
+export interface GatewayDeps {
+  readonly inference: Inference;
+  readonly find: FindRequest;
+  readonly tracer: Tracer;
+  readonly registry: Registry;
+  readonly problems: Problems;
+  readonly waiting: () => number;
+  readonly log: Logger;
+  /** Without API keys only local callers are served: a web page that resolves its own name to this address is refused. */
+  readonly isLoopbackOnly: boolean;
+  readonly version: string;
+}
+
+const BODY_LIMIT_BYTES = 256 * 1024;
+
+export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> {
+  const app = Fastify({
+    logger: false,
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: 10_000,
+    // Without the interval the time-outs are looked at every 30 s only.
+    http: { headersTimeout: 8_000, connectionsCheckingInterval: 1_000, maxHeaderSize: 8_192 },
+    keepAliveTimeout: 72_000,
+    forceCloseConnections: "idle",
+    exposeHeadRoutes: false,
+    requestIdHeader: false,
+    genReqId: () => uuidv7(),
+    routerOptions: { maxParamLength: 100 },
+  }).withTypeProvider<ZodTypeProvider>();
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  addJsonParser(app);
+  addErrorHandlers(app, deps.log);
+  addHttpMetrics(app, deps.registry, deps.waiting);
+  await app.register(helmet, { global: true, hsts: false, contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } } });
+  await app.register(swagger, { openapi: openApiInfo(deps.version), transform: jsonSchemaTransform, hideUntagged: true });
+  addHealthRoutes(app, deps.registry, deps.problems);
+  await app.register(async (api) => {
+    if (deps.isLoopbackOnly) api.addHook("onRequest", (request, _reply, done) => { done(hostProblem(request.hostname)); });
+    api.addHook("onSend", (_request, reply, payload, done) => { done(null, (void reply.header("cache-control", "no-store"), payload)); });
+    await api.register(inferRoute(deps));
+    await api.register(requestsRoute(deps.find));
+  });
+  app.get("/openapi.json", () => app.swagger());
+  await app.register(swaggerUi, { routePrefix: "/docs", staticCSP: true, uiConfig: { docExpansion: "full", tryItOutEnabled: true } });
+  return app;
+}
+
+const openApiInfo = (version: string) => ({
+  openapi: "3.1.0",
+  info: { title: "Cost-Aware ML Inference Optimizer", version, description: "Sends each request to the cheapest model tier that is good enough, and says what that saved." },
+  tags: [{ name: "inference", description: "Ask, and find the answer again." }],
+});
+
+/** The parser of the NATS door. Other content types, charsets and encodings are 415. */
+function addJsonParser(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
+    const charset = /charset\s*=\s*"?([\w-]+)/i.exec(request.headers["content-type"] ?? "")?.[1]?.toLowerCase();
+    if ((charset !== undefined && charset !== "utf-8") || request.headers["content-encoding"] !== undefined) {
+      done(new AppError("unsupported_media_type", "send uncompressed JSON in UTF-8"));
+      return;
+    }
+    try {
+      done(null, parseJson(body as Buffer));
+    } catch (error) {
+      done(error as AppError);
+    }
+  });
+}
+
+function hostProblem(hostname: string): AppError | undefined {
+  return isLoopback(hostname.replace(/^\[|\]$/g, "")) ? undefined : new AppError("forbidden_host", "without API keys this service answers only as localhost or a loopback address");
+}

@@ -1,0 +1,17 @@
+import { pick } from "#shared/runtime/loadConfig.ts";
+
+export const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
+
+export const GatewayConfig = pick(
+  "NATS_URL", "DATABASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_HTTP_HOST", "INFER_GATEWAY_PORT", "INFER_KEYLESS",
+  "INFER_DEFAULT_DEADLINE_MS", "INFER_MAX_DEADLINE_MS", "INFER_SWEEP_GRACE_MS",
+)
+  .refine((env) => isLoopback(env.INFER_HTTP_HOST) || env.INFER_KEYLESS === "anywhere", {
+    path: ["INFER_HTTP_HOST"],
+    error: "the gateway serves without API keys, so it listens on loopback only; see INFER_KEYLESS in docs/configuration.md",
+  })
+  .transform((env) => ({
+    natsUrl: env.NATS_URL, databaseUrl: env.DATABASE_URL, otlpEndpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT, prefix: env.INFER_PREFIX, tiersFile: env.INFER_TIERS_FILE,
+    host: env.INFER_HTTP_HOST, port: env.INFER_GATEWAY_PORT, isLoopbackOnly: env.INFER_KEYLESS === "loopback",
+    defaultDeadlineMs: env.INFER_DEFAULT_DEADLINE_MS, maxDeadlineMs: env.INFER_MAX_DEADLINE_MS, sweepGraceMs: env.INFER_SWEEP_GRACE_MS,
+  }));

@@ -1,0 +1,49 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
+import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
+import type { Logger } from "pino";
+
+import { AppError, ERROR_CODES, type ErrorCode } from "#shared/contracts/errors.ts";
+import type { ErrorReply } from "#shared/contracts/reply.ts";
+
+const RETRY_AFTER_S = "1";
+
+/** One place where what was thrown becomes an HTTP answer. What nobody expected is logged and says nothing. */
+export function addErrorHandlers(app: FastifyInstance, log: Logger): void {
+  app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
+    const known = error instanceof AppError ? error : toAppError(error);
+    if (known.code === "internal") log.error({ err: error, route: request.routeOptions.url }, "unhandled error");
+    else if (known.isOutage) log.warn({ err: error, route: request.routeOptions.url }, "answered 503");
+    return send(reply, known.code, known.publicMessage);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const allowed = otherMethods(app, request);
+    if (allowed.length === 0) return send(reply, "not_found", "there is no such path; GET /docs lists all of them");
+    void reply.header("allow", allowed.join(", "));
+    return send(reply, "method_not_allowed", `use ${allowed.join(" or ")}`);
+  });
+}
+
+function send(reply: FastifyReply, code: ErrorCode, message: string) {
+  const { httpStatus, retryable } = ERROR_CODES[code];
+  if (httpStatus === 503) void reply.header("retry-after", RETRY_AFTER_S);
+  return reply.code(httpStatus).send({ error: { code, message, retryable } } satisfies ErrorReply);
+}
+
+function otherMethods(app: FastifyInstance, { url, method }: FastifyRequest): HTTPMethods[] {
+  const path = url.split("?")[0] ?? url;
+  return (["GET", "POST"] as const).filter((other) => other !== method && app.findRoute({ method: other, url: path }) !== null);
+}
+
+const CODE_OF_STATUS: Readonly<Record<number, ErrorCode>> = { 413: "payload_too_large", 415: "unsupported_media_type" };
+
+/** Fastify's own errors, and its validator's. */
+function toAppError(error: FastifyError): AppError {
+  if (hasZodFastifySchemaValidationErrors(error)) {
+    const isUnicode = error.validation.some(({ params }) => JSON.stringify(params).includes('"invalid_unicode"'));
+    const message = error.validation.map(({ instancePath, message: text }) => `${instancePath.slice(1).replaceAll("/", ".") || error.validationContext || "request"}: ${text ?? "invalid"}`).join("; ");
+    return new AppError(isUnicode ? "invalid_unicode" : "invalid_request", message, { cause: error });
+  }
+  const status = error.statusCode ?? 500;
+  if (status >= 500) return new AppError("internal", "internal error", { cause: error });
+  return new AppError(CODE_OF_STATUS[status] ?? "invalid_request", error.message, { cause: error });
+}

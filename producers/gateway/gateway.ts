@@ -1,0 +1,50 @@
+/** The gateway role: HTTP in, REQUESTS out, and the durable outcome back. */
+import type { z } from "zod";
+
+import { makePool } from "#shared/db/pool.ts";
+import { openBroker } from "#shared/messaging/openBroker.ts";
+import { makeReplies, type Replies } from "#shared/messaging/replies.ts";
+import { makeSubmitRequest } from "#shared/messaging/submitRequest.ts";
+import { sourcesOf } from "#shared/messaging/topology.ts";
+import { aborted } from "#shared/runtime/lifecycle.ts";
+import { loadTierFile } from "#shared/runtime/loadConfig.ts";
+import { makeReadiness } from "#shared/runtime/readiness.ts";
+import { listen, makeRegistry } from "#shared/runtime/roleServer.ts";
+import type { Role } from "#shared/runtime/runRole.ts";
+import { VERSION } from "#shared/runtime/version.ts";
+import { startTracing } from "#shared/telemetry/tracing.ts";
+
+import { buildGateway } from "./app.ts";
+import { GatewayConfig } from "./config.ts";
+import { makeFindRequest } from "./findRequest.ts";
+import { makeInference } from "./inference.ts";
+
+export const gateway: Role<z.infer<typeof GatewayConfig>> = {
+  name: "gateway",
+  config: GatewayConfig,
+  async start(config, context) {
+    const { log, signal, onClose } = context;
+    const { prefix } = config;
+    const limits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile: loadTierFile(config.tiersFile) };
+    const registry = makeRegistry("gateway");
+    const readiness = makeReadiness(signal);
+    const { tracer, close: closeTracing } = startTracing(config.otlpEndpoint, "infer-gateway");
+    onClose("tracing", closeTracing);
+    const pool = makePool(config.databaseUrl, "gateway", (error) => { log.warn({ err: error }, "a Postgres connection broke"); });
+    onClose("postgres", () => pool.end());
+    const { nats, acks, streams, instance } = await openBroker({ url: config.natsUrl, role: "gateway", prefix, needed: [sourcesOf(prefix).routerRequests], readiness }, context);
+    if (signal.aborted) return;
+    const replies: Replies = makeReplies({ nats, streams, prefix, origin: instance, log, now: Date.now });
+    onClose("replies", () => { replies.close(); });
+    const inference = makeInference({ submit: makeSubmitRequest({ acks, streams, prefix }), replies, limits, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
+    const app = await buildGateway({
+      inference, find: makeFindRequest({ streams, pool, prefix }), tracer, registry, log,
+      problems: readiness.problems, waiting: replies.waiting, isLoopbackOnly: config.isLoopbackOnly, version: VERSION,
+    });
+    onClose("http", () => app.close()); // answers what is under way first
+    const port = await listen(app, { host: config.host, port: config.port, variable: "INFER_GATEWAY_PORT" });
+    readiness.started();
+    log.info({ host: config.host, port, instance }, "ready");
+    await aborted(signal);
+  },
+};

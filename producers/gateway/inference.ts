@@ -1,0 +1,86 @@
+/** One inference over HTTP: publish, wait for the durable outcome. The same for every route that asks a model. */
+import { v7 as uuidv7 } from "uuid";
+
+import { AppError } from "#shared/contracts/errors.ts";
+import type { Completion } from "#shared/contracts/events.ts";
+import { type InferBody, unknownName } from "#shared/contracts/request.ts";
+import type { RequestLimits } from "#shared/messaging/readRequest.ts";
+import type { Replies } from "#shared/messaging/replies.ts";
+import { assertSameRequest, type SubmitRequest } from "#shared/messaging/submitRequest.ts";
+import type { Id } from "#shared/messaging/topology.ts";
+
+export interface InferenceDeps {
+  readonly submit: SubmitRequest;
+  readonly replies: Pick<Replies, "expect" | "find">;
+  readonly limits: RequestLimits;
+  /** This gateway's instance id. */
+  readonly origin: string;
+  readonly sweepGraceMs: number;
+  readonly now: () => number;
+}
+export interface Inference {
+  /** Resolves with the stored terminal event. Throws `outcome_pending` when there is none in time. */
+  infer(body: InferBody, traceparent: string): Promise<Completion>;
+  /** Resolves once the request is accepted; the outcome when it has one already. */
+  accept(body: InferBody, traceparent: string): Promise<{ id: Id; completion: Completion | null }>;
+}
+
+/** After the sweeper's grace its event is on the way: a sweep and a publish. */
+const AFTER_SWEEP_MS = 2_000;
+
+export function makeInference({ submit, replies, limits, origin, sweepGraceMs, now }: InferenceDeps): Inference {
+  /** An id that the caller chose may be older than REQUESTS remembers: look for its outcome first. */
+  const findEarlier = async (id: Id, body: InferBody): Promise<Completion | null> => {
+    if (body.request_id === undefined) return null;
+    const stored = await replies.find(id);
+    if (stored !== null) assertSameRequest(stored, body);
+    return stored;
+  };
+  const idFor = (body: InferBody): Id => {
+    const problem = unknownName(body, limits.tierFile);
+    if (problem !== null) throw new AppError("invalid_request", problem);
+    return { tenant_id: body.tenant_id, request_id: body.request_id ?? uuidv7() };
+  };
+  return {
+    async infer(body, traceparent) {
+      const id = idFor(body);
+      const earlier = await findEarlier(id, body);
+      if (earlier !== null) return earlier;
+      const deadlineAtMs = now() + Math.min(body.deadline_ms ?? limits.defaultDeadlineMs, limits.maxDeadlineMs);
+      const lastLookAtMs = deadlineAtMs + sweepGraceMs + AFTER_SWEEP_MS;
+      const expected = replies.expect(id, { deadlineAtMs, lastLookAtMs, anyOrigin: false });
+      try {
+        if ((await submit(id, contentOf(body), { origin, traceparent })) === "accepted") return await outcomeOf(id, expected.outcome);
+        return await join(id, { deadlineAtMs, lastLookAtMs });
+      } finally {
+        expected.close();
+      }
+    },
+    async accept(body, traceparent) {
+      const id = idFor(body);
+      const completion = await findEarlier(id, body);
+      if (completion === null) await submit(id, contentOf(body), { origin, traceparent });
+      return { id, completion };
+    },
+  };
+
+  /** Somebody else's request, under way or done: its reply may go to another gateway. Listens first, then looks. */
+  async function join(id: Id, times: { deadlineAtMs: number; lastLookAtMs: number }): Promise<Completion> {
+    const expected = replies.expect(id, { ...times, anyOrigin: true });
+    try {
+      return (await replies.find(id)) ?? (await outcomeOf(id, expected.outcome));
+    } finally {
+      expected.close();
+    }
+  }
+}
+
+function contentOf({ request_id: _id, tenant_id: _tenant, ...content }: InferBody) {
+  return content;
+}
+
+async function outcomeOf({ request_id }: Id, outcome: Promise<Completion | null>): Promise<Completion> {
+  const completion = await outcome;
+  if (completion !== null) return completion;
+  throw new AppError("outcome_pending", `request ${request_id} was accepted and has no outcome yet: ask again with the same request_id, or GET /requests/${request_id}`);
+}

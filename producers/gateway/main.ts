@@ -1,0 +1,6 @@
+/** The gateway process. */
+import { runRole } from "#shared/runtime/runRole.ts";
+
+import { gateway } from "./gateway.ts";
+
+await runRole(gateway);

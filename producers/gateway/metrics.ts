@@ -1,0 +1,18 @@
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import type { FastifyInstance } from "fastify";
+
+const BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+
+/** Rate, errors and duration by route. An unknown path is `unmatched`, so no caller can make series. */
+export function addHttpMetrics(app: FastifyInstance, registry: Registry, waiting: () => number): void {
+  const registers = [registry];
+  const requests = new Counter({ name: "infer_http_requests_total", help: "HTTP requests by route and status.", labelNames: ["route", "status"], registers });
+  const duration = new Histogram({ name: "infer_http_request_duration_seconds", help: "Time to answer, by route.", labelNames: ["route"], buckets: BUCKETS_S, registers });
+  new Gauge({ name: "infer_gateway_waiting_requests", help: "HTTP requests that wait for their outcome.", registers, collect() { this.set(waiting()); } });
+  app.addHook("onResponse", (request, reply, done) => {
+    const route = request.routeOptions.url ?? "unmatched";
+    requests.inc({ route, status: String(reply.statusCode) });
+    duration.observe({ route }, reply.elapsedTime / 1_000);
+    done();
+  });
+}

@@ -1,0 +1,50 @@
+import type { FastifyPluginCallbackZod } from "fastify-type-provider-zod";
+
+import type { Completion } from "#shared/contracts/events.ts";
+import { ErrorReply, InferReply, PendingReply, statusOf, toReply } from "#shared/contracts/reply.ts";
+import { ERROR_CODES } from "#shared/contracts/errors.ts";
+import { InferBody } from "#shared/contracts/request.ts";
+import type { Tracer } from "#shared/telemetry/tracing.ts";
+import { traceparentFrom } from "#shared/telemetry/traceparent.ts";
+
+import type { Inference } from "../inference.ts";
+
+export const locationOf = ({ tenant_id, request_id }: { tenant_id: string; request_id: string }): string => `/requests/${request_id}?tenant_id=${tenant_id}`;
+
+/** The stored event as an HTTP answer: 200 with the reply, or the error's status with the record beside it. */
+export function answerOf(completion: Completion): { status: number; payload: InferReply | ErrorReply } {
+  const reply = toReply(completion);
+  const { error } = completion;
+  if (error === null) return { status: 200, payload: reply };
+  return { status: statusOf(completion), payload: { error: { ...error, retryable: ERROR_CODES[error.code].retryable }, request_id: completion.request_id, request: reply } };
+}
+
+export const inferRoute = ({ inference, tracer }: { inference: Inference; tracer: Tracer }): FastifyPluginCallbackZod => (app, _options, done) => {
+  const schema = {
+    summary: "Answer with the cheapest tier that is good enough",
+    description:
+      "Safe to repeat with the same `request_id`: the same answer comes back and nothing runs again; another body under a used id is a 409. " +
+      "With `Prefer: respond-async` the answer is 202 and a `Location` to ask at.",
+    tags: ["inference"],
+    body: InferBody,
+    response: { 200: InferReply, 202: PendingReply, "4xx": ErrorReply, "5xx": ErrorReply },
+  };
+  app.post("/infer", { schema }, async ({ body, headers }, reply) => {
+    const parent = traceparentFrom(headers["traceparent"]);
+    return tracer.span("POST /infer", { kind: "SERVER", parent, attributes: { "http.request.method": "POST", "http.route": "/infer" } }, async (traceparent) => {
+      if (/\brespond-async\b/.test(String(headers["prefer"] ?? ""))) {
+        const { id, completion } = await inference.accept(body, traceparent);
+        void reply.header("location", locationOf(id)).header("preference-applied", "respond-async");
+        if (completion === null) return reply.code(202).send({ ...id, status: "pending" as const });
+        return send(completion);
+      }
+      return send(await inference.infer(body, traceparent));
+    });
+
+    function send(completion: Completion) {
+      const { status, payload } = answerOf(completion);
+      return reply.code(status as 200).send(payload as InferReply); // the serializer picks the schema by the status
+    }
+  });
+  done();
+};

@@ -1,0 +1,68 @@
+/** The live inputs of a decision: breakers and workers (NATS KV), queue depth (consumers), latency (Redis). */
+import type { JetStreamManager } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import type { Logger } from "pino";
+
+import type { Tier } from "#shared/contracts/tiers.ts";
+import { connectRedis, type LatencyQuantilesMs, readQuantiles } from "#shared/liveState/latencyWindow.ts";
+import { type HeardStatus, watchStatuses } from "#shared/messaging/tierStatusStore.ts";
+import { tierBucket, workerSource } from "#shared/messaging/topology.ts";
+import type { Lifecycle } from "#shared/runtime/lifecycle.ts";
+
+import type { LiveTier, LiveTiers } from "./policy/quoteTiers.ts";
+
+const POLL_MS = 1_000;
+
+interface Sources {
+  readonly nats: NatsConnection;
+  readonly jsm: JetStreamManager;
+  readonly redisUrl: string;
+  readonly prefix: string;
+  readonly tiers: readonly Tier[];
+  readonly log: Logger;
+}
+
+/** Starts following. The returned function gives the state as known now; it never waits and never throws. */
+export async function followLiveTiers({ nats, jsm, redisUrl, prefix, tiers, log }: Sources, { signal, onClose }: Lifecycle): Promise<() => LiveTiers> {
+  const heard = new Map<string, HeardStatus>();
+  const depths = new Map<string, number>();
+  let latencies = new Map<string, LatencyQuantilesMs>();
+
+  const redis = connectRedis(redisUrl, "router", log);
+  onClose("redis", () => { redis.disconnect(); });
+  const watching = watchStatuses(nats, prefix, heard, { log, signal }).catch((error: unknown) => { log.error({ err: error }, "cannot follow the tiers' state"); });
+  onClose("tier states", () => watching);
+
+  const poll = async () => {
+    for (const tier of tiers) {
+      const { stream, durable } = workerSource(prefix, tier);
+      const { num_pending, num_ack_pending } = await jsm.consumers.info(stream, durable);
+      depths.set(tier.name, num_pending + num_ack_pending);
+    }
+    latencies = await readQuantiles(redis, prefix, tiers.map(({ name }) => name));
+  };
+  const tick = () => void poll().catch((error: unknown) => { log.debug({ err: error }, "live state of tiers is stale"); });
+  tick();
+  const timer = setInterval(tick, POLL_MS);
+  signal.addEventListener("abort", () => { clearInterval(timer); }, { once: true });
+
+  const { ttlMs } = tierBucket(prefix);
+  return () => new Map(tiers.map(({ name }) => [name, liveTier(name, [...heard.values()], { nowMs: performance.now(), ttlMs, queueDepth: depths.get(name) ?? 0, latency: latencies.get(name) ?? null })]));
+}
+
+interface Known {
+  readonly nowMs: number;
+  readonly ttlMs: number;
+  readonly queueDepth: number;
+  readonly latency: LatencyQuantilesMs | null;
+}
+/** Pure: what several worker processes of a tier amount to. One whose key fell silent is gone. */
+export function liveTier(tier: string, heard: readonly HeardStatus[], { nowMs, ttlMs, queueDepth, latency }: Known): LiveTier {
+  const alive = heard.filter(({ status, heardAtMs }) => status.tier === tier && nowMs - heardAtMs <= ttlMs);
+  const states = alive.map(({ status, heardAtMs }) => {
+    if (status.breaker !== "open") return status.breaker;
+    return nowMs - heardAtMs >= status.retry_in_ms ? "half_open" : "open"; // the next call is its trial
+  });
+  const breaker = states.length === 0 || states.includes("closed") ? "closed" : states.includes("half_open") ? "half_open" : "open";
+  return { latency, queueDepth, breaker, workers: alive.length, slots: alive.reduce((sum, { status }) => sum + status.slots, 0) };
+}

@@ -1,0 +1,24 @@
+import { Counter, Gauge, type Registry } from "prom-client";
+
+import type { Decision } from "#shared/contracts/decision.ts";
+
+import type { OpenRequests } from "./openRequests.ts";
+
+export function makeRouterMetrics(registry: Registry, fold: () => OpenRequests | null) {
+  const registers = [registry];
+  const decisions = new Counter({ name: "infer_decisions_total", help: "Decisions by policy, kind and tier (run) or reason (stop).", labelNames: ["policy", "step", "choice"], registers });
+  const exclusions = new Counter({ name: "infer_exclusions_total", help: "Tiers that a limit ruled out, by limit.", labelNames: ["tier", "limit"], registers });
+  new Gauge({ name: "infer_requests_open", help: "Accepted requests without a terminal event.", registers, collect() { this.set(fold()?.counts().open ?? 0); } });
+  new Gauge({ name: "infer_requests_oldest_open_seconds", help: "Age of the oldest open request.", registers, collect() { this.set(ageSeconds(fold())); } });
+  return {
+    observe({ policy, step }: Decision): void {
+      decisions.inc({ policy, step: step.kind, choice: step.kind === "run" ? step.tier : step.reason });
+      for (const [tier, limit] of Object.entries(step.excluded)) exclusions.inc({ tier, limit });
+    },
+  };
+}
+
+function ageSeconds(fold: OpenRequests | null): number {
+  const oldestMs = fold?.oldestMs() ?? null;
+  return oldestMs === null ? 0 : Math.max(0, (Date.now() - oldestMs) / 1_000);
+}

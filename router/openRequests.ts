@@ -1,0 +1,45 @@
+/**
+ * The fold of REQUESTS and COMPLETIONS: what was accepted and is not terminal yet. Pure bookkeeping, in memory; a
+ * restart reads the streams again. The two streams are read side by side, so a completion may be seen first.
+ */
+export interface OpenRequest {
+  readonly seq: number;
+  readonly storedAtMs: number;
+  /** Epoch milliseconds; `null` until its body was looked at, which most requests do not live long enough for. */
+  deadlineAtMs: number | null;
+}
+export interface OpenRequests {
+  accepted(key: string, seq: number, storedAtMs: number): void;
+  terminal(key: string, nowMs: number): void;
+  /** Oldest first. */
+  open(): Iterable<[key: string, request: OpenRequest]>;
+  forgetEarly(beforeMs: number): void;
+  /** accepted = terminal + open, at any time. A completion without a request is not counted. */
+  readonly counts: () => { readonly accepted: number; readonly terminal: number; readonly open: number };
+  /** When the oldest open request was stored; `null` when none is open. */
+  readonly oldestMs: () => number | null;
+}
+
+export function makeOpenRequests(): OpenRequests {
+  const open = new Map<string, OpenRequest>(); // in stream order, so oldest first
+  const early = new Map<string, number>();
+  let accepted = 0;
+  return {
+    accepted(key, seq, storedAtMs) {
+      accepted++;
+      if (!early.delete(key)) open.set(key, { seq, storedAtMs, deadlineAtMs: null });
+    },
+    terminal(key, nowMs) {
+      if (!open.delete(key)) early.set(key, nowMs);
+    },
+    open: () => open.entries(),
+    forgetEarly(beforeMs) {
+      for (const [key, atMs] of early) {
+        if (atMs >= beforeMs) return;
+        early.delete(key);
+      }
+    },
+    counts: () => ({ accepted, terminal: accepted - open.size, open: open.size }),
+    oldestMs: () => open.values().next().value?.storedAtMs ?? null,
+  };
+}

@@ -1,0 +1,26 @@
+/**
+ * What a policy is: a pure function of facts, request and saga. It chooses among the tiers that the limits leave, and
+ * says from which confidence on the worker may end the request.
+ */
+import type { Exclusion, Facts, Step, StopReason, TierQuote } from "#shared/contracts/decision.ts";
+import type { InferenceRequest } from "#shared/contracts/request.ts";
+import type { TierFile } from "#shared/contracts/tiers.ts";
+import type { SagaContext } from "#shared/saga/inferenceMachine.ts";
+
+export interface Situation {
+  readonly request: InferenceRequest;
+  readonly saga: SagaContext;
+  readonly facts: Facts;
+}
+/** What a policy would do without limits. */
+export interface Preference {
+  /** Tiers worth running next, best first. None: the policy is done. */
+  readonly order: readonly TierQuote[];
+  /** From this confidence on the answer of a tier ends the request. */
+  readonly minConfidence: (quote: TierQuote) => number;
+}
+export type Policy = (situation: Situation, file: TierFile) => Preference;
+
+export type Excluded = Record<string, Exclusion>;
+export const run = (tier: string, minConfidence: number, excluded: Excluded): Step => ({ kind: "run", tier, acceptance: { min_confidence: minConfidence }, excluded });
+export const stop = (reason: StopReason, excluded: Excluded): Step => ({ kind: "stop", reason, excluded });

@@ -1,0 +1,56 @@
+import type { Facts, TierQuote } from "#shared/contracts/decision.ts";
+import { nanoUsd } from "#shared/contracts/money.ts";
+import type { InferenceRequest } from "#shared/contracts/request.ts";
+import { costOf, type Tier, type TierFile } from "#shared/contracts/tiers.ts";
+
+import { type LatencyQuantiles, probabilityWithin } from "./onTime.ts";
+
+/** What is known of a tier right now. Gathered outside, passed in. */
+export interface LiveTier {
+  /** `null`: nothing was measured lately; the tier file's prior counts. */
+  readonly latency: LatencyQuantiles | null;
+  /** Jobs that wait or run. */
+  readonly queueDepth: number;
+  readonly breaker: TierQuote["breaker"];
+  readonly workers: number;
+  /** Jobs that all its workers run at once. */
+  readonly slots: number;
+}
+export type LiveTiers = ReadonlyMap<string, LiveTier>;
+
+/** A tier is too late when it would miss the deadline more often than once in twenty. */
+const MIN_ON_TIME = 0.95;
+/** A rule of thumb for English text and byte-pair encodings; only ever an expectation, never a charge. */
+const BYTES_PER_TOKEN = 4;
+
+/** Pure: tier file, live state and clock in, quotes out, cheapest tier first. `nowMs`: epoch milliseconds. */
+export function factsFor(request: InferenceRequest, file: TierFile, live: LiveTiers, nowMs: number): Facts {
+  return { at_ms: nowMs, min_on_time: MIN_ON_TIME, quotes: file.tiers.map((tier) => quote(tier, request, live.get(tier.name), nowMs)) };
+}
+
+function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined, nowMs: number): TierQuote {
+  const latency = live?.latency ?? { p50: tier.prior.latency_p50_ms, p95: tier.prior.latency_p95_ms };
+  const queueDepth = live?.queueDepth ?? 0;
+  const slots = Math.max(1, live?.slots ?? tier.slots);
+  const waitMs = Math.max(0, queueDepth + 1 - slots) * (latency.p50 / slots);
+  const within = (atMs: number) => probabilityWithin(latency, atMs - nowMs - waitMs);
+  const inputBytes = Buffer.byteLength(request.input);
+  const maxOutput = maxOutputTokens(tier);
+  return {
+    tier: tier.name,
+    quality: tier.prior.quality,
+    accept_confidence: tier.accept_confidence,
+    expected_cost_nano_usd: costOf(tier.price, { input_tokens: Math.ceil(inputBytes / BYTES_PER_TOKEN), output_tokens: Math.ceil(maxOutput / 2) }),
+    // No byte-pair encoding has more tokens than the text has bytes; the rest is room for a chat template.
+    max_cost_nano_usd: nanoUsd(costOf(tier.price, { input_tokens: inputBytes + systemBytes(tier) + 64, output_tokens: maxOutput })),
+    on_time: within(request.deadline_at_ms),
+    within_slo: request.latency_slo_ms === null ? 1 : within(request.accepted_at_ms + request.latency_slo_ms),
+    expected_latency_ms: waitMs + latency.p50,
+    breaker: live?.breaker ?? "closed",
+    workers: live?.workers ?? 0,
+    queue_depth: queueDepth,
+  };
+}
+
+const maxOutputTokens = ({ backend }: Tier): number => (backend.kind === "openai-compatible" ? backend.max_output_tokens : 1);
+const systemBytes = ({ backend }: Tier): number => (backend.kind === "openai-compatible" && backend.system !== undefined ? Buffer.byteLength(backend.system) : 0);

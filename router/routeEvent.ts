@@ -1,0 +1,83 @@
+/** The router's work: a request or a result in, the messages that the decision leads to out. Keeps no state. */
+import type { Attributes } from "@opentelemetry/api";
+
+import type { Decision } from "#shared/contracts/decision.ts";
+import { AppError } from "#shared/contracts/errors.ts";
+import { Completion, Result, type SagaMessage } from "#shared/contracts/events.ts";
+import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
+import type { InferenceRequest } from "#shared/contracts/request.ts";
+import type { Delivery } from "#shared/messaging/consume.ts";
+import type { Publisher } from "#shared/messaging/publish.ts";
+import { readEvent } from "#shared/messaging/readEvent.ts";
+import { readRequest, type RequestLimits } from "#shared/messaging/readRequest.ts";
+import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
+import { anyJob, completionSubject, idOf } from "#shared/messaging/topology.ts";
+import { baselineOf } from "#shared/saga/closings.ts";
+import { type MachineEvent, newSaga, type Saga } from "#shared/saga/inferenceMachine.ts";
+import { messagesAfter, readSaga } from "#shared/saga/messagesAfter.ts";
+import type { Tracer } from "#shared/telemetry/tracing.ts";
+import { traceIdOf } from "#shared/telemetry/traceparent.ts";
+
+import { decide } from "./decide.ts";
+import type { LiveTiers } from "./policy/quoteTiers.ts";
+
+export interface RouterDeps {
+  readonly publisher: Publisher;
+  readonly streams: StoredMessages;
+  readonly prefix: string;
+  readonly limits: RequestLimits;
+  readonly live: () => LiveTiers;
+  readonly tracer: Tracer;
+  readonly observe: (decision: Decision) => void;
+  readonly now: () => number;
+}
+
+/** The caller acks after these resolve. A crash before that repeats them, and no message is stored twice. */
+export const makeRouteEvent = (deps: RouterDeps) => ({
+  async request(delivery: Delivery): Promise<void> {
+    const id = idOf(deps.prefix, delivery.subject);
+    if (id === null) throw new AppError("bad_subject", "the subject must be <prefix>.request.<tenant>.<request id>");
+    const request = readRequest(id, delivery.data, delivery.storedAtMs, deps.limits);
+    // REQUESTS forgets an id after an hour, COMPLETIONS much later. Gateways look before they publish.
+    if ((request.origin === DIRECT_ORIGIN || delivery.mayBeRepeat) && (await answerAgain(deps, request))) return;
+    await route(deps, request, newSaga(baselineOf(deps.limits.tierFile)), delivery);
+  },
+  async result(delivery: Delivery): Promise<void> {
+    const { request, saga } = readEvent(Result, deps.prefix, delivery);
+    await route(deps, request, readSaga(saga), delivery);
+  },
+});
+
+async function answerAgain({ streams, publisher, prefix }: RouterDeps, request: InferenceRequest): Promise<boolean> {
+  const stored = await streams.last("COMPLETIONS", completionSubject(prefix, request));
+  if (stored === null) return false;
+  publisher.reply(Completion.parse(stored.json()));
+  return true;
+}
+
+async function route(deps: RouterDeps, request: InferenceRequest, saga: Saga, delivery: Delivery): Promise<void> {
+  const { tracer, publisher, streams, prefix, now } = deps;
+  const kind = saga.state === "received" ? "request" : "result";
+  const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.policy": request.policy };
+  await tracer.span(`process infer.${kind}`, { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent, annotate) => {
+    const event = nextEvent(deps, request, saga);
+    if (event.type === "DECIDED") annotate({ "infer.step": event.decision.step.kind, "infer.tier": event.decision.step.kind === "run" ? event.decision.step.tier : "" });
+    for (const message of messagesAfter(request, saga, event, { nowMs: now(), traceId: traceIdOf(traceparent) })) {
+      if (message.type === "job.v1" && delivery.mayBeRepeat && (await jobExists(streams, prefix, message))) continue;
+      await publisher.emit(message, traceparent);
+    }
+  });
+}
+
+function nextEvent({ limits, live, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga): MachineEvent {
+  const nowMs = now();
+  if (nowMs >= request.deadline_at_ms) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
+  const decision = decide(request, saga.context, limits.tierFile, live(), nowMs);
+  observe(decision);
+  return { type: "DECIDED", decision };
+}
+
+/** Another router may have chosen another tier, which is another subject. */
+async function jobExists(streams: StoredMessages, prefix: string, message: Extract<SagaMessage, { type: "job.v1" }>): Promise<boolean> {
+  return (await streams.last("JOBS", anyJob(prefix, message, message.attempt))) !== null;
+}

@@ -1,0 +1,63 @@
+/** The router role: decides, sweeps, and speaks for dead letters. Keeps no state that it could lose. */
+import type { z } from "zod";
+
+import { consume } from "#shared/messaging/consume.ts";
+import { makeGiveUp } from "#shared/messaging/giveUp.ts";
+import { openBroker } from "#shared/messaging/openBroker.ts";
+import type { RequestLimits } from "#shared/messaging/readRequest.ts";
+import { sourcesOf } from "#shared/messaging/topology.ts";
+import { loadTierFile } from "#shared/runtime/loadConfig.ts";
+import { makeReadiness } from "#shared/runtime/readiness.ts";
+import { buildRoleServer, listen, makeRegistry } from "#shared/runtime/roleServer.ts";
+import type { Role } from "#shared/runtime/runRole.ts";
+import { startTracing } from "#shared/telemetry/tracing.ts";
+
+import { RouterConfig } from "./config.ts";
+import { makeDeadLetterService } from "./deadLetters.ts";
+import { addDecideRoute } from "./decideRoute.ts";
+import { followLiveTiers } from "./liveTiers.ts";
+import { makeRouterMetrics } from "./metrics.ts";
+import type { OpenRequests } from "./openRequests.ts";
+import type { LiveTiers } from "./policy/quoteTiers.ts";
+import { makeRouteEvent } from "./routeEvent.ts";
+import { runSweeper } from "./sweeper.ts";
+
+export const router: Role<z.infer<typeof RouterConfig>> = {
+  name: "router",
+  config: RouterConfig,
+  async start(config, context) {
+    const { log, signal, onClose } = context;
+    const { prefix } = config;
+    const tierFile = loadTierFile(config.tiersFile);
+    const limits: RequestLimits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile };
+    const registry = makeRegistry("router");
+    const readiness = makeReadiness(signal);
+    let live: () => LiveTiers = () => new Map();
+    let fold: OpenRequests | null = null;
+    const app = buildRoleServer(registry, readiness.problems);
+    addDecideRoute(app, limits, () => live(), Date.now);
+    onClose("http", () => app.close());
+    await listen(app, { host: config.host, port: config.port, variable: "INFER_ROUTER_PORT" });
+
+    const { tracer, close } = startTracing(config.otlpEndpoint, "infer-router");
+    onClose("tracing", close);
+    const { routerRequests, routerResults, deadLetterService } = sourcesOf(prefix);
+    const needed = [routerRequests, routerResults, deadLetterService];
+    const { nats, js, jsm, streams, publisher } = await openBroker({ url: config.natsUrl, role: "router", prefix, needed, readiness }, context);
+    if (signal.aborted) return;
+    live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: tierFile.tiers, log }, context);
+
+    const metrics = makeRouterMetrics(registry, () => fold);
+    const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
+    const route = makeRouteEvent({ publisher, streams, prefix, limits, live, tracer, observe: metrics.observe, now: Date.now });
+    const loop = { js, log, giveUp, concurrency: config.concurrency, signal };
+    readiness.started();
+    log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");
+    await Promise.all([
+      consume({ ...loop, source: routerRequests, handle: route.request }),
+      consume({ ...loop, source: routerResults, handle: route.result }),
+      consume({ ...loop, source: deadLetterService, handle: makeDeadLetterService(streams, giveUp) }),
+      runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, log, now: Date.now, signal }, (made) => { fold = made; }),
+    ]);
+  },
+};

@@ -1,0 +1,140 @@
+/**
+ * Closes what is open past its deadline plus grace, with the best answer so far where there is one. The net under all
+ * other mechanisms: it needs nothing but the streams. Several may run: the first terminal event wins.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { DeliverPolicy, type JetStreamClient, type JsMsg } from "@nats-io/jetstream";
+import { Kvm } from "@nats-io/kv";
+import type { NatsConnection } from "@nats-io/transport-node";
+import type { Logger } from "pino";
+
+import { type Completion, Job, Result } from "#shared/contracts/events.ts";
+import type { Publisher } from "#shared/messaging/publish.ts";
+import { readRequest, type RequestLimits } from "#shared/messaging/readRequest.ts";
+import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
+import { anyJob, completionSubject, type Id, idOf, REQUESTS_MAX_AGE_MS, resultSubject, sweeperBucket } from "#shared/messaging/topology.ts";
+import { closeRequest, closeSaga, unreadableCompletion } from "#shared/saga/closings.ts";
+import { newTraceparent, traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
+
+import { makeOpenRequests, type OpenRequest, type OpenRequests } from "./openRequests.ts";
+
+const TICK_MS = 500;
+/** Younger requests are not looked at: nearly all end sooner, and looking costs a read. */
+const LOOK_AFTER_MS = 1_000;
+const MARK_EVERY_MS = 5_000;
+const MARK_KEY = "swept_until_ms";
+/** Covers clocks that differ and events that were stored while the mark was written. */
+const SLACK_MS = 60_000;
+
+export interface SweeperDeps {
+  readonly nats: NatsConnection;
+  readonly js: JetStreamClient;
+  readonly streams: StoredMessages;
+  readonly publisher: Publisher;
+  readonly prefix: string;
+  readonly limits: RequestLimits;
+  readonly graceMs: number;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly signal: AbortSignal;
+}
+
+/** Runs until the signal. `onFold` gets the fold, for metrics. */
+export async function runSweeper(deps: SweeperDeps, onFold: (fold: OpenRequests) => void): Promise<void> {
+  const { nats, prefix, log, now, signal } = deps;
+  const bucket = await new Kvm(nats).open(sweeperBucket(prefix).name);
+  const mark = Number((await bucket.get(MARK_KEY))?.string() ?? NaN);
+  const fold = makeOpenRequests();
+  onFold(fold);
+  const fromMs = startOf(mark, now(), deps.limits.maxDeadlineMs);
+  const stops = [
+    await follow(deps, "REQUESTS", `${prefix}.request.*.*`, fromMs, (key, message) => { fold.accepted(key, message.seq, Math.floor(message.info.timestampNanos / 1e6)); }),
+    await follow(deps, "COMPLETIONS", `${prefix}.completion.*.*`, fromMs, (key) => { fold.terminal(key, now()); }),
+  ];
+  let markedAtMs = now();
+  while (!signal.aborted) {
+    await sleep(TICK_MS, undefined, { signal }).catch(() => undefined);
+    try {
+      await sweep(deps, fold);
+      if (now() - markedAtMs < MARK_EVERY_MS) continue;
+      markedAtMs = now();
+      fold.forgetEarly(now() - REQUESTS_MAX_AGE_MS);
+      await bucket.put(MARK_KEY, String(fold.oldestMs() ?? now()));
+    } catch (error) {
+      log.warn({ err: error }, "this sweep was not finished; the next one repeats it");
+    }
+  }
+  for (const stop of stops) stop();
+}
+
+/** The earlier of the last finished sweep and the longest deadline ago; without a mark, all that REQUESTS holds. */
+export const startOf = (markMs: number, nowMs: number, maxDeadlineMs: number): number =>
+  Number.isFinite(markMs) ? Math.min(markMs, nowMs - maxDeadlineMs) - SLACK_MS : nowMs - REQUESTS_MAX_AGE_MS;
+
+async function follow({ js, prefix }: SweeperDeps, stream: string, filter: string, fromMs: number, take: (key: string, message: JsMsg) => void): Promise<() => void> {
+  const consumer = await js.consumers.get(stream, {
+    filter_subjects: filter, headers_only: true, deliver_policy: DeliverPolicy.StartTime, opt_start_time: new Date(fromMs).toISOString(),
+  });
+  const messages = await consumer.consume({
+    max_messages: 500,
+    callback(message) {
+      const id = idOf(prefix, message.subject);
+      if (id !== null) take(`${id.tenant_id}.${id.request_id}`, message); // other subjects are dead-lettered by the router
+    },
+  });
+  return () => void messages.close();
+}
+
+async function sweep(deps: SweeperDeps, fold: OpenRequests): Promise<void> {
+  const { now, graceMs, signal } = deps;
+  for (const [key, open] of fold.open()) {
+    if (signal.aborted || now() - open.storedAtMs < LOOK_AFTER_MS) return;
+    open.deadlineAtMs ??= await deadlineOf(deps, open);
+    if (now() < open.deadlineAtMs + graceMs) continue;
+    await close(deps, key, open);
+    fold.terminal(key, now());
+  }
+}
+
+async function deadlineOf({ streams, prefix, limits }: SweeperDeps, { seq, storedAtMs }: OpenRequest): Promise<number> {
+  const message = await streams.bySequence("REQUESTS", seq);
+  const id = message === null ? null : idOf(prefix, message.subject);
+  try {
+    if (message !== null && id !== null) return readRequest(id, message.data, storedAtMs, limits).deadline_at_ms;
+  } catch {
+    // unreadable: the router gives it up; if no router runs, the default deadline counts
+  }
+  return storedAtMs + limits.defaultDeadlineMs;
+}
+
+async function close(deps: SweeperDeps, key: string, open: OpenRequest): Promise<void> {
+  const { streams, publisher, prefix, log } = deps;
+  const [tenant_id = "", request_id = ""] = key.split(".");
+  const id = { tenant_id, request_id };
+  if ((await streams.last("COMPLETIONS", completionSubject(prefix, id))) !== null) return; // look before publishing
+  const request = await streams.bySequence("REQUESTS", open.seq);
+  const traceparent = traceparentFrom(request?.header.get("traceparent")) ?? newTraceparent();
+  for (const completion of await completionsFor(deps, id, open, request?.data ?? null, traceIdOf(traceparent))) {
+    await publisher.emit(completion, traceparent);
+    log.warn({ ...id, outcome: completion.outcome, trace_id: completion.trace_id }, "closed by the sweeper");
+  }
+}
+
+/** From the newest snapshot of the saga there is, so that an answer in hand and its cost are not lost. */
+async function completionsFor({ streams, prefix, limits, now }: SweeperDeps, id: Id, { storedAtMs }: OpenRequest, body: Uint8Array | null, traceId: string): Promise<Completion[]> {
+  const error = { code: "deadline_exceeded", message: "no outcome by its deadline" } as const;
+  const occasion = { nowMs: now(), traceId };
+  const newestJob = Job.safeParse((await streams.last("JOBS", anyJob(prefix, id, "*")))?.json());
+  const newestResult = Result.safeParse((await streams.last("RESULTS", resultSubject(prefix, id, "*")))?.json());
+  const job = newestJob.data;
+  const result = newestResult.data;
+  if (result !== undefined && result.attempt >= (job?.attempt ?? 0)) return closeSaga(result, error, occasion);
+  if (job !== undefined) return closeSaga(job, error, occasion);
+  try {
+    if (body !== null) return closeRequest(readRequest(id, body, storedAtMs, limits), limits.tierFile, error, occasion);
+  } catch {
+    // unreadable: see below
+  }
+  return [unreadableCompletion(id, storedAtMs, error, occasion)];
+}

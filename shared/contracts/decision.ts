@@ -1,0 +1,70 @@
+/**
+ * What a policy knew and what it chose. A decision depends on its facts, the request and the saga and on nothing
+ * else, and is recorded with them, so the same inputs replay to the same decision.
+ */
+import { z } from "zod";
+
+import { NanoUsd } from "./money.ts";
+import { Probability } from "./probability.ts";
+import { TierName } from "./tiers.ts";
+
+/** What is known about one tier for one request at the moment of a decision. Tiers in a list are cheapest first. */
+export const TierQuote = z.object({
+  tier: TierName,
+  /** Probability that its answer is acceptable. */
+  quality: Probability,
+  /** From this confidence on, `cascade` keeps its answer. */
+  accept_confidence: Probability,
+  expected_cost_nano_usd: NanoUsd,
+  /** Worst case of one attempt. */
+  max_cost_nano_usd: NanoUsd,
+  /** Probability that its answer arrives before the deadline. */
+  on_time: Probability,
+  /** Probability that it arrives within the request's latency SLO; 1 when it has none. */
+  within_slo: Probability,
+  /** Median wait and run time expected now, in milliseconds. */
+  expected_latency_ms: z.number().nonnegative(),
+  breaker: z.enum(["closed", "open", "half_open"]),
+  /** Worker processes that were heard of lately. */
+  workers: z.int().nonnegative(),
+  /** Jobs that wait or run. */
+  queue_depth: z.int().nonnegative(),
+});
+export type TierQuote = z.infer<typeof TierQuote>;
+
+/** All that a decision depends on besides request and saga. */
+export const Facts = z.object({
+  at_ms: z.int(),
+  quotes: z.array(TierQuote),
+  /** A tier whose `on_time` is below this is too late. */
+  min_on_time: Probability,
+});
+export type Facts = z.infer<typeof Facts>;
+
+/** From this confidence on a worker ends the request itself. `null`: it always asks the router. */
+export const Acceptance = z.object({ min_confidence: Probability }).nullable();
+export type Acceptance = z.infer<typeof Acceptance>;
+
+/** Why a tier could not be chosen. The words go to the audit and to clients as they are: keep them stable. */
+export const Exclusion = z.enum(["tried", "below_min_tier", "above_max_tier", "not_in_policy", "breaker_open", "no_worker", "too_late", "beyond_slo", "over_budget"]);
+export type Exclusion = z.infer<typeof Exclusion>;
+
+/** `good_enough`: the answer in hand is kept. All others: nothing more can be tried, and this is what stood in the way. */
+export const StopReason = z.enum(["good_enough", "budget", "deadline", "latency_slo", "tiers_exhausted", "unavailable"]);
+export type StopReason = z.infer<typeof StopReason>;
+
+const excluded = z.record(TierName, Exclusion);
+export const Step = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("run"), tier: TierName, acceptance: Acceptance, excluded }),
+  z.object({ kind: z.literal("stop"), reason: StopReason, excluded }),
+]);
+export type Step = z.infer<typeof Step>;
+
+export const Decision = z.object({
+  /** The attempt after which it was decided; 0 for the first decision. */
+  after_attempt: z.int().nonnegative(),
+  policy: z.string(),
+  facts: Facts,
+  step: Step,
+});
+export type Decision = z.infer<typeof Decision>;

@@ -1,0 +1,58 @@
+/**
+ * The one error that crosses module boundaries on purpose. `code` tells the caller what to do, `message` is for the
+ * log, and a client sees `code` and `publicMessage` only. Anything else that is thrown is a bug.
+ *
+ * 503 means an outage of a dependency, and an outage is always a 503: it is nobody's fault and poisons no message.
+ */
+export const ERROR_CODES = {
+  invalid_json: { httpStatus: 400, retryable: false },
+  invalid_unicode: { httpStatus: 400, retryable: false },
+  invalid_request: { httpStatus: 400, retryable: false },
+  unsupported_version: { httpStatus: 400, retryable: false },
+  /** A NATS subject that holds no valid tenant and request id. */
+  bad_subject: { httpStatus: 400, retryable: false },
+  budget_exceeded: { httpStatus: 402, retryable: false },
+  forbidden_host: { httpStatus: 403, retryable: false },
+  not_found: { httpStatus: 404, retryable: false },
+  method_not_allowed: { httpStatus: 405, retryable: false },
+  idempotency_mismatch: { httpStatus: 409, retryable: false },
+  payload_too_large: { httpStatus: 413, retryable: false },
+  unsupported_media_type: { httpStatus: 415, retryable: false },
+  internal: { httpStatus: 500, retryable: false },
+  /** Given up on after repeated tries; the message is in DEAD_LETTERS. */
+  poison: { httpStatus: 500, retryable: false },
+  /** The model's server refused our call: its configuration here is wrong, not the caller's request. */
+  backend_refused: { httpStatus: 502, retryable: false },
+  backend_bad_response: { httpStatus: 502, retryable: false },
+  /** Every tier that could be tried gave a truncated, empty or refused answer. */
+  no_sound_answer: { httpStatus: 502, retryable: false },
+  backend_unavailable: { httpStatus: 503, retryable: true },
+  broker_unavailable: { httpStatus: 503, retryable: true },
+  database_unavailable: { httpStatus: 503, retryable: true },
+  /** The broker may have stored it. Publishing the same request again is safe. */
+  accept_unknown: { httpStatus: 503, retryable: true },
+  /** Accepted, and its outcome is not known yet: it will be at `GET /requests/:id`. */
+  outcome_pending: { httpStatus: 503, retryable: true },
+  storage_full: { httpStatus: 503, retryable: true },
+  deadline_exceeded: { httpStatus: 504, retryable: false },
+} as const satisfies Record<string, { httpStatus: number; retryable: boolean }>;
+export type ErrorCode = keyof typeof ERROR_CODES;
+export const ERROR_CODE_NAMES = Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]];
+
+export class AppError extends Error {
+  override readonly name = "AppError";
+  readonly code: ErrorCode;
+  readonly publicMessage: string;
+  /** `message` is shown to the client too, unless `publicMessage` says something else. Keep secrets in `cause`. */
+  constructor(code: ErrorCode, message: string, options: ErrorOptions & { publicMessage?: string } = {}) {
+    super(message, options);
+    this.code = code;
+    this.publicMessage = options.publicMessage ?? message;
+  }
+  get retryable(): boolean {
+    return ERROR_CODES[this.code].retryable;
+  }
+  get isOutage(): boolean {
+    return ERROR_CODES[this.code].httpStatus === 503;
+  }
+}

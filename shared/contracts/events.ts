@@ -1,0 +1,117 @@
+/**
+ * Every message that crosses a process boundary, declared once: types, validation, OpenAPI and AsyncAPI come from here.
+ * What is JSON or a column is spelt in snake_case and has one name in code, API, NATS and SQL (ADR 0002).
+ * To change a shipped payload incompatibly, add a version; a fixture test keeps the old ones readable.
+ */
+import { z } from "zod";
+
+import { Decision, StopReason } from "./decision.ts";
+import { ERROR_CODE_NAMES } from "./errors.ts";
+import { Origin, RequestId, TenantId } from "./ids.ts";
+import { NanoUsd } from "./money.ts";
+import { Probability } from "./probability.ts";
+import { InferenceRequest } from "./request.ts";
+import { TierName } from "./tiers.ts";
+
+export const AttemptNumber = z.int().min(1).max(99);
+export const EventError = z.object({ code: z.enum(ERROR_CODE_NAMES), message: z.string() });
+export type EventError = z.infer<typeof EventError>;
+
+export const Usage = z.object({
+  input_tokens: z.int().nonnegative(),
+  output_tokens: z.int().nonnegative(),
+  /** `reported` by the model's server, or `estimated` here because it said nothing. */
+  source: z.enum(["reported", "estimated"]),
+});
+export type Usage = z.infer<typeof Usage>;
+
+/** One paid call of a backend with its retries, whatever came of it. A failed one may have cost money too. */
+export const Attempt = z.object({
+  attempt: AttemptNumber,
+  tier: TierName,
+  model: z.string(),
+  started_at_ms: z.int().positive(),
+  latency_ms: z.number().nonnegative(),
+  /** Calls of the backend, the first included. */
+  tries: z.int().nonnegative(),
+  usage: Usage.nullable(),
+  cost_nano_usd: NanoUsd,
+  /** The call was cut off, so the server may have charged something that it did not tell. */
+  cost_is_partial: z.boolean(),
+  outcome: z.discriminatedUnion("kind", [
+    /** `is_sound`: complete, not empty, not a refusal. */
+    z.object({ kind: z.literal("answered"), is_sound: z.boolean(), confidence: Probability, confidence_source: z.string() }),
+    z.object({ kind: z.literal("failed"), ...EventError.shape }),
+  ]),
+});
+export type Attempt = z.infer<typeof Attempt>;
+
+/** The state machine's snapshot. It travels with the message; `shared/saga` alone looks inside. */
+const saga = z.record(z.string(), z.unknown());
+const id = { tenant_id: TenantId, request_id: RequestId };
+
+export const Job = z.object({ type: z.literal("job.v1"), ...id, tier: TierName, attempt: AttemptNumber, request: InferenceRequest, saga });
+export type Job = z.infer<typeof Job>;
+
+/** What a worker may not accept itself. What happened is in the saga. */
+export const Result = z.object({ type: z.literal("result.v1"), ...id, attempt: AttemptNumber, request: InferenceRequest, saga });
+export type Result = z.infer<typeof Result>;
+
+/** `completed`, or the best answer so far (`degraded`), or none (`failed`), or not even tried (`rejected`). */
+export const Outcome = z.enum(["completed", "degraded", "failed", "rejected"]);
+export type Outcome = z.infer<typeof Outcome>;
+
+/** The audit event: one for each request, with the whole saga. The first one that is stored is the outcome. */
+export const Completion = z.object({
+  type: z.literal("completion.v1"),
+  ...id,
+  origin: Origin,
+  /** `null` here and below: the request could not be read. */
+  user_id: z.string().nullable(),
+  outcome: Outcome,
+  /** Why an answer is `degraded`. */
+  degraded_reason: StopReason.nullable(),
+  error: EventError.nullable(),
+  output: z.string().nullable(),
+  tier: TierName.nullable(),
+  model: z.string().nullable(),
+  confidence: Probability.nullable(),
+  confidence_source: z.string().nullable(),
+  cost_nano_usd: NanoUsd,
+  /** What the same tokens would have cost on the baseline tier; `null` when no tokens were counted. */
+  baseline_cost_nano_usd: NanoUsd.nullable(),
+  baseline_tier: TierName.nullable(),
+  attempts: z.array(Attempt),
+  decisions: z.array(Decision),
+  policy: z.string().nullable(),
+  task: z.string().nullable(),
+  budget_nano_usd: NanoUsd.nullable(),
+  metadata: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).nullable(),
+  input_bytes: z.int().nonnegative().nullable(),
+  fingerprint: z.string().nullable(),
+  accepted_at_ms: z.int().positive(),
+  completed_at_ms: z.int().positive(),
+  latency_ms: z.int().nonnegative(),
+  trace_id: z.string(),
+});
+export type Completion = z.infer<typeof Completion>;
+
+/** Why a message was given up, and where it lies; the message itself stays in its stream. */
+export const DeadLetter = z.object({
+  type: z.literal("dead_letter.v1"),
+  stream: z.string(),
+  stream_seq: z.int().positive(),
+  subject: z.string(),
+  tenant_id: TenantId.nullable(),
+  request_id: RequestId.nullable(),
+  reason: z.string(),
+  message: z.string(),
+  deliveries: z.int().nonnegative(),
+  at_ms: z.int().positive(),
+  /** A run that was paid for and came too late to count. */
+  late_attempt: Attempt.nullable(),
+});
+export type DeadLetter = z.infer<typeof DeadLetter>;
+
+/** What is published once per subject: the first one wins. */
+export type SagaMessage = Job | Result | Completion;

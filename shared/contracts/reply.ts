@@ -1,0 +1,135 @@
+/** What HTTP callers get: an audit event as an answer, with money in dollars. */
+import { z } from "zod";
+
+import { Exclusion, StopReason } from "./decision.ts";
+import { ERROR_CODE_NAMES, ERROR_CODES } from "./errors.ts";
+import { type Attempt, type Completion, EventError, Outcome } from "./events.ts";
+import { RequestId, TenantId } from "./ids.ts";
+import { toUsd } from "./money.ts";
+import { Probability } from "./probability.ts";
+
+const usd = (meaning: string) => z.number().nonnegative().describe(`${meaning} In USD, exact to the nano-dollar.`);
+
+export const AttemptReply = z.object({
+  attempt: z.int(),
+  tier: z.string(),
+  model: z.string(),
+  outcome: z.enum(["answered", "failed"]),
+  confidence: Probability.nullable(),
+  is_sound: z.boolean().nullable().describe("Complete, not empty, not a refusal."),
+  error: EventError.nullable(),
+  cost_usd: usd("What the attempt cost."),
+  latency_ms: z.number(),
+  tries: z.int().describe("Calls of the backend, the first included."),
+  input_tokens: z.int().nullable(),
+  output_tokens: z.int().nullable(),
+});
+
+export const DecisionReply = z.object({
+  policy: z.string().nullable(),
+  why: z.string().describe("The whole way to the answer in one sentence."),
+  steps: z.array(
+    z.object({
+      after_attempt: z.int(),
+      step: z.enum(["run", "stop"]),
+      tier: z.string().nullable(),
+      min_confidence: Probability.nullable().describe("From this confidence on the answer was to be kept."),
+      reason: StopReason.nullable(),
+      excluded: z.record(z.string(), Exclusion).describe("Tiers that were not considered, and the limit that ruled each out."),
+    }),
+  ),
+});
+
+export const InferReply = z.object({
+  request_id: RequestId,
+  tenant_id: TenantId,
+  outcome: Outcome,
+  degraded_reason: StopReason.nullable(),
+  output: z.string().nullable(),
+  tier: z.string().nullable(),
+  model: z.string().nullable(),
+  confidence: Probability.nullable(),
+  confidence_source: z.string().nullable(),
+  cost_usd: usd("What all attempts together cost."),
+  baseline_cost_usd: usd("What the baseline tier would have cost.").nullable(),
+  baseline_tier: z.string().nullable(),
+  latency_ms: z.int().describe("From acceptance to the outcome."),
+  attempts: z.array(AttemptReply),
+  decision: DecisionReply,
+  trace_id: z.string(),
+  error: EventError.nullable(),
+});
+export type InferReply = z.infer<typeof InferReply>;
+
+/** Every error of the HTTP API. After acceptance it has the request's record too. */
+export const ErrorReply = z.object({
+  error: z.object({ code: z.enum(ERROR_CODE_NAMES), message: z.string(), retryable: z.boolean() }),
+  request_id: z.string().optional(),
+  request: InferReply.optional(),
+});
+export type ErrorReply = z.infer<typeof ErrorReply>;
+
+export const PendingReply = z.object({ request_id: RequestId, tenant_id: TenantId, status: z.literal("pending") });
+
+/** Pure. */
+export function toReply(event: Completion): InferReply {
+  return {
+    request_id: event.request_id,
+    tenant_id: event.tenant_id,
+    outcome: event.outcome,
+    degraded_reason: event.degraded_reason,
+    output: event.output,
+    tier: event.tier,
+    model: event.model,
+    confidence: event.confidence,
+    confidence_source: event.confidence_source,
+    cost_usd: toUsd(event.cost_nano_usd),
+    baseline_cost_usd: event.baseline_cost_nano_usd === null ? null : toUsd(event.baseline_cost_nano_usd),
+    baseline_tier: event.baseline_tier,
+    latency_ms: event.latency_ms,
+    attempts: event.attempts.map(toAttemptReply),
+    decision: { policy: event.policy, why: why(event), steps: event.decisions.map(toStepReply) },
+    trace_id: event.trace_id,
+    error: event.error,
+  };
+}
+
+function toAttemptReply({ attempt, tier, model, outcome, cost_nano_usd, latency_ms, tries, usage }: Attempt): z.infer<typeof AttemptReply> {
+  const answer = outcome.kind === "answered" ? outcome : null;
+  return {
+    attempt, tier, model,
+    outcome: outcome.kind,
+    confidence: answer?.confidence ?? null,
+    is_sound: answer?.is_sound ?? null,
+    error: outcome.kind === "failed" ? { code: outcome.code, message: outcome.message } : null,
+    cost_usd: toUsd(cost_nano_usd),
+    latency_ms, tries,
+    input_tokens: usage?.input_tokens ?? null,
+    output_tokens: usage?.output_tokens ?? null,
+  };
+}
+
+function toStepReply({ after_attempt, step }: Completion["decisions"][number]) {
+  if (step.kind === "stop") return { after_attempt, step: step.kind, tier: null, min_confidence: null, reason: step.reason, excluded: step.excluded };
+  return { after_attempt, step: step.kind, tier: step.tier, min_confidence: step.acceptance?.min_confidence ?? null, reason: null, excluded: step.excluded };
+}
+
+const percent = (share: number) => share.toFixed(3);
+
+/** "small answered with confidence 0.62, below 0.95; large answered with confidence 0.97, kept." */
+function why({ attempts, decisions, outcome, degraded_reason, error }: Completion): string {
+  const parts = attempts.map(({ attempt, tier, outcome: result }) => {
+    if (result.kind === "failed") return `${tier} failed (${result.code})`;
+    if (!result.is_sound) return `${tier} gave no sound answer`;
+    const step = decisions.find(({ after_attempt, step: chosen }) => after_attempt === attempt - 1 && chosen.kind === "run")?.step;
+    const threshold = step?.kind === "run" ? (step.acceptance?.min_confidence ?? null) : null;
+    const isKept = threshold !== null && result.confidence >= threshold;
+    return `${tier} answered with confidence ${percent(result.confidence)}${isKept ? ", kept" : threshold === null ? "" : `, below ${percent(threshold)}`}`;
+  });
+  if (outcome === "degraded") parts.push(`the best answer so far is returned (${degraded_reason ?? "stopped"})`);
+  if (error !== null) parts.push(error.message);
+  return `${parts.join("; ")}.`;
+}
+
+/** The HTTP status of an outcome: an answer is 200, whatever came of it before. */
+export const statusOf = ({ error }: Pick<Completion, "error">): number => (error === null ? 200 : ERROR_CODES[error.code].httpStatus);

@@ -1,0 +1,124 @@
+/**
+ * One request, through either door: the body of `POST /infer` and the body of a message on
+ * `infer.request.<tenant>.<request id>` have the same fields, so the same request has the same outcome.
+ */
+import { z } from "zod";
+
+import { DIRECT_ORIGIN, Origin, RequestId, TenantId } from "./ids.ts";
+import { NanoUsd, UsdAmount } from "./money.ts";
+import { Probability } from "./probability.ts";
+import { policyNames, type TierFile, TierName } from "./tiers.ts";
+
+/** Text that Postgres and every JSON parser can hold: no NUL, no lone surrogate. */
+const wellFormed = (text: z.ZodString) =>
+  text.refine((value) => value.isWellFormed() && !value.includes("\0"), { error: "must be well-formed Unicode without NUL", params: { code: "invalid_unicode" } });
+
+const Metadata = z
+  .record(wellFormed(z.string().min(1).max(64)), z.union([wellFormed(z.string().max(512)), z.number(), z.boolean()]))
+  .refine((entries) => Object.keys(entries).length <= 16, "at most 16 entries");
+
+const fields = {
+  user_id: wellFormed(z.string().min(1).max(128)).describe("Whose request it is; for reports and limits."),
+  input: wellFormed(z.string().min(1).max(262_144)).refine((text) => text.trim() !== "", "must not be blank").describe("What the model is asked."),
+  budget: z.number().nonnegative().max(1_000_000).describe("Most that all attempts together may cost, in USD."),
+  latency_slo_ms: z.int().positive().max(1_800_000).optional().describe("Wanted latency. Tiers that would miss it are skipped while another can meet it."),
+  deadline_ms: z.int().positive().optional().describe("Latest time for an outcome, from acceptance on. Cut to the service's maximum."),
+  min_quality: Probability.optional().describe("Least confidence of an answer that is kept; below it the request escalates."),
+  min_tier: TierName.optional(),
+  max_tier: TierName.optional(),
+  policy: z.string().min(1).max(64).optional().describe("`static`, `cheapest`, `cascade` or `always-<tier>`. Default: the tier file's."),
+  task: z.string().regex(/^[a-z0-9_-]{1,64}$/).optional().describe("Class of work, for static routes and statistics."),
+  metadata: Metadata.optional().describe("Kept in the audit as it is: up to 16 short values."),
+};
+
+/** Body of `POST /infer`. Unknown fields are refused, so a misspelt `budget` cannot pass as "no budget". */
+export const InferBody = z.strictObject({ request_id: RequestId.optional(), tenant_id: TenantId, ...fields });
+export type InferBody = z.infer<typeof InferBody>;
+
+/** Body of a message in REQUESTS. Tenant and id are in the subject; if they are here too, they must agree with it. */
+export const RequestMessage = z.strictObject({
+  type: z.literal("request.v1").optional(),
+  request_id: RequestId.optional(),
+  tenant_id: TenantId.optional(),
+  /** Written by gateways: where the reply goes. */
+  origin: Origin.default(DIRECT_ORIGIN),
+  ...fields,
+});
+export type RequestMessage = z.infer<typeof RequestMessage>;
+
+/** A request as the services see it: money in nano-dollars, times absolute, defaults filled in. */
+export const InferenceRequest = z.object({
+  tenant_id: TenantId,
+  request_id: RequestId,
+  origin: Origin,
+  user_id: fields.user_id,
+  input: z.string(),
+  budget_nano_usd: NanoUsd,
+  /** When REQUESTS stored it, by the broker's clock: epoch milliseconds. Every duration counts from here. */
+  accepted_at_ms: z.int().positive(),
+  /** Absolute, so that a redelivery does not extend it. */
+  deadline_at_ms: z.int().positive(),
+  latency_slo_ms: z.int().positive().nullable(),
+  min_quality: Probability.nullable(),
+  min_tier: TierName.nullable(),
+  max_tier: TierName.nullable(),
+  policy: z.string(),
+  task: z.string().nullable(),
+  metadata: Metadata.nullable(),
+  /** SHA-256 of what the caller asked for, to tell a repeated request from another one with the same id. */
+  fingerprint: z.string(),
+});
+export type InferenceRequest = z.infer<typeof InferenceRequest>;
+
+interface Defaults {
+  readonly acceptedAtMs: number;
+  readonly defaultDeadlineMs: number;
+  readonly maxDeadlineMs: number;
+  readonly defaultPolicy: string;
+  readonly fingerprint: string;
+}
+
+/** Pure. `id` is what the subject says: that is what the broker authorised. */
+export function toRequest(id: { tenant_id: string; request_id: string }, message: RequestMessage, defaults: Defaults): InferenceRequest {
+  const deadlineMs = Math.min(message.deadline_ms ?? defaults.defaultDeadlineMs, defaults.maxDeadlineMs);
+  return {
+    ...id,
+    origin: message.origin,
+    user_id: message.user_id,
+    input: message.input,
+    budget_nano_usd: UsdAmount.parse(message.budget),
+    accepted_at_ms: defaults.acceptedAtMs,
+    deadline_at_ms: defaults.acceptedAtMs + deadlineMs,
+    latency_slo_ms: message.latency_slo_ms ?? null,
+    min_quality: message.min_quality ?? null,
+    min_tier: message.min_tier ?? null,
+    max_tier: message.max_tier ?? null,
+    policy: message.policy ?? defaults.defaultPolicy,
+    task: message.task ?? null,
+    metadata: message.metadata ?? null,
+    fingerprint: defaults.fingerprint,
+  };
+}
+
+/** What identifies the content of a request, in a fixed order: hash this. `origin` and the id are not content. */
+export function canonicalContent(message: Omit<RequestMessage, "origin" | "type" | "tenant_id" | "request_id">): string {
+  const { metadata } = message;
+  const sorted = metadata === undefined ? null : Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([
+    message.user_id, message.input, message.budget, message.latency_slo_ms, message.deadline_ms, message.min_quality,
+    message.min_tier, message.max_tier, message.policy, message.task, sorted,
+  ]);
+}
+
+type Named = Pick<RequestMessage, "min_tier" | "max_tier" | "policy">;
+/** Tiers and policies that a request names but this service does not have; `null` when all is well. */
+export function unknownName({ min_tier, max_tier, policy }: Named, file: Pick<TierFile, "tiers">): string | null {
+  const names = file.tiers.map(({ name }) => name);
+  for (const [field, tier] of Object.entries({ min_tier, max_tier })) {
+    if (tier !== undefined && !names.includes(tier)) return `${field}: there is no tier ${tier}; there are ${names.join(", ")}`;
+  }
+  if (min_tier !== undefined && max_tier !== undefined && names.indexOf(min_tier) > names.indexOf(max_tier)) return "min_tier: lies above max_tier";
+  const policies = policyNames(file.tiers);
+  if (policy !== undefined && !policies.includes(policy)) return `policy: there is no policy ${policy}; there are ${policies.join(", ")}`;
+  return null;
+}

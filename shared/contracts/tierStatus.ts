@@ -1,0 +1,15 @@
+import { z } from "zod";
+
+import { TierName } from "./tiers.ts";
+
+/** What one worker process says about itself, every few seconds and at every change of its breaker (NATS KV). */
+export const TierStatus = z.object({
+  tier: TierName,
+  instance: z.string(),
+  breaker: z.enum(["closed", "open", "half_open"]),
+  /** For an open breaker: how long until the next trial call, in milliseconds from now. */
+  retry_in_ms: z.int().nonnegative(),
+  slots: z.int().positive(),
+  busy: z.int().nonnegative(),
+});
+export type TierStatus = z.infer<typeof TierStatus>;

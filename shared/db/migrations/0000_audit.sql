@@ -1,0 +1,58 @@
+CREATE TABLE "attempts" (
+	"tenant_id" text NOT NULL,
+	"request_id" text NOT NULL,
+	"attempt" smallint NOT NULL,
+	"tier" text NOT NULL,
+	"model" text NOT NULL,
+	"outcome" text NOT NULL,
+	"error_code" text,
+	"error_message" text,
+	"is_sound" boolean,
+	"confidence" double precision,
+	"confidence_source" text,
+	"tries" smallint NOT NULL,
+	"input_tokens" integer,
+	"output_tokens" integer,
+	"usage_source" text,
+	"cost_nano_usd" bigint NOT NULL,
+	"cost_is_partial" boolean NOT NULL,
+	"started_at" timestamp with time zone NOT NULL,
+	"latency_ms" double precision NOT NULL,
+	CONSTRAINT "attempts_request_id_tenant_id_attempt_pk" PRIMARY KEY("request_id","tenant_id","attempt")
+);
+--> statement-breakpoint
+CREATE TABLE "requests" (
+	"tenant_id" text NOT NULL,
+	"request_id" text NOT NULL,
+	"user_id" text,
+	"outcome" text NOT NULL,
+	"degraded_reason" text,
+	"error_code" text,
+	"error_message" text,
+	"policy" text,
+	"task" text,
+	"tier" text,
+	"model" text,
+	"confidence" double precision,
+	"confidence_source" text,
+	"cost_nano_usd" bigint NOT NULL,
+	"baseline_tier" text,
+	"baseline_cost_nano_usd" bigint,
+	"budget_nano_usd" bigint,
+	"attempt_count" smallint NOT NULL,
+	"latency_ms" integer NOT NULL,
+	"accepted_at" timestamp with time zone NOT NULL,
+	"completed_at" timestamp with time zone NOT NULL,
+	"origin" text NOT NULL,
+	"output" text,
+	"input_bytes" integer,
+	"fingerprint" text,
+	"metadata" jsonb,
+	"decisions" jsonb NOT NULL,
+	"trace_id" text NOT NULL,
+	"stream_seq" bigint NOT NULL,
+	CONSTRAINT "requests_request_id_tenant_id_pk" PRIMARY KEY("request_id","tenant_id")
+);
+--> statement-breakpoint
+CREATE INDEX "requests_by_time" ON "requests" USING btree ("tenant_id","completed_at");--> statement-breakpoint
+CREATE INDEX "requests_by_age" ON "requests" USING btree ("completed_at");

@@ -1,0 +1,25 @@
+import { Pool } from "pg";
+
+/** Every wait has a limit: by default Postgres and its client wait for ever. `onError` hears of idle connections that break. */
+export function makePool(url: string, application: string, onError: (error: Error) => void): Pool {
+  const pool = new Pool({
+    connectionString: url,
+    max: 4,
+    application_name: `infer-${application}`,
+    connectionTimeoutMillis: 3_000,
+    idleTimeoutMillis: 30_000,
+    keepAlive: true,
+    options: "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000",
+  });
+  pool.on("error", onError); // without a listener a restart of Postgres would end the process
+  return pool;
+}
+
+/**
+ * Whether Postgres refused the data itself (SQLSTATE class 22 or 23). Anything else is an outage or a set-up problem:
+ * it will pass, and no row is to blame.
+ */
+export const isBadRow = (error: unknown): boolean => {
+  const state = typeof error === "object" && error !== null && "code" in error ? String(error.code) : "";
+  return state.length === 5 && (state.startsWith("22") || state.startsWith("23"));
+};

@@ -1,0 +1,72 @@
+/** The audit tables. Columns are named as in the audit event (`shared/contracts/events.ts`). */
+import { bigint, boolean, doublePrecision, index, integer, jsonb, pgTable, primaryKey, smallint, text, timestamp } from "drizzle-orm/pg-core";
+
+import type { Attempt, Completion, Outcome } from "#shared/contracts/events.ts";
+import type { NanoUsd } from "#shared/contracts/money.ts";
+
+const key = { tenant_id: text().notNull(), request_id: text().notNull() };
+const nanoUsd = () => bigint({ mode: "number" }).$type<NanoUsd>();
+const time = () => timestamp({ withTimezone: true, mode: "string" });
+
+/** One row per finished request. Append-only; rebuildable by reading COMPLETIONS again. */
+export const requests = pgTable(
+  "requests",
+  {
+    ...key,
+    user_id: text(),
+    outcome: text().$type<Outcome>().notNull(),
+    degraded_reason: text().$type<Completion["degraded_reason"]>(),
+    error_code: text(),
+    error_message: text(),
+    policy: text(),
+    task: text(),
+    tier: text(),
+    model: text(),
+    confidence: doublePrecision(),
+    confidence_source: text(),
+    cost_nano_usd: nanoUsd().notNull(),
+    baseline_tier: text(),
+    baseline_cost_nano_usd: nanoUsd(),
+    budget_nano_usd: nanoUsd(),
+    attempt_count: smallint().notNull(),
+    latency_ms: integer().notNull(),
+    accepted_at: time().notNull(),
+    completed_at: time().notNull(),
+    origin: text().notNull(),
+    output: text(),
+    input_bytes: integer(),
+    fingerprint: text(),
+    metadata: jsonb().$type<Completion["metadata"]>(),
+    decisions: jsonb().$type<Completion["decisions"]>().notNull(),
+    trace_id: text().notNull(),
+    /** Of the event in COMPLETIONS. */
+    stream_seq: bigint({ mode: "number" }).notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id] }), index("requests_by_time").on(t.tenant_id, t.completed_at), index("requests_by_age").on(t.completed_at)],
+);
+
+/** One row per attempt, whatever came of it. */
+export const attempts = pgTable(
+  "attempts",
+  {
+    ...key,
+    attempt: smallint().notNull(),
+    tier: text().notNull(),
+    model: text().notNull(),
+    outcome: text().$type<Attempt["outcome"]["kind"]>().notNull(),
+    error_code: text(),
+    error_message: text(),
+    is_sound: boolean(),
+    confidence: doublePrecision(),
+    confidence_source: text(),
+    tries: smallint().notNull(),
+    input_tokens: integer(),
+    output_tokens: integer(),
+    usage_source: text(),
+    cost_nano_usd: nanoUsd().notNull(),
+    cost_is_partial: boolean().notNull(),
+    started_at: time().notNull(),
+    latency_ms: doublePrecision().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.attempt] })],
+);

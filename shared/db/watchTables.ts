@@ -1,0 +1,30 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { Logger } from "pino";
+import type { Pool } from "pg";
+
+const CHECK_EVERY_MS = 2_000;
+
+/** Waits until the audit tables can be written, then keeps looking. Returns what `/readyz` should say. */
+export async function watchTables(pool: Pool, log: Logger, signal: AbortSignal): Promise<() => readonly string[]> {
+  let problem = await problemOf(pool);
+  if (problem !== null) log.warn({ problem }, "waiting for Postgres");
+  while (problem !== null && !signal.aborted) {
+    await sleep(500, undefined, { signal }).catch(() => undefined);
+    problem = await problemOf(pool);
+  }
+  const timer = setInterval(() => void problemOf(pool).then((found) => { problem = found; }), CHECK_EVERY_MS);
+  signal.addEventListener("abort", () => { clearInterval(timer); }, { once: true });
+  return () => (problem === null ? [] : [problem]);
+}
+
+const UNDEFINED_TABLE = "42P01";
+async function problemOf(pool: Pool): Promise<string | null> {
+  try {
+    await pool.query("SELECT 1 FROM requests, attempts LIMIT 0");
+    return null;
+  } catch (error) {
+    const isMissing = (error as { code?: string }).code === UNDEFINED_TABLE;
+    return isMissing ? "the audit tables are missing: run `inferctl migrate`" : `Postgres cannot be reached (${(error as Error).message})`;
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Awaited JetStream publishes for little more than plain ones: about 10 µs of client CPU against 50 for `js.publish()`,
+ * which sets up a request and a timer for each message and writes to the socket once per microtask. Here all PubAcks
+ * reach one subscription, a map finds the promise, one timer sweeps the late ones, and what is published in one
+ * event-loop tick leaves together. Every ack is still awaited and checked.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { PubAck } from "@nats-io/jetstream";
+import { createInbox, headers, type Msg, type NatsConnection } from "@nats-io/transport-node";
+
+import { AppError } from "#shared/contracts/errors.ts";
+
+/** `refused`: the subject is taken or the stream is full. The broker has one error code for both. */
+export type PubOutcome = "stored" | "refused";
+export interface AckInbox {
+  /** Resolves with the broker's answer. Throws `broker_unavailable`, or `accept_unknown` when no answer came in time. */
+  publish(subject: string, body: Uint8Array, traceparent?: string): Promise<PubOutcome>;
+  /** Sends what is buffered and waits until every ack has come or is overdue. */
+  close(): Promise<void>;
+}
+interface Waiting {
+  readonly resolve: (outcome: PubOutcome) => void;
+  readonly reject: (error: AppError) => void;
+  readonly expiresAtMs: number;
+}
+
+export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inbox = createInbox()): AckInbox {
+  const waiting = new Map<string, Waiting>(); // one timeout for all, so insertion order is expiry order
+  let outbox: (() => void)[] = [];
+  let lastId = 0;
+
+  const take = (id: string) => {
+    const found = waiting.get(id);
+    waiting.delete(id);
+    return found;
+  };
+  const subscription = nats.subscribe(`${inbox}.*`, {
+    callback: (error, message) => {
+      const found = error ? undefined : take(message.subject.slice(inbox.length + 1));
+      if (!found) return; // too late: the caller was told accept_unknown
+      const outcome = readPubAck(message);
+      if (outcome instanceof AppError) found.reject(outcome);
+      else found.resolve(outcome);
+    },
+  });
+  const sweeper = setInterval(() => {
+    for (const [id, { expiresAtMs }] of waiting) {
+      if (expiresAtMs > performance.now()) break;
+      take(id)?.reject(new AppError("accept_unknown", `no PubAck within ${timeoutMs} ms`));
+    }
+  }, timeoutMs / 4);
+
+  const flush = () => {
+    const batch = outbox;
+    outbox = [];
+    for (const send of batch) send();
+  };
+  return {
+    publish: (subject, body, traceparent) =>
+      new Promise((resolve, reject) => {
+        const id = String(++lastId);
+        waiting.set(id, { resolve, reject, expiresAtMs: performance.now() + timeoutMs });
+        outbox.push(() => {
+          try {
+            nats.publish(subject, body, { reply: `${inbox}.${id}`, ...(traceparent === undefined ? {} : { headers: traceHeaders(traceparent) }) });
+          } catch (cause) {
+            take(id)?.reject(new AppError("broker_unavailable", "the message broker cannot be reached", { cause }));
+          }
+        });
+        if (outbox.length === 1) setImmediate(flush);
+      }),
+    async close() {
+      flush();
+      while (waiting.size > 0) await sleep(20);
+      clearInterval(sweeper);
+      subscription.unsubscribe();
+    },
+  };
+}
+
+export const TRACEPARENT_HEADER = "traceparent";
+function traceHeaders(traceparent: string) {
+  const found = headers();
+  found.set(TRACEPARENT_HEADER, traceparent);
+  return found;
+}
+
+const STORE_REFUSED = 10_077;
+/** Pure, so that every answer of a server is a row in a test table. */
+export function readPubAck(message: Pick<Msg, "headers" | "string">): PubOutcome | AppError {
+  if (message.headers?.code === 503) return new AppError("broker_unavailable", "no stream takes this subject: run `inferctl topology`");
+  const { error } = JSON.parse(message.string()) as Partial<PubAck> & { error?: { err_code: number; description: string } };
+  if (!error) return "stored";
+  if (error.err_code === STORE_REFUSED) return "refused";
+  return new AppError("broker_unavailable", `the broker refused the message: ${error.err_code} ${error.description}`);
+}

@@ -1,0 +1,58 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import type { Logger } from "pino";
+
+import { missingTopology } from "./ensureTopology.ts";
+import type { Source } from "./topology.ts";
+
+export interface ConnectOptions {
+  readonly url: string;
+  /** Shown by the server's monitoring. */
+  readonly name: string;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Waits for the server, reconnects for ever, and notices a frozen one within 10-15 s: the client's defaults give up for
+ * good after about 20 s and notice after minutes.
+ */
+export async function connectNats({ url, name }: ConnectOptions): Promise<NatsConnection> {
+  const { username, password, host, protocol } = new URL(url);
+  const nats = await connect({
+    servers: `${protocol}//${host}`,
+    ...(username ? { user: decodeURIComponent(username), pass: decodeURIComponent(password) } : {}),
+    name,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 200,
+    reconnectJitter: 200,
+    pingInterval: 5_000,
+    maxPingOut: 2,
+    waitOnFirstConnect: true,
+    ignoreAuthErrorAbort: true,
+  });
+  const version = nats.info?.version ?? "unknown";
+  if (!isSupported(version)) {
+    await nats.close();
+    throw new Error(`nats-server ${version} at ${host} is too old: 2.10 or newer is needed`);
+  }
+  return nats;
+}
+
+export function isSupported(version: string): boolean {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return major > 2 || (major === 2 && minor >= 10);
+}
+
+/** Waits until `inferctl topology` has run. Says what is missing, once. */
+export async function awaitTopology(nats: NatsConnection, needed: readonly Source[], log: Logger, signal: AbortSignal): Promise<void> {
+  let isFirst = true;
+  while (!signal.aborted) {
+    const missing = await jetstreamManager(nats).then((jsm) => missingTopology(jsm, needed)).catch((error: unknown) => [`JetStream (${String(error)})`]);
+    if (missing.length === 0) return;
+    if (isFirst) log.warn({ missing }, "waiting for the NATS topology: run `inferctl topology`");
+    isFirst = false;
+    await sleep(500, undefined, { signal }).catch(() => undefined);
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * Reading loops. What becomes of a message is decided by a pure function; the effects are at the edge. A message is
+ * acked after its effects are durable, never before, so a crash at any point is repaired by redelivery.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { Consumer, JetStreamClient, JsMsg } from "@nats-io/jetstream";
+import type { Logger } from "pino";
+
+import { AppError, type ErrorCode } from "#shared/contracts/errors.ts";
+import { traceparentFrom } from "#shared/telemetry/traceparent.ts";
+
+import { TRACEPARENT_HEADER } from "./ackInbox.ts";
+import type { Source } from "./topology.ts";
+
+export type Verdict =
+  | { readonly action: "ack" }
+  | { readonly action: "hold" | "retry"; readonly delayMs: number }
+  | { readonly action: "giveUp"; readonly error: { readonly code: ErrorCode; readonly message: string } };
+
+/** Full-jitter exponential backoff: up to 400 ms after the first try, doubling to at most 30 s. `random` in [0, 1). */
+export const backoffMs = (tries: number, random: number): number => Math.round(random * Math.min(30_000, 200 * 2 ** tries));
+
+interface Count {
+  readonly tries: number;
+  readonly deliveries: number;
+  /** -1: no limit. */
+  readonly maxDeliver: number;
+}
+/**
+ * What becomes of a message whose handler threw. Pure: the delivery policy is tested without a broker. An outage is not
+ * poison: the message is held, and no delivery is used up. Unknown errors may be a bug that a deploy fixes: retried.
+ */
+export function verdictFor(error: unknown, { tries, deliveries, maxDeliver }: Count, random: number): Verdict {
+  if (error instanceof AppError && error.isOutage) return { action: "hold", delayMs: backoffMs(tries, random) };
+  if (error instanceof AppError && !error.retryable) return { action: "giveUp", error: { code: error.code, message: error.publicMessage } };
+  if (maxDeliver > 0 && deliveries >= maxDeliver) return { action: "giveUp", error: { code: "poison", message: `given up after ${deliveries} deliveries` } };
+  return { action: "retry", delayMs: backoffMs(deliveries, random) };
+}
+
+/** A message and how it came. */
+export interface Delivery {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly stream: string;
+  readonly seq: number;
+  /** When the stream stored it, by the broker's clock: epoch milliseconds. */
+  readonly storedAtMs: number;
+  readonly deliveries: number;
+  /** `null`: the publisher sent none. */
+  readonly traceparent: string | null;
+  /** Delivered before, or held so long that another process may have it: look before you act. */
+  readonly mayBeRepeat: boolean;
+  /** Aborts when this process lost the message: it slept through its lease, and another one may have it. */
+  readonly lease: AbortSignal;
+}
+export interface ConsumeOptions {
+  readonly js: JetStreamClient;
+  readonly log: Logger;
+  readonly source: Source;
+  /** Must be idempotent. When it resolves, its effects are durable and the message is acked. */
+  readonly handle: (delivery: Delivery) => Promise<void>;
+  /** Keeps the message and tells whoever waits, before it is terminated. Must be idempotent. */
+  readonly giveUp: (delivery: Delivery, error: { code: ErrorCode; message: string }) => Promise<void>;
+  readonly concurrency: number;
+  readonly signal: AbortSignal;
+}
+
+/** A message in this process's hands. */
+interface Held {
+  readonly message: JsMsg;
+  readonly receivedAtMs: number;
+  readonly lease: AbortController;
+  lastBeatAtMs: number;
+}
+const hold = (message: JsMsg): Held => ({ message, receivedAtMs: performance.now(), lease: new AbortController(), lastBeatAtMs: performance.now() });
+
+/** Renews the lease, or gives it up when the process was paused for longer than it lasts. */
+function beat(held: Held, ackWaitMs: number): void {
+  const nowMs = performance.now();
+  if (nowMs - held.lastBeatAtMs > ackWaitMs) held.lease.abort(new AppError("broker_unavailable", "lost the message: no heartbeat within ack_wait"));
+  if (held.lease.signal.aborted) return;
+  held.lastBeatAtMs = nowMs;
+  held.message.working();
+}
+
+/** For router and sinks: prefetches deeply, runs `concurrency` handlers, returns after `signal` when they are done. */
+export async function consume(options: ConsumeOptions): Promise<void> {
+  const { js, source, concurrency, signal } = options;
+  const settle = makeSettle(options);
+  // Together at most `maxAckPending`: callback mode pulls on, however busy the handlers are.
+  const waiting: Held[] = [];
+  const running = new Map<Held, Promise<void>>();
+  const startNext = () => {
+    while (running.size < concurrency) {
+      const next = waiting.shift();
+      if (!next) return;
+      const finish = () => {
+        running.delete(next);
+        startNext();
+      };
+      running.set(next, settle(next).finally(finish));
+    }
+  };
+  const heartbeat = setInterval(() => {
+    for (const held of [...running.keys(), ...waiting]) beat(held, source.ackWaitMs);
+  }, source.ackWaitMs / 3);
+
+  const consumer = await js.consumers.get(source.stream, source.durable);
+  const callback = (message: JsMsg) => {
+    waiting.push(hold(message));
+    startNext();
+  };
+  const messages = await consumer.consume({ max_messages: Math.min(256, source.maxAckPending), callback });
+  const stop = () => void messages.close();
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+
+  const failure = await messages.closed();
+  for (const { message } of waiting.splice(0)) message.nak(); // not started: another process may have it at once
+  await Promise.all(running.values());
+  clearInterval(heartbeat);
+  if (failure instanceof Error) throw failure;
+}
+
+/** For workers: a slot pulls when it is free, so that no job waits in a busy client while `ack_wait` runs out. */
+export async function consumePerSlot(options: ConsumeOptions): Promise<void> {
+  const { js, log, source, signal } = options;
+  const settle = makeSettle(options);
+  const consumer = await js.consumers.get(source.stream, source.durable);
+  const slot = async () => {
+    for (let failures = 0; !signal.aborted; ) {
+      const message = await pull(consumer).catch((error: unknown) => {
+        if (failures++ === 0) log.warn({ err: error, durable: source.durable }, "cannot pull; trying again");
+        return sleep(backoffMs(Math.min(failures, 3), Math.random()), null, { signal }).catch(() => null);
+      });
+      if (!message) continue;
+      failures = 0;
+      const held = hold(message);
+      const heartbeat = setInterval(() => { beat(held, source.ackWaitMs); }, source.ackWaitMs / 3);
+      await settle(held).finally(() => { clearInterval(heartbeat); });
+    }
+  };
+  await Promise.all(Array.from({ length: options.concurrency }, slot));
+}
+/** The longest wait at shutdown, too. */
+const pull = (consumer: Consumer) => consumer.next({ expires: 1_000 });
+
+function makeSettle({ log, source, handle, giveUp, signal }: ConsumeOptions) {
+  return async function settle(held: Held): Promise<void> {
+    const { message, lease } = held;
+    try {
+      for (let tries = 1; ; tries++) {
+        const delivery = deliveryOf(held, source, tries);
+        const verdict = await attempt(delivery, tries);
+        if (lease.signal.aborted) return; // another process has it; whatever was published was refused or was first
+        if (verdict.action === "ack") { message.ack(); return; }
+        if (verdict.action === "retry") { message.nak(verdict.delayMs); return; }
+        if (verdict.action === "giveUp") {
+          await giveUp(delivery, verdict.error);
+          message.term(verdict.error.code);
+          return;
+        }
+        await sleep(verdict.delayMs, undefined, { signal }).catch(() => undefined);
+        if (signal.aborted) { message.nak(); return; }
+      }
+    } catch (error) {
+      // Not acked, so it is delivered again after ack_wait. Nothing is lost.
+      log.error({ err: error, durable: source.durable, seq: message.seq }, "could not settle message");
+    }
+  };
+
+  async function attempt(delivery: Delivery, tries: number): Promise<Verdict> {
+    try {
+      await handle(delivery);
+      return { action: "ack" };
+    } catch (error) {
+      const verdict = verdictFor(error, { tries, deliveries: delivery.deliveries, maxDeliver: source.maxDeliver }, Math.random());
+      log.warn({ err: error, durable: source.durable, subject: delivery.subject, verdict }, "handler failed");
+      return verdict;
+    }
+  }
+}
+
+function deliveryOf({ message, receivedAtMs, lease }: Held, source: Source, tries: number): Delivery {
+  const { info } = message;
+  return {
+    subject: message.subject,
+    data: message.data,
+    stream: info.stream,
+    seq: message.seq,
+    storedAtMs: Math.floor(info.timestampNanos / 1e6),
+    deliveries: info.deliveryCount,
+    traceparent: traceparentFrom(message.headers?.get(TRACEPARENT_HEADER)),
+    mayBeRepeat: tries > 1 || message.redelivered || performance.now() - receivedAtMs > source.ackWaitMs / 2,
+    lease: lease.signal,
+  };
+}

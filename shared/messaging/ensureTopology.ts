@@ -1,0 +1,71 @@
+import { jetstreamManager, type JetStreamManager, JetStreamApiError, type StreamConfig } from "@nats-io/jetstream";
+import { Kvm } from "@nats-io/kv";
+import type { NatsConnection } from "@nats-io/transport-node";
+
+import { consumerOf, type Source, sourcesOf, streamsOf, type StreamSpec, sweeperBucket, tierBucket, type TierSlots, workerSource } from "./topology.ts";
+
+export interface TopologyOptions {
+  readonly prefix: string;
+  readonly tiers: readonly TierSlots[];
+  readonly completionsMaxAgeMs: number;
+  /** Changes streams that exist with other settings. Without it they are an error. */
+  readonly update?: boolean;
+}
+
+/**
+ * Creates what is missing: streams, consumers, buckets. Idempotent. A stream that exists with other settings is an
+ * error that prints the difference, never a silent change; consumers are adapted, which loses nothing.
+ */
+export async function ensureTopology(nats: NatsConnection, { prefix, tiers, completionsMaxAgeMs, update = false }: TopologyOptions): Promise<void> {
+  const jsm = await jetstreamManager(nats);
+  for (const wanted of streamsOf(prefix, completionsMaxAgeMs)) await ensureStream(jsm, wanted, update);
+  const sources = [...Object.values(sourcesOf(prefix)), ...tiers.map((tier) => workerSource(prefix, tier))];
+  for (const source of sources) await ensureConsumer(jsm, source);
+  const kvm = new Kvm(nats);
+  const { name, ttlMs } = tierBucket(prefix);
+  await kvm.create(name, { ttl: ttlMs, history: 1, max_bytes: 1024 ** 2 });
+  await kvm.create(sweeperBucket(prefix).name, { history: 1, max_bytes: 1024 ** 2 });
+}
+
+async function ensureStream(jsm: JetStreamManager, wanted: StreamSpec, update: boolean): Promise<void> {
+  const existing = await jsm.streams.info(wanted.name).catch(absent);
+  const before = existing === null ? [] : differences(wanted, existing.config);
+  if (before.length > 0 && !update) {
+    throw new Error(`stream ${wanted.name} exists with other settings: ${before.join("; ")}. Change it with: inferctl topology --update`);
+  }
+  const { config } = existing === null ? await jsm.streams.add(wanted) : before.length > 0 ? await jsm.streams.update(wanted.name, wanted) : existing;
+  // Old servers drop fields that they do not know, without an error.
+  const after = differences(wanted, config);
+  if (after.length > 0) throw new Error(`stream ${wanted.name}: the server does not keep what was asked for: ${after.join("; ")}. NATS server 2.10 or newer is needed`);
+}
+
+function differences(wanted: StreamSpec, kept: StreamConfig): string[] {
+  return Object.entries(wanted).flatMap(([key, value]) => {
+    const actual: unknown = kept[key as keyof StreamConfig];
+    return JSON.stringify(actual) === JSON.stringify(value) ? [] : [`${key}: wanted ${JSON.stringify(value)}, is ${JSON.stringify(actual)}`];
+  });
+}
+
+async function ensureConsumer(jsm: JetStreamManager, source: Source): Promise<void> {
+  const existing = await jsm.consumers.info(source.stream, source.durable).catch(absent);
+  const wanted = consumerOf(source);
+  if (existing === null) await jsm.consumers.add(source.stream, wanted);
+  else await jsm.consumers.update(source.stream, source.durable, wanted);
+}
+
+const STREAM_NOT_FOUND = 10_059;
+const CONSUMER_NOT_FOUND = 10_014;
+function absent(error: unknown): null {
+  if (error instanceof JetStreamApiError && [STREAM_NOT_FOUND, CONSUMER_NOT_FOUND].includes(error.code)) return null;
+  throw error;
+}
+
+/** What a role needs that is not there yet, in words; empty when it can work. */
+export async function missingTopology(jsm: JetStreamManager, needed: readonly Source[]): Promise<string[]> {
+  const missing: string[] = [];
+  for (const { stream, durable } of needed) {
+    const found = await jsm.consumers.info(stream, durable).catch(absent);
+    if (found === null) missing.push(`consumer ${durable} on stream ${stream}`);
+  }
+  return missing;
+}

@@ -1,0 +1,56 @@
+import type { NatsConnection } from "@nats-io/transport-node";
+
+import { AppError } from "#shared/contracts/errors.ts";
+import { Completion, type DeadLetter, Job, Result, type SagaMessage } from "#shared/contracts/events.ts";
+
+import type { AckInbox } from "./ackInbox.ts";
+import type { StoredMessages } from "./storedMessages.ts";
+import { deadLetterSubject, replySubject, STREAM_OF, subjectOf } from "./topology.ts";
+
+export interface Published<E extends SagaMessage> {
+  /** Something else was first. The same message published twice is not a duplicate: it is stored. */
+  readonly isDuplicate: boolean;
+  /** What the broker keeps under this subject: this event, or the one that came first. */
+  readonly stored: E;
+}
+export interface Publisher {
+  /** Resolves once the broker has the message. Safe to repeat. No message id: the subject is the key. */
+  emit<E extends SagaMessage>(event: E, traceparent: string): Promise<Published<E>>;
+  /** Tells whoever waits. Only ever with a stored completion. */
+  reply(stored: Completion): void;
+  deadLetter(letter: DeadLetter): Promise<void>;
+}
+
+const SCHEMA_OF = { "job.v1": Job, "result.v1": Result, "completion.v1": Completion } as const;
+
+export function makePublisher(nats: NatsConnection, streams: StoredMessages, acks: AckInbox, prefix: string): Publisher {
+  const encoder = new TextEncoder();
+  const reply = (stored: Completion) => {
+    nats.publish(replySubject(prefix, stored.origin, stored), JSON.stringify(stored));
+  };
+  return {
+    reply,
+    async emit<E extends SagaMessage>(event: E, traceparent: string): Promise<Published<E>> {
+      const subject = subjectOf(prefix, event);
+      const body = JSON.stringify(event);
+      const outcome = await acks.publish(subject, encoder.encode(body), traceparent);
+      const published = outcome === "stored" ? { isDuplicate: false, stored: event } : await readFirst(subject, event, body);
+      // After the PubAck, and what is stored: a refused publish reaches core subscribers too, but nobody may answer from it.
+      if (published.stored.type === "completion.v1") reply(published.stored);
+      return published;
+    },
+    async deadLetter(letter) {
+      const outcome = await acks.publish(deadLetterSubject(prefix, letter.stream, letter.tenant_id), encoder.encode(JSON.stringify(letter)));
+      if (outcome === "refused") throw new AppError("storage_full", "DEAD_LETTERS is full");
+    },
+  };
+
+  /** Refused: if the subject holds a message, that one was first; if not, the stream is full. */
+  async function readFirst<E extends SagaMessage>(subject: string, event: E, body: string): Promise<Published<E>> {
+    const stream = STREAM_OF[event.type];
+    const first = await streams.last(stream, subject);
+    if (!first) throw new AppError("storage_full", `${stream} is full`);
+    const stored = SCHEMA_OF[event.type].parse(first.json()) as E; // same subject, same type
+    return { isDuplicate: first.string() !== body, stored };
+  }
+}

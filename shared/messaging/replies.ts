@@ -1,0 +1,106 @@
+/**
+ * Waiting for outcomes. A terminal event reaches whoever waits over a core subject, after it is durable; a reply that
+ * got lost is found in COMPLETIONS: at a reconnect, at the deadline, and once more after the sweeper's grace. So what a
+ * client sees is always the stored event.
+ */
+import type { NatsConnection, Subscription } from "@nats-io/transport-node";
+import type { Logger } from "pino";
+
+import { Completion } from "#shared/contracts/events.ts";
+import { parseJson } from "#shared/runtime/parseJson.ts";
+
+import type { StoredMessages } from "./storedMessages.ts";
+import { completionSubject, type Id, idOf, repliesTo, replySubject } from "./topology.ts";
+
+export interface Expected {
+  /** The stored terminal event; `null` when there is none by the last look. */
+  readonly outcome: Promise<Completion | null>;
+  /** When the outcome is no longer wanted. Safe to repeat. */
+  close(): void;
+}
+export interface ExpectOptions {
+  /** Epoch milliseconds: first look into COMPLETIONS, and the last one. */
+  readonly deadlineAtMs: number;
+  readonly lastLookAtMs: number;
+  /** Another gateway may have accepted it, so the reply may go there. */
+  readonly anyOrigin: boolean;
+}
+export interface Replies {
+  /** Listens from the call on, so call it before publishing, or a fast reply is missed. */
+  expect(id: Id, options: ExpectOptions): Expected;
+  /** Looks into COMPLETIONS. Throws `broker_unavailable`. */
+  find(id: Id): Promise<Completion | null>;
+  readonly waiting: () => number;
+  close(): void;
+}
+interface Waiting extends ExpectOptions {
+  readonly id: Id;
+  readonly settle: (completion: Completion | null) => void;
+  hasLooked: boolean;
+}
+
+const TICK_MS = 100;
+const keyOf = ({ tenant_id, request_id }: Id) => `${tenant_id}.${request_id}`;
+
+export function makeReplies({ nats, streams, prefix, origin, log, now }: { nats: NatsConnection; streams: StoredMessages; prefix: string; origin: string; log: Logger; now: () => number }): Replies {
+  const waiting = new Map<string, Set<Waiting>>();
+  const find = async (id: Id): Promise<Completion | null> => {
+    const stored = await streams.last("COMPLETIONS", completionSubject(prefix, id));
+    return stored === null ? null : Completion.parse(stored.json());
+  };
+  const settle = (key: string, completion: Completion) => {
+    for (const one of waiting.get(key) ?? []) one.settle(completion);
+  };
+  const onReply = (error: unknown, message: { subject: string; data: Uint8Array }) => {
+    const id = error ? null : idOf(prefix, message.subject);
+    if (id === null || !waiting.has(keyOf(id))) return;
+    try {
+      settle(keyOf(id), Completion.parse(parseJson(message.data)));
+    } catch (cause) {
+      log.warn({ err: cause, ...id }, "unreadable reply; the outcome will be looked up");
+    }
+  };
+  const subscription = nats.subscribe(repliesTo(prefix, origin), { callback: onReply });
+  const look = (one: Waiting) => void find(one.id).then(
+    (completion) => { if (completion !== null) one.settle(completion); else if (now() >= one.lastLookAtMs) one.settle(null); },
+    (error: unknown) => { log.debug({ err: error }, "cannot look for an outcome now"); if (now() >= one.lastLookAtMs) one.settle(null); },
+  );
+  const all = () => [...waiting.values()].flatMap((set) => [...set]);
+  const timer = setInterval(() => {
+    const nowMs = now();
+    for (const set of waiting.values()) for (const one of set) {
+      if (nowMs >= one.lastLookAtMs || (nowMs >= one.deadlineAtMs && !one.hasLooked)) {
+        one.hasLooked = true;
+        look(one);
+      }
+    }
+  }, TICK_MS);
+  void (async () => {
+    for await (const status of nats.status()) if (status.type === "reconnect") all().forEach(look);
+  })();
+
+  return {
+    find,
+    expect(id, options) {
+      const key = keyOf(id);
+      const extra: Subscription | null = options.anyOrigin ? nats.subscribe(replySubject(prefix, "*", id), { callback: onReply }) : null;
+      const set = waiting.get(key) ?? new Set();
+      waiting.set(key, set);
+      let settleOne: (completion: Completion | null) => void = () => undefined;
+      const promise = new Promise<Completion | null>((resolve) => { settleOne = resolve; });
+      const one: Waiting = { ...options, id, hasLooked: false, settle: settleOne };
+      set.add(one);
+      const close = () => {
+        extra?.unsubscribe();
+        set.delete(one);
+        if (set.size === 0 && waiting.get(key) === set) waiting.delete(key);
+      };
+      return { outcome: promise.finally(close), close };
+    },
+    waiting: () => all().length,
+    close() {
+      clearInterval(timer);
+      subscription.unsubscribe();
+    },
+  };
+}

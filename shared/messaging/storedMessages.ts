@@ -1,0 +1,31 @@
+import type { JetStreamManager, StoredMsg } from "@nats-io/jetstream";
+
+import { AppError } from "#shared/contracts/errors.ts";
+
+/** Reads what streams hold. `null`: nothing there. Throws `broker_unavailable` when the broker does not answer. */
+export interface StoredMessages {
+  /** The last message on a subject, which may have wildcards. Asks the stream's leader, so it never lags. */
+  last(stream: string, subject: string): Promise<StoredMsg | null>;
+  bySequence(stream: string, seq: number): Promise<StoredMsg | null>;
+  /** The subjects in a stream that match, at most a few: for lookups by id. */
+  subjects(stream: string, filter: string): Promise<string[]>;
+}
+
+export function makeStoredMessages(jsm: JetStreamManager): StoredMessages {
+  const read = async <T>(what: string, get: () => Promise<T>): Promise<T> => {
+    try {
+      return await get();
+    } catch (cause) {
+      throw new AppError("broker_unavailable", `cannot read ${what}`, { cause });
+    }
+  };
+  return {
+    last: (stream, subject) => read(`${stream} ${subject}`, () => jsm.streams.getMessage(stream, { last_by_subj: subject })),
+    bySequence: (stream, seq) => read(`${stream} #${seq}`, () => jsm.streams.getMessage(stream, { seq })),
+    subjects: (stream, filter) =>
+      read(`subjects of ${stream}`, async () => {
+        const { state } = await jsm.streams.info(stream, { subjects_filter: filter });
+        return Object.keys(state.subjects ?? {});
+      }),
+  };
+}

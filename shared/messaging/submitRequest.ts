@@ -1,0 +1,43 @@
+import { AppError } from "#shared/contracts/errors.ts";
+import type { Completion } from "#shared/contracts/events.ts";
+import type { InferBody, RequestMessage } from "#shared/contracts/request.ts";
+
+import type { AckInbox } from "./ackInbox.ts";
+import { fingerprintOf, parseRequestMessage } from "./readRequest.ts";
+import type { StoredMessages } from "./storedMessages.ts";
+import { type Id, requestSubject } from "./topology.ts";
+
+/** `repeated`: the same request was accepted before. */
+export type Submitted = "accepted" | "repeated";
+export type SubmitRequest = (id: Id, content: Omit<InferBody, "request_id" | "tenant_id">, options: { origin: string; traceparent: string }) => Promise<Submitted>;
+
+/**
+ * Publishes a request into REQUESTS. Accepted means that the broker has it. Throws `idempotency_mismatch` when the id was
+ * used for another request, `storage_full`, `broker_unavailable`, and `accept_unknown`: then publish it again.
+ */
+export const makeSubmitRequest = ({ acks, streams, prefix }: { acks: AckInbox; streams: StoredMessages; prefix: string }): SubmitRequest => async (id, content, { origin, traceparent }) => {
+  const message = { type: "request.v1", ...id, origin, ...content } satisfies RequestMessage;
+  const subject = requestSubject(prefix, id);
+  const outcome = await acks.publish(subject, new TextEncoder().encode(JSON.stringify(message)), traceparent);
+  if (outcome === "stored") return "accepted";
+  const first = await streams.last("REQUESTS", subject);
+  if (first === null) throw new AppError("storage_full", "REQUESTS is full: try again later");
+  if (fingerprintOfStored(first.data) !== fingerprintOf(message)) throw mismatch(id);
+  return "repeated";
+};
+
+/** An unreadable first message has no content that anything could be equal to. */
+function fingerprintOfStored(data: Uint8Array): string | null {
+  try {
+    return fingerprintOf(parseRequestMessage(data));
+  } catch {
+    return null;
+  }
+}
+
+/** Throws `idempotency_mismatch` when a stored outcome belongs to another request with the same id. */
+export function assertSameRequest(stored: Completion, content: Omit<InferBody, "request_id" | "tenant_id">): void {
+  if (stored.fingerprint !== fingerprintOf(content)) throw mismatch(stored);
+}
+
+const mismatch = ({ request_id }: Id) => new AppError("idempotency_mismatch", `request_id ${request_id} was used for another request: choose a new one`);

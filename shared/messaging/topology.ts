@@ -1,0 +1,131 @@
+/** Every stream, subject, durable and bucket name. No other file spells one; `docs/architecture.md` says why they are so. */
+import { AckPolicy, type ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
+import { nanos } from "@nats-io/transport-node";
+
+import { RequestId, TenantId } from "#shared/contracts/ids.ts";
+import type { SagaMessage } from "#shared/contracts/events.ts";
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const MIB = 1024 ** 2;
+
+/** Ids that were checked by their schemas, so no token can hold a dot or a wildcard. */
+export interface Id {
+  readonly tenant_id: string;
+  readonly request_id: string;
+}
+const tokens = ({ tenant_id, request_id }: Id) => `${tenant_id}.${request_id}`;
+
+export const requestSubject = (prefix: string, id: Id): string => `${prefix}.request.${tokens(id)}`;
+export const completionSubject = (prefix: string, id: Id): string => `${prefix}.completion.${tokens(id)}`;
+export const resultSubject = (prefix: string, id: Id, attempt: number | "*"): string => `${prefix}.result.${tokens(id)}.${attempt}`;
+/** A job of this attempt, whatever its tier. */
+export const anyJob = (prefix: string, id: Id, attempt: number | "*"): string => `${prefix}.job.*.${tokens(id)}.${attempt}`;
+/** The completion of this id under whatever tenant: for callers that were never asked for a tenant. */
+export const completionOfAnyTenant = (prefix: string, requestId: string): string => `${prefix}.completion.*.${requestId}`;
+export const requestOfAnyTenant = (prefix: string, requestId: string): string => `${prefix}.request.*.${requestId}`;
+/** Core subject, no stream. Sent by services only, and only after the completion is durable. */
+export const replySubject = (prefix: string, origin: string, id: Id): string => `${prefix}.reply.${origin}.${tokens(id)}`;
+export const repliesTo = (prefix: string, origin: string): string => `${prefix}.reply.${origin}.>`;
+export const deadLetterSubject = (prefix: string, stream: string, tenantId: string | null): string => `${prefix}.deadletter.${stream}.${tenantId ?? "unknown"}`;
+
+export function subjectOf(prefix: string, event: SagaMessage): string {
+  switch (event.type) {
+    case "job.v1": return `${prefix}.job.${event.tier}.${tokens(event)}.${event.attempt}`;
+    case "result.v1": return resultSubject(prefix, event, event.attempt);
+    case "completion.v1": return completionSubject(prefix, event);
+  }
+}
+
+const ID_POSITION: Record<string, number> = { request: 2, completion: 2, result: 2, reply: 3, job: 3 };
+/** Tenant and request id of a subject, or `null` when they are not valid ids: `infer.request.t1.*` can be stored literally. */
+export function idOf(prefix: string, subject: string): Id | null {
+  if (!subject.startsWith(`${prefix}.`)) return null;
+  const parts = subject.slice(prefix.length + 1).split(".");
+  const at = ID_POSITION[parts[0] ?? ""];
+  if (at === undefined) return null;
+  const tenant = TenantId.safeParse(parts[at - 1]);
+  const request = RequestId.safeParse(parts[at]);
+  const isLong = parts[0] === "job" || parts[0] === "result";
+  if (!tenant.success || !request.success || parts.length !== at + (isLong ? 2 : 1)) return null;
+  return { tenant_id: tenant.data, request_id: request.data };
+}
+
+export const STREAM_OF = { "job.v1": "JOBS", "result.v1": "RESULTS", "completion.v1": "COMPLETIONS" } as const;
+/** The longest deadline must fit well inside: what ages out here unanswered could not be closed any more. */
+export const REQUESTS_MAX_AGE_MS = HOUR_MS;
+
+const stream = (name: string, subject: string, maxAgeMs: number, maxBytes: number) =>
+  ({
+    name,
+    subjects: [subject],
+    retention: RetentionPolicy.Limits,
+    storage: StorageType.File,
+    discard: DiscardPolicy.New, // a full stream refuses; it never drops what it has acknowledged
+    max_age: nanos(maxAgeMs),
+    max_bytes: maxBytes, // always: one unbounded stream can stop all others
+    deny_delete: true,
+    deny_purge: true,
+  }) satisfies Partial<StreamConfig>;
+
+/** The first message on a subject is the only one for as long as it is kept, also after a crash. */
+const FIRST_WINS = { max_msgs_per_subject: 1, discard_new_per_subject: true };
+const advisory = (kind: string) => `$JS.EVENT.ADVISORY.CONSUMER.${kind}.>`;
+
+export type StreamSpec = ReturnType<typeof stream> & Partial<StreamConfig>;
+export const streamsOf = (prefix: string, completionsMaxAgeMs: number): StreamSpec[] => [
+  { ...stream("REQUESTS", `${prefix}.request.*.*`, REQUESTS_MAX_AGE_MS, 1_024 * MIB), ...FIRST_WINS, allow_direct: true },
+  { ...stream("JOBS", `${prefix}.job.*.*.*.*`, 2 * HOUR_MS, 1_024 * MIB), ...FIRST_WINS },
+  { ...stream("RESULTS", `${prefix}.result.*.*.*`, 2 * HOUR_MS, 1_024 * MIB), ...FIRST_WINS },
+  { ...stream("COMPLETIONS", `${prefix}.completion.*.*`, completionsMaxAgeMs, 4_096 * MIB), ...FIRST_WINS, allow_direct: true },
+  stream("DEAD_LETTERS", `${prefix}.deadletter.*.*`, 30 * DAY_MS, 64 * MIB),
+  { ...stream("ADVISORIES", "", 30 * DAY_MS, 16 * MIB), subjects: ["MAX_DELIVERIES", "MSG_TERMINATED"].map(advisory) },
+];
+/** Streams that the dead-letter service speaks for. */
+export const CUSTODY_STREAMS: readonly string[] = ["REQUESTS", "JOBS", "RESULTS"];
+
+/** Where a loop reads. */
+export interface Source {
+  readonly stream: string;
+  readonly durable: string;
+  readonly filter: string;
+  /** Longest silence of a handler, without an ack or `working()`. */
+  readonly ackWaitMs: number;
+  /** -1: no limit. */
+  readonly maxDeliver: number;
+  /** Unacked messages over all processes: the only bound on what `consume` hands to the client. */
+  readonly maxAckPending: number;
+}
+export interface TierSlots {
+  readonly name: string;
+  readonly slots: number;
+}
+
+const source = (stream: string, durable: string, filter: string): Source => ({ stream, durable, filter, ackWaitMs: 15_000, maxDeliver: 4, maxAckPending: 1_000 });
+
+/** One consumer per tier, never one for all: a stuck tier must not hold the others back. `maxAckPending` leaves room for several processes. */
+export const workerSource = (prefix: string, { name, slots }: TierSlots): Source =>
+  ({ ...source("JOBS", `worker-${name}`, `${prefix}.job.${name}.*.*.*`), maxAckPending: Math.max(64, 16 * slots) });
+
+export const sourcesOf = (prefix: string) => ({
+  routerRequests: source("REQUESTS", "router-requests", `${prefix}.request.*.*`),
+  routerResults: source("RESULTS", "router-results", `${prefix}.result.*.*.*`),
+  deadLetterService: { ...source("ADVISORIES", "dead-letter-service", advisory("MAX_DELIVERIES")), maxDeliver: -1 },
+  /** Unlimited deliveries: a sink halves a refused batch until the bad row is alone. */
+  auditCompletions: { ...source("COMPLETIONS", "sink-audit", `${prefix}.completion.*.*`), maxDeliver: -1, maxAckPending: 5_000 },
+  metricsCompletions: { ...source("COMPLETIONS", "sink-metrics", `${prefix}.completion.*.*`), maxDeliver: -1, maxAckPending: 2_000 },
+});
+
+export const consumerOf = (s: Source) =>
+  ({
+    durable_name: s.durable,
+    filter_subject: s.filter,
+    ack_policy: AckPolicy.Explicit,
+    ack_wait: nanos(s.ackWaitMs),
+    max_deliver: s.maxDeliver,
+    max_ack_pending: s.maxAckPending,
+  }) satisfies Partial<ConsumerConfig>;
+
+/** Live state of tiers; a key that is not written again within `ttlMs` is gone, as its worker is. */
+export const tierBucket = (prefix: string) => ({ name: `${prefix}-tiers`, ttlMs: 15_000 });
+export const sweeperBucket = (prefix: string) => ({ name: `${prefix}-sweeper` });

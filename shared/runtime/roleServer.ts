@@ -1,0 +1,40 @@
+import Fastify, { type FastifyInstance } from "fastify";
+import { collectDefaultMetrics, Registry } from "prom-client";
+
+/** What keeps a role from working, in words a person can act on; empty when it can. */
+export type Problems = () => readonly string[];
+
+export function makeRegistry(service: string): Registry {
+  const registry = new Registry();
+  registry.setDefaultLabels({ service });
+  collectDefaultMetrics({ register: registry });
+  return registry;
+}
+
+/** `/healthz` (alive), `/readyz` (can do its work) and `/metrics`. */
+export function addHealthRoutes(app: FastifyInstance, registry: Registry, problems: Problems): void {
+  app.get("/healthz", () => ({ status: "alive" }));
+  app.get("/readyz", (_request, reply) => {
+    const found = problems();
+    return reply.code(found.length === 0 ? 200 : 503).send({ status: found.length === 0 ? "ready" : "not_ready", problems: found });
+  });
+  app.get("/metrics", async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()));
+}
+
+export function buildRoleServer(registry: Registry, problems: Problems): FastifyInstance {
+  const app = Fastify({ logger: false, forceCloseConnections: true });
+  addHealthRoutes(app, registry, problems);
+  return app;
+}
+
+/** Listens, or says which variable changes the port. Returns the port. */
+export async function listen(app: FastifyInstance, { host, port, variable }: { host: string; port: number; variable: string }): Promise<number> {
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
+    throw new Error(`port ${port} on ${host} is taken: stop what uses it or set ${variable} to another port`, { cause: error });
+  }
+  const address = app.server.address();
+  return typeof address === "object" && address !== null ? address.port : port;
+}

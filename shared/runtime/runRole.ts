@@ -1,0 +1,44 @@
+import type { Logger } from "pino";
+import type { z } from "zod";
+
+import { makeLogger } from "#shared/telemetry/logger.ts";
+
+import { type Lifecycle, runScope, signalOfProcess } from "./lifecycle.ts";
+import { loadConfig, pick } from "./loadConfig.ts";
+
+export interface RoleContext extends Lifecycle {
+  readonly log: Logger;
+}
+/** A process of its own, or one of several in a process: the same code. */
+export interface Role<C = unknown> {
+  readonly name: string;
+  /** Of the environment. */
+  readonly config: z.ZodType<C>;
+  /** Resolves when the role has ended, after `signal`. */
+  start(config: C, context: RoleContext): Promise<void>;
+}
+
+const Process = pick("LOG_LEVEL", "INFER_SHUTDOWN_GRACE_MS");
+
+/** Configuration, logger, signals, exit code: all that an entry point does. */
+export async function runRole<C>(role: Role<C>): Promise<void> {
+  const config = loadConfig(role.config);
+  const { LOG_LEVEL, INFER_SHUTDOWN_GRACE_MS } = loadConfig(Process);
+  const log = makeLogger(role.name, LOG_LEVEL);
+  const { signal } = signalOfProcess(log, INFER_SHUTDOWN_GRACE_MS);
+  const isFine = await runScope(log, signal, (lifecycle) => role.start(config, { ...lifecycle, log }));
+  process.exitCode = isFine ? 0 : 1;
+}
+
+/** Several roles in this process. When one of them fails, all stop. */
+export async function runRolesTogether(starts: readonly { name: string; start: (context: RoleContext) => Promise<void> }[]): Promise<void> {
+  const { LOG_LEVEL, INFER_SHUTDOWN_GRACE_MS } = loadConfig(Process);
+  const shutdown = signalOfProcess(makeLogger("all-in-one", LOG_LEVEL), INFER_SHUTDOWN_GRACE_MS);
+  const runs = starts.map(async ({ name, start }) => {
+    const log = makeLogger(name, LOG_LEVEL);
+    const isFine = await runScope(log, shutdown.signal, (lifecycle) => start({ ...lifecycle, log }));
+    shutdown.abort();
+    return isFine;
+  });
+  process.exitCode = (await Promise.all(runs)).every(Boolean) ? 0 : 1;
+}

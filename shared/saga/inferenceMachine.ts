@@ -1,0 +1,180 @@
+/**
+ * Life of one request, driven by data: a policy's choice comes in as an event and decides nothing here. Pure: it names
+ * commands and runs none. Its snapshot travels with the job and comes back with the result, so any router can take
+ * any event, and a worker can end the common request itself.
+ *
+ *   received ──► awaitingResult ──► completed    accepted by the worker, or good enough
+ *      │             ▲    │   ├───► degraded     best answer so far
+ *      │             └────┘   └───► failed       no answer
+ *      │          next attempt        ▲
+ *      ├──────────────────────────────┘          closed by the sweeper or the dead-letter service
+ *      └► rejected                               nothing could be tried
+ *
+ * Only the pure `transition()` is used: no live actors, no `invoke`, no `after`; a deadline is an event.
+ */
+import { assign, setup, transition } from "xstate";
+import { z } from "zod";
+
+import { Acceptance, Decision, StopReason } from "#shared/contracts/decision.ts";
+import { Attempt, EventError } from "#shared/contracts/events.ts";
+import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
+import { Rates, TierName } from "#shared/contracts/tiers.ts";
+
+const Answer = z.object({ attempt: z.int(), output: z.string(), tier: TierName, model: z.string(), confidence: z.number(), confidence_source: z.string() });
+export type Answer = z.infer<typeof Answer>;
+
+/** What savings are measured against: the tier, and its price as it was when the request was routed first. */
+export const Baseline = z.object({ tier: TierName, rates: Rates });
+export type Baseline = z.infer<typeof Baseline>;
+
+/** JSON, small, and without the prompt: it is part of every job and result. */
+export const Saga = z.object({
+  state: z.enum(["received", "awaitingResult"]),
+  context: z.object({
+    baseline: Baseline,
+    /** The latest attempt: 0 and "" before the first. It is in flight until `finished` holds it. */
+    attempt: z.int().nonnegative(),
+    tier: z.union([TierName, z.literal("")]),
+    acceptance: Acceptance,
+    finished: z.array(Attempt),
+    best: Answer.nullable(),
+    decisions: z.array(Decision),
+    /** Why it ended without `completed`. */
+    degraded_reason: StopReason.nullable(),
+    error: EventError.nullable(),
+  }),
+});
+export type Saga = z.infer<typeof Saga>;
+export type SagaContext = Saga["context"];
+
+/** A new request starts from this plain value: `initialTransition` would cost 25-60 µs. */
+export const newSaga = (baseline: Baseline): Saga => ({
+  state: "received",
+  context: { baseline, attempt: 0, tier: "", acceptance: null, finished: [], best: null, decisions: [], degraded_reason: null, error: null },
+});
+
+export type MachineEvent =
+  | { type: "DECIDED"; decision: Decision }
+  | { type: "RESULT"; result: Attempt; output: string | null }
+  /** Nobody will finish it: past its deadline, or given up on. */
+  | { type: "CLOSED"; error: EventError };
+type Args = { context: SagaContext; event: MachineEvent };
+
+export const inferenceMachine = setup({
+  types: { context: {} as SagaContext, events: {} as MachineEvent, input: {} as { baseline: Baseline } },
+  guards: {
+    isStaleResult: ({ context, event }: Args) => event.type === "RESULT" && (event.result.attempt !== context.attempt || !isInFlight(context)),
+    isStaleDecision: ({ context, event }: Args) => event.type === "DECIDED" && (event.decision.after_attempt !== context.attempt || isInFlight(context)),
+    isAccepted: ({ context, event }: Args) => event.type === "RESULT" && isAccepted(context.acceptance, event.result.outcome),
+    runsTier: ({ event }: Args) => event.type === "DECIDED" && event.decision.step.kind === "run",
+    isGoodEnough: ({ event }: Args) => event.type === "DECIDED" && stopReason(event.decision) === "good_enough",
+    hasAnswer: ({ context }: Args) => context.best !== null,
+  },
+  actions: {
+    apply: assign(({ context, event }: Args) => applied(context, event)),
+    // Commands, without effect here: `messagesAfter` turns them into messages.
+    publishJob: () => {},
+    publishResult: () => {},
+    publishCompletion: () => {},
+  },
+}).createMachine({
+  context: ({ input }) => newSaga(input.baseline).context,
+  initial: "received",
+  states: {
+    received: {
+      on: {
+        DECIDED: [{ guard: "isStaleDecision" }, { guard: "runsTier", actions: "apply", target: "awaitingResult" }, { actions: "apply", target: "rejected" }],
+        CLOSED: { actions: "apply", target: "failed" },
+      },
+    },
+    awaitingResult: {
+      entry: "publishJob",
+      on: {
+        RESULT: [
+          { guard: "isStaleResult" },
+          { guard: "isAccepted", actions: "apply", target: "completed" },
+          { actions: ["apply", "publishResult"] }, // the router decides
+        ],
+        DECIDED: [
+          { guard: "isStaleDecision" },
+          { guard: "runsTier", actions: "apply", target: "awaitingResult", reenter: true },
+          { guard: "isGoodEnough", actions: "apply", target: "completed" },
+          { guard: "hasAnswer", actions: "apply", target: "degraded" },
+          { actions: "apply", target: "failed" },
+        ],
+        CLOSED: [{ guard: "hasAnswer", actions: "apply", target: "degraded" }, { actions: "apply", target: "failed" }],
+      },
+    },
+    completed: { type: "final", entry: "publishCompletion" },
+    degraded: { type: "final", entry: "publishCompletion" },
+    failed: { type: "final", entry: "publishCompletion" },
+    rejected: { type: "final", entry: "publishCompletion" },
+  },
+});
+
+/** Applies one event. A stale one changes nothing and commands nothing. */
+export function advance(saga: Saga, event: MachineEvent) {
+  const before = inferenceMachine.resolveState({ value: saga.state, context: saga.context });
+  const [{ value: state, context }, commands] = transition(inferenceMachine, before, event);
+  return { state, context, commands: commands.map((command) => command.type) };
+}
+
+export const spentOn = (context: SagaContext): NanoUsd => nanoUsd(context.finished.reduce((sum, attempt) => sum + attempt.cost_nano_usd, 0));
+export const isInFlight = (context: SagaContext): boolean => context.attempt > context.finished.length;
+
+const stopReason = ({ step }: Decision) => (step.kind === "stop" ? step.reason : null);
+
+const isAccepted = (acceptance: Acceptance, outcome: Attempt["outcome"]) =>
+  acceptance !== null && outcome.kind === "answered" && outcome.is_sound && outcome.confidence >= acceptance.min_confidence;
+
+function applied(context: SagaContext, event: MachineEvent): SagaContext {
+  switch (event.type) {
+    case "RESULT": return absorb(context, event.result, event.output);
+    case "DECIDED": return follow(context, event.decision);
+    case "CLOSED": return close(context, event.error);
+  }
+}
+
+/**
+ * A later sound answer replaces an earlier one: it was bought because more was expected of it, and confidences of
+ * different models cannot be compared before they are calibrated.
+ */
+function absorb(context: SagaContext, result: Attempt, output: string | null): SagaContext {
+  const finished = [...context.finished, result];
+  const { outcome, attempt, tier, model } = result;
+  if (outcome.kind !== "answered" || !outcome.is_sound || output === null) return { ...context, finished };
+  const { confidence, confidence_source } = outcome;
+  return { ...context, finished, best: { attempt, output, tier, model, confidence, confidence_source } };
+}
+
+function follow(context: SagaContext, decision: Decision): SagaContext {
+  const decisions = [...context.decisions, decision];
+  const { step } = decision;
+  if (step.kind === "run") return { ...context, decisions, tier: step.tier, acceptance: step.acceptance, attempt: context.attempt + 1 };
+  if (step.reason === "good_enough") return { ...context, decisions };
+  return context.best === null ? { ...context, decisions, error: errorOf(context, step.reason) } : { ...context, decisions, degraded_reason: step.reason };
+}
+
+function close(context: SagaContext, error: EventError): SagaContext {
+  if (context.best === null) return { ...context, error };
+  return { ...context, degraded_reason: error.code === "deadline_exceeded" ? "deadline" : "unavailable" };
+}
+
+/** What a client is told when there is no answer at all. */
+function errorOf(context: SagaContext, reason: StopReason): EventError {
+  switch (reason) {
+    case "budget": return { code: "budget_exceeded", message: "the budget cannot pay for a tier that may be tried" };
+    case "deadline":
+    case "latency_slo": return { code: "deadline_exceeded", message: "no tier that may be tried would answer before the deadline" };
+    case "unavailable": return { code: "backend_unavailable", message: "every tier that may be tried is unavailable now" };
+    case "good_enough":
+    case "tiers_exhausted": return lastError(context);
+  }
+}
+
+function lastError(context: SagaContext): EventError {
+  const last = context.finished.at(-1);
+  if (last === undefined) return { code: "invalid_request", message: "no tier lies between min_tier and max_tier, or the policy allows none of them" };
+  if (last.outcome.kind === "failed") return { code: last.outcome.code, message: last.outcome.message };
+  return { code: "no_sound_answer", message: "every tier that could be tried gave a truncated, empty or refused answer" };
+}

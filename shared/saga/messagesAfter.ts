@@ -1,0 +1,86 @@
+import { AppError } from "#shared/contracts/errors.ts";
+import { type Completion, Outcome, type SagaMessage } from "#shared/contracts/events.ts";
+import type { NanoUsd } from "#shared/contracts/money.ts";
+import type { InferenceRequest } from "#shared/contracts/request.ts";
+import { costOf } from "#shared/contracts/tiers.ts";
+
+import { advance, type MachineEvent, Saga, type SagaContext, spentOn } from "./inferenceMachine.ts";
+
+/** Where and when a message is made. `nowMs`: epoch milliseconds. */
+export interface Occasion {
+  readonly nowMs: number;
+  readonly traceId: string;
+}
+
+/** One event in, the messages it leads to out. Pure: router, worker, sweeper and replay make the same call. */
+export function messagesAfter(request: InferenceRequest, saga: Saga, event: MachineEvent, occasion: Occasion): SagaMessage[] {
+  const { state, context, commands } = advance(saga, event);
+  const { tenant_id, request_id } = request;
+  const { tier, attempt } = context;
+  return commands.map((command): SagaMessage => {
+    switch (command) {
+      case "publishJob":
+        return { type: "job.v1", tenant_id, request_id, tier, attempt, request, saga: { state, context } };
+      case "publishResult":
+        return { type: "result.v1", tenant_id, request_id, attempt, request, saga: { state, context } };
+      case "publishCompletion":
+        return toCompletion(request, Outcome.parse(state), context, occasion); // the final states are the outcomes
+      default:
+        throw new Error(`unknown command ${command}`);
+    }
+  });
+}
+
+function toCompletion(request: InferenceRequest, outcome: Outcome, context: SagaContext, { nowMs, traceId }: Occasion): Completion {
+  const { best, finished, decisions, baseline, degraded_reason, error } = context;
+  const last = finished.at(-1);
+  return {
+    type: "completion.v1",
+    tenant_id: request.tenant_id,
+    request_id: request.request_id,
+    origin: request.origin,
+    user_id: request.user_id,
+    outcome,
+    degraded_reason,
+    error,
+    output: best?.output ?? null,
+    tier: best?.tier ?? last?.tier ?? null,
+    model: best?.model ?? last?.model ?? null,
+    confidence: best?.confidence ?? null,
+    confidence_source: best?.confidence_source ?? null,
+    cost_nano_usd: spentOn(context),
+    baseline_cost_nano_usd: baselineCost(context),
+    baseline_tier: baseline.tier,
+    attempts: finished,
+    decisions,
+    policy: request.policy,
+    task: request.task,
+    budget_nano_usd: request.budget_nano_usd,
+    metadata: request.metadata,
+    input_bytes: Buffer.byteLength(request.input),
+    fingerprint: request.fingerprint,
+    accepted_at_ms: request.accepted_at_ms,
+    completed_at_ms: nowMs,
+    latency_ms: Math.max(0, nowMs - request.accepted_at_ms),
+    trace_id: traceId,
+  };
+}
+
+/**
+ * What the request would have cost on the baseline tier. Where that tier ran, what it charged; elsewhere the tokens of
+ * the last attempt that counted any, at the baseline's price. `null` when no attempt counted tokens.
+ */
+export function baselineCost({ baseline, finished }: SagaContext): NanoUsd | null {
+  const ran = finished.filter(({ tier, outcome }) => tier === baseline.tier && outcome.kind === "answered");
+  const known = ran.at(-1);
+  if (known !== undefined) return known.cost_nano_usd;
+  const usage = finished.findLast((attempt) => attempt.usage !== null)?.usage;
+  if (!usage) return null;
+  return costOf(baseline.rates, usage);
+}
+
+export function readSaga(raw: Record<string, unknown>): Saga {
+  const saga = Saga.safeParse(raw);
+  if (!saga.success) throw new AppError("invalid_request", "unreadable saga", { cause: saga.error });
+  return saga.data;
+}

@@ -1,0 +1,82 @@
+/** The audit sink: COMPLETIONS into Postgres, each event once, acked after the commit. Never on a request's way. */
+import { Counter, Histogram, type Registry } from "prom-client";
+import type { z } from "zod";
+
+import { AppError } from "#shared/contracts/errors.ts";
+import { Completion } from "#shared/contracts/events.ts";
+import { makePool } from "#shared/db/pool.ts";
+import { watchTables } from "#shared/db/watchTables.ts";
+import { makeBatches } from "#shared/messaging/batches.ts";
+import { consume } from "#shared/messaging/consume.ts";
+import { keepDeadLetter } from "#shared/messaging/keepDeadLetter.ts";
+import { openBroker } from "#shared/messaging/openBroker.ts";
+import { readEvent } from "#shared/messaging/readEvent.ts";
+import { sourcesOf } from "#shared/messaging/topology.ts";
+import { makeReadiness } from "#shared/runtime/readiness.ts";
+import { buildRoleServer, listen, makeRegistry } from "#shared/runtime/roleServer.ts";
+import type { Role } from "#shared/runtime/runRole.ts";
+import { startTracing } from "#shared/telemetry/tracing.ts";
+
+import { AuditSinkConfig } from "./config.ts";
+import { keepFor } from "./retention.ts";
+import { type Rows, toRows } from "./toRows.ts";
+import { type AuditWriter, makeAuditWriter, type Written } from "./writeBatch.ts";
+
+export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
+  name: "audit-sink",
+  config: AuditSinkConfig,
+  async start(config, context) {
+    const { log, signal, onClose } = context;
+    const { prefix } = config;
+    const registry = makeRegistry("audit-sink");
+    const readiness = makeReadiness(signal);
+    const app = buildRoleServer(registry, readiness.problems);
+    onClose("http", () => app.close());
+    await listen(app, { host: config.host, port: config.port, variable: "INFER_AUDIT_SINK_PORT" });
+
+    const { tracer, close } = startTracing(config.otlpEndpoint, "infer-audit-sink");
+    onClose("tracing", close);
+    const pool = makePool(config.databaseUrl, "audit-sink", (error) => { log.warn({ err: error }, "a Postgres connection broke"); });
+    onClose("postgres", () => pool.end());
+    const source = sourcesOf(prefix).auditCompletions;
+    const { js, publisher } = await openBroker({ url: config.natsUrl, role: "audit-sink", prefix, needed: [source], readiness }, context);
+    readiness.watch(await watchTables(pool, log, signal));
+    if (signal.aborted) return;
+
+    const writer = observed(makeAuditWriter(pool), registry);
+    const batches = makeBatches<Rows, Written[number]>(config.batchSize, config.batchDelayMs, (rows) => writer.write(rows));
+    signal.addEventListener("abort", () => { batches.flush(); }, { once: true });
+    keepFor(pool, config.retentionDays, log, signal);
+    readiness.started();
+    log.info("ready");
+    await consume({
+      js, log, source, signal, concurrency: source.maxAckPending,
+      giveUp: keepDeadLetter(publisher, prefix, Date.now),
+      async handle(delivery) {
+        const event = readEvent(Completion, prefix, delivery);
+        const result = await tracer.span("process infer.completion", { kind: "CONSUMER", parent: delivery.traceparent }, () => batches.add(toRows(event, delivery.seq)));
+        if (!result.ok) throw new AppError("invalid_request", `Postgres refuses this row: ${result.reason}`);
+      },
+    });
+  },
+};
+
+function observed(writer: AuditWriter, registry: Registry): AuditWriter {
+  const registers = [registry];
+  const events = new Counter({ name: "infer_audit_events_total", help: "Audit events by what became of them.", labelNames: ["result"], registers });
+  const size = new Histogram({ name: "infer_audit_batch_size", help: "Events per transaction.", buckets: [1, 5, 10, 50, 100, 250, 500, 1_000, 5_000], registers });
+  const duration = new Histogram({ name: "infer_audit_write_duration_seconds", help: "Time of one batch, halving included.", buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5], registers });
+  return {
+    async write(batch) {
+      const stop = duration.startTimer();
+      try {
+        const written = await writer.write(batch);
+        for (const { ok } of written) events.inc({ result: ok ? "written" : "refused" });
+        size.observe(batch.length);
+        return written;
+      } finally {
+        stop();
+      }
+    },
+  };
+}

@@ -1,0 +1,10 @@
+import { pick } from "#shared/runtime/loadConfig.ts";
+
+export const AuditSinkConfig = pick(
+  "NATS_URL", "DATABASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "INFER_PREFIX", "INFER_HTTP_HOST", "INFER_AUDIT_SINK_PORT",
+  "INFER_AUDIT_RETENTION_DAYS", "INFER_AUDIT_BATCH_SIZE", "INFER_AUDIT_BATCH_DELAY_MS",
+).transform((env) => ({
+  natsUrl: env.NATS_URL, databaseUrl: env.DATABASE_URL, otlpEndpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT, prefix: env.INFER_PREFIX,
+  host: env.INFER_HTTP_HOST, port: env.INFER_AUDIT_SINK_PORT, retentionDays: env.INFER_AUDIT_RETENTION_DAYS,
+  batchSize: env.INFER_AUDIT_BATCH_SIZE, batchDelayMs: env.INFER_AUDIT_BATCH_DELAY_MS,
+}));

@@ -1,0 +1,6 @@
+/** The audit sink process. */
+import { runRole } from "#shared/runtime/runRole.ts";
+
+import { auditSink } from "./auditSink.ts";
+
+await runRole(auditSink);

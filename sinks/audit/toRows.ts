@@ -1,0 +1,70 @@
+import type { Attempt, Completion } from "#shared/contracts/events.ts";
+import type { attempts, requests } from "#shared/db/schema.ts";
+
+export type RequestRow = typeof requests.$inferInsert;
+export type AttemptRow = typeof attempts.$inferInsert;
+export interface Rows {
+  readonly request: RequestRow;
+  readonly attempts: readonly AttemptRow[];
+}
+
+const iso = (epochMs: number) => new Date(epochMs).toISOString();
+
+/** Pure: an audit event as its rows. `streamSeq` is its place in COMPLETIONS, so reading it again gives the same rows. */
+export function toRows(event: Completion, streamSeq: number): Rows {
+  const { tenant_id, request_id } = event;
+  const request: RequestRow = {
+    tenant_id, request_id,
+    user_id: event.user_id,
+    outcome: event.outcome,
+    degraded_reason: event.degraded_reason,
+    error_code: event.error?.code ?? null,
+    error_message: event.error?.message ?? null,
+    policy: event.policy,
+    task: event.task,
+    tier: event.tier,
+    model: event.model,
+    confidence: event.confidence,
+    confidence_source: event.confidence_source,
+    cost_nano_usd: event.cost_nano_usd,
+    baseline_tier: event.baseline_tier,
+    baseline_cost_nano_usd: event.baseline_cost_nano_usd,
+    budget_nano_usd: event.budget_nano_usd,
+    attempt_count: event.attempts.length,
+    latency_ms: event.latency_ms,
+    accepted_at: iso(event.accepted_at_ms),
+    completed_at: iso(event.completed_at_ms),
+    origin: event.origin,
+    output: event.output,
+    input_bytes: event.input_bytes,
+    fingerprint: event.fingerprint,
+    metadata: event.metadata,
+    decisions: event.decisions,
+    trace_id: event.trace_id,
+    stream_seq: streamSeq,
+  };
+  return { request, attempts: event.attempts.map((attempt) => ({ tenant_id, request_id, ...toAttemptRow(attempt) })) };
+}
+
+function toAttemptRow({ outcome, usage, started_at_ms, ...rest }: Attempt): Omit<AttemptRow, "tenant_id" | "request_id"> {
+  const answer = outcome.kind === "answered" ? outcome : null;
+  return {
+    attempt: rest.attempt,
+    tier: rest.tier,
+    model: rest.model,
+    outcome: outcome.kind,
+    error_code: outcome.kind === "failed" ? outcome.code : null,
+    error_message: outcome.kind === "failed" ? outcome.message : null,
+    is_sound: answer?.is_sound ?? null,
+    confidence: answer?.confidence ?? null,
+    confidence_source: answer?.confidence_source ?? null,
+    tries: rest.tries,
+    input_tokens: usage?.input_tokens ?? null,
+    output_tokens: usage?.output_tokens ?? null,
+    usage_source: usage?.source ?? null,
+    cost_nano_usd: rest.cost_nano_usd,
+    cost_is_partial: rest.cost_is_partial,
+    started_at: iso(started_at_ms),
+    latency_ms: rest.latency_ms,
+  };
+}

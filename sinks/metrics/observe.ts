@@ -1,0 +1,31 @@
+import { Counter, Histogram, type Registry } from "prom-client";
+
+import type { Completion } from "#shared/contracts/events.ts";
+
+const LATENCY_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+/** Prometheus counts in floats: whole nano-dollars stay exact up to 9 million USD. */
+const NANO_USD_PER_USD = 1e9;
+
+/** What the audit stream says about the business: outcomes, latency, money. Labels come from closed sets. */
+export function makeCompletionMetrics(registry: Registry): (event: Completion) => void {
+  const registers = [registry];
+  const completions = new Counter({ name: "infer_completions_total", help: "Terminal events by outcome and tier of the answer.", labelNames: ["outcome", "tier", "policy"], registers });
+  const errors = new Counter({ name: "infer_completion_errors_total", help: "Terminal events without an answer, by error code.", labelNames: ["code"], registers });
+  const escalations = new Counter({ name: "infer_escalations_total", help: "Attempts after the first, by tier left and tier tried.", labelNames: ["from", "to"], registers });
+  const latency = new Histogram({ name: "infer_request_duration_seconds", help: "From acceptance to the terminal event.", labelNames: ["outcome"], buckets: LATENCY_BUCKETS_S, registers });
+  const cost = new Counter({ name: "infer_cost_usd_total", help: "Cost of all attempts, by tier.", labelNames: ["tier"], registers });
+  const baseline = new Counter({ name: "infer_baseline_cost_usd_total", help: "What the same requests would have cost on the baseline tier.", registers });
+  const partial = new Counter({ name: "infer_cost_partial_total", help: "Attempts that were cut off and may have cost more than is known.", labelNames: ["tier"], registers });
+  return ({ outcome, tier, policy, error, attempts, latency_ms, baseline_cost_nano_usd }) => {
+    completions.inc({ outcome, tier: tier ?? "none", policy: policy ?? "none" });
+    if (error !== null) errors.inc({ code: error.code });
+    latency.observe({ outcome }, latency_ms / 1_000);
+    attempts.forEach((attempt, i) => {
+      cost.inc({ tier: attempt.tier }, attempt.cost_nano_usd / NANO_USD_PER_USD);
+      if (attempt.cost_is_partial) partial.inc({ tier: attempt.tier });
+      const before = attempts[i - 1];
+      if (before !== undefined) escalations.inc({ from: before.tier, to: attempt.tier });
+    });
+    baseline.inc((baseline_cost_nano_usd ?? 0) / NANO_USD_PER_USD);
+  };
+}

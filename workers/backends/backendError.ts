@@ -1,0 +1,27 @@
+import type { ErrorCode } from "#shared/contracts/errors.ts";
+
+type BackendErrorCode = Extract<ErrorCode, "backend_unavailable" | "backend_refused" | "backend_bad_response" | "deadline_exceeded">;
+interface Details extends ErrorOptions {
+  /** Another try may succeed. */
+  readonly isTransient?: boolean;
+  /** What the server asked for, in milliseconds. */
+  readonly retryAfterMs?: number;
+  /** The server may have worked, and may charge for it. */
+  readonly mayHaveCost?: boolean;
+}
+
+/** A call that brought no answer. `message` names no secret and repeats nothing that the server sent. */
+export class BackendError extends Error {
+  override readonly name = "BackendError";
+  readonly code: BackendErrorCode;
+  readonly isTransient: boolean;
+  readonly retryAfterMs: number | null;
+  readonly mayHaveCost: boolean;
+  constructor(code: BackendErrorCode, message: string, { isTransient = false, retryAfterMs, mayHaveCost = false, ...options }: Details = {}) {
+    super(message, options);
+    this.code = code;
+    this.isTransient = isTransient;
+    this.retryAfterMs = retryAfterMs ?? null;
+    this.mayHaveCost = mayHaveCost;
+  }
+}

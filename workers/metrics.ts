@@ -1,0 +1,32 @@
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+
+import type { Attempt } from "#shared/contracts/events.ts";
+import type { TierStatus } from "#shared/contracts/tierStatus.ts";
+
+/** From a tenth of a millisecond (local models) to two minutes (hosted ones). */
+const LATENCY_BUCKETS_S = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
+const CONFIDENCE_BUCKETS = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1];
+const BREAKER_STATES = ["closed", "half_open", "open"] as const;
+
+export function makeWorkerMetrics(registry: Registry, tier: string, status: () => TierStatus) {
+  const registers = [registry];
+  const attempts = new Counter({ name: "infer_attempts_total", help: "Attempts that ended, by result: accepted by the rule, handed to the router, failed.", labelNames: ["tier", "result"], registers });
+  const tries = new Counter({ name: "infer_backend_calls_total", help: "Calls of the backend, retries included.", labelNames: ["tier"], registers });
+  const latency = new Histogram({ name: "infer_attempt_duration_seconds", help: "Time of one attempt, retries included.", labelNames: ["tier"], buckets: LATENCY_BUCKETS_S, registers });
+  const confidence = new Histogram({ name: "infer_attempt_confidence", help: "Raw confidence of answers.", labelNames: ["tier"], buckets: CONFIDENCE_BUCKETS, registers });
+  new Gauge({ name: "infer_worker_slots", help: "Jobs that this process runs at once.", labelNames: ["tier"], registers, collect() { this.set({ tier }, status().slots); } });
+  new Gauge({ name: "infer_worker_busy_slots", help: "Jobs that run now.", labelNames: ["tier"], registers, collect() { this.set({ tier }, status().busy); } });
+  new Gauge({
+    name: "infer_breaker_state", help: "1 for the state that the breaker is in.", labelNames: ["tier", "state"], registers,
+    collect() { for (const state of BREAKER_STATES) this.set({ tier, state }, status().breaker === state ? 1 : 0); },
+  });
+  return {
+    observe(attempt: Attempt, isFinal: boolean): void {
+      const { outcome } = attempt;
+      attempts.inc({ tier, result: outcome.kind === "failed" ? "failed" : isFinal ? "accepted" : "handed_on" });
+      tries.inc({ tier }, attempt.tries);
+      latency.observe({ tier }, attempt.latency_ms / 1_000);
+      if (outcome.kind === "answered") confidence.observe({ tier }, outcome.confidence);
+    },
+  };
+}

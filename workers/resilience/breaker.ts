@@ -1,0 +1,40 @@
+import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen, isBrokenCircuitError } from "cockatiel";
+
+import type { Tier } from "#shared/contracts/tiers.ts";
+import type { TierStatus } from "#shared/contracts/tierStatus.ts";
+import { BackendError } from "#workers/backends/backendError.ts";
+
+export interface Breaker {
+  /** Fails at once with a `BackendError` while open. */
+  call<T>(run: () => Promise<T>): Promise<T>;
+  state(): Pick<TierStatus, "breaker" | "retry_in_ms">;
+}
+
+/** One breaker in front of one backend. What the caller's deadline cut off says nothing about the backend and does not count. */
+export function makeBreaker({ failures_in_a_row, open_for_ms }: Tier["breaker"], onChange: () => void, now: () => number): Breaker {
+  const policy = circuitBreaker(handleWhen((error) => error instanceof BackendError && error.code !== "deadline_exceeded"), {
+    halfOpenAfter: open_for_ms,
+    breaker: new ConsecutiveBreaker(failures_in_a_row),
+  });
+  let openedAtMs = 0;
+  policy.onBreak(() => { openedAtMs = now(); });
+  policy.onStateChange(onChange);
+  return {
+    async call(run) {
+      try {
+        return await policy.execute(run);
+      } catch (error) {
+        if (isBrokenCircuitError(error)) throw new BackendError("backend_unavailable", "the circuit breaker of this tier is open", { cause: error });
+        throw error;
+      }
+    },
+    state() {
+      const retry_in_ms = Math.max(0, Math.ceil(openedAtMs + open_for_ms - now()));
+      switch (policy.state) {
+        case CircuitState.Closed: return { breaker: "closed", retry_in_ms: 0 };
+        case CircuitState.HalfOpen: return { breaker: "half_open", retry_in_ms: 0 };
+        default: return { breaker: "open", retry_in_ms };
+      }
+    },
+  };
+}

@@ -1,0 +1,45 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { BackendError } from "#workers/backends/backendError.ts";
+
+export interface RetryOptions {
+  /** Calls in all, the first included. */
+  readonly maxTries: number;
+  /** Epoch milliseconds: no wait ends after it. */
+  readonly deadlineAtMs: number;
+  readonly signal: AbortSignal;
+  readonly now: () => number;
+  /** In [0, 1). */
+  readonly random: () => number;
+}
+export interface Tried<T> {
+  readonly tries: number;
+  readonly outcome: { readonly value: T } | { readonly error: unknown };
+}
+
+const FIRST_BACKOFF_MS = 100;
+const LONGEST_BACKOFF_MS = 5_000;
+
+/**
+ * How long to wait before the next try, in milliseconds; `null`: do not try again. Full jitter; a server's
+ * `Retry-After` counts as the least wait. Pure. A wait that would pass the deadline is not begun.
+ */
+export function nextDelayMs(error: unknown, tries: number, { maxTries, deadlineAtMs }: Pick<RetryOptions, "maxTries" | "deadlineAtMs">, nowMs: number, random: number): number | null {
+  if (!(error instanceof BackendError) || !error.isTransient || tries >= maxTries) return null;
+  const backoffMs = random * Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (tries - 1));
+  const delayMs = Math.max(backoffMs, error.retryAfterMs ?? 0);
+  return nowMs + delayMs < deadlineAtMs ? delayMs : null;
+}
+
+/** The one place that repeats a backend call. Not a library's: a wait must end with the signal and before the deadline. */
+export async function retry<T>(call: () => Promise<T>, options: RetryOptions): Promise<Tried<T>> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return { tries, outcome: { value: await call() } };
+    } catch (error) {
+      const delayMs = options.signal.aborted ? null : nextDelayMs(error, tries, options, options.now(), options.random());
+      if (delayMs === null) return { tries, outcome: { error } };
+      await sleep(delayMs, undefined, { signal: options.signal }).catch(() => undefined);
+    }
+  }
+}

@@ -1,0 +1,96 @@
+/** The worker role: one tier, `slots` jobs at once. */
+import type { z } from "zod";
+
+import type { Tier, TierFile } from "#shared/contracts/tiers.ts";
+import type { TierStatus } from "#shared/contracts/tierStatus.ts";
+import { connectRedis, pushLatencies } from "#shared/liveState/latencyWindow.ts";
+import { consumePerSlot } from "#shared/messaging/consume.ts";
+import { makeGiveUp } from "#shared/messaging/giveUp.ts";
+import { openBroker } from "#shared/messaging/openBroker.ts";
+import { beatStatus } from "#shared/messaging/tierStatusStore.ts";
+import { workerSource } from "#shared/messaging/topology.ts";
+import { loadTierFile } from "#shared/runtime/loadConfig.ts";
+import { makeReadiness } from "#shared/runtime/readiness.ts";
+import { buildRoleServer, listen, makeRegistry } from "#shared/runtime/roleServer.ts";
+import type { Role, RoleContext } from "#shared/runtime/runRole.ts";
+import { startTracing } from "#shared/telemetry/tracing.ts";
+
+import { makeBackend } from "./backends/makeBackend.ts";
+import { WorkerConfig } from "./config.ts";
+import { makeWorkerMetrics } from "./metrics.ts";
+import { makeBreaker } from "./resilience/breaker.ts";
+import { makeRunJob } from "./runJob.ts";
+
+/** How often measured latencies are handed to the routers. */
+const LATENCY_FLUSH_MS = 250;
+
+export const worker: Role<z.infer<typeof WorkerConfig>> = {
+  name: "worker",
+  config: WorkerConfig,
+  async start(config, context) {
+    const { log, signal, onClose } = context;
+    const file = loadTierFile(config.tiersFile);
+    const { tier, port } = tierOf(file, config.tierName, config.firstPort);
+    const registry = makeRegistry(`worker-${tier.name}`);
+    const readiness = makeReadiness(signal);
+    const app = buildRoleServer(registry, readiness.problems);
+    onClose("http", () => app.close());
+    await listen(app, { host: config.host, port, variable: "INFER_WORKER_PORT" });
+
+    const { tracer, close: closeTracing } = startTracing(config.otlpEndpoint, "infer-worker");
+    onClose("tracing", closeTracing);
+    const backend = await makeBackend(tier, config.localModelsDir);
+    onClose("backend", () => backend.close());
+    const source = workerSource(config.prefix, tier);
+    const { nats, js, streams, publisher, instance } = await openBroker({ url: config.natsUrl, role: `worker-${tier.name}`, prefix: config.prefix, needed: [source], readiness }, context);
+    if (signal.aborted) return;
+
+    let busy = 0;
+    let touch = (): void => undefined;
+    const breaker = makeBreaker(tier.breaker, () => { touch(); }, Date.now);
+    const status = (): TierStatus => ({ tier: tier.name, instance, slots: tier.slots, busy, ...breaker.state() });
+    const beat = await beatStatus(nats, config.prefix, status, log);
+    touch = () => { beat.touch(); };
+    onClose("tier state", () => beat.stop());
+    const latencies = reportLatencies(config, tier, context);
+    const metrics = makeWorkerMetrics(registry, tier.name, status);
+
+    const runJob = makeRunJob({
+      tier, backend, breaker, publisher, streams, tracer, prefix: config.prefix, now: Date.now, random: Math.random,
+      observe(attempt, isFinal) {
+        metrics.observe(attempt, isFinal);
+        if (attempt.outcome.kind === "answered") latencies.push(attempt.latency_ms);
+      },
+    });
+    const limits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile: file };
+    readiness.started();
+    log.info({ tier: tier.name, slots: tier.slots, instance }, "ready");
+    await consumePerSlot({
+      js, log, source, concurrency: tier.slots, signal,
+      giveUp: makeGiveUp({ publisher, prefix: config.prefix, limits, now: Date.now }),
+      async handle(delivery) {
+        busy++;
+        await runJob(delivery).finally(() => { busy--; });
+      },
+    });
+  },
+};
+
+function tierOf(file: TierFile, name: string | undefined, firstPort: number): { tier: Tier; port: number } {
+  const names = file.tiers.map((tier) => tier.name);
+  const index = names.indexOf(name ?? "");
+  const tier = file.tiers[index];
+  if (tier === undefined) throw new Error(`INFER_WORKER_TIER must name a tier of the tier file: ${names.join(", ")}`);
+  return { tier, port: firstPort === 0 ? 0 : firstPort + index };
+}
+
+function reportLatencies({ redisUrl, prefix }: z.infer<typeof WorkerConfig>, tier: Tier, { log, signal, onClose }: RoleContext): number[] {
+  const redis = connectRedis(redisUrl, `worker-${tier.name}`, log);
+  onClose("redis", () => { redis.disconnect(); });
+  const measured: number[] = [];
+  const timer = setInterval(() => {
+    pushLatencies(redis, prefix, tier.name, measured.splice(0)).catch((error: unknown) => { log.debug({ err: error }, "latencies were not kept"); });
+  }, LATENCY_FLUSH_MS);
+  signal.addEventListener("abort", () => { clearInterval(timer); }, { once: true });
+  return measured;
+}
