@@ -58,7 +58,7 @@ const isForThisMachine = (path) => path.endsWith(`${process.platform}-${process.
 async function install() {
   const env = { ...process.env };
   if (!isWritable(join(homedir(), ".npm")) && env.npm_config_cache === undefined) env.npm_config_cache = join(PROJECT, ".infer", "npm-cache");
-  await runNpm("installing packages", ["ci"], "npm-ci.log", env, "Check the network and npm's registry setting (npm config get registry), then try again.");
+  await runNpm("installing packages", ["ci"], "npm-ci.log", env, "If it is the network: check it and npm's registry setting (npm config get registry), then try again.");
   writeFileSync(INSTALL_MARKER, installKey());
 }
 
@@ -98,7 +98,7 @@ function runNpm(title, args, logName, env, nextStep) {
   const [program, first] = npmProgram();
   return new Promise((resolve, reject) => {
     const child = spawn(program, [...first, ...args], { cwd: PROJECT, env, stdio: ["ignore", log, log] });
-    const fail = (reason) => reject(new Failure(`${title} failed: ${reason}\n${lastLines(readOr(logFile, ""), 15)}`, nextStep));
+    const fail = (reason) => reject(new Failure(`${title} failed: ${reason}\n${reasonIn(readOr(logFile, ""))}`, nextStep));
     child.once("error", (err) => fail(err.message));
     child.once("exit", (code, signal) => {
       if (code !== 0) return fail(signal === null ? `npm ended with code ${code}` : `npm was ended by ${signal}`);
@@ -200,6 +200,12 @@ function parseOr(text, otherwise) {
 /** A folder that cannot be written costs the same check next time, no more. */
 function tryWrite(file, text) {
   if (isWritable(dirname(file))) writeFileSync(file, text);
+}
+
+/** npm says what was wrong first and then prints pages of usage; a build says it last. */
+function reasonIn(log) {
+  const npmErrors = log.split("\n").filter((line) => /^npm (error|ERR!) \S/.test(line) && !line.includes("A complete log"));
+  return npmErrors.length > 3 && log.startsWith(npmErrors[0]) ? npmErrors.slice(0, 8).map((line) => `  ${line}`).join("\n") : lastLines(log, 15);
 }
 
 const lastLines = (text, count) => text.trim().split("\n").slice(-count).map((line) => `  ${line}`).join("\n");

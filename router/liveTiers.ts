@@ -1,10 +1,9 @@
 /** The live inputs of a decision: breakers and workers (NATS KV), queue depth (consumers), latency (Redis). */
-import type { JetStreamManager } from "@nats-io/jetstream";
-import type { NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 
 import type { Tier } from "#shared/contracts/tiers.ts";
 import { connectRedis, type LatencyQuantilesMs, readQuantiles } from "#shared/liveState/latencyWindow.ts";
+import type { Broker } from "#shared/messaging/openBroker.ts";
 import { type HeardStatus, watchStatuses } from "#shared/messaging/tierStatusStore.ts";
 import { tierBucket, workerSource } from "#shared/messaging/topology.ts";
 import type { Lifecycle } from "#shared/runtime/lifecycle.ts";
@@ -14,8 +13,8 @@ import type { LiveTier, LiveTiers } from "./policy/quoteTiers.ts";
 const POLL_MS = 1_000;
 
 interface Sources {
-  readonly nats: NatsConnection;
-  readonly jsm: JetStreamManager;
+  readonly nats: Broker["nats"];
+  readonly jsm: Broker["jsm"];
   readonly redisUrl: string;
   readonly prefix: string;
   readonly tiers: readonly Tier[];
@@ -23,7 +22,7 @@ interface Sources {
 }
 
 /** Starts following. The returned function gives the state as known now; it never waits and never throws. */
-export async function followLiveTiers({ nats, jsm, redisUrl, prefix, tiers, log }: Sources, { signal, onClose }: Lifecycle): Promise<() => LiveTiers> {
+export function followLiveTiers({ nats, jsm, redisUrl, prefix, tiers, log }: Sources, { signal, onClose }: Lifecycle): () => LiveTiers {
   const heard = new Map<string, HeardStatus>();
   const depths = new Map<string, number>();
   let latencies = new Map<string, LatencyQuantilesMs>();

@@ -45,17 +45,17 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const needed = [routerRequests, routerResults, deadLetterService];
     const { nats, js, jsm, streams, publisher } = await openBroker({ url: config.natsUrl, role: "router", prefix, needed, readiness }, context);
     if (signal.aborted) return;
-    live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: tierFile.tiers, log }, context);
+    live = followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: tierFile.tiers, log }, context);
 
     const metrics = makeRouterMetrics(registry, () => fold);
     const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
-    const route = makeRouteEvent({ publisher, streams, prefix, limits, live, tracer, observe: metrics.observe, now: Date.now });
+    const route = makeRouteEvent({ publisher, streams, prefix, limits, live, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal };
     readiness.started();
     log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");
     await Promise.all([
-      consume({ ...loop, source: routerRequests, handle: route.request }),
-      consume({ ...loop, source: routerResults, handle: route.result }),
+      consume({ ...loop, source: routerRequests, handle: (delivery) => route.request(delivery) }),
+      consume({ ...loop, source: routerResults, handle: (delivery) => route.result(delivery) }),
       consume({ ...loop, source: deadLetterService, handle: makeDeadLetterService(streams, giveUp) }),
       runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, log, now: Date.now, signal }, (made) => { fold = made; }),
     ]);

@@ -4,16 +4,16 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { DeliverPolicy, type JetStreamClient, type JsMsg } from "@nats-io/jetstream";
-import { Kvm } from "@nats-io/kv";
-import type { NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 
 import { type Completion, Job, Result } from "#shared/contracts/events.ts";
+import { followSubjects } from "#shared/messaging/followSubjects.ts";
+import type { Broker } from "#shared/messaging/openBroker.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
 import { readRequest, type RequestLimits } from "#shared/messaging/readRequest.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
-import { anyJob, completionSubject, type Id, idOf, REQUESTS_MAX_AGE_MS, resultSubject, sweeperBucket } from "#shared/messaging/topology.ts";
+import { openSweepMark } from "#shared/messaging/sweepMark.ts";
+import { anyJob, completionSubject, type Id, idOf, REQUESTS_MAX_AGE_MS, resultSubject } from "#shared/messaging/topology.ts";
 import { closeRequest, closeSaga, unreadableCompletion } from "#shared/saga/closings.ts";
 import { newTraceparent, traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
@@ -23,13 +23,12 @@ const TICK_MS = 500;
 /** Younger requests are not looked at: nearly all end sooner, and looking costs a read. */
 const LOOK_AFTER_MS = 1_000;
 const MARK_EVERY_MS = 5_000;
-const MARK_KEY = "swept_until_ms";
 /** Covers clocks that differ and events that were stored while the mark was written. */
 const SLACK_MS = 60_000;
 
 export interface SweeperDeps {
-  readonly nats: NatsConnection;
-  readonly js: JetStreamClient;
+  readonly nats: Broker["nats"];
+  readonly js: Broker["js"];
   readonly streams: StoredMessages;
   readonly publisher: Publisher;
   readonly prefix: string;
@@ -40,17 +39,18 @@ export interface SweeperDeps {
   readonly signal: AbortSignal;
 }
 
+const keyOf = ({ tenant_id, request_id }: Id) => `${tenant_id}.${request_id}`;
+
 /** Runs until the signal. `onFold` gets the fold, for metrics. */
 export async function runSweeper(deps: SweeperDeps, onFold: (fold: OpenRequests) => void): Promise<void> {
-  const { nats, prefix, log, now, signal } = deps;
-  const bucket = await new Kvm(nats).open(sweeperBucket(prefix).name);
-  const mark = Number((await bucket.get(MARK_KEY))?.string() ?? NaN);
+  const { nats, js, prefix, log, now, signal } = deps;
+  const mark = await openSweepMark(nats, prefix);
   const fold = makeOpenRequests();
   onFold(fold);
-  const fromMs = startOf(mark, now(), deps.limits.maxDeadlineMs);
+  const fromMs = startOf(await mark.read(), now(), deps.limits.maxDeadlineMs);
   const stops = [
-    await follow(deps, "REQUESTS", `${prefix}.request.*.*`, fromMs, (key, message) => { fold.accepted(key, message.seq, Math.floor(message.info.timestampNanos / 1e6)); }),
-    await follow(deps, "COMPLETIONS", `${prefix}.completion.*.*`, fromMs, (key) => { fold.terminal(key, now()); }),
+    await followSubjects(js, { prefix, stream: "REQUESTS", fromMs }, (id, { seq, storedAtMs }) => { fold.accepted(keyOf(id), seq, storedAtMs); }),
+    await followSubjects(js, { prefix, stream: "COMPLETIONS", fromMs }, (id) => { fold.terminal(keyOf(id), now()); }),
   ];
   let markedAtMs = now();
   while (!signal.aborted) {
@@ -60,7 +60,7 @@ export async function runSweeper(deps: SweeperDeps, onFold: (fold: OpenRequests)
       if (now() - markedAtMs < MARK_EVERY_MS) continue;
       markedAtMs = now();
       fold.forgetEarly(now() - REQUESTS_MAX_AGE_MS);
-      await bucket.put(MARK_KEY, String(fold.oldestMs() ?? now()));
+      await mark.write(fold.oldestMs() ?? now());
     } catch (error) {
       log.warn({ err: error }, "this sweep was not finished; the next one repeats it");
     }
@@ -69,22 +69,8 @@ export async function runSweeper(deps: SweeperDeps, onFold: (fold: OpenRequests)
 }
 
 /** The earlier of the last finished sweep and the longest deadline ago; without a mark, all that REQUESTS holds. */
-export const startOf = (markMs: number, nowMs: number, maxDeadlineMs: number): number =>
-  Number.isFinite(markMs) ? Math.min(markMs, nowMs - maxDeadlineMs) - SLACK_MS : nowMs - REQUESTS_MAX_AGE_MS;
-
-async function follow({ js, prefix }: SweeperDeps, stream: string, filter: string, fromMs: number, take: (key: string, message: JsMsg) => void): Promise<() => void> {
-  const consumer = await js.consumers.get(stream, {
-    filter_subjects: filter, headers_only: true, deliver_policy: DeliverPolicy.StartTime, opt_start_time: new Date(fromMs).toISOString(),
-  });
-  const messages = await consumer.consume({
-    max_messages: 500,
-    callback(message) {
-      const id = idOf(prefix, message.subject);
-      if (id !== null) take(`${id.tenant_id}.${id.request_id}`, message); // other subjects are dead-lettered by the router
-    },
-  });
-  return () => void messages.close();
-}
+export const startOf = (markMs: number | null, nowMs: number, maxDeadlineMs: number): number =>
+  markMs !== null ? Math.min(markMs, nowMs - maxDeadlineMs) - SLACK_MS : nowMs - REQUESTS_MAX_AGE_MS;
 
 async function sweep(deps: SweeperDeps, fold: OpenRequests): Promise<void> {
   const { now, graceMs, signal } = deps;

@@ -19,7 +19,7 @@ import type { ServerInfo } from "./runningServer.ts";
 import { natsAdvisory } from "./serverVersion.ts";
 import { SERVICE_NAMES, SERVICES } from "./services.ts";
 import { PORT_VARIABLES, readSettings, type Settings } from "./settings.ts";
-import { awaitReady, readinessOf, startRole } from "./startRoles.ts";
+import { awaitReady, startRole } from "./startRoles.ts";
 import { startServers, urlsOf } from "./startServers.ts";
 import { readState, type RoleProcess, type State, withRole, withServer, writeState } from "./stateFile.ts";
 

@@ -27,6 +27,8 @@ export interface LaunchPlan {
   readonly stopSignal: NodeJS.Signals;
   /** Recovery after a crash takes time that grows with the data. */
   readonly readyDeadlineMs: number;
+  /** Clears away what a crash left, once nobody of ours uses the data any more. */
+  readonly beforeStart?: (() => Promise<void>) | undefined;
   /** Removed when this process ends without having stopped the server. */
   readonly endsWithUs?: { readonly removes: string } | undefined;
 }
@@ -34,8 +36,15 @@ export interface LaunchPlan {
 export interface LaunchedServer {
   readonly identity: ProcessIdentity;
   readonly version: string;
-  /** To be called once the server was ended on purpose. */
-  readonly dismissWatcher: () => void;
+  readonly watcher: Watcher;
+}
+
+/** Does nothing for a server that outlives us. */
+export interface Watcher {
+  /** The server is gone and its pid may be given to another process; the folder is still watched. */
+  readonly forgetProcess: () => void;
+  /** Nothing is left to watch. */
+  readonly dismiss: () => void;
 }
 
 /** After SIGKILL Postgres' children live on until they notice, and until then it cannot be started on the same data. */
@@ -57,16 +66,17 @@ export async function launchServer(plan: LaunchPlan, onSpawn: (identity: Process
 
 async function launchOnce(plan: LaunchPlan, onSpawn: (identity: ProcessIdentity) => void): Promise<LaunchedServer> {
   await endOrphan(plan);
+  await plan.beforeStart?.();
   const identity = spawnDetached({ ...plan, cwd: plan.dataDir });
   if (identity === undefined) throw failed(plan, `${plan.program} ended at once`);
   noteOwner(plan, identity);
   onSpawn(identity);
-  const dismissWatcher = plan.endsWithUs === undefined ? () => undefined : watch(identity, plan, plan.endsWithUs.removes);
+  const watcher = plan.endsWithUs === undefined ? NO_WATCHER : watch(identity, plan, plan.endsWithUs.removes);
   try {
-    return { identity, version: await waitForAnswer(plan, identity), dismissWatcher };
+    return { identity, version: await waitForAnswer(plan, identity), watcher };
   } catch (err) {
     await endProcess(identity, "SIGKILL");
-    dismissWatcher();
+    watcher.dismiss();
     throw err;
   }
 }
@@ -119,23 +129,27 @@ function readIdentity(file: string): ProcessIdentity | undefined {
   }
 }
 
-/** Bounded: in a container whose first process collects no children, an ended server stays in the table as a zombie. */
-const WATCHER = `read -r done && exit
-kill -s "$1" "$2"; i=0
-while [ $i -lt 50 ] && kill -0 "$2" 2>/dev/null && ! grep -qs '^State:.Z' "/proc/$2/status"; do sleep 0.1; i=$((i + 1)); done
-rm -rf -- "$3"`;
+const NO_WATCHER: Watcher = { forgetProcess: () => undefined, dismiss: () => undefined };
 
 /**
- * A shell that waits for a line from us. The end of the pipe instead of a line means that we are gone. Postgres is told
- * to quit rather than killed, so that it takes its children and its shared memory with it.
+ * Reads lines from us: `forget` means that the process is gone, `done` that all is; the end of the pipe that we are gone.
+ * The wait is bounded: in a container whose first process collects no children, an ended server stays in the table.
  */
-function watch({ pid }: ProcessIdentity, { service }: LaunchPlan, removes: string): () => void {
+const WATCHER = `read -r word; [ "$word" = done ] && exit
+if [ "$word" = forget ]; then read -r word && exit; else
+  kill -s "$1" "$2"; i=0
+  while [ $i -lt 50 ] && kill -0 "$2" 2>/dev/null && ! grep -qs '^State:.Z' "/proc/$2/status"; do sleep 0.1; i=$((i + 1)); done
+fi
+rm -rf -- "$3"`;
+
+/** Postgres is told to quit rather than killed, so that it takes its children and its shared memory with it. */
+function watch({ pid }: ProcessIdentity, { service }: LaunchPlan, removes: string): Watcher {
   const signal = service === "postgres" ? "QUIT" : "KILL";
-  const watcher = spawn("/bin/sh", ["-c", WATCHER, "sh", signal, String(pid), removes], { detached: true, stdio: ["pipe", "ignore", "ignore"], cwd: "/" });
-  watcher.on("error", () => undefined);
-  watcher.stdin.on("error", () => undefined); // it ended first: nothing to dismiss
-  watcher.unref();
+  const shell = spawn("/bin/sh", ["-c", WATCHER, "sh", signal, String(pid), removes], { detached: true, stdio: ["pipe", "ignore", "ignore"], cwd: "/" });
+  shell.on("error", () => undefined);
+  shell.stdin.on("error", () => undefined); // it ended first: nothing to dismiss
+  shell.unref();
   // A pipe of a child is a socket in Node and can be taken off the event loop; the types only promise a Writable.
-  (watcher.stdin as unknown as { unref?: () => void }).unref?.();
-  return () => void watcher.stdin.end("done\n");
+  (shell.stdin as unknown as { unref?: () => void }).unref?.();
+  return { forgetProcess: () => void shell.stdin.write("forget\n"), dismiss: () => void shell.stdin.end("done\n") };
 }

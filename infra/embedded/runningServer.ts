@@ -56,18 +56,20 @@ export async function runServer(plan: LaunchPlan, { binary, port, onSpawn }: Sta
   });
   const launch = (): Promise<LaunchedServer> => launchServer(plan, (identity) => onSpawn?.(infoWith(identity)));
   let launched = await launch();
-  const end = async (signal: NodeJS.Signals): Promise<void> => {
-    await endProcess(launched.identity, signal);
-    launched.dismissWatcher();
+  const stop = async (): Promise<void> => {
+    await endProcess(launched.identity, plan.stopSignal);
+    launched.watcher.dismiss();
   };
   return {
-    url, port, dataDir,
+    url, port, dataDir, stop,
     info: () => infoWith(launched.identity),
-    stop: () => end(plan.stopSignal),
-    kill: () => end("SIGKILL"),
+    kill: async () => {
+      await endProcess(launched.identity, "SIGKILL");
+      launched.watcher.forgetProcess();
+    },
     restart: async () => {
-      await end(plan.stopSignal);
-      if (!existsSync(dataDir)) throw new Error(`${dataDir} is gone: a stopped test server cannot be started again`);
+      await stop();
+      if (!existsSync(dataDir)) throw new Error(`${dataDir} is gone: a removed test server cannot be started again`);
       launched = await launch();
     },
   };

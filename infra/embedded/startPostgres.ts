@@ -4,10 +4,10 @@ import { dirname, join } from "node:path";
 
 import pg from "pg";
 
+import { clearAfterCrash, clusterNameOf } from "./clearAfterCrash.ts";
 import { LOOPBACK } from "./freePort.ts";
 import { giveTo, postgresUser } from "./homeFolder.ts";
 import { pgCodeOf, withDatabase } from "./probeServer.ts";
-import { identify } from "./processIdentity.ts";
 import { runProgram } from "./runProgram.ts";
 import { runServer, type RunningServer, type StartOptions } from "./runningServer.ts";
 import { SetupError } from "./setupError.ts";
@@ -25,15 +25,14 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningSe
   const user = postgresUser();
   if (!existsSync(join(dataDir, "PG_VERSION"))) await initCluster(dirname(binary.path), dataDir);
   requireSameMajor(dataDir, binary.version);
-  removeStalePidFile(dataDir);
   const settings = {
-    listen_addresses: LOOPBACK, unix_socket_directories: "", shared_buffers: "64MB", max_connections: "100", cluster_name: "infer",
+    listen_addresses: LOOPBACK, unix_socket_directories: "", shared_buffers: "64MB", max_connections: "100", cluster_name: clusterNameOf(dataDir),
     ...(withoutFsync ? { fsync: "off", full_page_writes: "off" } : {}),
   };
   const plan = {
     service: "postgres", program: binary.path, args: ["-D", dataDir, "-p", String(port), ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])],
     env: { LC_ALL: "C" }, user, url: `postgresql://postgres@${LOOPBACK}:${port}/${database}`, dataDir, logFile, endsWithUs,
-    stopSignal: "SIGINT", readyDeadlineMs: 120_000,
+    stopSignal: "SIGINT", readyDeadlineMs: 120_000, beforeStart: () => clearAfterCrash(dataDir),
   } as const;
   return runServer(plan, options);
 }
@@ -102,21 +101,4 @@ function requireSameMajor(dataDir: string, version: string): void {
     `${dataDir} was made by Postgres ${major}, and this is ${version}`,
     `Set PG_BIN to the bin folder of a Postgres ${major}, or move ${dataDir} away and begin anew.`,
   );
-}
-
-/** Postgres refuses to start when the pid in it belongs to any process of this user, and after a crash it may. */
-function removeStalePidFile(dataDir: string): void {
-  const file = join(dataDir, "postmaster.pid");
-  if (!existsSync(file)) return;
-  const pid = Number(readFileSync(file, "utf8").split("\n")[0]);
-  if (!Number.isInteger(pid) || pid <= 0 || identify(pid) === undefined || !isPostgres(pid)) rmSync(file, { force: true });
-}
-
-/** When in doubt true: then Postgres itself decides. */
-function isPostgres(pid: number): boolean {
-  try {
-    return /postgres|postmaster/.test(readFileSync(`/proc/${pid}/cmdline`, "utf8"));
-  } catch {
-    return true;
-  }
 }

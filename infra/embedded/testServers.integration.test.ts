@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
@@ -50,7 +50,7 @@ test("Redis keeps its data through kill -9, and refuses writes rather than evict
   expect(existsSync(dirname(server.dataDir))).toBe(false);
 });
 
-test("Postgres keeps its data through kill -9 and through a stop, and refuses nobody's database", { timeout: TIMEOUT_MS }, async () => {
+test("Postgres keeps its data through kill -9 and through a stop", { timeout: TIMEOUT_MS }, async () => {
   const server = await startTestServer("postgres");
   await query(server.url, "CREATE TABLE t AS SELECT 'kept' AS v");
   await server.kill();
@@ -62,12 +62,30 @@ test("Postgres keeps its data through kill -9 and through a stop, and refuses no
   expect(existsSync(dirname(server.dataDir))).toBe(false);
 });
 
+test("Postgres starts again although children of the killed one still run a query, and its pid is another process now", { timeout: TIMEOUT_MS }, async () => {
+  const server = await startTestServer("postgres");
+  const busy = new pg.Client({ connectionString: server.url });
+  busy.on("error", () => undefined);
+  await busy.connect();
+  const long = busy.query("SELECT count(*) FROM generate_series(1, 2000000000)").catch(() => "cut off");
+  const isBusy = async () => (await query(server.url, "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%2000000000)'")).length > 0 || undefined;
+  await waitUntil(isBusy, { deadlineMs: 10_000, describe: () => "the query does not run" });
+  await server.kill();
+  const pidFile = join(server.dataDir, "postmaster.pid");
+  writeFileSync(pidFile, readFileSync(pidFile, "utf8").replace(/^\d+/, String(process.pid)));
+  await server.restart();
+  expect(await long).toBe("cut off");
+  expect(await query(server.url, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
+  await server.remove();
+});
+
 test("a server that does not start is an error with the end of its log", { timeout: TIMEOUT_MS }, async () => {
   const server = await startTestServer("redis");
-  const logFile = join(dirname(server.dataDir), "other.log");
+  const dataDir = mkdtempSync(join(dirname(server.dataDir), "other-"));
+  const logFile = join(dataDir, "other.log");
   const plan = {
     service: "redis", program: "/bin/sh", args: ["-c", "echo no such option >&2; exit 1"], env: {}, url: `redis://127.0.0.1:${await anyFreePort()}`,
-    dataDir: dirname(server.dataDir), logFile, stopSignal: "SIGTERM", readyDeadlineMs: 5_000,
+    dataDir, logFile, stopSignal: "SIGTERM", readyDeadlineMs: 5_000,
   } as const;
   await expect(launchServer(plan)).rejects.toThrow(/Redis did not start: .*(ended while starting|ended at once)/);
   await server.remove();

@@ -39,7 +39,10 @@ export async function startTestServer(service: ServiceName, options: TestServerO
   const binary = options.binary ?? (await locateBinary(service, { environment, home }));
   const folder = makeRunFolder(home);
   const start = { binary, port: await anyFreePort(), dataDir: join(folder, service), logFile: join(folder, `${service}.log`), endsWithUs: { removes: folder } };
-  const server = await startAs(service, { ...start, durability, maxFileStoreBytes, serverName: TEST_SERVER_NAME });
+  const server = await startAs(service, { ...start, durability, maxFileStoreBytes, serverName: TEST_SERVER_NAME }).catch((err: unknown) => {
+    rmSync(folder, { recursive: true, force: true });
+    throw err;
+  });
   const remove = async (): Promise<void> => {
     await server.stop();
     rmSync(folder, { recursive: true, force: true });

@@ -2,7 +2,6 @@
  * A small typed client for the NATS door: publishes a request, waits for its durable outcome. It has no publish without
  * an acknowledgement, so a request is either accepted or an error.
  */
-import { jetstreamManager } from "@nats-io/jetstream";
 import { pino } from "pino";
 import { v7 as uuidv7 } from "uuid";
 
@@ -11,10 +10,9 @@ import { AppError } from "#shared/contracts/errors.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 import { InferBody } from "#shared/contracts/request.ts";
-import { makeAckInbox } from "#shared/messaging/ackInbox.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
+import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { makeReplies } from "#shared/messaging/replies.ts";
-import { makeStoredMessages } from "#shared/messaging/storedMessages.ts";
 import { assertSameRequest, makeSubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { newTraceparent, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
@@ -51,8 +49,7 @@ export interface InferClient {
 
 export async function connectInferClient({ url, prefix = "infer", ackTimeoutMs = 5_000, outcomeTimeoutMs = 60_000 }: InferClientOptions): Promise<InferClient> {
   const nats = await connectNats({ url, name: "infer-client" });
-  const acks = makeAckInbox(nats, ackTimeoutMs);
-  const streams = makeStoredMessages(await jetstreamManager(nats));
+  const { acks, streams } = await brokerOver(nats, prefix, ackTimeoutMs);
   const replies = makeReplies({ nats, streams, prefix, origin: DIRECT_ORIGIN, log: pino({ level: "silent" }), now: Date.now });
   const submit = makeSubmitRequest({ acks, streams, prefix });
 

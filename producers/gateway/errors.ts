@@ -1,4 +1,4 @@
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
 import type { Logger } from "pino";
 
@@ -9,6 +9,7 @@ const RETRY_AFTER_S = "1";
 
 /** One place where what was thrown becomes an HTTP answer. What nobody expected is logged and says nothing. */
 export function addErrorHandlers(app: FastifyInstance, log: Logger): void {
+  const methodsOf = makeMethodsOf(app);
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
     const known = error instanceof AppError ? error : toAppError(error);
     if (known.code === "internal") log.error({ err: error, route: request.routeOptions.url }, "unhandled error");
@@ -16,7 +17,7 @@ export function addErrorHandlers(app: FastifyInstance, log: Logger): void {
     return send(reply, known.code, known.publicMessage);
   });
   app.setNotFoundHandler((request, reply) => {
-    const allowed = otherMethods(app, request);
+    const allowed = methodsOf(request);
     if (allowed.length === 0) return send(reply, "not_found", "there is no such path; GET /docs lists all of them");
     void reply.header("allow", allowed.join(", "));
     return send(reply, "method_not_allowed", `use ${allowed.join(" or ")}`);
@@ -29,9 +30,17 @@ function send(reply: FastifyReply, code: ErrorCode, message: string) {
   return reply.code(httpStatus).send({ error: { code, message, retryable } } satisfies ErrorReply);
 }
 
-function otherMethods(app: FastifyInstance, { url, method }: FastifyRequest): HTTPMethods[] {
-  const path = url.split("?")[0] ?? url;
-  return (["GET", "POST"] as const).filter((other) => other !== method && app.findRoute({ method: other, url: path }) !== null);
+/** Methods that this path has, by the routes' patterns. */
+function makeMethodsOf(app: FastifyInstance): (request: FastifyRequest) => string[] {
+  const routes: { method: string; parts: string[] }[] = [];
+  app.addHook("onRoute", ({ method, url }) => {
+    for (const one of [method].flat()) routes.push({ method: one, parts: url.split("/") });
+  });
+  return ({ url }) => {
+    const path = (url.split("?")[0] ?? url).split("/");
+    const fits = (parts: readonly string[]) => parts.length === path.length && parts.every((part, i) => part.startsWith(":") || part === path[i]);
+    return routes.filter(({ parts }) => fits(parts)).map(({ method }) => method);
+  };
 }
 
 const CODE_OF_STATUS: Readonly<Record<number, ErrorCode>> = { 413: "payload_too_large", 415: "unsupported_media_type" };

@@ -55,6 +55,10 @@ export const BackendConfig = z.discriminatedUnion("kind", [
     base_url: z.url({ protocol: /^https?$/ }),
     api_key: SecretReference.optional(),
     max_output_tokens: z.int().positive().max(1_000_000),
+    /** How the server calls its limit of output tokens; newer OpenAI models know only the second name. */
+    output_limit_field: z.enum(["max_tokens", "max_completion_tokens"]).default("max_tokens"),
+    /** Ask for log probabilities, the source of confidence. Off for models that refuse them: then the prior stands in. */
+    logprobs: z.boolean().default(true),
     /** Sent as the system message, when there is one. */
     system: z.string().min(1).optional(),
   }),

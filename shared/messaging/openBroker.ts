@@ -40,9 +40,15 @@ export async function openBroker({ url, role, prefix, needed, readiness }: Broke
   onClose("nats", () => nats.drain());
   readiness.watch(watchConnection(nats));
   await awaitTopology(nats, needed, log, signal);
-  const acks = makeAckInbox(nats);
-  onClose("acks", () => acks.close());
+  const broker = await brokerOver(nats, prefix);
+  onClose("acks", () => broker.acks.close());
+  return { ...broker, instance };
+}
+
+/** All that is done over one connection. Close its `acks` before the connection. */
+export async function brokerOver(nats: NatsConnection, prefix: string, ackTimeoutMs?: number): Promise<Omit<Broker, "instance">> {
+  const acks = makeAckInbox(nats, ackTimeoutMs);
   const jsm = await jetstreamManager(nats);
   const streams = makeStoredMessages(jsm);
-  return { nats, js: jetstream(nats), jsm, acks, streams, publisher: makePublisher(nats, streams, acks, prefix), instance };
+  return { nats, js: jetstream(nats), jsm, acks, streams, publisher: makePublisher(nats, streams, acks, prefix) };
 }

@@ -4,7 +4,7 @@ export interface Lifecycle {
   /** Aborts when shutdown starts. Every loop and outbound call takes it. */
   readonly signal: AbortSignal;
   /** Registers cleanup. It runs in reverse order, like `defer`. */
-  onClose(name: string, close: () => unknown): void;
+  readonly onClose: (name: string, close: () => unknown) => void;
 }
 
 /**

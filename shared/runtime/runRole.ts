@@ -15,7 +15,7 @@ export interface Role<C = unknown> {
   /** Of the environment. */
   readonly config: z.ZodType<C>;
   /** Resolves when the role has ended, after `signal`. */
-  start(config: C, context: RoleContext): Promise<void>;
+  readonly start: (config: C, context: RoleContext) => Promise<void>;
 }
 
 const Process = pick("LOG_LEVEL", "INFER_SHUTDOWN_GRACE_MS");

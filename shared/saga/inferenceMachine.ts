@@ -112,11 +112,15 @@ export const inferenceMachine = setup({
   },
 });
 
+/** What the machine asks for; whoever handles the event does it. */
+export type Command = "publishJob" | "publishResult" | "publishCompletion";
+const isCommand = (action: string): action is Command => ["publishJob", "publishResult", "publishCompletion"].includes(action);
+
 /** Applies one event. A stale one changes nothing and commands nothing. */
 export function advance(saga: Saga, event: MachineEvent) {
   const before = inferenceMachine.resolveState({ value: saga.state, context: saga.context });
   const [{ value: state, context }, commands] = transition(inferenceMachine, before, event);
-  return { state, context, commands: commands.map((command) => command.type) };
+  return { state, context, commands: commands.map(({ type }) => type as string).filter(isCommand) };
 }
 
 export const spentOn = (context: SagaContext): NanoUsd => nanoUsd(context.finished.reduce((sum, attempt) => sum + attempt.cost_nano_usd, 0));

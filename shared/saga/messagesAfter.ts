@@ -25,8 +25,6 @@ export function messagesAfter(request: InferenceRequest, saga: Saga, event: Mach
         return { type: "result.v1", tenant_id, request_id, attempt, request, saga: { state, context } };
       case "publishCompletion":
         return toCompletion(request, Outcome.parse(state), context, occasion); // the final states are the outcomes
-      default:
-        throw new Error(`unknown command ${command}`);
     }
   });
 }

@@ -43,7 +43,7 @@ export function makeOpenAiCompatible({ config, apiKey, priorQuality }: OpenAiCom
   return {
     async call(input, { signal, traceparent }) {
       const messages = [...(config.system === undefined ? [] : [{ role: "system", content: config.system }]), { role: "user", content: input }];
-      const body = JSON.stringify({ model: config.model, messages, max_tokens: config.max_output_tokens, logprobs: true });
+      const body = JSON.stringify({ model: config.model, messages, [config.output_limit_field]: config.max_output_tokens, ...(config.logprobs ? { logprobs: true } : {}) });
       const headers = { "content-type": "application/json", traceparent, ...(apiKey === null ? {} : { authorization: `Bearer ${apiKey}` }) };
       const bytes = await send(agent, url, headers, body, signal);
       return toAnswer(bytes, input, config.model, priorQuality);

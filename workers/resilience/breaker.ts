@@ -33,7 +33,8 @@ export function makeBreaker({ failures_in_a_row, open_for_ms }: Tier["breaker"],
       switch (policy.state) {
         case CircuitState.Closed: return { breaker: "closed", retry_in_ms: 0 };
         case CircuitState.HalfOpen: return { breaker: "half_open", retry_in_ms: 0 };
-        default: return { breaker: "open", retry_in_ms };
+        case CircuitState.Open:
+        case CircuitState.Isolated: return { breaker: "open", retry_in_ms };
       }
     },
   };

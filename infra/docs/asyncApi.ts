@@ -1,0 +1,51 @@
+import { z } from "zod";
+
+import { Completion, DeadLetter, Job, Result } from "#shared/contracts/events.ts";
+import { RequestMessage } from "#shared/contracts/request.ts";
+import { VERSION } from "#shared/runtime/version.ts";
+
+interface Channel {
+  readonly name: string;
+  readonly address: string;
+  readonly schema: z.ZodType;
+  readonly io: "input" | "output";
+  readonly description: string;
+  /** Seen from this service. */
+  readonly action: "receive" | "send";
+}
+
+const CHANNELS: readonly Channel[] = [
+  {
+    name: "request", address: "infer.request.{tenant_id}.{request_id}", schema: RequestMessage, io: "input", action: "receive",
+    description: "Publish a request here (JetStream stream REQUESTS; accepted once you have the PubAck). The fields are those of `POST /infer`; tenant and id come from the subject. The first message per subject wins.",
+  },
+  {
+    name: "completion", address: "infer.completion.{tenant_id}.{request_id}", schema: Completion, io: "output", action: "send",
+    description: "The outcome, exactly one per request (stream COMPLETIONS): read it with a direct get by subject. Do not take the core copy for it: a refused publish is delivered there too.",
+  },
+  {
+    name: "reply", address: "infer.reply.{origin}.{tenant_id}.{request_id}", schema: Completion, io: "output", action: "send",
+    description: "The stored outcome, sent once it is durable (core NATS). `origin` is `direct` for NATS publishers. May be lost: the stream is the truth.",
+  },
+  {
+    name: "deadLetter", address: "infer.deadletter.{stream}.{tenant_id}", schema: DeadLetter, io: "output", action: "send",
+    description: "What could not be processed, and why (stream DEAD_LETTERS). The message itself stays in its stream.",
+  },
+  { name: "job", address: "infer.job.{tier}.{tenant_id}.{request_id}.{attempt}", schema: Job, io: "output", action: "send", description: "Internal: one attempt, from a router to the workers of a tier (stream JOBS)." },
+  { name: "result", address: "infer.result.{tenant_id}.{request_id}.{attempt}", schema: Result, io: "output", action: "send", description: "Internal: an attempt that the worker may not accept itself, back to a router (stream RESULTS)." },
+];
+
+/** The NATS side as an AsyncAPI 3.0 document, from the schemas that the services validate with. */
+export function asyncApi(): Record<string, unknown> {
+  return {
+    asyncapi: "3.0.0",
+    info: { title: "Cost-Aware ML Inference Optimizer, NATS side", version: VERSION, description: "`infer` is the default of INFER_PREFIX." },
+    defaultContentType: "application/json",
+    channels: Object.fromEntries(CHANNELS.map(({ name, address, description }) => [name, { address, description, parameters: parametersOf(address), messages: { [name]: { $ref: `#/components/messages/${name}` } } }])),
+    operations: Object.fromEntries(CHANNELS.map(({ name, action }) => [`${action}${name[0]?.toUpperCase() ?? ""}${name.slice(1)}`, { action, channel: { $ref: `#/channels/${name}` } }])),
+    components: { messages: Object.fromEntries(CHANNELS.map(({ name, schema, io }) => [name, { name, headers: HEADERS, payload: z.toJSONSchema(schema, { target: "draft-7", io }) }])) },
+  };
+}
+
+const HEADERS = { type: "object", properties: { traceparent: { type: "string", description: "W3C trace context." } } };
+const parametersOf = (address: string) => Object.fromEntries([...address.matchAll(/\{(\w+)\}/g)].map(([, name]) => [name, {}]));

@@ -1,0 +1,42 @@
+import type { z } from "zod";
+
+import { ENVIRONMENT } from "#shared/runtime/environment.ts";
+import { AuditSinkConfig } from "#sinks/audit/config.ts";
+import { MetricsSinkConfig } from "#sinks/metrics/config.ts";
+import { GatewayConfig } from "#producers/gateway/config.ts";
+import { RouterConfig } from "#router/config.ts";
+import { WorkerConfig } from "#workers/config.ts";
+
+const READERS: Readonly<Record<string, z.ZodType>> = { gateway: GatewayConfig, router: RouterConfig, worker: WorkerConfig, "audit-sink": AuditSinkConfig, "metrics-sink": MetricsSinkConfig };
+
+interface Variable {
+  readonly name: string;
+  readonly fallback: string;
+  readonly meaning: string;
+  readonly readers: string;
+}
+
+function variables(): Variable[] {
+  return Object.entries(ENVIRONMENT).map(([name, schema]: [string, z.ZodType]) => {
+    const parsed = schema.safeParse(undefined);
+    const fallback = parsed.success && parsed.data !== undefined ? String(parsed.data) : "";
+    const readers = Object.entries(READERS).filter(([, config]) => keysOf(config).includes(name)).map(([role]) => role);
+    return { name, fallback, meaning: schema.description ?? "", readers: readers.length === 0 ? "inferctl" : readers.length === 5 ? "all roles" : readers.join(", ") };
+  });
+}
+
+/** The variables that a role's schema picks, below its transforms. */
+function keysOf(schema: z.ZodType): string[] {
+  const { def } = schema as unknown as { def: { in?: z.ZodType; shape?: Record<string, unknown> } };
+  return def.in !== undefined ? keysOf(def.in) : Object.keys(def.shape ?? {});
+}
+
+export function environmentTable(): string {
+  const rows = variables().map(({ name, fallback, meaning, readers }) => `| \`${name}\` | ${fallback === "" ? "" : `\`${fallback}\``} | ${readers} | ${meaning} |`);
+  return ["| variable | default | read by | meaning |", "|---|---|---|---|", ...rows].join("\n");
+}
+
+export function environmentExample(): string {
+  const lines = variables().map(({ name, fallback, meaning }) => `${meaning === "" ? "" : `# ${meaning}\n`}#${name}=${fallback}\n`);
+  return `# Every variable with its default. Made by \`npm run docs:generate\` from shared/runtime/environment.ts.\n\n${lines.join("\n")}`;
+}

@@ -1,0 +1,44 @@
+import { readFileSync } from "node:fs";
+
+import { pino } from "pino";
+import { Registry } from "prom-client";
+import { stringify } from "yaml";
+
+import { buildGateway } from "#producers/gateway/app.ts";
+import { VERSION } from "#shared/runtime/version.ts";
+import { startTracing } from "#shared/telemetry/tracing.ts";
+
+import { asyncApi } from "./asyncApi.ts";
+import { environmentExample, environmentTable } from "./configuration.ts";
+
+/** Path and content of every generated file. */
+export async function generatedFiles(): Promise<Record<string, string>> {
+  return {
+    ".env.example": environmentExample(),
+    "docs/generated/openapi.json": `${JSON.stringify(await openApi(), null, 2)}\n`,
+    "docs/generated/asyncapi.yaml": stringify(asyncApi(), { aliasDuplicateObjects: false }),
+    "docs/configuration.md": withTable(readFileSync("docs/configuration.md", "utf8"), environmentTable()),
+  };
+}
+
+/** Only its routes are looked at; nothing is called. */
+async function openApi(): Promise<object> {
+  const unused = () => Promise.reject(new Error("not called while documents are made"));
+  const app = await buildGateway({
+    inference: { infer: unused, accept: unused }, find: unused, tracer: startTracing(undefined, "docs").tracer, registry: new Registry(),
+    problems: () => [], waiting: () => 0, log: pino({ level: "silent" }), isLoopbackOnly: true, version: VERSION,
+  });
+  await app.ready();
+  const document = app.swagger();
+  await app.close();
+  return document;
+}
+
+const START = "<!-- environment: made by npm run docs:generate -->";
+const END = "<!-- end -->";
+function withTable(page: string, table: string): string {
+  const from = page.indexOf(START);
+  const to = page.indexOf(END, from);
+  if (from < 0 || to < 0) throw new Error("docs/configuration.md has lost the marks of its generated table");
+  return `${page.slice(0, from)}${START}\n\n${table}\n\n${page.slice(to)}`;
+}

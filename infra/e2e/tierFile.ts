@@ -1,0 +1,32 @@
+import { writeFileSync } from "node:fs";
+
+/** What differs between the tiers of a test; everything else is the same. */
+export interface TestTier {
+  readonly name: string;
+  readonly slots?: number;
+  readonly max_tries?: number;
+  readonly breaker?: { readonly failures_in_a_row: number; readonly open_for_ms: number };
+  /** Name of the variable with the key. */
+  readonly keyVariable?: string;
+  /** Each tier costs ten times the one before; the first charges this per million tokens. */
+  readonly usd_per_million?: number;
+}
+
+/** A tier file whose models are all on one server. Cheapest first; JSON is YAML. */
+export function writeTierFile(file: string, serverUrl: string, tiers: readonly TestTier[]): string {
+  const last = tiers.at(-1)?.name ?? "";
+  const content = {
+    version: 1, baseline_tier: last, default_policy: "cascade", static_routes: { default: last },
+    tiers: tiers.map(({ name, slots = 8, max_tries = 1, breaker, keyVariable, usd_per_million }, i) => ({
+      name, slots, max_tries,
+      backend: { kind: "openai-compatible", model: name, base_url: serverUrl, max_output_tokens: 100, ...(keyVariable === undefined ? {} : { api_key: { env: keyVariable } }) },
+      price: { usd_per_million_input_tokens: usd_per_million ?? 10 ** i, usd_per_million_output_tokens: usd_per_million ?? 10 ** i, source: "test", valid_from: "2026-11-01" },
+      timeout_ms: 120_000,
+      accept_confidence: 0.9,
+      prior: { quality: 0.9, latency_p50_ms: 5, latency_p95_ms: 20 },
+      ...(breaker === undefined ? {} : { breaker }),
+    })),
+  };
+  writeFileSync(file, JSON.stringify(content, null, 2));
+  return file;
+}

@@ -1,0 +1,18 @@
+import { Client } from "pg";
+
+import { migrateDatabase } from "#shared/db/migrate.ts";
+
+/** A migrated database of its own for a test file, beside the shared one. `drop` also ends whoever is still connected. */
+export async function makeTestDatabase(adminUrl: string, name: string): Promise<{ url: string; drop: () => Promise<void> }> {
+  const database = `test_${name}_${process.pid}`;
+  const asAdmin = async (sql: string) => {
+    const admin = new Client({ connectionString: adminUrl });
+    await admin.connect();
+    await admin.query(sql).finally(() => admin.end());
+  };
+  await asAdmin(`CREATE DATABASE "${database}"`);
+  const url = new URL(adminUrl);
+  url.pathname = `/${database}`;
+  await migrateDatabase(url.href);
+  return { url: url.href, drop: () => asAdmin(`DROP DATABASE "${database}" WITH (FORCE)`) };
+}

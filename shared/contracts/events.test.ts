@@ -1,0 +1,37 @@
+import { expect, it } from "vitest";
+
+import completion from "./fixtures/completion.v1.json" with { type: "json" };
+import deadLetter from "./fixtures/dead_letter.v1.json" with { type: "json" };
+import job from "./fixtures/job.v1.json" with { type: "json" };
+import request from "./fixtures/request.v1.json" with { type: "json" };
+import result from "./fixtures/result.v1.json" with { type: "json" };
+import { Completion, DeadLetter, Job, Result } from "./events.ts";
+import { RequestMessage } from "./request.ts";
+
+/** Messages as version 1 wrote them. They lie in streams and archives, so these files never change and always parse. */
+it.each([
+  ["request.v1", RequestMessage, request],
+  ["job.v1", Job, job],
+  ["result.v1", Result, result],
+  ["completion.v1", Completion, completion],
+  ["dead_letter.v1", DeadLetter, deadLetter],
+] as const)("reads %s of the past and loses none of it", (type, schema, fixture) => {
+  const read = schema.parse(fixture);
+  expect(read.type).toBe(type);
+  expect(read).toEqual(fixture);
+});
+
+it("reads fields of the future without failing", () => {
+  expect(Completion.parse({ ...completion, added_later: 1 })).toEqual(completion);
+});
+
+it.each([
+  ["a cost below zero", { cost_nano_usd: -1 }],
+  ["a fraction of a nano-dollar", { cost_nano_usd: 0.5 }],
+  ["a confidence above 1", { confidence: 1.1 }],
+  ["an unknown outcome", { outcome: "maybe" }],
+  ["an unknown error code", { error: { code: "oops", message: "" } }],
+  ["a tenant that is no subject token", { tenant_id: "a.b" }],
+])("refuses %s", (_name, over) => {
+  expect(Completion.safeParse({ ...completion, ...over }).success).toBe(false);
+});

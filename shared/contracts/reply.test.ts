@@ -1,0 +1,72 @@
+import { describe, expect, it } from "vitest";
+
+import { type Attempt, Completion, type EventError } from "./events.ts";
+import fixture from "./fixtures/completion.v1.json" with { type: "json" };
+import { InferReply, statusOf, toReply } from "./reply.ts";
+
+const COMPLETION = Completion.parse(fixture);
+const answered = (over: object): Attempt["outcome"] => ({ kind: "answered", is_sound: true, confidence: 0.5, confidence_source: "prior", ...over });
+const attempt = (tier: string, outcome: Attempt["outcome"], i = 1): Attempt =>
+  ({ attempt: i, tier, model: tier, started_at_ms: 1, latency_ms: 1, tries: 1, usage: null, cost_nano_usd: COMPLETION.cost_nano_usd, cost_is_partial: false, outcome });
+const ended = (over: Partial<Completion>): Completion => ({ ...COMPLETION, ...over });
+const error = (code: EventError["code"], message = "m"): Partial<Completion> => ({ outcome: "failed", error: { code, message }, output: null });
+
+describe("toReply", () => {
+  it("gives money in dollars and every attempt as it was", () => {
+    const reply = toReply(COMPLETION);
+    expect(InferReply.parse(reply)).toEqual(reply);
+    expect(reply).toMatchObject({ request_id: "r-1", outcome: "completed", output: "spam 🌍", tier: "large", model: "l-2026", cost_usd: 0.000295, baseline_cost_usd: 0.000265, baseline_tier: "large", latency_ms: 1_620, error: null });
+    expect(reply.attempts).toEqual([
+      { attempt: 1, tier: "small", model: "s", outcome: "failed", confidence: null, is_sound: null, error: { code: "backend_unavailable", message: "no answer within the tier's timeout_ms" }, cost_usd: 0, latency_ms: 1000.5, tries: 2, input_tokens: null, output_tokens: null },
+      { attempt: 2, tier: "medium", model: "m", outcome: "answered", confidence: 0.62, is_sound: true, error: null, cost_usd: 0.00003, latency_ms: 120.25, tries: 1, input_tokens: 40, output_tokens: 5 },
+      { attempt: 3, tier: "large", model: "l-2026", outcome: "answered", confidence: 0.97, is_sound: true, error: null, cost_usd: 0.000265, latency_ms: 480, tries: 1, input_tokens: 42, output_tokens: 6 },
+    ]);
+  });
+
+  it("says of each step what was to be run, from which confidence on it was kept, and what was ruled out", () => {
+    expect(toReply(COMPLETION).decision.steps).toEqual([
+      { after_attempt: 0, step: "run", tier: "small", min_confidence: 0.9, reason: null, excluded: {} },
+      { after_attempt: 1, step: "run", tier: "medium", min_confidence: 0.8, reason: null, excluded: { small: "tried" } },
+      { after_attempt: 2, step: "run", tier: "large", min_confidence: 0.5, reason: null, excluded: { small: "tried", medium: "tried" } },
+    ]);
+  });
+
+  it("says of a stop why", () => {
+    const [first] = COMPLETION.decisions;
+    const decisions = first === undefined ? [] : [{ ...first, step: { kind: "stop", reason: "budget", excluded: { small: "over_budget" } } as const }];
+    expect(toReply(ended({ decisions })).decision.steps).toEqual([{ after_attempt: 0, step: "stop", tier: null, min_confidence: null, reason: "budget", excluded: { small: "over_budget" } }]);
+  });
+
+  it("has no baseline cost when no tokens were counted", () => {
+    expect(toReply(ended({ baseline_cost_nano_usd: null, baseline_tier: null }))).toMatchObject({ baseline_cost_usd: null, baseline_tier: null });
+  });
+});
+
+describe("the sentence that says why", () => {
+  it.each([
+    ["an escalation", COMPLETION, "small failed (backend_unavailable); medium answered with confidence 0.620, below 0.800; large answered with confidence 0.970, kept."],
+    ["an answer that was never sound", ended({ attempts: [attempt("small", answered({ is_sound: false, confidence: 1 }))] }), "small gave no sound answer."],
+    ["a degraded answer", ended({ outcome: "degraded", degraded_reason: "deadline", attempts: [attempt("small", answered({}))] }), "small answered with confidence 0.500, below 0.900; the best answer so far is returned (deadline)."],
+    ["a failure", ended({ ...error("deadline_exceeded", "too late"), attempts: [] }), "too late."],
+    ["an answer that nobody had set a threshold for", ended({ decisions: [], attempts: [attempt("small", answered({}))] }), "small answered with confidence 0.500."],
+    ["an answer exactly at its threshold", ended({ attempts: [attempt("small", answered({ confidence: 0.9 }))] }), "small answered with confidence 0.900, kept."],
+  ])("tells %s", (_name, completion, sentence) => {
+    expect(toReply(completion).decision.why).toBe(sentence);
+  });
+});
+
+describe("statusOf", () => {
+  it.each([
+    ["a completed request", COMPLETION, 200],
+    ["a degraded one: an answer is an answer", ended({ outcome: "degraded", degraded_reason: "budget" }), 200],
+    ["one that failed for want of a backend", ended(error("backend_unavailable")), 503],
+    ["one past its deadline", ended(error("deadline_exceeded")), 504],
+    ["one whose backend refused our key, which is not the caller's fault", ended(error("backend_refused")), 502],
+    ["one without a sound answer", ended(error("no_sound_answer")), 502],
+    ["one that was given up", ended(error("poison")), 500],
+    ["a rejected one without budget", ended({ ...error("budget_exceeded"), outcome: "rejected" }), 402],
+    ["a rejected one without a possible tier", ended({ ...error("invalid_request"), outcome: "rejected" }), 400],
+  ])("is for %s %#", (_name, completion, status) => {
+    expect(statusOf(completion)).toBe(status);
+  });
+});

@@ -1,0 +1,69 @@
+import { describe, expect, it } from "vitest";
+
+import fixture from "./fixtures/tier_file.v1.json" with { type: "json" };
+import { nanoUsd } from "./money.ts";
+import { costOf, policyNames, TierFile } from "./tiers.ts";
+
+const rates = (input: number, output: number, request = 0) => ({
+  input_nano_usd_per_million: nanoUsd(input), output_nano_usd_per_million: nanoUsd(output), request_nano_usd: nanoUsd(request),
+});
+
+describe("costOf", () => {
+  it.each([
+    ["nothing for no tokens", rates(100_000_000, 400_000_000), 0, 0, 0],
+    ["whole nano-dollars as they are", rates(100_000_000, 400_000_000), 3, 2, 1_100],
+    ["a fraction as one nano-dollar more", rates(1, 0), 1, 0, 1],
+    ["input and output rounded up each for itself", rates(1_500_000, 1_500_000), 1, 1, 4],
+    ["the fee of the request on top", rates(1_000_000, 1_000_000, 7), 1, 1, 9],
+    ["sums past 2^53 exactly", rates(10_000_000_000_000, 0), 900_000_001, 0, 9_000_000_010_000_000],
+  ])("charges %s", (_name, given, input_tokens, output_tokens, cost) => {
+    expect(costOf(given, { input_tokens, output_tokens })).toBe(cost);
+  });
+
+  it("never charges below the price", () => {
+    for (let tokens = 0; tokens < 1_000; tokens++) expect(costOf(rates(37_499_999, 0), { input_tokens: tokens, output_tokens: 0 }) * 1_000_000).toBeGreaterThanOrEqual(tokens * 37_499_999);
+  });
+});
+
+describe("the tier file", () => {
+  const issues = (over: object) => (TierFile.safeParse({ ...fixture, ...over }).error?.issues ?? []).map(({ path, message }) => `${path.join(".")}: ${message}`).join("\n");
+  const [small, ...others] = fixture.tiers;
+  const withSmall = (over: object) => issues({ tiers: [{ ...small, ...over }, ...others] });
+
+  it("reads prices as price pages state them", () => {
+    expect(TierFile.parse(fixture).tiers.map(({ price }) => [price.input_nano_usd_per_million, price.output_nano_usd_per_million, price.request_nano_usd])).toEqual([
+      [100_000_000, 400_000_000, 0], [500_000_000, 2_000_000_000, 0], [2_500_000_000, 10_000_000_000, 100_000],
+    ]);
+  });
+
+  it.each([
+    ["two tiers of one name", { tiers: [small, small] }, /two tiers are named small/],
+    ["no tier", { tiers: [] }, /^tiers: /],
+    ["a baseline that is not there", { baseline_tier: "huge" }, /^baseline_tier: there is no tier huge; there are small, medium, large/],
+    ["a route to nowhere", { static_routes: { default: "medium", tasks: { mail: "tiny" } } }, /^static_routes\.tasks\.mail: there is no tier tiny/],
+    ["an unknown policy", { default_policy: "always-tiny" }, /^default_policy: there is no policy always-tiny/],
+    ["another version", { version: 2 }, /^version: /],
+    ["a misspelt field", { default_polcy: "cascade" }, /Unrecognized key/],
+  ])("refuses %s", (_name, over, issue) => {
+    expect(issues(over)).toMatch(issue);
+  });
+
+  it.each([
+    ["a price without a source", { price: { ...small?.price, source: "" } }, /^tiers\.0\.price\.source: /],
+    ["a price without a date", { price: { ...small?.price, valid_from: "soon" } }, /^tiers\.0\.price\.valid_from: /],
+    ["no price, which would be free", { price: undefined }, /^tiers\.0\.price: /],
+    ["a price per 1,000 tokens", { price: { ...small?.price, usd_per_million_input_tokens: 10_001 } }, /is this a price per 1,000 tokens/],
+    ["a negative price", { price: { ...small?.price, usd_per_million_input_tokens: -1 } }, /^tiers\.0\.price\.usd_per_million_input_tokens: /],
+    ["a key in the file itself", { backend: { kind: "openai-compatible", model: "m", base_url: "https://x.example", max_output_tokens: 1, api_key: "sk-1" } }, /^tiers\.0\.backend\.api_key: /],
+    ["a base URL that is not HTTP", { backend: { kind: "openai-compatible", model: "m", base_url: "file:///etc", max_output_tokens: 1 } }, /^tiers\.0\.backend\.base_url: /],
+    ["a backend of another kind", { backend: { kind: "magic", model: "m" } }, /^tiers\.0\.backend\.kind: /],
+    ["no slots", { slots: 0 }, /^tiers\.0\.slots: /],
+    ["a name with a dot", { name: "a.b" }, /^tiers\.0\.name: /],
+  ])("refuses %s", (_name, over, issue) => {
+    expect(withSmall(over)).toMatch(issue);
+  });
+
+  it("offers a baseline policy for every tier", () => {
+    expect(policyNames([{ name: "a" }, { name: "b" }])).toEqual(["static", "cheapest", "cascade", "always-a", "always-b"]);
+  });
+});
