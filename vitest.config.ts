@@ -6,7 +6,7 @@ const EXCLUDED = ["node_modules/**", "dist/**", "infra/load/**"];
 export default defineConfig({
   test: {
     // CI counts from the JSON report.
-    reporters: process.env["INFER_TEST_REPORT"] === undefined ? ["default"] : ["default", ["json", { outputFile: process.env["INFER_TEST_REPORT"] }]],
+    reporters: process.env["TEST_REPORT_FILE"] === undefined ? ["default"] : ["default", ["json", { outputFile: process.env["TEST_REPORT_FILE"] }]],
     projects: [
       { test: { name: "unit", include: ["**/*.test.ts"], exclude: [...EXCLUDED, "**/*.integration.test.ts", "infra/e2e/**"], testTimeout: 5_000 } },
       {

@@ -1,5 +1,5 @@
 /** Bundles each process into dist/. npm packages stay outside; what belongs to no process is not bundled. */
-import { cpSync, rmSync } from "node:fs";
+import { cpSync, renameSync, rmSync } from "node:fs";
 
 import { build } from "esbuild";
 
@@ -14,10 +14,10 @@ const ENTRIES = {
   client: "producers/client/natsClient.ts",
 };
 
-rmSync("dist", { recursive: true, force: true });
+const OUT = `dist.${process.pid}`; // replaces dist/ at the end, so that nobody starts half a build
 await build({
   entryPoints: ENTRIES,
-  outdir: "dist",
+  outdir: OUT,
   bundle: true,
   splitting: true,
   format: "esm",
@@ -27,4 +27,6 @@ await build({
   sourcemap: true,
   logLevel: "warning",
 });
-cpSync("shared/db/migrations", "dist/migrations", { recursive: true });
+cpSync("shared/db/migrations", `${OUT}/migrations`, { recursive: true });
+rmSync("dist", { recursive: true, force: true });
+renameSync(OUT, "dist");

@@ -50,7 +50,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const metrics = makeRouterMetrics(registry, () => fold);
     const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
     const route = makeRouteEvent({ publisher, streams, prefix, limits, live, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
-    const loop = { js, log, giveUp, concurrency: config.concurrency, signal };
+    const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     readiness.started();
     log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");
     await Promise.all([

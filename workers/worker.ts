@@ -66,7 +66,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     readiness.started();
     log.info({ tier: tier.name, slots: tier.slots, instance }, "ready");
     await consumePerSlot({
-      js, log, source, concurrency: tier.slots, signal,
+      js, log, source, concurrency: tier.slots, signal, drainMs: context.drainMs,
       giveUp: makeGiveUp({ publisher, prefix: config.prefix, limits, now: Date.now }),
       async handle(delivery) {
         busy++;

@@ -80,7 +80,7 @@ export function giveTo(user: RunAs | undefined, folder: string): void {
 const shortHash = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 10);
 
 /** Asked of the kernel rather than read from mode bits: access lists and mounts count too. */
-export function canEnter(folder: string, user: RunAs): boolean {
+function canEnter(folder: string, user: RunAs): boolean {
   try {
     execFileSync("/bin/sh", ["-c", 'cd -- "$1"', "sh", folder], { ...user, cwd: "/", stdio: "ignore" });
     return true;

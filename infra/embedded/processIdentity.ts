@@ -17,7 +17,7 @@ export const ProcessIdentity = z.strictObject({
 export type ProcessIdentity = z.infer<typeof ProcessIdentity>;
 
 /** Undefined when there is no such process, or only a zombie that its parent has not collected yet. */
-export function startTimeOf(pid: number): string | undefined {
+function startTimeOf(pid: number): string | undefined {
   return process.platform === "linux" ? startTimeOnLinux(pid) : startTimeByPs(pid);
 }
 

@@ -31,7 +31,7 @@ export async function startNats(options: NatsOptions): Promise<RunningServer> {
 }
 
 /** JSON strings are valid in this format too, so a folder with a space or a quote is no problem. */
-export function natsConfig({ port, dataDir, durability = "fast", serverName = "infer", maxFileStoreBytes = MAX_FILE_STORE_BYTES }: NatsOptions): string {
+function natsConfig({ port, dataDir, durability = "fast", serverName = "infer", maxFileStoreBytes = MAX_FILE_STORE_BYTES }: NatsOptions): string {
   return `# Written at every start by infra/embedded/startNats.ts. No monitoring port is opened.
 host: "${LOOPBACK}"
 port: ${port}

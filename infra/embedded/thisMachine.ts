@@ -21,7 +21,7 @@ export interface LocateOptions {
 const located = new Map<string, Promise<Located>>();
 
 /** One server, wherever it comes from. Repeated calls in one process share one look-up, a failed one too. */
-export async function locate(service: ServiceName, options: LocateOptions): Promise<Located> {
+async function locate(service: ServiceName, options: LocateOptions): Promise<Located> {
   return lookUp(service, options, true);
 }
 

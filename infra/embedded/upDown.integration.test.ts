@@ -57,7 +57,7 @@ function writeDist(target: string, changes: Record<string, string> = {}): void {
 
 const processesOf = ({ servers, roles }: UpResult): ProcessIdentity[] => [...servers.flatMap((server) => server.process ?? []), ...roles.map((role) => role.process)];
 const pidsOf = (result: UpResult): Record<string, number> =>
-  Object.fromEntries([...result.servers.map(({ service, process: one }) => [service, one?.pid ?? 0]), ...result.roles.map(({ name, process: one }) => [name, one.pid])]);
+  Object.fromEntries<number>([...result.servers.map(({ service, process: one }) => [service, one?.pid ?? 0] as const), ...result.roles.map(({ name, process: one }) => [name, one.pid] as const)]);
 const gone = (identity: ProcessIdentity) => waitUntil(() => Promise.resolve(isRunning(identity) ? undefined : true), { deadlineMs: 10_000, describe: () => `${identity.pid} still runs` });
 
 beforeAll(() => writeDist(dist));

@@ -41,7 +41,10 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
       inference, find: makeFindRequest({ streams, pool, prefix }), tracer, registry, log,
       problems: readiness.problems, waiting: replies.waiting, isLoopbackOnly: config.isLoopbackOnly, version: VERSION,
     });
-    onClose("http", () => app.close()); // answers what is under way first
+    onClose("http", async () => {
+      const late = setTimeout(() => { replies.giveUp(); }, context.drainMs); // their clients ask again with the same request_id
+      await app.close().finally(() => { clearTimeout(late); });
+    });
     const port = await listen(app, { host: config.host, port: config.port, variable: "INFER_GATEWAY_PORT" });
     readiness.started();
     log.info({ host: config.host, port, instance }, "ready");

@@ -66,7 +66,7 @@ describe("statusOf", () => {
     ["one that was given up", ended(error("poison")), 500],
     ["a rejected one without budget", ended({ ...error("budget_exceeded"), outcome: "rejected" }), 402],
     ["a rejected one without a possible tier", ended({ ...error("invalid_request"), outcome: "rejected" }), 400],
-  ])("is for %s %#", (_name, completion, status) => {
+  ])("is the right one for %s", (_name, completion, status) => {
     expect(statusOf(completion)).toBe(status);
   });
 });

@@ -64,6 +64,8 @@ export interface ConsumeOptions {
   readonly giveUp: (delivery: Delivery, error: { code: ErrorCode; message: string }) => Promise<void>;
   readonly concurrency: number;
   readonly signal: AbortSignal;
+  /** How long handlers may go on after `signal`, in milliseconds; then their messages are handed back. Default: no limit. */
+  readonly drainMs?: number;
 }
 
 /** A message in this process's hands. */
@@ -82,6 +84,24 @@ function beat(held: Held, ackWaitMs: number): void {
   if (held.lease.signal.aborted) return;
   held.lastBeatAtMs = nowMs;
   held.message.working();
+}
+
+/** Gives the message to another process, now; whatever this one still publishes is refused or was first. */
+function handBack({ message, lease }: Held): void {
+  lease.abort(new AppError("broker_unavailable", "handed back at shutdown"));
+  message.nak();
+}
+
+/** Calls `late` once, `drainMs` after the signal. Returns how to take that back. */
+function afterDrain({ signal, drainMs }: ConsumeOptions, late: () => void): () => void {
+  if (drainMs === undefined) return () => undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const onAbort = () => { timer = setTimeout(late, drainMs); };
+  signal.addEventListener("abort", onAbort, { once: true });
+  return () => {
+    signal.removeEventListener("abort", onAbort);
+    clearTimeout(timer);
+  };
 }
 
 /** For router and sinks: prefetches deeply, runs `concurrency` handlers, returns after `signal` when they are done. */
@@ -115,10 +135,12 @@ export async function consume(options: ConsumeOptions): Promise<void> {
   const stop = () => void messages.close();
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
+  const drained = afterDrain(options, () => { for (const held of running.keys()) handBack(held); });
 
   const failure = await messages.closed();
   for (const { message } of waiting.splice(0)) message.nak(); // not started: another process may have it at once
   await Promise.all(running.values());
+  drained();
   clearInterval(heartbeat);
   if (failure instanceof Error) throw failure;
 }
@@ -128,6 +150,8 @@ export async function consumePerSlot(options: ConsumeOptions): Promise<void> {
   const { js, log, source, signal } = options;
   const settle = makeSettle(options);
   const consumer = await js.consumers.get(source.stream, source.durable);
+  const running = new Set<Held>();
+  const drained = afterDrain(options, () => { for (const held of running) handBack(held); });
   const slot = async () => {
     for (let failures = 0; !signal.aborted; ) {
       const message = await pull(consumer).catch((error: unknown) => {
@@ -137,11 +161,16 @@ export async function consumePerSlot(options: ConsumeOptions): Promise<void> {
       if (!message) continue;
       failures = 0;
       const held = hold(message);
+      running.add(held);
       const heartbeat = setInterval(() => { beat(held, source.ackWaitMs); }, source.ackWaitMs / 3);
-      await settle(held).finally(() => { clearInterval(heartbeat); });
+      await settle(held).finally(() => {
+        clearInterval(heartbeat);
+        running.delete(held);
+      });
     }
   };
   await Promise.all(Array.from({ length: options.concurrency }, slot));
+  drained();
 }
 /** The longest wait at shutdown, too. */
 const pull = (consumer: Consumer) => consumer.next({ expires: 1_000 });

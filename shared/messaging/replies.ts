@@ -31,6 +31,8 @@ export interface Replies {
   /** Looks into COMPLETIONS. Throws `broker_unavailable`. */
   find(id: Id): Promise<Completion | null>;
   readonly waiting: () => number;
+  /** Nobody can wait any longer: all outcomes resolve with `null`. */
+  giveUp(): void;
   close(): void;
 }
 interface Waiting extends ExpectOptions {
@@ -98,6 +100,7 @@ export function makeReplies({ nats, streams, prefix, origin, log, now }: { nats:
       return { outcome: promise.finally(close), close };
     },
     waiting: () => all().length,
+    giveUp: () => { for (const one of all()) one.settle(null); },
     close() {
       clearInterval(timer);
       subscription.unsubscribe();

@@ -8,6 +8,8 @@ import { loadConfig, pick } from "./loadConfig.ts";
 
 export interface RoleContext extends Lifecycle {
   readonly log: Logger;
+  /** How long what runs may go on after `signal`, in milliseconds; then it is handed back. The process has a little longer. */
+  readonly drainMs: number;
 }
 /** A process of its own, or one of several in a process: the same code. */
 export interface Role<C = unknown> {
@@ -18,6 +20,9 @@ export interface Role<C = unknown> {
   readonly start: (config: C, context: RoleContext) => Promise<void>;
 }
 
+/** What is left is for closing connections. */
+const drainOf = (graceMs: number): number => Math.round(0.8 * graceMs);
+
 const Process = pick("LOG_LEVEL", "INFER_SHUTDOWN_GRACE_MS");
 
 /** Configuration, logger, signals, exit code: all that an entry point does. */
@@ -26,7 +31,7 @@ export async function runRole<C>(role: Role<C>): Promise<void> {
   const { LOG_LEVEL, INFER_SHUTDOWN_GRACE_MS } = loadConfig(Process);
   const log = makeLogger(role.name, LOG_LEVEL);
   const { signal } = signalOfProcess(log, INFER_SHUTDOWN_GRACE_MS);
-  const isFine = await runScope(log, signal, (lifecycle) => role.start(config, { ...lifecycle, log }));
+  const isFine = await runScope(log, signal, (lifecycle) => role.start(config, { ...lifecycle, log, drainMs: drainOf(INFER_SHUTDOWN_GRACE_MS) }));
   process.exitCode = isFine ? 0 : 1;
 }
 
@@ -36,7 +41,7 @@ export async function runRolesTogether(starts: readonly { name: string; start: (
   const shutdown = signalOfProcess(makeLogger("all-in-one", LOG_LEVEL), INFER_SHUTDOWN_GRACE_MS);
   const runs = starts.map(async ({ name, start }) => {
     const log = makeLogger(name, LOG_LEVEL);
-    const isFine = await runScope(log, shutdown.signal, (lifecycle) => start({ ...lifecycle, log }));
+    const isFine = await runScope(log, shutdown.signal, (lifecycle) => start({ ...lifecycle, log, drainMs: drainOf(INFER_SHUTDOWN_GRACE_MS) }));
     shutdown.abort();
     return isFine;
   });

@@ -50,7 +50,7 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     readiness.started();
     log.info("ready");
     await consume({
-      js, log, source, signal, concurrency: source.maxAckPending,
+      js, log, source, signal, drainMs: context.drainMs, concurrency: source.maxAckPending,
       giveUp: keepDeadLetter(publisher, prefix, Date.now),
       async handle(delivery) {
         const event = readEvent(Completion, prefix, delivery);

@@ -6,7 +6,7 @@
 import { htmlText } from "./htmlText.ts";
 
 /** Header names in lower case; of a repeated header the first one. Folded lines are joined. */
-export interface Entity {
+interface Entity {
   readonly headers: ReadonlyMap<string, string>;
   readonly body: string;
 }

@@ -29,7 +29,7 @@ export function groupRelated(texts: readonly string[]): number[] {
 }
 
 /** Digits and case do not count: "CNET 12/08" and "Cnet 13/08" are one series. */
-export const words = (text: string): string[] => text.toLowerCase().match(/[a-z\u0080-\uffff][a-z'\u0080-\uffff]*/g) ?? [];
+const words = (text: string): string[] => text.toLowerCase().match(/[a-z\u0080-\uffff][a-z'\u0080-\uffff]*/g) ?? [];
 
 function conversationKey(text: string): string[] {
   const end = text.indexOf("\n");
