@@ -117,7 +117,10 @@ function* role(name: string, service: Service, compose: ComposeFile, facts: Fact
 
 function* server(variable: string, url: URL, service: Service, compose: ComposeFile, facts: Facts): Generator<string> {
   const target = compose.services[url.hostname];
-  if (target === undefined) return yield `${variable} names ${url.hostname}, which is no service`;
+  if (target === undefined) {
+    yield `${variable} names ${url.hostname}, which is no service`;
+    return;
+  }
   if (!target.networks.some((network) => service.networks.includes(network))) yield `${variable} names ${url.hostname}, which is on no common network`;
   const wanted = facts.serverPort[url.protocol.slice(0, -1) as keyof Facts["serverPort"]];
   if (url.port !== String(wanted)) yield `${variable} has port ${url.port}, not ${wanted}`;

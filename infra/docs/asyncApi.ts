@@ -48,4 +48,4 @@ export function asyncApi(): Record<string, unknown> {
 }
 
 const HEADERS = { type: "object", properties: { traceparent: { type: "string", description: "W3C trace context." } } };
-const parametersOf = (address: string) => Object.fromEntries([...address.matchAll(/\{(\w+)\}/g)].map(([, name]) => [name, {}]));
+const parametersOf = (address: string): Record<string, object> => Object.fromEntries([...address.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => [name, {}]));

@@ -19,7 +19,7 @@ interface Variable {
 function variables(): Variable[] {
   return Object.entries(ENVIRONMENT).map(([name, schema]: [string, z.ZodType]) => {
     const parsed = schema.safeParse(undefined);
-    const fallback = parsed.success && parsed.data !== undefined ? String(parsed.data) : "";
+    const fallback = typeof parsed.data === "string" || typeof parsed.data === "number" ? String(parsed.data) : "";
     const readers = Object.entries(READERS).filter(([, config]) => keysOf(config).includes(name)).map(([role]) => role);
     return { name, fallback, meaning: schema.description ?? "", readers: readers.length === 0 ? "inferctl" : readers.length === 5 ? "all roles" : readers.join(", ") };
   });

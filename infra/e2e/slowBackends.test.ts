@@ -130,8 +130,8 @@ test("a paused worker's late result changes nothing: what the caller saw is what
   models.release("paused");
   const answer = await asked.finally(() => system.signal("worker-beta", "SIGCONT"));
   expect([answer.status, errorOf(answer).code]).toEqual([504, "deadline_exceeded"]);
-  expect(system.logs().get("router.log")).toContain("closed by the sweeper");
   await broker.idle(20_000);
+  expect(system.logs().get("router.log")).toContain("closed by the sweeper");
   const stored = await broker.completion("tenant-1", "paused");
   expect(recordOf(await getText(`${system.url("gateway")}/requests/paused`))).toEqual(recordOf(answer));
   expect([stored.outcome, stored.attempts.length, await audit.count("requests", "paused"), await audit.count("attempts", "paused")]).toEqual(["failed", 0, 1, 0]);

@@ -7,20 +7,20 @@ import type { Policy, Preference, Situation } from "./policy.ts";
 const anyAnswer = () => 0;
 
 /** The tier that the file names for the request's task; when it fails, the tiers above it. */
-export const staticRoute: Policy = ({ request, facts }, { static_routes }) => {
+const staticRoute: Policy = ({ request, facts }, { static_routes }) => {
   const name = (request.task === null ? undefined : static_routes.tasks[request.task]) ?? static_routes.default;
   const at = facts.quotes.findIndex((quote) => quote.tier === name);
   return { order: facts.quotes.slice(at), minConfidence: anyAnswer };
 };
 
 /** The cheapest tier that may be tried; when it fails, the next one. */
-export const cheapest: Policy = ({ facts }) => ({ order: byCost(facts.quotes), minConfidence: anyAnswer });
+const cheapest: Policy = ({ facts }) => ({ order: byCost(facts.quotes), minConfidence: anyAnswer });
 
 /**
  * From the cheapest tier upwards, until an answer reaches its tier's threshold. A tier below the last one that
  * answered is worth trying only while there is no answer at all. The last tier's answer is always kept.
  */
-export const cascade: Policy = ({ saga, facts }) => {
+const cascade: Policy = ({ saga, facts }) => {
   const { quotes } = facts;
   const lastTried = Math.max(-1, ...saga.finished.map(({ tier }) => quotes.findIndex((quote) => quote.tier === tier)));
   const above = quotes.slice(lastTried + 1);
@@ -30,7 +30,7 @@ export const cascade: Policy = ({ saga, facts }) => {
 };
 
 /** One tier and no other: the baseline. */
-export const always = (tier: string): Policy => ({ facts }) => ({ order: facts.quotes.filter((quote) => quote.tier === tier), minConfidence: anyAnswer });
+const always = (tier: string): Policy => ({ facts }) => ({ order: facts.quotes.filter((quote) => quote.tier === tier), minConfidence: anyAnswer });
 
 /** What the request's policy prefers. Its name was checked when the request was read. */
 export function preferenceOf(situation: Situation, file: TierFile): Preference {

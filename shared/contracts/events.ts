@@ -13,7 +13,7 @@ import { Probability } from "./probability.ts";
 import { InferenceRequest } from "./request.ts";
 import { TierName } from "./tiers.ts";
 
-export const AttemptNumber = z.int().min(1).max(99);
+const AttemptNumber = z.int().min(1).max(99);
 export const EventError = z.object({ code: z.enum(ERROR_CODE_NAMES), message: z.string() });
 export type EventError = z.infer<typeof EventError>;
 

@@ -10,7 +10,7 @@ import { Probability } from "./probability.ts";
 
 const usd = (meaning: string) => z.number().nonnegative().describe(`${meaning} In USD, exact to the nano-dollar.`);
 
-export const AttemptReply = z.object({
+const AttemptReply = z.object({
   attempt: z.int(),
   tier: z.string(),
   model: z.string(),
@@ -25,7 +25,7 @@ export const AttemptReply = z.object({
   output_tokens: z.int().nullable(),
 });
 
-export const DecisionReply = z.object({
+const DecisionReply = z.object({
   policy: z.string().nullable(),
   why: z.string().describe("The whole way to the answer in one sentence."),
   steps: z.array(
@@ -114,7 +114,8 @@ function toStepReply({ after_attempt, step }: Completion["decisions"][number]) {
   return { after_attempt, step: step.kind, tier: step.tier, min_confidence: step.acceptance?.min_confidence ?? null, reason: null, excluded: step.excluded };
 }
 
-const percent = (share: number) => share.toFixed(3);
+/** Cut, not rounded: 0.9996 is not 1. */
+const threeDigits = (share: number) => (Math.floor(share * 1_000) / 1_000).toFixed(3);
 
 /** "small answered with confidence 0.62, below 0.95; large answered with confidence 0.97, kept." */
 function why({ attempts, decisions, outcome, degraded_reason, error }: Completion): string {
@@ -124,7 +125,7 @@ function why({ attempts, decisions, outcome, degraded_reason, error }: Completio
     const step = decisions.find(({ after_attempt, step: chosen }) => after_attempt === attempt - 1 && chosen.kind === "run")?.step;
     const threshold = step?.kind === "run" ? (step.acceptance?.min_confidence ?? null) : null;
     const isKept = threshold !== null && result.confidence >= threshold;
-    return `${tier} answered with confidence ${percent(result.confidence)}${isKept ? ", kept" : threshold === null ? "" : `, below ${percent(threshold)}`}`;
+    return `${tier} answered with confidence ${threeDigits(result.confidence)}${isKept ? ", kept" : threshold === null ? "" : `, below ${threeDigits(threshold)}`}`;
   });
   if (outcome === "degraded") parts.push(`the best answer so far is returned (${degraded_reason ?? "stopped"})`);
   if (error !== null) parts.push(error.message);

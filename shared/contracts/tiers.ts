@@ -25,7 +25,7 @@ const perMillion = UsdAmount.refine((price) => price <= 10_000e9, "above 10,000 
  * As price pages state it: USD per million tokens. `source` and `valid_from` are required because a price without them
  * cannot be checked later. There is no default: an unknown price is an error, never 0.
  */
-export const Price = z
+const Price = z
   .strictObject({
     usd_per_million_input_tokens: perMillion,
     usd_per_million_output_tokens: perMillion,
@@ -40,7 +40,6 @@ export const Price = z
     source,
     valid_from,
   }));
-export type Price = z.infer<typeof Price>;
 
 /** Where a secret is kept: never in the tier file itself. */
 const SecretReference = z.union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })]);

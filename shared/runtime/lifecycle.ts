@@ -1,3 +1,5 @@
+import { setMaxListeners } from "node:events";
+
 import type { Logger } from "pino";
 
 export interface Lifecycle {
@@ -31,6 +33,7 @@ export async function runScope(log: Logger, signal: AbortSignal, main: (lifecycl
  */
 export function signalOfProcess(log: Logger, graceMs: number): AbortController {
   const shutdown = new AbortController();
+  setMaxListeners(0, shutdown.signal); // every loop and connection of every role listens
   for (const name of ["SIGINT", "SIGTERM"] as const) {
     process.on(name, () => {
       if (shutdown.signal.aborted) return; // a second signal skips nothing

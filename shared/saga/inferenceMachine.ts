@@ -21,7 +21,7 @@ import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import { Rates, TierName } from "#shared/contracts/tiers.ts";
 
 const Answer = z.object({ attempt: z.int(), output: z.string(), tier: TierName, model: z.string(), confidence: z.number(), confidence_source: z.string() });
-export type Answer = z.infer<typeof Answer>;
+type Answer = z.infer<typeof Answer>;
 
 /** What savings are measured against: the tier, and its price as it was when the request was routed first. */
 export const Baseline = z.object({ tier: TierName, rates: Rates });
@@ -124,7 +124,7 @@ export function advance(saga: Saga, event: MachineEvent) {
 }
 
 export const spentOn = (context: SagaContext): NanoUsd => nanoUsd(context.finished.reduce((sum, attempt) => sum + attempt.cost_nano_usd, 0));
-export const isInFlight = (context: SagaContext): boolean => context.attempt > context.finished.length;
+const isInFlight = (context: SagaContext): boolean => context.attempt > context.finished.length;
 
 const stopReason = ({ step }: Decision) => (step.kind === "stop" ? step.reason : null);
 

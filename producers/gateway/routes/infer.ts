@@ -9,7 +9,7 @@ import { traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import type { Inference } from "../inference.ts";
 
-export const locationOf = ({ tenant_id, request_id }: { tenant_id: string; request_id: string }): string => `/requests/${request_id}?tenant_id=${tenant_id}`;
+const locationOf = ({ tenant_id, request_id }: { tenant_id: string; request_id: string }): string => `/requests/${request_id}?tenant_id=${tenant_id}`;
 
 /** The stored event as an HTTP answer: 200 with the reply, or the error's status with the record beside it. */
 export function answerOf(completion: Completion): { status: number; payload: InferReply | ErrorReply } {

@@ -1,0 +1,168 @@
+import type { FastifyInstance, InjectOptions } from "fastify";
+import { pino } from "pino";
+import { Registry } from "prom-client";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+
+import { AppError } from "#shared/contracts/errors.ts";
+import { Completion } from "#shared/contracts/events.ts";
+import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import { TierFile } from "#shared/contracts/tiers.ts";
+
+import { buildGateway } from "./app.ts";
+import type { Found } from "./findRequest.ts";
+import { makeInference } from "./inference.ts";
+
+const BODY = { request_id: "r-1", user_id: "u-1", tenant_id: "t1", input: "hi", budget: 0.05 };
+const DONE = Completion.parse(fixture);
+const TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+interface World { outcome: Completion | null; fails: Error | null; found: Found | null }
+const world: World & { submitted: { id: object; content: object; traceparent: string }[]; logged: string[]; problems: string[] } =
+  { outcome: DONE, fails: null, found: null, submitted: [], logged: [], problems: [] };
+let app: FastifyInstance;
+beforeEach(() => { Object.assign(world, { outcome: DONE, fails: null, found: null, submitted: [], logged: [], problems: [] }); });
+beforeAll(async () => {
+  const limits = { defaultDeadlineMs: 30_000, maxDeadlineMs: 60_000, tierFile: TierFile.parse(tierFixture) };
+  app = await buildGateway({
+    inference: makeInference({
+      submit: async (id, content, { traceparent }) => {
+        if (world.fails) throw world.fails;
+        world.submitted.push({ id, content, traceparent });
+        return "accepted";
+      },
+      replies: { expect: () => ({ outcome: Promise.resolve(world.outcome), close: () => undefined }), find: async () => null },
+      limits, origin: "gateway-1", sweepGraceMs: 5_000, now: () => 1_000,
+    }),
+    find: async () => world.found,
+    tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE.replace("4bf9", "0000"), () => undefined) },
+    registry: new Registry(), problems: () => world.problems, waiting: () => 0, isLoopbackOnly: true, version: "1.2.3",
+    log: pino({ level: "debug" }, { write: (line: string) => void world.logged.push(line) }),
+  });
+});
+afterAll(() => app.close());
+
+const send = (options: InjectOptions) => app.inject({ method: "POST", url: "/infer", ...options });
+const post = (payload: object | string | Buffer, headers: Record<string, string> = {}) => send({ payload, headers: { "content-type": "application/json", ...headers } });
+const codeOf = (body: string) => (JSON.parse(body) as { error?: { code?: string } }).error?.code;
+
+describe("POST /infer", () => {
+  it("submits one request and answers with its stored outcome, in dollars", async () => {
+    const response = await post(BODY, { traceparent: TRACE });
+    expect([response.statusCode, response.json()]).toMatchObject([200, { request_id: "r-1", outcome: "completed", output: "spam 🌍", tier: "large", cost_usd: 0.000295, attempts: [{}, {}, {}], decision: { policy: "cascade" } }]);
+    expect(world.submitted).toEqual([{ id: { tenant_id: "t1", request_id: "r-1" }, content: { user_id: "u-1", input: "hi", budget: 0.05 }, traceparent: TRACE }]);
+  });
+
+  it("makes an id for a caller that sends none", async () => {
+    await post({ ...BODY, request_id: undefined });
+    expect(world.submitted).toMatchObject([{ id: { request_id: expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-7/) as string } }]);
+  });
+
+  it("starts a trace for a caller whose traceparent is garbage", async () => {
+    await post(BODY, { traceparent: "garbage\u0009", "x-request-id": "*.>" });
+    expect(world.submitted[0]?.traceparent).toMatch(/^00-0000/);
+  });
+
+  it.each([
+    ["an answer that came too early to be good", { outcome: "degraded", degraded_reason: "deadline" }, 200],
+    ["no answer by the deadline", { outcome: "failed", error: { code: "deadline_exceeded", message: "m" }, output: null }, 504],
+    ["a budget that pays for nothing", { outcome: "rejected", error: { code: "budget_exceeded", message: "m" }, output: null }, 402],
+    ["a backend that is away", { outcome: "failed", error: { code: "backend_unavailable", message: "m" }, output: null }, 503],
+    ["a key that the model's server refuses, which is not the caller's", { outcome: "failed", error: { code: "backend_refused", message: "m" }, output: null }, 502],
+  ] as const)("answers %s with its record", async (_name, over, status) => {
+    world.outcome = { ...DONE, ...over };
+    const response = await post(BODY);
+    expect(response.statusCode).toBe(status);
+    expect(response.json()).toMatchObject(status === 200 ? { outcome: over.outcome } : { request_id: "r-1", error: { code: world.outcome.error?.code }, request: { outcome: over.outcome, attempts: [{}, {}, {}] } });
+  });
+
+  it.each([
+    ["another body under a used id", new AppError("idempotency_mismatch", "m"), 409, false],
+    ["an outage of the broker", new AppError("broker_unavailable", "m"), 503, true],
+    ["a full stream", new AppError("storage_full", "m"), 503, true],
+    ["a publish of which nothing is known", new AppError("accept_unknown", "m"), 503, true],
+    ["an outage of the database", new AppError("database_unavailable", "m"), 503, true],
+  ] as const)("answers %s with %s", async (_name, error, status, retryable) => {
+    world.fails = error;
+    const response = await post(BODY);
+    expect([response.statusCode, response.json(), response.headers["retry-after"] !== undefined]).toEqual([status, { error: { code: error.code, message: "m", retryable } }, retryable]);
+  });
+
+  it("says that an outcome is not known yet, and where it will be", async () => {
+    world.outcome = null;
+    const response = await post(BODY);
+    expect([response.statusCode, codeOf(response.body), response.body]).toMatchObject([503, "outcome_pending", expect.stringContaining("GET /requests/r-1")]);
+  });
+
+  it("tells nothing of an error that nobody expected, but the log", async () => {
+    world.fails = new Error("password is hunter2");
+    const response = await post(BODY);
+    expect([response.statusCode, response.json()]).toEqual([500, { error: { code: "internal", message: "internal error", retryable: false } }]);
+    expect(world.logged.join("")).toContain("unhandled error");
+  });
+
+  it("never logs what was asked", async () => {
+    for (const outcome of [DONE, null]) {
+      world.outcome = outcome;
+      await post({ ...BODY, input: "my key is sk-secret-123" });
+    }
+    await post({ ...BODY, input: "sk-secret-123\0" });
+    expect(world.logged.join("")).not.toContain("sk-secret-123");
+  });
+});
+
+describe("Prefer: respond-async", () => {
+  it("answers 202 and where to ask", async () => {
+    const response = await post(BODY, { prefer: "respond-async, wait=10" });
+    expect([response.statusCode, response.headers["location"], response.headers["preference-applied"], response.json()])
+      .toEqual([202, "/requests/r-1?tenant_id=t1", "respond-async", { tenant_id: "t1", request_id: "r-1", status: "pending" }]);
+    expect(world.submitted).toHaveLength(1);
+  });
+
+  it("does not hide that a request was not accepted", async () => {
+    world.fails = new AppError("broker_unavailable", "m");
+    expect((await post(BODY, { prefer: "respond-async" })).statusCode).toBe(503);
+  });
+});
+
+describe("GET /requests/{id}", () => {
+  const get = async (url: string) => app.inject({ method: "GET", url });
+  it("answers 200 with any outcome, 202 while there is none, 404 for an id that was never accepted", async () => {
+    world.found = { kind: "done", completion: { ...DONE, outcome: "failed", error: { code: "poison", message: "m" } } };
+    expect([(await get("/requests/r-1")).statusCode, (await get("/requests/r-1?tenant_id=t1")).json()]).toMatchObject([200, { outcome: "failed", error: { code: "poison" } }]);
+    world.found = { kind: "pending", id: { tenant_id: "t1", request_id: "r-1" } };
+    const pending = await get("/requests/r-1");
+    expect([pending.statusCode, pending.headers["retry-after"], pending.json()]).toEqual([202, "1", { tenant_id: "t1", request_id: "r-1", status: "pending" }]);
+    world.found = null;
+    expect([(await get("/requests/r-1")).statusCode, codeOf((await get("/requests/r-1")).body)]).toEqual([404, "not_found"]);
+  });
+
+  it.each([
+    ["/requests/%2e%2e%2fetc", 400], ["/requests/a.b", 400], [`/requests/${"x".repeat(65)}`, 400], ["/requests/*", 400], ["/requests/%00", 400],
+    ["/requests/r-1?tenant_id=a.b", 400], ["/requests/r-1?tenant=t1", 400], [`/requests/${"x".repeat(200)}`, 414], ["/requests/%E0%A4%A", 400], ["/requests/", 400], ["/requests", 404],
+  ])("answers %s with %d", async (url, status) => {
+    expect((await get(url)).statusCode).toBe(status);
+  });
+});
+
+describe("the pages around it", () => {
+  it("describe the API in OpenAPI 3.1, from the schemas that validate", async () => {
+    const document = (await app.inject("/openapi.json")).json<{ openapi: string; info: { version: string }; paths: Record<string, object> }>();
+    expect([document.openapi, document.info.version]).toEqual(["3.1.0", "1.2.3"]);
+    expect(Object.keys(document.paths).sort()).toEqual(["/infer", "/requests/{id}"]);
+    expect(JSON.stringify(document.paths["/infer"])).toContain("Most that all attempts together may cost, in USD.");
+  });
+
+  it("serve a readable page at /docs, whose own scripts its policy lets run", async () => {
+    const page = await app.inject("/docs");
+    expect([page.statusCode, page.headers["content-type"]]).toEqual([200, "text/html; charset=utf-8"]);
+    expect(page.headers["content-security-policy"]).toMatch(/script-src[^;]*'self'/);
+  });
+
+  it("say whether it is alive and ready", async () => {
+    expect((await app.inject("/healthz")).statusCode).toBe(200);
+    world.problems = ["NATS is disconnected"];
+    expect((await app.inject("/readyz")).statusCode).toBe(503);
+    expect((await app.inject("/metrics")).body).toContain("infer_http_requests_total");
+  });
+});

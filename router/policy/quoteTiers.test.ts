@@ -1,0 +1,77 @@
+import { describe, expect, it } from "vitest";
+
+import { Job } from "#shared/contracts/events.ts";
+import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
+import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import { TierFile } from "#shared/contracts/tiers.ts";
+
+import { factsFor, type LiveTier } from "./quoteTiers.ts";
+
+const FILE = TierFile.parse(tierFixture);
+const REQUEST = { ...Job.parse(jobFixture).request, input: "x".repeat(400), latency_slo_ms: null };
+const NOW = REQUEST.accepted_at_ms + 100;
+const IDLE: LiveTier = { latency: null, queueDepth: 0, breaker: "closed", workers: 1, slots: 2 };
+const quotes = (live: Partial<LiveTier> | null, over: Partial<typeof REQUEST> = {}, nowMs = NOW) =>
+  factsFor({ ...REQUEST, ...over }, FILE, new Map(live === null ? [] : FILE.tiers.map(({ name }) => [name, { ...IDLE, ...live }])), nowMs).quotes;
+
+it("quotes every tier of the file, cheapest first, at the time of the decision", () => {
+  const facts = factsFor(REQUEST, FILE, new Map(), NOW);
+  expect(facts).toMatchObject({ at_ms: NOW, min_on_time: 0.95, quotes: [{ tier: "small", quality: 0.8 }, { tier: "medium", quality: 0.9 }, { tier: "large", quality: 0.97 }] });
+});
+
+describe("cost", () => {
+  it("expects a token per four bytes and half of the longest answer", () => {
+    // 100 tokens in at 100 nano-dollars, 1 out (a label) at 400; then 50 and 100 out at 2,000 and 10,000
+    expect(quotes(IDLE).map((quote) => quote.expected_cost_nano_usd)).toEqual([100 * 100 + 400, 100 * 500 + 50 * 2_000, 100 * 2_500 + 100 * 10_000 + 100_000]);
+  });
+
+  it("fears a token per byte, the system message, the chat template and the longest answer", () => {
+    expect(quotes(IDLE).map((quote) => quote.max_cost_nano_usd)).toEqual([464 * 100 + 400, (464 + "Be brief.".length) * 500 + 100 * 2_000, 464 * 2_500 + 200 * 10_000 + 100_000]);
+  });
+
+  it.each(["", "x", "🌍".repeat(1_000), "ascii ".repeat(5_000)])("never fears less than it expects: %#", (input) => {
+    for (const quote of quotes(IDLE, { input })) expect(quote.max_cost_nano_usd).toBeGreaterThanOrEqual(quote.expected_cost_nano_usd);
+  });
+});
+
+describe("latency", () => {
+  it("comes from the tier file until something was measured", () => {
+    expect(quotes(null).map((quote) => quote.expected_latency_ms)).toEqual([10, 100, 500]);
+    expect(quotes({ latency: { p50: 7, p95: 9 } }).map((quote) => quote.expected_latency_ms)).toEqual([7, 7, 7]);
+  });
+
+  it.each([
+    ["nothing while a slot is free", { queueDepth: 1, slots: 2 }, 0],
+    ["half a run when both slots are busy", { queueDepth: 2, slots: 2 }, 50],
+    ["five runs when ten more wait for two slots", { queueDepth: 11, slots: 2 }, 500],
+    ["as long as for one slot when no worker was heard of", { queueDepth: 3, slots: 0 }, 300],
+  ])("adds to a median of 100 ms, for waiting, %s", (_name, live, waitMs) => {
+    const [quote] = quotes({ ...live, latency: { p50: 100, p95: 200 } });
+    expect(quote).toMatchObject({ expected_latency_ms: 100 + waitMs, queue_depth: live.queueDepth });
+  });
+
+  it("takes the tier file's slots when nothing is known", () => {
+    expect(quotes(null)[0]).toMatchObject({ workers: 0, queue_depth: 0, breaker: "closed" });
+  });
+});
+
+describe("in time", () => {
+  const latency = { p50: 100, p95: 200 };
+  it("is what is left until the deadline, the wait taken off", () => {
+    const left = (leftMs: number, live: Partial<LiveTier>) => quotes({ latency, ...live }, { deadline_at_ms: NOW + leftMs })[0]?.on_time;
+    expect(left(200, {})).toBeCloseTo(0.95, 2);
+    expect(left(250, { queueDepth: 2 })).toBeCloseTo(0.95, 2);
+    expect(left(0, {})).toBe(0);
+    expect(left(50, { queueDepth: 3 })).toBe(0);
+  });
+
+  it("counts the latency SLO from acceptance, not from now", () => {
+    expect(quotes({ latency }, { latency_slo_ms: 300 })[0]?.within_slo).toBeCloseTo(0.95, 2);
+    expect(quotes({ latency }, { latency_slo_ms: 100 })[0]?.within_slo).toBe(0);
+    expect(quotes({ latency })[0]?.within_slo).toBe(1);
+  });
+});
+
+it("hands on breaker and workers as they were heard of", () => {
+  expect(quotes({ breaker: "half_open", workers: 3 })[1]).toMatchObject({ breaker: "half_open", workers: 3 });
+});

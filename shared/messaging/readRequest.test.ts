@@ -1,0 +1,69 @@
+import { describe, expect, it } from "vitest";
+
+import fixture from "#shared/contracts/fixtures/request.v1.json" with { type: "json" };
+import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import { TierFile } from "#shared/contracts/tiers.ts";
+
+import { fingerprintOf, parseRequestMessage, readRequest } from "./readRequest.ts";
+
+const LIMITS = { defaultDeadlineMs: 30_000, maxDeadlineMs: 60_000, tierFile: TierFile.parse(tierFixture) };
+const ID = { tenant_id: "t1", request_id: "r-1" };
+const LEAST = { user_id: "u", input: "hi", budget: 0.01 };
+const bytes = (value: unknown) => new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value));
+const read = (value: unknown) => readRequest(ID, bytes(value), 1_000, LIMITS);
+
+it("reads what knows only subject and schema", () => {
+  expect(read(LEAST)).toMatchObject({ ...ID, origin: "direct", policy: "cascade", budget_nano_usd: 10_000_000, deadline_at_ms: 31_000 });
+});
+
+it("reads what a gateway wrote", () => {
+  expect(read(fixture)).toMatchObject({ ...ID, origin: fixture.origin, policy: "cascade", deadline_at_ms: 21_000, metadata: fixture.metadata });
+});
+
+describe("refuses", () => {
+  it.each<[string, unknown, string, RegExp]>([
+    ["nothing", "", "invalid_json", /the body is empty/],
+    ["text", "not json", "invalid_json", /not valid JSON/],
+    ["__proto__", '{"__proto__":{}}', "invalid_json", /not valid JSON/],
+    ["an array", [], "invalid_request", /./],
+    ["null", "null", "invalid_request", /./],
+    ["a number", "1", "invalid_request", /./],
+    ["a missing budget", { user_id: "u", input: "hi" }, "invalid_request", /^budget: /],
+    ["a misspelt field", { ...LEAST, bugdet: 1 }, "invalid_request", /bugdet/],
+    ["a schema version of the future", { ...LEAST, type: "request.v99" }, "unsupported_version", /request\.v99/],
+    ["a schema version of the future before it looks at the rest", { type: "request.v2", anything: 1 }, "unsupported_version", /request\.v2/],
+    ["a type that is no text", { ...LEAST, type: 1 }, "invalid_request", /^type: /],
+    ["another tenant in the body", { ...LEAST, tenant_id: "t2" }, "invalid_request", /^tenant_id: t2 in the body, t1 in the subject/],
+    ["another id in the body", { ...LEAST, request_id: "r-2" }, "invalid_request", /^request_id: r-2 in the body, r-1 in the subject/],
+    ["a tier that is not there", { ...LEAST, min_tier: "huge" }, "invalid_request", /^min_tier: there is no tier huge/],
+    ["a policy that is not there", { ...LEAST, policy: "always-huge" }, "invalid_request", /^policy: there is no policy always-huge/],
+    ["an empty tier range", { ...LEAST, min_tier: "large", max_tier: "small" }, "invalid_request", /^min_tier: lies above max_tier/],
+    ["NUL", { ...LEAST, input: "a\0" }, "invalid_unicode", /^input: /],
+    ["a lone surrogate", '{"user_id":"u","input":"\\ud800","budget":1}', "invalid_unicode", /^input: /],
+    ["an origin with a wildcard", { ...LEAST, origin: "*" }, "invalid_request", /^origin: /],
+  ])("%s", (_name, value, code, message) => {
+    expect(() => read(value)).toThrow(expect.objectContaining({ code, message: expect.stringMatching(message) as string }) as Error);
+  });
+
+  it("bytes that are no UTF-8", () => {
+    expect(() => parseRequestMessage(new Uint8Array([0x22, 0xff, 0x22]))).toThrow(expect.objectContaining({ code: "invalid_unicode" }) as Error);
+  });
+});
+
+describe("the fingerprint", () => {
+  it("is the same through either door, whatever the order and the spelling of the JSON", () => {
+    const { type: _type, tenant_id: _tenant, request_id: _id, origin: _origin, ...content } = fixture;
+    const spelt = `{"budget":5e-2,"metadata":{"paid":true,"rank":3.0,"team":"\\u0061"},${JSON.stringify({ ...content, budget: undefined, metadata: undefined }).slice(1)}`;
+    expect(read(spelt).fingerprint).toBe(read(fixture).fingerprint);
+    expect(fingerprintOf(content)).toBe(read(fixture).fingerprint);
+  });
+
+  it("is a short text for any content", () => {
+    expect(read(LEAST).fingerprint).toMatch(/^[A-Za-z0-9_-]{43}$/);
+    expect(read({ ...LEAST, input: "hi " }).fingerprint).not.toBe(read(LEAST).fingerprint);
+  });
+
+  it("stays what it was: stored completions are compared with it", () => {
+    expect(read(LEAST).fingerprint).toBe("SOakNLrzK1p3LJHAF-KBR-qBliQ8Ehu4nUTeq0I0vls");
+  });
+});

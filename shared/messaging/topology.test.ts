@@ -1,0 +1,80 @@
+import { describe, expect, it } from "vitest";
+
+import { Completion, Job, Result } from "#shared/contracts/events.ts";
+import completion from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+import job from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
+import result from "#shared/contracts/fixtures/result.v1.json" with { type: "json" };
+
+import { anyJob, completionSubject, deadLetterSubject, idOf, replySubject, requestSubject, sourcesOf, streamsOf, subjectOf, workerSource } from "./topology.ts";
+
+const ID = { tenant_id: "t1", request_id: "r-1" };
+
+it.each([
+  ["infer.job.large.t1.r-1.3", subjectOf("infer", Job.parse(job))],
+  ["infer.result.t1.r-1.2", subjectOf("infer", Result.parse(result))],
+  ["infer.completion.t1.r-1", subjectOf("infer", Completion.parse(completion))],
+  ["infer.completion.t1.r-1", completionSubject("infer", ID)],
+  ["infer.request.t1.r-1", requestSubject("infer", ID)],
+  ["infer.job.*.t1.r-1.2", anyJob("infer", ID, 2)],
+  ["infer.reply.gateway-1.t1.r-1", replySubject("infer", "gateway-1", ID)],
+  ["infer.deadletter.JOBS.t1", deadLetterSubject("infer", "JOBS", "t1")],
+  ["infer.deadletter.REQUESTS.unknown", deadLetterSubject("infer", "REQUESTS", null)],
+])("spells %s", (expected, subject) => {
+  expect(subject).toBe(expected);
+});
+
+describe("idOf", () => {
+  it.each(["infer.request.t1.r-1", "infer.completion.t1.r-1", "infer.result.t1.r-1.2", "infer.reply.gateway-1.t1.r-1", "infer.job.small.t1.r-1.2"])("finds tenant and id in %s", (subject) => {
+    expect(idOf("infer", subject)).toEqual(ID);
+  });
+
+  it.each([
+    "infer.request.t1.*", "infer.request.*.r-1", "infer.request.t1.>", "infer.request.>", // stored literally: the client lets them pass
+    "infer.request.t1", "infer.request.t1.r-1.x", "infer.request..r-1", "infer.request.t1.", "infer.request.", "infer.request", "infer.", "infer", "",
+    "infer.request.t1.r 1", "infer.request.t1.ré", "infer.request.t1.r\0", "infer.request.t1.r-1\n", `infer.request.t1.${"x".repeat(65)}`,
+    "other.request.t1.r-1", "inferx.request.t1.r-1", "xinfer.request.t1.r-1", "INFER.request.t1.r-1",
+    "infer.job.small.t1.r-1", "infer.job.small.t1.r-1.2.x", "infer.job.t1.r-1.2", "infer.result.t1.r-1", "infer.result.t1.r-1.2.x", "infer.completion.t1.r-1.x",
+    "infer.reply.t1.r-1", "infer.reply.gateway-1.t1.r-1.x", "infer.deadletter.JOBS.t1", "infer.other.t1.r-1", "infer.constructor.t1.r-1", "infer.__proto__.t1.r-1", "infer.toString.t1.r-1",
+    "$JS.API.STREAM.DELETE.REQUESTS",
+  ])("finds none in %j", (subject) => {
+    expect(idOf("infer", subject)).toBeNull();
+  });
+
+  it("finds what the subject of every event says", () => {
+    for (const event of [Job.parse(job), Result.parse(result), Completion.parse(completion)]) expect(idOf("infer", subjectOf("infer", event))).toEqual(ID);
+  });
+});
+
+describe("streams and consumers", () => {
+  const streams = streamsOf("infer", 86_400_000);
+
+  it("keep the first message of a subject wherever a second one would be a second effect", () => {
+    const firstWins = streams.filter(({ max_msgs_per_subject, discard_new_per_subject }) => max_msgs_per_subject === 1 && discard_new_per_subject === true);
+    expect(firstWins.map(({ name }) => name)).toEqual(["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS"]);
+  });
+
+  it("are bounded and refuse, rather than drop, when they are full", () => {
+    for (const { name, max_bytes, max_age, discard, deny_delete, deny_purge } of streams) {
+      expect([name, max_bytes > 0, max_age > 0, discard, deny_delete, deny_purge]).toEqual([name, true, true, "new", true, true]);
+    }
+  });
+
+  it("have one name and one subject space each", () => {
+    expect(new Set(streams.map(({ name }) => name)).size).toBe(streams.length);
+    const subjects = streams.flatMap((stream) => stream.subjects);
+    expect(new Set(subjects).size).toBe(subjects.length);
+  });
+
+  it("have one durable per tier, with room for several processes", () => {
+    const sources = [...Object.values(sourcesOf("infer")), workerSource("infer", { name: "small", slots: 2 }), workerSource("infer", { name: "large", slots: 100 })];
+    expect(new Set(sources.map(({ durable }) => durable)).size).toBe(sources.length);
+    expect(sources.slice(-2)).toMatchObject([{ durable: "worker-small", filter: "infer.job.small.*.*.*", maxAckPending: 64 }, { durable: "worker-large", maxAckPending: 1_600 }]);
+    for (const { filter, stream } of sources) expect(streams.find(({ name }) => name === stream)?.subjects.some((subject) => covers(subject, filter))).toBe(true);
+  });
+});
+
+/** Whether every subject of `filter` is one of `pattern`: both have the same number of tokens, or end in `>`. */
+function covers(pattern: string, filter: string): boolean {
+  const [wide, narrow] = [pattern.split("."), filter.split(".")];
+  return wide.length === narrow.length && wide.every((token, i) => token === "*" || token === narrow[i]);
+}

@@ -1,0 +1,39 @@
+import { expect, it } from "vitest";
+
+import { Completion } from "#shared/contracts/events.ts";
+import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+
+import { toRows } from "./toRows.ts";
+
+const COMPLETION = Completion.parse(fixture);
+
+it("makes one row of a request, with times as text and the place of its event", () => {
+  const { request } = toRows(COMPLETION, 42);
+  expect(request).toMatchObject({
+    tenant_id: "t1", request_id: "r-1", outcome: "completed", error_code: null, error_message: null, attempt_count: 3, cost_nano_usd: 295_000, stream_seq: 42,
+    accepted_at: "2026-01-01T00:00:00.000Z", completed_at: "2026-01-01T00:00:01.620Z", latency_ms: 1_620, metadata: { team: "a", rank: 3, paid: true }, output: "spam 🌍",
+  });
+  expect(request.decisions).toEqual(COMPLETION.decisions);
+});
+
+it("makes one row of each attempt, whatever came of it", () => {
+  expect(toRows(COMPLETION, 1).attempts).toMatchObject([
+    { tenant_id: "t1", request_id: "r-1", attempt: 1, outcome: "failed", error_code: "backend_unavailable", is_sound: null, confidence: null, usage_source: null, input_tokens: null, cost_is_partial: true },
+    { attempt: 2, outcome: "answered", error_code: null, is_sound: true, confidence: 0.62, usage_source: "reported", input_tokens: 40, output_tokens: 5, cost_nano_usd: 30_000 },
+    { attempt: 3, outcome: "answered", usage_source: "estimated", started_at: "2026-01-01T00:00:01.134Z", cost_is_partial: false },
+  ]);
+});
+
+it("keeps the error of a request that has no answer", () => {
+  const { request, attempts } = toRows({ ...COMPLETION, outcome: "failed", error: { code: "poison", message: "given up" }, output: null, attempts: [] }, 1);
+  expect([request.error_code, request.error_message, request.output, attempts]).toEqual(["poison", "given up", null, []]);
+});
+
+it("gives the same rows when the event is read again", () => {
+  expect(toRows(COMPLETION, 7)).toEqual(toRows(Completion.parse(JSON.parse(JSON.stringify(COMPLETION))), 7));
+});
+
+it("names every field of the event, so that none is forgotten", () => {
+  const { type: _type, error: _error, attempts: _attempts, accepted_at_ms: _accepted, completed_at_ms: _completed, ...same } = COMPLETION;
+  expect(Object.keys(toRows(COMPLETION, 1).request)).toEqual(expect.arrayContaining([...Object.keys(same), "error_code", "error_message", "accepted_at", "completed_at"]));
+});

@@ -1,0 +1,42 @@
+import { Registry } from "prom-client";
+import { expect, it } from "vitest";
+
+import { Completion } from "#shared/contracts/events.ts";
+import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+
+import { makeCompletionMetrics } from "./observe.ts";
+
+const COMPLETION = Completion.parse(fixture);
+const metricsAfter = async (...events: Completion[]) => {
+  const registry = new Registry();
+  events.forEach(makeCompletionMetrics(registry));
+  return (await registry.metrics()).split("\n").filter((line) => line !== "" && !line.startsWith("#") && !line.includes("_bucket"));
+};
+
+it("counts outcome, latency, money and escalations of a request", async () => {
+  expect(await metricsAfter(COMPLETION)).toEqual([
+    'infer_completions_total{outcome="completed",tier="large",policy="cascade"} 1',
+    'infer_escalations_total{from="small",to="medium"} 1',
+    'infer_escalations_total{from="medium",to="large"} 1',
+    'infer_request_duration_seconds_sum{outcome="completed"} 1.62',
+    'infer_request_duration_seconds_count{outcome="completed"} 1',
+    'infer_cost_usd_total{tier="small"} 0',
+    'infer_cost_usd_total{tier="medium"} 0.00003',
+    'infer_cost_usd_total{tier="large"} 0.000265',
+    "infer_baseline_cost_usd_total 0.000265",
+    'infer_cost_partial_total{tier="small"} 1',
+  ]);
+});
+
+it("counts a failure by its code, under no tier and no policy when it has none", async () => {
+  const failed: Completion = { ...COMPLETION, outcome: "failed", tier: null, policy: null, error: { code: "invalid_json", message: "m" }, attempts: [], baseline_cost_nano_usd: null };
+  const lines = await metricsAfter(failed, failed);
+  expect(lines).toContain('infer_completions_total{outcome="failed",tier="none",policy="none"} 2');
+  expect(lines).toContain('infer_completion_errors_total{code="invalid_json"} 2');
+  expect(lines).toContain("infer_baseline_cost_usd_total 0");
+});
+
+it("never labels a series by who asked or what", async () => {
+  const text = (await metricsAfter(COMPLETION)).join("\n");
+  for (const secret of [COMPLETION.tenant_id, COMPLETION.user_id ?? "", COMPLETION.request_id, COMPLETION.output ?? "", COMPLETION.task ?? ""]) expect(text).not.toContain(`"${secret}"`);
+});

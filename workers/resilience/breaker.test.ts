@@ -1,0 +1,99 @@
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+
+import { BackendError } from "#workers/backends/backendError.ts";
+
+import { makeBreaker } from "./breaker.ts";
+
+beforeEach(() => { vi.useFakeTimers({ now: 1_000_000 }); });
+afterEach(() => { vi.useRealTimers(); });
+
+const down = new BackendError("backend_unavailable", "down", { isTransient: true });
+function world() {
+  let changes = 0;
+  const breaker = makeBreaker({ failures_in_a_row: 3, open_for_ms: 5_000 }, () => { changes++; }, Date.now);
+  let calls = 0;
+  const fail = (error: Error = down) => breaker.call(async () => { calls++; throw error; }).catch((thrown: unknown) => thrown);
+  const succeed = () => breaker.call(async () => { calls++; return "answer"; });
+  const open = async () => { for (let i = 0; i < 3; i++) await fail(); };
+  return { breaker, fail, succeed, open, calls: () => calls, changes: () => changes };
+}
+
+it("is closed at first and lets answers through", async () => {
+  const { breaker, succeed } = world();
+  expect(await succeed()).toBe("answer");
+  expect(breaker.state()).toEqual({ breaker: "closed", retry_in_ms: 0 });
+});
+
+it("opens after so many failures in a row, and tells at once", async () => {
+  const { breaker, fail, changes } = world();
+  await fail();
+  await fail();
+  expect([breaker.state().breaker, changes()]).toEqual(["closed", 0]);
+  await fail();
+  expect([breaker.state(), changes()]).toEqual([{ breaker: "open", retry_in_ms: 5_000 }, 1]);
+});
+
+it("does not open when an answer comes in between", async () => {
+  const { breaker, fail, succeed } = world();
+  for (const run of [fail, fail, succeed, fail, fail]) await run();
+  expect(breaker.state().breaker).toBe("closed");
+});
+
+it("does not call an open backend, and says when it will", async () => {
+  const { breaker, fail, open, calls } = world();
+  await open();
+  vi.advanceTimersByTime(2_000);
+  expect(await fail()).toMatchObject({ name: "BackendError", code: "backend_unavailable", isTransient: false, mayHaveCost: false });
+  expect(calls()).toBe(3);
+  expect(breaker.state()).toEqual({ breaker: "open", retry_in_ms: 3_000 });
+});
+
+it("closes again when the trial succeeds", async () => {
+  const { breaker, succeed, open, changes } = world();
+  await open();
+  vi.advanceTimersByTime(5_000);
+  expect(await succeed()).toBe("answer");
+  expect(breaker.state()).toEqual({ breaker: "closed", retry_in_ms: 0 });
+  expect(changes()).toBe(3); // open, half open, closed
+});
+
+it("stays open for as long again when the trial fails", async () => {
+  const { breaker, fail, open, calls } = world();
+  await open();
+  vi.advanceTimersByTime(5_000);
+  await fail();
+  expect(breaker.state()).toEqual({ breaker: "open", retry_in_ms: 5_000 });
+  await fail();
+  expect(calls()).toBe(4);
+});
+
+it("lets one trial through at a time and is half open meanwhile", async () => {
+  const { breaker, fail, open, calls } = world();
+  await open();
+  vi.advanceTimersByTime(5_000);
+  let end: (answer: string) => void = () => undefined;
+  const trial = breaker.call(() => new Promise<string>((resolve) => { end = resolve; }));
+  await vi.advanceTimersByTimeAsync(0);
+  expect(breaker.state()).toEqual({ breaker: "half_open", retry_in_ms: 0 });
+  const second = fail();
+  end("answer");
+  expect(await trial).toBe("answer");
+  await second;
+  expect(calls()).toBeLessThanOrEqual(4);
+  expect(breaker.state().breaker).toBe("closed");
+});
+
+it.each([
+  ["the caller's deadline cut off", new BackendError("deadline_exceeded", "cut")],
+  ["is a bug here", new TypeError("x is undefined")],
+])("does not blame the backend for what %s", async (_name, error) => {
+  const { breaker, fail } = world();
+  for (let i = 0; i < 10; i++) expect(await fail(error)).toBe(error);
+  expect(breaker.state().breaker).toBe("closed");
+});
+
+it.each(["backend_unavailable", "backend_refused", "backend_bad_response"] as const)("counts %s", async (code) => {
+  const { breaker, fail } = world();
+  for (let i = 0; i < 3; i++) await fail(new BackendError(code, "m"));
+  expect(breaker.state().breaker).toBe("open");
+});

@@ -1,0 +1,64 @@
+import { describe, expect, it } from "vitest";
+
+import { BackendError } from "#workers/backends/backendError.ts";
+
+import { nextDelayMs, retry, type RetryOptions } from "./retry.ts";
+
+const busy = new BackendError("backend_unavailable", "busy", { isTransient: true });
+const asked = (retryAfterMs: number) => new BackendError("backend_unavailable", "busy", { isTransient: true, retryAfterMs });
+const refused = new BackendError("backend_refused", "no");
+const limits = { maxTries: 5, deadlineAtMs: 1_000_000 };
+
+describe("nextDelayMs", () => {
+  it.each([
+    ["waits up to 100 ms after the first try", busy, 1, limits, 0, 0.5, 50],
+    ["waits twice as long after each further one", busy, 4, limits, 0, 0.5, 400],
+    ["waits 5 s at most", busy, 60, { ...limits, maxTries: 99 }, 0, 1, 5_000],
+    ["may not wait at all: full jitter", busy, 4, limits, 0, 0, 0],
+    ["waits as long as the server asked for", asked(700), 1, limits, 0, 0.5, 700],
+    ["waits longer than the server asked for when it would anyway", asked(10), 4, limits, 0, 0.5, 400],
+    ["ends with the last try", busy, 5, limits, 0, 0.5, null],
+    ["does not repeat what was refused", refused, 1, limits, 0, 0.5, null],
+    ["does not repeat a bug", new TypeError("x"), 1, limits, 0, 0.5, null],
+    ["does not begin a wait that would end at the deadline", busy, 1, { ...limits, deadlineAtMs: 150 }, 100, 0.5, null],
+    ["begins one that ends just before it", busy, 1, { ...limits, deadlineAtMs: 151 }, 100, 0.5, 50],
+    ["does not begin a long wait that the server asked for", asked(60_000), 1, { ...limits, deadlineAtMs: 30_000 }, 0, 0.5, null],
+  ])("%s", (_name, error, tries, given, nowMs, random, delayMs) => {
+    expect(nextDelayMs(error, tries, given, nowMs, random)).toBe(delayMs);
+  });
+});
+
+describe("retry", () => {
+  const options = (over: Partial<RetryOptions> = {}): RetryOptions => ({ ...limits, signal: new AbortController().signal, now: () => 0, random: () => 0, ...over });
+  const failing = (times: number, error: unknown = busy) => {
+    let calls = 0;
+    return { calls: () => calls, call: async () => (++calls <= times ? Promise.reject(error as Error) : calls) };
+  };
+
+  it.each([
+    ["returns the first answer", 0, busy, { tries: 1, outcome: { value: 1 } }],
+    ["counts the tries until there is one", 2, busy, { tries: 3, outcome: { value: 3 } }],
+    ["returns the last error after the last try", 99, busy, { tries: 5, outcome: { error: busy } }],
+    ["returns at once what must not be repeated", 99, refused, { tries: 1, outcome: { error: refused } }],
+  ])("%s", async (_name, times, error, tried) => {
+    const { call, calls } = failing(times, error);
+    expect(await retry(call, options())).toEqual(tried);
+    expect(calls()).toBe(tried.tries);
+  });
+
+  it("does not try again once the signal has aborted", async () => {
+    const abort = new AbortController();
+    const { call, calls } = failing(99);
+    const tried = await retry(async () => { abort.abort(); return call(); }, options({ signal: abort.signal }));
+    expect([calls(), tried]).toEqual([1, { tries: 1, outcome: { error: busy } }]);
+  });
+
+  it("ends a wait with the signal", async () => {
+    const abort = new AbortController();
+    const { call, calls } = failing(99, asked(60_000));
+    const tried = retry(call, options({ signal: abort.signal, maxTries: 2 }));
+    setImmediate(() => { abort.abort(); });
+    expect((await tried).outcome).toMatchObject({ error: { code: "backend_unavailable" } });
+    expect(calls()).toBeLessThanOrEqual(2);
+  });
+});

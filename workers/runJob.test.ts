@@ -1,0 +1,132 @@
+import { describe, expect, it } from "vitest";
+
+import { AppError } from "#shared/contracts/errors.ts";
+import { type Attempt, Completion, type DeadLetter, Job, Result, type SagaMessage } from "#shared/contracts/events.ts";
+import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
+import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import { type Tier, TierFile } from "#shared/contracts/tiers.ts";
+import type { Delivery } from "#shared/messaging/consume.ts";
+
+import type { Backend, BackendAnswer } from "./backends/backend.ts";
+import { BackendError } from "./backends/backendError.ts";
+import { makeBreaker } from "./resilience/breaker.ts";
+import { makeRunJob } from "./runJob.ts";
+
+const JOB = Job.parse(jobFixture); // for `large`: from confidence 0.5 on its answer is accepted
+const LARGE = TierFile.parse(tierFixture).tiers.find(({ name }) => name === "large") as Tier;
+const NOW = JOB.request.accepted_at_ms + 1_500;
+const TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const SURE: BackendAnswer = { output: "spam", model: "l-1", usage: { input_tokens: 10, output_tokens: 2, source: "reported" }, is_sound: true, confidence: 0.9, confidence_source: "token_logprobs" };
+const hang: Backend["call"] = (_input, { signal }) => new Promise((_resolve, reject) => { signal.addEventListener("abort", () => { reject(new Error("aborted")); }); });
+
+interface World {
+  readonly tier?: Partial<Tier>;
+  readonly nowMs?: number;
+  readonly delivery?: Partial<Delivery>;
+  readonly stored?: Record<string, unknown>;
+  readonly isDuplicate?: boolean;
+  readonly job?: unknown;
+}
+async function run(call: Backend["call"], { tier = {}, nowMs = NOW, delivery = {}, stored = {}, isDuplicate = false, job = JOB }: World = {}) {
+  const emitted: SagaMessage[] = [], replied: Completion[] = [], letters: DeadLetter[] = [], observed: [Attempt, boolean][] = [];
+  let calls = 0;
+  const runJob = makeRunJob({
+    tier: { ...LARGE, ...tier }, prefix: "infer", now: () => nowMs, random: () => 0,
+    backend: { call: (...args) => { calls++; return call(...args); }, close: async () => undefined },
+    breaker: makeBreaker({ failures_in_a_row: 3, open_for_ms: 1_000 }, () => undefined, () => nowMs),
+    publisher: {
+      emit: async (event) => { emitted.push(event); return { isDuplicate, stored: event }; },
+      reply: (completion) => void replied.push(completion),
+      deadLetter: async (letter) => void letters.push(letter),
+    },
+    streams: { last: async (_stream, subject) => (subject in stored ? ({ json: () => stored[subject] } as never) : null), bySequence: async () => null, subjects: async () => [] },
+    tracer: { span: (_name, { parent }, inside) => inside(parent ?? TRACE, () => undefined) },
+    observe: (attempt, isFinal) => void observed.push([attempt, isFinal]),
+  });
+  const error = await runJob({
+    subject: "infer.job.large.t1.r-1.3", data: Buffer.from(JSON.stringify(job)), stream: "JOBS", seq: 7, storedAtMs: NOW, deliveries: 1, traceparent: TRACE,
+    mayBeRepeat: false, lease: new AbortController().signal, ...delivery,
+  }).then(() => null, (thrown: unknown) => thrown);
+  return { emitted, replied, letters, observed, error, calls, last: (emitted[0] as { attempts?: Attempt[] } | undefined)?.attempts?.at(-1) ?? observed[0]?.[0] };
+}
+
+it("ends the request itself when its answer is sure enough, and charges what the tokens cost", async () => {
+  const { emitted, observed, last } = await run(async () => SURE);
+  expect(emitted).toMatchObject([{ type: "completion.v1", outcome: "completed", output: "spam", tier: "large", model: "l-1", confidence: 0.9 }]);
+  expect(last).toMatchObject({ attempt: 3, tries: 1, cost_nano_usd: 10 * 2_500 + 2 * 10_000 + 100_000, cost_is_partial: false, started_at_ms: NOW, usage: SURE.usage });
+  expect(observed).toMatchObject([[{ attempt: 3 }, true]]);
+});
+
+it.each([
+  ["an unsure answer", { ...SURE, confidence: 0.49 }],
+  ["a truncated answer, however sure", { ...SURE, confidence: 1, is_sound: false }],
+])("hands %s to the router, paid for", async (_name, answer) => {
+  const { emitted, observed } = await run(async () => answer);
+  expect(emitted).toMatchObject([{ type: "result.v1", attempt: 3 }]);
+  expect(Result.parse(emitted[0]).saga).toMatchObject({ context: { finished: [{}, {}, { cost_nano_usd: 145_000 }] } });
+  expect(observed).toMatchObject([[{}, false]]);
+});
+
+describe("a call that fails", () => {
+  const busy = new BackendError("backend_unavailable", "busy", { isTransient: true, mayHaveCost: true });
+  const failed = (code: string, tries: number, cost_is_partial: boolean) => ({ tries, cost_nano_usd: 0, cost_is_partial, usage: null, model: "l", outcome: { kind: "failed", code } });
+
+  it("is repeated while it may succeed, and every call is counted", async () => {
+    let left = 2;
+    const { last, calls } = await run(async () => (left-- > 0 ? Promise.reject(busy) : SURE));
+    expect([calls, last?.tries, last?.outcome.kind]).toEqual([3, 3, "answered"]);
+  });
+
+  it.each([
+    ["after its last try", async () => Promise.reject(busy), {}, failed("backend_unavailable", 3, true)],
+    ["at once when it was refused", async () => Promise.reject(new BackendError("backend_refused", "401")), {}, failed("backend_refused", 1, false)],
+    ["when the tier's time is over, which is the backend's fault", hang, { tier: { timeout_ms: 15 } }, failed("backend_unavailable", 1, true)],
+    ["when the deadline passes, which is not", hang, { nowMs: JOB.request.deadline_at_ms - 15 }, failed("deadline_exceeded", 1, true)],
+    ["when the deadline has passed, without a call", async () => SURE, { nowMs: JOB.request.deadline_at_ms }, failed("deadline_exceeded", 0, false)],
+  ])("is a failed attempt %s", async (_name, call, world, attempt) => {
+    const { emitted, last, calls } = await run(call, world);
+    expect(emitted).toMatchObject([{ type: "result.v1" }]);
+    expect(last).toMatchObject(attempt);
+    expect(calls).toBe(attempt.tries);
+  });
+
+  it("is thrown when it is a bug, so that the message is delivered again", async () => {
+    const { error, emitted } = await run(async () => Promise.reject(new TypeError("x is undefined")));
+    expect(error).toBeInstanceOf(TypeError);
+    expect(emitted).toEqual([]);
+  });
+
+  it("publishes nothing when the lease was lost: another process has the job", async () => {
+    const lease = new AbortController();
+    const { error, emitted } = await run(async (...args) => { setImmediate(() => { lease.abort(new AppError("broker_unavailable", "lost")); }); return hang(...args); }, { delivery: { lease: lease.signal } });
+    expect(error).not.toBeNull();
+    expect(emitted).toEqual([]);
+  });
+});
+
+describe("a job that may be a repeat", () => {
+  const delivery = { mayBeRepeat: true, deliveries: 2 };
+  it("replies again, and does not run, when the request has ended", async () => {
+    const { calls, emitted, replied } = await run(async () => SURE, { delivery, stored: { "infer.completion.t1.r-1": completionFixture } });
+    expect([calls, emitted, replied]).toEqual([0, [], [completionFixture]]);
+  });
+
+  it("does not run when its result is there", async () => {
+    const result = { ...JOB, type: "result.v1", tier: undefined };
+    expect(await run(async () => SURE, { delivery, stored: { "infer.result.t1.r-1.3": result } })).toMatchObject({ calls: 0, emitted: [], replied: [] });
+  });
+
+  it("runs when there is no trace of it, or only of another attempt", async () => {
+    expect(await run(async () => SURE, { delivery, stored: { "infer.result.t1.r-1.2": {} } })).toMatchObject({ calls: 1, emitted: [{ type: "completion.v1" }] });
+  });
+});
+
+it("keeps what was paid for and came too late, apart from the request", async () => {
+  const { letters } = await run(async () => SURE, { isDuplicate: true });
+  expect(letters).toMatchObject([{ reason: "late_result", stream: "JOBS", stream_seq: 7, tenant_id: "t1", request_id: "r-1", late_attempt: { attempt: 3, cost_nano_usd: 145_000, usage: SURE.usage } }]);
+});
+
+it.each([["unreadable", "{}"], ["of another subject", { ...jobFixture, tenant_id: "t2" }]])("refuses a job that is %s, for good", async (_name, job) => {
+  expect(await run(async () => SURE, { job })).toMatchObject({ calls: 0, emitted: [], error: { code: "invalid_request" } });
+});
