@@ -12,11 +12,11 @@ status: ## Show what runs, and whether it can work
 	@npm run --silent status -- $(ARGS)
 logs: ## Show the logs. ARGS="gateway --follow"
 	@npm run --silent logs -- $(ARGS)
-build: ## Bundle every process into dist/
-	@npm run --silent build
+build: ## Bundle every process and the typed client into dist/
+	@node infra/setup.mjs && npm run --silent build && npm run --silent build:types
 test: ## Run all tests against real servers on free ports
 	@npm test --silent -- $(ARGS)
-lint: ## Types, lint rules, import direction, dead code
+lint: ## Check types, lint rules, import direction, dead code
 	@npm run --silent lint
 load: ## Put load on what runs. ARGS=...
 	@npm run --silent load -- $(ARGS)

@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /** The command line `inferctl`. */
 import { prepareSteps } from "#infra/embedded/prepareSteps.ts";
 

@@ -1,0 +1,70 @@
+import { jetstreamManager, type JetStreamManager } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { pino } from "pino";
+import { afterAll, beforeAll, expect, it } from "vitest";
+
+import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+
+import { awaitTopology, connectNats } from "./connect.ts";
+import { ensureTopology, missingTopology, type TopologyOptions } from "./ensureTopology.ts";
+import { sourcesOf, streamsOf, workerSource } from "./topology.ts";
+
+const DAY_MS = 86_400_000;
+const WANTED: TopologyOptions = { prefix: "infer", tiers: [{ name: "small", slots: 2 }, { name: "large", slots: 1 }], completionsMaxAgeMs: DAY_MS };
+let server: Awaited<ReturnType<typeof startTestServer>>;
+let nats: NatsConnection;
+let jsm: JetStreamManager;
+beforeAll(async () => {
+  server = await startTestServer("nats");
+  nats = await connectNats({ url: server.url, name: "test" });
+  expect(nats.info?.server_name).toBe(TEST_SERVER_NAME);
+  jsm = await jetstreamManager(nats);
+});
+afterAll(async () => {
+  await nats.close();
+  await server.remove();
+});
+
+it("says what is missing, and lets a role that waits go on once it is there", async () => {
+  const needed = [sourcesOf("infer").routerRequests, workerSource("infer", { name: "small", slots: 2 })];
+  expect(await missingTopology(jsm, needed)).toEqual(["consumer router-requests on stream REQUESTS", "consumer worker-small on stream JOBS"]);
+  const lines: string[] = [];
+  const waiting = awaitTopology(nats, needed, pino({ level: "warn" }, { write: (line: string) => void lines.push(line) }), new AbortController().signal);
+  await ensureTopology(nats, WANTED);
+  await waiting;
+  expect(await missingTopology(jsm, needed)).toEqual([]);
+  expect(lines.length).toBeLessThanOrEqual(1); // said once, if at all
+});
+
+it("stops waiting when the role is to end", async () => {
+  const needed = [workerSource("infer", { name: "never", slots: 1 })];
+  const shutdown = new AbortController();
+  const waiting = awaitTopology(nats, needed, pino({ level: "silent" }), shutdown.signal);
+  shutdown.abort();
+  await waiting;
+});
+
+it("creates every stream, consumer and bucket, as the broker keeps them, and is harmless when repeated", async () => {
+  await ensureTopology(nats, WANTED);
+  await ensureTopology(nats, WANTED);
+  for (const { name, ...wanted } of streamsOf("infer", DAY_MS)) expect((await jsm.streams.info(name)).config).toMatchObject(wanted);
+  const durables = await Promise.all(["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS", "ADVISORIES"].map(async (stream) => (await jsm.consumers.list(stream).next()).map(({ name }) => name)));
+  expect(durables.flat().sort()).toEqual(["dead-letter-service", "router-requests", "router-results", "sink-audit", "sink-metrics", "worker-large", "worker-small"]);
+  expect((await jsm.streams.info("KV_infer-tiers")).config.max_age).toBe(15_000 * 1e6);
+});
+
+it("refuses a stream with other settings and prints the difference, and changes it only when told to", async () => {
+  const other = { ...WANTED, completionsMaxAgeMs: 2 * DAY_MS };
+  await expect(ensureTopology(nats, other)).rejects.toThrow(/stream COMPLETIONS exists with other settings: max_age: wanted 172800000000000, is 86400000000000\. .*inferctl topology --update/);
+  expect((await jsm.streams.info("COMPLETIONS")).config.max_age).toBe(DAY_MS * 1e6);
+  await ensureTopology(nats, { ...other, update: true });
+  expect((await jsm.streams.info("COMPLETIONS")).config.max_age).toBe(2 * DAY_MS * 1e6);
+  await ensureTopology(nats, { ...WANTED, update: true });
+});
+
+it("adapts a consumer without losing its place", async () => {
+  await ensureTopology(nats, { ...WANTED, tiers: [{ name: "small", slots: 100 }] });
+  expect((await jsm.consumers.info("JOBS", "worker-small")).config.max_ack_pending).toBe(1_600);
+  expect((await jsm.consumers.info("JOBS", "worker-large")).config.max_ack_pending).toBe(64); // left as it was
+  await ensureTopology(nats, WANTED);
+});
