@@ -3,24 +3,26 @@ import { afterAll, beforeAll, expect, inject, test } from "vitest";
 
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
+import { connectInferClient } from "#producers/client/natsClient.ts";
 import type { Decision } from "#shared/contracts/decision.ts";
+import { toReply } from "#shared/contracts/reply.ts";
 import type { InferBody } from "#shared/contracts/request.ts";
 
 import { answerOf, type ModelServer, prompt, type Script, startModelServer } from "./modelServer.ts";
-import { type Audit, body, type Broker, connectBroker, errorOf, getText, openAudit, postJson, recordOf } from "./callers.ts";
+import { type Audit, body, type Broker, connectBroker, errorOf, getText, type HttpAnswer, openAudit, postJson, recordOf } from "./callers.ts";
 import { startSystem, type System } from "./system.ts";
 
 /** `fragile` has a breaker that opens soon and is asked only by the tests about it; `patient` tries three times. */
 const TIERS = [
   { name: "fragile", breaker: { failures_in_a_row: 2, open_for_ms: 400 }, usd_per_million: 0.5 },
   { name: "alpha", keyVariable: "E2E_MODEL_KEY", usd_per_million: 1 },
-  { name: "beta", breaker: { failures_in_a_row: 1_000, open_for_ms: 100 }, usd_per_million: 10 },
+  { name: "beta", slots: 64, breaker: { failures_in_a_row: 1_000, open_for_ms: 100 }, usd_per_million: 10 },
   { name: "patient", max_tries: 3, usd_per_million: 100 },
 ];
 const KEY = "key-2b8e";
 const UNSURE = { confidence: 0.5 };
-/** The sweeper looks every 500 ms, at requests older than 1 s. */
-const GRACE_MS = 300;
+/** As short as can be, so that the sweeper competes with workers. It looks every 500 ms, at requests older than 1 s. */
+const GRACE_MS = 1;
 const SWEEP_MS = 2_000;
 
 let system: System;
@@ -111,6 +113,22 @@ test("a caller that went away finds its answer", async () => {
   expect(models.calls("goes-away")).toHaveLength(1);
 });
 
+test("a NATS publisher that repeats a request which came by HTTP has its answer as soon as it is there", async () => {
+  const client = await connectInferClient({ url: system.url("nats") });
+  const repeats = broker.nats.subscribe("infer.request.tenant-1.joined"); // also hears what the stream refuses
+  const script = { alpha: { hold: "joined" } };
+  const first = ask("joined", script);
+  await models.awaitCalls("joined", 1);
+  const second = client.infer(body("joined", prompt("joined", script), { min_tier: "alpha" }), { timeoutMs: 20_000 }).finally(() => client.close());
+  await waitUntil(() => Promise.resolve(repeats.getReceived() >= 2 ? true : undefined), { deadlineMs: 5_000, describe: () => "the second publish was not sent" });
+  expect((await getText(`${system.url("gateway")}/requests/joined`)).status).toBe(202);
+  models.release("joined");
+  const releasedAt = performance.now();
+  expect(JSON.parse(JSON.stringify(toReply(await second)))).toEqual(recordOf(await first));
+  expect(performance.now() - releasedAt).toBeLessThan(5_000);
+  expect(models.calls("joined")).toHaveLength(1);
+});
+
 test("a tier that fails opens its breaker, the router goes round it, and it is used again once it works", async () => {
   const explain = async () => (JSON.parse((await postJson(`${system.url("router")}/decide`, body("explain", "any"))).text) as { decision: Decision }).decision.step;
   const failing = await Promise.all([1, 2].map((i) => ask(`breaks-${i}`, { fragile: { status: 500 } }, { min_tier: "fragile" })));
@@ -136,4 +154,16 @@ test("a paused worker's late result changes nothing: what the caller saw is what
   expect(recordOf(await getText(`${system.url("gateway")}/requests/paused`))).toEqual(recordOf(answer));
   expect([stored.outcome, stored.attempts.length, await audit.count("requests", "paused"), await audit.count("attempts", "paused")]).toEqual(["failed", 0, 1, 0]);
   expect((await ask("paused", { beta: { hold: "paused" } }, { min_tier: "beta", max_tier: "beta", deadline_ms: 1_500 })).text).toBe(answer.text);
+});
+
+test("answers that come at the very deadline, when the sweeper comes too, have one outcome each", async () => {
+  const hasty = Array.from({ length: 50 }, (_, i) => ({ name: `hasty-${i}`, deadlineMs: 1_000 + 12 * i }));
+  const answers = await Promise.all(hasty.map(({ name, deadlineMs }) => ask(name, { beta: { delay_ms: deadlineMs - 25 } }, { min_tier: "beta", max_tier: "beta", deadline_ms: deadlineMs })));
+  await broker.idle(20_000);
+  for (const [i, { name }] of hasty.entries()) {
+    const seen = recordOf(answers[i] as HttpAnswer);
+    expect(seen).toEqual(JSON.parse(JSON.stringify(toReply(await broker.completion("tenant-1", name)))));
+    await audit.awaitRow(name);
+    expect([name, await audit.count("requests", name), await audit.count("attempts", name)]).toEqual([name, 1, seen.attempts.length]);
+  }
 });

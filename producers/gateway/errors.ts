@@ -2,6 +2,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
 import type { Logger } from "pino";
 
+import { inOneLine } from "#shared/contracts/describeIssues.ts";
 import { AppError, ERROR_CODES, type ErrorCode } from "#shared/contracts/errors.ts";
 import type { ErrorReply } from "#shared/contracts/reply.ts";
 
@@ -49,8 +50,8 @@ const CODE_OF_STATUS: Readonly<Record<number, ErrorCode>> = { 413: "payload_too_
 function toAppError(error: FastifyError): AppError {
   if (hasZodFastifySchemaValidationErrors(error)) {
     const isUnicode = error.validation.some(({ params }) => JSON.stringify(params).includes('"invalid_unicode"'));
-    const message = error.validation.map(({ instancePath, message: text }) => `${instancePath.slice(1).replaceAll("/", ".") || error.validationContext || "request"}: ${text ?? "invalid"}`).join("; ");
-    return new AppError(isUnicode ? "invalid_unicode" : "invalid_request", message, { cause: error });
+    const problems = error.validation.map(({ instancePath, message }) => `${instancePath.slice(1).replaceAll("/", ".") || error.validationContext || "request"}: ${message ?? "invalid"}`);
+    return new AppError(isUnicode ? "invalid_unicode" : "invalid_request", inOneLine(problems), { cause: error });
   }
   const status = error.statusCode ?? 500;
   if (status >= 500) return new AppError("internal", "internal error", { cause: error });

@@ -8,7 +8,8 @@ const anyAnswer = () => 0;
 
 /** The tier that the file names for the request's task; when it fails, the tiers above it. */
 const staticRoute: Policy = ({ request, facts }, { static_routes }) => {
-  const name = (request.task === null ? undefined : static_routes.tasks[request.task]) ?? static_routes.default;
+  const { task } = request;
+  const name = (task !== null && Object.hasOwn(static_routes.tasks, task) ? static_routes.tasks[task] : undefined) ?? static_routes.default;
   const at = facts.quotes.findIndex((quote) => quote.tier === name);
   return { order: facts.quotes.slice(at), minConfidence: anyAnswer };
 };

@@ -6,8 +6,8 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { PubAck } from "@nats-io/jetstream";
 import { createInbox, headers, type Msg, type NatsConnection } from "@nats-io/transport-node";
+import { z } from "zod";
 
 import { AppError } from "#shared/contracts/errors.ts";
 
@@ -87,11 +87,23 @@ function traceHeaders(traceparent: string) {
 }
 
 const STORE_REFUSED = 10_077;
+/** A PubAck names its stream; a refusal says why. */
+const PubAnswer = z.union([z.object({ error: z.object({ err_code: z.number(), description: z.string() }) }), z.object({ stream: z.string(), error: z.undefined().optional() })]);
+function jsonOf(message: Pick<Msg, "string">): unknown {
+  try {
+    return JSON.parse(message.string());
+  } catch {
+    return undefined; // the schema says so
+  }
+}
+
 /** Pure, so that every answer of a server is a row in a test table. */
 export function readPubAck(message: Pick<Msg, "headers" | "string">): PubOutcome | AppError {
   if (message.headers?.code === 503) return new AppError("broker_unavailable", "no stream takes this subject: run `inferctl topology`");
-  const { error } = JSON.parse(message.string()) as Partial<PubAck> & { error?: { err_code: number; description: string } };
-  if (!error) return "stored";
+  const ack = PubAnswer.safeParse(jsonOf(message));
+  if (!ack.success) return new AppError("accept_unknown", "the broker's answer is not a PubAck");
+  const { error } = ack.data;
+  if (error === undefined) return "stored";
   if (error.err_code === STORE_REFUSED) return "refused";
   return new AppError("broker_unavailable", `the broker refused the message: ${error.err_code} ${error.description}`);
 }

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { parse } from "yaml";
 import { z } from "zod";
 
-import { describeIssues } from "#shared/contracts/describeIssues.ts";
+import { issueLines } from "#shared/contracts/describeIssues.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 
 import { ENVIRONMENT, type VariableName } from "./environment.ts";
@@ -46,7 +46,6 @@ export const unknownVariables = (environment: NodeJS.ProcessEnv): string[] =>
   Object.keys(environment).filter((name) => name.startsWith("INFER_") && !(name in ENVIRONMENT));
 
 const withoutEmpty = (environment: NodeJS.ProcessEnv) => Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""));
-const issueLines = (error: z.ZodError) => describeIssues(error).split("; ");
 
 function exitWith(source: string, problems: readonly string[]): never {
   process.stderr.write(`Invalid configuration in ${source}:\n${problems.map((problem) => `  ${problem}\n`).join("")}`);

@@ -1,0 +1,119 @@
+import type { NatsConnection } from "@nats-io/transport-node";
+import { pino } from "pino";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
+
+import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+
+import { connectNats } from "./connect.ts";
+import { consumePerSlot, type ConsumeOptions } from "./consume.ts";
+import { ensureTopology } from "./ensureTopology.ts";
+import { brokerOver } from "./openBroker.ts";
+import { consumerOf, type Source, workerSource } from "./topology.ts";
+
+const WAIT = { timeout: 15_000, interval: 20 };
+let server: Awaited<ReturnType<typeof startTestServer>>;
+let nats: NatsConnection;
+let broker: Awaited<ReturnType<typeof brokerOver>>;
+beforeAll(async () => {
+  server = await startTestServer("nats");
+  nats = await connectNats({ url: server.url, name: "test" });
+  expect(nats.info?.server_name).toBe(TEST_SERVER_NAME);
+  await ensureTopology(nats, { prefix: "infer", tiers: [{ name: "small", slots: 2 }], completionsMaxAgeMs: 86_400_000 });
+  broker = await brokerOver(nats, "infer");
+});
+afterAll(async () => {
+  await nats.close();
+  await server.remove();
+});
+
+/** Jobs of a tier of its own. */
+async function world(tier: string, slots: number, over: Partial<Source> = {}) {
+  const source = { ...workerSource("infer", { name: tier, slots }), ...over };
+  await broker.jsm.consumers.add(source.stream, consumerOf(source));
+  const publishOver = async ({ acks }: Pick<typeof broker, "acks">, ...ids: string[]) => {
+    for (const id of ids) expect(await acks.publish(`infer.job.${tier}.t1.${tier}-${id}.1`, new Uint8Array())).toBe("stored");
+  };
+  const start = (handle: ConsumeOptions["handle"]) => {
+    const shutdown = new AbortController();
+    const done = consumePerSlot({ js: broker.js, log: pino({ level: "silent" }), source, giveUp: async () => undefined, concurrency: slots, signal: shutdown.signal, handle });
+    return { stop: async () => { shutdown.abort(); await done; } };
+  };
+  const left = async () => {
+    const { num_pending, num_ack_pending, num_redelivered } = await broker.jsm.consumers.info(source.stream, source.durable);
+    return [num_pending, num_ack_pending, num_redelivered];
+  };
+  return { publish: (...ids: string[]) => publishOver(broker, ...ids), publishOver, start, left };
+}
+function gates() {
+  const opens: (() => void)[] = [];
+  let isOpen = false;
+  return { pass: () => (isOpen ? Promise.resolve() : new Promise<void>((resolve) => opens.push(resolve))), open: () => { isOpen = true; opens.forEach((open) => { open(); }); } };
+}
+
+it("holds no more jobs than it has slots: the others are there for other processes", async () => {
+  const { publish, start, left } = await world("slots", 2);
+  await publish("a", "b", "c", "d", "e");
+  const { pass, open } = gates();
+  let now = 0, most = 0;
+  const { stop } = start(async () => { most = Math.max(most, ++now); await pass(); now--; });
+  await vi.waitFor(() => { expect(now).toBe(2); }, WAIT);
+  expect(await left()).toEqual([3, 2, 0]);
+  open();
+  await vi.waitFor(async () => { expect(await left()).toEqual([0, 0, 0]); }, WAIT);
+  await stop();
+  expect(most).toBe(2);
+});
+
+it("keeps a long job alive beyond its lease: it runs once", async () => {
+  const { publish, start, left } = await world("long", 2, { ackWaitMs: 1_000 });
+  await publish("a", "b");
+  const { pass, open } = gates();
+  let runs = 0;
+  const startedAtMs = performance.now();
+  const { stop } = start(async () => { runs++; await pass(); });
+  await vi.waitFor(() => { expect(performance.now() - startedAtMs).toBeGreaterThan(2_600); }, WAIT); // more than two leases
+  expect([runs, await left()]).toEqual([2, [0, 2, 0]]);
+  open();
+  await vi.waitFor(async () => { expect(await left()).toEqual([0, 0, 0]); }, WAIT);
+  await stop();
+  expect(runs).toBe(2);
+});
+
+it("finishes its jobs at shutdown and takes no other", async () => {
+  const { publish, start, left } = await world("drain", 1);
+  await publish("a", "b");
+  const { pass, open } = gates();
+  const seen: string[] = [];
+  const { stop } = start(async ({ subject }) => { seen.push(subject); await pass(); });
+  await vi.waitFor(() => { expect(seen).toHaveLength(1); }, WAIT);
+  const stopped = stop();
+  open();
+  await stopped;
+  expect([seen.length, await left()]).toEqual([1, [1, 0, 0]]);
+});
+
+it("ends soon at shutdown when there is nothing to do", async () => {
+  const { start } = await world("idle", 4);
+  const { stop } = start(async () => undefined);
+  const startedAtMs = performance.now();
+  await stop();
+  expect(performance.now() - startedAtMs).toBeLessThan(3_000);
+});
+
+it("goes on after the broker was killed and came back, a job in hand", async () => {
+  const { publish, publishOver, start, left } = await world("killed", 1, { ackWaitMs: 2_000 }); // an ack that the broker had not yet on disk is lost with it
+  await publish("a");
+  const { pass, open } = gates();
+  const seen = new Set<string>();
+  const { stop } = start(async ({ subject }) => { await pass(); seen.add(subject); });
+  await vi.waitFor(async () => { expect(await left()).toEqual([0, 1, 0]); }, WAIT);
+  await server.kill();
+  await server.restart();
+  open();
+  const other = await connectNats({ url: server.url, name: "other" });
+  await publishOver(await brokerOver(other, "infer"), "b");
+  await vi.waitFor(() => { expect([...seen]).toEqual(["infer.job.killed.t1.killed-a.1", "infer.job.killed.t1.killed-b.1"]); }, WAIT);
+  await vi.waitFor(async () => { expect((await left()).slice(0, 2)).toEqual([0, 0]); }, WAIT);
+  await stop();
+  await other.close();
+});
