@@ -56,8 +56,9 @@ function hasSamePackages() {
 const isForThisMachine = (path) => path.endsWith(`${process.platform}-${process.arch}`);
 
 async function install() {
-  const env = { ...process.env };
-  if (!isWritable(join(homedir(), ".npm")) && env.npm_config_cache === undefined) env.npm_config_cache = join(PROJECT, ".infer", "npm-cache");
+  // The npm that runs this has set both for its scripts: a cache below a HOME that may not exist, and no messages at all.
+  const env = { ...process.env, npm_config_loglevel: "notice" };
+  if (!isWritable(env.npm_config_cache ?? join(homedir(), ".npm"))) env.npm_config_cache = join(PROJECT, ".infer", "npm-cache");
   await runNpm("installing packages", ["ci"], "npm-ci.log", env, "If it is the network: check it and npm's registry setting (npm config get registry), then try again.");
   writeFileSync(INSTALL_MARKER, installKey());
 }

@@ -6,7 +6,7 @@ import { connectRedis, type LatencyQuantilesMs, readQuantiles } from "#shared/li
 import type { Broker } from "#shared/messaging/openBroker.ts";
 import { type HeardStatus, watchStatuses } from "#shared/messaging/tierStatusStore.ts";
 import { tierBucket, workerSource } from "#shared/messaging/topology.ts";
-import type { Lifecycle } from "#shared/runtime/lifecycle.ts";
+import { every, type Lifecycle } from "#shared/runtime/lifecycle.ts";
 
 import type { LiveTier, LiveTiers } from "./policy/quoteTiers.ts";
 
@@ -42,8 +42,7 @@ export function followLiveTiers({ nats, jsm, redisUrl, prefix, tiers, log }: Sou
   };
   const tick = () => void poll().catch((error: unknown) => { log.debug({ err: error }, "live state of tiers is stale"); });
   tick();
-  const timer = setInterval(tick, POLL_MS);
-  signal.addEventListener("abort", () => { clearInterval(timer); }, { once: true });
+  every(POLL_MS, signal, tick);
 
   const { ttlMs } = tierBucket(prefix);
   return () => new Map(tiers.map(({ name }) => [name, liveTier(name, [...heard.values()], { nowMs: performance.now(), ttlMs, queueDepth: depths.get(name) ?? 0, latency: latencies.get(name) ?? null })]));

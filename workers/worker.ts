@@ -9,6 +9,7 @@ import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
 import { beatStatus } from "#shared/messaging/tierStatusStore.ts";
 import { workerSource } from "#shared/messaging/topology.ts";
+import { every } from "#shared/runtime/lifecycle.ts";
 import { loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { makeReadiness } from "#shared/runtime/readiness.ts";
 import { buildRoleServer, listen, makeRegistry } from "#shared/runtime/roleServer.ts";
@@ -88,9 +89,8 @@ function reportLatencies({ redisUrl, prefix }: z.infer<typeof WorkerConfig>, tie
   const redis = connectRedis(redisUrl, `worker-${tier.name}`, log);
   onClose("redis", () => { redis.disconnect(); });
   const measured: number[] = [];
-  const timer = setInterval(() => {
+  every(LATENCY_FLUSH_MS, signal, () => {
     pushLatencies(redis, prefix, tier.name, measured.splice(0)).catch((error: unknown) => { log.debug({ err: error }, "latencies were not kept"); });
-  }, LATENCY_FLUSH_MS);
-  signal.addEventListener("abort", () => { clearInterval(timer); }, { once: true });
+  });
   return measured;
 }

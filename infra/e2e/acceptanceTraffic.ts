@@ -108,13 +108,15 @@ async function askOverHttp(gateway: string, content: InferBody): Promise<InferRe
 
 /** As the API asks of callers: what is retryable is asked again, with the same id. */
 async function persist(ask: () => Promise<InferReply | null>): Promise<InferReply | null> {
-  for (const until = performance.now() + PATIENCE_MS; performance.now() < until; await backoff(250)) {
+  const until = performance.now() + PATIENCE_MS;
+  while (performance.now() < until) {
     try {
       const reply = await ask();
       if (reply !== null) return reply;
     } catch (error) {
       if (error instanceof AppError ? !error.retryable : !(error instanceof TypeError)) throw error; // fetch: the connection broke
     }
+    await backoff(250);
   }
   return null;
 }

@@ -88,7 +88,7 @@ const UNREADABLE: [name: string, content: string | Uint8Array | object, code: st
   ["not-json", `{"input": ${CANARY}`, "invalid_json"],
   ["empty", "", "invalid_json"],
   ["no-input", { user_id: "u", budget: 1 }, "invalid_request"],
-  ["unknown-field", { ...CONTENT, prompt: CANARY }, "invalid_request"],
+  ["unknown-field", { ...CONTENT, [CANARY]: 1 }, "invalid_request"],
   ["other-tenant", { ...CONTENT, tenant_id: "t2" }, "invalid_request"],
   ["other-id", { ...CONTENT, request_id: "another" }, "invalid_request"],
   ["other-version", { ...CONTENT, type: "request.v99" }, "unsupported_version"],

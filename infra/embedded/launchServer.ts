@@ -8,6 +8,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 
 import type { RunAs } from "./homeFolder.ts";
 import { probeServer } from "./probeServer.ts";
+import { ownsPort } from "./portOwner.ts";
 import { endProcess, isRunning, ProcessIdentity } from "./processIdentity.ts";
 import { type ServiceName, SERVICES } from "./services.ts";
 import { SetupError } from "./setupError.ts";
@@ -87,19 +88,19 @@ async function waitForAnswer(plan: LaunchPlan, identity: ProcessIdentity): Promi
   const probe = async (): Promise<string | undefined> => {
     if (!isRunning(identity)) throw failed(plan, `${plan.program} ended while starting`);
     try {
-      return await probeServer(plan.service, plan.url);
+      const version = await probeServer(plan.service, plan.url);
+      if (ownsPort(identity.pid, Number(new URL(plan.url).port))) return version;
+      lastFailure = "another program answers on that port";
+      return undefined;
     } catch (err) {
       lastFailure = err instanceof Error ? err.message : String(err);
       return undefined;
     }
   };
   const describe = () => `no answer at ${plan.url}: ${lastFailure}`;
-  const version = await waitUntil(probe, { deadlineMs: plan.readyDeadlineMs, everyMs: 25, describe }).catch((err: unknown) => {
+  return waitUntil(probe, { deadlineMs: plan.readyDeadlineMs, everyMs: 25, describe }).catch((err: unknown) => {
     throw err instanceof SetupError ? err : failed(plan, err instanceof Error ? err.message : String(err));
   });
-  // Somebody else may answer on that port while ours has just failed to bind it.
-  if (!isRunning(identity)) throw failed(plan, `${plan.program} ended while starting`);
-  return version;
 }
 
 function failed({ service, logFile }: LaunchPlan, reason: string): SetupError {

@@ -5,15 +5,13 @@ import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { trainLocalModels } from "#workers/backends/local/train.ts";
 
 import type { PrepareSteps } from "./prepare.ts";
-import { probeServer } from "./probeServer.ts";
 import { SetupError } from "./setupError.ts";
 
 export const prepareSteps: PrepareSteps = {
   topology: async (url, { prefix, tiers, completionsMaxAgeMs }, update) => {
-    await probeServer("nats", url).catch((err: unknown) => {
-      throw new SetupError(`no usable NATS server at ${url}: ${messageOf(err)}`, "Start it, or correct NATS_URL.", { cause: err }); // connectNats would wait for ever
+    const nats = await connectNats({ url, name: "inferctl" }).catch((err: unknown) => {
+      throw new SetupError(`no usable NATS server at ${url}: ${messageOf(err)}`, "Start it, or correct NATS_URL.", { cause: err });
     });
-    const nats = await connectNats({ url, name: "inferctl" });
     try {
       await ensureTopology(nats, { prefix, tiers: tiers.tiers, completionsMaxAgeMs, update });
     } catch (err) {

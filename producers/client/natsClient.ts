@@ -47,8 +47,11 @@ export interface InferClient {
   close(): Promise<void>;
 }
 
+/** Throws `broker_unavailable` when nobody answers at `url`. */
 export async function connectInferClient({ url, prefix = "infer", ackTimeoutMs = 5_000, outcomeTimeoutMs = 60_000 }: InferClientOptions): Promise<InferClient> {
-  const nats = await connectNats({ url, name: "infer-client" });
+  const nats = await connectNats({ url, name: "infer-client" }).catch((cause: unknown) => {
+    throw new AppError("broker_unavailable", `cannot connect to ${new URL(url).host}`, { cause });
+  });
   const { acks, streams } = await brokerOver(nats, prefix, ackTimeoutMs);
   const replies = makeReplies({ nats, streams, prefix, origin: DIRECT_ORIGIN, log: pino({ level: "silent" }), now: Date.now });
   const submit = makeSubmitRequest({ acks, streams, prefix });

@@ -3,6 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Pool } from "pg";
 
+import { every } from "#shared/runtime/lifecycle.ts";
+
 const CHECK_EVERY_MS = 2_000;
 
 /** Waits until the audit tables can be written, then keeps looking. Returns what `/readyz` should say. */
@@ -13,8 +15,7 @@ export async function watchTables(pool: Pool, log: Logger, signal: AbortSignal):
     await sleep(500, undefined, { signal }).catch(() => undefined);
     problem = await problemOf(pool);
   }
-  const timer = setInterval(() => void problemOf(pool).then((found) => { problem = found; }), CHECK_EVERY_MS);
-  signal.addEventListener("abort", () => { clearInterval(timer); }, { once: true });
+  every(CHECK_EVERY_MS, signal, () => void problemOf(pool).then((found) => { problem = found; }));
   return () => (problem === null ? [] : [problem]);
 }
 

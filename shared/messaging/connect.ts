@@ -11,12 +11,11 @@ export interface ConnectOptions {
   readonly url: string;
   /** Shown by the server's monitoring. */
   readonly name: string;
-  readonly signal?: AbortSignal;
 }
 
 /**
- * Waits for the server, reconnects for ever, and notices a frozen one within 10-15 s: the client's defaults give up for
- * good after about 20 s and notice after minutes.
+ * Connects, or throws when nobody answers. Once connected it reconnects for ever, and notices a frozen server within
+ * 10-15 s: the client's defaults give up for good after about 20 s and notice after minutes.
  */
 export async function connectNats({ url, name }: ConnectOptions): Promise<NatsConnection> {
   const { username, password, host, protocol } = new URL(url);
@@ -24,20 +23,40 @@ export async function connectNats({ url, name }: ConnectOptions): Promise<NatsCo
     servers: `${protocol}//${host}`,
     ...(username ? { user: decodeURIComponent(username), pass: decodeURIComponent(password) } : {}),
     name,
+    timeout: CONNECT_TIMEOUT_MS,
     maxReconnectAttempts: -1,
     reconnectTimeWait: 200,
     reconnectJitter: 200,
     pingInterval: 5_000,
     maxPingOut: 2,
-    waitOnFirstConnect: true,
     ignoreAuthErrorAbort: true,
   });
   const version = nats.info?.version ?? "unknown";
   if (!isSupported(version)) {
     await nats.close();
-    throw new Error(`nats-server ${version} at ${host} is too old: 2.10 or newer is needed`);
+    throw new UnsupportedServer(`nats-server ${version} at ${host} is too old: 2.10 or newer is needed`);
   }
   return nats;
+}
+
+/** For roles: waits for the server, however long it takes. Throws when the signal comes first, or the server is too old. */
+export async function awaitNats(options: ConnectOptions, log: Logger, signal: AbortSignal): Promise<NatsConnection> {
+  for (let isFirst = true; ; isFirst = false) {
+    signal.throwIfAborted();
+    try {
+      return await connectNats(options);
+    } catch (error) {
+      if (error instanceof UnsupportedServer) throw error;
+      if (isFirst) log.warn({ err: error }, "waiting for NATS");
+    }
+    await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const RETRY_MS = 250;
+class UnsupportedServer extends Error {
+  override readonly name = "UnsupportedServer";
 }
 
 export function isSupported(version: string): boolean {

@@ -71,7 +71,7 @@ describe("a request", () => {
   });
 
   it("with more unknown fields than an event can name ends all the same", async () => {
-    const body = JSON.stringify({ ...requestFixture, request_id: `r-${n}`, ...Object.fromEntries(Array.from({ length: 60_000 }, (_, i) => [`unknown-${i}`, 0])) });
+    const body = JSON.stringify({ ...requestFixture, request_id: `r-${n}`, ...Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`unknown-${i}`, 0])) });
     expect(body.length).toBeLessThan(2 ** 20); // the broker takes it
     const message = given("REQUESTS", `infer.request.t1.r-${n}`, body);
     const error = ((): AppError => {
@@ -96,7 +96,7 @@ describe.each([["JOBS", jobFixture, (id: string) => `infer.job.large.t1.${id}.3`
     expect(await lastLetter("t1", stream)).toMatchObject({ request_id: `r-${n}`, reason: "poison" });
   });
 
-  it.each(["{", "{}", JSON.stringify({ ...fixture, saga: {} }), JSON.stringify(fixture)])("that cannot be read, or says another subject, ends its request as failed: %.30s", async (body) => {
+  it.each([["is not JSON", "{"], ["is no event", "{}"], ["has no saga", { ...fixture, saga: {} }], ["says another subject", fixture]])("that %s ends its request as failed", async (_name, body) => {
     await giveUp(given(stream, subjectOf(`r-${n}`), body), NO);
     expect(await completionOf()).toMatchObject({ outcome: "failed", error: NO, output: null });
   });

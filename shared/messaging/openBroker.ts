@@ -7,7 +7,7 @@ import type { Lifecycle } from "#shared/runtime/lifecycle.ts";
 import type { Readiness } from "#shared/runtime/readiness.ts";
 
 import { type AckInbox, makeAckInbox } from "./ackInbox.ts";
-import { awaitTopology, connectNats } from "./connect.ts";
+import { awaitNats, awaitTopology } from "./connect.ts";
 import { makePublisher, type Publisher } from "./publish.ts";
 import { makeStoredMessages, type StoredMessages } from "./storedMessages.ts";
 import type { Source } from "./topology.ts";
@@ -36,7 +36,7 @@ export interface BrokerOptions {
 /** Waits for the server and the topology. Closed in reverse order: acks awaited, then the connection drained. */
 export async function openBroker({ url, role, prefix, needed, readiness }: BrokerOptions, { log, signal, onClose }: Lifecycle & { log: Logger }): Promise<Broker> {
   const instance = makeInstanceId(role);
-  const nats = await connectNats({ url, name: instance });
+  const nats = await awaitNats({ url, name: instance }, log, signal);
   onClose("nats", () => nats.drain());
   readiness.watch(watchConnection(nats));
   await awaitTopology(nats, needed, log, signal);

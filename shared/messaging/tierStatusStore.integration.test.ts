@@ -24,6 +24,7 @@ beforeAll(async () => {
   expect(nats.info?.server_name).toBe(TEST_SERVER_NAME);
   await ensureTopology(nats, { prefix: "infer", tiers: [{ name: "small", slots: 1 }], completionsMaxAgeMs: 86_400_000 });
   watching = watchStatuses(nats, "infer", heard, { log, signal: shutdown.signal });
+  watching.catch(() => undefined); // looked at in the last test
 });
 afterAll(async () => {
   await nats.close();
@@ -44,6 +45,17 @@ it("hears of a worker at once, of every change it tells, and of its end", async 
   await sees({ "small.w-2": status({ instance: "w-2" }) });
   await other.stop();
   await sees({});
+});
+
+it("hears of workers again after the broker was killed and came back", async () => {
+  await server.kill();
+  await server.restart();
+  const other = await connectNats({ url: server.url, name: "other" });
+  const beat = await beatStatus(other, "infer", () => status({ instance: "w-3" }), log);
+  await vi.waitFor(() => { expect(heard.get("small.w-3")?.status).toEqual(status({ instance: "w-3" })); }, { timeout: 20_000, interval: 20 });
+  await beat.stop();
+  await sees({});
+  await other.close();
 });
 
 it("goes on when somebody writes what cannot be read", async () => {

@@ -68,13 +68,13 @@ describe("streams and consumers", () => {
   it("have one durable per tier, with room for several processes", () => {
     const sources = [...Object.values(sourcesOf("infer")), workerSource("infer", { name: "small", slots: 2 }), workerSource("infer", { name: "large", slots: 100 })];
     expect(new Set(sources.map(({ durable }) => durable)).size).toBe(sources.length);
-    expect(sources.slice(-2)).toMatchObject([{ durable: "worker-small", filter: "infer.job.small.*.*.*", maxAckPending: 64 }, { durable: "worker-large", maxAckPending: 1_600 }]);
+    expect(sources.slice(-2)).toMatchObject([{ durable: "worker-small", filter: expect.stringMatching(/^infer\.job\.small\./) as string, maxAckPending: 64 }, { durable: "worker-large", maxAckPending: 1_600 }]);
     for (const { filter, stream } of sources) expect(streams.find(({ name }) => name === stream)?.subjects.some((subject) => covers(subject, filter))).toBe(true);
   });
 });
 
-/** Whether every subject of `filter` is one of `pattern`: both have the same number of tokens, or end in `>`. */
+/** Whether what `filter` lets through can lie in a stream that takes `pattern`. */
 function covers(pattern: string, filter: string): boolean {
   const [wide, narrow] = [pattern.split("."), filter.split(".")];
-  return wide.length === narrow.length && wide.every((token, i) => token === "*" || token === narrow[i]);
+  return narrow.every((token, i) => token === ">" || wide[i] === ">" || wide[i] === "*" || token === wide[i]);
 }

@@ -1,7 +1,7 @@
 import { pino } from "pino";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
-import { aborted, runScope } from "./lifecycle.ts";
+import { aborted, every, runScope } from "./lifecycle.ts";
 
 const log = pino({ level: "silent" });
 const never = new AbortController().signal;
@@ -69,4 +69,18 @@ describe("aborted", () => {
   it("resolves at once for a signal that was aborted before", async () => {
     await expect(aborted(AbortSignal.abort())).resolves.toBeUndefined();
   });
+});
+
+it("every() does nothing when the end has come already, so that no timer keeps a process alive", () => {
+  vi.useFakeTimers();
+  const shutdown = new AbortController();
+  let runs = 0;
+  every(10, shutdown.signal, () => void runs++);
+  vi.advanceTimersByTime(25);
+  shutdown.abort();
+  every(10, shutdown.signal, () => void runs++);
+  vi.advanceTimersByTime(100);
+  expect(runs).toBe(2);
+  expect(vi.getTimerCount()).toBe(0);
+  vi.useRealTimers();
 });

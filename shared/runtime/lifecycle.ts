@@ -20,7 +20,10 @@ export async function runScope(log: Logger, signal: AbortSignal, main: (lifecycl
     log.error({ err: error }, what);
     isFine = false;
   };
-  await main({ signal, onClose: (name, close) => void closers.push({ name, close }) }).catch((error: unknown) => { fail(error, "stopped by an error"); });
+  await main({ signal, onClose: (name, close) => void closers.push({ name, close }) }).catch((error: unknown) => {
+    if (signal.aborted && error === signal.reason) return; // it was waiting for something when the end came
+    fail(error, "stopped by an error");
+  });
   for (const { name, close } of closers.reverse()) {
     await Promise.resolve().then(close).catch((error: unknown) => { fail(error, `closing ${name} failed`); });
   }
@@ -54,3 +57,10 @@ export const aborted = (signal: AbortSignal): Promise<void> =>
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => { resolve(); }, { once: true });
   });
+
+/** Calls `run` again and again until the signal; not even once when it has come already. */
+export function every(periodMs: number, signal: AbortSignal, run: () => void): void {
+  if (signal.aborted) return;
+  const timer = setInterval(run, periodMs);
+  signal.addEventListener("abort", () => { clearInterval(timer); }, { once: true });
+}

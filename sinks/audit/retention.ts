@@ -1,6 +1,8 @@
 import type { Logger } from "pino";
 import type { Pool } from "pg";
 
+import { every } from "#shared/runtime/lifecycle.ts";
+
 const HOUR_MS = 3_600_000;
 /** Small enough for the statement timeout and for other writers. */
 const CHUNK = 5_000;
@@ -12,8 +14,7 @@ export function keepFor(pool: Pool, days: number, log: Logger, signal: AbortSign
     (error: unknown) => { log.warn({ err: error }, "retention was not finished; the next hour repeats it"); },
   );
   run();
-  const timer = setInterval(run, HOUR_MS);
-  signal.addEventListener("abort", () => { clearInterval(timer); }, { once: true });
+  every(HOUR_MS, signal, run);
 }
 
 /** Returns how many requests were deleted; their attempts go with them. */

@@ -1,0 +1,157 @@
+import type { NatsConnection } from "@nats-io/transport-node";
+import { pino } from "pino";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+
+import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+import type { Decision } from "#shared/contracts/decision.ts";
+import { Completion, DeadLetter, Job } from "#shared/contracts/events.ts";
+import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+import requestFixture from "#shared/contracts/fixtures/request.v1.json" with { type: "json" };
+import resultFixture from "#shared/contracts/fixtures/result.v1.json" with { type: "json" };
+import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import { TierFile } from "#shared/contracts/tiers.ts";
+import { connectNats } from "#shared/messaging/connect.ts";
+import { consume, type Delivery } from "#shared/messaging/consume.ts";
+import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
+import { makeGiveUp } from "#shared/messaging/giveUp.ts";
+import { brokerOver } from "#shared/messaging/openBroker.ts";
+import { completionSubject, requestSubject, sourcesOf } from "#shared/messaging/topology.ts";
+
+import type { LiveTier } from "./policy/quoteTiers.ts";
+import { makeRouteEvent } from "./routeEvent.ts";
+
+const FILE = TierFile.parse(tierFixture);
+const LIMITS = { defaultDeadlineMs: 30_000, maxDeadlineMs: 300_000, tierFile: FILE };
+const TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const AT = resultFixture.request.accepted_at_ms;
+let server: Awaited<ReturnType<typeof startTestServer>>;
+let nats: NatsConnection;
+let broker: Awaited<ReturnType<typeof brokerOver>>;
+let route: ReturnType<typeof makeRouteEvent>;
+let breakers: Record<string, LiveTier["breaker"]> = {};
+const decisions: Decision[] = [];
+let nowMs = AT + 10;
+let n = 0;
+beforeAll(async () => {
+  server = await startTestServer("nats");
+  nats = await connectNats({ url: server.url, name: "test" });
+  expect(nats.info?.server_name).toBe(TEST_SERVER_NAME);
+  await ensureTopology(nats, { prefix: "infer", tiers: FILE.tiers, completionsMaxAgeMs: 86_400_000 });
+  broker = await brokerOver(nats, "infer");
+  route = makeRouteEvent({
+    ...broker, prefix: "infer", limits: LIMITS, observe: (decision) => void decisions.push(decision), now: () => nowMs,
+    live: () => new Map(FILE.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: breakers[name] ?? "closed", workers: 1, slots: 1 }])),
+    tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE, () => undefined) },
+  });
+});
+afterAll(async () => {
+  await nats.close();
+  await server.remove();
+});
+beforeEach(() => { n++; breakers = {}; nowMs = AT + 10; decisions.length = 0; });
+
+const id = () => ({ tenant_id: "t1", request_id: `r-${n}` });
+const renamed = <T extends object>(event: T): T => JSON.parse(JSON.stringify(event).replaceAll('"r-1"', `"r-${n}"`)) as T;
+const delivery = (subject: string, body: unknown, over: Partial<Delivery> = {}): Delivery => ({
+  subject, data: new TextEncoder().encode(JSON.stringify(body)), stream: "REQUESTS", seq: 1, storedAtMs: AT, deliveries: 1, traceparent: TRACE, mayBeRepeat: false, lease: new AbortController().signal, ...over,
+});
+const request = (over: Partial<Delivery> = {}, body: object = {}) => delivery(requestSubject("infer", id()), { ...renamed(requestFixture), ...body }, over);
+const result = (over: Partial<Delivery> = {}) => delivery(`infer.result.t1.r-${n}.2`, renamed(resultFixture), over);
+const jobs = () => broker.streams.subjects("JOBS", `infer.job.*.t1.r-${n}.*`);
+const completion = async () => (await broker.streams.last("COMPLETIONS", completionSubject("infer", id())))?.json<Completion>() ?? null;
+
+describe("a request", () => {
+  it("becomes a job for the tier that was chosen, with request, saga and trace", async () => {
+    await route.request(request());
+    const stored = await broker.streams.last("JOBS", `infer.job.small.t1.r-${n}.1`);
+    expect(Job.parse(stored?.json())).toMatchObject({ tier: "small", attempt: 1, request: { ...id(), accepted_at_ms: AT, origin: requestFixture.origin }, saga: { state: "awaitingResult" } });
+    expect([stored?.header.get("traceparent"), decisions]).toMatchObject([TRACE, [{ after_attempt: 0, step: { kind: "run", tier: "small" } }]]);
+  });
+
+  it("that is delivered again does not become a second job, though the tier would be another one now", async () => {
+    await route.request(request());
+    breakers = { small: "open" };
+    await route.request(request({ mayBeRepeat: true, deliveries: 2 }));
+    expect([await jobs(), decisions.map(({ step }) => step.kind === "run" && step.tier)]).toEqual([[`infer.job.small.t1.r-${n}.1`], ["small", "medium"]]);
+  });
+
+  it("that is delivered again before anything came of it becomes its job", async () => {
+    await route.request(request({ mayBeRepeat: true, deliveries: 2 }));
+    expect(await jobs()).toEqual([`infer.job.small.t1.r-${n}.1`]);
+  });
+
+  it("that nothing can be tried for is rejected, durably", async () => {
+    await route.request(request({}, { budget: 0 }));
+    expect([await jobs(), await completion()]).toMatchObject([[], { outcome: "rejected", error: { code: "budget_exceeded" }, cost_nano_usd: 0 }]);
+  });
+
+  it("past its deadline ends without a call", async () => {
+    nowMs = AT + 20_000;
+    await route.request(request());
+    expect([await jobs(), await completion(), decisions]).toMatchObject([[], { outcome: "failed", error: { code: "deadline_exceeded" } }, []]);
+  });
+
+  it.each([
+    ["a direct publisher's", { origin: undefined }, {}],
+    ["one that is delivered again", {}, { mayBeRepeat: true }],
+  ])("that has its outcome already is answered again and not run: %s", async (_name, body, over) => {
+    const stored = Completion.parse({ ...renamed(completionFixture), origin: "gw-1" });
+    await broker.publisher.emit(stored, TRACE);
+    const replies: unknown[] = [];
+    const subscription = nats.subscribe("infer.reply.>", { callback: (_error, message) => void replies.push(message.json()) });
+    await nats.flush();
+    await route.request(request(over, body));
+    await vi.waitFor(() => { expect(replies).toEqual([stored]); });
+    expect(await jobs()).toEqual([]);
+    subscription.unsubscribe();
+  });
+
+  it.each([["infer.request.t1.*", "bad_subject"], ["infer.request.t2.r-1", "invalid_request"], ["infer.request.t1.other", "invalid_request"]])("under %s is refused for good as %s", async (subject, code) => {
+    await expect(route.request(delivery(subject, requestFixture))).rejects.toMatchObject({ code, retryable: false });
+  });
+});
+
+describe("a result", () => {
+  it("leads to a job for the next tier", async () => {
+    await route.result(result());
+    expect([await jobs(), await completion()]).toEqual([[`infer.job.large.t1.r-${n}.3`], null]);
+  });
+
+  it("that is delivered again is not decided again: the request does not end while the job runs that the first decision led to", async () => {
+    await route.result(result());
+    breakers = { large: "open" };
+    await route.result(result({ mayBeRepeat: true, deliveries: 2 }));
+    expect([await jobs(), await completion()]).toEqual([[`infer.job.large.t1.r-${n}.3`], null]);
+  });
+
+  it("leads to the best answer so far when no tier is left", async () => {
+    breakers = { large: "open" };
+    await route.result(result());
+    expect([await jobs(), await completion()]).toMatchObject([[], { outcome: "degraded", degraded_reason: "unavailable", output: "maybe", cost_nano_usd: 30_000 }]);
+  });
+
+  it("past the deadline is closed with the best answer so far", async () => {
+    nowMs = AT + 20_000;
+    await route.result(result());
+    expect([await jobs(), await completion()]).toMatchObject([[], { outcome: "degraded", degraded_reason: "deadline", output: "maybe" }]);
+  });
+});
+
+it("in its loop, answers for what a publisher sent wrongly, by the subject, and goes on", async () => {
+  const shutdown = new AbortController();
+  const now = () => Date.now();
+  const loop = consume({
+    js: broker.js, log: pino({ level: "silent" }), source: sourcesOf("infer").routerRequests, concurrency: 8, signal: shutdown.signal,
+    giveUp: makeGiveUp({ publisher: broker.publisher, prefix: "infer", limits: LIMITS, now }), handle: (one) => route.request(one),
+  });
+  const bodies: Record<string, string> = { "infer.request.t1.text": "not json", "infer.request.t1.v99": '{"type":"request.v99"}', "infer.request.t1.nul": JSON.stringify({ user_id: "u", input: "a\0", budget: 1 }), "infer.request.t1.>": "{}", "infer.request.t1.good": JSON.stringify({ user_id: "u", input: "hi", budget: 1 }) };
+  for (const [subject, body] of Object.entries(bodies)) await broker.acks.publish(subject, new TextEncoder().encode(body));
+  const codeOf = async (request_id: string) => Completion.safeParse((await broker.streams.last("COMPLETIONS", completionSubject("infer", { tenant_id: "t1", request_id })))?.json()).data?.error?.code;
+  await vi.waitFor(async () => {
+    expect([await codeOf("text"), await codeOf("v99"), await codeOf("nul")]).toEqual(["invalid_json", "unsupported_version", "invalid_unicode"]);
+    expect(await broker.streams.subjects("JOBS", "infer.job.*.t1.good.*")).toEqual(["infer.job.small.t1.good.1"]);
+    expect(DeadLetter.parse((await broker.streams.last("DEAD_LETTERS", "infer.deadletter.REQUESTS.unknown"))?.json())).toMatchObject({ subject: "infer.request.t1.>", reason: "bad_subject" });
+  }, { timeout: 10_000, interval: 50 });
+  shutdown.abort();
+  await loop;
+});

@@ -1,0 +1,62 @@
+import type { NatsConnection } from "@nats-io/transport-node";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
+
+import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+
+import { connectNats } from "./connect.ts";
+import { ensureTopology } from "./ensureTopology.ts";
+import { followSubjects } from "./followSubjects.ts";
+import { brokerOver } from "./openBroker.ts";
+import { openSweepMark } from "./sweepMark.ts";
+
+const WAIT = { timeout: 25_000, interval: 20 };
+let server: Awaited<ReturnType<typeof startTestServer>>;
+let nats: NatsConnection;
+let broker: Awaited<ReturnType<typeof brokerOver>>;
+beforeAll(async () => {
+  server = await startTestServer("nats");
+  nats = await connectNats({ url: server.url, name: "test" });
+  expect(nats.info?.server_name).toBe(TEST_SERVER_NAME);
+  await ensureTopology(nats, { prefix: "infer", tiers: [{ name: "small", slots: 1 }], completionsMaxAgeMs: 86_400_000 });
+  broker = await brokerOver(nats, "infer");
+});
+afterAll(async () => {
+  await nats.close();
+  await server.remove();
+});
+
+it("reads what is there and what comes, in order and each once, without what has no id, also after the broker was killed", async () => {
+  const seen: [string, number][] = [];
+  for (const subject of ["infer.request.t1.a", "infer.request.t1.*", "infer.request.t1.b"]) await broker.acks.publish(subject, new Uint8Array(5));
+  const stop = await followSubjects(broker.js, { prefix: "infer", stream: "REQUESTS", fromMs: Date.now() - 60_000 }, ({ request_id }, { seq, storedAtMs }) => {
+    expect(Math.abs(storedAtMs - Date.now())).toBeLessThan(60_000);
+    seen.push([request_id, seq]);
+  });
+  await vi.waitFor(() => { expect(seen).toEqual([["a", 1], ["b", 3]]); }, WAIT);
+  await broker.acks.publish("infer.request.t1.c", new Uint8Array());
+  await vi.waitFor(() => { expect(seen.at(-1)).toEqual(["c", 4]); }, WAIT);
+
+  await server.kill();
+  await server.restart();
+  const other = await connectNats({ url: server.url, name: "other" });
+  const { acks } = await brokerOver(other, "infer");
+  await acks.publish("infer.request.t1.d", new Uint8Array());
+  await vi.waitFor(() => { expect(seen).toEqual([["a", 1], ["b", 3], ["c", 4], ["d", 5]]); }, WAIT);
+  await other.close();
+  stop();
+});
+
+it("begins where it is told to", async () => {
+  const seen: string[] = [];
+  const stop = await followSubjects(broker.js, { prefix: "infer", stream: "REQUESTS", fromMs: Date.now() + 3_600_000 }, ({ request_id }) => void seen.push(request_id));
+  await nats.flush();
+  expect(seen).toEqual([]);
+  stop();
+});
+
+it("keeps the mark of the last sweep, and knows none at first", async () => {
+  const mark = await openSweepMark(nats, "infer");
+  expect(await mark.read()).toBeNull();
+  await mark.write(1_767_225_600_123);
+  expect(await (await openSweepMark(nats, "infer")).read()).toBe(1_767_225_600_123);
+});

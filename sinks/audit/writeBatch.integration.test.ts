@@ -1,0 +1,144 @@
+import { Client, type Pool } from "pg";
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it, vi } from "vitest";
+
+import { makeTestDatabase } from "#infra/testDatabase.ts";
+import { Completion } from "#shared/contracts/events.ts";
+import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+import { isBadRow, makePool } from "#shared/db/pool.ts";
+import { readCompletion } from "#shared/db/readAudit.ts";
+
+import { deleteOld } from "./retention.ts";
+import { toRows } from "./toRows.ts";
+import { makeAuditWriter } from "./writeBatch.ts";
+
+const COMPLETION = Completion.parse(fixture);
+const event = (request_id: string, over: Partial<Completion> = {}): Completion => ({ ...COMPLETION, request_id, ...over });
+const rows = (...events: Completion[]) => events.map((one, i) => toRows(one, i + 1));
+let database: { url: string; drop: () => Promise<void> };
+let pool: Pool;
+beforeAll(async () => {
+  database = await makeTestDatabase(inject("adminDatabaseUrl"), "audit");
+  pool = makePool(database.url, "test", () => undefined);
+  const { rows: [named] } = await pool.query<{ name: string }>("SELECT current_database() AS name");
+  expect(named?.name).toMatch(/^test_audit_\d+$/);
+});
+afterEach(async () => { await pool.query("DELETE FROM requests; DELETE FROM attempts"); });
+afterAll(async () => {
+  await pool.end();
+  await database.drop();
+});
+const count = async (table: "requests" | "attempts") => (await pool.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${table}`)).rows[0]?.n;
+
+describe("a batch", () => {
+  it("writes one row per request and one per attempt, and is harmless when repeated", async () => {
+    const writer = makeAuditWriter(pool);
+    const batch = rows(event("a"), event("b"), event("c", { attempts: [] }));
+    expect(await writer.write(batch)).toEqual([{ ok: true }, { ok: true }, { ok: true }]);
+    expect(await writer.write([...batch, ...rows(event("d"))])).toHaveLength(4);
+    expect([await count("requests"), await count("attempts")]).toEqual([4, 9]);
+  });
+
+  it("keeps the first event of a request, and tenants apart", async () => {
+    const writer = makeAuditWriter(pool);
+    await writer.write(rows(event("a", { output: "first" }), event("a", { output: "second" }), event("a", { tenant_id: "t2", output: "mine" })));
+    expect((await readCompletion(pool, "a", "t1"))?.output).toBe("first");
+    expect((await readCompletion(pool, "a", "t2"))?.output).toBe("mine");
+  });
+
+  it.each([
+    ["NUL in the answer", { output: "a\0b" }],
+    ["NUL in the user's id", { user_id: "a\0b" }],
+    ["NUL inside JSON", { metadata: { k: "a\0b" } }],
+    ["a number that no column holds", { latency_ms: 2 ** 40 }],
+    ["a time that is none to Postgres", { accepted_at_ms: 8e15 }],
+  ])("with a row that Postgres refuses, for %s, writes all the others", async (_name, over) => {
+    const written = await makeAuditWriter(pool).write(rows(event("a"), event("b"), event("poison", over), event("c"), event("d")));
+    expect(written.map(({ ok }) => ok)).toEqual([true, true, false, true, true]);
+    expect(written[2]).toMatchObject({ ok: false, reason: expect.stringMatching(/./) as string });
+    expect([await count("requests"), await count("attempts")]).toEqual([4, 12]);
+  });
+
+  it("with nothing but bad rows writes none and says so of each", async () => {
+    const written = await makeAuditWriter(pool).write(rows(event("a", { output: "\0" }), event("b", { output: "\0" })));
+    expect([written.map(({ ok }) => ok), await count("requests")]).toEqual([[false, false], 0]);
+  });
+
+  it("writes a thousand rows at once", async () => {
+    const written = await makeAuditWriter(pool).write(rows(...Array.from({ length: 1_000 }, (_, i) => event(`m${i}`))));
+    expect([written.every(({ ok }) => ok), await count("attempts")]).toEqual([true, 3_000]);
+  });
+});
+
+describe("an outage", () => {
+  it.each([["nobody listens", "postgresql://127.0.0.1:9/none"], ["the database is not there", null]])("is database_unavailable when %s: nothing is called written, and no row is blamed", async (_name, url) => {
+    const broken = makePool(url ?? database.url.replace(/\/[^/]*$/, "/not_there"), "test", () => undefined);
+    await expect(makeAuditWriter(broken).write(rows(event("a"), event("b", { output: "\0" })))).rejects.toMatchObject({ code: "database_unavailable", isOutage: true });
+    await broken.end();
+  });
+
+  it("that ends a connection in the middle is database_unavailable, and the next batch is written", async () => {
+    const writer = makeAuditWriter(pool);
+    const waits = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    const lock = new Client({ connectionString: database.url });
+    await lock.connect();
+    await lock.query("BEGIN; LOCK TABLE requests IN ACCESS EXCLUSIVE MODE");
+    const written = writer.write(rows(event("a"))).catch((error: unknown) => error);
+    await vi.waitFor(async () => { expect((await pool.query(`SELECT pg_terminate_backend(pid) ${waits}`)).rowCount).toBe(1); }, { timeout: 5_000, interval: 20 });
+    expect(await written).toMatchObject({ code: "database_unavailable" });
+    await lock.query("ROLLBACK");
+    await lock.end();
+    expect(await writer.write(rows(event("a")))).toEqual([{ ok: true }]);
+  });
+
+  it("is told from bad data by its SQLSTATE", () => {
+    const verdict = (code: unknown) => isBadRow(Object.assign(new Error("x"), { code }));
+    expect(["22021", "22P05", "22003", "23505", "23502"].map(verdict)).toEqual([true, true, true, true, true]);
+    expect(["57014", "08006", "53300", "40001", "42P01", "25P02", "ECONNREFUSED", undefined, 22].map(verdict)).toEqual(Array.from({ length: 9 }, () => false));
+    expect([isBadRow(null), isBadRow("22021")]).toEqual([false, false]);
+  });
+});
+
+describe("readCompletion", () => {
+  it.each([
+    ["a completed one", event("x")],
+    ["a degraded one", event("x", { outcome: "degraded", degraded_reason: "deadline" })],
+    ["a failed one", event("x", { outcome: "failed", error: { code: "deadline_exceeded", message: "too late" }, output: null, tier: null, model: null, confidence: null, confidence_source: null, attempts: COMPLETION.attempts.slice(0, 1) })],
+    ["one that could not be read", event("x", { user_id: null, policy: null, task: null, budget_nano_usd: null, metadata: null, input_bytes: null, fingerprint: null, baseline_tier: null, baseline_cost_nano_usd: null, decisions: [], attempts: [] })],
+    ["one with an empty message", event("x", { outcome: "failed", error: { code: "internal", message: "" } })],
+    ["one beyond 2^32 nano-dollars", event("x", { cost_nano_usd: 9_007_199_254_740_991 as Completion["cost_nano_usd"] })],
+  ])("gives back %s as it was", async (_name, completion) => {
+    await makeAuditWriter(pool).write(rows(completion));
+    expect(await readCompletion(pool, "x", "t1")).toEqual(completion);
+    expect(await readCompletion(pool, "x", null)).toEqual(completion);
+  });
+
+  it("finds nothing that is not there, and asks which tenant is meant when several used the id", async () => {
+    await makeAuditWriter(pool).write(rows(event("x"), event("x", { tenant_id: "t2" })));
+    expect([await readCompletion(pool, "y", null), await readCompletion(pool, "x", "t3")]).toEqual([null, null]);
+    await expect(readCompletion(pool, "x", null)).rejects.toMatchObject({ code: "invalid_request", message: "several tenants used this id: add ?tenant_id=" });
+  });
+
+  it("says that it cannot know when the database is away", async () => {
+    const broken = makePool("postgresql://127.0.0.1:9/none", "test", () => undefined);
+    await expect(readCompletion(broken, "x", null)).rejects.toMatchObject({ code: "database_unavailable" });
+    await broken.end();
+  });
+});
+
+describe("retention", () => {
+  const daysAgo = (days: number) => Date.now() - days * 86_400_000;
+  it("deletes what is older, with its attempts, and nothing else", async () => {
+    const aged = (request_id: string, days: number) => event(request_id, { accepted_at_ms: daysAgo(days), completed_at_ms: daysAgo(days) });
+    await makeAuditWriter(pool).write(rows(aged("old", 91), aged("older", 400), aged("young", 89), { ...aged("old", 1), tenant_id: "t2" }));
+    expect(await deleteOld(pool, 90, new AbortController().signal)).toBe(2);
+    expect([await count("requests"), await count("attempts")]).toEqual([2, 6]);
+    expect(await deleteOld(pool, 90, new AbortController().signal)).toBe(0);
+  });
+
+  it("goes on until nothing old is left, in chunks, and stops with its signal", async () => {
+    await makeAuditWriter(pool).write(rows(event("o0", { completed_at_ms: daysAgo(100), decisions: [], attempts: [] })));
+    await pool.query("INSERT INTO requests SELECT r.* FROM generate_series(1, 5000) AS n, LATERAL (SELECT (jsonb_populate_record(q, jsonb_build_object('request_id', 'o' || n))).* FROM requests q WHERE request_id = 'o0') AS r");
+    expect(await deleteOld(pool, 90, AbortSignal.abort())).toBe(0);
+    expect(await deleteOld(pool, 90, new AbortController().signal)).toBe(5_001);
+  });
+});
