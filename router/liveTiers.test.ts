@@ -4,7 +4,7 @@ import type { TierStatus } from "#shared/contracts/tierStatus.ts";
 
 import { liveTier } from "./liveTiers.ts";
 
-const NOW = { nowMs: 100_000, ttlMs: 15_000, queueDepth: 3, latency: null };
+const NOW = { nowMs: 100_000, startedAtMs: 0, ttlMs: 15_000, queueDepth: 3, latency: null };
 const heard = (over: Partial<TierStatus> = {}, heardAtMs = 99_000) =>
   ({ heardAtMs, status: { tier: "small", instance: "w-1", breaker: "closed", retry_in_ms: 0, slots: 2, busy: 0, ...over } satisfies TierStatus });
 
@@ -27,4 +27,9 @@ it.each([
 
 it("hands on what was measured", () => {
   expect(liveTier("small", [], { ...NOW, latency: { p50: 1, p95: 2 } }).latency).toEqual({ p50: 1, p95: 2 });
+});
+
+it("takes a tier that it has not heard of yet for alive, until silence says something", () => {
+  expect(liveTier("small", [], { ...NOW, startedAtMs: 85_001 }).workers).toBe(1);
+  expect(liveTier("small", [], { ...NOW, startedAtMs: 85_000 }).workers).toBe(0);
 });

@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import type { Tier } from "#shared/contracts/tiers.ts";
 import { connectRedis, type LatencyQuantilesMs, readQuantiles } from "#shared/liveState/latencyWindow.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
-import { type HeardStatus, watchStatuses } from "#shared/messaging/tierStatusStore.ts";
+import { type HeardStatus, readStatuses, watchStatuses } from "#shared/messaging/tierStatusStore.ts";
 import { tierBucket, workerSource } from "#shared/messaging/topology.ts";
 import { every, type Lifecycle } from "#shared/runtime/lifecycle.ts";
 
@@ -21,14 +21,15 @@ interface Sources {
   readonly log: Logger;
 }
 
-/** Starts following. The returned function gives the state as known now; it never waits and never throws. */
-export function followLiveTiers({ nats, jsm, redisUrl, prefix, tiers, log }: Sources, { signal, onClose }: Lifecycle): () => LiveTiers {
+/** Starts following, once the workers that are there are known. The returned function gives the state as known now; it never waits and never throws. */
+export async function followLiveTiers({ nats, jsm, redisUrl, prefix, tiers, log }: Sources, { signal, onClose }: Lifecycle): Promise<() => LiveTiers> {
   const heard = new Map<string, HeardStatus>();
   const depths = new Map<string, number>();
   let latencies = new Map<string, LatencyQuantilesMs>();
 
   const redis = connectRedis(redisUrl, "router", log);
   onClose("redis", () => { redis.disconnect(); });
+  await readStatuses(nats, prefix, heard, log).catch((error: unknown) => { log.warn({ err: error }, "cannot read the tiers' state yet"); });
   const watching = watchStatuses(nats, prefix, heard, { log, signal }).catch((error: unknown) => { log.error({ err: error }, "cannot follow the tiers' state"); });
   onClose("tier states", () => watching);
 
@@ -45,22 +46,27 @@ export function followLiveTiers({ nats, jsm, redisUrl, prefix, tiers, log }: Sou
   every(POLL_MS, signal, tick);
 
   const { ttlMs } = tierBucket(prefix);
-  return () => new Map(tiers.map(({ name }) => [name, liveTier(name, [...heard.values()], { nowMs: performance.now(), ttlMs, queueDepth: depths.get(name) ?? 0, latency: latencies.get(name) ?? null })]));
+  const startedAtMs = performance.now();
+  return () => new Map(tiers.map(({ name }) => [name, liveTier(name, [...heard.values()], { nowMs: performance.now(), startedAtMs, ttlMs, queueDepth: depths.get(name) ?? 0, latency: latencies.get(name) ?? null })]));
 }
 
 interface Known {
   readonly nowMs: number;
+  /** When this process began to listen. */
+  readonly startedAtMs: number;
   readonly ttlMs: number;
   readonly queueDepth: number;
   readonly latency: LatencyQuantilesMs | null;
 }
 /** Pure: what several worker processes of a tier amount to. One whose key fell silent is gone. */
-export function liveTier(tier: string, heard: readonly HeardStatus[], { nowMs, ttlMs, queueDepth, latency }: Known): LiveTier {
+export function liveTier(tier: string, heard: readonly HeardStatus[], { nowMs, startedAtMs, ttlMs, queueDepth, latency }: Known): LiveTier {
   const alive = heard.filter(({ status, heardAtMs }) => status.tier === tier && nowMs - heardAtMs <= ttlMs);
   const states = alive.map(({ status, heardAtMs }) => {
     if (status.breaker !== "open") return status.breaker;
     return nowMs - heardAtMs >= status.retry_in_ms ? "half_open" : "open"; // the next call is its trial
   });
   const breaker = states.length === 0 || states.includes("closed") ? "closed" : states.includes("half_open") ? "half_open" : "open";
-  return { latency, queueDepth, breaker, workers: alive.length, slots: alive.reduce((sum, { status }) => sum + status.slots, 0) };
+  // Silence says something only after it has lasted: right after a start of everything, routers may be there before workers.
+  const workers = alive.length === 0 && nowMs - startedAtMs < ttlMs ? 1 : alive.length;
+  return { latency, queueDepth, breaker, workers, slots: alive.reduce((sum, { status }) => sum + status.slots, 0) };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { AppError } from "#shared/contracts/errors.ts";
-import { type Attempt, Completion, type DeadLetter, Job, Result, type SagaMessage } from "#shared/contracts/events.ts";
+import { type Attempt, type Completion, type DeadLetter, Job, Result, type SagaMessage } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };

@@ -12,7 +12,7 @@ import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 import { InferBody } from "#shared/contracts/request.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
-import { makeReplies } from "#shared/messaging/replies.ts";
+import { joinOutcome, makeReplies } from "#shared/messaging/replies.ts";
 import { assertSameRequest, makeSubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { newTraceparent, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
@@ -69,10 +69,11 @@ export async function connectInferClient({ url, prefix = "infer", ackTimeoutMs =
     async infer(body, options = {}) {
       const { id, content } = checked(body);
       const lastLookAtMs = Date.now() + (options.timeoutMs ?? outcomeTimeoutMs);
-      const expected = replies.expect(id, { deadlineAtMs: Math.min(lastLookAtMs, Date.now() + (body.deadline_ms ?? lastLookAtMs)), lastLookAtMs, anyOrigin: false });
+      const times = { deadlineAtMs: Math.min(lastLookAtMs, Date.now() + (body.deadline_ms ?? lastLookAtMs)), lastLookAtMs };
+      const expected = replies.expect(id, { ...times, anyOrigin: false });
       try {
         const submitted = await send(id, content, options);
-        const completion = (submitted === "repeated" ? await replies.find(id) : null) ?? (await expected.outcome);
+        const completion = submitted === "repeated" ? await joinOutcome(replies, id, times) : await expected.outcome;
         if (completion === null) throw new AppError("outcome_pending", `request ${id.request_id} was accepted and has no outcome yet`);
         assertSameRequest(completion, content); // REQUESTS forgets an id before COMPLETIONS does
         return completion;

@@ -5,7 +5,7 @@ import { AppError } from "#shared/contracts/errors.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import { type InferBody, unknownName } from "#shared/contracts/request.ts";
 import type { RequestLimits } from "#shared/messaging/readRequest.ts";
-import type { Replies } from "#shared/messaging/replies.ts";
+import { joinOutcome, type Replies } from "#shared/messaging/replies.ts";
 import { assertSameRequest, type SubmitRequest } from "#shared/messaging/submitRequest.ts";
 import type { Id } from "#shared/messaging/topology.ts";
 
@@ -50,8 +50,8 @@ export function makeInference({ submit, replies, limits, origin, sweepGraceMs, n
       const lastLookAtMs = deadlineAtMs + sweepGraceMs + AFTER_SWEEP_MS;
       const expected = replies.expect(id, { deadlineAtMs, lastLookAtMs, anyOrigin: false });
       try {
-        if ((await submit(id, contentOf(body), { origin, traceparent })) === "accepted") return await outcomeOf(id, expected.outcome);
-        return await join(id, { deadlineAtMs, lastLookAtMs });
+        const submitted = await submit(id, contentOf(body), { origin, traceparent });
+        return assertKnown(id, submitted === "accepted" ? await expected.outcome : await joinOutcome(replies, id, { deadlineAtMs, lastLookAtMs }));
       } finally {
         expected.close();
       }
@@ -63,24 +63,13 @@ export function makeInference({ submit, replies, limits, origin, sweepGraceMs, n
       return { id, completion };
     },
   };
-
-  /** Somebody else's request, under way or done: its reply may go to another gateway. Listens first, then looks. */
-  async function join(id: Id, times: { deadlineAtMs: number; lastLookAtMs: number }): Promise<Completion> {
-    const expected = replies.expect(id, { ...times, anyOrigin: true });
-    try {
-      return (await replies.find(id)) ?? (await outcomeOf(id, expected.outcome));
-    } finally {
-      expected.close();
-    }
-  }
 }
 
 function contentOf({ request_id: _id, tenant_id: _tenant, ...content }: InferBody) {
   return content;
 }
 
-async function outcomeOf({ request_id }: Id, outcome: Promise<Completion | null>): Promise<Completion> {
-  const completion = await outcome;
+function assertKnown({ request_id }: Id, completion: Completion | null): Completion {
   if (completion !== null) return completion;
   throw new AppError("outcome_pending", `request ${request_id} was accepted and has no outcome yet: ask again with the same request_id, or GET /requests/${request_id}`);
 }

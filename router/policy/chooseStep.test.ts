@@ -5,6 +5,7 @@ import { type Attempt, Job } from "#shared/contracts/events.ts";
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
+import type { InferenceRequest } from "#shared/contracts/request.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
 import { newSaga, type SagaContext } from "#shared/saga/inferenceMachine.ts";
@@ -12,7 +13,7 @@ import { newSaga, type SagaContext } from "#shared/saga/inferenceMachine.ts";
 import { chooseStep } from "./chooseStep.ts";
 
 const FILE = TierFile.parse(tierFixture);
-const REQUEST = { ...Job.parse(jobFixture).request, budget_nano_usd: nanoUsd(1_000), min_quality: null, min_tier: null, max_tier: null, policy: "cascade", task: null };
+const REQUEST: InferenceRequest = { ...Job.parse(jobFixture).request, budget_nano_usd: nanoUsd(1_000), min_quality: null, min_tier: null, max_tier: null, policy: "cascade", task: null };
 const quote = (tier: string, over: Partial<TierQuote> = {}): TierQuote => ({
   tier, quality: 0.9, accept_confidence: 0.9, expected_cost_nano_usd: nanoUsd(10), max_cost_nano_usd: nanoUsd(100), on_time: 1, within_slo: 1,
   expected_latency_ms: 50, breaker: "closed", workers: 1, queue_depth: 0, ...over,
@@ -39,7 +40,7 @@ const after = (past: Past[], min_confidence: number | null = 0.9, cost = 10): Sa
     best: best === undefined ? null : { attempt: 1, output: "x", tier: best[0], model: "m", confidence: best[1] as number, confidence_source: "prior" },
   };
 };
-const step = (quotes: Quotes, saga: SagaContext, over: Partial<typeof REQUEST> = {}) => chooseStep({ request: { ...REQUEST, ...over }, saga, facts: factsWith(quotes) }, FILE);
+const step = (quotes: Quotes, saga: SagaContext, over: Partial<InferenceRequest> = {}) => chooseStep({ request: { ...REQUEST, ...over }, saga, facts: factsWith(quotes) }, FILE);
 const run = (tier: string, min_confidence: number, excluded: object = {}) => ({ kind: "run", tier, acceptance: { min_confidence }, excluded });
 const stop = (reason: string, excluded: object) => ({ kind: "stop", reason, excluded });
 const all = (over: Partial<TierQuote>): Quotes => ({ small: over, medium: over, large: over });

@@ -3,15 +3,16 @@ import { describe, expect, it } from "vitest";
 import { Job } from "#shared/contracts/events.ts";
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import type { InferenceRequest } from "#shared/contracts/request.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 
 import { factsFor, type LiveTier } from "./quoteTiers.ts";
 
 const FILE = TierFile.parse(tierFixture);
-const REQUEST = { ...Job.parse(jobFixture).request, input: "x".repeat(400), latency_slo_ms: null };
+const REQUEST: InferenceRequest = { ...Job.parse(jobFixture).request, input: "x".repeat(400), latency_slo_ms: null };
 const NOW = REQUEST.accepted_at_ms + 100;
 const IDLE: LiveTier = { latency: null, queueDepth: 0, breaker: "closed", workers: 1, slots: 2 };
-const quotes = (live: Partial<LiveTier> | null, over: Partial<typeof REQUEST> = {}, nowMs = NOW) =>
+const quotes = (live: Partial<LiveTier> | null, over: Partial<InferenceRequest> = {}, nowMs = NOW) =>
   factsFor({ ...REQUEST, ...over }, FILE, new Map(live === null ? [] : FILE.tiers.map(({ name }) => [name, { ...IDLE, ...live }])), nowMs).quotes;
 
 it("quotes every tier of the file, cheapest first, at the time of the decision", () => {

@@ -6,7 +6,7 @@ import { AppError } from "#shared/contracts/errors.ts";
 import { readPubAck } from "./ackInbox.ts";
 
 const noResponders = (): MsgHdrs => headers(503, "No Responders");
-const answer = (body: string, found?: MsgHdrs) => readPubAck({ string: () => body, headers: found });
+const answer = (body: string, found?: MsgHdrs) => readPubAck({ string: () => body, ...(found === undefined ? {} : { headers: found }) });
 const refusal = (err_code: number, description: string) => JSON.stringify({ type: "io.nats.jetstream.api.v1.pub_ack_response", error: { code: 400, err_code, description }, stream: "REQUESTS", seq: 0 });
 
 it.each([

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Consumer, JetStreamClient, JsMsg } from "@nats-io/jetstream";
 import type { Logger } from "pino";
 
-import { AppError, type ErrorCode } from "#shared/contracts/errors.ts";
+import { AppError, ERROR_CODES, type ErrorCode } from "#shared/contracts/errors.ts";
 import { traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import { TRACEPARENT_HEADER } from "./ackInbox.ts";
@@ -205,7 +205,10 @@ function makeSettle({ log, source, handle, giveUp, signal }: ConsumeOptions) {
       return { action: "ack" };
     } catch (error) {
       const verdict = verdictFor(error, { tries, deliveries: delivery.deliveries, maxDeliver: source.maxDeliver }, Math.random());
-      log.warn({ err: error, durable: source.durable, subject: delivery.subject, verdict }, "handler failed");
+      // A publisher's own mistake is logged by its code alone: the message quotes what it sent, and is in DEAD_LETTERS.
+      const isTheirs = error instanceof AppError && !error.retryable && ERROR_CODES[error.code].httpStatus < 500;
+      const what = isTheirs ? { code: error.code } : { err: error, verdict };
+      log.warn({ ...what, durable: source.durable, subject: delivery.subject, action: verdict.action }, "handler failed");
       return verdict;
     }
   }

@@ -2,7 +2,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
 import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
-import { AppError } from "#shared/contracts/errors.ts";
+import type { AppError } from "#shared/contracts/errors.ts";
 import { Completion, DeadLetter } from "#shared/contracts/events.ts";
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import requestFixture from "#shared/contracts/fixtures/request.v1.json" with { type: "json" };

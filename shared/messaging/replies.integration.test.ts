@@ -131,10 +131,9 @@ it("hears replies again after the broker was killed and came back", async () => 
   nowMs = 0;
   await server.kill();
   await server.restart();
-  const { outcome, close } = replies.expect(idOf("again"), TIMES);
+  const { outcome } = replies.expect(idOf("again"), TIMES);
   await vi.waitFor(async () => { await nats.flush(); await emit(completion("again")); }, WAIT);
   expect(await outcome).toEqual(completion("again"));
-  close();
 });
 
 it("may be closed more than once, before and after an outcome, and while somebody waits", async () => {

@@ -107,3 +107,13 @@ export function makeReplies({ nats, streams, prefix, origin, log, now }: { nats:
     },
   };
 }
+
+/** The outcome of a request that somebody else published, perhaps through a gateway, which the reply then goes to. Listens first, then looks. */
+export async function joinOutcome(replies: Pick<Replies, "expect" | "find">, id: Id, times: Omit<ExpectOptions, "anyOrigin">): Promise<Completion | null> {
+  const expected = replies.expect(id, { ...times, anyOrigin: true });
+  try {
+    return (await replies.find(id)) ?? (await expected.outcome);
+  } finally {
+    expected.close();
+  }
+}

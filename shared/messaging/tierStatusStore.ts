@@ -1,5 +1,5 @@
 /** Live state of tiers in NATS KV: each worker process writes its own key, every router watches all of them. */
-import { Kvm, type KV } from "@nats-io/kv";
+import { Kvm, type KV, type KvEntry } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 
@@ -36,16 +36,35 @@ export interface HeardStatus {
   readonly heardAtMs: number;
 }
 
+/** Fills `heard` with what is there now: a router that has heard of nobody would take every tier for dead. */
+export async function readStatuses(nats: NatsConnection, prefix: string, heard: Map<string, HeardStatus>, log: Logger): Promise<void> {
+  const bucket = await new Kvm(nats).open(tierBucket(prefix).name);
+  for await (const key of await bucket.keys()) {
+    const entry = await bucket.get(key);
+    if (entry !== null) take(entry, heard, log);
+  }
+}
+
 /** Keeps `heard` up to date until the signal aborts. Entries that fell silent are the reader's to judge: see `ttlMs`. */
 export async function watchStatuses(nats: NatsConnection, prefix: string, heard: Map<string, HeardStatus>, { log, signal }: { log: Logger; signal: AbortSignal }): Promise<void> {
   const bucket: KV = await new Kvm(nats).open(tierBucket(prefix).name);
   const watch = await bucket.watch({ key: ">" });
   signal.addEventListener("abort", () => { watch.stop(); }, { once: true });
   if (signal.aborted) watch.stop();
-  for await (const entry of watch) {
-    const status = entry.operation === "PUT" ? TierStatus.safeParse(entry.json()) : null;
-    if (status === null) heard.delete(entry.key);
-    else if (status.success) heard.set(entry.key, { status: status.data, heardAtMs: performance.now() });
-    else log.warn({ key: entry.key }, "unreadable tier state");
+  for await (const entry of watch) take(entry, heard, log);
+}
+
+function take(entry: KvEntry, heard: Map<string, HeardStatus>, log: Logger): void {
+  const status = entry.operation === "PUT" ? TierStatus.safeParse(jsonOf(entry)) : null;
+  if (status === null) heard.delete(entry.key);
+  else if (status.success) heard.set(entry.key, { status: status.data, heardAtMs: performance.now() });
+  else log.warn({ key: entry.key }, "unreadable tier state");
+}
+
+function jsonOf(entry: KvEntry): unknown {
+  try {
+    return entry.json();
+  } catch {
+    return undefined; // the schema says so
   }
 }

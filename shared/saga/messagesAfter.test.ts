@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import type { Decision } from "#shared/contracts/decision.ts";
 import { type Attempt, Completion, Job, Result } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
@@ -31,7 +32,7 @@ describe("messagesAfter", () => {
 
   it("turns a decision to run into a job for that tier and the next attempt", () => {
     const saga = readSaga(RESULT.saga);
-    const decision = { ...saga.context.decisions[0], after_attempt: 2, policy: "cascade", facts: { at_ms: 1, quotes: [], min_on_time: 0.95 }, step: { kind: "run", tier: "large", acceptance: null, excluded: {} } } as const;
+    const decision: Decision = { after_attempt: 2, policy: "cascade", facts: { at_ms: 1, quotes: [], min_on_time: 0.95 }, step: { kind: "run", tier: "large", acceptance: null, excluded: {} } };
     expect(messagesAfter(RESULT.request, saga, { type: "DECIDED", decision }, OCCASION)).toMatchObject([{ type: "job.v1", tier: "large", attempt: 3, request: RESULT.request }]);
   });
 

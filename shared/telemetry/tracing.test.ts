@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { traceIdOf, traceparentFrom } from "./traceparent.ts";
+import { traceparentFrom } from "./traceparent.ts";
 import { startTracing } from "./tracing.ts";
 
 const PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";

@@ -30,9 +30,9 @@ describe("nextDelayMs", () => {
 
 describe("retry", () => {
   const options = (over: Partial<RetryOptions> = {}): RetryOptions => ({ ...limits, signal: new AbortController().signal, now: () => 0, random: () => 0, ...over });
-  const failing = (times: number, error: unknown = busy) => {
+  const failing = (times: number, error: Error = busy) => {
     let calls = 0;
-    return { calls: () => calls, call: async () => (++calls <= times ? Promise.reject(error as Error) : calls) };
+    return { calls: () => calls, call: async () => (++calls <= times ? Promise.reject(error) : calls) };
   };
 
   it.each([
