@@ -60,7 +60,7 @@ export type MachineEvent =
   | { type: "CLOSED"; error: EventError };
 type Args = { context: SagaContext; event: MachineEvent };
 
-export const inferenceMachine = setup({
+const inferenceMachine = setup({
   types: { context: {} as SagaContext, events: {} as MachineEvent, input: {} as { baseline: Baseline } },
   guards: {
     isStaleResult: ({ context, event }: Args) => event.type === "RESULT" && (event.result.attempt !== context.attempt || !isInFlight(context)),

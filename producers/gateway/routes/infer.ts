@@ -12,7 +12,7 @@ import type { Inference } from "../inference.ts";
 const locationOf = ({ tenant_id, request_id }: { tenant_id: string; request_id: string }): string => `/requests/${request_id}?tenant_id=${tenant_id}`;
 
 /** The stored event as an HTTP answer: 200 with the reply, or the error's status with the record beside it. */
-export function answerOf(completion: Completion): { status: number; payload: InferReply | ErrorReply } {
+function answerOf(completion: Completion): { status: number; payload: InferReply | ErrorReply } {
   const reply = toReply(completion);
   const { error } = completion;
   if (error === null) return { status: 200, payload: reply };
