@@ -89,7 +89,7 @@ it("finishes its jobs at shutdown and takes no other", async () => {
   const stopped = stop();
   open();
   await stopped;
-  expect([seen.length, await left()]).toEqual([1, [1, 0, 0]]);
+  await vi.waitFor(async () => { expect([seen.length, await left()]).toEqual([1, [1, 0, 0]]); }, WAIT); // acks are not waited for
 });
 
 it("ends soon at shutdown when there is nothing to do", async () => {

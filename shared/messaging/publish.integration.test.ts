@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
 import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
@@ -31,6 +33,18 @@ afterAll(async () => {
   await nats.close();
   await server.remove();
 });
+
+/** Runs while the broker is frozen. SIGSTOP takes effect a moment after it was sent: frozen is what answers no ping. */
+async function whileFrozen<T>(run: () => Promise<T>): Promise<T> {
+  const pid = server.info().process?.pid ?? NaN;
+  process.kill(pid, "SIGSTOP");
+  try {
+    await vi.waitFor(async () => { expect(await Promise.race([nats.flush().then(() => "answers"), sleep(100, "frozen")])).toBe("frozen"); });
+    return await run();
+  } finally {
+    process.kill(pid, "SIGCONT");
+  }
+}
 
 it("calls it an outage when there is no stream for a subject yet", async () => {
   await expect(broker.publisher.emit(job("early"), TRACE)).rejects.toMatchObject({ code: "broker_unavailable", isOutage: true });
@@ -112,13 +126,14 @@ it("reads subjects by wildcard, and nothing where nothing is", async () => {
 });
 
 describe("a broker that freezes", () => {
-  const pid = () => server.info().process?.pid ?? NaN;
   it("is accept_unknown for every publish, in time; what it stored meanwhile is no duplicate when repeated", async () => {
-    process.kill(pid(), "SIGSTOP");
-    const startedAtMs = performance.now();
-    const all = await Promise.allSettled(Array.from({ length: 50 }, (_, i) => broker.publisher.emit(job(`frozen-${i}`), TRACE)));
-    const tookMs = performance.now() - startedAtMs;
-    process.kill(pid(), "SIGCONT");
+    let tookMs = 0;
+    const all = await whileFrozen(async () => {
+      const startedAtMs = performance.now();
+      const settled = await Promise.allSettled(Array.from({ length: 50 }, (_, i) => broker.publisher.emit(job(`frozen-${i}`), TRACE)));
+      tookMs = performance.now() - startedAtMs;
+      return settled;
+    });
     expect(all.filter((one) => one.status === "rejected" && (one.reason as { code: string }).code === "accept_unknown")).toHaveLength(50);
     expect(tookMs).toBeLessThan(2_500);
     expect(await broker.publisher.emit(job("frozen-7"), TRACE)).toEqual({ isDuplicate: false, stored: job("frozen-7") });
@@ -130,11 +145,12 @@ describe("a broker that freezes", () => {
     await own.acks.close();
     expect(await late).toMatchObject({ isDuplicate: false });
     const silent = await brokerOver(nats, "infer", 300);
-    process.kill(pid(), "SIGSTOP");
-    const lost = silent.acks.publish(requestSubject("infer", { tenant_id: "t1", request_id: "x" }), new Uint8Array()).catch((error: unknown) => error);
-    await silent.acks.close();
-    process.kill(pid(), "SIGCONT");
-    expect(await lost).toMatchObject({ code: "accept_unknown" });
+    const lost = await whileFrozen(async () => {
+      const published = silent.acks.publish(requestSubject("infer", { tenant_id: "t1", request_id: "x" }), new Uint8Array()).catch((error: unknown) => error);
+      await silent.acks.close();
+      return published;
+    });
+    expect(lost).toMatchObject({ code: "accept_unknown" });
   });
 });
 
