@@ -3,7 +3,7 @@ import type { Attributes } from "@opentelemetry/api";
 
 import type { Decision } from "#shared/contracts/decision.ts";
 import { AppError } from "#shared/contracts/errors.ts";
-import { Completion, Result, type SagaMessage } from "#shared/contracts/events.ts";
+import { Completion, Result } from "#shared/contracts/events.ts";
 import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
@@ -57,13 +57,14 @@ async function answerAgain({ streams, publisher, prefix }: RouterDeps, request: 
 
 async function route(deps: RouterDeps, request: InferenceRequest, saga: Saga, delivery: Delivery): Promise<void> {
   const { tracer, publisher, streams, prefix, now } = deps;
+  // Decided before, perhaps by another router that knew another state: that decision counts, whatever it would be now.
+  if (delivery.mayBeRepeat && (await streams.last("JOBS", anyJob(prefix, request, saga.context.attempt + 1))) !== null) return;
   const kind = saga.state === "received" ? "request" : "result";
   const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.policy": request.policy };
   await tracer.span(`process infer.${kind}`, { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent, annotate) => {
     const event = nextEvent(deps, request, saga);
     if (event.type === "DECIDED") annotate({ "infer.step": event.decision.step.kind, "infer.tier": event.decision.step.kind === "run" ? event.decision.step.tier : "" });
     for (const message of messagesAfter(request, saga, event, { nowMs: now(), traceId: traceIdOf(traceparent) })) {
-      if (message.type === "job.v1" && delivery.mayBeRepeat && (await jobExists(streams, prefix, message))) continue;
       await publisher.emit(message, traceparent);
     }
   });
@@ -75,9 +76,4 @@ function nextEvent({ limits, live, now, observe }: RouterDeps, request: Inferenc
   const decision = decide(request, saga.context, limits.tierFile, live(), nowMs);
   observe(decision);
   return { type: "DECIDED", decision };
-}
-
-/** Another router may have chosen another tier, which is another subject. */
-async function jobExists(streams: StoredMessages, prefix: string, message: Extract<SagaMessage, { type: "job.v1" }>): Promise<boolean> {
-  return (await streams.last("JOBS", anyJob(prefix, message, message.attempt))) !== null;
 }

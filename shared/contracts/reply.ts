@@ -63,7 +63,7 @@ export type InferReply = z.infer<typeof InferReply>;
 
 /** Every error of the HTTP API. After acceptance it has the request's record too. */
 export const ErrorReply = z.object({
-  error: z.object({ code: z.enum(ERROR_CODE_NAMES), message: z.string(), retryable: z.boolean() }),
+  error: z.object({ code: z.enum(ERROR_CODE_NAMES), message: z.string(), retryable: z.boolean().describe("Whether the same request, with the same `request_id`, may succeed later.") }),
   request_id: z.string().optional(),
   request: InferReply.optional(),
 });

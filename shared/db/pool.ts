@@ -12,6 +12,8 @@ export function makePool(url: string, application: string, onError: (error: Erro
     options: "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000",
   });
   pool.on("error", onError); // without a listener a restart of Postgres would end the process
+  // The pool listens to idle connections only; one in use that breaks would end the process too. Its query is rejected anyway.
+  pool.on("connect", (client) => { client.on("error", () => undefined); });
   return pool;
 }
 

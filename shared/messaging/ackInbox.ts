@@ -44,6 +44,17 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inbox = cr
       else found.resolve(outcome);
     },
   });
+  // What was sent into a broken connection may or may not have arrived; what would be sent now would be dropped.
+  let isConnected = true;
+  const watching = (async () => {
+    for await (const { type } of nats.status()) {
+      if (type === "reconnect") isConnected = true;
+      if (type !== "disconnect" && type !== "close") continue;
+      isConnected = false;
+      for (const id of [...waiting.keys()]) take(id)?.reject(new AppError("accept_unknown", "the connection to the broker broke before its PubAck came"));
+    }
+  })();
+  watching.catch(() => undefined); // it ends with the connection
   const sweeper = setInterval(() => {
     for (const [id, { expiresAtMs }] of waiting) {
       if (expiresAtMs > performance.now()) break;
@@ -59,6 +70,10 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inbox = cr
   return {
     publish: (subject, body, traceparent) =>
       new Promise((resolve, reject) => {
+        if (!isConnected) {
+          reject(new AppError("broker_unavailable", "the message broker cannot be reached"));
+          return;
+        }
         const id = String(++lastId);
         waiting.set(id, { resolve, reject, expiresAtMs: performance.now() + timeoutMs });
         outbox.push(() => {

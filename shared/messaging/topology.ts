@@ -105,15 +105,16 @@ const source = (stream: string, durable: string, filter: string): Source => ({ s
 
 /** One consumer per tier, never one for all: a stuck tier must not hold the others back. `maxAckPending` leaves room for several processes. */
 export const workerSource = (prefix: string, { name, slots }: TierSlots): Source =>
-  ({ ...source("JOBS", `worker-${name}`, `${prefix}.job.${name}.*.*.*`), maxAckPending: Math.max(64, 16 * slots) });
+  ({ ...source("JOBS", `worker-${name}`, `${prefix}.job.${name}.>`), maxAckPending: Math.max(64, 16 * slots) });
 
+/** Filters end in `>`: with `*.*` the broker would never deliver what was stored under a literal `>`. */
 export const sourcesOf = (prefix: string) => ({
-  routerRequests: source("REQUESTS", "router-requests", `${prefix}.request.*.*`),
-  routerResults: source("RESULTS", "router-results", `${prefix}.result.*.*.*`),
+  routerRequests: source("REQUESTS", "router-requests", `${prefix}.request.>`),
+  routerResults: source("RESULTS", "router-results", `${prefix}.result.>`),
   deadLetterService: { ...source("ADVISORIES", "dead-letter-service", advisory("MAX_DELIVERIES")), maxDeliver: -1 },
   /** Unlimited deliveries: a sink halves a refused batch until the bad row is alone. */
-  auditCompletions: { ...source("COMPLETIONS", "sink-audit", `${prefix}.completion.*.*`), maxDeliver: -1, maxAckPending: 5_000 },
-  metricsCompletions: { ...source("COMPLETIONS", "sink-metrics", `${prefix}.completion.*.*`), maxDeliver: -1, maxAckPending: 2_000 },
+  auditCompletions: { ...source("COMPLETIONS", "sink-audit", `${prefix}.completion.>`), maxDeliver: -1, maxAckPending: 5_000 },
+  metricsCompletions: { ...source("COMPLETIONS", "sink-metrics", `${prefix}.completion.>`), maxDeliver: -1, maxAckPending: 2_000 },
 });
 
 export const consumerOf = (s: Source) =>

@@ -67,7 +67,7 @@ const inferenceMachine = setup({
     isStaleDecision: ({ context, event }: Args) => event.type === "DECIDED" && (event.decision.after_attempt !== context.attempt || isInFlight(context)),
     isAccepted: ({ context, event }: Args) => event.type === "RESULT" && isAccepted(context.acceptance, event.result.outcome),
     runsTier: ({ event }: Args) => event.type === "DECIDED" && event.decision.step.kind === "run",
-    isGoodEnough: ({ event }: Args) => event.type === "DECIDED" && stopReason(event.decision) === "good_enough",
+    isGoodEnough: ({ context, event }: Args) => context.best !== null && event.type === "DECIDED" && stopReason(event.decision) === "good_enough",
     hasAnswer: ({ context }: Args) => context.best !== null,
   },
   actions: {

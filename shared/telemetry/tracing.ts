@@ -2,6 +2,8 @@
  * Spans, when an OTLP endpoint is configured; without one the trace context still travels (every request has a trace
  * id) and no span is made. Names and attributes follow OTel's messaging and GenAI conventions.
  */
+import { setTimeout as sleep } from "node:timers/promises";
+
 import { type Attributes, context, type Span, SpanKind, SpanStatusCode, trace, TraceFlags, type Tracer as OtelTracer } from "@opentelemetry/api";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { NodeSDK } from "@opentelemetry/sdk-node";
@@ -32,10 +34,12 @@ export function startTracing(endpoint: string | undefined, service: string): { t
   return { tracer: exporting(trace.getTracer(service)), close: closeSdk };
 }
 
+const CLOSE_WITHIN_MS = 2_000;
+/** Spans are a convenience: a collector that is away neither fails nor delays a shutdown. */
 async function closeSdk(): Promise<void> {
   const running = sdk;
   sdk = null;
-  await running?.shutdown();
+  await Promise.race([running?.shutdown().catch(() => undefined), sleep(CLOSE_WITHIN_MS, undefined, { ref: false })]);
 }
 
 const contextOnly: Tracer = { span: (_name, { parent }, run) => run(parent ?? newTraceparent(), () => undefined) };

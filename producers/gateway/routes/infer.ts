@@ -2,7 +2,6 @@ import type { FastifyPluginCallbackZod } from "fastify-type-provider-zod";
 
 import type { Completion } from "#shared/contracts/events.ts";
 import { ErrorReply, InferReply, PendingReply, statusOf, toReply } from "#shared/contracts/reply.ts";
-import { ERROR_CODES } from "#shared/contracts/errors.ts";
 import { InferBody } from "#shared/contracts/request.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceparentFrom } from "#shared/telemetry/traceparent.ts";
@@ -16,7 +15,8 @@ function answerOf(completion: Completion): { status: number; payload: InferReply
   const reply = toReply(completion);
   const { error } = completion;
   if (error === null) return { status: 200, payload: reply };
-  return { status: statusOf(completion), payload: { error: { ...error, retryable: ERROR_CODES[error.code].retryable }, request_id: completion.request_id, request: reply } };
+  // The outcome is stored: the same request_id gives it again. Another try is another request.
+  return { status: statusOf(completion), payload: { error: { ...error, retryable: false }, request_id: completion.request_id, request: reply } };
 }
 
 export const inferRoute = ({ inference, tracer }: { inference: Inference; tracer: Tracer }): FastifyPluginCallbackZod => (app, _options, done) => {
