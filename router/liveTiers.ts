@@ -6,7 +6,8 @@ import { connectRedis, type LatencyQuantilesMs, readQuantiles } from "#shared/li
 import type { Broker } from "#shared/messaging/openBroker.ts";
 import { type HeardStatus, readStatuses, watchStatuses } from "#shared/messaging/tierStatusStore.ts";
 import { tierBucket, workerSource } from "#shared/messaging/topology.ts";
-import { every, type Lifecycle } from "#shared/runtime/lifecycle.ts";
+import { every, type Lifecycle, unlessAborted } from "#shared/runtime/lifecycle.ts";
+import type { Readiness } from "#shared/runtime/readiness.ts";
 
 import type { LiveTier, LiveTiers } from "./policy/quoteTiers.ts";
 
@@ -18,19 +19,20 @@ interface Sources {
   readonly redisUrl: string;
   readonly prefix: string;
   readonly tiers: readonly Tier[];
+  readonly readiness: Readiness;
   readonly log: Logger;
 }
 
 /** Starts following, once the workers that are there are known. The returned function gives the state as known now; it never waits and never throws. */
-export async function followLiveTiers({ nats, jsm, redisUrl, prefix, tiers, log }: Sources, { signal, onClose }: Lifecycle): Promise<() => LiveTiers> {
+export async function followLiveTiers({ nats, jsm, redisUrl, prefix, tiers, readiness, log }: Sources, { signal, onClose }: Lifecycle): Promise<() => LiveTiers> {
   const heard = new Map<string, HeardStatus>();
   const depths = new Map<string, number>();
   let latencies = new Map<string, LatencyQuantilesMs>();
 
   const redis = connectRedis(redisUrl, "router", log);
   onClose("redis", () => { redis.disconnect(); });
-  await readStatuses(nats, prefix, heard, log).catch((error: unknown) => { log.warn({ err: error }, "cannot read the tiers' state yet"); });
-  const watching = watchStatuses(nats, prefix, heard, { log, signal }).catch((error: unknown) => { log.error({ err: error }, "cannot follow the tiers' state"); });
+  await unlessAborted(signal, readStatuses(nats, prefix, heard, log)).catch((error: unknown) => { log.warn({ err: error }, "cannot read the tiers' state yet"); });
+  const watching = watchStatuses(nats, prefix, heard, { log, signal });
   onClose("tier states", () => watching);
 
   const poll = async () => {
@@ -41,12 +43,13 @@ export async function followLiveTiers({ nats, jsm, redisUrl, prefix, tiers, log 
     }
     latencies = await readQuantiles(redis, prefix, tiers.map(({ name }) => name));
   };
-  const tick = () => void poll().catch((error: unknown) => { log.debug({ err: error }, "live state of tiers is stale"); });
-  tick();
+  const tick = () => poll().catch((error: unknown) => { log.debug({ err: error }, "live state of tiers is stale"); });
+  void tick();
   every(POLL_MS, signal, tick);
 
   const { ttlMs } = tierBucket(prefix);
   const startedAtMs = performance.now();
+  readiness.watch(() => silenceProblem([...heard.values()], { nowMs: performance.now(), startedAtMs, ttlMs }));
   return () => new Map(tiers.map(({ name }) => [name, liveTier(name, [...heard.values()], { nowMs: performance.now(), startedAtMs, ttlMs, queueDepth: depths.get(name) ?? 0, latency: latencies.get(name) ?? null })]));
 }
 
@@ -58,6 +61,12 @@ interface Known {
   readonly queueDepth: number;
   readonly latency: LatencyQuantilesMs | null;
 }
+/** Pure: without a single worker every request ends with `no_worker`, which is an outage and not a decision. */
+export function silenceProblem(heard: readonly HeardStatus[], { nowMs, startedAtMs, ttlMs }: Pick<Known, "nowMs" | "startedAtMs" | "ttlMs">): string[] {
+  const isSilent = nowMs - startedAtMs > ttlMs && heard.every(({ heardAtMs }) => nowMs - heardAtMs > ttlMs);
+  return isSilent ? [`no worker of any tier has been heard of for ${ttlMs / 1_000} s`] : [];
+}
+
 /** Pure: what several worker processes of a tier amount to. One whose key fell silent is gone. */
 export function liveTier(tier: string, heard: readonly HeardStatus[], { nowMs, startedAtMs, ttlMs, queueDepth, latency }: Known): LiveTier {
   const alive = heard.filter(({ status, heardAtMs }) => status.tier === tier && nowMs - heardAtMs <= ttlMs);

@@ -8,6 +8,17 @@ export function makeRouterMetrics(registry: Registry, fold: () => OpenRequests |
   const registers = [registry];
   const decisions = new Counter({ name: "infer_decisions_total", help: "Decisions by policy, kind and tier (run) or reason (stop).", labelNames: ["policy", "step", "choice"], registers });
   const exclusions = new Counter({ name: "infer_exclusions_total", help: "Tiers that a limit ruled out, by limit.", labelNames: ["tier", "limit"], registers });
+  const counted = (name: string, help: string, count: (fold: OpenRequests) => number) =>
+    new Counter({
+      name, help, registers,
+      collect() {
+        const found = fold();
+        this.reset();
+        this.inc(found === null ? 0 : count(found));
+      },
+    });
+  counted("infer_requests_accepted_total", "Accepted requests that this process has read from REQUESTS.", (found) => found.counts().accepted);
+  counted("infer_requests_terminal_total", "Those of them whose terminal event it has seen: accepted = terminal + open.", (found) => found.counts().terminal);
   new Gauge({ name: "infer_requests_open", help: "Accepted requests without a terminal event.", registers, collect() { this.set(fold()?.counts().open ?? 0); } });
   new Gauge({ name: "infer_requests_oldest_open_seconds", help: "Age of the oldest open request.", registers, collect() { this.set(ageSeconds(fold())); } });
   return {

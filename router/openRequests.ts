@@ -14,7 +14,7 @@ export interface OpenRequests {
   /** Oldest first. */
   open(): Iterable<[key: string, request: OpenRequest]>;
   forgetEarly(beforeMs: number): void;
-  /** accepted = terminal + open, at any time. A completion without a request is not counted. */
+  /** Each counted by itself, so that `accepted = terminal + open` checks something. A completion without a request is not counted. */
   readonly counts: () => { readonly accepted: number; readonly terminal: number; readonly open: number };
   /** When the oldest open request was stored; `null` when none is open. */
   readonly oldestMs: () => number | null;
@@ -24,13 +24,16 @@ export function makeOpenRequests(): OpenRequests {
   const open = new Map<string, OpenRequest>(); // in stream order, so oldest first
   const early = new Map<string, number>();
   let accepted = 0;
+  let terminal = 0;
   return {
     accepted(key, seq, storedAtMs) {
-      accepted++;
-      if (!early.delete(key)) open.set(key, { seq, storedAtMs, deadlineAtMs: null });
+      if (!open.delete(key)) accepted++; // else read again: the stream was lost, made anew, and the request sent again
+      if (early.delete(key)) terminal++;
+      else open.set(key, { seq, storedAtMs, deadlineAtMs: null });
     },
     terminal(key, nowMs) {
-      if (!open.delete(key)) early.set(key, nowMs);
+      if (open.delete(key)) terminal++;
+      else early.set(key, nowMs);
     },
     open: () => open.entries(),
     forgetEarly(beforeMs) {
@@ -39,7 +42,7 @@ export function makeOpenRequests(): OpenRequests {
         early.delete(key);
       }
     },
-    counts: () => ({ accepted, terminal: accepted - open.size, open: open.size }),
+    counts: () => ({ accepted, terminal, open: open.size }),
     oldestMs: () => open.values().next().value?.storedAtMs ?? null,
   };
 }

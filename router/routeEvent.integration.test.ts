@@ -57,6 +57,7 @@ const delivery = (subject: string, body: unknown, over: Partial<Delivery> = {}):
 });
 const request = (over: Partial<Delivery> = {}, body: object = {}) => delivery(requestSubject("infer", id()), { ...renamed(requestFixture), ...body }, over);
 const result = (over: Partial<Delivery> = {}) => delivery(`infer.result.t1.r-${n}.2`, renamed(resultFixture), over);
+const attemptsOf = ({ saga }: Pick<typeof resultFixture, "saga">) => saga.context.finished;
 const jobs = () => broker.streams.subjects("JOBS", `infer.job.*.t1.r-${n}.*`);
 const completion = async () => (await broker.streams.last("COMPLETIONS", completionSubject("infer", id())))?.json<Completion>() ?? null;
 
@@ -106,6 +107,12 @@ describe("a request", () => {
     subscription.unsubscribe();
   });
 
+  it("that has an outcome of a version not known here has ended: it is not run, and nobody is answered", async () => {
+    await broker.acks.publish(completionSubject("infer", id()), new TextEncoder().encode('{"type":"completion.v2"}'));
+    await route.request(request({ mayBeRepeat: true }));
+    expect(await jobs()).toEqual([]);
+  });
+
   it.each([["infer.request.t1.*", "bad_subject"], ["infer.request.t2.r-1", "invalid_request"], ["infer.request.t1.other", "invalid_request"]])("under %s is refused for good as %s", async (subject, code) => {
     await expect(route.request(delivery(subject, requestFixture))).rejects.toMatchObject({ code, retryable: false });
   });
@@ -134,6 +141,22 @@ describe("a result", () => {
     nowMs = AT + 20_000;
     await route.result(result());
     expect([await jobs(), await completion()]).toMatchObject([[], { outcome: "degraded", degraded_reason: "deadline", output: "maybe" }]);
+  });
+
+  it.each([
+    ["all of them when it cannot be read", () => ({ type: "completion.v2" }), [1, 2]],
+    ["those that are not in it", (own: Completion) => ({ ...own, attempts: own.attempts.slice(0, 1) }), [2]],
+    ["none when it has them all: that is this router's own, from before a crash", (own: Completion) => ({ ...own, completed_at_ms: own.completed_at_ms + 1 }), []],
+  ])("that comes after another outcome keeps its paid attempts as dead letters: %s", async (_name, firstOf, kept) => {
+    const own = Completion.parse({ ...renamed(completionFixture), attempts: attemptsOf(resultFixture) });
+    await broker.acks.publish(completionSubject("infer", id()), new TextEncoder().encode(JSON.stringify(firstOf(own))));
+    const from = (await broker.jsm.streams.info("DEAD_LETTERS")).state.last_seq;
+    nowMs = AT + 20_000;
+    await route.result(result({ stream: "RESULTS", seq: 9 }));
+    const letters: DeadLetter[] = [];
+    for (let seq = from + 1; seq <= (await broker.jsm.streams.info("DEAD_LETTERS")).state.last_seq; seq++) letters.push(DeadLetter.parse((await broker.streams.bySequence("DEAD_LETTERS", seq))?.json()));
+    expect(letters.map(({ late_attempt }) => late_attempt?.attempt)).toEqual(kept);
+    for (const letter of letters) expect(letter).toMatchObject({ ...id(), stream: "RESULTS", stream_seq: 9, subject: `infer.result.t1.r-${n}.2`, reason: "late_result" });
   });
 });
 

@@ -3,13 +3,14 @@ import type { Attributes } from "@opentelemetry/api";
 
 import type { Decision } from "#shared/contracts/decision.ts";
 import { AppError } from "#shared/contracts/errors.ts";
-import { Completion, Result } from "#shared/contracts/events.ts";
+import { Completion, Result, type SagaMessage } from "#shared/contracts/events.ts";
 import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
 import { readRequest, type RequestLimits } from "#shared/messaging/readRequest.ts";
+import { readStored } from "#shared/messaging/readStored.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
 import { anyJob, completionSubject, idOf } from "#shared/messaging/topology.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
@@ -51,7 +52,8 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
 async function answerAgain({ streams, publisher, prefix }: RouterDeps, request: InferenceRequest): Promise<boolean> {
   const stored = await streams.last("COMPLETIONS", completionSubject(prefix, request));
   if (stored === null) return false;
-  publisher.reply(Completion.parse(stored.json()));
+  const completion = readStored(Completion, stored);
+  if (completion !== null) publisher.reply(completion); // else it has ended too, for services that can read it
   return true;
 }
 
@@ -65,9 +67,19 @@ async function route(deps: RouterDeps, request: InferenceRequest, saga: Saga, de
     const event = nextEvent(deps, request, saga);
     if (event.type === "DECIDED") annotate({ "infer.step": event.decision.step.kind, "infer.tier": event.decision.step.kind === "run" ? event.decision.step.tier : "" });
     for (const message of messagesAfter(request, saga, event, { nowMs: now(), traceId: traceIdOf(traceparent) })) {
-      await publisher.emit(message, traceparent);
+      const { isDuplicate, stored } = await publisher.emit(message, traceparent);
+      if (isDuplicate && message.type === "completion.v1") await keepUncounted(deps, message, stored, delivery);
     }
   });
+}
+
+/** Another outcome was first: what was paid for here and is not in that one is kept, and not charged to the request. */
+async function keepUncounted({ publisher, now }: RouterDeps, { attempts, tenant_id, request_id }: Completion, stored: SagaMessage | null, delivery: Delivery): Promise<void> {
+  const counted = new Set(stored?.type === "completion.v1" ? stored.attempts.map(({ attempt }) => attempt) : []);
+  const { stream, seq: stream_seq, subject, deliveries } = delivery;
+  for (const late_attempt of attempts.filter(({ attempt }) => !counted.has(attempt))) {
+    await publisher.deadLetter({ type: "dead_letter.v1", stream, stream_seq, subject, tenant_id, request_id, reason: "late_result", message: "another outcome was stored first", deliveries, at_ms: now(), late_attempt });
+  }
 }
 
 function nextEvent({ limits, live, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga): MachineEvent {

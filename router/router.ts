@@ -6,6 +6,7 @@ import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
 import type { RequestLimits } from "#shared/messaging/readRequest.ts";
 import { sourcesOf } from "#shared/messaging/topology.ts";
+import { untilItWorks } from "#shared/runtime/lifecycle.ts";
 import { loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { makeReadiness } from "#shared/runtime/readiness.ts";
 import { buildRoleServer, listen, makeRegistry } from "#shared/runtime/roleServer.ts";
@@ -45,7 +46,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const needed = [routerRequests, routerResults, deadLetterService];
     const { nats, js, jsm, streams, publisher } = await openBroker({ url: config.natsUrl, role: "router", prefix, needed, readiness }, context);
     if (signal.aborted) return;
-    live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: tierFile.tiers, log }, context);
+    live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: tierFile.tiers, readiness, log }, context);
 
     const metrics = makeRouterMetrics(registry, () => fold);
     const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
@@ -57,7 +58,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
       consume({ ...loop, source: routerRequests, handle: (delivery) => route.request(delivery) }),
       consume({ ...loop, source: routerResults, handle: (delivery) => route.result(delivery) }),
       consume({ ...loop, source: deadLetterService, handle: makeDeadLetterService(streams, giveUp) }),
-      runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, log, now: Date.now, signal }, (made) => { fold = made; }),
+      untilItWorks(context, "start the sweeper", () => runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, log, now: Date.now, signal }, (made) => { fold = made; })),
     ]);
   },
 };

@@ -3,6 +3,7 @@ import { pino } from "pino";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 
 import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+import { AppError } from "#shared/contracts/errors.ts";
 import { Completion, Job, Result } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
@@ -18,7 +19,7 @@ import { completionSubject, requestSubject } from "#shared/messaging/topology.ts
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
 import type { OpenRequests } from "./openRequests.ts";
-import { runSweeper } from "./sweeper.ts";
+import { runSweeper, type SweeperDeps } from "./sweeper.ts";
 
 const WAIT = { timeout: 15_000, interval: 50 };
 const FILE = TierFile.parse(tierFixture);
@@ -44,12 +45,12 @@ const accept = (name: string, body: object | string) =>
 const outcomeOf = async (name: string) => Completion.safeParse((await broker.streams.last("COMPLETIONS", completionSubject("infer", id(name))))?.json()).data ?? null;
 
 /** A sweeper whose clock runs `aheadMs` ahead, so that nobody has to wait for a deadline. */
-function startSweeper(aheadMs: number) {
+function startSweeper(aheadMs: number, over: Partial<SweeperDeps> = {}) {
   const shutdown = new AbortController();
   let fold: OpenRequests | null = null;
   const done = runSweeper({
     ...broker, prefix: "infer", limits: { defaultDeadlineMs: 30_000, maxDeadlineMs: 300_000, tierFile: FILE }, graceMs: 5_000,
-    log: pino({ level: "silent" }), now: () => Date.now() + aheadMs, signal: shutdown.signal,
+    log: pino({ level: "silent" }), now: () => Date.now() + aheadMs, signal: shutdown.signal, ...over,
   }, (made) => { fold = made; });
   return { fold: () => fold?.counts(), stop: async () => { shutdown.abort(); await done; } };
 }
@@ -76,6 +77,48 @@ it("closes what is overdue with the best answer there is, and leaves alone what 
   for (const name of ["has-result", "has-newer-job"]) expect(await outcomeOf(name)).toMatchObject({ outcome: "degraded", degraded_reason: "deadline", output: "maybe", cost_nano_usd: 30_000, attempts: [{}, {}] });
   expect(await outcomeOf("done")).toEqual(done);
   expect(await outcomeOf("has-time")).toBeNull();
+});
+
+it("is not stopped by what one request left behind: it reads the next best, and goes on to the others", async () => {
+  const store = (subject: string, body: unknown) => broker.acks.publish(subject, new TextEncoder().encode(typeof body === "string" ? body : JSON.stringify(body)));
+  await accept("bad-bodies", { deadline_ms: 1_000 });
+  await store("infer.job.small.t1.bad-bodies.1", "{not json");
+  await store("infer.result.t1.bad-bodies.1", "");
+  await accept("bad-result", { deadline_ms: 1_000 });
+  await broker.publisher.emit(Job.parse(renamed(jobFixture, "bad-result")), newTraceparent());
+  await store("infer.result.t1.bad-result.3", { ...renamed(resultFixture, "bad-result"), attempt: 3, saga: {} });
+  await accept("others-result", { deadline_ms: 1_000 });
+  await store("infer.result.t1.others-result.2", resultFixture); // it names another request
+  await accept("all-bad", '{"origin":"gw-7"}');
+  await store("infer.job.small.t1.all-bad.1", { ...renamed(jobFixture, "all-bad"), tier: "small", attempt: 1, saga: {} });
+  await accept("newer-outcome", { deadline_ms: 1_000 });
+  await store(completionSubject("infer", id("newer-outcome")), { type: "completion.v2" });
+  await accept("after-them", { deadline_ms: 1_000 });
+
+  const sweeper = startSweeper(60_000);
+  await vi.waitFor(() => { expect(sweeper.fold()).toMatchObject({ open: 1 }); }, WAIT); // `has-time` of above
+  await sweeper.stop();
+  for (const name of ["bad-bodies", "others-result", "after-them"]) expect(await outcomeOf(name)).toMatchObject({ outcome: "failed", error: { code: "deadline_exceeded" }, user_id: "u-1", attempts: [] });
+  expect(await outcomeOf("bad-result")).toMatchObject({ outcome: "degraded", output: "maybe", attempts: [{}, {}] });
+  expect(await outcomeOf("all-bad")).toMatchObject({ outcome: "failed", origin: "gw-7", user_id: null });
+  expect(await outcomeOf("r-1")).toBeNull();
+});
+
+it("goes on to the others when one cannot be closed, says so once, and tries again after an outage", async () => {
+  for (const name of ["too-big", "closable"]) await accept(name, { deadline_ms: 1_000 });
+  const failures: Record<string, AppError[]> = { "too-big": [new AppError("payload_too_large", "does not fit")], closable: [new AppError("broker_unavailable", "away")] };
+  const errors: unknown[] = [];
+  const log = pino({ level: "error" }, { write: (line: string) => void errors.push(JSON.parse(line)) });
+  const emit: typeof broker.publisher.emit = async (event, traceparent) => {
+    const failure = failures[event.request_id]?.shift();
+    if (failure) throw failure;
+    return broker.publisher.emit(event, traceparent);
+  };
+  const sweeper = startSweeper(60_000, { log, publisher: { ...broker.publisher, emit } });
+  await vi.waitFor(() => { expect(sweeper.fold()).toMatchObject({ open: 1 }); }, WAIT); // `has-time` of above
+  await sweeper.stop();
+  expect([await outcomeOf("too-big"), await outcomeOf("closable")]).toMatchObject([null, { outcome: "failed" }]);
+  expect(errors).toMatchObject([{ tenant_id: "t1", request_id: "too-big", err: { code: "payload_too_large" } }]);
 });
 
 it("gives one terminal event when several sweep at once, with a worker that ends late", async () => {

@@ -6,11 +6,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import type { Logger } from "pino";
 
+import { AppError } from "#shared/contracts/errors.ts";
 import { type Completion, Job, Result } from "#shared/contracts/events.ts";
 import { followSubjects } from "#shared/messaging/followSubjects.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
-import { readRequest, type RequestLimits } from "#shared/messaging/readRequest.ts";
+import { readEvent } from "#shared/messaging/readEvent.ts";
+import { originOf, readRequest, type RequestLimits } from "#shared/messaging/readRequest.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
 import { openSweepMark } from "#shared/messaging/sweepMark.ts";
 import { anyJob, completionSubject, type Id, idOf, REQUESTS_MAX_AGE_MS, resultSubject } from "#shared/messaging/topology.ts";
@@ -40,6 +42,10 @@ export interface SweeperDeps {
 }
 
 const keyOf = ({ tenant_id, request_id }: Id) => `${tenant_id}.${request_id}`;
+function idOfKey(key: string): Id {
+  const [tenant_id = "", request_id = ""] = key.split(".");
+  return { tenant_id, request_id };
+}
 
 /** Runs until the signal. `onFold` gets the fold, for metrics. */
 export async function runSweeper(deps: SweeperDeps, onFold: (fold: OpenRequests) => void): Promise<void> {
@@ -72,13 +78,19 @@ export async function runSweeper(deps: SweeperDeps, onFold: (fold: OpenRequests)
 export const startOf = (markMs: number | null, nowMs: number, maxDeadlineMs: number): number =>
   markMs !== null ? Math.min(markMs, nowMs - maxDeadlineMs) - SLACK_MS : nowMs - REQUESTS_MAX_AGE_MS;
 
+/** Throws outages only: what is wrong with one request must not keep the others open. */
 async function sweep(deps: SweeperDeps, fold: OpenRequests): Promise<void> {
-  const { now, graceMs, signal } = deps;
+  const { now, graceMs, log, signal } = deps;
   for (const [key, open] of fold.open()) {
     if (signal.aborted || now() - open.storedAtMs < LOOK_AFTER_MS) return;
-    open.deadlineAtMs ??= await deadlineOf(deps, open);
-    if (now() < open.deadlineAtMs + graceMs) continue;
-    await close(deps, key, open);
+    try {
+      open.deadlineAtMs ??= await deadlineOf(deps, open);
+      if (now() < open.deadlineAtMs + graceMs) continue;
+      await close(deps, key, open);
+    } catch (error) {
+      if (error instanceof AppError && error.isOutage) throw error;
+      log.error({ err: error, ...idOfKey(key) }, "cannot close this request; not tried again before a restart");
+    }
     fold.terminal(key, now());
   }
 }
@@ -96,8 +108,7 @@ async function deadlineOf({ streams, prefix, limits }: SweeperDeps, { seq, store
 
 async function close(deps: SweeperDeps, key: string, open: OpenRequest): Promise<void> {
   const { streams, publisher, prefix, log } = deps;
-  const [tenant_id = "", request_id = ""] = key.split(".");
-  const id = { tenant_id, request_id };
+  const id = idOfKey(key);
   if ((await streams.last("COMPLETIONS", completionSubject(prefix, id))) !== null) return; // look before publishing
   const request = await streams.bySequence("REQUESTS", open.seq);
   const traceparent = traceparentFrom(request?.header.get("traceparent")) ?? newTraceparent();
@@ -107,20 +118,27 @@ async function close(deps: SweeperDeps, key: string, open: OpenRequest): Promise
   }
 }
 
-/** From the newest snapshot of the saga there is, so that an answer in hand and its cost are not lost. */
+/** From the newest snapshot of the saga that can be read, so that an answer in hand and its cost are not lost. */
 async function completionsFor({ streams, prefix, limits, now }: SweeperDeps, id: Id, { storedAtMs }: OpenRequest, body: Uint8Array | null, traceId: string): Promise<Completion[]> {
   const error = { code: "deadline_exceeded", message: "no outcome by its deadline" } as const;
   const occasion = { nowMs: now(), traceId };
-  const newestJob = Job.safeParse((await streams.last("JOBS", anyJob(prefix, id, "*")))?.json());
-  const newestResult = Result.safeParse((await streams.last("RESULTS", resultSubject(prefix, id, "*")))?.json());
-  const job = newestJob.data;
-  const result = newestResult.data;
-  if (result !== undefined && result.attempt >= (job?.attempt ?? 0)) return closeSaga(result, error, occasion);
-  if (job !== undefined) return closeSaga(job, error, occasion);
-  try {
-    if (body !== null) return closeRequest(readRequest(id, body, storedAtMs, limits), limits.tierFile, error, occasion);
-  } catch {
-    // unreadable: see below
+  const result = await streams.last("RESULTS", resultSubject(prefix, id, "*"));
+  const job = await streams.last("JOBS", anyJob(prefix, id, "*"));
+  const sagas = [orNull(() => result && readEvent(Result, prefix, result)), orNull(() => job && readEvent(Job, prefix, job))]
+    .filter((saga) => saga !== null).sort((a, b) => b.attempt - a.attempt); // of one attempt, the result first
+  const ways = [...sagas.map((saga) => () => closeSaga(saga, error, occasion)), () => body && closeRequest(readRequest(id, body, storedAtMs, limits), limits.tierFile, error, occasion)];
+  for (const way of ways) {
+    const completions = orNull(way);
+    if (completions !== null && completions.length > 0) return completions;
   }
-  return [unreadableCompletion(id, storedAtMs, error, occasion)];
+  return [unreadableCompletion(id, storedAtMs, error, occasion, body === null ? undefined : originOf(body))];
+}
+
+/** `null` for what cannot be read; what can be read next is tried instead. Only for what has no effects. */
+function orNull<T>(read: () => T | null): T | null {
+  try {
+    return read();
+  } catch {
+    return null;
+  }
 }

@@ -32,6 +32,7 @@ let loop: Promise<void>;
 /** What the model says to a request, and who asked. */
 const answers = new Map<string, BackendAnswer | (() => Promise<BackendAnswer>)>();
 const called: [input: string, traceparent: string][] = [];
+const givenUp: [subject: string, code: string][] = [];
 let n = 0;
 
 beforeAll(async () => {
@@ -54,7 +55,7 @@ beforeAll(async () => {
     },
   });
   const source = workerSource("infer", LARGE);
-  loop = consumePerSlot({ js: broker.js, log: pino({ level: "silent" }), source, concurrency: 2, signal: shutdown.signal, giveUp: async () => undefined, handle: runJob });
+  loop = consumePerSlot({ js: broker.js, log: pino({ level: "silent" }), source, concurrency: 2, signal: shutdown.signal, giveUp: async ({ subject }, { code }) => void givenUp.push([subject, code]), handle: runJob });
 });
 afterAll(async () => {
   shutdown.abort();
@@ -143,4 +144,12 @@ it("runs a job again whose first delivery failed before it published anything", 
   await broker.publisher.emit(job, TRACE);
   await vi.waitFor(async () => { expect(await completionOf(job)).toMatchObject({ outcome: "completed", output: "spam" }); }, WAIT);
   expect(runs(job)).toBe(2);
+});
+
+it("ends a job whose outcome does not fit into a message, with one call", async () => {
+  const job = newJob();
+  answers.set(job.request_id, { ...SURE, output: "x".repeat(1_200_000) });
+  await broker.publisher.emit(job, TRACE);
+  await vi.waitFor(() => { expect(givenUp).toContainEqual([`infer.job.large.t1.${job.request_id}.3`, "payload_too_large"]); }, WAIT);
+  expect(runs(job)).toBe(1);
 });

@@ -42,7 +42,7 @@ async function run(call: Backend["call"], { tier = {}, nowMs = NOW, delivery = {
     },
     streams: { last: async (_stream, subject) => (subject in stored ? ({ json: () => stored[subject] } as never) : null), bySequence: async () => null, subjects: async () => [] },
     tracer: { span: (_name, { parent }, inside) => inside(parent ?? TRACE, () => undefined) },
-    observe: (attempt, isFinal) => void observed.push([attempt, isFinal]),
+    observe: (_job, attempt, { isFinal }) => void observed.push([attempt, isFinal]),
   });
   const error = await runJob({
     subject: "infer.job.large.t1.r-1.3", data: Buffer.from(JSON.stringify(job)), stream: "JOBS", seq: 7, storedAtMs: NOW, deliveries: 1, traceparent: TRACE,

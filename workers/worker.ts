@@ -24,6 +24,8 @@ import { makeRunJob } from "./runJob.ts";
 
 /** How often measured latencies are handed to the routers. */
 const LATENCY_FLUSH_MS = 250;
+/** Long enough for other workers to take jobs, short enough for a lone one to hand them back to the router. */
+const MOST_PAUSE_MS = 250;
 
 export const worker: Role<z.infer<typeof WorkerConfig>> = {
   name: "worker",
@@ -58,9 +60,13 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
 
     const runJob = makeRunJob({
       tier, backend, breaker, publisher, streams, tracer, prefix: config.prefix, now: Date.now, random: Math.random,
-      observe(attempt, isFinal) {
+      observe({ tenant_id, request_id }, attempt, { isFinal, traceId }) {
+        const { outcome, tries, latency_ms, cost_nano_usd } = attempt;
         metrics.observe(attempt, isFinal);
-        if (attempt.outcome.kind === "answered") latencies.push(attempt.latency_ms);
+        // A call that the deadline cut off took at least this long: a tier that hangs must not look as fast as it was.
+        if (outcome.kind === "answered" || (outcome.code === "deadline_exceeded" && tries > 0)) latencies.push(latency_ms);
+        const result = outcome.kind === "failed" ? outcome.code : isFinal ? "accepted" : "handed_on";
+        log.info({ tenant_id, request_id, trace_id: traceId, tier: tier.name, attempt: attempt.attempt, result, tries, latency_ms, cost_nano_usd }, "attempt");
       },
     });
     const limits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile: file };
@@ -68,6 +74,8 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     log.info({ tier: tier.name, slots: tier.slots, instance }, "ready");
     await consumePerSlot({
       js, log, source, concurrency: tier.slots, signal, drainMs: context.drainMs,
+      // A broken tier fails jobs faster than a healthy worker beside it runs them: it must not take most of them.
+      pauseMs: () => Math.min(MOST_PAUSE_MS, breaker.state().retry_in_ms),
       giveUp: makeGiveUp({ publisher, prefix: config.prefix, limits, now: Date.now }),
       async handle(delivery) {
         busy++;

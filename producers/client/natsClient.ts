@@ -53,7 +53,7 @@ export async function connectInferClient({ url, prefix = "infer", ackTimeoutMs =
     throw new AppError("broker_unavailable", `cannot connect to ${new URL(url).host}`, { cause });
   });
   const { acks, streams } = await brokerOver(nats, prefix, ackTimeoutMs);
-  const replies = makeReplies({ nats, streams, prefix, origin: DIRECT_ORIGIN, log: pino({ level: "silent" }), now: Date.now });
+  const replies = makeReplies({ nats, streams, prefix, origin: DIRECT_ORIGIN, perTenant: true, log: pino({ level: "silent" }), now: Date.now });
   const submit = makeSubmitRequest({ acks, streams, prefix });
 
   const checked = (body: InferBody) => {

@@ -44,6 +44,7 @@ afterAll(() => app.close());
 
 const send = (options: InjectOptions) => app.inject({ method: "POST", url: "/infer", ...options });
 const post = (payload: object | string | Buffer, headers: Record<string, string> = {}) => send({ payload, headers: { "content-type": "application/json", ...headers } });
+const lines = () => world.logged.map((line) => JSON.parse(line) as Record<string, unknown>);
 const codeOf = (body: string) => (JSON.parse(body) as { error?: { code?: string } }).error?.code;
 
 describe("POST /infer", () => {
@@ -85,7 +86,27 @@ describe("POST /infer", () => {
   ] as const)("answers %s with %s", async (_name, error, status, retryable) => {
     world.fails = error;
     const response = await post(BODY);
-    expect([response.statusCode, response.json(), response.headers["retry-after"] !== undefined]).toEqual([status, { error: { code: error.code, message: "m", retryable } }, retryable]);
+    expect([response.statusCode, response.json(), response.headers["retry-after"] !== undefined]).toEqual([status, { error: { code: error.code, message: "m", retryable }, ...(retryable ? { request_id: "r-1" } : {}) }, retryable]);
+  });
+
+  it("tells the id that it made to a caller who must ask again with it", async () => {
+    world.fails = new AppError("accept_unknown", "m");
+    const { request_id } = (await post({ ...BODY, request_id: undefined })).json<{ request_id: string }>();
+    expect(request_id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
+    expect(lines()).toMatchObject([{ level: 40, msg: "answered 503", request_id, tenant_id: "t1", trace_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string }]);
+  });
+
+  it("logs each answer once, with what finds it again", async () => {
+    await post(BODY, { traceparent: TRACE });
+    await post(BODY, { traceparent: TRACE, prefer: "respond-async" });
+    const ids = { level: 30, request_id: "r-1", tenant_id: "t1", trace_id: TRACE.slice(3, 35) };
+    expect(lines()).toMatchObject([{ ...ids, msg: "answered", outcome: "completed", tier: "large", latency_ms: 1_620, cost_nano_usd: 295_000 }, { ...ids, msg: "accepted", outcome: "pending" }]);
+  });
+
+  it("logs a caller's mistake by its code alone", async () => {
+    await post({ ...BODY, policy: "sk-secret-123" }, { traceparent: TRACE });
+    expect(lines()).toMatchObject([{ msg: "refused", code: "invalid_request", request_id: "r-1", tenant_id: "t1", trace_id: TRACE.slice(3, 35) }]);
+    expect(world.logged.join("")).not.toContain("sk-secret-123");
   });
 
   it("says that an outcome is not known yet, and where it will be", async () => {
@@ -107,6 +128,8 @@ describe("POST /infer", () => {
       await post({ ...BODY, input: "my key is sk-secret-123" });
     }
     await post({ ...BODY, input: "sk-secret-123\0" });
+    world.outcome = { ...DONE, output: "sk-secret-123", metadata: { k: "sk-secret-123" }, outcome: "failed", error: { code: "internal", message: "sk-secret-123" } };
+    await post(BODY);
     expect(world.logged.join("")).not.toContain("sk-secret-123");
   });
 });

@@ -16,7 +16,7 @@ const JSON_TYPE = { "content-type": "application/json" };
 let app: FastifyInstance;
 let published = 0;
 beforeAll(async () => {
-  const accept = async () => { published++; return { id: { tenant_id: "t", request_id: "r-1" }, completion: null }; };
+  const accept = async () => { published++; return null; };
   app = await buildGateway({
     inference: { infer: async () => { published++; return DONE; }, accept },
     find: async () => null,
@@ -68,6 +68,7 @@ describe("a body", () => {
     ["B-30 with 20,000 keys", Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`k${i}`, 0])), 400, "invalid_request"],
     ["B-30 with 20,000 metadata", { ...GOOD, metadata: Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`k${i}`, 0])) }, 400, "invalid_request"],
     ["B-31 above the limit", { ...GOOD, input: "x".repeat(270_000) }, 413, "payload_too_large"],
+    ["whose input is longer than the NATS door takes", { ...GOOD, input: "x".repeat(245_759) }, 400, "invalid_request"],
     ["B-33 of 256 KiB of emoji", { ...GOOD, input: "🌍".repeat(65_536) }, 413, "payload_too_large"],
     ["B-39 of 1 MB in one line", { ...GOOD, input: "QUJD".repeat(250_000) }, 413, "payload_too_large"],
     ["with an id that is no subject token", { ...GOOD, request_id: "a.*.>" }, 400, "invalid_request"],
@@ -85,6 +86,7 @@ describe("a body", () => {
     ["B-14 with tags, which say nothing about rights", { ...GOOD, metadata: { role: "admin" } }],
     ["B-21 with 1.0 for an integer", text('"deadline_ms":1.0')],
     ["B-28 with a byte order mark", `\ufeff${JSON.stringify(GOOD)}`],
+    ["with the longest input", { ...GOOD, input: "🌍".repeat(61_439) }],
     ["B-35 with right-to-left, zero-width and escapes", { ...GOOD, input: "שלום\u200b\u001b[31m" }],
     ["H-72 with a deadline of ten years, which is cut", { ...GOOD, deadline_ms: 315_360_000_000 }],
   ])("%s is taken", async (_name, payload) => {

@@ -6,16 +6,32 @@ import { inOneLine } from "#shared/contracts/describeIssues.ts";
 import { AppError, ERROR_CODES, type ErrorCode } from "#shared/contracts/errors.ts";
 import type { ErrorReply } from "#shared/contracts/reply.ts";
 
+/** What a log line and an answer say about the request that failed: `null` until its body was read. */
+export interface RequestIds {
+  readonly tenant_id: string;
+  readonly request_id: string;
+  readonly trace_id: string;
+}
+declare module "fastify" {
+  interface FastifyRequest {
+    ids: RequestIds | null;
+  }
+}
+
 const RETRY_AFTER_S = "1";
 
 /** One place where what was thrown becomes an HTTP answer. What nobody expected is logged and says nothing. */
 export function addErrorHandlers(app: FastifyInstance, log: Logger): void {
   const methodsOf = makeMethodsOf(app);
+  app.decorateRequest("ids", null);
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
     const known = error instanceof AppError ? error : toAppError(error);
-    if (known.code === "internal") log.error({ err: error, route: request.routeOptions.url }, "unhandled error");
-    else if (known.isOutage) log.warn({ err: error, route: request.routeOptions.url }, "answered 503");
-    return send(reply, known.code, known.publicMessage);
+    const { ids } = request;
+    const where = { ...ids, route: request.routeOptions.url };
+    if (known.code === "internal") log.error({ ...where, err: error }, "unhandled error");
+    else if (known.isOutage) log.warn({ ...where, err: error }, "answered 503");
+    else if (ids !== null) log.info({ ...where, code: known.code }, "refused"); // never the message: it may quote the body
+    return send(reply, known.code, known.publicMessage, known.retryable ? ids?.request_id : undefined);
   });
   app.setNotFoundHandler((request, reply) => {
     const allowed = methodsOf(request);
@@ -25,10 +41,11 @@ export function addErrorHandlers(app: FastifyInstance, log: Logger): void {
   });
 }
 
-function send(reply: FastifyReply, code: ErrorCode, message: string) {
+/** `requestId`: for what may be asked again. Without it a retry of an id that was made here would be a second paid request. */
+function send(reply: FastifyReply, code: ErrorCode, message: string, requestId?: string) {
   const { httpStatus, retryable } = ERROR_CODES[code];
   if (httpStatus === 503) void reply.header("retry-after", RETRY_AFTER_S);
-  return reply.code(httpStatus).send({ error: { code, message, retryable } } satisfies ErrorReply);
+  return reply.code(httpStatus).send({ error: { code, message, retryable }, ...(requestId === undefined ? {} : { request_id: requestId }) } satisfies ErrorReply);
 }
 
 /** Methods that this path has, by the routes' patterns. */

@@ -30,6 +30,7 @@ beforeAll(async () => {
   find = makeFindRequest({ streams, pool, prefix: "infer" });
   for (const subject of ["infer.request.t1.pending", "infer.request.t1.done", "infer.request.t1.shared", "infer.request.t2.shared"]) await acks.publish(subject, new Uint8Array());
   await publisher.emit(completion("t1", "done"), newTraceparent());
+  await acks.publish("infer.completion.t1.newer", new TextEncoder().encode('{"type":"completion.v2"}'));
   await pool.query(
     `INSERT INTO requests (tenant_id, request_id, outcome, cost_nano_usd, attempt_count, latency_ms, accepted_at, completed_at, origin, decisions, trace_id, stream_seq)
      VALUES ('t1', 'forgotten', 'failed', 0, 0, 5, now(), now(), 'direct', '[]', 't', 1)`,
@@ -46,6 +47,10 @@ it.each([["t1"], [null]])("finds, asked for tenant %s, what has ended, what is u
   expect(await find("pending", tenant)).toEqual({ kind: "pending", id: { tenant_id: "t1", request_id: "pending" } });
   expect(await find("forgotten", tenant)).toMatchObject({ kind: "done", completion: { request_id: "forgotten", outcome: "failed" } });
   expect(await find("never", tenant)).toBeNull();
+});
+
+it("says that it cannot read an outcome, rather than that there is none", async () => {
+  await expect(find("newer", "t1")).rejects.toMatchObject({ code: "internal" });
 });
 
 it("shows no tenant another one's request", async () => {

@@ -1,8 +1,9 @@
 import type { Pool } from "pg";
 
 import { AppError } from "#shared/contracts/errors.ts";
-import { Completion } from "#shared/contracts/events.ts";
+import type { Completion } from "#shared/contracts/events.ts";
 import { readCompletion } from "#shared/db/readAudit.ts";
+import { readStoredCompletion } from "#shared/messaging/readStored.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
 import { completionOfAnyTenant, completionSubject, type Id, idOf, requestOfAnyTenant, requestSubject } from "#shared/messaging/topology.ts";
 
@@ -16,7 +17,7 @@ export const makeFindRequest = ({ streams, pool, prefix }: { streams: StoredMess
   if (tenant_id !== null) {
     const id = { tenant_id, request_id };
     const completion = await streams.last("COMPLETIONS", completionSubject(prefix, id));
-    if (completion !== null) return { kind: "done", completion: Completion.parse(completion.json()) };
+    if (completion !== null) return { kind: "done", completion: readStoredCompletion(completion) };
     if ((await streams.last("REQUESTS", requestSubject(prefix, id))) !== null) return { kind: "pending", id };
   }
   const audited = await readCompletion(pool, request_id, tenant_id);

@@ -1,6 +1,4 @@
 /** One inference over HTTP: publish, wait for the durable outcome. The same for every route that asks a model. */
-import { v7 as uuidv7 } from "uuid";
-
 import { AppError } from "#shared/contracts/errors.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import { type InferBody, unknownName } from "#shared/contracts/request.ts";
@@ -19,10 +17,10 @@ export interface InferenceDeps {
   readonly now: () => number;
 }
 export interface Inference {
-  /** Resolves with the stored terminal event. Throws `outcome_pending` when there is none in time. */
-  infer(body: InferBody, traceparent: string): Promise<Completion>;
-  /** Resolves once the request is accepted; the outcome when it has one already. */
-  accept(body: InferBody, traceparent: string): Promise<{ id: Id; completion: Completion | null }>;
+  /** Resolves with the stored terminal event. Throws `outcome_pending` when there is none in time. `id`: the body's, or a new one. */
+  infer(id: Id, body: InferBody, traceparent: string): Promise<Completion>;
+  /** Resolves once the request is accepted; with the outcome when it has one already, else `null`. */
+  accept(id: Id, body: InferBody, traceparent: string): Promise<Completion | null>;
 }
 
 /** After the sweeper's grace its event is on the way: a sweep and a publish. */
@@ -36,14 +34,13 @@ export function makeInference({ submit, replies, limits, origin, sweepGraceMs, n
     if (stored !== null) assertSameRequest(stored, body);
     return stored;
   };
-  const idFor = (body: InferBody): Id => {
+  const assertKnownNames = (body: InferBody): void => {
     const problem = unknownName(body, limits.tierFile);
     if (problem !== null) throw new AppError("invalid_request", problem);
-    return { tenant_id: body.tenant_id, request_id: body.request_id ?? uuidv7() };
   };
   return {
-    async infer(body, traceparent) {
-      const id = idFor(body);
+    async infer(id, body, traceparent) {
+      assertKnownNames(body);
       const earlier = await findEarlier(id, body);
       if (earlier !== null) return earlier;
       const deadlineAtMs = now() + Math.min(body.deadline_ms ?? limits.defaultDeadlineMs, limits.maxDeadlineMs);
@@ -56,11 +53,11 @@ export function makeInference({ submit, replies, limits, origin, sweepGraceMs, n
         expected.close();
       }
     },
-    async accept(body, traceparent) {
-      const id = idFor(body);
+    async accept(id, body, traceparent) {
+      assertKnownNames(body);
       const completion = await findEarlier(id, body);
       if (completion === null) await submit(id, contentOf(body), { origin, traceparent });
-      return { id, completion };
+      return completion;
     },
   };
 }

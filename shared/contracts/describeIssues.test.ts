@@ -32,6 +32,11 @@ it.each([
   expect(badRequest(errorOf(InferBody, body))).toMatchObject({ code });
 });
 
+it("is text that the audit can hold, whatever was sent and wherever it is cut", () => {
+  const text = describeIssues(errorOf(InferBody, { ...GOOD, "a\0\ud83c": 1, ["🌍".repeat(200)]: 1 }));
+  expect([text.isWellFormed(), text.includes("\0")]).toEqual([true, false]);
+});
+
 it("does not repeat what was sent", () => {
   const secret = "sk-very-secret";
   expect(badRequest(errorOf(InferBody, { ...GOOD, budget: secret, task: secret, min_quality: secret })).publicMessage).not.toContain(secret);

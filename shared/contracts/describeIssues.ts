@@ -1,13 +1,14 @@
 import type { z } from "zod";
 
 import { AppError } from "./errors.ts";
+import { storable } from "./text.ts";
 
-/** A caller can make as many mistakes as a body has bytes: an answer names the first few, and quotes little. */
+/** A caller can make as many mistakes as a body has bytes: an answer names the first few, and quotes little, as text that the audit can hold. */
 const MOST_PROBLEMS = 8;
 const LONGEST_PROBLEM = 200;
 export function inOneLine(problems: readonly string[]): string {
   const shown = problems.slice(0, MOST_PROBLEMS).map((problem) => (problem.length > LONGEST_PROBLEM ? `${problem.slice(0, LONGEST_PROBLEM)}…` : problem));
-  return [...shown, ...(problems.length > MOST_PROBLEMS ? [`and ${problems.length - MOST_PROBLEMS} more`] : [])].join("; ");
+  return storable([...shown, ...(problems.length > MOST_PROBLEMS ? [`and ${problems.length - MOST_PROBLEMS} more`] : [])].join("; "));
 }
 
 export const issueLines = (error: z.ZodError): string[] => error.issues.map(({ path, message }) => (path.length === 0 ? message : `${path.join(".")}: ${message}`));

@@ -31,6 +31,9 @@ it.each([
   ["a confidence above 1", { confidence: 1.1 }],
   ["an unknown outcome", { outcome: "maybe" }],
   ["an unknown error code", { error: { code: "oops", message: "" } }],
+  ["a time that no Date can hold", { completed_at_ms: 9e15 }],
+  ["an acceptance that no Date can hold", { accepted_at_ms: 9e15 }],
+  ["an attempt at a time that no Date can hold", { attempts: [{ ...completion.attempts[0], started_at_ms: 9e15 }] }],
   ["a tenant that is no subject token", { tenant_id: "a.b" }],
 ])("refuses %s", (_name, over) => {
   expect(Completion.safeParse({ ...completion, ...over }).success).toBe(false);

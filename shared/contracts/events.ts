@@ -10,7 +10,7 @@ import { ERROR_CODE_NAMES } from "./errors.ts";
 import { Origin, RequestId, TenantId } from "./ids.ts";
 import { NanoUsd } from "./money.ts";
 import { Probability } from "./probability.ts";
-import { InferenceRequest } from "./request.ts";
+import { EpochMs, InferenceRequest } from "./request.ts";
 import { TierName } from "./tiers.ts";
 
 const AttemptNumber = z.int().min(1).max(99);
@@ -30,7 +30,7 @@ export const Attempt = z.object({
   attempt: AttemptNumber,
   tier: TierName,
   model: z.string(),
-  started_at_ms: z.int().positive(),
+  started_at_ms: EpochMs,
   latency_ms: z.number().nonnegative(),
   /** Calls of the backend, the first included. */
   tries: z.int().nonnegative(),
@@ -89,8 +89,8 @@ export const Completion = z.object({
   metadata: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).nullable(),
   input_bytes: z.int().nonnegative().nullable(),
   fingerprint: z.string().nullable(),
-  accepted_at_ms: z.int().positive(),
-  completed_at_ms: z.int().positive(),
+  accepted_at_ms: EpochMs,
+  completed_at_ms: EpochMs,
   latency_ms: z.int().nonnegative(),
   trace_id: z.string(),
 });
@@ -107,7 +107,7 @@ export const DeadLetter = z.object({
   reason: z.string(),
   message: z.string(),
   deliveries: z.int().nonnegative(),
-  at_ms: z.int().positive(),
+  at_ms: EpochMs,
   /** A run that was paid for and came too late to count. */
   late_attempt: Attempt.nullable(),
 });

@@ -7,11 +7,26 @@ import { z } from "zod";
 import { DIRECT_ORIGIN, Origin, RequestId, TenantId } from "./ids.ts";
 import { NanoUsd, UsdAmount } from "./money.ts";
 import { Probability } from "./probability.ts";
+import { storable } from "./text.ts";
 import { policyNames, type TierFile, TierName } from "./tiers.ts";
 
 /** Text that Postgres and every JSON parser can hold: no NUL, no lone surrogate. */
 const wellFormed = (text: z.ZodString) =>
   text.refine((value) => value.isWellFormed() && !value.includes("\0"), { error: "must be well-formed Unicode without NUL", params: { code: "invalid_unicode" } });
+
+/** Epoch milliseconds that a `Date` can hold: one that it cannot would throw wherever it is read, for ever. */
+export const EpochMs = z.int().positive().max(8.64e15);
+
+/**
+ * Counted as what travels: the JOB that carries the input with its saga must stay below NATS's `max_payload` of 1 MiB, and
+ * both doors must take the same requests, so it leaves room for the other fields in an HTTP body of 256 KiB.
+ */
+export const MAX_INPUT_BYTES = 240 * 1024;
+const QUOTES = 2;
+/** Most UTF-8 bytes that JSON makes of one UTF-16 unit: an escaped control character. */
+const MOST_BYTES_PER_UNIT = 6;
+const tooLong = { error: `must be at most ${MAX_INPUT_BYTES / 1024} KiB as a JSON string in UTF-8`, abort: true };
+const fitsAJob = (text: string) => text.length * MOST_BYTES_PER_UNIT + QUOTES <= MAX_INPUT_BYTES || Buffer.byteLength(JSON.stringify(text)) <= MAX_INPUT_BYTES;
 
 const Metadata = z
   .record(wellFormed(z.string().min(1).max(64)), z.union([wellFormed(z.string().max(512)), z.number(), z.boolean()]))
@@ -19,7 +34,8 @@ const Metadata = z
 
 const fields = {
   user_id: wellFormed(z.string().min(1).max(128)).describe("Whose request it is; for reports and limits."),
-  input: wellFormed(z.string().min(1).max(262_144)).refine((text) => text.trim() !== "", "must not be blank").describe("What the model is asked."),
+  input: wellFormed(z.string().min(1).max(MAX_INPUT_BYTES - QUOTES, tooLong).refine(fitsAJob, tooLong)).refine((text) => text.trim() !== "", "must not be blank")
+    .describe("What the model is asked: at most 240 KiB as a JSON string in UTF-8."),
   budget: z.number().nonnegative().max(1_000_000).describe("Most that all attempts together may cost, in USD."),
   latency_slo_ms: z.int().positive().max(1_800_000).optional().describe("Wanted latency. Tiers that would miss it are skipped while another can meet it."),
   deadline_ms: z.int().positive().optional().describe("Latest time for an outcome, from acceptance on. Cut to the service's maximum."),
@@ -55,9 +71,9 @@ export const InferenceRequest = z.object({
   input: z.string(),
   budget_nano_usd: NanoUsd,
   /** When REQUESTS stored it, by the broker's clock: epoch milliseconds. Every duration counts from here. */
-  accepted_at_ms: z.int().positive(),
+  accepted_at_ms: EpochMs,
   /** Absolute, so that a redelivery does not extend it. */
-  deadline_at_ms: z.int().positive(),
+  deadline_at_ms: EpochMs,
   latency_slo_ms: z.int().positive().nullable(),
   min_quality: Probability.nullable(),
   min_tier: TierName.nullable(),
@@ -111,8 +127,13 @@ export function canonicalContent(message: Omit<RequestMessage, "origin" | "type"
 }
 
 type Named = Pick<RequestMessage, "min_tier" | "max_tier" | "policy">;
-/** Tiers and policies that a request names but this service does not have; `null` when all is well. */
-export function unknownName({ min_tier, max_tier, policy }: Named, file: Pick<TierFile, "tiers">): string | null {
+/** Tiers and policies that a request names but this service does not have; `null` when all is well. It quotes them as text that the audit can hold. */
+export function unknownName(named: Named, file: Pick<TierFile, "tiers">): string | null {
+  const problem = unknownNameOf(named, file);
+  return problem === null ? null : storable(problem);
+}
+
+function unknownNameOf({ min_tier, max_tier, policy }: Named, file: Pick<TierFile, "tiers">): string | null {
   const names = file.tiers.map(({ name }) => name);
   for (const [field, tier] of Object.entries({ min_tier, max_tier })) {
     if (tier !== undefined && !names.includes(tier)) return `${field}: there is no tier ${tier}; there are ${names.join(", ")}`;

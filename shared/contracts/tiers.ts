@@ -51,7 +51,7 @@ export const BackendConfig = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("openai-compatible"),
     model: z.string().min(1),
-    base_url: z.url({ protocol: /^https?$/ }),
+    base_url: z.url({ protocol: /^https?$/ }).refine((url) => new URL(url).username === "" && new URL(url).password === "", "must not hold a user or password: use api_key"),
     api_key: SecretReference.optional(),
     max_output_tokens: z.int().positive().max(1_000_000),
     /** How the server calls its limit of output tokens; newer OpenAI models know only the second name. */

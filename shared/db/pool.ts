@@ -18,10 +18,10 @@ export function makePool(url: string, application: string, onError: (error: Erro
 }
 
 /**
- * Whether Postgres refused the data itself (SQLSTATE class 22 or 23). Anything else is an outage or a set-up problem:
+ * Whether Postgres refused the data itself: SQLSTATE class 22 or 23, or 54 for more than it can take at once. Anything else is an outage or a set-up problem:
  * it will pass, and no row is to blame.
  */
 export const isBadRow = (error: unknown): boolean => {
   const state = typeof error === "object" && error !== null && "code" in error ? String(error.code) : "";
-  return state.length === 5 && (state.startsWith("22") || state.startsWith("23"));
+  return /^(?:22|23|54)...$/.test(state);
 };

@@ -74,6 +74,11 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inbox = cr
           reject(new AppError("broker_unavailable", "the message broker cannot be reached"));
           return;
         }
+        const mostBytes = (nats.info?.max_payload ?? Infinity) - HEADER_ROOM_BYTES;
+        if (body.length > mostBytes) {
+          reject(new AppError("payload_too_large", `a message of ${body.length} bytes does not fit: the broker takes ${mostBytes}`));
+          return;
+        }
         const id = String(++lastId);
         waiting.set(id, { resolve, reject, expiresAtMs: performance.now() + timeoutMs });
         outbox.push(() => {
@@ -94,6 +99,8 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inbox = cr
   };
 }
 
+/** Headers count too. */
+const HEADER_ROOM_BYTES = 512;
 export const TRACEPARENT_HEADER = "traceparent";
 function traceHeaders(traceparent: string) {
   const found = headers();

@@ -94,3 +94,29 @@ it("never loses an item, however many come at once", async () => {
   expect(await all).toEqual(Array.from({ length: 1_000 }, (_, i) => i));
   expect(seen).toEqual(Array.from({ length: 1_000 }, (_, i) => i));
 });
+
+it("writes no more bytes at once than its cap, but an item that is larger alone, and loses none", async () => {
+  const written: number[][] = [];
+  const write = async (items: readonly number[]) => { written.push([...items]); return Promise.resolve(items); };
+  const batches = makeBatches<number, number>(100, 50, write, { maxBytes: 10, bytesOf: (item) => item });
+  const all = Promise.all([4, 4, 4, 25, 1, 9, 3].map((item) => batches.add(item)));
+  await vi.runAllTimersAsync();
+  expect(await all).toEqual([4, 4, 4, 25, 1, 9, 3]);
+  expect(written).toEqual([[4, 4], [4], [25], [1, 9], [3]]);
+});
+
+it("writes at once what fills its cap, and counts anew after that", async () => {
+  const written: number[][] = [];
+  const write = async (items: readonly number[]) => { written.push([...items]); return Promise.resolve(items); };
+  const batches = makeBatches<number, number>(100, 50, write, { maxBytes: 10, bytesOf: (item) => item });
+  void batches.add(5);
+  expect(written).toEqual([]);
+  void batches.add(5);
+  expect(written).toEqual([[5, 5]]);
+  await vi.advanceTimersByTimeAsync(0);
+  void batches.add(6);
+  await vi.advanceTimersByTimeAsync(49);
+  expect(written).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(written).toEqual([[5, 5], [6]]);
+});

@@ -10,9 +10,16 @@ interface Waiting<T, R> {
   readonly reject: (error: unknown) => void;
 }
 
-/** `write` gets at most `size` items, after at most `delayMs`. One write at a time: what comes meanwhile is the next batch. */
-export function makeBatches<T, R>(size: number, delayMs: number, write: (items: readonly T[]) => Promise<readonly R[]>): Batches<T, R> {
-  let gathered: Waiting<T, R>[] = [];
+/** Bounds the memory of one write. An item that is larger alone is a batch of its own. */
+export interface ByteCap<T> {
+  readonly maxBytes: number;
+  readonly bytesOf: (item: T) => number;
+}
+
+/** `write` gets at most `size` items within the cap, after at most `delayMs`. One write at a time: what comes meanwhile is the next batch. */
+export function makeBatches<T, R>(size: number, delayMs: number, write: (items: readonly T[]) => Promise<readonly R[]>, cap: ByteCap<T> = { maxBytes: Infinity, bytesOf: () => 0 }): Batches<T, R> {
+  const gathered: Waiting<T, R>[] = [];
+  let gatheredBytes = 0;
   let timer: NodeJS.Timeout | null = null;
   let isWriting = false;
 
@@ -28,16 +35,28 @@ export function makeBatches<T, R>(size: number, delayMs: number, write: (items: 
       for (const { reject } of batch) reject(error);
     }
   };
+  const isFull = () => gathered.length >= size || gatheredBytes >= cap.maxBytes;
+  const takeBatch = () => {
+    let count = 0;
+    let bytes = 0;
+    for (const { item } of gathered) {
+      const more = cap.bytesOf(item);
+      if (count === size || (count > 0 && bytes + more > cap.maxBytes)) break;
+      count++;
+      bytes += more;
+    }
+    gatheredBytes -= bytes;
+    return gathered.splice(0, count);
+  };
   const flush = () => {
     if (timer !== null) clearTimeout(timer);
     timer = null;
     if (isWriting || gathered.length === 0) return;
-    const batch = gathered.slice(0, size);
-    gathered = gathered.slice(size);
+    const batch = takeBatch();
     isWriting = true;
     void run(batch).finally(() => {
       isWriting = false;
-      if (gathered.length >= size) flush();
+      if (isFull()) flush();
       else if (gathered.length > 0) timer ??= setTimeout(flush, delayMs);
     });
   };
@@ -45,7 +64,8 @@ export function makeBatches<T, R>(size: number, delayMs: number, write: (items: 
     add: (item) =>
       new Promise((resolve, reject) => {
         gathered.push({ item, resolve, reject });
-        if (gathered.length >= size) flush();
+        gatheredBytes += cap.bytesOf(item);
+        if (isFull()) flush();
         else timer ??= setTimeout(flush, delayMs);
       }),
     flush,

@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from "node:timers/promises";
-
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "pino";
+
+import { pause, unlessAborted } from "#shared/runtime/lifecycle.ts";
 
 import { missingTopology } from "./ensureTopology.ts";
 import type { Source } from "./topology.ts";
@@ -49,7 +49,7 @@ export async function awaitNats(options: ConnectOptions, log: Logger, signal: Ab
       if (error instanceof UnsupportedServer) throw error;
       if (isFirst) log.warn({ err: error }, "waiting for NATS");
     }
-    await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
+    await pause(RETRY_MS, signal);
   }
 }
 
@@ -64,14 +64,19 @@ export function isSupported(version: string): boolean {
   return major > 2 || (major === 2 && minor >= 10);
 }
 
+export interface Needed {
+  readonly prefix: string;
+  readonly needed: readonly Source[];
+}
 /** Waits until `inferctl topology` has run. Says what is missing, once. */
-export async function awaitTopology(nats: NatsConnection, needed: readonly Source[], log: Logger, signal: AbortSignal): Promise<void> {
+export async function awaitTopology(nats: NatsConnection, { prefix, needed }: Needed, log: Logger, signal: AbortSignal): Promise<void> {
   let isFirst = true;
   while (!signal.aborted) {
-    const missing = await jetstreamManager(nats).then((jsm) => missingTopology(jsm, needed)).catch((error: unknown) => [`JetStream (${String(error)})`]);
-    if (missing.length === 0) return;
+    const looking = jetstreamManager(nats).then((jsm) => missingTopology(jsm, prefix, needed));
+    const missing = await unlessAborted(signal, looking).catch((error: unknown) => [`JetStream (${String(error)})`]);
+    if (missing.length === 0 || signal.aborted) return;
     if (isFirst) log.warn({ missing }, "waiting for the NATS topology: run `inferctl topology`");
     isFirst = false;
-    await sleep(500, undefined, { signal }).catch(() => undefined);
+    await pause(500, signal);
   }
 }

@@ -8,7 +8,7 @@ import type { Consumer, JetStreamClient, JsMsg } from "@nats-io/jetstream";
 import type { Logger } from "pino";
 
 import { AppError, ERROR_CODES, type ErrorCode } from "#shared/contracts/errors.ts";
-import { traceparentFrom } from "#shared/telemetry/traceparent.ts";
+import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import { TRACEPARENT_HEADER } from "./ackInbox.ts";
 import type { Source } from "./topology.ts";
@@ -66,6 +66,10 @@ export interface ConsumeOptions {
   readonly signal: AbortSignal;
   /** How long handlers may go on after `signal`, in milliseconds; then their messages are handed back. Default: no limit. */
   readonly drainMs?: number;
+}
+export interface SlotOptions extends ConsumeOptions {
+  /** Asked before each pull: how long not to pull, in milliseconds. */
+  readonly pauseMs?: () => number;
 }
 
 /** A message in this process's hands. */
@@ -146,7 +150,7 @@ export async function consume(options: ConsumeOptions): Promise<void> {
 }
 
 /** For workers: a slot pulls when it is free, so that no job waits in a busy client while `ack_wait` runs out. */
-export async function consumePerSlot(options: ConsumeOptions): Promise<void> {
+export async function consumePerSlot(options: SlotOptions): Promise<void> {
   const { js, log, source, signal } = options;
   const settle = makeSettle(options);
   const consumer = await js.consumers.get(source.stream, source.durable);
@@ -154,6 +158,8 @@ export async function consumePerSlot(options: ConsumeOptions): Promise<void> {
   const drained = afterDrain(options, () => { for (const held of running) handBack(held); });
   const slot = async () => {
     for (let failures = 0; !signal.aborted; ) {
+      const pauseMs = options.pauseMs?.() ?? 0;
+      if (pauseMs > 0) await sleep(pauseMs, null, { signal }).catch(() => null);
       const message = await pull(consumer).catch((error: unknown) => {
         if (failures++ === 0) log.warn({ err: error, durable: source.durable }, "cannot pull; trying again");
         return sleep(backoffMs(Math.min(failures, 3), Math.random()), null, { signal }).catch(() => null);
@@ -208,7 +214,8 @@ function makeSettle({ log, source, handle, giveUp, signal }: ConsumeOptions) {
       // A publisher's own mistake is logged by its code alone: the message quotes what it sent, and is in DEAD_LETTERS.
       const isTheirs = error instanceof AppError && !error.retryable && ERROR_CODES[error.code].httpStatus < 500;
       const what = isTheirs ? { code: error.code } : { err: error, verdict };
-      log.warn({ ...what, durable: source.durable, subject: delivery.subject, action: verdict.action }, "handler failed");
+      const trace_id = delivery.traceparent === null ? null : traceIdOf(delivery.traceparent);
+      log.warn({ ...what, durable: source.durable, subject: delivery.subject, trace_id, action: verdict.action }, "handler failed");
       return verdict;
     }
   }

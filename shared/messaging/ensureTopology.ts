@@ -2,7 +2,7 @@ import { jetstreamManager, type JetStreamManager, JetStreamApiError, type Stream
 import { Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 
-import { consumerOf, type Source, sourcesOf, streamsOf, type StreamSpec, sweeperBucket, tierBucket, type TierSlots, workerSource } from "./topology.ts";
+import { consumerOf, type Source, sourcesOf, streamOfBucket, streamsOf, type StreamSpec, sweeperBucket, tierBucket, type TierSlots, workerSource } from "./topology.ts";
 
 export interface TopologyOptions {
   readonly prefix: string;
@@ -60,12 +60,15 @@ function absent(error: unknown): null {
   throw error;
 }
 
-/** What a role needs that is not there yet, in words; empty when it can work. */
-export async function missingTopology(jsm: JetStreamManager, needed: readonly Source[]): Promise<string[]> {
+/** What a role needs that is not there (yet, or any more), in words; empty when it can work. The buckets are everybody's. */
+export async function missingTopology(jsm: JetStreamManager, prefix: string, needed: readonly Source[]): Promise<string[]> {
   const missing: string[] = [];
   for (const { stream, durable } of needed) {
     const found = await jsm.consumers.info(stream, durable).catch(absent);
     if (found === null) missing.push(`consumer ${durable} on stream ${stream}`);
+  }
+  for (const { name } of [tierBucket(prefix), sweeperBucket(prefix)]) {
+    if ((await jsm.streams.info(streamOfBucket(name)).catch(absent)) === null) missing.push(`bucket ${name}`);
   }
   return missing;
 }

@@ -1,4 +1,6 @@
-import { DeliverPolicy, type JetStreamClient } from "@nats-io/jetstream";
+import { type ConsumerMessages, DeliverPolicy, type JetStreamClient, type JsMsg } from "@nats-io/jetstream";
+
+import { every } from "#shared/runtime/lifecycle.ts";
 
 import { type Id, idOf } from "./topology.ts";
 
@@ -7,21 +9,69 @@ interface Followed {
   readonly stream: "REQUESTS" | "COMPLETIONS";
   /** Epoch milliseconds. */
   readonly fromMs: number;
+  /** How often to look whether the stream is still the same one. */
+  readonly checkEveryMs?: number;
 }
+type Take = (id: Id, message: { seq: number; storedAtMs: number }) => void;
 const FILTER = { REQUESTS: "request", COMPLETIONS: "completion" } as const;
 
-/** Reads a stream's subjects in order, without the bodies and without a durable. Other subjects than `<tenant>.<id>` are left out. */
-export async function followSubjects(js: JetStreamClient, { prefix, stream, fromMs }: Followed, take: (id: Id, message: { seq: number; storedAtMs: number }) => void): Promise<() => void> {
+/**
+ * Reads a stream's subjects in order, without the bodies and without a durable. Other subjects than `<tenant>.<id>` are
+ * left out. A stream that was lost and made anew counts from 1 again, while the consumer waits for a sequence that is
+ * far ahead: such a stream is read from its beginning. Rejects when it cannot start; then it goes on until it is stopped.
+ */
+export async function followSubjects(js: JetStreamClient, { prefix, stream, fromMs, checkEveryMs = 3_000 }: Followed, take: Take): Promise<() => void> {
+  const jsm = await js.jetstreamManager();
+  const createdAt = async () => (await jsm.streams.info(stream)).created;
+  const readFrom = (startSeq: number) => startReading(js, { prefix, stream, startSeq }, take);
+  let created = await createdAt();
+  let reading = await readFrom(await sequenceAt(js, stream, fromMs));
+
+  const stopping = new AbortController();
+  const check = async () => {
+    const createdNow = await createdAt();
+    const isSame = createdNow === created;
+    if ((isSame && reading.isGoingOn()) || stopping.signal.aborted) return;
+    reading.stop();
+    reading = await readFrom(isSame ? reading.nextSeq() : 1);
+    created = createdNow;
+    if (stopping.signal.aborted) reading.stop();
+  };
+  every(checkEveryMs, stopping.signal, () => check().catch(() => undefined)); // an outage: the next check repeats it
+  return () => {
+    stopping.abort();
+    reading.stop();
+  };
+}
+
+interface Reading {
+  readonly isGoingOn: () => boolean;
+  readonly nextSeq: () => number;
+  stop(): void;
+}
+
+async function startReading(js: JetStreamClient, { prefix, stream, startSeq }: Pick<Followed, "prefix" | "stream"> & { startSeq: number }, take: Take): Promise<Reading> {
+  let nextSeq = startSeq;
+  let isGoingOn = true;
+  const callback = (message: JsMsg) => {
+    if (!isGoingOn) return; // of a stream that is gone
+    nextSeq = message.seq + 1;
+    const id = idOf(prefix, message.subject);
+    if (id !== null) take(id, { seq: message.seq, storedAtMs: Math.floor(message.info.timestampNanos / 1e6) });
+  };
   const filter = { filter_subjects: `${prefix}.${FILTER[stream]}.*.*`, headers_only: true };
-  const consumer = await js.consumers.get(stream, { ...filter, deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: await sequenceAt(js, stream, fromMs) });
-  const messages = await consumer.consume({
-    max_messages: 500,
-    callback(message) {
-      const id = idOf(prefix, message.subject);
-      if (id !== null) take(id, { seq: message.seq, storedAtMs: Math.floor(message.info.timestampNanos / 1e6) });
+  const consumer = await js.consumers.get(stream, { ...filter, deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: startSeq });
+  const messages: ConsumerMessages = await consumer.consume({ max_messages: 500, callback });
+  const over = () => { isGoingOn = false; };
+  void messages.closed().then(over, over);
+  return {
+    isGoingOn: () => isGoingOn,
+    nextSeq: () => nextSeq,
+    stop() {
+      isGoingOn = false;
+      void messages.close().catch(() => undefined);
     },
-  });
-  return () => void messages.close();
+  };
 }
 
 /**

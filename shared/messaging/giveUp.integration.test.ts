@@ -102,6 +102,43 @@ describe.each([["JOBS", jobFixture, (id: string) => `infer.job.large.t1.${id}.3`
   });
 });
 
+it("ends a request though there is no room for its dead letter, which then is tried again", async () => {
+  const { config } = await broker.jsm.streams.info("DEAD_LETTERS");
+  const { messages } = (await broker.jsm.streams.info("DEAD_LETTERS")).state;
+  await broker.jsm.streams.update("DEAD_LETTERS", { max_msgs: messages });
+  const message = given("REQUESTS", `infer.request.t1.r-${n}`, renamed(requestFixture));
+  await expect(giveUp(message, NO)).rejects.toMatchObject({ code: "storage_full" });
+  const ended = await completionOf();
+  expect(ended).toMatchObject({ outcome: "failed", error: NO });
+  await broker.jsm.streams.update("DEAD_LETTERS", { max_msgs: config.max_msgs });
+  await giveUp(message, NO);
+  expect([await completionOf(), await lastLetter("t1", "REQUESTS")]).toMatchObject([ended, { request_id: `r-${n}`, reason: NO.code }]);
+});
+
+it("keeps a dead letter when what is stored as the outcome cannot be read here", async () => {
+  await broker.acks.publish(completionSubject("infer", { tenant_id: "t1", request_id: `r-${n}` }), new TextEncoder().encode('{"type":"completion.v2"}'));
+  await giveUp(given("REQUESTS", `infer.request.t1.r-${n}`, renamed(requestFixture)), NO);
+  expect(await lastLetter("t1", "REQUESTS")).toMatchObject({ request_id: `r-${n}`, reason: NO.code });
+});
+
+it.each([
+  ["REQUESTS", () => `infer.request.t1.r-${n}`, { origin: "gw-7", policy: "of-a-newer-tier-file" }],
+  ["JOBS", () => `infer.job.large.t1.r-${n}.3`, { request: { origin: "gw-7" } }],
+])("tells the gateway that waits for an unreadable message of %s", async (stream, subject, body) => {
+  await giveUp(given(stream, subject(), body), NO);
+  expect(await completionOf()).toMatchObject({ outcome: "failed", error: NO, origin: "gw-7", user_id: null });
+});
+
+it.each(["*", "a.b", "", 7])("does not take %j for an origin", async (origin) => {
+  await giveUp(given("REQUESTS", `infer.request.t1.r-${n}`, { origin }), NO);
+  expect(await completionOf()).toMatchObject({ origin: "direct" });
+});
+
+it("keeps no text that Postgres could not", async () => {
+  await giveUp(given("REQUESTS", `infer.request.t1.r-${n}`, renamed(requestFixture)), { code: "invalid_request", message: "a\0b\ud800" });
+  expect([(await completionOf())?.error?.message, (await lastLetter("t1", "REQUESTS")).message]).toEqual(["a\ufffdb\ufffd", "a\ufffdb\ufffd"]);
+});
+
 it("does not replace an outcome that is there, and is safe to repeat", async () => {
   const message = given("REQUESTS", `infer.request.t1.r-${n}`, renamed(requestFixture));
   await giveUp(message, { code: "poison", message: "first" });

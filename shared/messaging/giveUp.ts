@@ -1,4 +1,5 @@
 import { type Completion, type EventError, Job, Result } from "#shared/contracts/events.ts";
+import { storable } from "#shared/contracts/text.ts";
 import { closeRequest, closeSaga, unreadableCompletion } from "#shared/saga/closings.ts";
 import type { Occasion } from "#shared/saga/messagesAfter.ts";
 import { newTraceparent, traceIdOf } from "#shared/telemetry/traceparent.ts";
@@ -6,7 +7,7 @@ import { newTraceparent, traceIdOf } from "#shared/telemetry/traceparent.ts";
 import { type GivenUp, type GiveUp, keepDeadLetter } from "./keepDeadLetter.ts";
 import type { Publisher } from "./publish.ts";
 import { readEvent } from "./readEvent.ts";
-import { readRequest, type RequestLimits } from "./readRequest.ts";
+import { originOf, readRequest, type RequestLimits } from "./readRequest.ts";
 import { type Id, idOf } from "./topology.ts";
 
 interface GiveUpDeps {
@@ -17,18 +18,22 @@ interface GiveUpDeps {
 }
 
 /**
- * Ends what cannot be processed: a dead letter with its reason and, where the subject names a tenant and an id, a
- * terminal event for whoever waits. Idempotent, but for a second dead letter. The caller terminates the message after it.
+ * Ends what cannot be processed: where the subject names a tenant and an id, a terminal event for whoever waits, and then
+ * a dead letter with its reason: when DEAD_LETTERS is full, the outcome is there already. Idempotent, but for a second
+ * dead letter. The caller terminates the message after it.
  */
 export function makeGiveUp({ publisher, prefix, limits, now }: GiveUpDeps): GiveUp {
   const keep = keepDeadLetter(publisher, prefix, now);
   return async (message, error) => {
-    await keep(message, error);
     const id = idOf(prefix, message.subject);
-    if (id === null) return;
+    if (id !== null) await end(id, message, { ...error, message: storable(error.message) });
+    await keep(message, error);
+  };
+
+  async function end(id: Id, message: GivenUp, error: EventError): Promise<void> {
     const traceparent = message.traceparent ?? newTraceparent();
     for (const completion of completionsFor(id, message, error, { nowMs: now(), traceId: traceIdOf(traceparent) })) await publisher.emit(completion, traceparent);
-  };
+  }
 
   function completionsFor(id: Id, message: GivenUp, error: EventError, occasion: Occasion): Completion[] {
     try {
@@ -36,7 +41,7 @@ export function makeGiveUp({ publisher, prefix, limits, now }: GiveUpDeps): Give
       if (message.stream === "JOBS") return closeSaga(readEvent(Job, prefix, message), error, occasion);
       return closeSaga(readEvent(Result, prefix, message), error, occasion);
     } catch {
-      return [unreadableCompletion(id, message.storedAtMs, error, occasion)];
+      return [unreadableCompletion(id, message.storedAtMs, error, occasion, originOf(message.data))];
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { EventError } from "#shared/contracts/events.ts";
+import { storable } from "#shared/contracts/text.ts";
 
 import type { Delivery } from "./consume.ts";
 import type { Publisher } from "./publish.ts";
@@ -12,6 +13,6 @@ export const keepDeadLetter = (publisher: Publisher, prefix: string, now: () => 
   const id = idOf(prefix, subject);
   await publisher.deadLetter({
     type: "dead_letter.v1", stream, stream_seq: seq, subject, tenant_id: id?.tenant_id ?? null, request_id: id?.request_id ?? null,
-    reason: code, message, deliveries, at_ms: now(), late_attempt: null,
+    reason: code, message: storable(message), deliveries, at_ms: now(), late_attempt: null,
   });
 };

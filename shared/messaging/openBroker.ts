@@ -3,11 +3,12 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 
 import { makeInstanceId } from "#shared/runtime/instanceId.ts";
-import type { Lifecycle } from "#shared/runtime/lifecycle.ts";
+import { every, type Lifecycle, unlessAborted, untilItWorks } from "#shared/runtime/lifecycle.ts";
 import type { Readiness } from "#shared/runtime/readiness.ts";
 
 import { type AckInbox, makeAckInbox } from "./ackInbox.ts";
 import { awaitNats, awaitTopology } from "./connect.ts";
+import { missingTopology } from "./ensureTopology.ts";
 import { makePublisher, type Publisher } from "./publish.ts";
 import { makeStoredMessages, type StoredMessages } from "./storedMessages.ts";
 import type { Source } from "./topology.ts";
@@ -33,22 +34,41 @@ export interface BrokerOptions {
   readonly readiness: Readiness;
 }
 
-/** Waits for the server and the topology. Closed in reverse order: acks awaited, then the connection drained. */
+const CHECK_EVERY_MS = 5_000;
+
+/**
+ * Waits for the server and the topology, and goes on looking at both for `/readyz`: a server may come back with an empty
+ * store. Closed in reverse order: acks awaited, then the connection drained, or closed when there is nobody to drain to.
+ */
 export async function openBroker({ url, role, prefix, needed, readiness }: BrokerOptions, { log, signal, onClose }: Lifecycle & { log: Logger }): Promise<Broker> {
   const instance = makeInstanceId(role);
   const nats = await awaitNats({ url, name: instance }, log, signal);
-  onClose("nats", () => nats.drain());
+  onClose("nats", () => drainOrClose(nats));
   readiness.watch(watchConnection(nats));
-  await awaitTopology(nats, needed, log, signal);
-  const broker = await brokerOver(nats, prefix);
+  await awaitTopology(nats, { prefix, needed }, log, signal);
+  const jsm = await untilItWorks({ log, signal }, "reach JetStream", () => unlessAborted(signal, jetstreamManager(nats)));
+  const broker = brokerWith(nats, jsm, prefix);
   onClose("acks", () => broker.acks.close());
+  let missing: readonly string[] = [];
+  every(CHECK_EVERY_MS, signal, async () => {
+    missing = await missingTopology(jsm, prefix, needed).catch((error: unknown) => [`JetStream (${String(error)})`]);
+  });
+  readiness.watch(() => missing.map((what) => `${what} is missing`));
   return { ...broker, instance };
+}
+
+/** While the server is away a drain fails and the client goes on reconnecting, which keeps the process alive. */
+async function drainOrClose(nats: NatsConnection): Promise<void> {
+  await nats.drain().catch(() => nats.close());
 }
 
 /** All that is done over one connection. Close its `acks` before the connection. */
 export async function brokerOver(nats: NatsConnection, prefix: string, ackTimeoutMs?: number): Promise<Omit<Broker, "instance">> {
+  return brokerWith(nats, await jetstreamManager(nats), prefix, ackTimeoutMs);
+}
+
+function brokerWith(nats: NatsConnection, jsm: JetStreamManager, prefix: string, ackTimeoutMs?: number): Omit<Broker, "instance"> {
   const acks = makeAckInbox(nats, ackTimeoutMs);
-  const jsm = await jetstreamManager(nats);
   const streams = makeStoredMessages(jsm);
   return { nats, js: jetstream(nats), jsm, acks, streams, publisher: makePublisher(nats, streams, acks, prefix) };
 }

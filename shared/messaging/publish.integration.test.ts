@@ -84,10 +84,22 @@ it("replies with the stored completion, whoever loses", async () => {
   reader.subscribe("infer.reply.gateway-0badcafe.>", { callback: (_error, message) => void replies.push([message.subject, message.json<Completion>().output]) });
   await reader.flush();
   const both = await Promise.all([broker.publisher.emit(completion("race", "one"), TRACE), broker.publisher.emit(completion("race", "two"), TRACE)]);
-  expect(both.map(({ isDuplicate, stored }) => [isDuplicate, stored.output])).toEqual([[false, "one"], [true, "one"]]);
+  expect(both.map(({ isDuplicate, stored }) => [isDuplicate, stored?.output])).toEqual([[false, "one"], [true, "one"]]);
   await vi.waitFor(() => { expect(replies).toHaveLength(2); });
   expect(replies).toEqual([["infer.reply.gateway-0badcafe.t1.race", "one"], ["infer.reply.gateway-0badcafe.t1.race", "one"]]);
   await reader.close();
+});
+
+it.each(['{"type":"completion.v2"}', "{not json", ""])("takes a subject for taken though this version cannot read what is there (%j), and replies to nobody", async (body) => {
+  const id = { tenant_id: "t1", request_id: `newer-${body.length}` };
+  await broker.acks.publish(completionSubject("infer", id), new TextEncoder().encode(body));
+  let replies = 0;
+  const subscription = nats.subscribe("infer.reply.>", { callback: () => void replies++ });
+  await nats.flush();
+  expect(await broker.publisher.emit(completion(id.request_id, "mine"), TRACE)).toEqual({ isDuplicate: true, stored: null });
+  await nats.flush();
+  expect(replies).toBe(0);
+  subscription.unsubscribe();
 });
 
 it("never replies with a completion that was not stored", async () => {

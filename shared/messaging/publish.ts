@@ -4,14 +4,15 @@ import { AppError } from "#shared/contracts/errors.ts";
 import { Completion, type DeadLetter, Job, Result, type SagaMessage } from "#shared/contracts/events.ts";
 
 import type { AckInbox } from "./ackInbox.ts";
+import { readStored } from "./readStored.ts";
 import type { StoredMessages } from "./storedMessages.ts";
 import { deadLetterSubject, replySubject, STREAM_OF, subjectOf } from "./topology.ts";
 
 export interface Published<E extends SagaMessage> {
   /** Something else was first. The same message published twice is not a duplicate: it is stored. */
   readonly isDuplicate: boolean;
-  /** What the broker keeps under this subject: this event, or the one that came first. */
-  readonly stored: E;
+  /** What the broker keeps under this subject: this event, or the one that came first; `null` when that cannot be read here. */
+  readonly stored: E | null;
 }
 export interface Publisher {
   /** Resolves once the broker has the message. Safe to repeat. No message id: the subject is the key. */
@@ -36,7 +37,7 @@ export function makePublisher(nats: NatsConnection, streams: StoredMessages, ack
       const outcome = await acks.publish(subject, encoder.encode(body), traceparent);
       const published = outcome === "stored" ? { isDuplicate: false, stored: event } : await readFirst(subject, event, body);
       // After the PubAck, and what is stored: a refused publish reaches core subscribers too, but nobody may answer from it.
-      if (published.stored.type === "completion.v1") reply(published.stored);
+      if (published.stored?.type === "completion.v1") reply(published.stored);
       return published;
     },
     async deadLetter(letter) {
@@ -50,7 +51,7 @@ export function makePublisher(nats: NatsConnection, streams: StoredMessages, ack
     const stream = STREAM_OF[event.type];
     const first = await streams.last(stream, subject);
     if (!first) throw new AppError("storage_full", `${stream} is full`);
-    const stored = SCHEMA_OF[event.type].parse(first.json()) as E; // same subject, same type
+    const stored = readStored<SagaMessage>(SCHEMA_OF[event.type], first) as E | null; // same subject, same type
     return { isDuplicate: first.string() !== body, stored };
   }
 }

@@ -4,7 +4,7 @@ import fixture from "#shared/contracts/fixtures/request.v1.json" with { type: "j
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { TierFile } from "#shared/contracts/tiers.ts";
 
-import { fingerprintOf, parseRequestMessage, readRequest } from "./readRequest.ts";
+import { fingerprintOf, originOf, parseRequestMessage, readRequest } from "./readRequest.ts";
 
 const LIMITS = { defaultDeadlineMs: 30_000, maxDeadlineMs: 60_000, tierFile: TierFile.parse(tierFixture) };
 const ID = { tenant_id: "t1", request_id: "r-1" };
@@ -45,9 +45,35 @@ describe("refuses", () => {
     expect(() => read(value)).toThrow(expect.objectContaining({ code, message: expect.stringMatching(message) as string }) as Error);
   });
 
+  it.each([
+    ["a type", { type: "x".repeat(900_000) }],
+    ["a type that cannot be stored", { type: `${"x".repeat(198)}\u{1f600}`.repeat(2) }],
+    ["a policy that cannot be stored", { ...LEAST, policy: "a\0b\ud800" }],
+  ])("%s, and quotes little of it, and only what can be kept", (_name, value) => {
+    const message = ((): string => {
+      try { read(value); } catch (error) { return (error as Error).message; }
+      throw new Error("this should have been refused");
+    })();
+    expect(message.length).toBeLessThan(400);
+    expect(message).toMatch(/xxx|\ufffd/);
+    expect([message.isWellFormed(), message.includes("\0")]).toEqual([true, false]);
+  });
+
   it("bytes that are no UTF-8", () => {
     expect(() => parseRequestMessage(new Uint8Array([0x22, 0xff, 0x22]))).toThrow(expect.objectContaining({ code: "invalid_unicode" }) as Error);
   });
+});
+
+it.each([
+  [{ origin: "gw-1", policy: 7 }, "gw-1"],
+  [{ type: "job.v2", request: { origin: "gw-1" } }, "gw-1"],
+  [{ origin: "infer.>" }, "direct"],
+  [{ request: null }, "direct"],
+  ["{not json", "direct"],
+  ["[]", "direct"],
+  ["", "direct"],
+])("reads from %j that %s waits", (value, origin) => {
+  expect(originOf(bytes(value))).toBe(origin);
 });
 
 describe("the fingerprint", () => {

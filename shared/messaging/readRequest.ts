@@ -1,8 +1,12 @@
 import { createHash } from "node:crypto";
 
-import { badRequest } from "#shared/contracts/describeIssues.ts";
+import { z } from "zod";
+
+import { badRequest, inOneLine } from "#shared/contracts/describeIssues.ts";
 import { AppError } from "#shared/contracts/errors.ts";
+import { DIRECT_ORIGIN, Origin } from "#shared/contracts/ids.ts";
 import { canonicalContent, type InferenceRequest, RequestMessage, toRequest, unknownName } from "#shared/contracts/request.ts";
+import { storable } from "#shared/contracts/text.ts";
 import type { TierFile } from "#shared/contracts/tiers.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
 
@@ -14,11 +18,14 @@ export interface RequestLimits {
   readonly tierFile: TierFile;
 }
 
+/** What a caller wrote, in a message that is kept and shown: short, and text that can be stored. */
+const quoted = (text: string): string => storable(inOneLine([text]));
+
 /** Throws `invalid_json`, `invalid_unicode`, `unsupported_version` or `invalid_request`. */
 export function parseRequestMessage(bytes: Uint8Array): RequestMessage {
   const value = parseJson(bytes);
   const type = typeof value === "object" && value !== null && "type" in value ? value.type : undefined;
-  if (typeof type === "string" && type !== "request.v1") throw new AppError("unsupported_version", `type ${type} is not known here; this service reads request.v1`);
+  if (typeof type === "string" && type !== "request.v1") throw new AppError("unsupported_version", `type ${quoted(type)} is not known here; this service reads request.v1`);
   const message = RequestMessage.safeParse(value);
   if (!message.success) throw badRequest(message.error);
   return message.data;
@@ -32,12 +39,23 @@ export function readRequest(id: Id, bytes: Uint8Array, acceptedAtMs: number, lim
   const message = parseRequestMessage(bytes);
   for (const field of ["tenant_id", "request_id"] as const) {
     const named = message[field];
-    if (named !== undefined && named !== id[field]) throw new AppError("invalid_request", `${field}: ${named} in the body, ${id[field]} in the subject`);
+    if (named !== undefined && named !== id[field]) throw new AppError("invalid_request", `${field}: ${quoted(named)} in the body, ${id[field]} in the subject`);
   }
   const problem = unknownName(message, limits.tierFile);
-  if (problem !== null) throw new AppError("invalid_request", problem);
+  if (problem !== null) throw new AppError("invalid_request", quoted(problem));
   const { defaultDeadlineMs, maxDeadlineMs, tierFile } = limits;
   return toRequest(id, message, { acceptedAtMs, defaultDeadlineMs, maxDeadlineMs, defaultPolicy: tierFile.default_policy, fingerprint: fingerprintOf(message) });
+}
+
+const WithOrigin = z.object({ origin: Origin });
+const AnyWithOrigin = z.union([WithOrigin, z.object({ request: WithOrigin }).transform(({ request }) => request)]);
+/** Who waits for the outcome of a request, job or result that may be unreadable otherwise. `direct` when it does not say. */
+export function originOf(bytes: Uint8Array): string {
+  try {
+    return AnyWithOrigin.safeParse(parseJson(bytes)).data?.origin ?? DIRECT_ORIGIN;
+  } catch {
+    return DIRECT_ORIGIN;
+  }
 }
 
 export const fingerprintOf = (content: Parameters<typeof canonicalContent>[0]): string => createHash("sha256").update(canonicalContent(content)).digest("base64url");

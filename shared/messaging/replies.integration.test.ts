@@ -127,6 +127,33 @@ it("finds nothing for an id that has no outcome, and says when it cannot know", 
   expect(await replies.find(idOf("nobody"))).toBeNull();
 });
 
+it("says that it cannot read an outcome: that is no outage, and not nothing", async () => {
+  await others.flush();
+  await broker.acks.publish(completionSubject("infer", idOf("newer")), new TextEncoder().encode('{"type":"completion.v2"}'));
+  await expect(replies.find(idOf("newer"))).rejects.toMatchObject({ code: "internal", isOutage: false });
+});
+
+it("hears under a shared origin the tenants that it was asked about, and no other's", async () => {
+  const { streams } = await brokerOver(nats, "infer");
+  const heard: string[] = [];
+  const subscribed: string[] = [];
+  const watched = new Proxy(nats, {
+    get: (target, name) => name !== "subscribe" ? Reflect.get(target, name) as unknown : (subject: string, options: Parameters<NatsConnection["subscribe"]>[1]) => {
+      subscribed.push(subject);
+      return target.subscribe(subject, { ...options, callback: (error, message) => { heard.push(message.subject); void options?.callback?.(error, message); } });
+    },
+  });
+  const own = makeReplies({ nats: watched, streams, prefix: "infer", origin: "direct", perTenant: true, log: pino({ level: "silent" }), now: () => 0 });
+  expect(subscribed).toEqual([]);
+  const both = [own.expect(idOf("mine-1"), TIMES), own.expect(idOf("mine-2"), TIMES)];
+  await nats.flush();
+  await emit(completion("theirs", { origin: "direct", tenant_id: "t2" }));
+  for (const name of ["mine-1", "mine-2"]) await emit(completion(name, { origin: "direct" }));
+  expect(await Promise.all(both.map(({ outcome }) => outcome))).toMatchObject([{ request_id: "mine-1" }, { request_id: "mine-2" }]);
+  expect([subscribed, heard]).toEqual([["infer.reply.direct.t1.>"], ["infer.reply.direct.t1.mine-1", "infer.reply.direct.t1.mine-2"]]);
+  own.close();
+});
+
 it("hears replies again after the broker was killed and came back", async () => {
   nowMs = 0;
   await server.kill();

@@ -9,6 +9,7 @@ import type { Logger } from "pino";
 import { Completion } from "#shared/contracts/events.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
 
+import { readStoredCompletion } from "./readStored.ts";
 import type { StoredMessages } from "./storedMessages.ts";
 import { completionSubject, type Id, idOf, repliesTo, replySubject } from "./topology.ts";
 
@@ -28,7 +29,7 @@ export interface ExpectOptions {
 export interface Replies {
   /** Listens from the call on, so call it before publishing, or a fast reply is missed. */
   expect(id: Id, options: ExpectOptions): Expected;
-  /** Looks into COMPLETIONS. Throws `broker_unavailable`. */
+  /** Looks into COMPLETIONS. Throws `broker_unavailable`, and `internal` when this version cannot read the outcome. */
   find(id: Id): Promise<Completion | null>;
   readonly waiting: () => number;
   /** Nobody can wait any longer: all outcomes resolve with `null`. */
@@ -44,11 +45,21 @@ interface Waiting extends ExpectOptions {
 const TICK_MS = 100;
 const keyOf = ({ tenant_id, request_id }: Id) => `${tenant_id}.${request_id}`;
 
-export function makeReplies({ nats, streams, prefix, origin, log, now }: { nats: NatsConnection; streams: StoredMessages; prefix: string; origin: string; log: Logger; now: () => number }): Replies {
+export interface RepliesDeps {
+  readonly nats: NatsConnection;
+  readonly streams: StoredMessages;
+  readonly prefix: string;
+  readonly origin: string;
+  /** For an origin that others share, as `direct`: hears the tenants that were asked about, and no other's outcomes. */
+  readonly perTenant?: boolean;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+export function makeReplies({ nats, streams, prefix, origin, perTenant = false, log, now }: RepliesDeps): Replies {
   const waiting = new Map<string, Set<Waiting>>();
   const find = async (id: Id): Promise<Completion | null> => {
     const stored = await streams.last("COMPLETIONS", completionSubject(prefix, id));
-    return stored === null ? null : Completion.parse(stored.json());
+    return stored === null ? null : readStoredCompletion(stored);
   };
   const settle = (key: string, completion: Completion) => {
     for (const one of waiting.get(key) ?? []) one.settle(completion);
@@ -62,7 +73,11 @@ export function makeReplies({ nats, streams, prefix, origin, log, now }: { nats:
       log.warn({ err: cause, ...id }, "unreadable reply; the outcome will be looked up");
     }
   };
-  const subscription = nats.subscribe(repliesTo(prefix, origin), { callback: onReply });
+  const subscriptions = new Map<string, Subscription>();
+  const listenTo = (subject: string) => {
+    if (!subscriptions.has(subject)) subscriptions.set(subject, nats.subscribe(subject, { callback: onReply }));
+  };
+  if (!perTenant) listenTo(repliesTo(prefix, origin));
   const look = (one: Waiting) => void find(one.id).then(
     (completion) => { if (completion !== null) one.settle(completion); else if (now() >= one.lastLookAtMs) one.settle(null); },
     (error: unknown) => { log.debug({ err: error }, "cannot look for an outcome now"); if (now() >= one.lastLookAtMs) one.settle(null); },
@@ -85,6 +100,7 @@ export function makeReplies({ nats, streams, prefix, origin, log, now }: { nats:
     find,
     expect(id, options) {
       const key = keyOf(id);
+      if (perTenant) listenTo(repliesTo(prefix, `${origin}.${id.tenant_id}`));
       const extra: Subscription | null = options.anyOrigin ? nats.subscribe(replySubject(prefix, "*", id), { callback: onReply }) : null;
       const set = waiting.get(key) ?? new Set();
       waiting.set(key, set);
@@ -103,7 +119,7 @@ export function makeReplies({ nats, streams, prefix, origin, log, now }: { nats:
     giveUp: () => { for (const one of all()) one.settle(null); },
     close() {
       clearInterval(timer);
-      subscription.unsubscribe();
+      for (const subscription of subscriptions.values()) subscription.unsubscribe();
     },
   };
 }

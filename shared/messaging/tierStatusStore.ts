@@ -1,11 +1,17 @@
 /** Live state of tiers in NATS KV: each worker process writes its own key, every router watches all of them. */
+import { setTimeout as sleep } from "node:timers/promises";
+
 import { Kvm, type KV, type KvEntry } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 
 import { TierStatus } from "#shared/contracts/tierStatus.ts";
+import { pause, unlessAborted } from "#shared/runtime/lifecycle.ts";
 
 import { tierBucket } from "./topology.ts";
+
+/** A worker that is about to end need not wait longer: its key ages out by itself. */
+const TAKE_BACK_WITHIN_MS = 1_000;
 
 export interface StatusBeat {
   /** Publishes now: at a change of the breaker. */
@@ -25,7 +31,8 @@ export async function beatStatus(nats: NatsConnection, prefix: string, status: (
     touch: put,
     async stop() {
       clearInterval(timer);
-      await bucket.delete(key).catch((error: unknown) => { log.warn({ err: error }, "cannot take back the tier's state"); });
+      const takingBack = bucket.delete(key).catch((error: unknown) => { log.warn({ err: error }, "cannot take back the tier's state"); });
+      await Promise.race([takingBack, sleep(TAKE_BACK_WITHIN_MS, undefined, { ref: false })]);
     },
   };
 }
@@ -45,13 +52,49 @@ export async function readStatuses(nats: NatsConnection, prefix: string, heard: 
   }
 }
 
-/** Keeps `heard` up to date until the signal aborts. Entries that fell silent are the reader's to judge: see `ttlMs`. */
-export async function watchStatuses(nats: NatsConnection, prefix: string, heard: Map<string, HeardStatus>, { log, signal }: { log: Logger; signal: AbortSignal }): Promise<void> {
-  const bucket: KV = await new Kvm(nats).open(tierBucket(prefix).name);
-  const watch = await bucket.watch({ key: ">" });
-  signal.addEventListener("abort", () => { watch.stop(); }, { once: true });
-  if (signal.aborted) watch.stop();
-  for await (const entry of watch) take(entry, heard, log);
+/**
+ * Keeps `heard` up to date until the signal aborts, whatever happens to the bucket; never throws. A watch on a bucket
+ * that was lost and made anew stays open and says nothing, so silence opens another one: workers write every quarter of
+ * `ttlMs`. Entries that fell silent are the reader's to judge: see `ttlMs`.
+ */
+export async function watchStatuses(nats: NatsConnection, prefix: string, heard: Map<string, HeardStatus>, { log, signal, silenceMs = tierBucket(prefix).ttlMs / 2 }: { log: Logger; signal: AbortSignal; silenceMs?: number }): Promise<void> {
+  const revisions = new Map<string, number>();
+  const hear = (entry: KvEntry) => {
+    if (revisions.get(entry.key) === entry.revision) return; // known: every watch begins with all that is there
+    revisions.set(entry.key, entry.revision);
+    take(entry, heard, log);
+  };
+  let said = "";
+  while (!signal.aborted) {
+    try {
+      await watchOnce(nats, prefix, hear, { signal, silenceMs });
+      said = "";
+    } catch (error) {
+      if (signal.aborted) return;
+      if (said !== String(error)) log.warn({ err: error }, "cannot follow the tiers' state; trying again");
+      said = String(error);
+    }
+    await pause(REOPEN_AFTER_MS, signal);
+  }
+}
+const REOPEN_AFTER_MS = 250;
+
+/** Returns when the signal aborts or nothing was heard for `silenceMs`. */
+async function watchOnce(nats: NatsConnection, prefix: string, hear: (entry: KvEntry) => void, { signal, silenceMs }: { signal: AbortSignal; silenceMs: number }): Promise<void> {
+  const opening = new Kvm(nats).open(tierBucket(prefix).name).then((bucket: KV) => bucket.watch({ key: ">" }));
+  const watch = await unlessAborted(signal, opening);
+  const stop = () => { watch.stop(); };
+  const silence = setTimeout(stop, silenceMs);
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    for await (const entry of watch) {
+      silence.refresh();
+      hear(entry);
+    }
+  } finally {
+    clearTimeout(silence);
+    signal.removeEventListener("abort", stop);
+  }
 }
 
 function take(entry: KvEntry, heard: Map<string, HeardStatus>, log: Logger): void {

@@ -113,7 +113,7 @@ export const sourcesOf = (prefix: string) => ({
   routerResults: source("RESULTS", "router-results", `${prefix}.result.>`),
   deadLetterService: { ...source("ADVISORIES", "dead-letter-service", advisory("MAX_DELIVERIES")), maxDeliver: -1 },
   /** Unlimited deliveries: a sink halves a refused batch until the bad row is alone. */
-  auditCompletions: { ...source("COMPLETIONS", "sink-audit", `${prefix}.completion.>`), maxDeliver: -1, maxAckPending: 5_000 },
+  auditCompletions: { ...source("COMPLETIONS", "sink-audit", `${prefix}.completion.>`), maxDeliver: -1 },
   metricsCompletions: { ...source("COMPLETIONS", "sink-metrics", `${prefix}.completion.>`), maxDeliver: -1, maxAckPending: 2_000 },
 });
 
@@ -130,3 +130,4 @@ export const consumerOf = (s: Source) =>
 /** Live state of tiers; a key that is not written again within `ttlMs` is gone, as its worker is. */
 export const tierBucket = (prefix: string) => ({ name: `${prefix}-tiers`, ttlMs: 15_000 });
 export const sweeperBucket = (prefix: string) => ({ name: `${prefix}-sweeper` });
+export const streamOfBucket = (bucket: string): string => `KV_${bucket}`;

@@ -1,4 +1,5 @@
 import { setMaxListeners } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import type { Logger } from "pino";
 
@@ -58,9 +59,59 @@ export const aborted = (signal: AbortSignal): Promise<void> =>
     else signal.addEventListener("abort", () => { resolve(); }, { once: true });
   });
 
-/** Calls `run` again and again until the signal; not even once when it has come already. */
-export function every(periodMs: number, signal: AbortSignal, run: () => void): void {
+/** Waits that long, or less when the signal aborts. Never throws. */
+export const pause = (ms: number, signal: AbortSignal): Promise<void> => sleep(ms, undefined, { signal }).catch(() => undefined);
+
+/** What `work` gives, or throws the signal's reason as soon as it aborts: for calls that cannot be cancelled. */
+export async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  let stop = (): void => undefined;
+  const end = new Promise<never>((_resolve, reject) => {
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- `runScope` knows the end by this very value
+    stop = () => { reject(signal.reason); };
+  });
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    return await Promise.race([work, end]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+const RETRY_MS = { first: 250, longest: 5_000 };
+/**
+ * Repeats what an outage may refuse while a role starts, after 250 ms to 5 s, until it works. Each message is logged
+ * once. Throws the signal's reason when that comes first, though not before `run` has ended: `run` may be the whole work.
+ */
+export async function untilItWorks<T>({ log, signal }: { log: Logger; signal: AbortSignal }, what: string, run: () => Promise<T>): Promise<T> {
+  const said = new Set<string>();
+  for (let waitMs = RETRY_MS.first; ; waitMs = Math.min(2 * waitMs, RETRY_MS.longest)) {
+    signal.throwIfAborted();
+    try {
+      return await run();
+    } catch (error) {
+      signal.throwIfAborted();
+      const message = String(error);
+      if (!said.has(message)) log.warn({ err: error }, `cannot ${what} yet; trying again`);
+      said.add(message);
+    }
+    await pause(waitMs, signal);
+  }
+}
+
+/**
+ * Calls `run` again and again until the signal; not even once when it has come already. A run that returns a promise is
+ * never overlapped: periods that pass meanwhile are left out. `run` handles its own errors.
+ */
+export function every(periodMs: number, signal: AbortSignal, run: () => unknown): void {
   if (signal.aborted) return;
-  const timer = setInterval(run, periodMs);
+  let isRunning = false;
+  const timer = setInterval(() => {
+    if (isRunning) return;
+    const running = run();
+    if (!(running instanceof Promise)) return;
+    isRunning = true;
+    void running.finally(() => { isRunning = false; });
+  }, periodMs);
   signal.addEventListener("abort", () => { clearInterval(timer); }, { once: true });
 }

@@ -1,6 +1,10 @@
 import Fastify, { type FastifyInstance } from "fastify";
 import { collectDefaultMetrics, Registry } from "prom-client";
 
+import { ERROR_CODES } from "#shared/contracts/errors.ts";
+
+import { isForeignHost } from "./loopback.ts";
+
 /** What keeps a role from working, in words a person can act on; empty when it can. */
 export type Problems = () => readonly string[];
 
@@ -21,8 +25,20 @@ export function addHealthRoutes(app: FastifyInstance, registry: Registry, proble
   app.get("/metrics", async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()));
 }
 
+/** On a server that listens on loopback only, refuses what was sent to another name: web pages must not read it. */
+export function refuseForeignHosts(app: FastifyInstance): void {
+  app.addHook("onRequest", (request, reply, done) => {
+    if (!isForeignHost(request.hostname, app.server.address())) {
+      done();
+      return;
+    }
+    void reply.code(ERROR_CODES.forbidden_host.httpStatus).send({ error: { code: "forbidden_host", message: "this service listens on loopback only and answers only as localhost or a loopback address" } });
+  });
+}
+
 export function buildRoleServer(registry: Registry, problems: Problems): FastifyInstance {
   const app = Fastify({ logger: false, forceCloseConnections: true });
+  refuseForeignHosts(app);
   addHealthRoutes(app, registry, problems);
   return app;
 }

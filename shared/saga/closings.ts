@@ -26,10 +26,10 @@ export const closeSaga = ({ request, saga }: Job | Result, error: EventError, oc
 
 const isCompletion = (message: { type: string }): message is Completion => message.type === "completion.v1";
 
-/** For a message whose body says nothing: all that is known is in its subject. */
-export function unreadableCompletion(id: { tenant_id: string; request_id: string }, acceptedAtMs: number, error: EventError, { nowMs, traceId }: Occasion): Completion {
+/** For a message whose body says nothing: all that is known is in its subject, and perhaps `origin`, who waits for the reply. */
+export function unreadableCompletion(id: { tenant_id: string; request_id: string }, acceptedAtMs: number, error: EventError, { nowMs, traceId }: Occasion, origin = DIRECT_ORIGIN): Completion {
   return {
-    type: "completion.v1", ...id, origin: DIRECT_ORIGIN, user_id: null,
+    type: "completion.v1", ...id, origin, user_id: null,
     outcome: "failed", degraded_reason: null, error, output: null, tier: null, model: null, confidence: null, confidence_source: null,
     cost_nano_usd: nanoUsd(0), baseline_cost_nano_usd: null, baseline_tier: null, attempts: [], decisions: [],
     policy: null, task: null, budget_nano_usd: null, metadata: null, input_bytes: null, fingerprint: null,

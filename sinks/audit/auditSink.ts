@@ -22,6 +22,13 @@ import { keepFor } from "./retention.ts";
 import { type Rows, toRows } from "./toRows.ts";
 import { type AuditWriter, makeAuditWriter, type Written } from "./writeBatch.ts";
 
+/** Of encoded events: bounds the SQL parameters, and the transaction, that one batch makes. */
+const MAX_BATCH_BYTES = 8 * 1024 * 1024;
+interface Received {
+  readonly rows: Rows;
+  readonly bytes: number;
+}
+
 export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
   name: "audit-sink",
   config: AuditSinkConfig,
@@ -44,7 +51,8 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     if (signal.aborted) return;
 
     const writer = observed(makeAuditWriter(pool), registry);
-    const batches = makeBatches<Rows, Written[number]>(config.batchSize, config.batchDelayMs, (rows) => writer.write(rows));
+    const cap = { maxBytes: MAX_BATCH_BYTES, bytesOf: ({ bytes }: Received) => bytes };
+    const batches = makeBatches<Received, Written[number]>(config.batchSize, config.batchDelayMs, (received) => writer.write(received.map(({ rows }) => rows)), cap);
     signal.addEventListener("abort", () => { batches.flush(); }, { once: true });
     keepFor(pool, config.retentionDays, log, signal);
     readiness.started();
@@ -54,8 +62,8 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
       giveUp: keepDeadLetter(publisher, prefix, Date.now),
       async handle(delivery) {
         const event = readEvent(Completion, prefix, delivery);
-        const result = await tracer.span("process infer.completion", { kind: "CONSUMER", parent: delivery.traceparent }, () => batches.add(toRows(event, delivery.seq)));
-        if (!result.ok) throw new AppError("invalid_request", `Postgres refuses this row: ${result.reason}`);
+        const result = await tracer.span("process infer.completion", { kind: "CONSUMER", parent: delivery.traceparent }, () => batches.add({ rows: toRows(event, delivery.seq), bytes: delivery.data.length }));
+        if (!result.ok) throw new AppError("invalid_request", result.reason);
       },
     });
   },

@@ -33,6 +33,10 @@ it("gives the same rows when the event is read again", () => {
   expect(toRows(COMPLETION, 7)).toEqual(toRows(Completion.parse(JSON.parse(JSON.stringify(COMPLETION))), 7));
 });
 
+it("has a row for the last moment that the event's schema takes", () => {
+  expect(toRows(Completion.parse({ ...COMPLETION, completed_at_ms: 8.64e15 }), 1).request.completed_at).toBe("+275760-09-13T00:00:00.000Z");
+});
+
 it("names every field of the event, so that none is forgotten", () => {
   const { type: _type, error: _error, attempts: _attempts, accepted_at_ms: _accepted, completed_at_ms: _completed, ...same } = COMPLETION;
   expect(Object.keys(toRows(COMPLETION, 1).request)).toEqual(expect.arrayContaining([...Object.keys(same), "error_code", "error_message", "accepted_at", "completed_at"]));

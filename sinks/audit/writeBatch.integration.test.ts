@@ -27,6 +27,7 @@ afterAll(async () => {
   await pool.end();
   await database.drop();
 });
+const DUPLICATE = { ok: false, reason: "duplicate_id: another outcome of this id is in the audit already" };
 const count = async (table: "requests" | "attempts") => (await pool.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${table}`)).rows[0]?.n;
 
 describe("a batch", () => {
@@ -40,26 +41,44 @@ describe("a batch", () => {
 
   it("keeps the first event of a request, and tenants apart", async () => {
     const writer = makeAuditWriter(pool);
-    await writer.write(rows(event("a", { output: "first" }), event("a", { output: "second" }), event("a", { tenant_id: "t2", output: "mine" })));
+    const written = await writer.write(rows(event("a", { output: "first" }), event("a", { output: "second" }), event("a", { tenant_id: "t2", output: "mine" })));
+    expect(written).toEqual([{ ok: true }, DUPLICATE, { ok: true }]);
     expect((await readCompletion(pool, "a", "t1"))?.output).toBe("first");
     expect((await readCompletion(pool, "a", "t2"))?.output).toBe("mine");
   });
 
+  it("takes an id that is used again for what it is: another outcome, of which nothing is mixed into the first", async () => {
+    const writer = makeAuditWriter(pool);
+    const first = event("a", { output: "first", attempts: COMPLETION.attempts.slice(0, 1) });
+    await writer.write([toRows(first, 10)]);
+    const again = toRows(event("a", { output: "second" }), 11);
+    expect(await writer.write([again, toRows(event("b"), 12), toRows(first, 10)])).toEqual([DUPLICATE, { ok: true }, { ok: true }]);
+    expect(await writer.write([again])).toEqual([DUPLICATE]);
+    expect([await readCompletion(pool, "a", "t1"), await count("attempts")]).toEqual([first, 4]);
+  });
+
+  it.each<[string, Partial<Completion>, Partial<Completion>]>([
+    ["the answer", { output: "a\0b\ud83c" }, { output: "a\ufffdb\ufffd" }],
+    ["the message of an error", { error: { code: "backend_refused", message: "\0" } }, { error: { code: "backend_refused", message: "\ufffd" } }],
+    ["JSON, but not what only looks like it", { metadata: { "k\0": "a\0b\udf0d", path: "C:\\u0000" } }, { metadata: { "k\ufffd": "a\ufffdb\ufffd", path: "C:\\u0000" } }],
+    ["nothing, but a backslash is", { metadata: { path: "C:\\u0000 \\ud83c" } }, { metadata: { path: "C:\\u0000 \\ud83c" } }],
+  ])("leaves no request without its row because a NUL or a lone surrogate is in %s", async (_name, over, stored) => {
+    expect(await makeAuditWriter(pool).write(rows(event("a", over)))).toEqual([{ ok: true }]);
+    expect(await readCompletion(pool, "a", "t1")).toEqual(event("a", stored));
+  });
+
   it.each([
-    ["NUL in the answer", { output: "a\0b" }],
-    ["NUL in the user's id", { user_id: "a\0b" }],
-    ["NUL inside JSON", { metadata: { k: "a\0b" } }],
     ["a number that no column holds", { latency_ms: 2 ** 40 }],
     ["a time that is none to Postgres", { accepted_at_ms: 8e15 }],
   ])("with a row that Postgres refuses, for %s, writes all the others", async (_name, over) => {
     const written = await makeAuditWriter(pool).write(rows(event("a"), event("b"), event("poison", over), event("c"), event("d")));
     expect(written.map(({ ok }) => ok)).toEqual([true, true, false, true, true]);
-    expect(written[2]).toMatchObject({ ok: false, reason: expect.stringMatching(/./) as string });
+    expect(written[2]).toMatchObject({ ok: false, reason: expect.stringMatching(/^Postgres refuses this row: ./) as string });
     expect([await count("requests"), await count("attempts")]).toEqual([4, 12]);
   });
 
   it("with nothing but bad rows writes none and says so of each", async () => {
-    const written = await makeAuditWriter(pool).write(rows(event("a", { output: "\0" }), event("b", { output: "\0" })));
+    const written = await makeAuditWriter(pool).write(rows(event("a", { latency_ms: 2 ** 40 }), event("b", { latency_ms: 2 ** 40 })));
     expect([written.map(({ ok }) => ok), await count("requests")]).toEqual([[false, false], 0]);
   });
 
@@ -72,7 +91,7 @@ describe("a batch", () => {
 describe("an outage", () => {
   it.each([["nobody listens", "postgresql://127.0.0.1:9/none"], ["the database is not there", null]])("is database_unavailable when %s: nothing is called written, and no row is blamed", async (_name, url) => {
     const broken = makePool(url ?? database.url.replace(/\/[^/]*$/, "/not_there"), "test", () => undefined);
-    await expect(makeAuditWriter(broken).write(rows(event("a"), event("b", { output: "\0" })))).rejects.toMatchObject({ code: "database_unavailable", isOutage: true });
+    await expect(makeAuditWriter(broken).write(rows(event("a"), event("b", { latency_ms: 2 ** 40 })))).rejects.toMatchObject({ code: "database_unavailable", isOutage: true });
     await broken.end();
   });
 
@@ -92,7 +111,7 @@ describe("an outage", () => {
 
   it("is told from bad data by its SQLSTATE", () => {
     const verdict = (code: unknown) => isBadRow(Object.assign(new Error("x"), { code }));
-    expect(["22021", "22P05", "22003", "23505", "23502"].map(verdict)).toEqual([true, true, true, true, true]);
+    expect(["22021", "22P05", "22003", "23505", "23502", "54000", "54023"].map(verdict)).toEqual(Array.from({ length: 7 }, () => true));
     expect(["57014", "08006", "53300", "40001", "42P01", "25P02", "ECONNREFUSED", undefined, 22].map(verdict)).toEqual(Array.from({ length: 9 }, () => false));
     expect([isBadRow(null), isBadRow("22021")]).toEqual([false, false]);
   });

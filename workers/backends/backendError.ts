@@ -8,6 +8,8 @@ interface Details extends ErrorOptions {
   readonly retryAfterMs?: number;
   /** The server may have worked, and may charge for it. */
   readonly mayHaveCost?: boolean;
+  /** Whether it says something about the backend's health. Default true; false for what this one request caused. */
+  readonly isBackendsFault?: boolean;
 }
 
 /** A call that brought no answer. `message` names no secret and repeats nothing that the server sent. */
@@ -17,11 +19,13 @@ export class BackendError extends Error {
   readonly isTransient: boolean;
   readonly retryAfterMs: number | null;
   readonly mayHaveCost: boolean;
-  constructor(code: BackendErrorCode, message: string, { isTransient = false, retryAfterMs, mayHaveCost = false, ...options }: Details = {}) {
+  readonly isBackendsFault: boolean;
+  constructor(code: BackendErrorCode, message: string, { isTransient = false, retryAfterMs, mayHaveCost = false, isBackendsFault = true, ...options }: Details = {}) {
     super(message, options);
     this.code = code;
     this.isTransient = isTransient;
     this.retryAfterMs = retryAfterMs ?? null;
     this.mayHaveCost = mayHaveCost;
+    this.isBackendsFault = isBackendsFault;
   }
 }

@@ -17,7 +17,7 @@ export async function makeBackend({ name, backend, prior }: Tier, localModelsDir
 
 function readKey(tier: string, reference: { env: string } | { file: string } | undefined): string | null {
   if (reference === undefined) return null;
-  const key = "env" in reference ? readSecretVariable(reference.env) : readFileSync(reference.file, "utf8").trim();
+  const key = ("env" in reference ? readSecretVariable(reference.env) : readFileSync(reference.file, "utf8"))?.trim();
   if (key) return key;
   throw new Error(`tier ${tier} has no API key: ${"env" in reference ? `set ${reference.env}` : `${reference.file} is empty`}`);
 }

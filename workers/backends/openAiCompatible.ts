@@ -3,6 +3,7 @@ import { Agent, request as httpRequest } from "undici";
 import { z } from "zod";
 
 import type { Usage } from "#shared/contracts/events.ts";
+import { storable } from "#shared/contracts/text.ts";
 import type { BackendConfig, Tier } from "#shared/contracts/tiers.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
 import { confidenceFromLogprobs } from "#workers/confidence/fromLogprobs.ts";
@@ -26,6 +27,8 @@ const Reply = z.object({
 });
 
 const MAX_REPLY_BYTES = 8 * 1024 ** 2;
+/** A longer answer would not fit into one message beside its record; the broker's limit is 1 MiB. */
+const MAX_OUTPUT_BYTES = 256 * 1024;
 const LONGEST_RETRY_AFTER_MS = 60_000;
 /** A rule of thumb for English text and byte-pair encodings, for servers that report no usage; such counts are marked. */
 const BYTES_PER_TOKEN = 4;
@@ -52,6 +55,8 @@ export function makeOpenAiCompatible({ config, apiKey, priorQuality }: OpenAiCom
   };
 }
 
+const NEVER_SENT: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT"]);
+
 async function send(agent: Agent, url: string, headers: Record<string, string>, body: string, signal: AbortSignal): Promise<Uint8Array> {
   try {
     const response = await httpRequest(url, { method: "POST", dispatcher: agent, headers, body, signal, headersTimeout: 0, bodyTimeout: 0 });
@@ -60,7 +65,8 @@ async function send(agent: Agent, url: string, headers: Record<string, string>, 
     return bytes;
   } catch (error) {
     if (error instanceof BackendError || signal.aborted) throw error;
-    throw new BackendError("backend_unavailable", "the model's server cannot be reached", { isTransient: true, mayHaveCost: true, cause: error });
+    const wasSent = !NEVER_SENT.has(String((error as NodeJS.ErrnoException).code));
+    throw new BackendError("backend_unavailable", "the model's server cannot be reached", { isTransient: true, mayHaveCost: wasSent, cause: error });
   }
 }
 
@@ -80,7 +86,8 @@ function errorOfStatus(status: number, retryAfter: string | string[] | undefined
   if (status === 408 || status === 409 || status === 429 || status >= 500) {
     return new BackendError("backend_unavailable", `the model's server answered ${status}`, { isTransient: true, ...retryAfterOf(retryAfter) });
   }
-  return new BackendError("backend_refused", `the model's server answered ${status}: check model, key and limits of this tier`);
+  const isThisRequests = status === 400 || status === 413 || status === 422; // too long for the model, say: others are fine
+  return new BackendError("backend_refused", `the model's server answered ${status}: check model, key and limits of this tier`, { isBackendsFault: !isThisRequests });
 }
 
 function retryAfterOf(header: string | string[] | undefined): { retryAfterMs?: number } {
@@ -93,13 +100,13 @@ export function toAnswer(bytes: Uint8Array, input: string, model: string, priorQ
   const reply = Reply.safeParse(readJson(bytes));
   const choice = reply.data?.choices[0];
   if (!reply.success || choice === undefined) throw new BackendError("backend_bad_response", "the reply is not a chat completion", { mayHaveCost: true });
-  const output = choice.message.content ?? "";
+  const output = storable(choice.message.content ?? "");
   const confidence = confidenceFromLogprobs(choice.logprobs?.content?.map(({ logprob }) => logprob) ?? []);
   return {
     output,
-    model: reply.data.model ?? model,
+    model: storable(reply.data.model ?? model).slice(0, 200),
     usage: usageOf(reply.data.usage, input, output),
-    is_sound: choice.finish_reason === "stop" && output.trim() !== "" && !choice.message.refusal,
+    is_sound: choice.finish_reason === "stop" && output.trim() !== "" && !choice.message.refusal && Buffer.byteLength(JSON.stringify(output)) <= MAX_OUTPUT_BYTES,
     confidence: confidence ?? priorQuality,
     confidence_source: confidence === null ? "prior" : "token_logprobs",
   };

@@ -84,7 +84,8 @@ it("lets one trial through at a time and is half open meanwhile", async () => {
 });
 
 it.each([
-  ["the caller's deadline cut off", new BackendError("deadline_exceeded", "cut")],
+  ["the caller's deadline cut off", new BackendError("deadline_exceeded", "cut", { isBackendsFault: false })],
+  ["one request is too long for", new BackendError("backend_refused", "413", { isBackendsFault: false })],
   ["is a bug here", new TypeError("x is undefined")],
 ])("does not blame the backend for what %s", async (_name, error) => {
   const { breaker, fail } = world();
@@ -96,4 +97,21 @@ it.each(["backend_unavailable", "backend_refused", "backend_bad_response"] as co
   const { breaker, fail } = world();
   for (let i = 0; i < 3; i++) await fail(new BackendError(code, "m"));
   expect(breaker.state().breaker).toBe("open");
+});
+
+it("closes only after an answer: a trial that the caller's deadline cut off opens it again", async () => {
+  const { breaker, fail, open } = world();
+  await open();
+  vi.advanceTimersByTime(5_000);
+  await fail(new BackendError("deadline_exceeded", "cut", { isBackendsFault: false }));
+  expect(breaker.state()).toEqual({ breaker: "open", retry_in_ms: 5_000 });
+});
+
+it("lets nobody wait for a trial", async () => {
+  const { breaker, fail, open, calls } = world();
+  await open();
+  vi.advanceTimersByTime(5_000);
+  void breaker.call(() => new Promise<string>(() => undefined));
+  expect(await fail()).toMatchObject({ code: "backend_unavailable", isTransient: false });
+  expect(calls()).toBe(3);
 });

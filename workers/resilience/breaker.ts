@@ -10,9 +10,13 @@ export interface Breaker {
   state(): Pick<TierStatus, "breaker" | "retry_in_ms">;
 }
 
-/** One breaker in front of one backend. What the caller's deadline cut off says nothing about the backend and does not count. */
+/**
+ * One breaker in front of one backend. What one request caused (its deadline, its size) does not count, but for a trial
+ * call: a half-open breaker closes only after an answer. While a trial runs, other calls fail at once.
+ */
 export function makeBreaker({ failures_in_a_row, open_for_ms }: Tier["breaker"], onChange: () => void, now: () => number): Breaker {
-  const policy = circuitBreaker(handleWhen((error) => error instanceof BackendError && error.code !== "deadline_exceeded"), {
+  const counts = (error: Error): boolean => error instanceof BackendError && (error.isBackendsFault || policy.state === CircuitState.HalfOpen);
+  const policy = circuitBreaker(handleWhen(counts), {
     halfOpenAfter: open_for_ms,
     breaker: new ConsecutiveBreaker(failures_in_a_row),
   });
@@ -21,6 +25,7 @@ export function makeBreaker({ failures_in_a_row, open_for_ms }: Tier["breaker"],
   policy.onStateChange(onChange);
   return {
     async call(run) {
+      if (policy.state === CircuitState.HalfOpen) throw new BackendError("backend_unavailable", "the circuit breaker of this tier waits for its trial call");
       try {
         return await policy.execute(run);
       } catch (error) {

@@ -14,6 +14,8 @@ export interface RetryOptions {
 }
 export interface Tried<T> {
   readonly tries: number;
+  /** A try that failed may have been charged for. */
+  readonly mayHaveCost: boolean;
   readonly outcome: { readonly value: T } | { readonly error: unknown };
 }
 
@@ -33,12 +35,14 @@ export function nextDelayMs(error: unknown, tries: number, { maxTries, deadlineA
 
 /** The one place that repeats a backend call. Not a library's: a wait must end with the signal and before the deadline. */
 export async function retry<T>(call: () => Promise<T>, options: RetryOptions): Promise<Tried<T>> {
+  let mayHaveCost = false;
   for (let tries = 1; ; tries++) {
     try {
-      return { tries, outcome: { value: await call() } };
+      return { tries, mayHaveCost, outcome: { value: await call() } };
     } catch (error) {
+      mayHaveCost ||= error instanceof BackendError && error.mayHaveCost;
       const delayMs = options.signal.aborted ? null : nextDelayMs(error, tries, options, options.now(), options.random());
-      if (delayMs === null) return { tries, outcome: { error } };
+      if (delayMs === null) return { tries, mayHaveCost, outcome: { error } };
       await sleep(delayMs, undefined, { signal: options.signal }).catch(() => undefined);
     }
   }

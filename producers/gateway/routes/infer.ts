@@ -1,10 +1,11 @@
 import type { FastifyPluginCallbackZod } from "fastify-type-provider-zod";
+import type { Logger } from "pino";
 
 import type { Completion } from "#shared/contracts/events.ts";
 import { ErrorReply, InferReply, PendingReply, statusOf, toReply } from "#shared/contracts/reply.ts";
 import { InferBody } from "#shared/contracts/request.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
-import { traceparentFrom } from "#shared/telemetry/traceparent.ts";
+import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import type { Inference } from "../inference.ts";
 
@@ -19,29 +20,38 @@ function answerOf(completion: Completion): { status: number; payload: InferReply
   return { status: statusOf(completion), payload: { error: { ...error, retryable: false }, request_id: completion.request_id, request: reply } };
 }
 
-export const inferRoute = ({ inference, tracer }: { inference: Inference; tracer: Tracer }): FastifyPluginCallbackZod => (app, _options, done) => {
+export const inferRoute = ({ inference, tracer, log }: { inference: Inference; tracer: Tracer; log: Logger }): FastifyPluginCallbackZod => (app, _options, done) => {
   const schema = {
     summary: "Answer with the cheapest tier that is good enough",
     description:
       "Safe to repeat with the same `request_id`: the same answer comes back and nothing runs again; another body under a used id is a 409. " +
+      "A 503 names the `request_id` to repeat with, also when it was made here. " +
       "With `Prefer: respond-async` the answer is 202 and a `Location` to ask at.",
     tags: ["inference"],
     body: InferBody,
     response: { 200: InferReply, 202: PendingReply, "4xx": ErrorReply, "5xx": ErrorReply },
   };
-  app.post("/infer", { schema }, async ({ body, headers }, reply) => {
+  app.post("/infer", { schema }, async (request, reply) => {
+    const { body, headers } = request;
+    const id = { tenant_id: body.tenant_id, request_id: body.request_id ?? request.id }; // Fastify's id is a UUIDv7 of ours
     const parent = traceparentFrom(headers["traceparent"]);
     return tracer.span("POST /infer", { kind: "SERVER", parent, attributes: { "http.request.method": "POST", "http.route": "/infer" } }, async (traceparent) => {
+      request.ids = { ...id, trace_id: traceIdOf(traceparent) };
       if (/\brespond-async\b/.test(String(headers["prefer"] ?? ""))) {
-        const { id, completion } = await inference.accept(body, traceparent);
+        const completion = await inference.accept(id, body, traceparent);
         void reply.header("location", locationOf(id)).header("preference-applied", "respond-async");
-        if (completion === null) return reply.code(202).send({ ...id, status: "pending" as const });
+        if (completion === null) {
+          log.info({ ...request.ids, outcome: "pending" }, "accepted");
+          return reply.code(202).send({ ...id, status: "pending" as const });
+        }
         return send(completion);
       }
-      return send(await inference.infer(body, traceparent));
+      return send(await inference.infer(id, body, traceparent));
     });
 
     function send(completion: Completion) {
+      const { outcome, tier, latency_ms, cost_nano_usd, error } = completion;
+      log.info({ ...request.ids, outcome, code: error?.code, tier, latency_ms, cost_nano_usd }, "answered");
       const { status, payload } = answerOf(completion);
       return reply.code(status as 200).send(payload as InferReply); // the serializer picks the schema by the status
     }

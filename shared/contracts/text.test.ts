@@ -1,0 +1,13 @@
+import { expect, it } from "vitest";
+
+import { storable } from "./text.ts";
+
+it.each([
+  ["plain text 🌍 שלום", "plain text 🌍 שלום"],
+  ["a\0b\0", "a\ufffdb\ufffd"],
+  ["a\ud83c", "a\ufffd"],
+  ["\udf0db", "\ufffdb"],
+  ["", ""],
+])("makes %j storable as %j, once and again", (text, expected) => {
+  expect([storable(text), storable(storable(text))]).toEqual([expected, expected]);
+});
