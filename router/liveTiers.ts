@@ -62,7 +62,7 @@ interface Known {
   readonly latency: LatencyQuantilesMs | null;
 }
 /** Pure: without a single worker every request ends with `no_worker`, which is an outage and not a decision. */
-export function silenceProblem(heard: readonly HeardStatus[], { nowMs, startedAtMs, ttlMs }: Pick<Known, "nowMs" | "startedAtMs" | "ttlMs">): string[] {
+function silenceProblem(heard: readonly HeardStatus[], { nowMs, startedAtMs, ttlMs }: Pick<Known, "nowMs" | "startedAtMs" | "ttlMs">): string[] {
   const isSilent = nowMs - startedAtMs > ttlMs && heard.every(({ heardAtMs }) => nowMs - heardAtMs > ttlMs);
   return isSilent ? [`no worker of any tier has been heard of for ${ttlMs / 1_000} s`] : [];
 }

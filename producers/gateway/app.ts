@@ -9,11 +9,11 @@ import type { Registry } from "prom-client";
 import { v7 as uuidv7 } from "uuid";
 
 import { AppError } from "#shared/contracts/errors.ts";
+import { isLoopback } from "#shared/runtime/loopback.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
 import { addHealthRoutes, type Problems } from "#shared/runtime/roleServer.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
-import { isLoopback } from "./config.ts";
 import { addErrorHandlers } from "./errors.ts";
 import type { FindRequest } from "./findRequest.ts";
 import type { Inference } from "./inference.ts";

@@ -1,6 +1,5 @@
+import { isLoopback } from "#shared/runtime/loopback.ts";
 import { pick } from "#shared/runtime/loadConfig.ts";
-
-export const isLoopback = (host: string): boolean => host.toLowerCase() === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
 
 export const GatewayConfig = pick(
   "NATS_URL", "DATABASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_HTTP_HOST", "INFER_GATEWAY_PORT", "INFER_KEYLESS",

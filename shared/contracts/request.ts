@@ -21,7 +21,7 @@ export const EpochMs = z.int().positive().max(8.64e15);
  * Counted as what travels: the JOB that carries the input with its saga must stay below NATS's `max_payload` of 1 MiB, and
  * both doors must take the same requests, so it leaves room for the other fields in an HTTP body of 256 KiB.
  */
-export const MAX_INPUT_BYTES = 240 * 1024;
+const MAX_INPUT_BYTES = 240 * 1024;
 const QUOTES = 2;
 /** Most UTF-8 bytes that JSON makes of one UTF-16 unit: an escaped control character. */
 const MOST_BYTES_PER_UNIT = 6;

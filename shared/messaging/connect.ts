@@ -2,7 +2,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 
-import { pause, unlessAborted } from "#shared/runtime/lifecycle.ts";
+import { hasEnded, pause, unlessAborted } from "#shared/runtime/lifecycle.ts";
 
 import { missingTopology } from "./ensureTopology.ts";
 import type { Source } from "./topology.ts";
@@ -74,7 +74,7 @@ export async function awaitTopology(nats: NatsConnection, { prefix, needed }: Ne
   while (!signal.aborted) {
     const looking = jetstreamManager(nats).then((jsm) => missingTopology(jsm, prefix, needed));
     const missing = await unlessAborted(signal, looking).catch((error: unknown) => [`JetStream (${String(error)})`]);
-    if (missing.length === 0 || signal.aborted) return;
+    if (missing.length === 0 || hasEnded(signal)) return;
     if (isFirst) log.warn({ missing }, "waiting for the NATS topology: run `inferctl topology`");
     isFirst = false;
     await pause(500, signal);

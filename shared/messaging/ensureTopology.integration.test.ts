@@ -27,19 +27,19 @@ afterAll(async () => {
 
 it("says what is missing, and lets a role that waits go on once it is there", async () => {
   const needed = [sourcesOf("infer").routerRequests, workerSource("infer", { name: "small", slots: 2 })];
-  expect(await missingTopology(jsm, needed)).toEqual(["consumer router-requests on stream REQUESTS", "consumer worker-small on stream JOBS"]);
+  expect(await missingTopology(jsm, "infer", needed)).toEqual(["consumer router-requests on stream REQUESTS", "consumer worker-small on stream JOBS", "bucket infer-tiers", "bucket infer-sweeper"]);
   const lines: string[] = [];
-  const waiting = awaitTopology(nats, needed, pino({ level: "warn" }, { write: (line: string) => void lines.push(line) }), new AbortController().signal);
+  const waiting = awaitTopology(nats, { prefix: "infer", needed }, pino({ level: "warn" }, { write: (line: string) => void lines.push(line) }), new AbortController().signal);
   await ensureTopology(nats, WANTED);
   await waiting;
-  expect(await missingTopology(jsm, needed)).toEqual([]);
+  expect(await missingTopology(jsm, "infer", needed)).toEqual([]);
   expect(lines.length).toBeLessThanOrEqual(1); // said once, if at all
 });
 
 it("stops waiting when the role is to end", async () => {
   const needed = [workerSource("infer", { name: "never", slots: 1 })];
   const shutdown = new AbortController();
-  const waiting = awaitTopology(nats, needed, pino({ level: "silent" }), shutdown.signal);
+  const waiting = awaitTopology(nats, { prefix: "infer", needed }, pino({ level: "silent" }), shutdown.signal);
   shutdown.abort();
   await waiting;
 });

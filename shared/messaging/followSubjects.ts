@@ -1,6 +1,6 @@
 import { type ConsumerMessages, DeliverPolicy, type JetStreamClient, type JsMsg } from "@nats-io/jetstream";
 
-import { every } from "#shared/runtime/lifecycle.ts";
+import { every, hasEnded } from "#shared/runtime/lifecycle.ts";
 
 import { type Id, idOf } from "./topology.ts";
 
@@ -35,7 +35,7 @@ export async function followSubjects(js: JetStreamClient, { prefix, stream, from
     reading.stop();
     reading = await readFrom(isSame ? reading.nextSeq() : 1);
     created = createdNow;
-    if (stopping.signal.aborted) reading.stop();
+    if (hasEnded(stopping.signal)) reading.stop();
   };
   every(checkEveryMs, stopping.signal, () => check().catch(() => undefined)); // an outage: the next check repeats it
   return () => {

@@ -6,7 +6,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 
 import { TierStatus } from "#shared/contracts/tierStatus.ts";
-import { pause, unlessAborted } from "#shared/runtime/lifecycle.ts";
+import { hasEnded, pause, unlessAborted } from "#shared/runtime/lifecycle.ts";
 
 import { tierBucket } from "./topology.ts";
 
@@ -70,7 +70,7 @@ export async function watchStatuses(nats: NatsConnection, prefix: string, heard:
       await watchOnce(nats, prefix, hear, { signal, silenceMs });
       said = "";
     } catch (error) {
-      if (signal.aborted) return;
+      if (hasEnded(signal)) return;
       if (said !== String(error)) log.warn({ err: error }, "cannot follow the tiers' state; trying again");
       said = String(error);
     }

@@ -115,3 +115,6 @@ export function every(periodMs: number, signal: AbortSignal, run: () => unknown)
   }, periodMs);
   signal.addEventListener("abort", () => { clearInterval(timer); }, { once: true });
 }
+
+/** Asked anew each time: after an await the answer may be another one, which the compiler does not know of `signal.aborted`. */
+export const hasEnded = (signal: AbortSignal): boolean => signal.aborted;

@@ -26,7 +26,7 @@ export function addHealthRoutes(app: FastifyInstance, registry: Registry, proble
 }
 
 /** On a server that listens on loopback only, refuses what was sent to another name: web pages must not read it. */
-export function refuseForeignHosts(app: FastifyInstance): void {
+function refuseForeignHosts(app: FastifyInstance): void {
   app.addHook("onRequest", (request, reply, done) => {
     if (!isForeignHost(request.hostname, app.server.address())) {
       done();
