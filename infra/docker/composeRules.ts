@@ -1,5 +1,5 @@
 /**
- * The rules of hardening that are listed there, and that docker-compose.yml agrees with the files it has to agree with. Pure: what the
+ * The rules of hardening, and that docker-compose.yml agrees with the files it has to agree with. Pure: what the
  * other files say comes in as `Facts`. Every broken rule is one sentence that names the service.
  */
 import { type ComposeFile, interpolate, isRequired, milliseconds, type Service } from "./composeFile.ts";
