@@ -1,9 +1,9 @@
 # Thin names for npm scripts, for hands that type `make`. Without make: npm run <the same word>.
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs build test lint load bench compose-up
+.PHONY: help up down status logs build test lint load bench bench-acceptance bench-pipeline compose-up
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 up: ## Install, build and start everything; returns when it is ready. ARGS=--single-process
 	@npm run --silent up -- $(ARGS)
 down: ## End what `make up` has started; data stay
@@ -20,7 +20,11 @@ lint: ## Check types, lint rules, import direction, dead code
 	@npm run --silent lint
 load: ## Put load on what runs. ARGS=...
 	@npm run --silent load -- $(ARGS)
-bench: ## Repeat the published measurements
+bench: ## Measure the local tiers and what the cascade saves
 	@npm run --silent bench -- $(ARGS)
+bench-acceptance: ## Check every promise on 4,000 requests. ARGS="--kill --seed 7"
+	@npm run --silent bench:acceptance -- $(ARGS)
+bench-pipeline: ## Measure requests/s, latency and CPU at 1, 32 and 256 connections
+	@npm run --silent bench:pipeline -- $(ARGS)
 compose-up: ## The same with Docker
 	@npm run --silent compose-up

@@ -13,8 +13,11 @@ import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { consumerOf, sourcesOf } from "#shared/messaging/topology.ts";
+import { startTracing } from "#shared/telemetry/tracing.ts";
 
 import { makeDeadLetterService } from "./deadLetters.ts";
+
+const { tracer } = startTracing(undefined, "test");
 
 const FILE = TierFile.parse(tierFixture);
 let server: Awaited<ReturnType<typeof startTestServer>>;
@@ -42,7 +45,7 @@ it("ends a request on whose message every process died, as the broker alone can 
   expect((await consumer.next({ expires: 1_000 }))?.subject).toBe("infer.request.t1.r-1"); // and is never heard of again
 
   const shutdown = new AbortController();
-  const loop = consume({ js: broker.js, log: pino({ level: "silent" }), source: deadLetterService, concurrency: 8, signal: shutdown.signal, giveUp: giveUp(), handle: makeDeadLetterService(broker.streams, giveUp()) });
+  const loop = consume({ js: broker.js, log: pino({ level: "silent" }), source: deadLetterService, concurrency: 8, signal: shutdown.signal, giveUp: giveUp(), handle: makeDeadLetterService({ streams: broker.streams, giveUp: giveUp(), tracer }) });
   await vi.waitFor(async () => {
     void consumer.next({ expires: 1_000 }).catch(() => undefined); // the broker looks when somebody pulls
     expect(Completion.parse((await broker.streams.last("COMPLETIONS", "infer.completion.t1.r-1"))?.json())).toMatchObject({ outcome: "failed", error: { code: "poison", message: "given up after 1 deliveries: the process that handled it did not finish" }, user_id: "u-1" });
@@ -57,10 +60,10 @@ it.each([
   ["of a message that aged out: the sweeper has closed it", { stream: "REQUESTS", consumer: "router-requests", stream_seq: 9_999, deliveries: 4 }],
 ])("does nothing about an advisory %s", async (_name, advisory) => {
   let given = 0;
-  await makeDeadLetterService(broker.streams, async () => void given++)({ data: new TextEncoder().encode(JSON.stringify(advisory)) });
+  await makeDeadLetterService({ streams: broker.streams, giveUp: async () => void given++, tracer })({ data: new TextEncoder().encode(JSON.stringify(advisory)) });
   expect(given).toBe(0);
 });
 
 it.each(["{}", '{"stream":"REQUESTS"}', '{"stream":"REQUESTS","consumer":"c","stream_seq":0,"deliveries":1}'])("refuses what is no advisory: %s", async (body) => {
-  await expect(makeDeadLetterService(broker.streams, async () => undefined)({ data: new TextEncoder().encode(body) })).rejects.toMatchObject({ code: "invalid_request" });
+  await expect(makeDeadLetterService({ streams: broker.streams, giveUp: async () => undefined, tracer })({ data: new TextEncoder().encode(body) })).rejects.toMatchObject({ code: "invalid_request" });
 });

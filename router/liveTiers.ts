@@ -2,7 +2,8 @@
 import type { Logger } from "pino";
 
 import type { Tier } from "#shared/contracts/tiers.ts";
-import { connectRedis, type LatencyQuantilesMs, readQuantiles } from "#shared/liveState/latencyWindow.ts";
+import { connectRedis } from "#shared/liveState/connectRedis.ts";
+import { type LatencyQuantilesMs, readQuantiles } from "#shared/liveState/latencyWindow.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
 import { type HeardStatus, readStatuses, watchStatuses } from "#shared/messaging/tierStatusStore.ts";
 import { tierBucket, workerSource } from "#shared/messaging/topology.ts";

@@ -57,8 +57,8 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     await Promise.all([
       consume({ ...loop, source: routerRequests, handle: (delivery) => route.request(delivery) }),
       consume({ ...loop, source: routerResults, handle: (delivery) => route.result(delivery) }),
-      consume({ ...loop, source: deadLetterService, handle: makeDeadLetterService(streams, giveUp) }),
-      untilItWorks(context, "start the sweeper", () => runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, log, now: Date.now, signal }, (made) => { fold = made; })),
+      consume({ ...loop, source: deadLetterService, handle: makeDeadLetterService({ streams, giveUp, tracer }) }),
+      untilItWorks(context, "start the sweeper", () => runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, tracer, log, now: Date.now, signal }, (made) => { fold = made; })),
     ]);
   },
 };

@@ -17,6 +17,7 @@ import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { openSweepMark } from "#shared/messaging/sweepMark.ts";
 import { completionSubject, requestSubject } from "#shared/messaging/topology.ts";
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
+import { startTracing } from "#shared/telemetry/tracing.ts";
 
 import type { OpenRequests } from "./openRequests.ts";
 import { runSweeper, type SweeperDeps } from "./sweeper.ts";
@@ -49,7 +50,7 @@ function startSweeper(aheadMs: number, over: Partial<SweeperDeps> = {}) {
   const shutdown = new AbortController();
   let fold: OpenRequests | null = null;
   const done = runSweeper({
-    ...broker, prefix: "infer", limits: { defaultDeadlineMs: 30_000, maxDeadlineMs: 300_000, tierFile: FILE }, graceMs: 5_000,
+    ...broker, prefix: "infer", limits: { defaultDeadlineMs: 30_000, maxDeadlineMs: 300_000, tierFile: FILE }, graceMs: 5_000, tracer: startTracing(undefined, "test").tracer,
     log: pino({ level: "silent" }), now: () => Date.now() + aheadMs, signal: shutdown.signal, ...over,
   }, (made) => { fold = made; });
   return { fold: () => fold?.counts(), stop: async () => { shutdown.abort(); await done; } };

@@ -15,9 +15,10 @@ import { readEvent } from "#shared/messaging/readEvent.ts";
 import { originOf, readRequest, type RequestLimits } from "#shared/messaging/readRequest.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
 import { openSweepMark } from "#shared/messaging/sweepMark.ts";
-import { anyJob, completionSubject, type Id, idOf, REQUESTS_MAX_AGE_MS, resultSubject } from "#shared/messaging/topology.ts";
+import { anyJob, completionSubject, type Id, idOf, REQUESTS_MAX_AGE_MS, resultSubject, tokens } from "#shared/messaging/topology.ts";
 import { closeRequest, closeSaga, unreadableCompletion } from "#shared/saga/closings.ts";
-import { newTraceparent, traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
+import type { Tracer } from "#shared/telemetry/tracing.ts";
+import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import { makeOpenRequests, type OpenRequest, type OpenRequests } from "./openRequests.ts";
 
@@ -36,12 +37,12 @@ export interface SweeperDeps {
   readonly prefix: string;
   readonly limits: RequestLimits;
   readonly graceMs: number;
+  readonly tracer: Tracer;
   readonly log: Logger;
   readonly now: () => number;
   readonly signal: AbortSignal;
 }
 
-const keyOf = ({ tenant_id, request_id }: Id) => `${tenant_id}.${request_id}`;
 function idOfKey(key: string): Id {
   const [tenant_id = "", request_id = ""] = key.split(".");
   return { tenant_id, request_id };
@@ -55,8 +56,8 @@ export async function runSweeper(deps: SweeperDeps, onFold: (fold: OpenRequests)
   onFold(fold);
   const fromMs = startOf(await mark.read(), now(), deps.limits.maxDeadlineMs);
   const stops = [
-    await followSubjects(js, { prefix, stream: "REQUESTS", fromMs }, (id, { seq, storedAtMs }) => { fold.accepted(keyOf(id), seq, storedAtMs); }),
-    await followSubjects(js, { prefix, stream: "COMPLETIONS", fromMs }, (id) => { fold.terminal(keyOf(id), now()); }),
+    await followSubjects(js, { prefix, stream: "REQUESTS", fromMs }, (id, { seq, storedAtMs }) => { fold.accepted(tokens(id), seq, storedAtMs); }),
+    await followSubjects(js, { prefix, stream: "COMPLETIONS", fromMs }, (id) => { fold.terminal(tokens(id), now()); }),
   ];
   let markedAtMs = now();
   while (!signal.aborted) {
@@ -107,15 +108,17 @@ async function deadlineOf({ streams, prefix, limits }: SweeperDeps, { seq, store
 }
 
 async function close(deps: SweeperDeps, key: string, open: OpenRequest): Promise<void> {
-  const { streams, publisher, prefix, log } = deps;
+  const { streams, publisher, prefix, tracer, log } = deps;
   const id = idOfKey(key);
   if ((await streams.last("COMPLETIONS", completionSubject(prefix, id))) !== null) return; // look before publishing
   const request = await streams.bySequence("REQUESTS", open.seq);
-  const traceparent = traceparentFrom(request?.header.get("traceparent")) ?? newTraceparent();
-  for (const completion of await completionsFor(deps, id, open, request?.data ?? null, traceIdOf(traceparent))) {
-    await publisher.emit(completion, traceparent);
-    log.warn({ ...id, outcome: completion.outcome, trace_id: completion.trace_id }, "closed by the sweeper");
-  }
+  const parent = traceparentFrom(request?.header.get("traceparent"));
+  await tracer.span("sweep infer.request", { kind: "CONSUMER", parent }, async (traceparent) => {
+    for (const completion of await completionsFor(deps, id, open, request?.data ?? null, traceIdOf(traceparent))) {
+      await publisher.emit(completion, traceparent);
+      log.warn({ ...id, outcome: completion.outcome, trace_id: completion.trace_id }, "closed by the sweeper");
+    }
+  });
 }
 
 /** From the newest snapshot of the saga that can be read, so that an answer in hand and its cost are not lost. */

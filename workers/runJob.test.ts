@@ -26,17 +26,20 @@ interface World {
   readonly delivery?: Partial<Delivery>;
   readonly stored?: Record<string, unknown>;
   readonly isDuplicate?: boolean;
+  /** The publishes that fail before one works; each time the message is handled again, as `consume` does while it holds it. */
+  readonly outages?: number;
   readonly job?: unknown;
 }
-async function run(call: Backend["call"], { tier = {}, nowMs = NOW, delivery = {}, stored = {}, isDuplicate = false, job = JOB }: World = {}) {
+async function run(call: Backend["call"], { tier = {}, nowMs = NOW, delivery = {}, stored = {}, isDuplicate = false, outages = 0, job = JOB }: World = {}) {
+  const lease = new AbortController().signal;
   const emitted: SagaMessage[] = [], replied: Completion[] = [], letters: DeadLetter[] = [], observed: [Attempt, boolean][] = [];
-  let calls = 0;
+  let calls = 0, failures = 0;
   const runJob = makeRunJob({
     tier: { ...LARGE, ...tier }, prefix: "infer", now: () => nowMs, random: () => 0,
     backend: { call: (...args) => { calls++; return call(...args); }, close: async () => undefined },
     breaker: makeBreaker({ failures_in_a_row: 3, open_for_ms: 1_000 }, () => undefined, () => nowMs),
     publisher: {
-      emit: async (event) => { emitted.push(event); return { isDuplicate, stored: event }; },
+      emit: async (event) => { if (failures++ < outages) throw new AppError("broker_unavailable", "away"); emitted.push(event); return { isDuplicate, stored: event }; },
       reply: (completion) => void replied.push(completion),
       deadLetter: async (letter) => void letters.push(letter),
     },
@@ -44,10 +47,12 @@ async function run(call: Backend["call"], { tier = {}, nowMs = NOW, delivery = {
     tracer: { span: (_name, { parent }, inside) => inside(parent ?? TRACE, () => undefined) },
     observe: (_job, attempt, { isFinal }) => void observed.push([attempt, isFinal]),
   });
-  const error = await runJob({
+  const deliver = () => runJob({
     subject: "infer.job.large.t1.r-1.3", data: Buffer.from(JSON.stringify(job)), stream: "JOBS", seq: 7, storedAtMs: NOW, deliveries: 1, traceparent: TRACE,
-    mayBeRepeat: false, lease: new AbortController().signal, ...delivery,
-  }).then(() => null, (thrown: unknown) => thrown);
+    mayBeRepeat: failures > 0, lease, ...delivery,
+  });
+  for (let i = 0; i < outages; i++) await expect(deliver()).rejects.toMatchObject({ code: "broker_unavailable" });
+  const error = await deliver().then(() => null, (thrown: unknown) => thrown);
   return { emitted, replied, letters, observed, error, calls, last: (emitted[0] as { attempts?: Attempt[] } | undefined)?.attempts?.at(-1) ?? observed[0]?.[0] };
 }
 
@@ -66,6 +71,12 @@ it.each([
   expect(emitted).toMatchObject([{ type: "result.v1", attempt: 3 }]);
   expect(Result.parse(emitted[0]).saga).toMatchObject({ context: { finished: [{}, {}, { cost_nano_usd: 145_000 }] } });
   expect(observed).toMatchObject([[{}, false]]);
+});
+
+it("pays for a call once, however long its outcome cannot be published", async () => {
+  const { emitted, calls, observed } = await run(async () => SURE, { outages: 3 });
+  expect([calls, emitted.length, observed.length]).toEqual([1, 1, 1]);
+  expect(emitted).toMatchObject([{ type: "completion.v1", outcome: "completed", cost_nano_usd: 30_000 + 145_000 }]);
 });
 
 describe("a call that fails", () => {

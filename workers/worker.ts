@@ -3,7 +3,8 @@ import type { z } from "zod";
 
 import type { Tier, TierFile } from "#shared/contracts/tiers.ts";
 import type { TierStatus } from "#shared/contracts/tierStatus.ts";
-import { connectRedis, pushLatencies } from "#shared/liveState/latencyWindow.ts";
+import { connectRedis } from "#shared/liveState/connectRedis.ts";
+import { pushLatencies } from "#shared/liveState/latencyWindow.ts";
 import { consumePerSlot } from "#shared/messaging/consume.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";

@@ -22,7 +22,7 @@ outcome and one audit row, and that every caller saw what is stored.
 
   --requests    through each door (default 2000; needs a build: npm run build)
   --duplicates  share of requests that are sent four times at once over both doors (default 0.05)
-  --kill        meanwhile kills router, workers and audit sink with SIGKILL and starts them again, pauses workers, gives a
+  --kill        meanwhile kills router, workers, audit sink, NATS and Postgres with SIGKILL and starts them again, pauses workers, gives a
                 tenth of the requests a deadline that a paused worker misses, and lets the sweeper close at once
   --seed        of the traffic and the faults (default 1)
   --json        one JSON document instead of the tables

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 
 import { ENVIRONMENT } from "#shared/runtime/environment.ts";
+import { ProcessConfig } from "#shared/runtime/runRole.ts";
 import { AuditSinkConfig } from "#sinks/audit/config.ts";
 import { MetricsSinkConfig } from "#sinks/metrics/config.ts";
 import { GatewayConfig } from "#producers/gateway/config.ts";
@@ -20,7 +21,7 @@ function variables(): Variable[] {
   return Object.entries(ENVIRONMENT).map(([name, schema]: [string, z.ZodType]) => {
     const parsed = schema.safeParse(undefined);
     const fallback = typeof parsed.data === "string" || typeof parsed.data === "number" ? String(parsed.data) : "";
-    const readers = Object.entries(READERS).filter(([, config]) => keysOf(config).includes(name)).map(([role]) => role);
+    const readers = Object.entries(READERS).filter(([, config]) => [config, ProcessConfig].some((schema) => keysOf(schema).includes(name))).map(([role]) => role);
     return { name, fallback, meaning: schema.description ?? "", readers: readers.length === 0 ? "inferctl" : readers.length === 5 ? "all roles" : readers.join(", ") };
   });
 }

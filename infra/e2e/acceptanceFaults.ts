@@ -1,4 +1,4 @@
-/** What goes wrong during an acceptance run with `--kill`: processes are killed and started again, workers are paused. */
+/** What goes wrong during an acceptance run with `--kill`: roles and servers are killed and started again, workers are paused. */
 import { setTimeout as pause } from "node:timers/promises";
 
 import type { System } from "./system.ts";
@@ -13,10 +13,10 @@ export interface Fault {
 const SHORTEST_PAUSE_MS = 900;
 const LONGEST_PAUSE_MS = 2_500;
 
-const killAndRestart = (at: number, role: string): Fault => ({
-  at, what: `kill -9 ${role}, up`,
+const killAndRestart = (at: number, name: string): Fault => ({
+  at, what: `kill -9 ${name}, up`,
   async strike(system) {
-    await system.signal(role, "SIGKILL");
+    await system.signal(name, "SIGKILL");
     await system.up();
   },
 });
@@ -38,11 +38,13 @@ export const planFaults = (random: () => number): Fault[] => [
   pauseWorker(0.05, "worker-small", random),
   pauseWorker(0.12, "worker-medium", random),
   killAndRestart(0.2, "router"),
+  killAndRestart(0.28, "nats"),
   pauseWorker(0.35, "worker-small", random),
   killAndRestart(0.45, "worker-small"),
   pauseWorker(0.55, "worker-large", random),
   killAndRestart(0.6, "router"),
   killAndRestart(0.65, "audit-sink"),
+  killAndRestart(0.7, "postgres"),
   pauseWorker(0.75, "worker-small", random),
   killAndRestart(0.8, "worker-large"),
   pauseWorker(0.9, "worker-small", random),

@@ -136,7 +136,7 @@ export function summarize(planned: readonly Planned[], { completions, deadLetter
     tiers: tiers.toSorted((a, b) => b.attempts - a.attempts),
     accuracy: accuracyOf(answered),
     cost_usd, baseline_cost_usd, saving: 1 - cost_usd / baseline_cost_usd,
-    dead_letters: countBy(deadLetters.map(({ reason }) => reason)),
+    dead_letters: countBy(deadLetters.map(({ reason, late_attempt }) => [reason, late_attempt?.outcome.kind].filter(Boolean).join(" "))),
     late_cost_usd: usd(deadLetters.map(({ late_attempt }) => late_attempt?.cost_nano_usd ?? null)),
   };
 }

@@ -102,6 +102,7 @@ const UNREADABLE: [name: string, content: string | Uint8Array | object, code: st
 test("what cannot be read ends in DEAD_LETTERS with its reason, and as a failed completion with an audit row", async () => {
   await Promise.all(UNREADABLE.map(([name, content]) => publish(`infer.request.t1.${name}`, content)));
   const completions = await Promise.all(UNREADABLE.map(([name]) => broker.completion("t1", name)));
+  await broker.idle(10_000); // a dead letter follows the completion, and the ack follows both
   const letters = await broker.deadLetters();
   const seen = UNREADABLE.map(([name], i) => {
     const { outcome, error, attempts, cost_nano_usd } = completions[i] as Completion;
@@ -127,7 +128,7 @@ test.each([["HTTP", "5bf92f3577b34da6a3ce929d0e0e4736"], ["NATS", "6bf92f3577b34
   const content = body(`trace-${door}`, UNSURE);
   if (door === "HTTP") expect(recordOf(await postJson(`${system.url("gateway")}/infer`, content, { headers: { traceparent } })).trace_id).toBe(traceId);
   else expect((await client.infer(content, { traceparent })).trace_id).toBe(traceId);
-  const wanted = [...(door === "HTTP" ? ["infer-gateway POST /infer"] : []), "infer-router process infer.request", "infer-router process infer.result", "infer-worker process infer.job", "infer-worker chat mail-large", "infer-audit-sink process infer.completion"];
+  const wanted = [...(door === "HTTP" ? ["infer-gateway POST /infer"] : []), "infer-router process infer.request", "infer-router process infer.result", "infer-worker process infer.job", "infer-worker chat mail-large", "infer-audit-sink process infer.completion", "infer-metrics-sink process infer.completion"];
   const names = () => new Set(spans.spansOf(traceId).map(({ service, name }) => `${service} ${name}`));
   await waitUntil(() => Promise.resolve(wanted.every((name) => names().has(name)) ? true : undefined), { deadlineMs: 10_000, describe: () => `only ${[...names()].join(", ")}` });
   expect(spans.spansOf(traceId).filter(({ parentSpanId }) => parentSpanId === undefined || parentSpanId === "")).toEqual([]);

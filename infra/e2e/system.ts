@@ -10,7 +10,7 @@ import { openHome, projectFolder } from "#infra/embedded/homeFolder.ts";
 import { isRunning, type ProcessIdentity, signalProcess } from "#infra/embedded/processIdentity.ts";
 import { runProgram } from "#infra/embedded/runProgram.ts";
 import type { ServiceName } from "#infra/embedded/services.ts";
-import { readState, type RoleProcess } from "#infra/embedded/stateFile.ts";
+import { readState, type State } from "#infra/embedded/stateFile.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 
 import { type TestTier, writeTierFile } from "./tierFile.ts";
@@ -32,8 +32,8 @@ export interface System {
   readonly url: (name: string) => string;
   /** `inferctl up` again: starts just what is missing. */
   readonly up: () => Promise<UpReport>;
-  /** Sends a signal to one role's process. With SIGKILL and SIGTERM it resolves when the process is gone. */
-  readonly signal: (role: string, signal: NodeJS.Signals) => Promise<void>;
+  /** Sends a signal to the process of one role or server. With SIGKILL and SIGTERM it resolves when the process is gone. */
+  readonly signal: (name: string, signal: NodeJS.Signals) => Promise<void>;
   /** What every process has written, by name. */
   readonly logs: () => ReadonlyMap<string, string>;
   readonly down: () => Promise<void>;
@@ -84,7 +84,7 @@ export async function startSystem({ env = {}, isSingleProcess = false, tiers }: 
   return {
     folder, up, down, remove,
     url: (name: ServiceName | (string & {})) => urls.get(name) ?? missing(name),
-    signal: (role, signal) => signalRole(state().roles, role, signal),
+    signal: (name, signal) => signalTo(state(), name, signal),
     logs: () => new Map(readdirSync(join(home, "logs")).map((file) => [file, readFileSync(join(home, "logs", file), "utf8")])),
     processes: () => processesWith(folder),
   };
@@ -99,8 +99,9 @@ function missing(name: string): never {
   throw new Error(`this system has no ${name}`);
 }
 
-async function signalRole(roles: readonly RoleProcess[], name: string, signal: NodeJS.Signals): Promise<void> {
-  const identity: ProcessIdentity = roles.find((role) => role.name === name)?.process ?? missing(name);
+async function signalTo({ roles, servers }: State, name: string, signal: NodeJS.Signals): Promise<void> {
+  const server = servers.find(({ service }) => service === name);
+  const identity: ProcessIdentity = (server ?? roles.find((role) => role.name === name))?.process ?? missing(name);
   if (!signalProcess(identity, signal)) throw new Error(`${name} does not run`);
   if (signal !== "SIGKILL" && signal !== "SIGTERM") return;
   const gone = () => Promise.resolve(isRunning(identity) ? undefined : true);

@@ -17,24 +17,27 @@ const BODY = { request_id: "r-1", user_id: "u-1", tenant_id: "t1", input: "hi", 
 const DONE = Completion.parse(fixture);
 const TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-interface World { outcome: Completion | null; fails: Error | null; found: Found | null }
+interface World { outcome: Completion | null; fails: Error | null; found: Found | null; isStarting: boolean }
 const world: World & { submitted: { id: object; content: object; traceparent: string }[]; logged: string[]; problems: string[] } =
-  { outcome: DONE, fails: null, found: null, submitted: [], logged: [], problems: [] };
+  { outcome: DONE, fails: null, found: null, isStarting: false, submitted: [], logged: [], problems: [] };
 let app: FastifyInstance;
-beforeEach(() => { Object.assign(world, { outcome: DONE, fails: null, found: null, submitted: [], logged: [], problems: [] }); });
+beforeEach(() => { Object.assign(world, { outcome: DONE, fails: null, found: null, isStarting: false, submitted: [], logged: [], problems: [] }); });
 beforeAll(async () => {
   const limits = { defaultDeadlineMs: 30_000, maxDeadlineMs: 60_000, tierFile: TierFile.parse(tierFixture) };
+  const inference = makeInference({
+    submit: async (id, content, { traceparent }) => {
+      if (world.fails) throw world.fails;
+      world.submitted.push({ id, content, traceparent });
+      return "accepted";
+    },
+    replies: { expect: () => ({ outcome: Promise.resolve(world.outcome), close: () => undefined }), find: async () => null },
+    limits, origin: "gateway-1", sweepGraceMs: 5_000, now: () => 1_000,
+  });
   app = await buildGateway({
-    inference: makeInference({
-      submit: async (id, content, { traceparent }) => {
-        if (world.fails) throw world.fails;
-        world.submitted.push({ id, content, traceparent });
-        return "accepted";
-      },
-      replies: { expect: () => ({ outcome: Promise.resolve(world.outcome), close: () => undefined }), find: async () => null },
-      limits, origin: "gateway-1", sweepGraceMs: 5_000, now: () => 1_000,
-    }),
-    find: async () => world.found,
+    desk: () => {
+      if (world.isStarting) throw new AppError("broker_unavailable", "starting");
+      return { inference, find: async () => world.found };
+    },
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE.replace("4bf9", "0000"), () => undefined) },
     registry: new Registry(), problems: () => world.problems, waiting: () => 0, isLoopbackOnly: true, version: "1.2.3",
     log: pino({ level: "debug" }, { write: (line: string) => void world.logged.push(line) }),
@@ -187,5 +190,13 @@ describe("the pages around it", () => {
     world.problems = ["NATS is disconnected"];
     expect((await app.inject("/readyz")).statusCode).toBe(503);
     expect((await app.inject("/metrics")).body).toContain("infer_http_requests_total");
+  });
+
+  it("answer while the broker is awaited, when an inference is an outage", async () => {
+    world.isStarting = true;
+    expect((await app.inject("/healthz")).statusCode).toBe(200);
+    const response = await post(BODY);
+    expect([response.statusCode, codeOf(response.body), response.json()]).toMatchObject([503, "broker_unavailable", { request_id: "r-1" }]);
+    expect((await app.inject("/requests/r-1")).statusCode).toBe(503);
   });
 });

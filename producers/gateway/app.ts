@@ -14,16 +14,14 @@ import { parseJson } from "#shared/runtime/parseJson.ts";
 import { addHealthRoutes, type Problems } from "#shared/runtime/roleServer.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
+import type { GetDesk } from "./desk.ts";
 import { addErrorHandlers } from "./errors.ts";
-import type { FindRequest } from "./findRequest.ts";
-import type { Inference } from "./inference.ts";
 import { addHttpMetrics } from "./metrics.ts";
 import { inferRoute } from "./routes/infer.ts";
 import { requestsRoute } from "./routes/requests.ts";
 
 export interface GatewayDeps {
-  readonly inference: Inference;
-  readonly find: FindRequest;
+  readonly desk: GetDesk;
   readonly tracer: Tracer;
   readonly registry: Registry;
   readonly problems: Problems;
@@ -62,7 +60,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     if (deps.isLoopbackOnly) api.addHook("onRequest", (request, _reply, done) => { done(hostProblem(request.hostname)); });
     api.addHook("onSend", (_request, reply, payload, done) => { done(null, (void reply.header("cache-control", "no-store"), payload)); });
     await api.register(inferRoute(deps));
-    await api.register(requestsRoute(deps.find));
+    await api.register(requestsRoute(deps));
   });
   app.get("/openapi.json", () => app.swagger());
   await app.register(swaggerUi, { routePrefix: "/docs", staticCSP: true, uiConfig: { docExpansion: "full", tryItOutEnabled: true } });

@@ -1,9 +1,10 @@
 /** The gateway role: HTTP in, REQUESTS out, and the durable outcome back. */
 import type { z } from "zod";
 
+import { AppError } from "#shared/contracts/errors.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
-import { makeReplies, type Replies } from "#shared/messaging/replies.ts";
+import { makeReplies } from "#shared/messaging/replies.ts";
 import { makeSubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { sourcesOf } from "#shared/messaging/topology.ts";
 import { aborted } from "#shared/runtime/lifecycle.ts";
@@ -16,6 +17,7 @@ import { startTracing } from "#shared/telemetry/tracing.ts";
 
 import { buildGateway } from "./app.ts";
 import { GatewayConfig } from "./config.ts";
+import type { Desk } from "./desk.ts";
 import { makeFindRequest } from "./findRequest.ts";
 import { makeInference } from "./inference.ts";
 
@@ -32,22 +34,32 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     onClose("tracing", closeTracing);
     const pool = makePool(config.databaseUrl, "gateway", (error) => { log.warn({ err: error }, "a Postgres connection broke"); });
     onClose("postgres", () => pool.end());
+    let desk: Desk | null = null;
+    let waiting = () => 0;
+    const app = await buildGateway({
+      desk: () => desk ?? starting(), tracer, registry, log,
+      problems: readiness.problems, waiting: () => waiting(), isLoopbackOnly: config.isLoopbackOnly, version: VERSION,
+    });
+    onClose("http", () => app.close());
+    const port = await listen(app, { host: config.host, port: config.port, variable: "INFER_GATEWAY_PORT" });
+
     const { nats, acks, streams, instance } = await openBroker({ url: config.natsUrl, role: "gateway", prefix, needed: [sourcesOf(prefix).routerRequests], readiness }, context);
     if (signal.aborted) return;
-    const replies: Replies = makeReplies({ nats, streams, prefix, origin: instance, log, now: Date.now });
+    const replies = makeReplies({ nats, streams, prefix, origin: instance, log, now: Date.now });
     onClose("replies", () => { replies.close(); });
     const inference = makeInference({ submit: makeSubmitRequest({ acks, streams, prefix }), replies, limits, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
-    const app = await buildGateway({
-      inference, find: makeFindRequest({ streams, pool, prefix }), tracer, registry, log,
-      problems: readiness.problems, waiting: replies.waiting, isLoopbackOnly: config.isLoopbackOnly, version: VERSION,
-    });
-    onClose("http", async () => {
+    waiting = replies.waiting;
+    desk = { inference, find: makeFindRequest({ streams, pool, prefix }) };
+    onClose("requests", async () => {
       const late = setTimeout(() => { replies.giveUp(); }, context.drainMs); // their clients ask again with the same request_id
       await app.close().finally(() => { clearTimeout(late); });
     });
-    const port = await listen(app, { host: config.host, port: config.port, variable: "INFER_GATEWAY_PORT" });
     readiness.started();
     log.info({ host: config.host, port, instance }, "ready");
     await aborted(signal);
   },
 };
+
+function starting(): never {
+  throw new AppError("broker_unavailable", "the gateway is starting and waits for NATS: GET /readyz says for what");
+}

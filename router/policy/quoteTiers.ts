@@ -1,7 +1,7 @@
 import type { Facts, TierQuote } from "#shared/contracts/decision.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
-import { costOf, type Tier, type TierFile } from "#shared/contracts/tiers.ts";
+import { costOf, estimateTokens, type Tier, type TierFile } from "#shared/contracts/tiers.ts";
 
 import { type LatencyQuantiles, probabilityWithin } from "./onTime.ts";
 
@@ -20,8 +20,6 @@ export type LiveTiers = ReadonlyMap<string, LiveTier>;
 
 /** A tier is too late when it would miss the deadline more often than once in twenty. */
 const MIN_ON_TIME = 0.95;
-/** A rule of thumb for English text and byte-pair encodings; only ever an expectation, never a charge. */
-const BYTES_PER_TOKEN = 4;
 
 /** Pure: tier file, live state and clock in, quotes out, cheapest tier first. `nowMs`: epoch milliseconds. */
 export function factsFor(request: InferenceRequest, file: TierFile, live: LiveTiers, nowMs: number): Facts {
@@ -40,7 +38,7 @@ function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined
     tier: tier.name,
     quality: tier.prior.quality,
     accept_confidence: tier.accept_confidence,
-    expected_cost_nano_usd: costOf(tier.price, { input_tokens: Math.ceil(inputBytes / BYTES_PER_TOKEN), output_tokens: Math.ceil(maxOutput / 2) }),
+    expected_cost_nano_usd: costOf(tier.price, { input_tokens: estimateTokens(inputBytes), output_tokens: Math.ceil(maxOutput / 2) }),
     // No byte-pair encoding has more tokens than the text has bytes; the rest is room for a chat template.
     max_cost_nano_usd: nanoUsd(costOf(tier.price, { input_tokens: inputBytes + systemBytes(tier) + 64, output_tokens: maxOutput })),
     on_time: within(request.deadline_at_ms),

@@ -117,6 +117,10 @@ export interface TokenCount {
   readonly input_tokens: number;
   readonly output_tokens: number;
 }
+/** A rule of thumb for English text and byte-pair encodings: an expectation, and a usage that is marked as estimated. */
+const BYTES_PER_TOKEN = 4;
+export const estimateTokens = (bytes: number): number => Math.ceil(bytes / BYTES_PER_TOKEN);
+
 /** Cost of one call in nano-dollars, rounded up once for each kind of token. */
 export function costOf(rates: Rates, { input_tokens, output_tokens }: TokenCount): NanoUsd {
   const input = tokenCost(input_tokens, rates.input_nano_usd_per_million);

@@ -4,7 +4,8 @@ import { afterAll, beforeAll, expect, inject, it, vi } from "vitest";
 
 import { startTestServer } from "#infra/embedded/testServers.ts";
 
-import { connectRedis, pushLatencies, readQuantiles } from "./latencyWindow.ts";
+import { connectRedis } from "./connectRedis.ts";
+import { pushLatencies, readQuantiles } from "./latencyWindow.ts";
 
 const PREFIX = `test-latency-${process.pid}`;
 const log = pino({ level: "silent" });

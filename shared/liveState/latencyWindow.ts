@@ -2,35 +2,12 @@
  * The latest latencies of each tier, shared by all workers and routers: one Redis list per tier, newest first, cut to
  * a fixed length. It is a hint for routing, so an outage of Redis costs accuracy and nothing else.
  */
-import { Redis } from "ioredis";
-import type { Logger } from "pino";
+import type { Redis } from "ioredis";
 
 const LENGTH = 256;
 /** A tier that was idle this long is judged by its prior again. */
 const EXPIRY_S = 600;
 const keyOf = (prefix: string, tier: string) => `${prefix}:latency:${tier}`;
-
-/** Every wait is short and nothing is queued while Redis is away. */
-export function connectRedis(url: string, name: string, log: Logger): Redis {
-  const redis = new Redis(url, {
-    connectionName: `infer-${name}`,
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 1,
-    commandTimeout: 1_000,
-    connectTimeout: 2_000,
-    retryStrategy: (times) => Math.min(2_000, 50 * 2 ** times),
-  });
-  let isDown = false;
-  redis.on("error", (error) => {
-    if (!isDown) log.warn({ err: error }, "Redis is away; latencies come from the tier file");
-    isDown = true;
-  });
-  redis.on("ready", () => {
-    if (isDown) log.info("Redis is back");
-    isDown = false;
-  });
-  return redis;
-}
 
 export interface LatencyQuantilesMs {
   readonly p50: number;

@@ -8,6 +8,7 @@ import type { Consumer, JetStreamClient, JsMsg } from "@nats-io/jetstream";
 import type { Logger } from "pino";
 
 import { AppError, ERROR_CODES, type ErrorCode } from "#shared/contracts/errors.ts";
+import { hasEnded, untilItWorks } from "#shared/runtime/lifecycle.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import { TRACEPARENT_HEADER } from "./ackInbox.ts";
@@ -108,9 +109,15 @@ function afterDrain({ signal, drainMs }: ConsumeOptions, late: () => void): () =
   };
 }
 
+/** An outage between the look at the topology and here is waited out, like any other. */
+const openConsumer = (options: ConsumeOptions): Promise<Consumer> =>
+  untilItWorks(options, `read ${options.source.durable}`, () => options.js.consumers.get(options.source.stream, options.source.durable));
+
 /** For router and sinks: prefetches deeply, runs `concurrency` handlers, returns after `signal` when they are done. */
 export async function consume(options: ConsumeOptions): Promise<void> {
-  const { js, source, concurrency, signal } = options;
+  const { source, concurrency, signal } = options;
+  if (signal.aborted) return;
+  const consumer = await openConsumer(options);
   const settle = makeSettle(options);
   // Together at most `maxAckPending`: callback mode pulls on, however busy the handlers are.
   const waiting: Held[] = [];
@@ -130,7 +137,6 @@ export async function consume(options: ConsumeOptions): Promise<void> {
     for (const held of [...running.keys(), ...waiting]) beat(held, source.ackWaitMs);
   }, source.ackWaitMs / 3);
 
-  const consumer = await js.consumers.get(source.stream, source.durable);
   const callback = (message: JsMsg) => {
     waiting.push(hold(message));
     startNext();
@@ -138,7 +144,7 @@ export async function consume(options: ConsumeOptions): Promise<void> {
   const messages = await consumer.consume({ max_messages: Math.min(256, source.maxAckPending), callback });
   const stop = () => void messages.close();
   signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) stop();
+  if (hasEnded(signal)) stop();
   const drained = afterDrain(options, () => { for (const held of running.keys()) handBack(held); });
 
   const failure = await messages.closed();
@@ -151,9 +157,10 @@ export async function consume(options: ConsumeOptions): Promise<void> {
 
 /** For workers: a slot pulls when it is free, so that no job waits in a busy client while `ack_wait` runs out. */
 export async function consumePerSlot(options: SlotOptions): Promise<void> {
-  const { js, log, source, signal } = options;
+  const { log, source, signal } = options;
+  if (signal.aborted) return;
   const settle = makeSettle(options);
-  const consumer = await js.consumers.get(source.stream, source.durable);
+  const consumer = await openConsumer(options);
   const running = new Set<Held>();
   const drained = afterDrain(options, () => { for (const held of running) handBack(held); });
   const slot = async () => {

@@ -11,7 +11,7 @@ import { parseJson } from "#shared/runtime/parseJson.ts";
 
 import { readStoredCompletion } from "./readStored.ts";
 import type { StoredMessages } from "./storedMessages.ts";
-import { completionSubject, type Id, idOf, repliesTo, replySubject } from "./topology.ts";
+import { completionSubject, type Id, idOf, repliesTo, replySubject, tokens } from "./topology.ts";
 
 export interface Expected {
   /** The stored terminal event; `null` when there is none by the last look. */
@@ -43,7 +43,6 @@ interface Waiting extends ExpectOptions {
 }
 
 const TICK_MS = 100;
-const keyOf = ({ tenant_id, request_id }: Id) => `${tenant_id}.${request_id}`;
 
 export interface RepliesDeps {
   readonly nats: NatsConnection;
@@ -66,9 +65,9 @@ export function makeReplies({ nats, streams, prefix, origin, perTenant = false, 
   };
   const onReply = (error: unknown, message: { subject: string; data: Uint8Array }) => {
     const id = error ? null : idOf(prefix, message.subject);
-    if (id === null || !waiting.has(keyOf(id))) return;
+    if (id === null || !waiting.has(tokens(id))) return;
     try {
-      settle(keyOf(id), Completion.parse(parseJson(message.data)));
+      settle(tokens(id), Completion.parse(parseJson(message.data)));
     } catch (cause) {
       log.warn({ err: cause, ...id }, "unreadable reply; the outcome will be looked up");
     }
@@ -99,7 +98,7 @@ export function makeReplies({ nats, streams, prefix, origin, perTenant = false, 
   return {
     find,
     expect(id, options) {
-      const key = keyOf(id);
+      const key = tokens(id);
       if (perTenant) listenTo(repliesTo(prefix, `${origin}.${id.tenant_id}`));
       const extra: Subscription | null = options.anyOrigin ? nats.subscribe(replySubject(prefix, "*", id), { callback: onReply }) : null;
       const set = waiting.get(key) ?? new Set();

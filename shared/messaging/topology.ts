@@ -14,7 +14,8 @@ export interface Id {
   readonly tenant_id: string;
   readonly request_id: string;
 }
-const tokens = ({ tenant_id, request_id }: Id) => `${tenant_id}.${request_id}`;
+/** As in subjects; also a key for maps. */
+export const tokens = ({ tenant_id, request_id }: Id): string => `${tenant_id}.${request_id}`;
 
 export const requestSubject = (prefix: string, id: Id): string => `${prefix}.request.${tokens(id)}`;
 export const completionSubject = (prefix: string, id: Id): string => `${prefix}.completion.${tokens(id)}`;

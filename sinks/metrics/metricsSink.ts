@@ -10,6 +10,7 @@ import { sourcesOf } from "#shared/messaging/topology.ts";
 import { makeReadiness } from "#shared/runtime/readiness.ts";
 import { buildRoleServer, listen, makeRegistry } from "#shared/runtime/roleServer.ts";
 import type { Role } from "#shared/runtime/runRole.ts";
+import { startTracing } from "#shared/telemetry/tracing.ts";
 
 import { MetricsSinkConfig } from "./config.ts";
 import { makeCompletionMetrics } from "./observe.ts";
@@ -26,6 +27,8 @@ export const metricsSink: Role<z.infer<typeof MetricsSinkConfig>> = {
     onClose("http", () => app.close());
     await listen(app, { host: config.host, port: config.port, variable: "INFER_METRICS_SINK_PORT" });
 
+    const { tracer, close } = startTracing(config.otlpEndpoint, "infer-metrics-sink");
+    onClose("tracing", close);
     const source = sourcesOf(prefix).metricsCompletions;
     const { js, publisher } = await openBroker({ url: config.natsUrl, role: "metrics-sink", prefix, needed: [source], readiness }, context);
     if (signal.aborted) return;
@@ -35,7 +38,10 @@ export const metricsSink: Role<z.infer<typeof MetricsSinkConfig>> = {
     await consume({
       js, log, source, signal, concurrency: 64,
       giveUp: keepDeadLetter(publisher, prefix, Date.now),
-      handle: async (delivery) => { observe(readEvent(Completion, prefix, delivery)); return Promise.resolve(); },
+      handle: (delivery) => tracer.span("process infer.completion", { kind: "CONSUMER", parent: delivery.traceparent }, async () => {
+        observe(readEvent(Completion, prefix, delivery));
+        return Promise.resolve();
+      }),
     });
   },
 };

@@ -4,7 +4,7 @@ import { z } from "zod";
 
 import type { Usage } from "#shared/contracts/events.ts";
 import { storable } from "#shared/contracts/text.ts";
-import type { BackendConfig, Tier } from "#shared/contracts/tiers.ts";
+import { type BackendConfig, estimateTokens, type Tier } from "#shared/contracts/tiers.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
 import { confidenceFromLogprobs } from "#workers/confidence/fromLogprobs.ts";
 
@@ -30,8 +30,6 @@ const MAX_REPLY_BYTES = 8 * 1024 ** 2;
 /** A longer answer would not fit into one message beside its record; the broker's limit is 1 MiB. */
 const MAX_OUTPUT_BYTES = 256 * 1024;
 const LONGEST_RETRY_AFTER_MS = 60_000;
-/** A rule of thumb for English text and byte-pair encodings, for servers that report no usage; such counts are marked. */
-const BYTES_PER_TOKEN = 4;
 
 export interface OpenAiCompatibleOptions {
   readonly config: Extract<BackendConfig, { kind: "openai-compatible" }>;
@@ -122,6 +120,5 @@ function readJson(bytes: Uint8Array): unknown {
 
 function usageOf(usage: { prompt_tokens: number; completion_tokens: number } | null | undefined, input: string, output: string): Usage {
   if (usage) return { input_tokens: usage.prompt_tokens, output_tokens: usage.completion_tokens, source: "reported" };
-  const estimate = (text: string) => Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN);
-  return { input_tokens: estimate(input), output_tokens: estimate(output), source: "estimated" };
+  return { input_tokens: estimateTokens(Buffer.byteLength(input)), output_tokens: estimateTokens(Buffer.byteLength(output)), source: "estimated" };
 }

@@ -7,7 +7,7 @@ import { InferBody } from "#shared/contracts/request.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
-import type { Inference } from "../inference.ts";
+import type { GetDesk } from "../desk.ts";
 
 const locationOf = ({ tenant_id, request_id }: { tenant_id: string; request_id: string }): string => `/requests/${request_id}?tenant_id=${tenant_id}`;
 
@@ -20,7 +20,7 @@ function answerOf(completion: Completion): { status: number; payload: InferReply
   return { status: statusOf(completion), payload: { error: { ...error, retryable: false }, request_id: completion.request_id, request: reply } };
 }
 
-export const inferRoute = ({ inference, tracer, log }: { inference: Inference; tracer: Tracer; log: Logger }): FastifyPluginCallbackZod => (app, _options, done) => {
+export const inferRoute = ({ desk, tracer, log }: { desk: GetDesk; tracer: Tracer; log: Logger }): FastifyPluginCallbackZod => (app, _options, done) => {
   const schema = {
     summary: "Answer with the cheapest tier that is good enough",
     description:
@@ -38,7 +38,7 @@ export const inferRoute = ({ inference, tracer, log }: { inference: Inference; t
     return tracer.span("POST /infer", { kind: "SERVER", parent, attributes: { "http.request.method": "POST", "http.route": "/infer" } }, async (traceparent) => {
       request.ids = { ...id, trace_id: traceIdOf(traceparent) };
       if (/\brespond-async\b/.test(String(headers["prefer"] ?? ""))) {
-        const completion = await inference.accept(id, body, traceparent);
+        const completion = await desk().inference.accept(id, body, traceparent);
         void reply.header("location", locationOf(id)).header("preference-applied", "respond-async");
         if (completion === null) {
           log.info({ ...request.ids, outcome: "pending" }, "accepted");
@@ -46,7 +46,7 @@ export const inferRoute = ({ inference, tracer, log }: { inference: Inference; t
         }
         return send(completion);
       }
-      return send(await inference.infer(id, body, traceparent));
+      return send(await desk().inference.infer(id, body, traceparent));
     });
 
     function send(completion: Completion) {

@@ -5,9 +5,9 @@ import { AppError } from "#shared/contracts/errors.ts";
 import { RequestId, TenantId } from "#shared/contracts/ids.ts";
 import { ErrorReply, InferReply, PendingReply, toReply } from "#shared/contracts/reply.ts";
 
-import type { FindRequest } from "../findRequest.ts";
+import type { GetDesk } from "../desk.ts";
 
-export const requestsRoute = (find: FindRequest): FastifyPluginCallbackZod => (app, _options, done) => {
+export const requestsRoute = ({ desk }: { desk: GetDesk }): FastifyPluginCallbackZod => (app, _options, done) => {
   const schema = {
     summary: "The outcome of an accepted request",
     description: "200 with the record once there is an outcome, whatever it is; 202 while it is under way; 404 for an id that was never accepted or is no longer kept.",
@@ -17,7 +17,7 @@ export const requestsRoute = (find: FindRequest): FastifyPluginCallbackZod => (a
     response: { 200: InferReply, 202: PendingReply, "4xx": ErrorReply, "5xx": ErrorReply },
   };
   app.get("/requests/:id", { schema }, async ({ params, query }, reply) => {
-    const found = await find(params.id, query.tenant_id ?? null);
+    const found = await desk().find(params.id, query.tenant_id ?? null);
     if (found === null) throw new AppError("not_found", `there is no request ${params.id}`);
     if (found.kind === "done") return reply.send(toReply(found.completion));
     return reply.code(202).header("retry-after", "1").send({ ...found.id, status: "pending" as const });
