@@ -185,8 +185,22 @@ export async function consumePerSlot(options: SlotOptions): Promise<void> {
   await Promise.all(Array.from({ length: options.concurrency }, slot));
   drained();
 }
+const PULL_MS = 1_000;
 /** The longest wait at shutdown, too. */
-const pull = (consumer: Consumer) => consumer.next({ expires: 1_000 });
+const PULL_ANSWER_WITHIN_MS = PULL_MS + 1_000;
+/** The client's own `next` waits for ever when the connection breaks during it. What comes too late is given back. */
+async function pull(consumer: Consumer): Promise<JsMsg | null> {
+  const next = consumer.next({ expires: PULL_MS });
+  const timer = new AbortController();
+  const late = sleep(PULL_ANSWER_WITHIN_MS, undefined, { signal: timer.signal }).then(() => {
+    void next.then((message) => message?.nak(), () => undefined);
+    throw new Error("the broker does not answer a pull");
+  });
+  return Promise.race([next, late]).finally(() => {
+    timer.abort();
+    late.catch(() => undefined);
+  });
+}
 
 function makeSettle({ log, source, handle, giveUp, signal }: ConsumeOptions) {
   return async function settle(held: Held): Promise<void> {

@@ -117,3 +117,24 @@ it("goes on after the broker was killed and came back, a job in hand", async () 
   await stop();
   await other.close();
 });
+
+it("ends while the broker is away, also when it went away during a pull", async () => {
+  const own = await startTestServer("nats");
+  const connection = await connectNats({ url: own.url, name: "away" });
+  try {
+    await ensureTopology(connection, { prefix: "infer", tiers: [{ name: "small", slots: 2 }], completionsMaxAgeMs: 86_400_000 });
+    const { js, jsm } = await brokerOver(connection, "infer");
+    const source = workerSource("infer", { name: "small", slots: 2 });
+    const shutdown = new AbortController();
+    const done = consumePerSlot({ js, log: pino({ level: "silent" }), source, giveUp: async () => undefined, concurrency: 8, signal: shutdown.signal, handle: async () => undefined });
+    await vi.waitFor(async () => { expect((await jsm.consumers.info(source.stream, source.durable)).num_waiting).toBe(8); }, WAIT);
+    await own.kill();
+    shutdown.abort();
+    const startedAtMs = performance.now();
+    await done;
+    expect(performance.now() - startedAtMs).toBeLessThan(5_000);
+  } finally {
+    await connection.close();
+    await own.remove();
+  }
+}, 30_000);
