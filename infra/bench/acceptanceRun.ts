@@ -8,11 +8,12 @@ import { parseArgs } from "node:util";
 import { textTable } from "#infra/cli/textTable.ts";
 import { planFaults, runFaults } from "#infra/e2e/acceptanceFaults.ts";
 import { checkInvariants, type Invariant, readStored, summarize, type Summary } from "#infra/e2e/acceptanceOracle.ts";
-import { planTraffic, seededRandom, sendTraffic, type Traffic } from "#infra/e2e/acceptanceTraffic.ts";
+import { planTraffic, sendTraffic, type Traffic } from "#infra/e2e/acceptanceTraffic.ts";
 import { connectBroker, counter, openAudit } from "#infra/e2e/callers.ts";
 import { startSystem, type System } from "#infra/e2e/system.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { Completion } from "#shared/contracts/events.ts";
+import { seededRandom } from "#shared/statistics/seededRandom.ts";
 import { heldOutMails } from "#workers/backends/local/mails.ts";
 
 const HELP = `Sends labelled mails that no model was trained on through HTTP and through NATS, and checks that each has exactly one

@@ -1,6 +1,7 @@
 /** Every subcommand by its name. */
 import type { Command } from "./command.ts";
 import { down } from "./commands/down.ts";
+import { evaluate } from "./commands/evaluate.ts";
 import { localModels } from "./commands/localModels.ts";
 import { logs } from "./commands/logs.ts";
 import { migrate } from "./commands/migrate.ts";
@@ -16,4 +17,5 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["topology", topology],
   ["migrate", migrate],
   ["local-models", localModels],
+  ["evaluate", evaluate],
 ]);

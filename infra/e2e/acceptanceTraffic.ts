@@ -45,17 +45,6 @@ const PATIENCE_MS = 120_000;
 const SHORTEST_DEADLINE_MS = 400;
 const LONGEST_HASTY_DEADLINE_MS = 1_600;
 
-/** mulberry32: the same seed gives the same traffic. Values in [0, 1). */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 export function planTraffic({ mails, requests, duplicates, hasty, random }: TrafficPlan): Planned[] {
   return (["http", "nats"] as const).flatMap((door) =>
     Array.from({ length: requests }, (_, i): Planned => {

@@ -1,10 +1,9 @@
 import type { Exclusion, Step, StopReason, TierQuote } from "#shared/contracts/decision.ts";
 import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
-import type { TierFile } from "#shared/contracts/tiers.ts";
 import { type SagaContext, spentOn } from "#shared/saga/inferenceMachine.ts";
 
 import { preferenceOf } from "./policies.ts";
-import { type Excluded, run, type Situation, stop } from "./policy.ts";
+import { type Excluded, run, type Situation, type StaticRoutes, stop } from "./policy.ts";
 
 /**
  * The next step of a request: the first tier in its policy's order that no limit rules out, or stop. Pure.
@@ -12,7 +11,7 @@ import { type Excluded, run, type Situation, stop } from "./policy.ts";
  * Limits are hard (tier range, breaker, budget, deadline) or soft: with no answer in hand, a tier beyond the latency
  * SLO or without a live worker is taken when nothing better is left, fastest first. With an answer in hand it is not.
  */
-export function chooseStep(situation: Situation, file: TierFile): Step {
+export function chooseStep(situation: Situation, file: StaticRoutes): Step {
   const { request, saga } = situation;
   if (isGoodEnough(situation)) return stop("good_enough", {});
 

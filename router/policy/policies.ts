@@ -1,7 +1,6 @@
 import type { TierQuote } from "#shared/contracts/decision.ts";
-import type { TierFile } from "#shared/contracts/tiers.ts";
 
-import type { Policy, Preference, Situation } from "./policy.ts";
+import type { Policy, Preference, Situation, StaticRoutes } from "./policy.ts";
 
 /** Any sound answer is kept. */
 const anyAnswer = () => 0;
@@ -34,7 +33,7 @@ const cascade: Policy = ({ saga, facts }) => {
 const always = (tier: string): Policy => ({ facts }) => ({ order: facts.quotes.filter((quote) => quote.tier === tier), minConfidence: anyAnswer });
 
 /** What the request's policy prefers. Its name was checked when the request was read. */
-export function preferenceOf(situation: Situation, file: TierFile): Preference {
+export function preferenceOf(situation: Situation, file: StaticRoutes): Preference {
   const name = situation.request.policy;
   if (name === "static") return staticRoute(situation, file);
   if (name === "cheapest") return cheapest(situation, file);

@@ -7,8 +7,11 @@ import type { InferenceRequest } from "#shared/contracts/request.ts";
 import type { TierFile } from "#shared/contracts/tiers.ts";
 import type { SagaContext } from "#shared/saga/inferenceMachine.ts";
 
+/** What policies look at in a request; never its input. */
+export type Wish = Pick<InferenceRequest, "policy" | "task" | "min_tier" | "max_tier" | "min_quality" | "budget_nano_usd">;
+export type StaticRoutes = Pick<TierFile, "static_routes">;
 export interface Situation {
-  readonly request: InferenceRequest;
+  readonly request: Wish;
   readonly saga: SagaContext;
   readonly facts: Facts;
 }
@@ -19,7 +22,7 @@ export interface Preference {
   /** From this confidence on the answer of a tier ends the request. */
   readonly minConfidence: (quote: TierQuote) => number;
 }
-export type Policy = (situation: Situation, file: TierFile) => Preference;
+export type Policy = (situation: Situation, file: StaticRoutes) => Preference;
 
 export type Excluded = Record<string, Exclusion>;
 export const run = (tier: string, minConfidence: number, excluded: Excluded): Step => ({ kind: "run", tier, acceptance: { min_confidence: minConfidence }, excluded });

@@ -128,10 +128,12 @@ const isInFlight = (context: SagaContext): boolean => context.attempt > context.
 
 const stopReason = ({ step }: Decision) => (step.kind === "stop" ? step.reason : null);
 
-const isAccepted = (acceptance: Acceptance, outcome: Attempt["outcome"]) =>
+/** The rule that a job carries, applied to its answer. */
+export const isAccepted = (acceptance: Acceptance, outcome: Attempt["outcome"]) =>
   acceptance !== null && outcome.kind === "answered" && outcome.is_sound && outcome.confidence >= acceptance.min_confidence;
 
-function applied(context: SagaContext, event: MachineEvent): SagaContext {
+/** What an event leaves behind, without the machine around it: for playing thousands of recorded answers. */
+export function applied(context: SagaContext, event: MachineEvent): SagaContext {
   switch (event.type) {
     case "RESULT": return absorb(context, event.result, event.output);
     case "DECIDED": return follow(context, event.decision);

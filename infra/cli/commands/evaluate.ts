@@ -1,0 +1,108 @@
+import { SetupError } from "#infra/embedded/setupError.ts";
+import { evaluate as run, type Evaluation, POLICIES, type PolicyReport } from "#router/evaluation/evaluate.ts";
+import { BadOutcomeLog, type OutcomeRow, readOutcomeLog } from "#router/evaluation/outcomeLog.ts";
+
+import { type Command, EXIT_USAGE, type ParsedArguments } from "../command.ts";
+import { textTable } from "../textTable.ts";
+
+export const evaluate: Command = {
+  summary: "Plays outcome logs of real models through the routing policies: what would it have cost, how good would it have been?",
+  usage: "--train <file> [--train <file>] --test <file> --tiers <a,b,c> [options]",
+  details: [
+    "--train, --test    JSON lines, plain or .gz, one object per request:",
+    '                   {"id","dataset","query","tiers":{"<model>":{"correct" or "score","cost_usd","verify_cost_usd"?,"confidence"?,"latency_ms"?}}}',
+    "                   Policies are fitted on --train alone. A bad row is named by its line and nothing is evaluated.",
+    "--tiers            models of the logs, in any order; they are tried from the cheapest upwards",
+    `--policy           of ${POLICIES.join(", ")}; may be repeated (default: all). Baselines are always shown`,
+    "--baseline         the tier that quality and saving are measured against (default: the dearest)",
+    "--target           share of the baseline's quality to keep, in (0, 1] (default 0.97)",
+    "--risk             probability with which the floor may fail, in (0, 0.5] (default 0.05)",
+    "--latency-slo-ms   a tier that would be later than this in more than one of twenty cases is not tried",
+    "--cost             total: with the calls that produced the confidences; generation: without (default total)",
+    "--seed             of folds, random mix and bootstrap (default 1)",
+    "--json             one JSON object instead of the tables",
+  ],
+  example: "inferctl evaluate --train train.jsonl.gz --test test.jsonl.gz --tiers llama3.1-8b,llama3.1-70b,llama3.1-405b --target 0.97",
+  options: {
+    train: { type: "string", multiple: true }, test: { type: "string", multiple: true }, tiers: { type: "string" }, policy: { type: "string", multiple: true }, baseline: { type: "string" },
+    target: { type: "string" }, risk: { type: "string" }, "latency-slo-ms": { type: "string" }, cost: { type: "string" }, seed: { type: "string" }, json: { type: "boolean" },
+  },
+  maxPositionals: 0,
+  run: async ({ values }, { print, progress }) => {
+    const tiers = [...new Set(text(values, "tiers")?.split(",").filter((name) => name !== "") ?? [])];
+    if (tiers.length < 2) throw wrongUse("--tiers needs at least two models, separated by commas");
+    const cost = text(values, "cost") ?? "total";
+    if (cost !== "total" && cost !== "generation") throw wrongUse("--cost is total or generation");
+    const target = numberOf(values, "target", 0.97, { above: 0, most: 1 }), risk = numberOf(values, "risk", 0.05, { above: 0, most: 0.5 });
+    const slo = text(values, "latency-slo-ms") === undefined ? null : numberOf(values, "latency-slo-ms", 0, { above: 0, most: 3_600_000 });
+    const seed = numberOf(values, "seed", 1, { above: -1, most: 2 ** 32 - 1 });
+    const [train, test] = [await read("train", values, tiers), await read("test", values, tiers)];
+    const startedAtMs = performance.now();
+    const evaluation = tell(() => run({
+      train, test, tiers, policies: list(values, "policy"), baselineTier: text(values, "baseline") ?? null, target, risk, latencySloMs: slo, paysVerification: cost === "total", seed, onProgress: progress.note,
+    }));
+    progress.note(`evaluated in ${((performance.now() - startedAtMs) / 1_000).toFixed(1)} s`);
+    print(values["json"] === true ? JSON.stringify(evaluation) : describe(evaluation));
+    return 0;
+  },
+};
+
+type Values = ParsedArguments["values"];
+const text = (values: Values, name: string): string | undefined => (typeof values[name] === "string" ? values[name] : undefined);
+const list = (values: Values, name: string): string[] | null => (Array.isArray(values[name]) ? values[name].map(String) : null);
+const wrongUse = (message: string) => new SetupError(message, "inferctl evaluate --help", { exitCode: EXIT_USAGE });
+
+function numberOf(values: Values, name: string, fallback: number, { above, most }: { above: number; most: number }): number {
+  const given = text(values, name);
+  if (given === undefined) return fallback;
+  const value = Number(given);
+  if (given.trim() === "" || !(value > above && value <= most)) throw wrongUse(`--${name} must be a number above ${above} and at most ${most}, not ${given}`);
+  return value;
+}
+
+async function read(name: "train" | "test", values: Values, tiers: readonly string[]): Promise<OutcomeRow[]> {
+  const files = list(values, name) ?? [];
+  if (files.length === 0) throw wrongUse(`--${name} is missing`);
+  try {
+    return (await Promise.all(files.map((file) => readOutcomeLog(file, tiers)))).flat();
+  } catch (error) {
+    if (error instanceof BadOutcomeLog) throw new SetupError(error.message, "Correct the row, or leave it out of the file. The schema: inferctl evaluate --help", { exitCode: EXIT_USAGE, cause: error });
+    throw error;
+  }
+}
+
+function tell(run: () => Evaluation): Evaluation {
+  try {
+    return run();
+  } catch (error) {
+    throw wrongUse(error instanceof Error ? error.message : String(error));
+  }
+}
+
+const percent = (share: number, digits = 1) => (100 * share).toFixed(digits);
+const HEAD = ["POLICY", "N", "QUALITY %", "OF BASELINE %", "USD/1,000", "SAVING %, 95 % CI", "P50 MS", "P95 MS", "ANSWERED BY %", "TARGET"];
+
+function describe({ policies, tiers, baseline, target, risk, rows, seed, cost, notes }: Evaluation): string {
+  const datasets = [...new Set(policies.map(({ dataset }) => dataset))];
+  const tables = datasets.map((dataset) => {
+    const mine = policies.filter((policy) => policy.dataset === dataset);
+    return `${dataset === "all" ? "all rows" : dataset}\n${textTable(HEAD, mine.map((policy) => line(policy, tiers)))}\n\n${curves(mine)}`;
+  });
+  return `${rows.train} training rows, ${rows.test} test rows; seed ${seed}; cost: ${cost}; tiers ${tiers.join(" < ")}
+target: ${percent(target)} % of always-${baseline}, which may fail with probability ${risk}
+${notes.map((note) => `note: ${note}\n`).join("")}
+${tables.join("\n\n")}`;
+}
+
+function line({ policy, n, quality, quality_ratio, cost_per_1k_usd, saving, saving_ci95: [low, high], latency_p50_ms, latency_p95_ms, tier_share, target_held }: PolicyReport, tiers: readonly string[]): string[] {
+  const ms = (value: number | null) => (value === null ? "-" : value.toFixed(0));
+  return [policy, String(n), percent(quality), percent(quality_ratio), cost_per_1k_usd.toFixed(4), `${percent(saving)} (${percent(low)} to ${percent(high)})`, ms(latency_p50_ms), ms(latency_p95_ms), tiers.map((tier) => percent(tier_share[tier] ?? 0, 0)).join(" "), target_held ? "held" : "missed"];
+}
+
+function curves(policies: readonly PolicyReport[]): string {
+  const rows = policies.filter(({ saving_at_ratio, apgr }) => saving_at_ratio !== undefined || apgr !== undefined).map(({ policy, saving_at_ratio = {}, apgr, cpt50, cpt80, error_cost_auc }) => [
+    policy, ...["0.95", "0.97", "0.99"].map((ratio) => { const saving = saving_at_ratio[ratio] ?? null; return saving === null ? "-" : percent(saving); }),
+    apgr?.toFixed(3) ?? "-", cpt50?.toFixed(1) ?? "-", cpt80?.toFixed(1) ?? "-", error_cost_auc?.toFixed(4) ?? "-",
+  ]);
+  return textTable(["FRONTIER (knob swept on these rows)", "SAVING % AT 0.95", "AT 0.97", "AT 0.99", "APGR", "CPT50", "CPT80", "ERROR-COST AUC"], rows);
+}

@@ -1,0 +1,188 @@
+/**
+ * What is compared: policies whose knob is learned on training rows, and the baselines without which no result is
+ * shown. A candidate is a family over one knob, and the place on it that the training rows chose. Pure.
+ */
+import { bestThresholds, type TierColumn } from "#router/learning/cascadeThresholds.ts";
+import { lastThatHolds } from "#router/learning/qualityFloor.ts";
+import type { LatencyQuantiles } from "#router/policy/onTime.ts";
+
+import type { OutcomeRow } from "./outcomeLog.ts";
+import { type Played, playRow, type TierPrior } from "./playRow.ts";
+import { quantileOf } from "./routingMetrics.ts";
+
+export interface Setting {
+  /** Cheapest first. */
+  readonly tiers: readonly string[];
+  /** Place of the baseline in `tiers`. */
+  readonly baseline: number;
+  /** Share of the baseline's quality that must be kept. */
+  readonly target: number;
+  /** Probability with which the floor may fail. */
+  readonly risk: number;
+  readonly latencySloMs: number | null;
+  /** Whether calls that produced a confidence are paid for. */
+  readonly paysVerification: boolean;
+  /** Values in [0, 1). */
+  readonly random: () => number;
+}
+export interface Candidate {
+  readonly policy: string;
+  /** As chosen on the training rows. */
+  readonly play: (row: OutcomeRow) => Played;
+  /** The whole family, for the frontier. */
+  readonly family: readonly { readonly knob: number; readonly play: (row: OutcomeRow) => Played }[];
+  /** For two tiers: higher means "send to the strong one". */
+  readonly score?: (row: OutcomeRow) => number;
+}
+
+const once = (row: OutcomeRow, place: number): Played => {
+  const outcome = row.tiers[place];
+  return { tried: [place], quality: outcome?.quality ?? 0, cost_usd: outcome?.cost_usd ?? 0, latency_ms: outcome?.latency_ms ?? null };
+};
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+const qualityOf = (rows: readonly OutcomeRow[], place: number) => mean(rows.map((row) => row.tiers[place]?.quality ?? 0));
+
+/** Each tier alone. */
+export function tiersAlone({ tiers }: Setting): Candidate[] {
+  return tiers.map((tier, place) => {
+    const play = (row: OutcomeRow) => once(row, place);
+    return { policy: `always-${tier}`, play, family: [{ knob: place, play }] };
+  });
+}
+
+/** The right tier each time, the cheapest of several: what no router can reach. */
+export function oracle({ tiers }: Setting): Candidate {
+  const bestPlace = (row: OutcomeRow) => tiers.reduce((best, _tier, place) => {
+    const [a, b] = [row.tiers[best], row.tiers[place]];
+    if (a === undefined || b === undefined) return best;
+    return b.quality > a.quality || (b.quality === a.quality && b.cost_usd < a.cost_usd) ? place : best;
+  }, 0);
+  const play = (row: OutcomeRow) => once(row, bestPlace(row));
+  return { policy: "oracle", play, family: [{ knob: 0, play }], score: ({ tiers: [weak, strong] }) => (strong?.quality ?? 0) - (weak?.quality ?? 0) };
+}
+
+/** A share of the requests, drawn blindly, goes to the baseline and the rest to the cheapest tier. */
+export function randomMix(setting: Setting, train: readonly OutcomeRow[]): Candidate {
+  const { baseline, target, random } = setting;
+  const [low, high] = [qualityOf(train, 0), qualityOf(train, baseline)];
+  const share = high > low ? Math.min(1, Math.max(0, (target * high - low) / (high - low))) : 0;
+  const at = (knob: number) => ({ knob, play: (row: OutcomeRow) => once(row, random() < knob ? baseline : 0) });
+  return { policy: "random-mix", play: at(share).play, family: [at(0), at(1)], score: () => 0 };
+}
+
+const STEPS = 40;
+
+/** Long queries go to the baseline: the baseline that several published routers do not beat. */
+export function queryLength(setting: Setting, train: readonly OutcomeRow[]): Candidate {
+  const { baseline } = setting;
+  const lengths = train.map(({ query }) => query.length);
+  const at = (knob: number) => ({ knob, play: (row: OutcomeRow) => once(row, row.query.length >= knob ? baseline : 0) });
+  // From nothing to everything sent to the baseline.
+  const knobs = [...new Set([Infinity, ...Array.from({ length: STEPS - 1 }, (_, i) => quantileOf(lengths, 1 - (i + 1) / STEPS) ?? 0), 0])];
+  const family = knobs.map(at);
+  return { policy: "query-length", play: cheapestThatHolds(setting, train, family).play, family, score: ({ query }) => query.length };
+}
+
+/** A cascade with one threshold on raw confidence for all tiers. `null` when the log has no confidences. */
+export function rawConfidence(setting: Setting, train: readonly OutcomeRow[]): Candidate | null {
+  if (!hasConfidences(train)) return null;
+  const priors = priorsOf(setting, train);
+  const family = Array.from({ length: STEPS + 1 }, (_, i) => i / STEPS).map((knob) => ({ knob, play: cascadeWith(setting, priors, priors.map(() => knob)) }));
+  return { policy: "raw-confidence", play: cheapestThatHolds(setting, train, family).play, family, score: weakDoubt };
+}
+
+/** By point estimate, on the rows it is given; the one of highest quality when none reaches the target. */
+function cheapestThatHolds<T extends { play: (row: OutcomeRow) => Played }>({ baseline, target }: Setting, train: readonly OutcomeRow[], family: readonly T[]): T {
+  const wanted = target * qualityOf(train, baseline);
+  const measured = family.map((member) => ({ member, played: train.map(member.play) })).map(({ member, played }) =>
+    ({ member, quality: mean(played.map(({ quality }) => quality)), cost_usd: mean(played.map(({ cost_usd }) => cost_usd)) }));
+  const holding = measured.filter(({ quality }) => quality >= wanted).toSorted((a, b) => a.cost_usd - b.cost_usd);
+  const [best] = holding.length > 0 ? holding : measured.toSorted((a, b) => b.quality - a.quality);
+  if (best === undefined) throw new Error("an empty family");
+  return best.member;
+}
+
+const hasConfidences = (rows: readonly OutcomeRow[]) => rows.every(({ tiers }) => tiers.slice(0, -1).every(({ confidence }) => confidence !== null));
+const weakDoubt = ({ tiers: [weak] }: OutcomeRow) => -(weak?.confidence ?? 0);
+
+/** λ in units of 1 / (the baseline's cost per request): 0, then from 0.004 to 4. */
+const LAMBDAS = [0, ...Array.from({ length: STEPS }, (_, i) => 0.004 * 1_000 ** (i / (STEPS - 1)))];
+const FOLDS = 5;
+
+/**
+ * The policy `cascade`, thresholds fitted for each λ. `cascade` is the cheapest λ at which the floor is shown to hold,
+ * on rows that the thresholds were not fitted on; `cascade-point-estimate` the cheapest that seems to.
+ */
+export function cascades(setting: Setting, train: readonly OutcomeRow[]): Candidate[] {
+  if (!hasConfidences(train)) return [];
+  const family = fitFamily(setting, train);
+  const margins = crossFittedMargins(setting, train);
+  const baselineAlone = (row: OutcomeRow) => once(row, setting.baseline);
+  const held = lastThatHolds(margins, setting);
+  const seeming = margins.findLastIndex((values) => mean(values) >= 0);
+  return [
+    { policy: "cascade", play: (held === null ? undefined : family[held]?.play) ?? baselineAlone, family, score: weakDoubt },
+    { policy: "cascade-point-estimate", play: family[seeming]?.play ?? baselineAlone, family, score: weakDoubt },
+  ];
+}
+
+function fitFamily(setting: Setting, rows: readonly OutcomeRow[]): { knob: number; play: (row: OutcomeRow) => Played }[] {
+  const columns = columnsOf(setting, rows);
+  const priors = priorsOf(setting, rows);
+  const all = [...rows.keys()];
+  const baselineCost = priors[setting.baseline]?.cost_usd ?? 1;
+  return LAMBDAS.map((knob) => ({ knob, play: cascadeWith(setting, priors, bestThresholds(columns, all, knob / baselineCost)) }));
+}
+
+/** Of each λ, for each row: quality − target · baseline, under thresholds that this row had no part in. */
+function crossFittedMargins(setting: Setting, train: readonly OutcomeRow[]): number[][] {
+  const foldOf = shuffledFolds(train.length, setting.random);
+  const margins: number[][] = LAMBDAS.map(() => []);
+  for (let fold = 0; fold < FOLDS; fold++) {
+    const family = fitFamily(setting, train.filter((_, i) => foldOf[i] !== fold));
+    const heldOut = train.filter((_, i) => foldOf[i] === fold);
+    for (const [at, { play }] of family.entries()) {
+      for (const row of heldOut) margins[at]?.push(play(row).quality - setting.target * (row.tiers[setting.baseline]?.quality ?? 0));
+    }
+  }
+  return margins;
+}
+
+function shuffledFolds(n: number, random: () => number): number[] {
+  const folds = Array.from({ length: n }, (_, i) => i % FOLDS);
+  for (let i = n - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [folds[i], folds[j]] = [folds[j] ?? 0, folds[i] ?? 0];
+  }
+  return folds;
+}
+
+const cascadeWith = ({ latencySloMs, paysVerification }: Setting, priors: readonly TierPrior[], thresholds: readonly number[]) => {
+  const tiers = priors.map((prior, place) => ({ ...prior, accept_confidence: thresholds[place] ?? 0 }));
+  return (row: OutcomeRow): Played => playRow(row, { policy: "cascade", tiers, latencySloMs, paysVerification });
+};
+
+function priorsOf({ tiers }: Setting, rows: readonly OutcomeRow[]): TierPrior[] {
+  return tiers.map((name, place) => {
+    const outcomes = rows.flatMap((row) => row.tiers[place] ?? []);
+    return { name, quality: mean(outcomes.map(({ quality }) => quality)), cost_usd: mean(outcomes.map(({ cost_usd }) => cost_usd)), latency: latencyOf(outcomes.map(({ latency_ms }) => latency_ms)), accept_confidence: 1 };
+  });
+}
+
+function latencyOf(latencies: readonly (number | null)[]): LatencyQuantiles | null {
+  const known = latencies.filter((ms) => ms !== null);
+  const [p50, p95] = [quantileOf(known, 0.5), quantileOf(known, 0.95)];
+  return known.length < latencies.length || p50 === null || p95 === null ? null : { p50: Math.max(0.01, p50), p95: Math.max(0.01, p95) };
+}
+
+function columnsOf({ tiers, paysVerification }: Setting, rows: readonly OutcomeRow[]): TierColumn[] {
+  return tiers.map((_tier, place) => {
+    const isLast = place === tiers.length - 1; // nobody reads its confidence
+    const column = (of: (outcome: OutcomeRow["tiers"][number]) => number) => Float64Array.from(rows, ({ tiers: outcomes }) => { const outcome = outcomes[place]; return outcome === undefined ? 0 : of(outcome); });
+    return {
+      quality: column(({ quality }) => quality),
+      cost_usd: column(({ cost_usd, verify_cost_usd }) => cost_usd + (paysVerification && !isLast ? verify_cost_usd : 0)),
+      confidence: column(({ confidence }) => confidence ?? 0),
+    };
+  });
+}

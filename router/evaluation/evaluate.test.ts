@@ -1,0 +1,113 @@
+import { describe, expect, it } from "vitest";
+
+import { bestThresholds, keeps, type TierColumn } from "#router/learning/cascadeThresholds.ts";
+import { seededRandom } from "#shared/statistics/seededRandom.ts";
+
+import { evaluate, type EvaluateOptions, type PolicyReport } from "./evaluate.ts";
+import type { OutcomeRow } from "./outcomeLog.ts";
+import { playRow, type TierPrior } from "./playRow.ts";
+
+const SKILLS = [0.55, 0.75, 0.9];
+const COSTS = [0.001, 0.005, 0.025];
+const NAMES = ["small", "medium", "large"];
+/** A model is right when its skill exceeds the question's difficulty, and mostly knows when it is not. */
+function population(n: number, seed: number): OutcomeRow[] {
+  const random = seededRandom(seed);
+  return Array.from({ length: n }, (_, i) => {
+    const difficulty = random();
+    return {
+      id: String(i), dataset: i % 2 === 0 ? "even" : "odd", query: "x".repeat(10 + Math.round(20 * random())),
+      tiers: SKILLS.map((skill, t) => {
+        const margin = skill - difficulty + 0.3 * (random() - 0.5);
+        return { quality: margin > 0 ? 1 : 0, cost_usd: COSTS[t] ?? 0, verify_cost_usd: 0.0001, confidence: 1 / (1 + Math.exp(-6 * margin - (random() - 0.5))), latency_ms: 100 * (t + 1), answer: null };
+      }),
+    };
+  });
+}
+const options = (over: Partial<EvaluateOptions> = {}): EvaluateOptions => ({
+  train: population(600, 1), test: population(600, 2), tiers: NAMES, policies: null, baselineTier: null, target: 0.97, risk: 0.05, latencySloMs: null, paysVerification: true, seed: 1, onProgress: () => undefined, ...over,
+});
+const found = evaluate(options());
+const named = (name: string, dataset = "all", { policies } = found) => policies.find((one) => one.policy === name && one.dataset === dataset) as PolicyReport;
+
+describe("an evaluation", () => {
+  it("is the same for the same seed", () => { expect(evaluate(options())).toEqual(found); });
+
+  it("shows every baseline beside the policies, pooled and for each data set", () => {
+    const shown = ["cascade", "cascade-point-estimate", "always-small", "always-medium", "always-large", "random-mix", "query-length", "raw-confidence", "oracle"];
+    for (const dataset of ["all", "even", "odd"]) expect(found.policies.filter((one) => one.dataset === dataset).map(({ policy }) => policy)).toEqual(shown);
+  });
+
+  it("measures a tier alone as its own answers and prices", () => {
+    const test = options().test;
+    const large = named("always-large");
+    expect([large.n, large.quality_ratio, large.saving, large.saving_ci95, large.latency_p95_ms]).toEqual([600, 1, 0, [0, 0], 300]);
+    expect(large.quality).toBeCloseTo(test.filter(({ tiers }) => tiers[2]?.quality === 1).length / 600, 12);
+    expect(named("always-small").cost_per_1k_usd).toBeCloseTo(1, 9);
+    expect(named("always-small").saving).toBeCloseTo(0.96, 9);
+  });
+
+  it("has an oracle that nothing beats, and a cascade that beats chance", () => {
+    for (const policy of found.policies.filter(({ dataset }) => dataset === "all")) expect(policy.quality).toBeLessThanOrEqual(named("oracle").quality);
+    expect(named("cascade").saving_at_ratio?.["0.97"]).toBeGreaterThan((named("random-mix").saving_at_ratio?.["0.97"] ?? 0) + 0.2);
+    expect(named("cascade").error_cost_auc).toBeLessThan(named("random-mix").error_cost_auc as number);
+  });
+
+  it("holds the floor where the policy says so, and pays for it", () => {
+    expect(named("cascade").target_held).toBe(true);
+    expect(named("cascade").saving).toBeLessThanOrEqual(named("cascade-point-estimate").saving);
+  });
+
+  it("keeps to a floor that nothing cheaper can hold by asking the baseline alone", () => {
+    const strict = evaluate(options({ train: population(30, 1), target: 1, risk: 0.001 }));
+    expect(named("cascade", "all", strict)).toMatchObject({ saving: 0, quality_ratio: 1, tier_share: { small: 0, medium: 0, large: 1 } });
+  });
+
+  it("knows the measures of two tiers", () => {
+    const two = evaluate(options({ tiers: ["small", "large"], train: pairs(1), test: pairs(2) }));
+    expect(named("random-mix", "all", two)).toMatchObject({ apgr: 0.5, cpt50: 50, cpt80: 80 });
+    expect(named("cascade", "all", two).apgr).toBeGreaterThan(0.7);
+    expect(named("oracle", "all", two).apgr).toBeGreaterThan(named("cascade", "all", two).apgr as number);
+    expect(named("cascade", "all", two).error_cost_auc).toBeUndefined();
+  });
+
+  it("shows baselines alone when the log has no confidences, and says why", () => {
+    const blind = (seed: number) => population(60, seed).map((row) => ({ ...row, tiers: row.tiers.map((tier) => ({ ...tier, confidence: null })) }));
+    const { policies, notes } = evaluate(options({ train: blind(1), test: blind(2) }));
+    expect(notes).toEqual([expect.stringContaining("no confidences")]);
+    expect(policies.map(({ policy }) => policy)).not.toContain("cascade");
+  });
+
+  it.each([[{ baselineTier: "huge" }, /--baseline huge/], [{ policies: ["best"] }, /no policy best/]])("refuses %j", (over, message) => { expect(() => evaluate(options(over))).toThrow(message); });
+});
+const pairs = (seed: number) => population(400, seed).map((row) => ({ ...row, tiers: [row.tiers[0], row.tiers[2]] as OutcomeRow["tiers"] }));
+
+describe("a played row", () => {
+  const rows = population(300, 3);
+  const prior = (name: string, t: number, accept_confidence: number): TierPrior => ({ name, quality: SKILLS[t] ?? 0, cost_usd: COSTS[t] ?? 0, latency: { p50: 100 * (t + 1), p95: 110 * (t + 1) }, accept_confidence });
+  const play = (row: OutcomeRow, thresholds: readonly number[], over: { latencySloMs?: number; paysVerification?: boolean } = {}) =>
+    playRow(row, { policy: "cascade", tiers: NAMES.map((name, t) => prior(name, t, thresholds[t] ?? 0)), latencySloMs: null, paysVerification: true, ...over });
+
+  it("ends where the form that thresholds are fitted with says it ends", () => {
+    const column = (of: (t: OutcomeRow["tiers"][number]) => number, t: number) => Float64Array.from(rows, (row) => of(row.tiers[t] as OutcomeRow["tiers"][number]));
+    const columns = NAMES.map((_, t): TierColumn => ({ quality: column(({ quality }) => quality, t), cost_usd: column(({ cost_usd }) => cost_usd, t), confidence: column(({ confidence }) => confidence ?? 0, t) }));
+    for (const lambda of [0, 1, 10, 30, 100]) {
+      const thresholds = bestThresholds(columns, [...rows.keys()], lambda);
+      for (const [i, row] of rows.entries()) expect(play(row, thresholds).tried).toEqual([0, 1, 2].slice(0, keeps(columns, thresholds, i) + 1));
+    }
+  });
+
+  it("pays every tier that was tried, and each confidence that a rule read", () => {
+    const [row] = rows as [OutcomeRow];
+    expect(play(row, [1.01, 1.01, 0])).toMatchObject({ tried: [0, 1, 2], latency_ms: 600, quality: row.tiers[2]?.quality });
+    expect(play(row, [1.01, 1.01, 0]).cost_usd).toBeCloseTo(0.0312, 12); // two of three were read
+    expect(play(row, [1.01, 1.01, 0], { paysVerification: false }).cost_usd).toBeCloseTo(0.031, 12);
+    expect(play(row, [0, 0, 0]).cost_usd).toBeCloseTo(0.001, 12); // kept unread
+  });
+
+  it("goes straight to a tier that is in time, when trying another first would be too late", () => {
+    const [row] = rows as [OutcomeRow];
+    expect(play(row, [1.01, 1.01, 0], { latencySloMs: 250 }).tried).toEqual([0]);
+    expect(play(row, [1.01, 1.01, 0], { latencySloMs: 500 }).tried).toEqual([0, 1]);
+  });
+});

@@ -1,0 +1,189 @@
+/**
+ * `inferctl evaluate`: trains on some outcome logs, plays others, and says what each policy would have cost and how
+ * good it would have been, beside the baselines on the same rows. Deterministic for a seed.
+ */
+import { seededRandom } from "#shared/statistics/seededRandom.ts";
+
+import { type Candidate, cascades, oracle, queryLength, randomMix, rawConfidence, type Setting, tiersAlone } from "./candidates.ts";
+import type { OutcomeRow } from "./outcomeLog.ts";
+import type { Played } from "./playRow.ts";
+import { callMeasures, costAtQuality, errorCostAuc, quantileOf } from "./routingMetrics.ts";
+
+export interface EvaluateOptions {
+  readonly train: readonly OutcomeRow[];
+  readonly test: readonly OutcomeRow[];
+  readonly tiers: readonly string[];
+  /** Of the learned policies, just these; baselines are always there. */
+  readonly policies: readonly string[] | null;
+  readonly baselineTier: string | null;
+  readonly target: number;
+  readonly risk: number;
+  readonly latencySloMs: number | null;
+  readonly paysVerification: boolean;
+  readonly seed: number;
+  readonly onProgress: (what: string) => void;
+}
+export interface FrontierPoint {
+  readonly knob: number;
+  readonly quality: number;
+  readonly quality_ratio: number;
+  readonly cost_per_1k_usd: number;
+  readonly saving: number;
+  readonly latency_p95_ms: number | null;
+}
+export interface PolicyReport {
+  readonly policy: string;
+  /** `all`: every row of the test. */
+  readonly dataset: string;
+  readonly n: number;
+  readonly quality: number;
+  readonly quality_ratio: number;
+  readonly cost_per_1k_usd: number;
+  readonly saving: number;
+  readonly saving_ci95: readonly [number, number];
+  /** Of the mean of quality − target · baseline's quality. */
+  readonly margin_ci95: readonly [number, number];
+  readonly latency_p50_ms: number | null;
+  readonly latency_p95_ms: number | null;
+  /** Share of requests whose answer is the tier's, and share of requests that went on after it. */
+  readonly tier_share: Readonly<Record<string, number>>;
+  readonly escalation_share: Readonly<Record<string, number>>;
+  readonly target_held: boolean;
+  readonly apgr?: number;
+  readonly cpt50?: number;
+  readonly cpt80?: number;
+  readonly error_cost_auc?: number;
+  readonly frontier?: readonly FrontierPoint[];
+  /** On the frontier, by quality ratio; `null` where it is not reached. */
+  readonly saving_at_ratio?: Readonly<Record<string, number | null>>;
+}
+export interface Evaluation {
+  readonly seed: number;
+  readonly rows: { readonly train: number; readonly test: number };
+  /** Cheapest first, by training rows. */
+  readonly tiers: readonly string[];
+  readonly baseline: string;
+  readonly target: number;
+  readonly risk: number;
+  readonly cost: "generation" | "total";
+  readonly notes: readonly string[];
+  readonly policies: readonly PolicyReport[];
+}
+
+const RESAMPLES = 1_000;
+const RATIOS = ["0.95", "0.97", "0.99"];
+export const POLICIES = ["cascade", "cascade-point-estimate"];
+
+/** Throws when a tier or a policy is not known. */
+export function evaluate(options: EvaluateOptions): Evaluation {
+  const { test, target, risk, paysVerification, seed, onProgress } = options;
+  const { tiers, train, order } = cheapestFirst(options);
+  const baseline = options.baselineTier === null ? tiers.length - 1 : tiers.indexOf(options.baselineTier);
+  if (baseline < 0) throw new Error(`--baseline ${options.baselineTier ?? ""} is not among the tiers: ${tiers.join(", ")}`);
+  const unknown = options.policies?.find((policy) => !POLICIES.includes(policy));
+  if (unknown !== undefined) throw new Error(`there is no policy ${unknown} to evaluate; there are ${POLICIES.join(", ")}`);
+  const setting: Setting = { tiers, baseline, target, risk, latencySloMs: options.latencySloMs, paysVerification, random: seededRandom(seed) };
+
+  onProgress("fitting the policies on the training rows");
+  const learned = cascades(setting, train).filter(({ policy }) => options.policies?.includes(policy) ?? true);
+  const raw = rawConfidence(setting, train);
+  const baselines = [...tiersAlone(setting), randomMix(setting, train), queryLength(setting, train), ...(raw === null ? [] : [raw]), oracle(setting)];
+  const played = test.map((row) => ({ ...row, tiers: order.flatMap((place) => row.tiers[place] ?? []) }));
+  const datasets = [...new Set(test.map(({ dataset }) => dataset))].sort();
+  const policies = [...learned, ...baselines].flatMap((candidate) => {
+    onProgress(`playing ${candidate.policy}`);
+    return report(candidate, setting, played, datasets);
+  });
+  const notes = raw === null ? ["the log has no confidences, so no cascade can be played: only baselines are shown"] : [];
+  return { seed, rows: { train: train.length, test: test.length }, tiers, baseline: tiers[baseline] ?? "", target, risk, cost: paysVerification ? "total" : "generation", notes, policies };
+}
+
+/** By mean cost on the training rows. `order`: where each tier was among those that were asked for. */
+function cheapestFirst({ tiers, train }: EvaluateOptions): { tiers: string[]; train: OutcomeRow[]; order: number[] } {
+  const cost = (place: number) => train.reduce((sum, row) => sum + (row.tiers[place]?.cost_usd ?? 0), 0);
+  const order = [...tiers.keys()].toSorted((a, b) => cost(a) - cost(b));
+  return { order, tiers: order.map((place) => tiers[place] ?? ""), train: train.map((row) => ({ ...row, tiers: order.flatMap((place) => row.tiers[place] ?? []) })) };
+}
+
+function report(candidate: Candidate, setting: Setting, test: readonly OutcomeRow[], datasets: readonly string[]): PolicyReport[] {
+  const plays = test.map(candidate.play);
+  const familyPlays = candidate.family.map(({ knob, play }) => ({ knob, plays: test.map(play) }));
+  const groups: [string, number[]][] = [["all", [...test.keys()]], ...(datasets.length > 1 ? datasets : []).map((name): [string, number[]] => [name, [...test.keys()].filter((i) => test[i]?.dataset === name)])];
+  return groups.map(([dataset, rows]) => {
+    const pick = <T>(values: readonly T[]): T[] => rows.flatMap((i) => (values[i] === undefined ? [] : [values[i]]));
+    const of = pick(test);
+    return {
+      policy: candidate.policy, dataset, n: of.length,
+      ...operatingPoint(pick(plays), of, setting),
+      ...(setting.tiers.length === 2 && candidate.score !== undefined ? callMeasures(of.map((row) => ({ score: candidate.score?.(row) ?? 0, weak: row.tiers[0]?.quality ?? 0, strong: row.tiers[1]?.quality ?? 0 }))) : {}),
+      ...frontierOf(familyPlays.map(({ knob, plays: all }) => ({ knob, plays: pick(all) })), of, setting),
+    };
+  });
+}
+
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+function baselineOf(rows: readonly OutcomeRow[], { baseline }: Setting): { qualities: number[]; costs: number[] } {
+  return { qualities: rows.map((row) => row.tiers[baseline]?.quality ?? 0), costs: rows.map((row) => row.tiers[baseline]?.cost_usd ?? 0) };
+}
+
+function operatingPoint(plays: readonly Played[], rows: readonly OutcomeRow[], setting: Setting) {
+  const { qualities, costs } = baselineOf(rows, setting);
+  const [quality, cost] = [mean(plays.map((play) => play.quality)), mean(plays.map(({ cost_usd }) => cost_usd))];
+  const quality_ratio = quality / mean(qualities);
+  const intervals = bootstrap(plays, qualities, costs, setting);
+  const share = (count: (play: Played, place: number) => boolean) => Object.fromEntries(setting.tiers.map((tier, place) => [tier, mean(plays.map((play) => (count(play, place) ? 1 : 0)))]));
+  return {
+    quality, quality_ratio, cost_per_1k_usd: 1_000 * cost, saving: 1 - cost / mean(costs), ...intervals,
+    latency_p50_ms: latencyQuantile(plays, 0.5), latency_p95_ms: latencyQuantile(plays, 0.95),
+    tier_share: share(({ tried }, place) => tried.at(-1) === place),
+    escalation_share: share(({ tried }, place) => tried.slice(0, -1).includes(place)),
+    target_held: quality_ratio >= setting.target,
+  };
+}
+
+function latencyQuantile(plays: readonly Played[], at: number): number | null {
+  const known = plays.flatMap(({ latency_ms }) => latency_ms ?? []);
+  return known.length < plays.length ? null : quantileOf(known, at);
+}
+
+/** Percentile intervals from the same resamples of rows, paired with the baseline. */
+function bootstrap(plays: readonly Played[], baselineQualities: readonly number[], baselineCosts: readonly number[], { target }: Setting): Pick<PolicyReport, "saving_ci95" | "margin_ci95"> {
+  const n = plays.length;
+  const random = seededRandom(n); // the same rows for every policy
+  const costs = Float64Array.from(plays, ({ cost_usd }) => cost_usd);
+  const paid = Float64Array.from(baselineCosts);
+  const margins = Float64Array.from(plays, ({ quality }, i) => quality - target * (baselineQualities[i] ?? 0));
+  const drawn = Array.from({ length: RESAMPLES }, () => {
+    let [cost, reference, margin] = [0, 0, 0];
+    for (let k = 0; k < n; k++) {
+      const i = Math.floor(random() * n);
+      cost += costs[i] ?? 0;
+      reference += paid[i] ?? 0;
+      margin += margins[i] ?? 0;
+    }
+    return { saving: 1 - cost / reference, margin: margin / n };
+  });
+  const interval = (values: readonly number[]): [number, number] => [quantileOf(values, 0.025) ?? NaN, quantileOf(values, 0.975) ?? NaN];
+  return { saving_ci95: interval(drawn.map(({ saving }) => saving)), margin_ci95: interval(drawn.map(({ margin }) => margin)) };
+}
+
+function frontierOf(family: readonly { knob: number; plays: readonly Played[] }[], rows: readonly OutcomeRow[], setting: Setting): Pick<PolicyReport, "frontier" | "saving_at_ratio" | "error_cost_auc"> {
+  if (family.length < 2) return {};
+  const { qualities, costs } = baselineOf(rows, setting);
+  const [reference, paid] = [mean(qualities), mean(costs)];
+  const points = family.map(({ knob, plays }) => ({ knob, plays, quality: mean(plays.map(({ quality }) => quality)), cost_usd: mean(plays.map(({ cost_usd }) => cost_usd)) }));
+  const savingAt = (ratio: string) => {
+    const cost = costAtQuality(points, Number(ratio) * reference);
+    return cost === null ? null : 1 - cost / paid;
+  };
+  const tierCosts = setting.tiers.map((_tier, place) => mean(rows.map((row) => row.tiers[place]?.cost_usd ?? 0)));
+  return {
+    frontier: points.map(({ knob, plays, quality, cost_usd }) => ({
+      knob: Number.isFinite(knob) ? knob : Number.MAX_SAFE_INTEGER, quality, quality_ratio: quality / reference, cost_per_1k_usd: 1_000 * cost_usd, saving: 1 - cost_usd / paid, latency_p95_ms: latencyQuantile(plays, 0.95),
+    })),
+    saving_at_ratio: Object.fromEntries(RATIOS.map((ratio) => [ratio, savingAt(ratio)])),
+    // Between the costs of the cheapest and of the dearest tier alone.
+    ...(setting.tiers.length > 2 ? { error_cost_auc: errorCostAuc(points, Math.min(...tierCosts), Math.max(...tierCosts)) } : {}),
+  };
+}

@@ -1,0 +1,96 @@
+/**
+ * Outcome logs: what several models answered to the same queries, and how good each answer was. JSON lines, plain or
+ * gzip. A row that is not readable, or lacks one of the tiers, is refused with file and line: a silently shorter log
+ * would be another experiment.
+ */
+import { createReadStream } from "node:fs";
+import { createInterface } from "node:readline";
+import { createGunzip } from "node:zlib";
+
+import { z } from "zod";
+
+import { issueLines } from "#shared/contracts/describeIssues.ts";
+import { Probability } from "#shared/contracts/probability.ts";
+
+const usd = z.number().nonnegative().max(1_000);
+const Outcome = z
+  .object({
+    correct: z.union([z.literal(0), z.literal(1)]).optional(),
+    score: Probability.optional(),
+    cost_usd: usd,
+    /** Of the extra call that produced `confidence`. */
+    verify_cost_usd: usd.default(0),
+    confidence: Probability.optional(),
+    latency_ms: z.number().nonnegative().optional(),
+    answer: z.string().nullish(),
+  })
+  .refine(({ correct, score }) => correct !== undefined || score !== undefined, "needs `correct` or `score`");
+const Line = z.object({ id: z.string(), dataset: z.string(), query: z.string(), tiers: z.record(z.string(), z.unknown()) });
+
+/** One tier's answer to one query. */
+export interface TierOutcome {
+  /** In [0, 1]. */
+  readonly quality: number;
+  readonly cost_usd: number;
+  readonly verify_cost_usd: number;
+  /** Raw, in [0, 1]; `null` when the log has none. */
+  readonly confidence: number | null;
+  /** `null` when it was not measured. */
+  readonly latency_ms: number | null;
+  readonly answer: string | null;
+}
+export interface OutcomeRow {
+  readonly id: string;
+  readonly dataset: string;
+  readonly query: string;
+  /** In the order of the tiers that were asked for. */
+  readonly tiers: readonly TierOutcome[];
+}
+
+export class BadOutcomeLog extends Error {
+  override readonly name = "BadOutcomeLog";
+}
+
+/** Throws `BadOutcomeLog` with `<file>:<line>: <what>`. */
+export async function readOutcomeLog(file: string, tiers: readonly string[]): Promise<OutcomeRow[]> {
+  const rows: OutcomeRow[] = [];
+  let line = 0;
+  try {
+    const bytes = createReadStream(file);
+    const text = file.endsWith(".gz") ? bytes.pipe(createGunzip()) : bytes;
+    if (text !== bytes) bytes.on("error", (error) => text.destroy(error));
+    for await (const content of createInterface({ input: text, crlfDelay: Infinity })) {
+      line++;
+      if (content.trim() !== "") rows.push(readRow(content, tiers));
+    }
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error);
+    throw new BadOutcomeLog(line === 0 ? `${file}: ${what}` : `${file}:${line}: ${what}`, { cause: error });
+  }
+  if (rows.length === 0) throw new BadOutcomeLog(`${file}: there are no rows`);
+  return rows;
+}
+
+/** Pure. Throws with what is wrong. */
+export function readRow(content: string, tiers: readonly string[]): OutcomeRow {
+  const line = Line.safeParse(parse(content));
+  if (!line.success) throw new Error(issueLines(line.error).join("; "));
+  const { id, dataset, query } = line.data;
+  return { id, dataset, query, tiers: tiers.map((tier) => readOutcome(line.data.tiers, tier)) };
+}
+
+function parse(content: string): unknown {
+  try {
+    return JSON.parse(content);
+  } catch {
+    throw new Error("not JSON");
+  }
+}
+
+function readOutcome(outcomes: Readonly<Record<string, unknown>>, tier: string): TierOutcome {
+  if (!Object.hasOwn(outcomes, tier)) throw new Error(`no outcome of tier ${tier}; there are ${Object.keys(outcomes).join(", ")}`);
+  const outcome = Outcome.safeParse(outcomes[tier]);
+  if (!outcome.success) throw new Error(issueLines(outcome.error).map((issue) => `tiers.${tier}.${issue}`).join("; "));
+  const { correct, score, cost_usd, verify_cost_usd, confidence = null, latency_ms = null, answer = null } = outcome.data;
+  return { quality: score ?? correct ?? 0, cost_usd, verify_cost_usd, confidence, latency_ms, answer };
+}
