@@ -114,6 +114,8 @@ describe("a reply that got lost", () => {
     await server.kill();
     await server.restart();
     expect(await outcome).toEqual(completion("reconnected"));
+    // The tests that follow need every connection back, each of which waits for as long as it likes.
+    await vi.waitFor(() => Promise.all([nats.flush(), others.flush()]), { timeout: 15_000, interval: 20 });
   });
 });
 
