@@ -3,6 +3,7 @@
  * shown. A candidate is a family over one knob, and the place on it that the training rows chose. Pure.
  */
 import { bestThresholds, type TierColumn } from "#router/learning/cascadeThresholds.ts";
+import { type LabelledRow, makeValueFitter } from "#router/learning/fitValues.ts";
 import { lastThatHolds } from "#router/learning/qualityFloor.ts";
 import type { LatencyQuantiles } from "#router/policy/onTime.ts";
 
@@ -110,23 +111,53 @@ const LAMBDAS = [0, ...Array.from({ length: STEPS }, (_, i) => 0.004 * 1_000 ** 
 const FOLDS = 5;
 
 /**
- * The policy `cascade`, thresholds fitted for each λ. `cascade` is the cheapest λ at which the floor is shown to hold,
- * on rows that the thresholds were not fitted on; `cascade-point-estimate` the cheapest that seems to.
+ * Policies that are fitted for each λ. Under its own name each is at the cheapest λ at which the floor is shown to hold, on
+ * rows that it was not fitted on; as `…-point-estimate` at the cheapest that seems to hold it.
  */
-export function cascades(setting: Setting, train: readonly OutcomeRow[]): Candidate[] {
+export function learned(setting: Setting, train: readonly OutcomeRow[]): Candidate[] {
   if (!hasConfidences(train)) return [];
-  const family = fitFamily(setting, train);
-  const margins = crossFittedMargins(setting, train);
+  return [...floored("cascade-routing", fitCascadeRouting, setting, train), ...floored("cascade", fitCascades, setting, train)];
+}
+
+interface Member {
+  readonly knob: number;
+  readonly play: (row: OutcomeRow) => Played;
+}
+/** A family over `LAMBDAS`, in their order, which is that of falling quality. */
+type Fit = (setting: Setting, rows: readonly OutcomeRow[]) => Member[];
+
+function floored(policy: string, fit: Fit, setting: Setting, train: readonly OutcomeRow[]): Candidate[] {
+  const family = fit(setting, train);
+  const margins = crossFittedMargins(fit, setting, train);
   const baselineAlone = (row: OutcomeRow) => once(row, setting.baseline);
   const held = lastThatHolds(margins, setting);
   const seeming = margins.findLastIndex((values) => mean(values) >= 0);
   return [
-    { policy: "cascade", play: (held === null ? undefined : family[held]?.play) ?? baselineAlone, family, score: weakDoubt },
-    { policy: "cascade-point-estimate", play: family[seeming]?.play ?? baselineAlone, family, score: weakDoubt },
+    { policy, play: (held === null ? undefined : family[held]?.play) ?? baselineAlone, family, score: weakDoubt },
+    { policy: `${policy}-point-estimate`, play: family[seeming]?.play ?? baselineAlone, family, score: weakDoubt },
   ];
 }
 
-function fitFamily(setting: Setting, rows: readonly OutcomeRow[]): { knob: number; play: (row: OutcomeRow) => Played }[] {
+function fitCascadeRouting(setting: Setting, rows: readonly OutcomeRow[]): Member[] {
+  const { tiers, latencySloMs, paysVerification } = setting;
+  const priors = priorsOf(setting, rows);
+  const fit = makeValueFitter(tiers, labelledRows(setting, rows));
+  const baselineCost = priors[setting.baseline]?.cost_usd ?? 1;
+  return LAMBDAS.map((knob) => {
+    const values = fit(knob / baselineCost);
+    return { knob, play: (row) => playRow(row, { policy: "cascade-routing", tiers: priors, values, latencySloMs, paysVerification }) };
+  });
+}
+
+/** The dearest tier's confidence is not read by anything, so its call is not paid. */
+function labelledRows({ paysVerification }: Setting, rows: readonly OutcomeRow[]): LabelledRow[] {
+  return rows.map(({ features, tiers }) => ({
+    features,
+    tiers: tiers.map(({ quality, cost_usd, verify_cost_usd, confidence }, place) => ({ quality, cost_usd: cost_usd + (paysVerification && place < tiers.length - 1 ? verify_cost_usd : 0), confidence: confidence ?? 0 })),
+  }));
+}
+
+function fitCascades(setting: Setting, rows: readonly OutcomeRow[]): Member[] {
   const columns = columnsOf(setting, rows);
   const priors = priorsOf(setting, rows);
   const all = [...rows.keys()];
@@ -135,11 +166,11 @@ function fitFamily(setting: Setting, rows: readonly OutcomeRow[]): { knob: numbe
 }
 
 /** Of each λ, for each row: quality − target · baseline, under thresholds that this row had no part in. */
-function crossFittedMargins(setting: Setting, train: readonly OutcomeRow[]): number[][] {
+function crossFittedMargins(fit: Fit, setting: Setting, train: readonly OutcomeRow[]): number[][] {
   const foldOf = shuffledFolds(train.length, setting.random);
   const margins: number[][] = LAMBDAS.map(() => []);
   for (let fold = 0; fold < FOLDS; fold++) {
-    const family = fitFamily(setting, train.filter((_, i) => foldOf[i] !== fold));
+    const family = fit(setting, train.filter((_, i) => foldOf[i] !== fold));
     const heldOut = train.filter((_, i) => foldOf[i] === fold);
     for (const [at, { play }] of family.entries()) {
       for (const row of heldOut) margins[at]?.push(play(row).quality - setting.target * (row.tiers[setting.baseline]?.quality ?? 0));

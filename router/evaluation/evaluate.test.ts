@@ -16,7 +16,7 @@ function population(n: number, seed: number): OutcomeRow[] {
   return Array.from({ length: n }, (_, i) => {
     const difficulty = random();
     return {
-      id: String(i), dataset: i % 2 === 0 ? "even" : "odd", query: "x".repeat(10 + Math.round(20 * random())),
+      id: String(i), dataset: i % 2 === 0 ? "even" : "odd", query: "x".repeat(10 + Math.round(20 * random())), features: [1, 0, 0, 0, 0, 0],
       tiers: SKILLS.map((skill, t) => {
         const margin = skill - difficulty + 0.3 * (random() - 0.5);
         return { quality: margin > 0 ? 1 : 0, cost_usd: COSTS[t] ?? 0, verify_cost_usd: 0.0001, confidence: 1 / (1 + Math.exp(-6 * margin - (random() - 0.5))), latency_ms: 100 * (t + 1), answer: null };
@@ -31,10 +31,13 @@ const found = evaluate(options());
 const named = (name: string, dataset = "all", { policies } = found) => policies.find((one) => one.policy === name && one.dataset === dataset) as PolicyReport;
 
 describe("an evaluation", () => {
-  it("is the same for the same seed", () => { expect(evaluate(options())).toEqual(found); });
+  it("is the same for the same seed", () => {
+    const short = () => evaluate(options({ train: population(100, 1), test: population(50, 2) }));
+    expect(short()).toEqual(short());
+  });
 
   it("shows every baseline beside the policies, pooled and for each data set", () => {
-    const shown = ["cascade", "cascade-point-estimate", "always-small", "always-medium", "always-large", "random-mix", "query-length", "raw-confidence", "oracle"];
+    const shown = ["cascade-routing", "cascade-routing-point-estimate", "cascade", "cascade-point-estimate", "always-small", "always-medium", "always-large", "random-mix", "query-length", "raw-confidence", "oracle"];
     for (const dataset of ["all", "even", "odd"]) expect(found.policies.filter((one) => one.dataset === dataset).map(({ policy }) => policy)).toEqual(shown);
   });
 

@@ -4,7 +4,7 @@
  */
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
-import { type Candidate, cascades, oracle, queryLength, randomMix, rawConfidence, type Setting, tiersAlone } from "./candidates.ts";
+import { type Candidate, learned, oracle, queryLength, randomMix, rawConfidence, type Setting, tiersAlone } from "./candidates.ts";
 import type { OutcomeRow } from "./outcomeLog.ts";
 import type { Played } from "./playRow.ts";
 import { callMeasures, costAtQuality, errorCostAuc, quantileOf } from "./routingMetrics.ts";
@@ -72,7 +72,7 @@ export interface Evaluation {
 
 const RESAMPLES = 1_000;
 const RATIOS = ["0.95", "0.97", "0.99"];
-export const POLICIES = ["cascade", "cascade-point-estimate"];
+export const POLICIES = ["cascade-routing", "cascade-routing-point-estimate", "cascade", "cascade-point-estimate"];
 
 /** Throws when a tier or a policy is not known. */
 export function evaluate(options: EvaluateOptions): Evaluation {
@@ -85,12 +85,12 @@ export function evaluate(options: EvaluateOptions): Evaluation {
   const setting: Setting = { tiers, baseline, target, risk, latencySloMs: options.latencySloMs, paysVerification, random: seededRandom(seed) };
 
   onProgress("fitting the policies on the training rows");
-  const learned = cascades(setting, train).filter(({ policy }) => options.policies?.includes(policy) ?? true);
+  const fitted = learned(setting, train).filter(({ policy }) => options.policies?.includes(policy) ?? true);
   const raw = rawConfidence(setting, train);
   const baselines = [...tiersAlone(setting), randomMix(setting, train), queryLength(setting, train), ...(raw === null ? [] : [raw]), oracle(setting)];
   const played = test.map((row) => ({ ...row, tiers: order.flatMap((place) => row.tiers[place] ?? []) }));
   const datasets = [...new Set(test.map(({ dataset }) => dataset))].sort();
-  const policies = [...learned, ...baselines].flatMap((candidate) => {
+  const policies = [...fitted, ...baselines].flatMap((candidate) => {
     onProgress(`playing ${candidate.policy}`);
     return report(candidate, setting, played, datasets);
   });

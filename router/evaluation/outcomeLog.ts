@@ -10,6 +10,7 @@ import { createGunzip } from "node:zlib";
 import { z } from "zod";
 
 import { issueLines } from "#shared/contracts/describeIssues.ts";
+import { queryFeatures } from "#router/policy/queryFeatures.ts";
 import { Probability } from "#shared/contracts/probability.ts";
 
 const usd = z.number().nonnegative().max(1_000);
@@ -43,6 +44,7 @@ export interface OutcomeRow {
   readonly id: string;
   readonly dataset: string;
   readonly query: string;
+  readonly features: readonly number[];
   /** In the order of the tiers that were asked for. */
   readonly tiers: readonly TierOutcome[];
 }
@@ -76,7 +78,7 @@ export function readRow(content: string, tiers: readonly string[]): OutcomeRow {
   const line = Line.safeParse(parse(content));
   if (!line.success) throw new Error(issueLines(line.error).join("; "));
   const { id, dataset, query } = line.data;
-  return { id, dataset, query, tiers: tiers.map((tier) => readOutcome(line.data.tiers, tier)) };
+  return { id, dataset, query, features: queryFeatures(query), tiers: tiers.map((tier) => readOutcome(line.data.tiers, tier)) };
 }
 
 function parse(content: string): unknown {

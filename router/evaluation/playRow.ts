@@ -8,6 +8,7 @@ import { nanoUsd } from "#shared/contracts/money.ts";
 import { applied, isAccepted, newSaga, type SagaContext } from "#shared/saga/inferenceMachine.ts";
 import { chooseStep } from "#router/policy/chooseStep.ts";
 import { type LatencyQuantiles, probabilityWithin } from "#router/policy/onTime.ts";
+import type { RoutingValues } from "#router/policy/routingValues.ts";
 
 import type { OutcomeRow, TierOutcome } from "./outcomeLog.ts";
 
@@ -31,6 +32,8 @@ export interface Played {
 export interface PlayOptions {
   readonly policy: string;
   readonly tiers: readonly TierPrior[];
+  /** For `cascade-routing`. */
+  readonly values?: RoutingValues;
   readonly latencySloMs: number | null;
   /** Whether the call that produced a confidence is paid for. It is made only where a rule reads the confidence. */
   readonly paysVerification: boolean;
@@ -42,7 +45,8 @@ const NO_STATIC_ROUTES = { static_routes: { default: "", tasks: {} } };
 const FRESH = newSaga({ tier: "none", rates: { input_nano_usd_per_million: nanoUsd(0), output_nano_usd_per_million: nanoUsd(0), request_nano_usd: nanoUsd(0) } }).context;
 
 /** Throws when a rule reads a confidence that the log does not have. */
-export function playRow(row: OutcomeRow, { policy, tiers, latencySloMs, paysVerification }: PlayOptions): Played {
+export function playRow(row: OutcomeRow, { policy, tiers, values, latencySloMs, paysVerification }: PlayOptions): Played {
+  const learned = values === undefined ? {} : { learned: { values, features: row.features } };
   const request = { policy, task: null, min_tier: null, max_tier: null, min_quality: null, budget_nano_usd: UNLIMITED };
   const tried: number[] = [];
   let saga: SagaContext = FRESH;
@@ -51,7 +55,7 @@ export function playRow(row: OutcomeRow, { policy, tiers, latencySloMs, paysVeri
   for (;;) {
     const elapsedMs = latency_ms ?? 0;
     const facts: Facts = { at_ms: 0, min_on_time: MIN_ON_TIME, quotes: tiers.map((tier) => quoteOf(tier, latencySloMs === null ? null : latencySloMs - elapsedMs)) };
-    const step = chooseStep({ request, saga, facts }, NO_STATIC_ROUTES);
+    const step = chooseStep({ request, saga, facts, ...learned }, NO_STATIC_ROUTES);
     if (step.kind === "stop") break;
     const place = tiers.findIndex(({ name }) => name === step.tier);
     const outcome = row.tiers[place];

@@ -15,7 +15,8 @@ export function chooseStep(situation: Situation, file: StaticRoutes): Step {
   const { request, saga } = situation;
   if (isGoodEnough(situation)) return stop("good_enough", {});
 
-  const { order, minConfidence } = preferenceOf(situation, file);
+  const { order, minConfidence, isSatisfied = false } = preferenceOf(situation, file);
+  if (isSatisfied && saga.best !== null) return stop("good_enough", {});
   const remaining = nanoUsd(Math.max(0, request.budget_nano_usd - spentOn(saga)));
   const limitOf = (quote: TierQuote) => (isTried(quote, saga) ? "tried" : order.includes(quote) ? limitOn(quote, situation, remaining) : "not_in_policy");
   const limits = situation.facts.quotes.map((quote) => [quote.tier, limitOf(quote)] as const);
@@ -28,11 +29,11 @@ export function chooseStep(situation: Situation, file: StaticRoutes): Step {
   return run(next.tier, threshold, others);
 }
 
-/** The worker asked, though its answer had reached the threshold: it may not accept (no rule), so it is decided here. */
+/** The worker asked, though its answer had reached the threshold it was given. Without one the policy decides anew. */
 function isGoodEnough({ saga, request }: Situation): boolean {
   const last = saga.finished.at(-1);
   if (saga.best === null || last?.outcome.kind !== "answered" || !last.outcome.is_sound) return false;
-  const threshold = Math.max(saga.acceptance?.min_confidence ?? 1, request.min_quality ?? 0);
+  const threshold = Math.max(saga.acceptance?.min_confidence ?? Infinity, request.min_quality ?? 0);
   return last.outcome.confidence >= threshold;
 }
 

@@ -1,5 +1,6 @@
 import type { TierQuote } from "#shared/contracts/decision.ts";
 
+import { cascadeRouting } from "./cascadeRouting.ts";
 import type { Policy, Preference, Situation, StaticRoutes } from "./policy.ts";
 
 /** Any sound answer is kept. */
@@ -38,6 +39,7 @@ export function preferenceOf(situation: Situation, file: StaticRoutes): Preferen
   if (name === "static") return staticRoute(situation, file);
   if (name === "cheapest") return cheapest(situation, file);
   if (name === "cascade") return cascade(situation, file);
+  if (name === "cascade-routing") return (situation.learned === undefined ? cascade : cascadeRouting(situation.learned))(situation, file);
   return always(name.slice("always-".length))(situation, file);
 }
 

@@ -7,6 +7,8 @@ import type { InferenceRequest } from "#shared/contracts/request.ts";
 import type { TierFile } from "#shared/contracts/tiers.ts";
 import type { SagaContext } from "#shared/saga/inferenceMachine.ts";
 
+import type { RoutingValues } from "./routingValues.ts";
+
 /** What policies look at in a request; never its input. */
 export type Wish = Pick<InferenceRequest, "policy" | "task" | "min_tier" | "max_tier" | "min_quality" | "budget_nano_usd">;
 export type StaticRoutes = Pick<TierFile, "static_routes">;
@@ -14,16 +16,26 @@ export interface Situation {
   readonly request: Wish;
   readonly saga: SagaContext;
   readonly facts: Facts;
+  /** What was learned from outcomes, for `cascade-routing`. */
+  readonly learned?: Learned;
+}
+export interface Learned {
+  readonly values: RoutingValues;
+  /** Of the request's input, as `queryFeatures` gives them. */
+  readonly features: readonly number[];
 }
 /** What a policy would do without limits. */
 export interface Preference {
   /** Tiers worth running next, best first. None: the policy is done. */
   readonly order: readonly TierQuote[];
+  /** The answer in hand is worth more than what any tier would bring. */
+  readonly isSatisfied?: boolean;
   /** From this confidence on the answer of a tier ends the request. */
   readonly minConfidence: (quote: TierQuote) => number;
 }
 export type Policy = (situation: Situation, file: StaticRoutes) => Preference;
 
 export type Excluded = Record<string, Exclusion>;
-export const run = (tier: string, minConfidence: number, excluded: Excluded): Step => ({ kind: "run", tier, acceptance: { min_confidence: minConfidence }, excluded });
+/** `minConfidence` above 1: the worker asks, whatever the answer. */
+export const run = (tier: string, minConfidence: number, excluded: Excluded): Step => ({ kind: "run", tier, acceptance: minConfidence > 1 ? null : { min_confidence: minConfidence }, excluded });
 export const stop = (reason: StopReason, excluded: Excluded): Step => ({ kind: "stop", reason, excluded });
