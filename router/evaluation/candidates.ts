@@ -167,7 +167,7 @@ function fitCascades(setting: Setting, rows: readonly OutcomeRow[]): Member[] {
 
 /** Of each λ, for each row: quality − target · baseline, under thresholds that this row had no part in. */
 function crossFittedMargins(fit: Fit, setting: Setting, train: readonly OutcomeRow[]): number[][] {
-  const foldOf = shuffledFolds(train.length, setting.random);
+  const foldOf = shuffledFolds(train.length, FOLDS, setting.random);
   const margins: number[][] = LAMBDAS.map(() => []);
   for (let fold = 0; fold < FOLDS; fold++) {
     const family = fit(setting, train.filter((_, i) => foldOf[i] !== fold));
@@ -179,8 +179,9 @@ function crossFittedMargins(fit: Fit, setting: Setting, train: readonly OutcomeR
   return margins;
 }
 
-function shuffledFolds(n: number, random: () => number): number[] {
-  const folds = Array.from({ length: n }, (_, i) => i % FOLDS);
+/** A part for each of `n` rows, all of about the same size. */
+export function shuffledFolds(n: number, parts: number, random: () => number): number[] {
+  const folds = Array.from({ length: n }, (_, i) => i % parts);
   for (let i = n - 1; i > 0; i--) {
     const j = Math.floor(random() * (i + 1));
     [folds[i], folds[j]] = [folds[j] ?? 0, folds[i] ?? 0];

@@ -42,7 +42,7 @@ describe("an evaluation", () => {
   });
 
   it("measures a tier alone as its own answers and prices", () => {
-    const test = options().test;
+    const test = population(600, 2);
     const large = named("always-large");
     expect([large.n, large.quality_ratio, large.saving, large.saving_ci95, large.latency_p95_ms]).toEqual([600, 1, 0, [0, 0], 300]);
     expect(large.quality).toBeCloseTo(test.filter(({ tiers }) => tiers[2]?.quality === 1).length / 600, 12);
@@ -72,6 +72,12 @@ describe("an evaluation", () => {
     expect(named("cascade", "all", two).apgr).toBeGreaterThan(0.7);
     expect(named("oracle", "all", two).apgr).toBeGreaterThan(named("cascade", "all", two).apgr as number);
     expect(named("cascade", "all", two).error_cost_auc).toBeUndefined();
+  });
+
+  it("cross-validates: each row is played by what the others taught", () => {
+    const { policies, rows } = evaluate(options({ train: population(200, 1), test: { folds: 4 } }));
+    expect(rows).toEqual({ train: 200, test: 200 });
+    expect(policies.filter(({ dataset }) => dataset === "all").map(({ n }) => n)).toEqual(Array(11).fill(200));
   });
 
   it("shows baselines alone when the log has no confidences, and says why", () => {

@@ -4,14 +4,15 @@
  */
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
-import { type Candidate, learned, oracle, queryLength, randomMix, rawConfidence, type Setting, tiersAlone } from "./candidates.ts";
+import { type Candidate, learned, oracle, queryLength, randomMix, rawConfidence, type Setting, shuffledFolds, tiersAlone } from "./candidates.ts";
 import type { OutcomeRow } from "./outcomeLog.ts";
 import type { Played } from "./playRow.ts";
 import { callMeasures, costAtQuality, errorCostAuc, quantileOf } from "./routingMetrics.ts";
 
 export interface EvaluateOptions {
   readonly train: readonly OutcomeRow[];
-  readonly test: readonly OutcomeRow[];
+  /** Rows to play, or how often to split the training rows: each part is then played by what the others taught. */
+  readonly test: readonly OutcomeRow[] | { readonly folds: number };
   readonly tiers: readonly string[];
   /** Of the learned policies, just these; baselines are always there. */
   readonly policies: readonly string[] | null;
@@ -76,7 +77,7 @@ export const POLICIES = ["cascade-routing", "cascade-routing-point-estimate", "c
 
 /** Throws when a tier or a policy is not known. */
 export function evaluate(options: EvaluateOptions): Evaluation {
-  const { test, target, risk, paysVerification, seed, onProgress } = options;
+  const { target, risk, paysVerification, seed, onProgress } = options;
   const { tiers, train, order } = cheapestFirst(options);
   const baseline = options.baselineTier === null ? tiers.length - 1 : tiers.indexOf(options.baselineTier);
   if (baseline < 0) throw new Error(`--baseline ${options.baselineTier ?? ""} is not among the tiers: ${tiers.join(", ")}`);
@@ -85,24 +86,47 @@ export function evaluate(options: EvaluateOptions): Evaluation {
   const setting: Setting = { tiers, baseline, target, risk, latencySloMs: options.latencySloMs, paysVerification, random: seededRandom(seed) };
 
   onProgress("fitting the policies on the training rows");
-  const fitted = learned(setting, train).filter(({ policy }) => options.policies?.includes(policy) ?? true);
-  const raw = rawConfidence(setting, train);
-  const baselines = [...tiersAlone(setting), randomMix(setting, train), queryLength(setting, train), ...(raw === null ? [] : [raw]), oracle(setting)];
-  const played = test.map((row) => ({ ...row, tiers: order.flatMap((place) => row.tiers[place] ?? []) }));
+  const isWanted = ({ policy }: Candidate) => !POLICIES.includes(policy) || (options.policies?.includes(policy) ?? true);
+  const { candidates, test } = "folds" in options.test
+    ? { candidates: crossFitted(setting, train, options.test.folds, onProgress), test: train }
+    : { candidates: candidatesFrom(setting, train), test: options.test.map((row) => inOrder(row, order)) };
   const datasets = [...new Set(test.map(({ dataset }) => dataset))].sort();
-  const policies = [...fitted, ...baselines].flatMap((candidate) => {
+  const policies = candidates.filter(isWanted).flatMap((candidate) => {
     onProgress(`playing ${candidate.policy}`);
-    return report(candidate, setting, played, datasets);
+    return report(candidate, setting, test, datasets);
   });
-  const notes = raw === null ? ["the log has no confidences, so no cascade can be played: only baselines are shown"] : [];
+  const notes = candidates.every(({ policy }) => policy !== "cascade") ? ["the log has no confidences, so no cascade can be played: only baselines are shown"] : [];
   return { seed, rows: { train: train.length, test: test.length }, tiers, baseline: tiers[baseline] ?? "", target, risk, cost: paysVerification ? "total" : "generation", notes, policies };
 }
+
+function candidatesFrom(setting: Setting, train: readonly OutcomeRow[]): Candidate[] {
+  const raw = rawConfidence(setting, train);
+  return [...learned(setting, train), ...tiersAlone(setting), randomMix(setting, train), queryLength(setting, train), ...(raw === null ? [] : [raw]), oracle(setting)];
+}
+
+/** Each row is played by candidates that it had no part in. */
+function crossFitted(setting: Setting, rows: readonly OutcomeRow[], folds: number, onProgress: (what: string) => void): Candidate[] {
+  const foldOf = shuffledFolds(rows.length, folds, setting.random);
+  const fold = new Map(rows.map((row, i) => [row, foldOf[i] ?? 0]));
+  const fitted = Array.from({ length: folds }, (_, f) => {
+    onProgress(`fold ${f + 1} of ${folds}`);
+    return candidatesFrom(setting, rows.filter((row) => fold.get(row) !== f));
+  });
+  const ofRow = (row: OutcomeRow, place: number): Candidate => fitted[fold.get(row) ?? 0]?.[place] as Candidate;
+  return (fitted[0] ?? []).map((first, place) => ({
+    ...first,
+    play: (row) => ofRow(row, place).play(row),
+    family: first.family.map(({ knob }, k) => ({ knob, play: (row) => (ofRow(row, place).family[k] ?? ofRow(row, place)).play(row) })),
+  }));
+}
+
+const inOrder = (row: OutcomeRow, order: readonly number[]): OutcomeRow => ({ ...row, tiers: order.flatMap((place) => row.tiers[place] ?? []) });
 
 /** By mean cost on the training rows. `order`: where each tier was among those that were asked for. */
 function cheapestFirst({ tiers, train }: EvaluateOptions): { tiers: string[]; train: OutcomeRow[]; order: number[] } {
   const cost = (place: number) => train.reduce((sum, row) => sum + (row.tiers[place]?.cost_usd ?? 0), 0);
   const order = [...tiers.keys()].toSorted((a, b) => cost(a) - cost(b));
-  return { order, tiers: order.map((place) => tiers[place] ?? ""), train: train.map((row) => ({ ...row, tiers: order.flatMap((place) => row.tiers[place] ?? []) })) };
+  return { order, tiers: order.map((place) => tiers[place] ?? ""), train: train.map((row) => inOrder(row, order)) };
 }
 
 function report(candidate: Candidate, setting: Setting, test: readonly OutcomeRow[], datasets: readonly string[]): PolicyReport[] {

@@ -37,6 +37,14 @@ describe("inferctl evaluate", () => {
     expect(notes).toContain("playing oracle");
   });
 
+  it("cross-validates when there is no test file", async () => {
+    const { code, printed } = await inferctl("--train", FILE, "--folds", "4", "--tiers", "small,large", "--json");
+    const { rows, policies } = JSON.parse(printed) as Evaluation;
+    expect([code, rows]).toEqual([0, { train: 60, test: 60 }]);
+    expect(policies.find(({ policy }) => policy === "cascade-point-estimate")).toMatchObject({ n: 60, quality: 1 });
+    expect((await inferctl(...GOOD, "--folds", "4")).code).toBe(64);
+  });
+
   it("prints a table for people, baselines included", async () => {
     const { printed } = await inferctl(...GOOD);
     for (const name of ["cascade", "always-small", "always-large", "random-mix", "query-length", "raw-confidence", "oracle", "CPT50"]) expect(printed).toContain(name);

@@ -7,11 +7,12 @@ import { textTable } from "../textTable.ts";
 
 export const evaluate: Command = {
   summary: "Plays outcome logs of real models through the routing policies: what would it have cost, how good would it have been?",
-  usage: "--train <file> [--train <file>] --test <file> --tiers <a,b,c> [options]",
+  usage: "--train <file> [--train <file>] (--test <file> | --folds <n>) --tiers <a,b,c> [options]",
   details: [
     "--train, --test    JSON lines, plain or .gz, one object per request:",
     '                   {"id","dataset","query","tiers":{"<model>":{"correct" or "score","cost_usd","verify_cost_usd"?,"confidence"?,"latency_ms"?}}}',
     "                   Policies are fitted on --train alone. A bad row is named by its line and nothing is evaluated.",
+    "--folds            instead of --test: cross-validation, each of n parts of --train played by what the others taught (2 to 20)",
     "--tiers            models of the logs, in any order; they are tried from the cheapest upwards",
     `--policy           of ${POLICIES.join(", ")}; may be repeated (default: all). Baselines are always shown`,
     "--baseline         the tier that quality and saving are measured against (default: the dearest)",
@@ -24,7 +25,7 @@ export const evaluate: Command = {
   ],
   example: "inferctl evaluate --train train.jsonl.gz --test test.jsonl.gz --tiers llama3.1-8b,llama3.1-70b,llama3.1-405b --target 0.97",
   options: {
-    train: { type: "string", multiple: true }, test: { type: "string", multiple: true }, tiers: { type: "string" }, policy: { type: "string", multiple: true }, baseline: { type: "string" },
+    train: { type: "string", multiple: true }, test: { type: "string", multiple: true }, folds: { type: "string" }, tiers: { type: "string" }, policy: { type: "string", multiple: true }, baseline: { type: "string" },
     target: { type: "string" }, risk: { type: "string" }, "latency-slo-ms": { type: "string" }, cost: { type: "string" }, seed: { type: "string" }, json: { type: "boolean" },
   },
   maxPositionals: 0,
@@ -36,7 +37,8 @@ export const evaluate: Command = {
     const target = numberOf(values, "target", 0.97, { above: 0, most: 1 }), risk = numberOf(values, "risk", 0.05, { above: 0, most: 0.5 });
     const slo = text(values, "latency-slo-ms") === undefined ? null : numberOf(values, "latency-slo-ms", 0, { above: 0, most: 3_600_000 });
     const seed = numberOf(values, "seed", 1, { above: -1, most: 2 ** 32 - 1 });
-    const [train, test] = [await read("train", values, tiers), await read("test", values, tiers)];
+    const train = await read("train", values, tiers);
+    const test = text(values, "folds") === undefined ? await read("test", values, tiers) : { folds: foldsOf(values) };
     const startedAtMs = performance.now();
     const evaluation = tell(() => run({
       train, test, tiers, policies: list(values, "policy"), baselineTier: text(values, "baseline") ?? null, target, risk, latencySloMs: slo, paysVerification: cost === "total", seed, onProgress: progress.note,
@@ -58,6 +60,12 @@ function numberOf(values: Values, name: string, fallback: number, { above, most 
   const value = Number(given);
   if (given.trim() === "" || !(value > above && value <= most)) throw wrongUse(`--${name} must be a number above ${above} and at most ${most}, not ${given}`);
   return value;
+}
+
+function foldsOf(values: Values): number {
+  const folds = numberOf(values, "folds", 5, { above: 1, most: 20 });
+  if (!Number.isInteger(folds) || values["test"] !== undefined) throw wrongUse("--folds is a whole number, and stands instead of --test");
+  return folds;
 }
 
 async function read(name: "train" | "test", values: Values, tiers: readonly string[]): Promise<OutcomeRow[]> {
