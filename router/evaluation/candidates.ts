@@ -6,6 +6,7 @@ import { bestThresholds, type TierColumn } from "#router/learning/cascadeThresho
 import { type LabelledRow, makeValueFitter } from "#router/learning/fitValues.ts";
 import { lastThatHolds } from "#router/learning/qualityFloor.ts";
 import type { LatencyQuantiles } from "#router/policy/onTime.ts";
+import { type RoutingValues, valuesAt } from "#router/policy/routingValues.ts";
 
 import type { OutcomeRow } from "./outcomeLog.ts";
 import { type Played, playRow, type TierPrior } from "./playRow.ts";
@@ -123,30 +124,42 @@ interface Member {
   readonly knob: number;
   readonly play: (row: OutcomeRow) => Played;
 }
-/** A family over `LAMBDAS`, in their order, which is that of falling quality. */
-type Fit = (setting: Setting, rows: readonly OutcomeRow[]) => Member[];
+interface Family {
+  /** Over `LAMBDAS`, in their order, which is that of falling quality. */
+  readonly members: readonly Member[];
+  readonly score: (row: OutcomeRow) => number;
+}
+type Fit = (setting: Setting, rows: readonly OutcomeRow[]) => Family;
 
 function floored(policy: string, fit: Fit, setting: Setting, train: readonly OutcomeRow[]): Candidate[] {
-  const family = fit(setting, train);
+  const { members, score } = fit(setting, train);
   const margins = crossFittedMargins(fit, setting, train);
   const baselineAlone = (row: OutcomeRow) => once(row, setting.baseline);
   const held = lastThatHolds(margins, setting);
   const seeming = margins.findLastIndex((values) => mean(values) >= 0);
   return [
-    { policy, play: (held === null ? undefined : family[held]?.play) ?? baselineAlone, family, score: weakDoubt },
-    { policy: `${policy}-point-estimate`, play: family[seeming]?.play ?? baselineAlone, family, score: weakDoubt },
+    { policy, play: (held === null ? undefined : members[held]?.play) ?? baselineAlone, family: members, score },
+    { policy: `${policy}-point-estimate`, play: members[seeming]?.play ?? baselineAlone, family: members, score },
   ];
 }
 
-function fitCascadeRouting(setting: Setting, rows: readonly OutcomeRow[]): Member[] {
+function fitCascadeRouting(setting: Setting, rows: readonly OutcomeRow[]): Family {
   const { tiers, latencySloMs, paysVerification } = setting;
   const priors = priorsOf(setting, rows);
   const fit = makeValueFitter(tiers, labelledRows(setting, rows));
   const baselineCost = priors[setting.baseline]?.cost_usd ?? 1;
-  return LAMBDAS.map((knob) => {
+  const members = LAMBDAS.map((knob): Member => {
     const values = fit(knob / baselineCost);
     return { knob, play: (row) => playRow(row, { policy: "cascade-routing", tiers: priors, values, latencySloMs, paysVerification }) };
   });
+  const free = fit(0);
+  return { members, score: (row) => gainAfter(free, row) };
+}
+
+/** What going on after the cheapest tier's answer is expected to better it by. */
+function gainAfter(values: RoutingValues, { features, tiers: [weak] }: OutcomeRow): number {
+  const { stop, go } = valuesAt(values, features, [{ place: 0, confidence: weak?.confidence ?? 0 }]);
+  return (go[0]?.value ?? 0) - stop;
 }
 
 /** The dearest tier's confidence is not read by anything, so its call is not paid. */
@@ -157,12 +170,13 @@ function labelledRows({ paysVerification }: Setting, rows: readonly OutcomeRow[]
   }));
 }
 
-function fitCascades(setting: Setting, rows: readonly OutcomeRow[]): Member[] {
+function fitCascades(setting: Setting, rows: readonly OutcomeRow[]): Family {
   const columns = columnsOf(setting, rows);
   const priors = priorsOf(setting, rows);
   const all = [...rows.keys()];
   const baselineCost = priors[setting.baseline]?.cost_usd ?? 1;
-  return LAMBDAS.map((knob) => ({ knob, play: cascadeWith(setting, priors, bestThresholds(columns, all, knob / baselineCost)) }));
+  const members = LAMBDAS.map((knob) => ({ knob, play: cascadeWith(setting, priors, bestThresholds(columns, all, knob / baselineCost)) }));
+  return { members, score: weakDoubt };
 }
 
 /** Of each λ, for each row: quality − target · baseline, under thresholds that this row had no part in. */
@@ -170,9 +184,9 @@ function crossFittedMargins(fit: Fit, setting: Setting, train: readonly OutcomeR
   const foldOf = shuffledFolds(train.length, FOLDS, setting.random);
   const margins: number[][] = LAMBDAS.map(() => []);
   for (let fold = 0; fold < FOLDS; fold++) {
-    const family = fit(setting, train.filter((_, i) => foldOf[i] !== fold));
+    const { members } = fit(setting, train.filter((_, i) => foldOf[i] !== fold));
     const heldOut = train.filter((_, i) => foldOf[i] === fold);
-    for (const [at, { play }] of family.entries()) {
+    for (const [at, { play }] of members.entries()) {
       for (const row of heldOut) margins[at]?.push(play(row).quality - setting.target * (row.tiers[setting.baseline]?.quality ?? 0));
     }
   }

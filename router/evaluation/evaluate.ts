@@ -116,6 +116,7 @@ function crossFitted(setting: Setting, rows: readonly OutcomeRow[], folds: numbe
   return (fitted[0] ?? []).map((first, place) => ({
     ...first,
     play: (row) => ofRow(row, place).play(row),
+    ...(first.score === undefined ? {} : { score: (row: OutcomeRow) => ofRow(row, place).score?.(row) ?? 0 }),
     family: first.family.map(({ knob }, k) => ({ knob, play: (row) => (ofRow(row, place).family[k] ?? ofRow(row, place)).play(row) })),
   }));
 }
