@@ -10,7 +10,7 @@ import { type RoutingValues, valuesAt } from "#router/policy/routingValues.ts";
 
 import type { OutcomeRow } from "./outcomeLog.ts";
 import { type Played, playRow, type TierPrior } from "./playRow.ts";
-import { quantileOf } from "./routingMetrics.ts";
+import { mean, quantileOf } from "./routingMetrics.ts";
 
 export interface Setting {
   /** Cheapest first. */
@@ -27,12 +27,17 @@ export interface Setting {
   /** Values in [0, 1). */
   readonly random: () => number;
 }
+/** A policy with its knob at one place. */
+export interface Member {
+  readonly knob: number;
+  readonly play: (row: OutcomeRow) => Played;
+}
 export interface Candidate {
   readonly policy: string;
   /** As chosen on the training rows. */
   readonly play: (row: OutcomeRow) => Played;
-  /** The whole family, for the frontier. */
-  readonly family: readonly { readonly knob: number; readonly play: (row: OutcomeRow) => Played }[];
+  /** The whole family, for the frontier; as long for every training set. */
+  readonly family: readonly Member[];
   /** For two tiers: higher means "send to the strong one". */
   readonly score?: (row: OutcomeRow) => number;
 }
@@ -41,7 +46,6 @@ const once = (row: OutcomeRow, place: number): Played => {
   const outcome = row.tiers[place];
   return { tried: [place], quality: outcome?.quality ?? 0, cost_usd: outcome?.cost_usd ?? 0, latency_ms: outcome?.latency_ms ?? null };
 };
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 const qualityOf = (rows: readonly OutcomeRow[], place: number) => mean(rows.map((row) => row.tiers[place]?.quality ?? 0));
 
 /** Each tier alone. */
@@ -80,7 +84,7 @@ export function queryLength(setting: Setting, train: readonly OutcomeRow[]): Can
   const lengths = train.map(({ query }) => query.length);
   const at = (knob: number) => ({ knob, play: (row: OutcomeRow) => once(row, row.query.length >= knob ? baseline : 0) });
   // From nothing to everything sent to the baseline.
-  const knobs = [...new Set([Infinity, ...Array.from({ length: STEPS - 1 }, (_, i) => quantileOf(lengths, 1 - (i + 1) / STEPS) ?? 0), 0])];
+  const knobs = [Infinity, ...Array.from({ length: STEPS - 1 }, (_, i) => quantileOf(lengths, 1 - (i + 1) / STEPS) ?? 0), 0];
   const family = knobs.map(at);
   return { policy: "query-length", play: cheapestThatHolds(setting, train, family).play, family, score: ({ query }) => query.length };
 }
@@ -94,10 +98,12 @@ export function rawConfidence(setting: Setting, train: readonly OutcomeRow[]): C
 }
 
 /** By point estimate, on the rows it is given; the one of highest quality when none reaches the target. */
-function cheapestThatHolds<T extends { play: (row: OutcomeRow) => Played }>({ baseline, target }: Setting, train: readonly OutcomeRow[], family: readonly T[]): T {
+function cheapestThatHolds({ baseline, target }: Setting, train: readonly OutcomeRow[], family: readonly Member[]): Member {
   const wanted = target * qualityOf(train, baseline);
-  const measured = family.map((member) => ({ member, played: train.map(member.play) })).map(({ member, played }) =>
-    ({ member, quality: mean(played.map(({ quality }) => quality)), cost_usd: mean(played.map(({ cost_usd }) => cost_usd)) }));
+  const measured = family.map((member) => {
+    const played = train.map(member.play);
+    return { member, quality: mean(played.map(({ quality }) => quality)), cost_usd: mean(played.map(({ cost_usd }) => cost_usd)) };
+  });
   const holding = measured.filter(({ quality }) => quality >= wanted).toSorted((a, b) => a.cost_usd - b.cost_usd);
   const [best] = holding.length > 0 ? holding : measured.toSorted((a, b) => b.quality - a.quality);
   if (best === undefined) throw new Error("an empty family");
@@ -115,21 +121,20 @@ const FOLDS = 5;
  * Policies that are fitted for each λ. Under its own name each is at the cheapest λ at which the floor is shown to hold, on
  * rows that it was not fitted on; as `…-point-estimate` at the cheapest that seems to hold it.
  */
-export function learned(setting: Setting, train: readonly OutcomeRow[]): Candidate[] {
+export function learned(setting: Setting, train: readonly OutcomeRow[], policies: readonly string[]): Candidate[] {
   if (!hasConfidences(train)) return [];
-  return [...floored("cascade-routing", fitCascadeRouting, setting, train), ...floored("cascade", fitCascades, setting, train)];
+  return FITS.filter(([policy]) => policies.includes(policy)).flatMap(([policy, fit]) => floored(policy, fit, setting, train));
 }
 
-interface Member {
-  readonly knob: number;
-  readonly play: (row: OutcomeRow) => Played;
-}
 interface Family {
   /** Over `LAMBDAS`, in their order, which is that of falling quality. */
   readonly members: readonly Member[];
   readonly score: (row: OutcomeRow) => number;
 }
 type Fit = (setting: Setting, rows: readonly OutcomeRow[]) => Family;
+
+const FITS: readonly (readonly [policy: string, fit: Fit])[] = [["cascade-routing", fitCascadeRouting], ["cascade", fitCascades]];
+export const LEARNED_POLICIES: readonly string[] = FITS.map(([policy]) => policy);
 
 function floored(policy: string, fit: Fit, setting: Setting, train: readonly OutcomeRow[]): Candidate[] {
   const { members, score } = fit(setting, train);
@@ -162,7 +167,7 @@ function gainAfter(values: RoutingValues, { features, tiers: [weak] }: OutcomeRo
   return (go[0]?.value ?? 0) - stop;
 }
 
-/** The dearest tier's confidence is not read by anything, so its call is not paid. */
+/** As the policies are fitted to it. The dearest tier's confidence is not read by anything, so its call is not paid. */
 function labelledRows({ paysVerification }: Setting, rows: readonly OutcomeRow[]): LabelledRow[] {
   return rows.map(({ features, tiers }) => ({
     features,
@@ -171,7 +176,7 @@ function labelledRows({ paysVerification }: Setting, rows: readonly OutcomeRow[]
 }
 
 function fitCascades(setting: Setting, rows: readonly OutcomeRow[]): Family {
-  const columns = columnsOf(setting, rows);
+  const columns = columnsOf(setting, labelledRows(setting, rows));
   const priors = priorsOf(setting, rows);
   const all = [...rows.keys()];
   const baselineCost = priors[setting.baseline]?.cost_usd ?? 1;
@@ -221,14 +226,11 @@ function latencyOf(latencies: readonly (number | null)[]): LatencyQuantiles | nu
   return known.length < latencies.length || p50 === null || p95 === null ? null : { p50: Math.max(0.01, p50), p95: Math.max(0.01, p95) };
 }
 
-function columnsOf({ tiers, paysVerification }: Setting, rows: readonly OutcomeRow[]): TierColumn[] {
-  return tiers.map((_tier, place) => {
-    const isLast = place === tiers.length - 1; // nobody reads its confidence
-    const column = (of: (outcome: OutcomeRow["tiers"][number]) => number) => Float64Array.from(rows, ({ tiers: outcomes }) => { const outcome = outcomes[place]; return outcome === undefined ? 0 : of(outcome); });
-    return {
-      quality: column(({ quality }) => quality),
-      cost_usd: column(({ cost_usd, verify_cost_usd }) => cost_usd + (paysVerification && !isLast ? verify_cost_usd : 0)),
-      confidence: column(({ confidence }) => confidence ?? 0),
-    };
-  });
+function columnsOf({ tiers }: Setting, rows: readonly LabelledRow[]): TierColumn[] {
+  const column = (of: (row: LabelledRow) => number | undefined) => Float64Array.from(rows, (row) => of(row) ?? 0);
+  return tiers.map((_tier, place) => ({
+    quality: column((row) => row.tiers[place]?.quality),
+    cost_usd: column((row) => row.tiers[place]?.cost_usd),
+    confidence: column((row) => row.tiers[place]?.confidence),
+  }));
 }

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { bestThresholds, keeps, type TierColumn } from "#router/learning/cascadeThresholds.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
+import { EvaluationError } from "./evaluationError.ts";
 import { evaluate, type EvaluateOptions, type PolicyReport } from "./evaluate.ts";
 import type { OutcomeRow } from "./outcomeLog.ts";
 import { playRow, type TierPrior } from "./playRow.ts";
@@ -19,13 +20,13 @@ function population(n: number, seed: number): OutcomeRow[] {
       id: String(i), dataset: i % 2 === 0 ? "even" : "odd", query: "x".repeat(10 + Math.round(20 * random())), features: [1, 0, 0, 0, 0, 0],
       tiers: SKILLS.map((skill, t) => {
         const margin = skill - difficulty + 0.3 * (random() - 0.5);
-        return { quality: margin > 0 ? 1 : 0, cost_usd: COSTS[t] ?? 0, verify_cost_usd: 0.0001, confidence: 1 / (1 + Math.exp(-6 * margin - (random() - 0.5))), latency_ms: 100 * (t + 1), answer: null };
+        return { quality: margin > 0 ? 1 : 0, cost_usd: COSTS[t] ?? 0, verify_cost_usd: 0.0001, confidence: 1 / (1 + Math.exp(-6 * margin - (random() - 0.5))), latency_ms: 100 * (t + 1) };
       }),
     };
   });
 }
 const options = (over: Partial<EvaluateOptions> = {}): EvaluateOptions => ({
-  train: population(600, 1), test: population(600, 2), tiers: NAMES, policies: null, baselineTier: null, target: 0.97, risk: 0.05, latencySloMs: null, paysVerification: true, seed: 1, onProgress: () => undefined, ...over,
+  train: population(600, 1), test: population(600, 2), tiers: NAMES, baselineTier: null, target: 0.97, risk: 0.05, latencySloMs: null, paysVerification: true, seed: 1, onProgress: () => undefined, ...over,
 });
 const found = evaluate(options());
 const named = (name: string, dataset = "all", { policies } = found) => policies.find((one) => one.policy === name && one.dataset === dataset) as PolicyReport;
@@ -85,6 +86,17 @@ describe("an evaluation", () => {
     const { policies, notes } = evaluate(options({ train: blind(1), test: blind(2) }));
     expect(notes).toEqual([expect.stringContaining("no confidences")]);
     expect(policies.map(({ policy }) => policy)).not.toContain("cascade");
+  });
+
+  it("refuses test rows without the confidences that the policies were fitted to", () => {
+    const blind = population(20, 2).map((row) => ({ ...row, tiers: row.tiers.map((tier) => ({ ...tier, confidence: null })) }));
+    expect(() => evaluate(options({ train: population(100, 1), test: blind }))).toThrow(EvaluationError);
+  });
+
+  it("fits just the policies that are asked for", () => {
+    const { policies, notes } = evaluate(options({ train: population(100, 1), test: population(20, 2), policies: ["cascade-routing"] }));
+    expect(policies.map(({ policy }) => policy)).not.toContain("cascade");
+    expect([policies[0]?.policy, notes]).toEqual(["cascade-routing", []]);
   });
 
   it.each([[{ baselineTier: "huge" }, /--baseline huge/], [{ policies: ["best"] }, /no policy best/]])("refuses %j", (over, message) => { expect(() => evaluate(options(over))).toThrow(message); });

@@ -4,18 +4,19 @@
  */
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
-import { type Candidate, learned, oracle, queryLength, randomMix, rawConfidence, type Setting, shuffledFolds, tiersAlone } from "./candidates.ts";
+import { type Candidate, learned, LEARNED_POLICIES, type Member, oracle, queryLength, randomMix, rawConfidence, type Setting, shuffledFolds, tiersAlone } from "./candidates.ts";
+import { EvaluationError } from "./evaluationError.ts";
 import type { OutcomeRow } from "./outcomeLog.ts";
 import type { Played } from "./playRow.ts";
-import { callMeasures, costAtQuality, errorCostAuc, quantileOf } from "./routingMetrics.ts";
+import { callMeasures, costAtQuality, errorCostAuc, mean, quantileOf } from "./routingMetrics.ts";
 
 export interface EvaluateOptions {
   readonly train: readonly OutcomeRow[];
   /** Rows to play, or how often to split the training rows: each part is then played by what the others taught. */
   readonly test: readonly OutcomeRow[] | { readonly folds: number };
   readonly tiers: readonly string[];
-  /** Of the learned policies, just these; baselines are always there. */
-  readonly policies: readonly string[] | null;
+  /** Of the learned policies, just these (default: all); baselines are always there. */
+  readonly policies?: readonly string[] | undefined;
   readonly baselineTier: string | null;
   readonly target: number;
   readonly risk: number;
@@ -73,51 +74,51 @@ export interface Evaluation {
 
 const RESAMPLES = 1_000;
 const RATIOS = ["0.95", "0.97", "0.99"];
-export const POLICIES = ["cascade-routing", "cascade-routing-point-estimate", "cascade", "cascade-point-estimate"];
 
-/** Throws when a tier or a policy is not known. */
+/** Throws `EvaluationError` when a tier or a policy is not known, or test rows lack confidences that training rows have. */
 export function evaluate(options: EvaluateOptions): Evaluation {
-  const { target, risk, paysVerification, seed, onProgress } = options;
+  const { policies: wanted = LEARNED_POLICIES, target, risk, paysVerification, seed, onProgress } = options;
   const { tiers, train, order } = cheapestFirst(options);
   const baseline = options.baselineTier === null ? tiers.length - 1 : tiers.indexOf(options.baselineTier);
-  if (baseline < 0) throw new Error(`--baseline ${options.baselineTier ?? ""} is not among the tiers: ${tiers.join(", ")}`);
-  const unknown = options.policies?.find((policy) => !POLICIES.includes(policy));
-  if (unknown !== undefined) throw new Error(`there is no policy ${unknown} to evaluate; there are ${POLICIES.join(", ")}`);
+  if (baseline < 0) throw new EvaluationError(`--baseline ${options.baselineTier ?? ""} is not among the tiers: ${tiers.join(", ")}`);
+  const unknown = wanted.find((policy) => !LEARNED_POLICIES.includes(policy));
+  if (unknown !== undefined) throw new EvaluationError(`there is no policy ${unknown} to evaluate; there are ${LEARNED_POLICIES.join(", ")}`);
   const setting: Setting = { tiers, baseline, target, risk, latencySloMs: options.latencySloMs, paysVerification, random: seededRandom(seed) };
 
   onProgress("fitting the policies on the training rows");
-  const isWanted = ({ policy }: Candidate) => !POLICIES.includes(policy) || (options.policies?.includes(policy) ?? true);
+  const fit: Fit = (rows) => candidatesFrom(setting, rows, wanted);
   const { candidates, test } = "folds" in options.test
-    ? { candidates: crossFitted(setting, train, options.test.folds, onProgress), test: train }
-    : { candidates: candidatesFrom(setting, train), test: options.test.map((row) => inOrder(row, order)) };
+    ? { candidates: crossFitted(fit, train, { folds: options.test.folds, random: setting.random, onProgress }), test: train }
+    : { candidates: fit(train), test: options.test.map((row) => inOrder(row, order)) };
   const datasets = [...new Set(test.map(({ dataset }) => dataset))].sort();
-  const policies = candidates.filter(isWanted).flatMap((candidate) => {
+  const policies = candidates.flatMap((candidate) => {
     onProgress(`playing ${candidate.policy}`);
     return report(candidate, setting, test, datasets);
   });
-  const notes = candidates.every(({ policy }) => policy !== "cascade") ? ["the log has no confidences, so no cascade can be played: only baselines are shown"] : [];
+  const notes = candidates.every(({ policy }) => policy !== "raw-confidence") ? ["the log has no confidences, so no cascade can be played: only baselines are shown"] : [];
   return { seed, rows: { train: train.length, test: test.length }, tiers, baseline: tiers[baseline] ?? "", target, risk, cost: paysVerification ? "total" : "generation", notes, policies };
 }
 
-function candidatesFrom(setting: Setting, train: readonly OutcomeRow[]): Candidate[] {
+type Fit = (train: readonly OutcomeRow[]) => Candidate[];
+function candidatesFrom(setting: Setting, train: readonly OutcomeRow[], policies: readonly string[]): Candidate[] {
   const raw = rawConfidence(setting, train);
-  return [...learned(setting, train), ...tiersAlone(setting), randomMix(setting, train), queryLength(setting, train), ...(raw === null ? [] : [raw]), oracle(setting)];
+  return [...learned(setting, train, policies), ...tiersAlone(setting), randomMix(setting, train), queryLength(setting, train), ...(raw === null ? [] : [raw]), oracle(setting)];
 }
 
 /** Each row is played by candidates that it had no part in. */
-function crossFitted(setting: Setting, rows: readonly OutcomeRow[], folds: number, onProgress: (what: string) => void): Candidate[] {
-  const foldOf = shuffledFolds(rows.length, folds, setting.random);
+function crossFitted(fit: Fit, rows: readonly OutcomeRow[], { folds, random, onProgress }: Pick<EvaluateOptions, "onProgress"> & { folds: number; random: () => number }): Candidate[] {
+  const foldOf = shuffledFolds(rows.length, folds, random);
   const fold = new Map(rows.map((row, i) => [row, foldOf[i] ?? 0]));
   const fitted = Array.from({ length: folds }, (_, f) => {
     onProgress(`fold ${f + 1} of ${folds}`);
-    return candidatesFrom(setting, rows.filter((row) => fold.get(row) !== f));
+    return fit(rows.filter((row) => fold.get(row) !== f));
   });
   const ofRow = (row: OutcomeRow, place: number): Candidate => fitted[fold.get(row) ?? 0]?.[place] as Candidate;
   return (fitted[0] ?? []).map((first, place) => ({
     ...first,
     play: (row) => ofRow(row, place).play(row),
     ...(first.score === undefined ? {} : { score: (row: OutcomeRow) => ofRow(row, place).score?.(row) ?? 0 }),
-    family: first.family.map(({ knob }, k) => ({ knob, play: (row) => (ofRow(row, place).family[k] ?? ofRow(row, place)).play(row) })),
+    family: first.family.map(({ knob }, k) => ({ knob, play: (row) => (ofRow(row, place).family[k] as Member).play(row) })),
   }));
 }
 
@@ -145,8 +146,6 @@ function report(candidate: Candidate, setting: Setting, test: readonly OutcomeRo
     };
   });
 }
-
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 function baselineOf(rows: readonly OutcomeRow[], { baseline }: Setting): { qualities: number[]; costs: number[] } {
   return { qualities: rows.map((row) => row.tiers[baseline]?.quality ?? 0), costs: rows.map((row) => row.tiers[baseline]?.cost_usd ?? 0) };

@@ -19,8 +19,8 @@ it("gives the tiers that were asked for, in that order, plain or compressed", as
   expect(rows).toEqual(await readOutcomeLog(write("log.jsonl", text), ["llama3.1-405b", "small"]));
   expect(rows.map(({ id }) => id)).toEqual(["1", "2"]);
   expect(rows[0]?.tiers).toEqual([
-    { quality: 0.5, cost_usd: 0.02, verify_cost_usd: 0, confidence: null, latency_ms: null, answer: null },
-    { quality: 1, cost_usd: 0.001, verify_cost_usd: 0.0001, confidence: 0.9, latency_ms: 20, answer: "A" },
+    { quality: 0.5, cost_usd: 0.02, verify_cost_usd: 0, confidence: null, latency_ms: null },
+    { quality: 1, cost_usd: 0.001, verify_cost_usd: 0.0001, confidence: 0.9, latency_ms: 20 },
   ]);
 });
 

@@ -13,6 +13,8 @@ import { issueLines } from "#shared/contracts/describeIssues.ts";
 import { queryFeatures } from "#router/policy/queryFeatures.ts";
 import { Probability } from "#shared/contracts/probability.ts";
 
+import { EvaluationError } from "./evaluationError.ts";
+
 const usd = z.number().nonnegative().max(1_000);
 const Outcome = z
   .object({
@@ -23,7 +25,6 @@ const Outcome = z
     verify_cost_usd: usd.default(0),
     confidence: Probability.optional(),
     latency_ms: z.number().nonnegative().optional(),
-    answer: z.string().nullish(),
   })
   .refine(({ correct, score }) => correct !== undefined || score !== undefined, "needs `correct` or `score`");
 const Line = z.object({ id: z.string(), dataset: z.string(), query: z.string(), tiers: z.record(z.string(), z.unknown()) });
@@ -38,22 +39,18 @@ export interface TierOutcome {
   readonly confidence: number | null;
   /** `null` when it was not measured. */
   readonly latency_ms: number | null;
-  readonly answer: string | null;
 }
 export interface OutcomeRow {
   readonly id: string;
   readonly dataset: string;
   readonly query: string;
+  /** As `queryFeatures` gives them. */
   readonly features: readonly number[];
   /** In the order of the tiers that were asked for. */
   readonly tiers: readonly TierOutcome[];
 }
 
-export class BadOutcomeLog extends Error {
-  override readonly name = "BadOutcomeLog";
-}
-
-/** Throws `BadOutcomeLog` with `<file>:<line>: <what>`. */
+/** Throws `EvaluationError` with `<file>:<line>: <what>`. */
 export async function readOutcomeLog(file: string, tiers: readonly string[]): Promise<OutcomeRow[]> {
   const rows: OutcomeRow[] = [];
   let line = 0;
@@ -67,9 +64,9 @@ export async function readOutcomeLog(file: string, tiers: readonly string[]): Pr
     }
   } catch (error) {
     const what = error instanceof Error ? error.message : String(error);
-    throw new BadOutcomeLog(line === 0 ? `${file}: ${what}` : `${file}:${line}: ${what}`, { cause: error });
+    throw new EvaluationError(line === 0 ? `${file}: ${what}` : `${file}:${line}: ${what}`, { cause: error });
   }
-  if (rows.length === 0) throw new BadOutcomeLog(`${file}: there are no rows`);
+  if (rows.length === 0) throw new EvaluationError(`${file}: there are no rows`);
   return rows;
 }
 
@@ -93,6 +90,6 @@ function readOutcome(outcomes: Readonly<Record<string, unknown>>, tier: string):
   if (!Object.hasOwn(outcomes, tier)) throw new Error(`no outcome of tier ${tier}; there are ${Object.keys(outcomes).join(", ")}`);
   const outcome = Outcome.safeParse(outcomes[tier]);
   if (!outcome.success) throw new Error(issueLines(outcome.error).map((issue) => `tiers.${tier}.${issue}`).join("; "));
-  const { correct, score, cost_usd, verify_cost_usd, confidence = null, latency_ms = null, answer = null } = outcome.data;
-  return { quality: score ?? correct ?? 0, cost_usd, verify_cost_usd, confidence, latency_ms, answer };
+  const { correct, score, cost_usd, verify_cost_usd, confidence = null, latency_ms = null } = outcome.data;
+  return { quality: score ?? correct ?? 0, cost_usd, verify_cost_usd, confidence, latency_ms };
 }

@@ -8,8 +8,10 @@ import { nanoUsd } from "#shared/contracts/money.ts";
 import { applied, isAccepted, newSaga, type SagaContext } from "#shared/saga/inferenceMachine.ts";
 import { chooseStep } from "#router/policy/chooseStep.ts";
 import { type LatencyQuantiles, probabilityWithin } from "#router/policy/onTime.ts";
+import { MIN_ON_TIME } from "#router/policy/quoteTiers.ts";
 import type { RoutingValues } from "#router/policy/routingValues.ts";
 
+import { EvaluationError } from "./evaluationError.ts";
 import type { OutcomeRow, TierOutcome } from "./outcomeLog.ts";
 
 /** What is known of a tier before the row is played: from training rows. */
@@ -40,11 +42,10 @@ export interface PlayOptions {
 }
 
 const UNLIMITED = nanoUsd(Number.MAX_SAFE_INTEGER);
-const MIN_ON_TIME = 0.95;
 const NO_STATIC_ROUTES = { static_routes: { default: "", tasks: {} } };
 const FRESH = newSaga({ tier: "none", rates: { input_nano_usd_per_million: nanoUsd(0), output_nano_usd_per_million: nanoUsd(0), request_nano_usd: nanoUsd(0) } }).context;
 
-/** Throws when a rule reads a confidence that the log does not have. */
+/** Throws `EvaluationError` when a rule reads a confidence that the log does not have. */
 export function playRow(row: OutcomeRow, { policy, tiers, values, latencySloMs, paysVerification }: PlayOptions): Played {
   const learned = values === undefined ? {} : { learned: { values, features: row.features } };
   const request = { policy, task: null, min_tier: null, max_tier: null, min_quality: null, budget_nano_usd: UNLIMITED };
@@ -61,7 +62,7 @@ export function playRow(row: OutcomeRow, { policy, tiers, values, latencySloMs, 
     const outcome = row.tiers[place];
     if (outcome === undefined) throw new Error(`the policy chose ${step.tier}, which is not among the tiers`);
     const readsConfidence = (step.acceptance?.min_confidence ?? 1) > 0;
-    if (readsConfidence && outcome.confidence === null) throw new Error(`row ${row.id}: ${policy} needs the confidence of ${step.tier}, and the log has none`);
+    if (readsConfidence && outcome.confidence === null) throw new EvaluationError(`row ${row.id}: ${policy} needs the confidence of ${step.tier}, and the log has none`);
     tried.push(place);
     cost_usd += outcome.cost_usd + (readsConfidence && paysVerification ? outcome.verify_cost_usd : 0);
     latency_ms = latency_ms === null || outcome.latency_ms === null ? null : latency_ms + outcome.latency_ms;

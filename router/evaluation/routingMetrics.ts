@@ -90,6 +90,8 @@ export function costAtQuality(points: readonly CostQuality[], quality: number): 
   return before.cost_usd + ((point.cost_usd - before.cost_usd) * (quality - before.quality)) / (point.quality - before.quality);
 }
 
+export const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+
 /** `values` need not be sorted; `null` when there are none. */
 export function quantileOf(values: readonly number[], share: number): number | null {
   const sorted = values.toSorted((a, b) => a - b);

@@ -14,13 +14,13 @@ export interface TierColumn {
 }
 
 const ROUNDS = 4;
-const STARTS = [0, 0.3, 0.6, 0.9, 1.01];
-/** More than any confidence: never kept. */
-export const NEVER = 1.01;
+/** Above every confidence: no answer is kept. */
+export const NEVER = Infinity;
+const STARTS = [0, 0.3, 0.6, 0.9, NEVER];
 
 /**
  * `lambdaPerUsd`: quality that one dollar must buy, in 1/USD. Gives the least confidence at which each tier's answer is
- * kept, in [0, 1.01], cheapest tier first; the last one's is 0. `rows`: which rows to learn from.
+ * kept, in [0, 1] or `NEVER`, cheapest tier first; the last one's is 0. `rows`: which rows to learn from.
  */
 export function bestThresholds(tiers: readonly TierColumn[], rows: readonly number[], lambdaPerUsd: number): number[] {
   const found = STARTS.map((start) => improved(tiers, rows, lambdaPerUsd, start));

@@ -19,7 +19,7 @@ export interface LiveTier {
 export type LiveTiers = ReadonlyMap<string, LiveTier>;
 
 /** A tier is too late when it would miss the deadline more often than once in twenty. */
-const MIN_ON_TIME = 0.95;
+export const MIN_ON_TIME = 0.95;
 
 /** Pure: tier file, live state and clock in, quotes out, cheapest tier first. `nowMs`: epoch milliseconds. */
 export function factsFor(request: InferenceRequest, file: TierFile, live: LiveTiers, nowMs: number): Facts {

@@ -62,11 +62,11 @@ export function valuesAt({ states }: RoutingValues, query: readonly number[], an
 
 const GRID = 100;
 /**
- * The least confidence from which on stopping is the better step, in [0, 1.01], should the tier at `place` answer next: a
+ * The least confidence from which on stopping is the better step, in [0, 1] or Infinity, should the tier at `place` answer next: a
  * worker may keep such an answer without asking. Below it the router decides with the confidence itself.
  */
 export function keepFrom(values: RoutingValues, query: readonly number[], answered: Answered, place: number): number {
-  let least = 1.01;
+  let least = Infinity;
   for (let i = GRID; i >= 0; i--) {
     const latest = { place, confidence: i / GRID };
     const { stop, go } = valuesAt(values, query, answered[0] === undefined ? [latest] : [answered[0], latest]);

@@ -65,14 +65,14 @@ export const pause = (ms: number, signal: AbortSignal): Promise<void> => sleep(m
 /** What `work` gives, or throws the signal's reason as soon as it aborts: for calls that cannot be cancelled. */
 export async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   let stop = (): void => undefined;
-  const end = new Promise<never>((_resolve, reject) => {
-    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- `runScope` knows the end by this very value
-    stop = () => { reject(signal.reason); };
-  });
+  const end = new Promise<void>((resolve) => { stop = resolve; });
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
   try {
-    return await Promise.race([work, end]);
+    return await Promise.race([work, end.then(() => {
+      signal.throwIfAborted();
+      return work;
+    })]);
   } finally {
     signal.removeEventListener("abort", stop);
   }

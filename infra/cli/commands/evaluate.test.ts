@@ -54,6 +54,7 @@ describe("inferctl evaluate", () => {
     ["no files", ["--tiers", "small,large"], /--train is missing/],
     ["one tier", ["--train", FILE, "--test", FILE, "--tiers", "small"], /at least two/],
     ["a target above 1", [...GOOD, "--target", "97"], /--target must be a number above 0 and at most 1, not 97/],
+    ["a seed that is no whole number", [...GOOD, "--seed", "1.5"], /--seed must be a whole number, not 1.5/],
     ["an unknown kind of cost", [...GOOD, "--cost", "all"], /--cost is total or generation/],
     ["an unknown policy", [...GOOD, "--policy", "best"], /no policy best/],
     ["a tier that the log lacks", ["--train", FILE, "--test", FILE, "--tiers", "small,huge"], /log\.jsonl:1: no outcome of tier huge; there are small, large/],

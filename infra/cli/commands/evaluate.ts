@@ -1,6 +1,8 @@
 import { SetupError } from "#infra/embedded/setupError.ts";
-import { evaluate as run, type Evaluation, POLICIES, type PolicyReport } from "#router/evaluation/evaluate.ts";
-import { BadOutcomeLog, type OutcomeRow, readOutcomeLog } from "#router/evaluation/outcomeLog.ts";
+import { LEARNED_POLICIES } from "#router/evaluation/candidates.ts";
+import { evaluate as play, type Evaluation, type PolicyReport } from "#router/evaluation/evaluate.ts";
+import { EvaluationError } from "#router/evaluation/evaluationError.ts";
+import { type OutcomeRow, readOutcomeLog } from "#router/evaluation/outcomeLog.ts";
 
 import { type Command, EXIT_USAGE, type ParsedArguments } from "../command.ts";
 import { textTable } from "../textTable.ts";
@@ -14,7 +16,7 @@ export const evaluate: Command = {
     "                   Policies are fitted on --train alone. A bad row is named by its line and nothing is evaluated.",
     "--folds            instead of --test: cross-validation, each of n parts of --train played by what the others taught (2 to 20)",
     "--tiers            models of the logs, in any order; they are tried from the cheapest upwards",
-    `--policy           of ${POLICIES.join(", ")}; may be repeated (default: all). Baselines are always shown`,
+    `--policy           of ${LEARNED_POLICIES.join(", ")}; may be repeated (default: all). Baselines are always shown`,
     "--baseline         the tier that quality and saving are measured against (default: the dearest)",
     "--target           share of the baseline's quality to keep, in (0, 1] (default 0.97)",
     "--risk             probability with which the floor may fail, in (0, 0.5] (default 0.05)",
@@ -30,29 +32,36 @@ export const evaluate: Command = {
   },
   maxPositionals: 0,
   run: async ({ values }, { print, progress }) => {
-    const tiers = [...new Set(text(values, "tiers")?.split(",").filter((name) => name !== "") ?? [])];
-    if (tiers.length < 2) throw wrongUse("--tiers needs at least two models, separated by commas");
-    const cost = text(values, "cost") ?? "total";
-    if (cost !== "total" && cost !== "generation") throw wrongUse("--cost is total or generation");
-    const target = numberOf(values, "target", 0.97, { above: 0, most: 1 }), risk = numberOf(values, "risk", 0.05, { above: 0, most: 0.5 });
-    const slo = text(values, "latency-slo-ms") === undefined ? null : numberOf(values, "latency-slo-ms", 0, { above: 0, most: 3_600_000 });
-    const seed = numberOf(values, "seed", 1, { above: -1, most: 2 ** 32 - 1 });
-    const train = await read("train", values, tiers);
-    const test = text(values, "folds") === undefined ? await read("test", values, tiers) : { folds: foldsOf(values) };
-    const startedAtMs = performance.now();
-    const evaluation = tell(() => run({
-      train, test, tiers, policies: list(values, "policy"), baselineTier: text(values, "baseline") ?? null, target, risk, latencySloMs: slo, paysVerification: cost === "total", seed, onProgress: progress.note,
-    }));
-    progress.note(`evaluated in ${((performance.now() - startedAtMs) / 1_000).toFixed(1)} s`);
+    const evaluation = await evaluationOf(values, progress.note).catch((error: unknown) => {
+      throw error instanceof EvaluationError ? wrongUse(error.message, error) : error;
+    });
     print(values["json"] === true ? JSON.stringify(evaluation) : describe(evaluation));
     return 0;
   },
 };
 
+async function evaluationOf(values: Values, onProgress: (line: string) => void): Promise<Evaluation> {
+  const tiers = [...new Set(text(values, "tiers")?.split(",").filter((name) => name !== "") ?? [])];
+  if (tiers.length < 2) throw wrongUse("--tiers needs at least two models, separated by commas");
+  const cost = text(values, "cost") ?? "total";
+  if (cost !== "total" && cost !== "generation") throw wrongUse("--cost is total or generation");
+  const target = numberOf(values, "target", 0.97, { above: 0, most: 1 }), risk = numberOf(values, "risk", 0.05, { above: 0, most: 0.5 });
+  const slo = text(values, "latency-slo-ms") === undefined ? null : numberOf(values, "latency-slo-ms", 0, { above: 0, most: 3_600_000 });
+  const seed = wholeNumberOf(values, "seed", 1, { above: -1, most: 2 ** 32 - 1 });
+  const train = await read("train", values, tiers);
+  const test = text(values, "folds") === undefined ? await read("test", values, tiers) : { folds: foldsOf(values) };
+  const startedAtMs = performance.now();
+  const evaluation = play({
+    train, test, tiers, policies: list(values, "policy"), baselineTier: text(values, "baseline") ?? null, target, risk, latencySloMs: slo, paysVerification: cost === "total", seed, onProgress,
+  });
+  onProgress(`evaluated in ${((performance.now() - startedAtMs) / 1_000).toFixed(1)} s`);
+  return evaluation;
+}
+
 type Values = ParsedArguments["values"];
 const text = (values: Values, name: string): string | undefined => (typeof values[name] === "string" ? values[name] : undefined);
-const list = (values: Values, name: string): string[] | null => (Array.isArray(values[name]) ? values[name].map(String) : null);
-const wrongUse = (message: string) => new SetupError(message, "inferctl evaluate --help", { exitCode: EXIT_USAGE });
+const list = (values: Values, name: string): string[] | undefined => (Array.isArray(values[name]) ? values[name].map(String) : undefined);
+const wrongUse = (message: string, cause?: unknown) => new SetupError(message, "Correct it; options and the schema of a row: inferctl evaluate --help", { exitCode: EXIT_USAGE, cause });
 
 function numberOf(values: Values, name: string, fallback: number, { above, most }: { above: number; most: number }): number {
   const given = text(values, name);
@@ -62,29 +71,21 @@ function numberOf(values: Values, name: string, fallback: number, { above, most 
   return value;
 }
 
+function wholeNumberOf(values: Values, name: string, fallback: number, range: { above: number; most: number }): number {
+  const value = numberOf(values, name, fallback, range);
+  if (!Number.isInteger(value)) throw wrongUse(`--${name} must be a whole number, not ${value}`);
+  return value;
+}
+
 function foldsOf(values: Values): number {
-  const folds = numberOf(values, "folds", 5, { above: 1, most: 20 });
-  if (!Number.isInteger(folds) || values["test"] !== undefined) throw wrongUse("--folds is a whole number, and stands instead of --test");
-  return folds;
+  if (values["test"] !== undefined) throw wrongUse("--folds stands instead of --test: give one of them");
+  return wholeNumberOf(values, "folds", 5, { above: 1, most: 20 });
 }
 
 async function read(name: "train" | "test", values: Values, tiers: readonly string[]): Promise<OutcomeRow[]> {
   const files = list(values, name) ?? [];
   if (files.length === 0) throw wrongUse(`--${name} is missing`);
-  try {
-    return (await Promise.all(files.map((file) => readOutcomeLog(file, tiers)))).flat();
-  } catch (error) {
-    if (error instanceof BadOutcomeLog) throw new SetupError(error.message, "Correct the row, or leave it out of the file. The schema: inferctl evaluate --help", { exitCode: EXIT_USAGE, cause: error });
-    throw error;
-  }
-}
-
-function tell(run: () => Evaluation): Evaluation {
-  try {
-    return run();
-  } catch (error) {
-    throw wrongUse(error instanceof Error ? error.message : String(error));
-  }
+  return (await Promise.all(files.map((file) => readOutcomeLog(file, tiers)))).flat();
 }
 
 const percent = (share: number, digits = 1) => (100 * share).toFixed(digits);
