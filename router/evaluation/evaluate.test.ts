@@ -1,9 +1,8 @@
 import { describe, expect, it } from "vitest";
 
-import { bestThresholds, keeps, type TierColumn } from "#router/learning/cascadeThresholds.ts";
+import { queryFeatures } from "#router/policy/queryFeatures.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
-import { EvaluationError } from "./evaluationError.ts";
 import { evaluate, type EvaluateOptions, type PolicyReport } from "./evaluate.ts";
 import type { OutcomeRow } from "./outcomeLog.ts";
 import { playRow, type TierPrior } from "./playRow.ts";
@@ -16,8 +15,9 @@ function population(n: number, seed: number): OutcomeRow[] {
   const random = seededRandom(seed);
   return Array.from({ length: n }, (_, i) => {
     const difficulty = random();
+    const query = "x".repeat(10 + Math.round(20 * random()));
     return {
-      id: String(i), dataset: i % 2 === 0 ? "even" : "odd", query: "x".repeat(10 + Math.round(20 * random())), features: [1, 0, 0, 0, 0, 0],
+      id: String(i), dataset: i % 2 === 0 ? "even" : "odd", query, features: queryFeatures(query),
       tiers: SKILLS.map((skill, t) => {
         const margin = skill - difficulty + 0.3 * (random() - 0.5);
         return { quality: margin > 0 ? 1 : 0, cost_usd: COSTS[t] ?? 0, verify_cost_usd: 0.0001, confidence: 1 / (1 + Math.exp(-6 * margin - (random() - 0.5))), latency_ms: 100 * (t + 1) };
@@ -38,7 +38,7 @@ describe("an evaluation", () => {
   });
 
   it("shows every baseline beside the policies, pooled and for each data set", () => {
-    const shown = ["cascade-routing", "cascade-routing-point-estimate", "cascade", "cascade-point-estimate", "always-small", "always-medium", "always-large", "random-mix", "query-length", "raw-confidence", "oracle"];
+    const shown = ["cascade-routing", "cascade-routing-point-estimate", "cascade", "cascade-point-estimate", "predictive", "predictive-point-estimate", "always-small", "always-medium", "always-large", "random-mix", "query-length", "raw-confidence", "oracle"];
     for (const dataset of ["all", "even", "odd"]) expect(found.policies.filter((one) => one.dataset === dataset).map(({ policy }) => policy)).toEqual(shown);
   });
 
@@ -62,9 +62,27 @@ describe("an evaluation", () => {
     expect(named("cascade").saving).toBeLessThanOrEqual(named("cascade-point-estimate").saving);
   });
 
-  it("keeps to a floor that nothing cheaper can hold by asking the baseline alone", () => {
-    const strict = evaluate(options({ train: population(30, 1), target: 1, risk: 0.001 }));
-    expect(named("cascade", "all", strict)).toMatchObject({ saving: 0, quality_ratio: 1, tier_share: { small: 0, medium: 0, large: 1 } });
+  it("uses thresholds that need no labels while labels are too few to show that the floor holds", () => {
+    const few = evaluate(options({ train: population(30, 1), target: 1, risk: 0.001, policies: ["cascade-routing"] }));
+    const { tier_share, saving } = named("cascade-routing", "all", few);
+    expect([tier_share["large"], saving]).toEqual([expect.closeTo(0.74, 2), expect.closeTo(0.03, 2)]); // kept from confidence 0.95 on
+  });
+
+  it("asks the baseline alone when the labels speak against every cheaper way", () => {
+    const overconfident = (seed: number) => population(60, seed).map((row) => ({ ...row, tiers: row.tiers.map((tier, t) => (t < 2 ? { ...tier, quality: 0, confidence: 1 } : { ...tier, quality: 1 })) }));
+    const strict = evaluate(options({ train: overconfident(1), test: overconfident(2) }));
+    for (const policy of ["cascade", "cascade-routing", "predictive"]) expect(named(policy, "all", strict)).toMatchObject({ saving: 0, quality_ratio: 1 });
+  });
+
+  it("runs what it decides before the first call without reading any confidence", () => {
+    expect(named("predictive").escalation_share).toEqual({ small: 0, medium: 0, large: 0 });
+    expect(named("predictive", "all").saving_at_ratio?.["0.97"]).toBeLessThan(named("cascade-routing").saving_at_ratio?.["0.97"] as number);
+  });
+
+  it("meets a latency SLO that the baseline meets, where cascades of all tiers break it", () => {
+    const slo = evaluate(options({ latencySloMs: 350, policies: ["cascade-routing"] })); // large alone: 300 ms, after small 400
+    expect(named("cascade-routing", "all", slo).latency_p95_ms).toBeLessThanOrEqual(350);
+    expect(named("cascade-routing", "all", slo).target_held).toBe(true);
   });
 
   it("knows the measures of two tiers", () => {
@@ -78,19 +96,15 @@ describe("an evaluation", () => {
   it("cross-validates: each row is played by what the others taught", () => {
     const { policies, rows } = evaluate(options({ train: population(200, 1), test: { folds: 4 } }));
     expect(rows).toEqual({ train: 200, test: 200 });
-    expect(policies.filter(({ dataset }) => dataset === "all").map(({ n }) => n)).toEqual(Array(11).fill(200));
+    expect(policies.filter(({ dataset }) => dataset === "all").map(({ n }) => n)).toEqual(Array(13).fill(200));
   });
 
-  it("shows baselines alone when the log has no confidences, and says why", () => {
-    const blind = (seed: number) => population(60, seed).map((row) => ({ ...row, tiers: row.tiers.map((tier) => ({ ...tier, confidence: null })) }));
-    const { policies, notes } = evaluate(options({ train: blind(1), test: blind(2) }));
+  it.each([["training", true, false], ["test", false, true]])("decides before the first call alone when the %s rows have no confidences, and says why", (_which, isTrainBlind, isTestBlind) => {
+    const rows = (seed: number, isBlind: boolean) => population(60, seed).map((row) => ({ ...row, tiers: row.tiers.map((tier) => (isBlind ? { ...tier, confidence: null } : tier)) }));
+    const { policies, notes } = evaluate(options({ train: rows(1, isTrainBlind), test: rows(2, isTestBlind) }));
     expect(notes).toEqual([expect.stringContaining("no confidences")]);
-    expect(policies.map(({ policy }) => policy)).not.toContain("cascade");
-  });
-
-  it("refuses test rows without the confidences that the policies were fitted to", () => {
-    const blind = population(20, 2).map((row) => ({ ...row, tiers: row.tiers.map((tier) => ({ ...tier, confidence: null })) }));
-    expect(() => evaluate(options({ train: population(100, 1), test: blind }))).toThrow(EvaluationError);
+    expect(policies.map(({ policy }) => policy)).toEqual(expect.arrayContaining(["predictive", "query-length"]));
+    for (const name of ["cascade", "cascade-routing", "raw-confidence"]) expect(policies.map(({ policy }) => policy)).not.toContain(name);
   });
 
   it("fits just the policies that are asked for", () => {
@@ -108,15 +122,6 @@ describe("a played row", () => {
   const prior = (name: string, t: number, accept_confidence: number): TierPrior => ({ name, quality: SKILLS[t] ?? 0, cost_usd: COSTS[t] ?? 0, latency: { p50: 100 * (t + 1), p95: 110 * (t + 1) }, accept_confidence });
   const play = (row: OutcomeRow, thresholds: readonly number[], over: { latencySloMs?: number; paysVerification?: boolean } = {}) =>
     playRow(row, { policy: "cascade", tiers: NAMES.map((name, t) => prior(name, t, thresholds[t] ?? 0)), latencySloMs: null, paysVerification: true, ...over });
-
-  it("ends where the form that thresholds are fitted with says it ends", () => {
-    const column = (of: (t: OutcomeRow["tiers"][number]) => number, t: number) => Float64Array.from(rows, (row) => of(row.tiers[t] as OutcomeRow["tiers"][number]));
-    const columns = NAMES.map((_, t): TierColumn => ({ quality: column(({ quality }) => quality, t), cost_usd: column(({ cost_usd }) => cost_usd, t), confidence: column(({ confidence }) => confidence ?? 0, t) }));
-    for (const lambda of [0, 1, 10, 30, 100]) {
-      const thresholds = bestThresholds(columns, [...rows.keys()], lambda);
-      for (const [i, row] of rows.entries()) expect(play(row, thresholds).tried).toEqual([0, 1, 2].slice(0, keeps(columns, thresholds, i) + 1));
-    }
-  });
 
   it("pays every tier that was tried, and each confidence that a rule read", () => {
     const [row] = rows as [OutcomeRow];

@@ -4,11 +4,12 @@
  */
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
-import { type Candidate, learned, LEARNED_POLICIES, type Member, oracle, queryLength, randomMix, rawConfidence, type Setting, shuffledFolds, tiersAlone } from "./candidates.ts";
+import { type Candidate, learned, oracle, queryLength, randomMix, rawConfidence, tiersAlone } from "./candidates.ts";
 import { EvaluationError } from "./evaluationError.ts";
 import type { OutcomeRow } from "./outcomeLog.ts";
 import type { Played } from "./playRow.ts";
 import { callMeasures, costAtQuality, errorCostAuc, mean, quantileOf } from "./routingMetrics.ts";
+import { LEARNED_POLICIES, type LearnedPolicy, type Member, type Setting, shuffledFolds } from "./trainModel.ts";
 
 export interface EvaluateOptions {
   readonly train: readonly OutcomeRow[];
@@ -75,34 +76,35 @@ export interface Evaluation {
 const RESAMPLES = 1_000;
 const RATIOS = ["0.95", "0.97", "0.99"];
 
-/** Throws `EvaluationError` when a tier or a policy is not known, or test rows lack confidences that training rows have. */
+/** Throws `EvaluationError` when a tier or a policy is not known. */
 export function evaluate(options: EvaluateOptions): Evaluation {
   const { policies: wanted = LEARNED_POLICIES, target, risk, paysVerification, seed, onProgress } = options;
   const { tiers, train, order } = cheapestFirst(options);
   const baseline = options.baselineTier === null ? tiers.length - 1 : tiers.indexOf(options.baselineTier);
   if (baseline < 0) throw new EvaluationError(`--baseline ${options.baselineTier ?? ""} is not among the tiers: ${tiers.join(", ")}`);
-  const unknown = wanted.find((policy) => !LEARNED_POLICIES.includes(policy));
+  const isLearned = (policy: string): policy is LearnedPolicy => LEARNED_POLICIES.some((known) => known === policy);
+  const unknown = wanted.find((policy) => !isLearned(policy));
   if (unknown !== undefined) throw new EvaluationError(`there is no policy ${unknown} to evaluate; there are ${LEARNED_POLICIES.join(", ")}`);
-  const setting: Setting = { tiers, baseline, target, risk, latencySloMs: options.latencySloMs, paysVerification, random: seededRandom(seed) };
+  const test = "folds" in options.test ? train : options.test.map((row) => inOrder(row, order));
+  const hasConfidences = [...train, ...test].every((row) => row.tiers.slice(0, -1).every(({ confidence }) => confidence !== null));
+  const setting: Setting = { tiers, baseline, target, risk, latencySloMs: options.latencySloMs, paysVerification, hasConfidences, random: seededRandom(seed) };
 
   onProgress("fitting the policies on the training rows");
-  const fit: Fit = (rows) => candidatesFrom(setting, rows, wanted);
-  const { candidates, test } = "folds" in options.test
-    ? { candidates: crossFitted(fit, train, { folds: options.test.folds, random: setting.random, onProgress }), test: train }
-    : { candidates: fit(train), test: options.test.map((row) => inOrder(row, order)) };
+  const fit: Fit = (rows) => candidatesFrom(setting, rows, wanted.filter(isLearned), onProgress);
+  const candidates = "folds" in options.test ? crossFitted(fit, train, { folds: options.test.folds, random: setting.random, onProgress }) : fit(train);
   const datasets = [...new Set(test.map(({ dataset }) => dataset))].sort();
   const policies = candidates.flatMap((candidate) => {
     onProgress(`playing ${candidate.policy}`);
     return report(candidate, setting, test, datasets);
   });
-  const notes = candidates.every(({ policy }) => policy !== "raw-confidence") ? ["the log has no confidences, so no cascade can be played: only baselines are shown"] : [];
+  const notes = hasConfidences ? [] : ["training or test rows have no confidences, so nothing can be decided after a first answer: no cascade is played"];
   return { seed, rows: { train: train.length, test: test.length }, tiers, baseline: tiers[baseline] ?? "", target, risk, cost: paysVerification ? "total" : "generation", notes, policies };
 }
 
 type Fit = (train: readonly OutcomeRow[]) => Candidate[];
-function candidatesFrom(setting: Setting, train: readonly OutcomeRow[], policies: readonly string[]): Candidate[] {
+function candidatesFrom(setting: Setting, train: readonly OutcomeRow[], policies: readonly LearnedPolicy[], onProgress: (what: string) => void): Candidate[] {
   const raw = rawConfidence(setting, train);
-  return [...learned(setting, train, policies), ...tiersAlone(setting), randomMix(setting, train), queryLength(setting, train), ...(raw === null ? [] : [raw]), oracle(setting)];
+  return [...learned(setting, train, policies, onProgress), ...tiersAlone(setting), randomMix(setting, train), queryLength(setting, train), ...(raw === null ? [] : [raw]), oracle(setting)];
 }
 
 /** Each row is played by candidates that it had no part in. */

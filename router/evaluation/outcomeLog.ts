@@ -10,7 +10,7 @@ import { createGunzip } from "node:zlib";
 import { z } from "zod";
 
 import { issueLines } from "#shared/contracts/describeIssues.ts";
-import { queryFeatures } from "#router/policy/queryFeatures.ts";
+import { type QueryFeatures, queryFeatures } from "#router/policy/queryFeatures.ts";
 import { Probability } from "#shared/contracts/probability.ts";
 
 import { EvaluationError } from "./evaluationError.ts";
@@ -44,8 +44,7 @@ export interface OutcomeRow {
   readonly id: string;
   readonly dataset: string;
   readonly query: string;
-  /** As `queryFeatures` gives them. */
-  readonly features: readonly number[];
+  readonly features: QueryFeatures;
   /** In the order of the tiers that were asked for. */
   readonly tiers: readonly TierOutcome[];
 }

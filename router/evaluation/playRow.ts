@@ -8,8 +8,8 @@ import { nanoUsd } from "#shared/contracts/money.ts";
 import { applied, isAccepted, newSaga, type SagaContext } from "#shared/saga/inferenceMachine.ts";
 import { chooseStep } from "#router/policy/chooseStep.ts";
 import { type LatencyQuantiles, probabilityWithin } from "#router/policy/onTime.ts";
-import { MIN_ON_TIME } from "#router/policy/quoteTiers.ts";
-import type { RoutingValues } from "#router/policy/routingValues.ts";
+import type { Learned } from "#router/policy/policy.ts";
+import { MIN_ON_TIME, MIN_WITHIN_SLO } from "#router/policy/quoteTiers.ts";
 
 import { EvaluationError } from "./evaluationError.ts";
 import type { OutcomeRow, TierOutcome } from "./outcomeLog.ts";
@@ -34,8 +34,8 @@ export interface Played {
 export interface PlayOptions {
   readonly policy: string;
   readonly tiers: readonly TierPrior[];
-  /** For `cascade-routing`. */
-  readonly values?: RoutingValues;
+  /** For policies that were fitted; they weigh lateness themselves. */
+  readonly learned?: Learned;
   readonly latencySloMs: number | null;
   /** Whether the call that produced a confidence is paid for. It is made only where a rule reads the confidence. */
   readonly paysVerification: boolean;
@@ -46,8 +46,9 @@ const NO_STATIC_ROUTES = { static_routes: { default: "", tasks: {} } };
 const FRESH = newSaga({ tier: "none", rates: { input_nano_usd_per_million: nanoUsd(0), output_nano_usd_per_million: nanoUsd(0), request_nano_usd: nanoUsd(0) } }).context;
 
 /** Throws `EvaluationError` when a rule reads a confidence that the log does not have. */
-export function playRow(row: OutcomeRow, { policy, tiers, values, latencySloMs, paysVerification }: PlayOptions): Played {
-  const learned = values === undefined ? {} : { learned: { values, features: row.features } };
+export function playRow(row: OutcomeRow, { policy, tiers, learned, latencySloMs, paysVerification }: PlayOptions): Played {
+  const fitted = learned === undefined ? {} : { learned };
+  const limits = { at_ms: 0, min_on_time: MIN_ON_TIME, ...(learned === undefined ? {} : { min_within_slo: MIN_WITHIN_SLO }) };
   const request = { policy, task: null, min_tier: null, max_tier: null, min_quality: null, budget_nano_usd: UNLIMITED };
   const tried: number[] = [];
   let saga: SagaContext = FRESH;
@@ -55,8 +56,8 @@ export function playRow(row: OutcomeRow, { policy, tiers, values, latencySloMs, 
   let latency_ms: number | null = 0;
   for (;;) {
     const elapsedMs = latency_ms ?? 0;
-    const facts: Facts = { at_ms: 0, min_on_time: MIN_ON_TIME, quotes: tiers.map((tier) => quoteOf(tier, latencySloMs === null ? null : latencySloMs - elapsedMs)) };
-    const step = chooseStep({ request, saga, facts, ...learned }, NO_STATIC_ROUTES);
+    const facts: Facts = { ...limits, quotes: tiers.map((tier) => quoteOf(tier, latencySloMs === null ? null : latencySloMs - elapsedMs)) };
+    const step = chooseStep({ request, saga, facts, ...fitted }, NO_STATIC_ROUTES);
     if (step.kind === "stop") break;
     const place = tiers.findIndex(({ name }) => name === step.tier);
     const outcome = row.tiers[place];

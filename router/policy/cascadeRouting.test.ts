@@ -6,23 +6,28 @@ import { nanoUsd } from "#shared/contracts/money.ts";
 import { newSaga, type SagaContext } from "#shared/saga/inferenceMachine.ts";
 
 import { chooseStep } from "./chooseStep.ts";
+import { logistic } from "./calibration.ts";
+import { type Answered, keepFrom, type LearnedValues, seenBy, valuesAt } from "./routingValues.ts";
 import { queryFeatures } from "./queryFeatures.ts";
-import { keepFrom, type RoutingValues, valuesAt } from "./routingValues.ts";
 
 const NAMES = ["small", "medium", "large"];
-/** Only the constant and the confidence's log-odds (the seventh feature) count here. */
-const w = (constant: number, logOdds = 0) => [constant, 0, 0, 0, 0, 0, logOdds];
-const VALUES: RoutingValues = {
-  tiers: NAMES,
-  states: {
-    "": { stop: null, go: [w(0.6), w(0.8), w(0.7)] }, // the middle one is the best start
-    "0": { stop: w(0.5, 0.1), go: [null, w(0.6), w(0.65)] },
-    "1": { stop: w(0.5, 0.1), go: [null, null, w(0.7)] }, // goes on below log-odds 2: confidence 0.88
-    "2": { stop: w(0.9), go: [null, null, null] },
-    "0,2": { stop: w(0.9), go: [null, null, null] },
+const CLASSES = { names: [], centroids: [] };
+/** Only the constant and the confidence's calibrated log-odds, over 3, count here; raw confidences are calibrated as they are. */
+const w = (constant: number, logOdds = 0) => [constant, 0, 0, 0, 3 * logOdds];
+const IDENTITY = { intercept: 0, slope: 5, class_intercepts: [], class_slopes: [] };
+const NONE = [null, null, null];
+const LEARNED: LearnedValues = {
+  model: { tiers: NAMES, calibration: [IDENTITY, IDENTITY, IDENTITY] },
+  query: seenBy({ classes: CLASSES }, queryFeatures("What is the capital of France?")),
+  level: {
+    lambda_per_usd: 1,
+    states: {
+      "": { stop: null, blind: [w(0.5), w(0.75), w(0.7)], read: [w(0.6), w(0.8), null] }, // reading the middle one is the best start
+      "0": { stop: w(0.5, 0.1), blind: [null, w(0.6), w(0.65)], read: NONE },
+      "1": { stop: w(0.5, 0.1), blind: [null, null, w(0.7)], read: NONE }, // goes on below log-odds 2: confidence 0.88
+    },
   },
 };
-const FEATURES = queryFeatures("What is the capital of France?");
 const quote = (tier: string, over: Partial<TierQuote> = {}): TierQuote => ({
   tier, quality: 0.9, accept_confidence: 0.9, expected_cost_nano_usd: nanoUsd(10), max_cost_nano_usd: nanoUsd(100), on_time: 1, within_slo: 1, expected_latency_ms: 50, breaker: "closed", workers: 1, queue_depth: 0, ...over,
 });
@@ -36,9 +41,9 @@ const after = (past: [string, number | "failed"][]): SagaContext => {
   const best = past.findLast(([, how]) => how !== "failed");
   return { ...FRESH, finished, attempt: past.length, acceptance: { min_confidence: 0.99 }, best: best === undefined ? null : { attempt: 1, output: "x", tier: best[0], model: "m", confidence: Number(best[1]), confidence_source: "prior" } };
 };
-const step = (saga: SagaContext, over: Partial<Record<string, Partial<TierQuote>>> = {}, min_quality: number | null = null) => chooseStep({
-  request: { policy: "cascade-routing", task: null, min_tier: null, max_tier: null, min_quality, budget_nano_usd: nanoUsd(1_000) },
-  saga, facts: { at_ms: 1, min_on_time: 0.95, quotes: NAMES.map((name) => quote(name, over[name])) }, learned: { values: VALUES, features: FEATURES },
+const step = (saga: SagaContext, over: Partial<Record<string, Partial<TierQuote>>> = {}, min_quality: number | null = null, policy = "cascade-routing") => chooseStep({
+  request: { policy, task: null, min_tier: null, max_tier: null, min_quality, budget_nano_usd: nanoUsd(1_000) },
+  saga, facts: { at_ms: 1, min_on_time: 0.95, quotes: NAMES.map((name) => quote(name, over[name])) }, learned: { ...LEARNED, keepFrom: 0.9 },
 }, { static_routes: { default: "small", tasks: {} } });
 
 describe("cascade-routing", () => {
@@ -46,8 +51,13 @@ describe("cascade-routing", () => {
 
   it("lets the worker keep what no other tier could better, and nothing below", () => {
     const found = step(FRESH);
-    expect(found).toMatchObject({ acceptance: { min_confidence: 0.89 } }); // logit(0.88) = 1.99
-    expect(keepFrom(VALUES, FEATURES, [], 1)).toBe(0.89);
+    expect(found).toMatchObject({ acceptance: { min_confidence: keepFrom(LEARNED, [], 1) } });
+    expect(keepFrom(LEARNED, [], 1)).toBeGreaterThanOrEqual(logistic(2));
+    expect(keepFrom(LEARNED, [], 1)).toBeLessThan(logistic(2.4)); // the next place on the grid
+  });
+
+  it("keeps any sound answer of a tier that is best run blindly, so that its confidence need not be paid for", () => {
+    expect(step(FRESH, { medium: { breaker: "open" }, small: { on_time: 0 } })).toMatchObject({ tier: "large", acceptance: { min_confidence: 0 } });
   });
 
   it("takes the next best start when a limit rules the best one out", () => {
@@ -73,19 +83,34 @@ describe("cascade-routing", () => {
   });
 });
 
-it("decides alike in the worker and in the router: above the threshold stopping is the best step, below it is not", () => {
+it("decides alike in the worker and in the router: what the worker keeps, the router would have kept", () => {
+  const least = keepFrom(LEARNED, [], 1);
   for (let c = 0; c <= 1; c += 0.01) {
-    const { stop, go } = valuesAt(VALUES, FEATURES, [{ place: 1, confidence: c }]);
-    expect([c, stop >= (go[0]?.value ?? 0)]).toEqual([c, c >= keepFrom(VALUES, FEATURES, [], 1) - 1e-9]);
+    const answered: Answered = [{ place: 1, confidence: c }];
+    const { stop, go } = valuesAt(LEARNED, answered);
+    if (c >= least) expect(stop).toBeGreaterThanOrEqual(go[0]?.value ?? -Infinity);
   }
 });
 
-it.each([
-  ["a plain question", "What is the capital of France?", [1, 0, 0, 0, 0, 0]],
-  ["choices", "Which is NOT a mammal?\nA: cat\nB: carp", [1, 1, 0, 0, 0, 1]],
-  ["an empty text", "", [1, 0, 0, 0, 0, 0]],
-])("features of %s are small and finite", (_name, query, expected) => {
-  const found = queryFeatures(query);
-  expect(found.map((value, i) => (i === 2 || i === 3 ? 0 : value))).toEqual(expected);
-  for (const value of found) expect(Math.abs(value)).toBeLessThan(10);
+describe("predictive", () => {
+  it("chooses one tier before anything is run, and keeps whatever it answers", () => {
+    expect(step(FRESH, {}, null, "predictive")).toMatchObject({ kind: "run", tier: "medium", acceptance: { min_confidence: 0 } });
+  });
+  it("takes the next best when it fails", () => { expect(step(after([["medium", "failed"]]), {}, null, "predictive")).toMatchObject({ tier: "large" }); });
+});
+
+describe("cascade on calibrated confidence", () => {
+  it("keeps what is probably acceptable, whatever the tier's raw scale", () => {
+    const halved = { ...IDENTITY, slope: 2.5 }; // twice as sure as it may be
+    const found = (calibration: typeof IDENTITY) => {
+      const { model, ...rest } = LEARNED;
+      const learned = { ...rest, model: { ...model, calibration: [calibration, IDENTITY, IDENTITY] }, keepFrom: 0.9 };
+      const facts = { at_ms: 1, min_on_time: 0.95, quotes: NAMES.map((name) => quote(name)) };
+      const chosen = chooseStep({ request: { policy: "cascade", task: null, min_tier: null, max_tier: null, min_quality: null, budget_nano_usd: nanoUsd(1_000) }, saga: FRESH, facts, learned }, { static_routes: { default: "small", tasks: {} } });
+      return chosen.kind === "run" ? (chosen.acceptance?.min_confidence ?? NaN) : NaN;
+    };
+    expect(found(IDENTITY)).toBeGreaterThanOrEqual(0.9);
+    expect(found(IDENTITY)).toBeLessThan(0.94);
+    expect(found(halved)).toBeGreaterThanOrEqual(logistic(2 * Math.log(9)));
+  });
 });

@@ -1,26 +1,38 @@
 import type { SagaContext } from "#shared/saga/inferenceMachine.ts";
 import type { TierQuote } from "#shared/contracts/decision.ts";
 
-import type { Learned, Policy } from "./policy.ts";
-import { type Answered, keepFrom, valuesAt } from "./routingValues.ts";
+import type { Policy } from "./policy.ts";
+import { type Answered, keepFrom, type LearnedValues, type NextStep, valuesAt } from "./routingValues.ts";
 
 /**
  * At each step the best of keeping the answer in hand and of running any dearer tier, by learned value: acceptability
  * less λ times cost, of the step and of what is expected to follow it. Without an answer every tier is in the order, so
  * that a limit or a failure leaves the next best one.
  */
-export const cascadeRouting = ({ values, features }: Learned): Policy => ({ request, saga, facts }) => {
-  const quotes = values.tiers.map((tier) => facts.quotes.find((quote) => quote.tier === tier));
-  const answered = answeredBy(saga, values.tiers);
-  const { stop, go } = valuesAt(values, features, answered);
+export const cascadeRouting = (learned: LearnedValues): Policy => ({ request, saga, facts }) => {
+  const { tiers } = learned.model;
+  const answered = answeredBy(saga, tiers);
+  const { stop, go } = valuesAt(learned, answered);
   const isEnough = (saga.best?.confidence ?? 0) >= (request.min_quality ?? 0); // the caller's wish outranks the estimate
   const better = go.filter(({ value }) => value > stop || !isEnough);
   return {
-    order: better.flatMap(({ place }): TierQuote[] => { const quote = quotes[place]; return quote === undefined ? [] : [quote]; }),
+    order: quotesOf(better, tiers, facts.quotes),
     isSatisfied: answered.length > 0 && better.length === 0 && isEnough,
-    minConfidence: (quote) => keepFrom(values, features, answered, values.tiers.indexOf(quote.tier)),
+    minConfidence: ({ tier }) => (go.find(({ place }) => tiers[place] === tier)?.isBlind === true ? 0 : keepFrom(learned, answered, tiers.indexOf(tier))),
   };
 };
+
+/** One tier, chosen before anything is run and kept whatever it answers; should it fail, the next best. */
+export const predictive = (learned: LearnedValues): Policy => ({ facts }) => {
+  const start = learned.level.states[""];
+  if (start === undefined) throw new Error("the model has no values for the start of a request");
+  const { go } = valuesAt({ ...learned, level: { ...learned.level, states: { "": { ...start, read: [] } } } }, []);
+  return { order: quotesOf(go, learned.model.tiers, facts.quotes), minConfidence: () => 0 };
+};
+
+function quotesOf(steps: readonly NextStep[], tiers: readonly string[], quotes: readonly TierQuote[]): TierQuote[] {
+  return steps.flatMap(({ place }) => quotes.find(({ tier }) => tier === tiers[place]) ?? []);
+}
 
 /** First and latest sound answer. */
 function answeredBy({ finished }: SagaContext, tiers: readonly string[]): Answered {

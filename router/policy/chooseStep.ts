@@ -47,7 +47,7 @@ function limitOn(quote: TierQuote, { request, facts }: Situation, remaining: Nan
   if (quote.on_time < facts.min_on_time) return "too_late";
   if (quote.breaker === "open") return "breaker_open";
   if (quote.workers === 0) return "no_worker";
-  if (quote.within_slo < facts.min_on_time) return "beyond_slo";
+  if (quote.within_slo < (facts.min_within_slo ?? facts.min_on_time)) return "beyond_slo";
   return null;
 }
 

@@ -1,7 +1,8 @@
 import type { TierQuote } from "#shared/contracts/decision.ts";
 
-import { cascadeRouting } from "./cascadeRouting.ts";
+import { cascadeRouting, predictive } from "./cascadeRouting.ts";
 import type { Policy, Preference, Situation, StaticRoutes } from "./policy.ts";
+import { keepFromCalibrated } from "./routingValues.ts";
 
 /** Any sound answer is kept. */
 const anyAnswer = () => 0;
@@ -18,20 +19,30 @@ const staticRoute: Policy = ({ request, facts }, { static_routes }) => {
 const cheapest: Policy = ({ facts }) => ({ order: byCost(facts.quotes), minConfidence: anyAnswer });
 
 /**
- * From the cheapest tier upwards, until an answer reaches its tier's threshold. A tier below the last one that
+ * From the cheapest tier upwards, until an answer reaches its tier's threshold: the learned one on calibrated confidence,
+ * or the tier file's. A tier below the last one that
  * answered is worth trying only while there is no answer at all. The last tier's answer is always kept.
  */
-const cascade: Policy = ({ saga, facts }) => {
+const cascade: Policy = ({ saga, facts, learned }) => {
   const { quotes } = facts;
   const lastTried = Math.max(-1, ...saga.finished.map(({ tier }) => quotes.findIndex((quote) => quote.tier === tier)));
   const above = quotes.slice(lastTried + 1);
   const order = saga.best === null ? [...above, ...quotes.slice(0, lastTried + 1).reverse()] : above;
   const last = quotes.at(-1);
-  return { order, minConfidence: (quote) => (quote === last ? 0 : quote.accept_confidence) };
+  const keep = learned?.keepFrom ?? null;
+  const threshold = (quote: TierQuote) => (learned === undefined || keep === null ? quote.accept_confidence : keepFromCalibrated(learned, learned.model.tiers.indexOf(quote.tier), keep));
+  return { order, minConfidence: (quote) => (quote === last ? 0 : threshold(quote)) };
 };
 
 /** One tier and no other: the baseline. */
 const always = (tier: string): Policy => ({ facts }) => ({ order: facts.quotes.filter((quote) => quote.tier === tier), minConfidence: anyAnswer });
+
+/** `null` as long as nothing was learned: then the cascade by the tier file's thresholds is the safe choice. */
+function learnedPolicy(name: "cascade-routing" | "predictive", { learned }: Situation): Policy | null {
+  if (learned === undefined || learned.level === null) return null;
+  const values = { ...learned, level: learned.level };
+  return name === "predictive" ? predictive(values) : cascadeRouting(values);
+}
 
 /** What the request's policy prefers. Its name was checked when the request was read. */
 export function preferenceOf(situation: Situation, file: StaticRoutes): Preference {
@@ -39,7 +50,7 @@ export function preferenceOf(situation: Situation, file: StaticRoutes): Preferen
   if (name === "static") return staticRoute(situation, file);
   if (name === "cheapest") return cheapest(situation, file);
   if (name === "cascade") return cascade(situation, file);
-  if (name === "cascade-routing") return (situation.learned === undefined ? cascade : cascadeRouting(situation.learned))(situation, file);
+  if (name === "cascade-routing" || name === "predictive") return (learnedPolicy(name, situation) ?? cascade)(situation, file);
   return always(name.slice("always-".length))(situation, file);
 }
 

@@ -4,10 +4,11 @@
  */
 import type { Exclusion, Facts, Step, StopReason, TierQuote } from "#shared/contracts/decision.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
+import type { RoutingLevel, RoutingModel } from "#shared/contracts/routingModel.ts";
 import type { TierFile } from "#shared/contracts/tiers.ts";
 import type { SagaContext } from "#shared/saga/inferenceMachine.ts";
 
-import type { RoutingValues } from "./routingValues.ts";
+import type { SeenQuery } from "./routingValues.ts";
 
 /** What policies look at in a request; never its input. */
 export type Wish = Pick<InferenceRequest, "policy" | "task" | "min_tier" | "max_tier" | "min_quality" | "budget_nano_usd">;
@@ -16,13 +17,16 @@ export interface Situation {
   readonly request: Wish;
   readonly saga: SagaContext;
   readonly facts: Facts;
-  /** What was learned from outcomes, for `cascade-routing`. */
+  /** What was learned from outcomes. Without it, or where it is `null`, the tier file's thresholds stand in. */
   readonly learned?: Learned;
 }
 export interface Learned {
-  readonly values: RoutingValues;
-  /** Of the request's input, as `queryFeatures` gives them. */
-  readonly features: readonly number[];
+  readonly model: Pick<RoutingModel, "tiers" | "calibration">;
+  readonly query: SeenQuery;
+  /** Where `cascade-routing` and `predictive` stand. */
+  readonly level: RoutingLevel | null;
+  /** Least calibrated confidence of an answer that `cascade` keeps. */
+  readonly keepFrom: number | null;
 }
 /** What a policy would do without limits. */
 export interface Preference {

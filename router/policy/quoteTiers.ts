@@ -20,6 +20,8 @@ export type LiveTiers = ReadonlyMap<string, LiveTier>;
 
 /** A tier is too late when it would miss the deadline more often than once in twenty. */
 export const MIN_ON_TIME = 0.95;
+/** Where the policy weighs lateness itself, a tier is left out only when it would nearly always be late. */
+export const MIN_WITHIN_SLO = 0.2;
 
 /** Pure: tier file, live state and clock in, quotes out, cheapest tier first. `nowMs`: epoch milliseconds. */
 export function factsFor(request: InferenceRequest, file: TierFile, live: LiveTiers, nowMs: number): Facts {

@@ -1,77 +1,116 @@
 /**
- * The value of stopping and of going on, as linear functions of what is known. What is known is the query and the
- * confidences of the first and of the latest tier that answered; a confidence means different things for different kinds
- * of query, hence the products. Fitted by `router/learning/fitValues.ts`. Pure.
+ * The value of stopping and of going on, as linear functions of what is known: the query's shape, the class of its task,
+ * and the calibrated confidences of the first and of the latest tier that answered. Fitted by
+ * `router/learning/fitValues.ts`. Pure.
  */
+import type { RoutingLevel, RoutingModel } from "#shared/contracts/routingModel.ts";
 
-/** Places of the first and the latest tier that answered (one place when they are the same); none before an answer. */
+import { calibratedLogOdds, logistic } from "./calibration.ts";
+import type { QueryFeatures } from "./queryFeatures.ts";
+import { classProbabilities } from "./taskClasses.ts";
+
+/** A query as a model sees it. */
+export interface SeenQuery {
+  /** Probabilities of the classes of task. */
+  readonly classes: readonly number[];
+  /** As `stateFeatures` begins. */
+  readonly features: readonly number[];
+}
+export function seenBy({ classes: known }: Pick<RoutingModel, "classes">, query: QueryFeatures): SeenQuery {
+  const classes = classProbabilities(known, query);
+  return { classes, features: [1, ...classes, ...classes.map((share) => share * query.log_length), query.digits, query.negation] };
+}
+
+/** The first and the latest tier that answered (one when they are the same), with their raw confidences; none before an answer. */
 export type Answered = readonly { readonly place: number; readonly confidence: number }[];
-
-export interface StateValues {
-  /** Of keeping the latest answer: its probability to be acceptable. `null` before an answer. */
-  readonly stop: readonly number[] | null;
-  /** By place: acceptability less the price of what follows, when that tier is run next. `null`: not a next step. */
-  readonly go: readonly (readonly number[] | null)[];
-}
-export interface RoutingValues {
-  /** Cheapest first. */
-  readonly tiers: readonly string[];
-  /** By `stateKey`. */
-  readonly states: Readonly<Record<string, StateValues>>;
-}
 
 export const stateKey = (places: readonly number[]): string => (places.length < 2 ? places.join() : `${places[0] ?? ""},${places.at(-1) ?? ""}`);
 /** Places of first and latest. */
 export const after = (places: readonly number[], place: number): number[] => (places.length === 0 ? [place] : [places[0] ?? 0, place]);
 
-const CAP = 6;
-const logOdds = (p: number): number => Math.min(CAP, Math.max(-CAP, Math.log(Math.max(1e-3, p) / Math.max(1e-3, 1 - p))));
+/** Doubles a probability around 1/2, into [-1, 1]. */
+const centred = (logOdds: number): number => 2 * logistic(logOdds) - 1;
+const LOG_ODDS_SCALE = 3;
 
-/** `query`: as `queryFeatures` gives them. */
-export function stateFeatures(query: readonly number[], answered: Answered): number[] {
-  const latest = answered.at(-1);
-  if (latest === undefined) return [...query];
-  const [, hasChoices = 0, length = 0] = query;
-  const c = logOdds(latest.confidence);
-  const features = [...query, c, c * hasChoices, c * length, c * c, Math.abs(c) * c * hasChoices];
-  const first = answered[0];
-  if (answered.length < 2 || first === undefined) return features;
-  const f = logOdds(first.confidence);
-  return [...features, f, f * hasChoices, f * c];
+/** `logOdds`: calibrated, of the first and the latest answer. */
+export function stateFeatures({ classes, features }: SeenQuery, logOdds: readonly number[]): number[] {
+  const latest = logOdds.at(-1);
+  if (latest === undefined) return [...features];
+  const confidence = centred(latest);
+  const found = [...features, confidence, latest / LOG_ODDS_SCALE];
+  for (const share of classes) found.push(share * confidence);
+  const first = logOdds.length > 1 ? logOdds[0] : undefined;
+  if (first !== undefined) found.push(centred(first), centred(first) * confidence);
+  return found;
 }
 
-export function dot(weights: readonly number[], features: readonly number[]): number {
+function dot(weights: readonly number[], features: readonly number[]): number {
   let sum = 0;
   for (let i = 0; i < weights.length; i++) sum += (weights[i] ?? 0) * (features[i] ?? 0);
   return sum;
 }
 
+export interface NextStep {
+  readonly place: number;
+  /** Whatever sound answer comes is kept, so its confidence is not needed. */
+  readonly isBlind: boolean;
+  readonly value: number;
+}
 export interface Valued {
   /** -Infinity before an answer. */
   readonly stop: number;
-  /** Next steps by place, best first. */
-  readonly go: readonly { readonly place: number; readonly value: number }[];
+  /** The better of the two ways to run each tier, best first. */
+  readonly go: readonly NextStep[];
 }
-export function valuesAt({ states }: RoutingValues, query: readonly number[], answered: Answered): Valued {
-  const state = states[stateKey(answered.map(({ place }) => place))];
-  if (state === undefined) return { stop: 0, go: [] };
-  const features = stateFeatures(query, answered);
-  const go = state.go.flatMap((weights, place) => (weights === null ? [] : [{ place, value: dot(weights, features) }]));
-  return { stop: state.stop === null ? -Infinity : dot(state.stop, features), go: go.toSorted((a, b) => b.value - a.value) };
+export interface LearnedValues {
+  readonly model: Pick<RoutingModel, "tiers" | "calibration">;
+  readonly level: RoutingLevel;
+  readonly query: SeenQuery;
 }
 
-const GRID = 100;
+export function valuesAt({ model, level, query }: LearnedValues, answered: Answered): Valued {
+  const state = level.states[stateKey(answered.map(({ place }) => place))];
+  if (state === undefined) return { stop: 0, go: [] };
+  const features = stateFeatures(query, answered.map(({ place, confidence }) => logOddsOf(model, query, place, confidence)));
+  const go: NextStep[] = [];
+  for (const [place, blind] of state.blind.entries()) {
+    const read = state.read[place] ?? null;
+    const values = { blind: blind === null ? -Infinity : dot(blind, features), read: read === null ? -Infinity : dot(read, features) };
+    if (blind !== null || read !== null) go.push({ place, isBlind: values.blind >= values.read, value: Math.max(values.blind, values.read) });
+  }
+  return { stop: state.stop === null ? -Infinity : dot(state.stop, features), go: go.sort((a, b) => b.value - a.value) };
+}
+
+function logOddsOf({ calibration }: Pick<RoutingModel, "calibration">, { classes }: SeenQuery, place: number, confidence: number): number {
+  const calibrated = calibration[place] ?? null;
+  return calibrated === null ? 0 : calibratedLogOdds(calibrated, classes, confidence);
+}
+
+/** Raw confidences from 1 down to 0, close together where models are sure of themselves. */
+const GRID = [1, ...Array.from({ length: 57 }, (_, i) => logistic(13.5 - i * 0.35)), 0];
 /**
- * The least confidence from which on stopping is the better step, in [0, 1] or Infinity, should the tier at `place` answer next: a
- * worker may keep such an answer without asking. Below it the router decides with the confidence itself.
+ * The least raw confidence from which on `isEnough` always says yes, in [0, 1] or Infinity: a worker may keep such an
+ * answer without asking. Below it the router decides with the confidence itself.
  */
-export function keepFrom(values: RoutingValues, query: readonly number[], answered: Answered, place: number): number {
+function leastConfidence(isEnough: (confidence: number) => boolean): number {
   let least = Infinity;
-  for (let i = GRID; i >= 0; i--) {
-    const latest = { place, confidence: i / GRID };
-    const { stop, go } = valuesAt(values, query, answered[0] === undefined ? [latest] : [answered[0], latest]);
-    if ((go[0]?.value ?? -Infinity) > stop) return least;
-    least = latest.confidence;
+  for (const confidence of GRID) {
+    if (!isEnough(confidence)) return least;
+    least = confidence;
   }
   return least;
+}
+
+/** As `leastConfidence`, for stopping to be the better step should the tier at `place` answer next. */
+export function keepFrom(learned: LearnedValues, answered: Answered, place: number): number {
+  const first = answered.slice(0, 1);
+  return leastConfidence((confidence) => {
+    const { stop, go } = valuesAt(learned, [...first, { place, confidence }]);
+    return (go[0]?.value ?? -Infinity) <= stop;
+  });
+}
+
+/** As `leastConfidence`, for a calibrated confidence of at least `keep`. */
+export function keepFromCalibrated({ model, query }: Pick<LearnedValues, "model" | "query">, place: number, keep: number): number {
+  return leastConfidence((confidence) => logistic(logOddsOf(model, query, place, confidence)) >= keep);
 }

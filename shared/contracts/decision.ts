@@ -38,6 +38,8 @@ export const Facts = z.object({
   quotes: z.array(TierQuote),
   /** A tier whose `on_time` is below this is too late. */
   min_on_time: Probability,
+  /** The same for `within_slo`, where the policy itself weighs what is late; else `min_on_time` counts. */
+  min_within_slo: Probability.optional(),
 });
 export type Facts = z.infer<typeof Facts>;
 

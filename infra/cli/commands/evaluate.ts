@@ -1,8 +1,8 @@
 import { SetupError } from "#infra/embedded/setupError.ts";
-import { LEARNED_POLICIES } from "#router/evaluation/candidates.ts";
 import { evaluate as play, type Evaluation, type PolicyReport } from "#router/evaluation/evaluate.ts";
 import { EvaluationError } from "#router/evaluation/evaluationError.ts";
 import { type OutcomeRow, readOutcomeLog } from "#router/evaluation/outcomeLog.ts";
+import { LEARNED_POLICIES } from "#router/evaluation/trainModel.ts";
 
 import { type Command, EXIT_USAGE, type ParsedArguments } from "../command.ts";
 import { textTable } from "../textTable.ts";

@@ -1,0 +1,189 @@
+/**
+ * From outcome rows to a routing model, and to the places on its knobs where the quality floor is shown to hold: each row
+ * is played, through the policy code of the router, by models that it had no part in (cross-fitting). Pure.
+ */
+import { fitCalibration } from "#router/learning/fitCalibration.ts";
+import { fitTaskClasses } from "#router/learning/fitTaskClasses.ts";
+import { fitLevels } from "#router/learning/fitValues.ts";
+import type { LabelledRow } from "#router/learning/labelledRow.ts";
+import { lastThatHolds, lastThatSeemsToHold, lowerBound } from "#router/learning/qualityFloor.ts";
+import type { LatencyQuantiles } from "#router/policy/onTime.ts";
+import type { Learned } from "#router/policy/policy.ts";
+import { type SeenQuery, seenBy } from "#router/policy/routingValues.ts";
+import type { Measured, RoutingModel } from "#shared/contracts/routingModel.ts";
+
+import type { OutcomeRow } from "./outcomeLog.ts";
+import { type Played, playRow, type TierPrior } from "./playRow.ts";
+import { mean, quantileOf } from "./routingMetrics.ts";
+
+export interface Setting {
+  /** Cheapest first. */
+  readonly tiers: readonly string[];
+  /** Place of the baseline in `tiers`. */
+  readonly baseline: number;
+  /** Share of the baseline's quality that must be kept. */
+  readonly target: number;
+  /** Probability with which the floor may fail. */
+  readonly risk: number;
+  readonly latencySloMs: number | null;
+  /** Whether calls that produced a confidence are paid for. */
+  readonly paysVerification: boolean;
+  /** Whether training and test rows have the confidences of all tiers but the dearest. */
+  readonly hasConfidences: boolean;
+  /** Values in [0, 1). */
+  readonly random: () => number;
+}
+/** A policy with its knob at one place. */
+export interface Member {
+  readonly knob: number;
+  readonly play: (row: OutcomeRow) => Played;
+}
+
+export const LEARNED_POLICIES = ["cascade-routing", "cascade", "predictive"] as const;
+export type LearnedPolicy = (typeof LEARNED_POLICIES)[number];
+
+/** Where a policy stands on its knob. */
+export interface OperatingPoint {
+  /** The cheapest place at which the floor is shown to hold; `null` when it is nowhere. */
+  readonly floored: number | null;
+  /** The cheapest place at which it seems to hold. */
+  readonly seeming: number | null;
+  /** At the floored place, on held-out rows. */
+  readonly measured: Measured | null;
+}
+export interface Trained {
+  readonly model: RoutingModel;
+  readonly families: ReadonlyMap<LearnedPolicy, readonly Member[]>;
+  readonly points: ReadonlyMap<LearnedPolicy, OperatingPoint>;
+}
+
+const STEPS = 31;
+/** λ in units of 1 / (the baseline's cost per request): 0, then from 0.004 to 5, so that neighbours differ by a quarter. */
+const LAMBDAS = [0, ...Array.from({ length: STEPS - 1 }, (_, i) => 0.004 * 1_250 ** (i / (STEPS - 2)))];
+/** Calibrated confidences that `cascade` keeps, from the most careful down; above 1, none. */
+const KEEP_FROM = [Infinity, 0.999, 0.997, 0.995, 0.99, ...Array.from({ length: 33 }, (_, i) => 0.98 - 0.02 * i), 0];
+const FOLDS = 5;
+/** What a late request loses of its quality: the least of these at which the SLO is met. */
+const LATE_PRICES = [0, 0.1, 0.3, 1];
+
+/** `policies`: which of them get operating points. */
+export function train(setting: Setting, rows: readonly OutcomeRow[], policies: readonly LearnedPolicy[], onProgress: (what: string) => void = () => undefined): Trained {
+  const foldOf = shuffledFolds(rows.length, Math.min(FOLDS, rows.length), setting.random);
+  const prices = setting.latencySloMs === null ? [0] : LATE_PRICES;
+  let found: Trained | null = null;
+  for (const latePrice of prices) {
+    const heldOut = playHeldOut(setting, rows, { foldOf, policies, latePrice, onProgress });
+    const points = new Map(policies.map((policy) => [policy, operatingPoint(setting, rows, heldOut.get(policy) ?? [])]));
+    const isInTime = [...points].every(([policy, { floored }]) => floored === null || meetsSlo(setting, rows, heldOut.get(policy)?.[floored] ?? []));
+    if (!isInTime && latePrice !== prices.at(-1)) continue;
+    const model = fitModel(setting, rows, latePrice);
+    found = { model, points, families: familiesOf(setting, rows, model, policies) };
+    break;
+  }
+  if (found === null) throw new Error("no price of lateness to try");
+  return found;
+}
+
+function fitModel(setting: Setting, rows: readonly OutcomeRow[], latePrice: number): RoutingModel {
+  const { tiers, baseline, target, risk, latencySloMs, paysVerification, hasConfidences } = setting;
+  const labelled = rows.map(({ features, dataset, tiers: outcomes }): LabelledRow => ({
+    query: features, label: dataset, tiers: outcomes.map((outcome) => ({ ...outcome, confidence: hasConfidences ? outcome.confidence : null, verify_cost_usd: paysVerification ? outcome.verify_cost_usd : 0 })),
+  }));
+  const classes = fitTaskClasses(labelled);
+  const queries = labelled.map(({ query }) => seenBy({ classes }, query));
+  const shares = queries.map((query) => query.classes);
+  const calibration = tiers.map((_tier, place) => fitCalibration(labelled.map((row) => row.tiers[place] ?? { quality: 0, confidence: null }), shares));
+  const model = { tiers: [...tiers], calibration };
+  const baselineCost = mean(rows.map((row) => row.tiers[baseline]?.cost_usd ?? 0));
+  const levels = fitLevels({ rows: labelled, queries, model, baseline, latencySloMs, latePrice }, LAMBDAS.map((lambda) => lambda / Math.max(1e-12, baselineCost)));
+  return { type: "routing_model.v1", ...model, baseline_tier: tiers[baseline] ?? "", target, risk, latency_slo_ms: latencySloMs, classes, levels };
+}
+
+function familiesOf(setting: Setting, rows: readonly OutcomeRow[], model: RoutingModel, policies: readonly LearnedPolicy[]): Map<LearnedPolicy, Member[]> {
+  const { latencySloMs, paysVerification } = setting;
+  const priors = priorsOf(setting, rows);
+  const seen = new WeakMap<OutcomeRow, SeenQuery>();
+  const see = (row: OutcomeRow): SeenQuery => {
+    const query = seen.get(row) ?? seenBy(model, row.features);
+    seen.set(row, query);
+    return query;
+  };
+  const member = (policy: LearnedPolicy, knob: number, at: Pick<Learned, "level" | "keepFrom">): Member =>
+    ({ knob, play: (row) => playRow(row, { policy, tiers: priors, learned: { model, query: see(row), ...at }, latencySloMs, paysVerification }) });
+  const overLevels = (policy: LearnedPolicy) => model.levels.map((level, i) => member(policy, LAMBDAS[i] ?? 0, { level, keepFrom: null }));
+  return new Map(policies.map((policy) => [policy, policy === "cascade" ? KEEP_FROM.map((keepFrom) => member(policy, keepFrom, { level: null, keepFrom })) : overLevels(policy)]));
+}
+
+interface HeldOut {
+  readonly foldOf: readonly number[];
+  readonly policies: readonly LearnedPolicy[];
+  readonly latePrice: number;
+  readonly onProgress: (what: string) => void;
+}
+/** Of each policy, at each place of its knob: each row as played by models that it had no part in. */
+function playHeldOut(setting: Setting, rows: readonly OutcomeRow[], { foldOf, policies, latePrice, onProgress }: HeldOut): Map<LearnedPolicy, Played[][]> {
+  const found = new Map<LearnedPolicy, Played[][]>();
+  const folds = Math.max(...foldOf) + 1;
+  for (let fold = 0; fold < folds; fold++) {
+    onProgress(`finding the floor: part ${fold + 1} of ${folds}`);
+    const others = rows.filter((_, i) => foldOf[i] !== fold);
+    for (const [policy, members] of familiesOf(setting, others, fitModel(setting, others, latePrice), policies)) {
+      const plays = found.get(policy) ?? members.map((): Played[] => new Array<Played>(rows.length));
+      for (const [place, { play }] of members.entries()) for (const [i, row] of rows.entries()) if (foldOf[i] === fold) (plays[place] as Played[])[i] = play(row);
+      found.set(policy, plays);
+    }
+  }
+  return found;
+}
+
+function operatingPoint(setting: Setting, rows: readonly OutcomeRow[], plays: readonly (readonly Played[])[]): OperatingPoint {
+  const reference = (row: OutcomeRow | undefined) => row?.tiers[setting.baseline];
+  const margins = plays.map((played) => played.map(({ quality }, i) => quality - setting.target * (reference(rows[i])?.quality ?? 0)));
+  const floored = lastThatHolds(margins, setting);
+  const held = floored === null ? undefined : plays[floored];
+  const measured = held === undefined || floored === null ? null : {
+    rows: rows.length,
+    quality_ratio: mean(held.map(({ quality }) => quality)) / mean(rows.map((row) => reference(row)?.quality ?? 0)),
+    saving: 1 - mean(held.map(({ cost_usd }) => cost_usd)) / mean(rows.map((row) => reference(row)?.cost_usd ?? 0)),
+    margin_low: lowerBound(margins[floored] ?? [], setting.risk),
+  };
+  return { floored, seeming: lastThatSeemsToHold(margins), measured };
+}
+
+const LATE_SHARE = 0.05;
+/**
+ * No more late requests than one in twenty, or than the baseline alone has, with the same risk as the floor; also when any
+ * one data set is left out, so that a kind of work that is always late does not hide another that became so.
+ */
+function meetsSlo({ latencySloMs, baseline, risk }: Setting, rows: readonly OutcomeRow[], plays: readonly Played[]): boolean {
+  const isLate = (ms: number | null | undefined) => (ms ?? 0) > (latencySloMs ?? Infinity) ? 1 : 0;
+  const datasets = [...new Set(rows.map(({ dataset }) => dataset))];
+  return (datasets.length > 1 ? [null, ...datasets] : [null]).every((without) => {
+    const of = [...rows.keys()].filter((i) => rows[i]?.dataset !== without);
+    const allowed = Math.max(LATE_SHARE, mean(of.map((i) => isLate(rows[i]?.tiers[baseline]?.latency_ms))));
+    return lowerBound(of.map((i) => allowed - isLate(plays[i]?.latency_ms)), risk) >= 0;
+  });
+}
+
+/** A part for each of `n` rows, all of about the same size. */
+export function shuffledFolds(n: number, parts: number, random: () => number): number[] {
+  const folds = Array.from({ length: n }, (_, i) => i % parts);
+  for (let i = n - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [folds[i], folds[j]] = [folds[j] ?? 0, folds[i] ?? 0];
+  }
+  return folds;
+}
+
+export function priorsOf({ tiers }: Pick<Setting, "tiers">, rows: readonly OutcomeRow[]): TierPrior[] {
+  return tiers.map((name, place) => {
+    const outcomes = rows.flatMap((row) => row.tiers[place] ?? []);
+    return { name, quality: mean(outcomes.map(({ quality }) => quality)), cost_usd: mean(outcomes.map(({ cost_usd }) => cost_usd)), latency: latencyOf(outcomes.map(({ latency_ms }) => latency_ms)), accept_confidence: 1 };
+  });
+}
+
+function latencyOf(latencies: readonly (number | null)[]): LatencyQuantiles | null {
+  const known = latencies.filter((ms) => ms !== null);
+  const [p50, p95] = [quantileOf(known, 0.5), quantileOf(known, 0.95)];
+  return known.length < latencies.length || p50 === null || p95 === null ? null : { p50: Math.max(0.01, p50), p95: Math.max(0.01, p95) };
+}

@@ -1,0 +1,23 @@
+/**
+ * From a tier's raw confidence to the probability that its answer is acceptable: Platt scaling with an intercept and a
+ * slope for each class of task, drawn towards common ones (fitted by `router/learning/fitCalibration.ts`). Pure.
+ */
+import type { Calibration } from "#shared/contracts/routingModel.ts";
+
+/** A recorded confidence has about six digits. */
+const LEAST = 1e-6;
+/** So that a slope is about 1. */
+const SCALE = 5;
+
+/** Log-odds of a raw confidence in [0, 1], in about [-2.8, 2.8]. */
+export const scaledLogOdds = (confidence: number): number => Math.log(Math.max(LEAST, confidence) / Math.max(LEAST, 1 - confidence)) / SCALE;
+
+/** Log-odds that the answer is acceptable. `classes`: probabilities of the task's classes. */
+export function calibratedLogOdds({ intercept, slope, class_intercepts, class_slopes }: Calibration, classes: readonly number[], confidence: number): number {
+  const raw = scaledLogOdds(confidence);
+  let sum = intercept + slope * raw;
+  for (const [c, probability] of classes.entries()) sum += probability * ((class_intercepts[c] ?? 0) + (class_slopes[c] ?? 0) * raw);
+  return sum;
+}
+
+export const logistic = (logOdds: number): number => 1 / (1 + Math.exp(-logOdds));
