@@ -93,9 +93,10 @@ export function evaluate(options: EvaluateOptions): Evaluation {
   const fit: Fit = (rows) => candidatesFrom(setting, rows, wanted.filter(isLearned), onProgress);
   const candidates = "folds" in options.test ? crossFitted(fit, train, { folds: options.test.folds, random: setting.random, onProgress }) : fit(train);
   const datasets = [...new Set(test.map(({ dataset }) => dataset))].sort();
+  const playFamily = playedOnce(test);
   const policies = candidates.flatMap((candidate) => {
     onProgress(`playing ${candidate.policy}`);
-    return report(candidate, setting, test, datasets);
+    return report({ candidate, familyPlays: playFamily(candidate.family), setting, test, datasets });
   });
   const notes = hasConfidences ? [] : ["training or test rows have no confidences, so nothing can be decided after a first answer: no cascade is played"];
   return { seed, rows: { train: train.length, test: test.length }, tiers, baseline: tiers[baseline] ?? "", target, risk, cost: paysVerification ? "total" : "generation", notes, policies };
@@ -115,12 +116,18 @@ function crossFitted(fit: Fit, rows: readonly OutcomeRow[], { folds, random, onP
     onProgress(`fold ${f + 1} of ${folds}`);
     return fit(rows.filter((row) => fold.get(row) !== f));
   });
+  const families = new Map<readonly Member[], readonly Member[]>();
+  const crossed = (first: Candidate, place: number): readonly Member[] => {
+    const family = families.get(first.family) ?? first.family.map(({ knob }, k) => ({ knob, play: (row: OutcomeRow) => (ofRow(row, place).family[k] as Member).play(row) }));
+    families.set(first.family, family);
+    return family;
+  };
   const ofRow = (row: OutcomeRow, place: number): Candidate => fitted[fold.get(row) ?? 0]?.[place] as Candidate;
   return (fitted[0] ?? []).map((first, place) => ({
     ...first,
     play: (row) => ofRow(row, place).play(row),
     ...(first.score === undefined ? {} : { score: (row: OutcomeRow) => ofRow(row, place).score?.(row) ?? 0 }),
-    family: first.family.map(({ knob }, k) => ({ knob, play: (row) => (ofRow(row, place).family[k] as Member).play(row) })),
+    family: crossed(first, place),
   }));
 }
 
@@ -133,9 +140,29 @@ function cheapestFirst({ tiers, train }: EvaluateOptions): { tiers: string[]; tr
   return { order, tiers: order.map((place) => tiers[place] ?? ""), train: train.map((row) => inOrder(row, order)) };
 }
 
-function report(candidate: Candidate, setting: Setting, test: readonly OutcomeRow[], datasets: readonly string[]): PolicyReport[] {
+interface FamilyPlays {
+  readonly knob: number;
+  readonly plays: readonly Played[];
+}
+/** A policy's floored and its estimated place are on the same family. */
+function playedOnce(test: readonly OutcomeRow[]): (family: readonly Member[]) => readonly FamilyPlays[] {
+  const known = new Map<readonly Member[], readonly FamilyPlays[]>();
+  return (family) => {
+    const plays = known.get(family) ?? family.map(({ knob, play }) => ({ knob, plays: test.map(play) }));
+    known.set(family, plays);
+    return plays;
+  };
+}
+
+interface Reported {
+  readonly candidate: Candidate;
+  readonly familyPlays: readonly FamilyPlays[];
+  readonly setting: Setting;
+  readonly test: readonly OutcomeRow[];
+  readonly datasets: readonly string[];
+}
+function report({ candidate, familyPlays, setting, test, datasets }: Reported): PolicyReport[] {
   const plays = test.map(candidate.play);
-  const familyPlays = candidate.family.map(({ knob, play }) => ({ knob, plays: test.map(play) }));
   const groups: [string, number[]][] = [["all", [...test.keys()]], ...(datasets.length > 1 ? datasets : []).map((name): [string, number[]] => [name, [...test.keys()].filter((i) => test[i]?.dataset === name)])];
   return groups.map(([dataset, rows]) => {
     const pick = <T>(values: readonly T[]): T[] => rows.flatMap((i) => (values[i] === undefined ? [] : [values[i]]));
@@ -194,7 +221,7 @@ function bootstrap(plays: readonly Played[], baselineQualities: readonly number[
   return { saving_ci95: interval(drawn.map(({ saving }) => saving)), margin_ci95: interval(drawn.map(({ margin }) => margin)) };
 }
 
-function frontierOf(family: readonly { knob: number; plays: readonly Played[] }[], rows: readonly OutcomeRow[], setting: Setting): Pick<PolicyReport, "frontier" | "saving_at_ratio" | "error_cost_auc"> {
+function frontierOf(family: readonly FamilyPlays[], rows: readonly OutcomeRow[], setting: Setting): Pick<PolicyReport, "frontier" | "saving_at_ratio" | "error_cost_auc"> {
   if (family.length < 2) return {};
   const { qualities, costs } = baselineOf(rows, setting);
   const [reference, paid] = [mean(qualities), mean(costs)];

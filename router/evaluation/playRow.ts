@@ -4,7 +4,7 @@
  */
 import type { Facts, TierQuote } from "#shared/contracts/decision.ts";
 import type { Attempt } from "#shared/contracts/events.ts";
-import { nanoUsd } from "#shared/contracts/money.ts";
+import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import { applied, isAccepted, newSaga, type SagaContext } from "#shared/saga/inferenceMachine.ts";
 import { chooseStep } from "#router/policy/chooseStep.ts";
 import { type LatencyQuantiles, probabilityWithin } from "#router/policy/onTime.ts";
@@ -56,7 +56,7 @@ export function playRow(row: OutcomeRow, { policy, tiers, learned, latencySloMs,
   let latency_ms: number | null = 0;
   for (;;) {
     const elapsedMs = latency_ms ?? 0;
-    const facts: Facts = { ...limits, quotes: tiers.map((tier) => quoteOf(tier, latencySloMs === null ? null : latencySloMs - elapsedMs)) };
+    const facts: Facts = { ...limits, quotes: latencySloMs === null ? timelessQuotes(tiers) : tiers.map((tier) => quoteOf(tier, latencySloMs - elapsedMs)) };
     const step = chooseStep({ request, saga, facts, ...fitted }, NO_STATIC_ROUTES);
     if (step.kind === "stop") break;
     const place = tiers.findIndex(({ name }) => name === step.tier);
@@ -74,8 +74,16 @@ export function playRow(row: OutcomeRow, { policy, tiers, learned, latencySloMs,
   return { tried, quality: row.tiers[tried.at(-1) ?? -1]?.quality ?? 0, cost_usd, latency_ms };
 }
 
+/** They are the same for every row, and a row is played a hundred times. */
+const quotesByTiers = new WeakMap<readonly TierPrior[], TierQuote[]>();
+function timelessQuotes(tiers: readonly TierPrior[]): TierQuote[] {
+  const known = quotesByTiers.get(tiers) ?? tiers.map((tier) => quoteOf(tier, null));
+  quotesByTiers.set(tiers, known);
+  return known;
+}
+
 function quoteOf({ name, quality, cost_usd, latency, accept_confidence }: TierPrior, leftMs: number | null): TierQuote {
-  const cost = nanoUsd(Math.round(cost_usd * 1e9));
+  const cost = Math.round(cost_usd * 1e9) as NanoUsd; // a sum of checked costs, quoted hundreds of thousands of times
   return {
     tier: name, quality, accept_confidence, expected_cost_nano_usd: cost, max_cost_nano_usd: nanoUsd(0), on_time: 1,
     within_slo: leftMs === null || latency === null ? 1 : probabilityWithin(latency, leftMs),

@@ -35,19 +35,37 @@ export interface ValueOptions {
 
 /** One level for each λ. What does not depend on λ is done once. */
 export function fitLevels(options: ValueOptions, lambdasPerUsd: readonly number[]): RoutingLevel[] {
-  const states = statesOf(options).map((places) => prepare(places, options));
+  const columns = options.model.tiers.map((_tier, place) => columnsOf(options.rows, place));
   const exchange = relativeCosts(options);
+  const states = statesOf(options).map((places) => prepare(places, columns, exchange, options));
   return lambdasPerUsd.map((lambda_per_usd) => {
     const returns = new Map<string, Float64Array>();
     const fitted: Record<string, StateValues> = {};
     for (const state of states) {
-      const { values, brought } = fitState(state, { returns, lambda: exchange.map((share) => lambda_per_usd * share), options });
+      const { values, brought } = fitState(state, { returns, lambda_per_usd, options });
       fitted[stateKey(state.places)] = values;
       returns.set(stateKey(state.places), brought);
     }
     return { lambda_per_usd, states: fitted };
   });
 }
+
+/** What one tier did, by row. */
+interface Columns {
+  readonly quality: Float64Array;
+  readonly cost_usd: Float64Array;
+  /** With the call that produces the confidence. */
+  readonly read_cost_usd: Float64Array;
+  readonly latency_ms: Float64Array;
+}
+function columnsOf(rows: readonly LabelledRow[], place: number): Columns {
+  const column = (of: (tier: LabelledTier) => number) => Float64Array.from(rows, ({ tiers }) => of(tiers[place] ?? NOTHING));
+  return {
+    quality: column(({ quality }) => quality), cost_usd: column(({ cost_usd }) => cost_usd),
+    read_cost_usd: column(({ cost_usd, verify_cost_usd }) => cost_usd + verify_cost_usd), latency_ms: column(({ latency_ms }) => latency_ms ?? 0),
+  };
+}
+const NOTHING: LabelledTier = { quality: 0, cost_usd: 0, verify_cost_usd: 0, confidence: null, latency_ms: null };
 
 /** The latest tier's place descends, so that what follows a state is fitted before it. A tier without confidences leads to no state: nothing new is known after it. */
 function statesOf({ model: { tiers, calibration } }: ValueOptions): number[][] {
@@ -60,15 +78,56 @@ function statesOf({ model: { tiers, calibration } }: ValueOptions): number[][] {
   return [...states, []];
 }
 
+/** A target and its regression: for each row what it was, and what the other rows say it is. */
+interface Regressed {
+  readonly target: Float64Array;
+  readonly weights: Float64Array;
+  /** Without the row's own target. */
+  readonly predicted: Float64Array;
+}
+/** What a step brings, in quality, and what it costs where λ is 1. */
+interface Ending {
+  readonly quality: Regressed;
+  readonly cost: Regressed;
+}
 interface Prepared {
   readonly places: readonly number[];
-  readonly features: Matrix;
-  readonly fit: RidgeFit;
-  /** Time that the tiers of the state have taken on each row, in milliseconds. */
-  readonly elapsedMs: Float64Array;
+  readonly regress: (target: Float64Array) => Regressed;
+  /** Keeping the latest answer. */
+  readonly stop: Regressed | null;
+  /** By place. */
+  readonly blind: readonly (Ending | null)[];
+  /** By place: the cost of running the tier and reading its confidence. */
+  readonly read: readonly (Float64Array | null)[];
 }
-function prepare(places: readonly number[], { rows, queries, model }: ValueOptions): Prepared {
-  const latest = places.at(-1);
+function prepare(places: readonly number[], columns: readonly Columns[], exchange: Float64Array, options: ValueOptions): Prepared {
+  const { model: { tiers, calibration }, latencySloMs, latePrice } = options;
+  const latest = places.at(-1) ?? -1;
+  const regress = regressionOn(places, options);
+  const elapsedMs = sumOf(places.flatMap((place) => columns[place]?.latency_ms ?? []), exchange.length);
+  const inTime = ({ quality }: Columns, ms: Float64Array) => quality.map((value, i) => (latencySloMs !== null && (ms[i] ?? 0) > latencySloMs ? value - latePrice : value));
+  const priced = (costs: Float64Array) => costs.map((cost, i) => cost * (exchange[i] ?? 1));
+  const reached = columns[latest];
+  return {
+    places, regress,
+    stop: reached === undefined ? null : regress(inTime(reached, elapsedMs)),
+    blind: tiers.map((_tier, place) => {
+      const column = columns[place];
+      if (place <= latest || column === undefined) return null;
+      return { quality: regress(inTime(column, sumOf([elapsedMs, column.latency_ms], exchange.length))), cost: regress(priced(column.cost_usd)) };
+    }),
+    read: tiers.map((_tier, place) => (place > latest && calibration[place] !== null ? priced(columns[place]?.read_cost_usd ?? new Float64Array(0)) : null)),
+  };
+}
+
+function sumOf(columns: readonly Float64Array[], rows: number): Float64Array {
+  const sum = new Float64Array(rows);
+  for (const column of columns) for (let i = 0; i < rows; i++) sum[i] = (sum[i] ?? 0) + (column[i] ?? 0);
+  return sum;
+}
+
+/** On what is known in a state. */
+function regressionOn(places: readonly number[], { rows, queries, model }: ValueOptions): (target: Float64Array) => Regressed {
   const importance = new Float64Array(rows.length).fill(1);
   const lines = rows.map(({ tiers }, i) => {
     const query = queries[i] ?? { classes: [], features: [] };
@@ -76,58 +135,55 @@ function prepare(places: readonly number[], { rows, queries, model }: ValueOptio
       const calibration = model.calibration[place] ?? null;
       return calibration === null ? 0 : calibratedLogOdds(calibration, query.classes, tiers[place]?.confidence ?? 0);
     });
-    if (latest !== undefined) {
-      const p = logistic(logOdds.at(-1) ?? 0);
-      importance[i] = 1 / (LEAST_VARIANCE + p * (1 - p));
-    }
+    const latest = logOdds.at(-1);
+    if (latest !== undefined) importance[i] = 1 / (LEAST_VARIANCE + logistic(latest) * (1 - logistic(latest)));
     return stateFeatures(query, logOdds);
   });
   const mean = importance.reduce((sum, one) => sum + one, 0) / importance.length;
   const features = matrixOf(lines);
-  return {
-    places, features,
-    fit: ridge(features, importance.map((one) => one / mean), PENALTY),
-    elapsedMs: Float64Array.from(rows, ({ tiers }) => places.reduce((sum, place) => sum + (tiers[place]?.latency_ms ?? 0), 0)),
+  const fit = ridge(features, importance.map((one) => one / mean), PENALTY);
+  return (target) => {
+    const weights = fit.weightsFor(target);
+    const predicted = predictions(features, weights);
+    for (let i = 0; i < predicted.length; i++) {
+      const leverage = fit.leverage[i] ?? 0;
+      predicted[i] = ((predicted[i] ?? 0) - leverage * (target[i] ?? 0)) / (1 - leverage);
+    }
+    return { target, weights, predicted };
   };
 }
 
 interface Following {
   /** What each row brings from a state on, by `stateKey`. */
   readonly returns: ReadonlyMap<string, Float64Array>;
-  /** λ of each row, in 1/USD. */
-  readonly lambda: Float64Array;
+  readonly lambda_per_usd: number;
   readonly options: ValueOptions;
 }
-function fitState(state: Prepared, { returns, lambda, options }: Following): { values: StateValues; brought: Float64Array } {
-  const { places, features, fit, elapsedMs } = state;
-  const { rows, model: { tiers, calibration }, latencySloMs, latePrice } = options;
-  const latest = places.at(-1) ?? -1;
-  const bestValue = new Float64Array(rows.length).fill(-Infinity), brought = new Float64Array(rows.length);
-  const valueOf = (target: (row: LabelledTier, i: number) => number, place: number): number[] => {
-    const targets = Float64Array.from(rows, (row, i) => target(row.tiers[place] ?? NOTHING, i));
-    const weights = fit.weightsFor(targets);
-    for (const [i, predicted] of predictions(features, weights).entries()) {
-      const leverage = fit.leverage[i] ?? 0, own = targets[i] ?? 0;
-      const value = (predicted - leverage * own) / (1 - leverage);
-      if (value > (bestValue[i] ?? 0)) {
-        bestValue[i] = value;
-        brought[i] = own;
-      }
+function fitState({ places, regress, stop, blind, read }: Prepared, { returns, lambda_per_usd: lambda, options: { rows } }: Following): { values: StateValues; brought: Float64Array } {
+  const best = new Float64Array(rows.length).fill(-Infinity), brought = new Float64Array(rows.length);
+  const consider = ({ predicted, target }: Pick<Regressed, "predicted" | "target">, cost?: Pick<Regressed, "predicted" | "target">) => {
+    for (let i = 0; i < best.length; i++) {
+      const value = (predicted[i] ?? 0) - (cost === undefined ? 0 : lambda * (cost.predicted[i] ?? 0));
+      if (value <= (best[i] ?? 0)) continue;
+      best[i] = value;
+      brought[i] = (target[i] ?? 0) - (cost === undefined ? 0 : lambda * (cost.target[i] ?? 0));
     }
-    return Array.from(weights);
   };
-  const lateness = (ms: number) => (latencySloMs !== null && ms > latencySloMs ? latePrice : 0);
-  const isNext = (place: number) => place > latest;
-  const stop = latest === -1 ? null : valueOf(({ quality }, i) => quality - lateness(elapsedMs[i] ?? 0), latest);
-  const blind = tiers.map((_tier, place) => (isNext(place)
-    ? valueOf(({ quality, cost_usd, latency_ms }, i) => quality - (lambda[i] ?? 0) * cost_usd - lateness((elapsedMs[i] ?? 0) + (latency_ms ?? 0)), place) : null));
-  const read = tiers.map((_tier, place) => {
-    const following = isNext(place) && calibration[place] !== null ? returns.get(stateKey(after(places, place))) : undefined;
-    return following === undefined ? null : valueOf(({ cost_usd, verify_cost_usd }, i) => (following[i] ?? 0) - (lambda[i] ?? 0) * (cost_usd + verify_cost_usd), place);
+  if (stop !== null) consider(stop);
+  const blindWeights = blind.map((ending) => {
+    if (ending === null) return null;
+    consider(ending.quality, ending.cost);
+    return Array.from(ending.quality.weights, (weight, a) => weight - lambda * (ending.cost.weights[a] ?? 0));
   });
-  return { values: { stop, blind, read }, brought };
+  const readWeights = read.map((cost, place) => {
+    const following = cost === null ? undefined : returns.get(stateKey(after(places, place)));
+    if (cost === null || following === undefined) return null;
+    const regressed = regress(following.map((value, i) => value - lambda * (cost[i] ?? 0)));
+    consider(regressed);
+    return Array.from(regressed.weights);
+  });
+  return { values: { stop: stop === null ? null : Array.from(stop.weights), blind: blindWeights, read: readWeights }, brought };
 }
-const NOTHING: LabelledTier = { quality: 0, cost_usd: 0, verify_cost_usd: 0, confidence: null, latency_ms: null };
 
 const COST_PENALTY = 0.5;
 /**
