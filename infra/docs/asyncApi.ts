@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import { Completion, DeadLetter, Job, Result } from "#shared/contracts/events.ts";
+import { FeedbackMessage } from "#shared/contracts/feedback.ts";
 import { RequestMessage } from "#shared/contracts/request.ts";
 import { VERSION } from "#shared/runtime/version.ts";
 
@@ -26,6 +27,10 @@ const CHANNELS: readonly Channel[] = [
   {
     name: "reply", address: "infer.reply.{origin}.{tenant_id}.{request_id}", schema: Completion, io: "output", action: "send",
     description: "The stored outcome, sent once it is durable (core NATS). `origin` is `direct` for NATS publishers. May be lost: the stream is the truth.",
+  },
+  {
+    name: "feedback", address: "infer.feedback.{tenant_id}.{request_id}", schema: FeedbackMessage, io: "input", action: "receive",
+    description: "Say here how good an answer was (stream FEEDBACK; recorded once you have the PubAck). The fields are those of `POST /requests/:id/feedback`. Each source has one feedback per request; its latest counts.",
   },
   {
     name: "deadLetter", address: "infer.deadletter.{stream}.{tenant_id}", schema: DeadLetter, io: "output", action: "send",

@@ -2,10 +2,12 @@ import { expect, it } from "vitest";
 
 import completion from "./fixtures/completion.v1.json" with { type: "json" };
 import deadLetter from "./fixtures/dead_letter.v1.json" with { type: "json" };
+import feedback from "./fixtures/feedback.v1.json" with { type: "json" };
 import job from "./fixtures/job.v1.json" with { type: "json" };
 import request from "./fixtures/request.v1.json" with { type: "json" };
 import result from "./fixtures/result.v1.json" with { type: "json" };
 import { Completion, DeadLetter, Job, Result } from "./events.ts";
+import { FeedbackMessage } from "./feedback.ts";
 import { RequestMessage } from "./request.ts";
 
 /** Messages as version 1 wrote them. They lie in streams and archives, so these files never change and always parse. */
@@ -15,6 +17,7 @@ it.each([
   ["result.v1", Result, result],
   ["completion.v1", Completion, completion],
   ["dead_letter.v1", DeadLetter, deadLetter],
+  ["feedback.v1", FeedbackMessage, feedback],
 ] as const)("reads %s of the past and loses none of it", (type, schema, fixture) => {
   const read = schema.parse(fixture);
   expect(read.type).toBe(type);

@@ -70,3 +70,19 @@ export const attempts = pgTable(
   },
   (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.attempt] })],
 );
+
+/** What was said about an answer: the latest of each source. Rebuildable by reading FEEDBACK again, for as long as that keeps it. */
+export const feedback = pgTable(
+  "feedback",
+  {
+    ...key,
+    source: text().notNull(),
+    score: doublePrecision().notNull(),
+    comment: text(),
+    /** Of the message in FEEDBACK: a later one replaces an earlier one. */
+    stream_seq: bigint({ mode: "number" }).notNull(),
+    /** When FEEDBACK stored it. */
+    at: time().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.source] }), index("feedback_by_age").on(t.at)],
+);

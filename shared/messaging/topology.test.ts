@@ -5,7 +5,7 @@ import completion from "#shared/contracts/fixtures/completion.v1.json" with { ty
 import job from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import result from "#shared/contracts/fixtures/result.v1.json" with { type: "json" };
 
-import { anyJob, completionSubject, deadLetterSubject, idOf, replySubject, requestSubject, sourcesOf, streamsOf, subjectOf, workerSource } from "./topology.ts";
+import { anyJob, completionSubject, deadLetterSubject, feedbackSubject, idOf, replySubject, requestSubject, sourcesOf, streamsOf, subjectOf, workerSource } from "./topology.ts";
 
 const ID = { tenant_id: "t1", request_id: "r-1" };
 
@@ -15,6 +15,7 @@ it.each([
   ["infer.completion.t1.r-1", subjectOf("infer", Completion.parse(completion))],
   ["infer.completion.t1.r-1", completionSubject("infer", ID)],
   ["infer.request.t1.r-1", requestSubject("infer", ID)],
+  ["infer.feedback.t1.r-1", feedbackSubject("infer", ID)],
   ["infer.job.*.t1.r-1.2", anyJob("infer", ID, 2)],
   ["infer.reply.gateway-1.t1.r-1", replySubject("infer", "gateway-1", ID)],
   ["infer.deadletter.JOBS.t1", deadLetterSubject("infer", "JOBS", "t1")],
@@ -24,7 +25,7 @@ it.each([
 });
 
 describe("idOf", () => {
-  it.each(["infer.request.t1.r-1", "infer.completion.t1.r-1", "infer.result.t1.r-1.2", "infer.reply.gateway-1.t1.r-1", "infer.job.small.t1.r-1.2"])("finds tenant and id in %s", (subject) => {
+  it.each(["infer.request.t1.r-1", "infer.feedback.t1.r-1", "infer.completion.t1.r-1", "infer.result.t1.r-1.2", "infer.reply.gateway-1.t1.r-1", "infer.job.small.t1.r-1.2"])("finds tenant and id in %s", (subject) => {
     expect(idOf("infer", subject)).toEqual(ID);
   });
 
@@ -33,7 +34,7 @@ describe("idOf", () => {
     "infer.request.t1", "infer.request.t1.r-1.x", "infer.request..r-1", "infer.request.t1.", "infer.request.", "infer.request", "infer.", "infer", "",
     "infer.request.t1.r 1", "infer.request.t1.ré", "infer.request.t1.r\0", "infer.request.t1.r-1\n", `infer.request.t1.${"x".repeat(65)}`,
     "other.request.t1.r-1", "inferx.request.t1.r-1", "xinfer.request.t1.r-1", "INFER.request.t1.r-1",
-    "infer.job.small.t1.r-1", "infer.job.small.t1.r-1.2.x", "infer.job.t1.r-1.2", "infer.result.t1.r-1", "infer.result.t1.r-1.2.x", "infer.completion.t1.r-1.x",
+    "infer.job.small.t1.r-1", "infer.job.small.t1.r-1.2.x", "infer.job.t1.r-1.2", "infer.result.t1.r-1", "infer.result.t1.r-1.2.x", "infer.completion.t1.r-1.x", "infer.feedback.t1", "infer.feedback.t1.r-1.x", "infer.feedback.t1.>",
     "infer.reply.t1.r-1", "infer.reply.gateway-1.t1.r-1.x", "infer.deadletter.JOBS.t1", "infer.other.t1.r-1", "infer.constructor.t1.r-1", "infer.__proto__.t1.r-1", "infer.toString.t1.r-1",
     "$JS.API.STREAM.DELETE.REQUESTS",
   ])("finds none in %j", (subject) => {

@@ -22,6 +22,7 @@ export const completionSubject = (prefix: string, id: Id): string => `${prefix}.
 export const resultSubject = (prefix: string, id: Id, attempt: number | "*"): string => `${prefix}.result.${tokens(id)}.${attempt}`;
 /** A job of this attempt, whatever its tier. */
 export const anyJob = (prefix: string, id: Id, attempt: number | "*"): string => `${prefix}.job.*.${tokens(id)}.${attempt}`;
+export const feedbackSubject = (prefix: string, id: Id): string => `${prefix}.feedback.${tokens(id)}`;
 /** The completion of this id under whatever tenant: for callers that were never asked for a tenant. */
 export const completionOfAnyTenant = (prefix: string, requestId: string): string => `${prefix}.completion.*.${requestId}`;
 export const requestOfAnyTenant = (prefix: string, requestId: string): string => `${prefix}.request.*.${requestId}`;
@@ -38,7 +39,7 @@ export function subjectOf(prefix: string, event: SagaMessage): string {
   }
 }
 
-const ID_POSITION: Record<string, number> = { request: 2, completion: 2, result: 2, reply: 3, job: 3 };
+const ID_POSITION: Record<string, number> = { request: 2, completion: 2, feedback: 2, result: 2, reply: 3, job: 3 };
 /** Tenant and request id of a subject, or `null` when they are not valid ids: `infer.request.t1.*` can be stored literally. */
 export function idOf(prefix: string, subject: string): Id | null {
   if (!subject.startsWith(`${prefix}.`)) return null;
@@ -79,6 +80,8 @@ export const streamsOf = (prefix: string, completionsMaxAgeMs: number): StreamSp
   { ...stream("JOBS", `${prefix}.job.*.*.*.*`, 2 * HOUR_MS, 1_024 * MIB), ...FIRST_WINS },
   { ...stream("RESULTS", `${prefix}.result.*.*.*`, 2 * HOUR_MS, 1_024 * MIB), ...FIRST_WINS },
   { ...stream("COMPLETIONS", `${prefix}.completion.*.*`, completionsMaxAgeMs, 4_096 * MIB), ...FIRST_WINS, allow_direct: true },
+  /** Several messages per subject: each source has its say, and may change its mind. */
+  stream("FEEDBACK", `${prefix}.feedback.*.*`, 30 * DAY_MS, 128 * MIB),
   stream("DEAD_LETTERS", `${prefix}.deadletter.*.*`, 30 * DAY_MS, 64 * MIB),
   { ...stream("ADVISORIES", "", 30 * DAY_MS, 16 * MIB), subjects: ["MAX_DELIVERIES", "MSG_TERMINATED"].map(advisory) },
 ];
@@ -115,6 +118,7 @@ export const sourcesOf = (prefix: string) => ({
   deadLetterService: { ...source("ADVISORIES", "dead-letter-service", advisory("MAX_DELIVERIES")), maxDeliver: -1 },
   /** Unlimited deliveries: a sink halves a refused batch until the bad row is alone. */
   auditCompletions: { ...source("COMPLETIONS", "sink-audit", `${prefix}.completion.>`), maxDeliver: -1 },
+  auditFeedback: { ...source("FEEDBACK", "sink-audit-feedback", `${prefix}.feedback.>`), maxDeliver: -1 },
   metricsCompletions: { ...source("COMPLETIONS", "sink-metrics", `${prefix}.completion.>`), maxDeliver: -1, maxAckPending: 2_000 },
 });
 
