@@ -1,4 +1,4 @@
-/** The audit sink: COMPLETIONS and FEEDBACK into Postgres, each event once, acked after the commit. Never on a request's way. */
+/** The audit sink: COMPLETIONS, FEEDBACK and SHADOWS into Postgres, each event once, acked after the commit. Never on a request's way. */
 import type { Pool } from "pg";
 import { Counter, Histogram, type Registry } from "prom-client";
 import type { z } from "zod";
@@ -18,6 +18,7 @@ import { AuditSinkConfig } from "./config.ts";
 import { drain, type Feed } from "./drain.ts";
 import { feedbackFeed } from "./feedbackFeed.ts";
 import { keepFor } from "./retention.ts";
+import { shadowFeed } from "./shadowFeed.ts";
 import { type Rows, toRows } from "./toRows.ts";
 import { makeAuditWriter } from "./writeBatch.ts";
 import type { Writer } from "./writer.ts";
@@ -40,7 +41,8 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     onClose("postgres", () => pool.end());
     const completions = completionFeed(pool, registry, prefix);
     const feedback = feedbackFeed(pool, registry, prefix);
-    const needed = [completions.source, feedback.source];
+    const shadows = shadowFeed(pool, registry, prefix);
+    const needed = [completions.source, feedback.source, shadows.source];
     const { js, publisher } = await openBroker({ url: config.natsUrl, role: "audit-sink", prefix, needed, readiness }, context);
     readiness.watch(await watchTables(pool, log, signal));
     if (signal.aborted) return;
@@ -49,7 +51,7 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     readiness.started();
     log.info("ready");
     const deps = { js, publisher, prefix, batchSize: config.batchSize, batchDelayMs: config.batchDelayMs, tracer, log, signal, drainMs: context.drainMs };
-    await Promise.all([drain(completions, deps), drain(feedback, deps)]);
+    await Promise.all([drain(completions, deps), drain(feedback, deps), drain(shadows, deps)]);
   },
 };
 
