@@ -32,7 +32,7 @@ export default tseslint.config(
     rules: {
       "no-restricted-syntax": [
         "error",
-        { selector: "TemplateElement[value.raw=/^\\.(request|job|result|completion|reply|token|deadletter)\\./]", message: "Subjects are spelt in shared/messaging/topology.ts." },
+        { selector: "TemplateElement[value.raw=/^\\.(request|job|result|completion|feedback|shadow|shadowjob|reply|token|deadletter)\\./]", message: "Subjects are spelt in shared/messaging/topology.ts." },
       ],
     },
   },

@@ -56,6 +56,18 @@ it("ends a request on whose message every process died, as the broker alone can 
 });
 
 it.each([
+  ["SHADOW_JOBS", "shadow-worker-large", "infer.shadowjob.large.t1.shadowed"],
+  ["COMPLETIONS", "router-shadow", "infer.completion.t1.shadowed"],
+])("keeps what killed its readers of %s as %s, and ends no request: that has its outcome", async (stream, consumer, subject) => {
+  await broker.acks.publish(subject, new TextEncoder().encode("{}"));
+  const { seq = 0 } = (await broker.streams.last(stream, subject)) ?? {};
+  const completions = (await broker.jsm.streams.info("COMPLETIONS")).state.last_seq;
+  await makeDeadLetterService({ streams: broker.streams, giveUp: giveUp(), tracer })({ data: new TextEncoder().encode(JSON.stringify({ stream, consumer, stream_seq: seq, deliveries: 2 })) });
+  expect(DeadLetter.parse((await broker.streams.last("DEAD_LETTERS", `infer.deadletter.${stream}.t1`))?.json())).toMatchObject({ stream, stream_seq: seq, subject, reason: "poison", deliveries: 2 });
+  expect((await broker.jsm.streams.info("COMPLETIONS")).state.last_seq).toBe(completions);
+});
+
+it.each([
   ["of a sink's stream: its events have their outcome", { stream: "COMPLETIONS", consumer: "sink-audit", stream_seq: 1, deliveries: 4 }],
   ["of a message that aged out: the sweeper has closed it", { stream: "REQUESTS", consumer: "router-requests", stream_seq: 9_999, deliveries: 4 }],
 ])("does nothing about an advisory %s", async (_name, advisory) => {

@@ -8,7 +8,7 @@ import { AppError } from "#shared/contracts/errors.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import type { GiveUp } from "#shared/messaging/keepDeadLetter.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
-import { CUSTODY_STREAMS } from "#shared/messaging/topology.ts";
+import { CUSTODY_STREAMS, isShadowDurable } from "#shared/messaging/topology.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
 import { traceparentFrom } from "#shared/telemetry/traceparent.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
@@ -24,7 +24,7 @@ interface DeadLetterDeps {
 export const makeDeadLetterService = ({ streams, giveUp, tracer }: DeadLetterDeps) => async ({ data }: Pick<Delivery, "data">): Promise<void> => {
   const { success, data: advisory } = Advisory.safeParse(parseJson(data));
   if (!success) throw new AppError("invalid_request", "not an advisory of this server's version");
-  if (!CUSTODY_STREAMS.includes(advisory.stream)) return;
+  if (!CUSTODY_STREAMS.includes(advisory.stream) && !isShadowDurable(advisory.consumer)) return;
   const message = await streams.bySequence(advisory.stream, advisory.stream_seq);
   if (message === null) return; // it aged out: the sweeper has closed it
   const { stream, deliveries } = advisory;

@@ -21,7 +21,9 @@ export function makeRouterMetrics(registry: Registry, fold: () => OpenRequests |
   counted("infer_requests_terminal_total", "Those of them whose terminal event it has seen: accepted = terminal + open.", (found) => found.counts().terminal);
   new Gauge({ name: "infer_requests_open", help: "Accepted requests without a terminal event.", registers, collect() { this.set(fold()?.counts().open ?? 0); } });
   new Gauge({ name: "infer_requests_oldest_open_seconds", help: "Age of the oldest open request.", registers, collect() { this.set(ageSeconds(fold())); } });
+  const gone = new Counter({ name: "infer_shadow_input_gone_total", help: "Sampled requests about which the baseline tier could not be asked: REQUESTS had forgotten the input.", registers });
   return {
+    observeGone: (): void => { gone.inc(); },
     observe({ policy, step }: Decision): void {
       decisions.inc({ policy, step: step.kind, choice: step.kind === "run" ? step.tier : step.reason });
       for (const [tier, limit] of Object.entries(step.excluded)) exclusions.inc({ tier, limit });

@@ -1,4 +1,4 @@
-/** The router role: decides, sweeps, and speaks for dead letters. Keeps no state that it could lose. */
+/** The router role: decides, sweeps, speaks for dead letters, and samples for shadow labels. Keeps no state that it could lose. */
 import type { z } from "zod";
 
 import { consume } from "#shared/messaging/consume.ts";
@@ -21,6 +21,7 @@ import { makeRouterMetrics } from "./metrics.ts";
 import type { OpenRequests } from "./openRequests.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
 import { makeRouteEvent } from "./routeEvent.ts";
+import { runShadows } from "./runShadows.ts";
 import { runSweeper } from "./sweeper.ts";
 
 export const router: Role<z.infer<typeof RouterConfig>> = {
@@ -58,6 +59,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
       consume({ ...loop, source: routerRequests, handle: (delivery) => route.request(delivery) }),
       consume({ ...loop, source: routerResults, handle: (delivery) => route.result(delivery) }),
       consume({ ...loop, source: deadLetterService, handle: makeDeadLetterService({ streams, giveUp, tracer }) }),
+      runShadows({ publisher, streams, prefix, share: config.shadowShare, tierFile, tracer, observeGone: metrics.observeGone, now: Date.now }, { js, jsm, log, signal, drainMs: context.drainMs }),
       untilItWorks(context, "start the sweeper", () => runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, tracer, log, now: Date.now, signal }, (made) => { fold = made; })),
     ]);
   },

@@ -20,11 +20,14 @@ export function makeWorkerMetrics(registry: Registry, tier: string, status: () =
     name: "infer_breaker_state", help: "1 for the state that the breaker is in.", labelNames: ["tier", "state"], registers,
     collect() { for (const state of BREAKER_STATES) this.set({ tier, state }, status().breaker === state ? 1 : 0); },
   });
+  const observeCalls = (attempt: Attempt): void => { tries.inc({ tier }, attempt.tries); };
   return {
+    /** For shadow runs, which are none of a request's attempts. */
+    observeCalls,
     observe(attempt: Attempt, isFinal: boolean): void {
       const { outcome } = attempt;
       attempts.inc({ tier, result: outcome.kind === "failed" ? "failed" : isFinal ? "accepted" : "handed_on" });
-      tries.inc({ tier }, attempt.tries);
+      observeCalls(attempt);
       latency.observe({ tier }, attempt.latency_ms / 1_000);
       if (outcome.kind === "answered") confidence.observe({ tier }, outcome.confidence);
     },

@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest";
 
 import { AppError } from "#shared/contracts/errors.ts";
-import { type Attempt, type Completion, type DeadLetter, Job, Result, type SagaMessage } from "#shared/contracts/events.ts";
+import { type Attempt, type Completion, type DeadLetter, Job, Result } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import type { OnceMessage } from "#shared/contracts/shadow.ts";
 import { type Tier, TierFile } from "#shared/contracts/tiers.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 
@@ -32,7 +33,7 @@ interface World {
 }
 async function run(call: Backend["call"], { tier = {}, nowMs = NOW, delivery = {}, stored = {}, isDuplicate = false, outages = 0, job = JOB }: World = {}) {
   const lease = new AbortController().signal;
-  const emitted: SagaMessage[] = [], replied: Completion[] = [], letters: DeadLetter[] = [], observed: [Attempt, boolean][] = [];
+  const emitted: OnceMessage[] = [], replied: Completion[] = [], letters: DeadLetter[] = [], observed: [Attempt, boolean][] = [];
   let calls = 0, failures = 0;
   const runJob = makeRunJob({
     tier: { ...LARGE, ...tier }, prefix: "infer", now: () => nowMs, random: () => 0,

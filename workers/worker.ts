@@ -1,4 +1,4 @@
-/** The worker role: one tier, `slots` jobs at once. */
+/** The worker role: one tier, `slots` jobs at once, and beside them one shadow job. */
 import type { z } from "zod";
 
 import type { Tier, TierFile } from "#shared/contracts/tiers.ts";
@@ -9,7 +9,7 @@ import { consumePerSlot } from "#shared/messaging/consume.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
 import { beatStatus } from "#shared/messaging/tierStatusStore.ts";
-import { workerSource } from "#shared/messaging/topology.ts";
+import { shadowWorkerSource, workerSource } from "#shared/messaging/topology.ts";
 import { every } from "#shared/runtime/lifecycle.ts";
 import { loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { makeReadiness } from "#shared/runtime/readiness.ts";
@@ -22,6 +22,7 @@ import { WorkerConfig } from "./config.ts";
 import { makeWorkerMetrics } from "./metrics.ts";
 import { makeBreaker } from "./resilience/breaker.ts";
 import { makeRunJob } from "./runJob.ts";
+import { makeRunShadow } from "./runShadow.ts";
 
 /** How often measured latencies are handed to the routers. */
 const LATENCY_FLUSH_MS = 250;
@@ -59,8 +60,9 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     const latencies = reportLatencies(config, tier, context);
     const metrics = makeWorkerMetrics(registry, tier.name, status);
 
+    const deps = { tier, backend, breaker, publisher, streams, tracer, prefix: config.prefix, now: Date.now, random: Math.random };
     const runJob = makeRunJob({
-      tier, backend, breaker, publisher, streams, tracer, prefix: config.prefix, now: Date.now, random: Math.random,
+      ...deps,
       observe({ tenant_id, request_id }, attempt, { isFinal, traceId }) {
         const { outcome, tries, latency_ms, cost_nano_usd } = attempt;
         metrics.observe(attempt, isFinal);
@@ -70,19 +72,32 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
         log.info({ tenant_id, request_id, trace_id: traceId, tier: tier.name, attempt: attempt.attempt, result, tries, latency_ms, cost_nano_usd }, "attempt");
       },
     });
+    const runShadow = makeRunShadow({
+      ...deps,
+      observe({ tenant_id, request_id, agreement }, attempt, trace_id) {
+        metrics.observeCalls(attempt);
+        log.info({ tenant_id, request_id, trace_id, tier: tier.name, agreement, tries: attempt.tries, latency_ms: attempt.latency_ms, cost_nano_usd: attempt.cost_nano_usd }, "shadow");
+      },
+    });
     const limits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile: file };
     readiness.started();
     log.info({ tier: tier.name, slots: tier.slots, instance }, "ready");
-    await consumePerSlot({
-      js, log, source, concurrency: tier.slots, signal, drainMs: context.drainMs,
+    const loop = { js, log, signal, drainMs: context.drainMs, giveUp: makeGiveUp({ publisher, prefix: config.prefix, limits, now: Date.now }) };
+    const jobs = consumePerSlot({
+      ...loop, source, concurrency: tier.slots,
       // A broken tier fails jobs faster than a healthy worker beside it runs them: it must not take most of them.
       pauseMs: () => Math.min(MOST_PAUSE_MS, breaker.state().retry_in_ms),
-      giveUp: makeGiveUp({ publisher, prefix: config.prefix, limits, now: Date.now }),
       async handle(delivery) {
         busy++;
         await runJob(delivery).finally(() => { busy--; });
       },
     });
+    const shadows = consumePerSlot({
+      ...loop, source: shadowWorkerSource(config.prefix, tier), concurrency: 1, handle: runShadow,
+      // Requests come first; and while the breaker is open, a shadow would only be lost.
+      pauseMs: () => (busy >= tier.slots ? MOST_PAUSE_MS : breaker.state().retry_in_ms),
+    }).catch((error: unknown) => { if (!signal.aborted) log.error({ err: error }, "the shadow loop ended; requests go on"); });
+    await Promise.all([jobs, shadows]);
   },
 };
 

@@ -1,7 +1,9 @@
 import { z } from "zod";
 
 import { Completion, DeadLetter, Job, Result } from "#shared/contracts/events.ts";
+import { FeedbackMessage } from "#shared/contracts/feedback.ts";
 import { RequestMessage } from "#shared/contracts/request.ts";
+import { Shadow, ShadowJob } from "#shared/contracts/shadow.ts";
 import { VERSION } from "#shared/runtime/version.ts";
 
 interface Channel {
@@ -28,10 +30,19 @@ const CHANNELS: readonly Channel[] = [
     description: "The stored outcome, sent once it is durable (core NATS). `origin` is `direct` for NATS publishers. May be lost: the stream is the truth.",
   },
   {
+    name: "feedback", address: "infer.feedback.{tenant_id}.{request_id}", schema: FeedbackMessage, io: "input", action: "receive",
+    description: "Say here how good an answer was (stream FEEDBACK; recorded once you have the PubAck). The fields are those of `POST /requests/:id/feedback`. Each source has one feedback per request; its latest counts.",
+  },
+  {
     name: "deadLetter", address: "infer.deadletter.{stream}.{tenant_id}", schema: DeadLetter, io: "output", action: "send",
     description: "What could not be processed, and why (stream DEAD_LETTERS). The message itself stays in its stream.",
   },
+  {
+    name: "shadow", address: "infer.shadow.{tenant_id}.{request_id}", schema: Shadow, io: "output", action: "send",
+    description: "How far a kept answer is what the baseline tier says, one per sampled request, with the cost of asking (stream SHADOWS). The cost is none of the request's.",
+  },
   { name: "job", address: "infer.job.{tier}.{tenant_id}.{request_id}.{attempt}", schema: Job, io: "output", action: "send", description: "Internal: one attempt, from a router to the workers of a tier (stream JOBS)." },
+  { name: "shadowJob", address: "infer.shadowjob.{tier}.{tenant_id}.{request_id}", schema: ShadowJob, io: "output", action: "send", description: "Internal: a sampled request that the baseline tier is asked about after it has its outcome (stream SHADOW_JOBS)." },
   { name: "result", address: "infer.result.{tenant_id}.{request_id}.{attempt}", schema: Result, io: "output", action: "send", description: "Internal: an attempt that the worker may not accept itself, back to a router (stream RESULTS)." },
 ];
 

@@ -57,7 +57,7 @@ export interface Broker {
   readonly hasCompletion: (tenantId: string, requestId: string) => Promise<boolean>;
   /** Dead letters that are kept now, oldest first. */
   readonly deadLetters: () => Promise<DeadLetter[]>;
-  /** Waits until every reader of the custody streams and of the audit stream has acked all that is there. */
+  /** Waits until every reader of requests, of the audit stream and of shadows has acked all that is there. */
   readonly idle: (deadlineMs: number) => Promise<void>;
   readonly close: () => Promise<void>;
 }
@@ -90,7 +90,7 @@ async function readDeadLetters(jsm: JetStreamManager): Promise<DeadLetter[]> {
 
 async function unread(jsm: JetStreamManager): Promise<string[]> {
   const busy: string[] = [];
-  for (const stream of ["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS"]) {
+  for (const stream of ["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS", "SHADOW_JOBS", "SHADOWS"]) {
     for await (const { name, config, num_pending, num_ack_pending } of jsm.consumers.list(stream)) {
       if (config.durable_name !== undefined && num_pending + num_ack_pending > 0) busy.push(name);
     }

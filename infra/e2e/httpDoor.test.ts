@@ -110,6 +110,19 @@ test("a caller that does not want to wait gets 202 and an address where the answ
   expect([found.status, found.text]).toEqual([200, waited.text]);
 });
 
+test("feedback on an answer comes by either door, is recorded, and the latest of each source counts", async () => {
+  await infer(body("rated", SURE));
+  const say = (score: number, source: string) => postJson(`${gateway}/requests/rated/feedback?tenant_id=tenant-1`, { score, source });
+  const answer = await say(0, "user");
+  expect([answer.status, JSON.parse(answer.text)]).toEqual([202, { request_id: "rated", tenant_id: "tenant-1", status: "recorded" }]);
+  await say(1, "user");
+  const client = await connectInferClient({ url: system.url("nats") });
+  await client.feedback({ tenant_id: "tenant-1", request_id: "rated" }, { score: 0.5, source: "judge" }).finally(() => client.close());
+  const rows = () => audit.rows<{ source: string; score: number }>("SELECT source, score FROM feedback WHERE request_id = 'rated' ORDER BY source");
+  await expect.poll(rows, { timeout: 10_000 }).toEqual([{ source: "judge", score: 0.5 }, { source: "user", score: 1 }]);
+  expect((await postJson(`${gateway}/requests/never-asked/feedback`, { score: 1, source: "user" })).status).toBe(404);
+});
+
 test("an id is a tenant's own: another tenant's request with it is another request", async () => {
   const mine = recordOf(await infer(body("shared-id", SURE)));
   const theirs = recordOf(await infer(body("shared-id", UNSURE, { tenant_id: "tenant-2" })));

@@ -66,6 +66,25 @@ it.each([{ ...BODY, budget: -1 }, { ...BODY, request_id: "a.b" }, { ...BODY, ten
   expect((await broker.jsm.streams.info("REQUESTS")).state.messages).toBe(before);
 });
 
+it("says how good an answer was, as often as it likes", async () => {
+  const id = { tenant_id: "t1", request_id: "r-1" };
+  const stored = async () => (await broker.streams.last("FEEDBACK", "infer.feedback.t1.r-1"))?.json();
+  await client.feedback(id, { score: 1, source: "user", comment: "yes" });
+  expect(await stored()).toEqual({ type: "feedback.v1", score: 1, source: "user", comment: "yes" });
+  await client.feedback(id, { score: 0, source: "user" });
+  expect(await stored()).toEqual({ type: "feedback.v1", score: 0, source: "user" });
+  expect((await broker.jsm.streams.info("FEEDBACK")).state.messages).toBe(2);
+});
+
+it.each([
+  [{ tenant_id: "t1", request_id: "*" }, { score: 1, source: "user" }], [{ tenant_id: "a.b", request_id: "r-1" }, { score: 1, source: "user" }],
+  [{ tenant_id: "t1", request_id: "r-1" }, { score: 2, source: "user" }], [{ tenant_id: "t1", request_id: "r-1" }, { score: 1, source: "A" }],
+])("sends no feedback that is invalid: %j %j", async (id, body) => {
+  const before = (await broker.jsm.streams.info("FEEDBACK")).state.messages;
+  await expect(client.feedback(id, body)).rejects.toMatchObject({ code: "invalid_request" });
+  expect((await broker.jsm.streams.info("FEEDBACK")).state.messages).toBe(before);
+});
+
 it("says that an outcome is not known yet, and finds it later", async () => {
   const body = { ...BODY, tenant_id: "slow", request_id: "s-1" };
   await expect(client.infer(body, { timeoutMs: 200 })).rejects.toMatchObject({ code: "outcome_pending", retryable: true });

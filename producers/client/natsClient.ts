@@ -8,15 +8,17 @@ import { v7 as uuidv7 } from "uuid";
 import { badRequest } from "#shared/contracts/describeIssues.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import type { Completion } from "#shared/contracts/events.ts";
-import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
+import { FeedbackBody } from "#shared/contracts/feedback.ts";
+import { DIRECT_ORIGIN, RequestId, TenantId } from "#shared/contracts/ids.ts";
 import { InferBody } from "#shared/contracts/request.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { joinOutcome, makeReplies } from "#shared/messaging/replies.ts";
+import { makeSubmitFeedback } from "#shared/messaging/submitFeedback.ts";
 import { assertSameRequest, makeSubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { newTraceparent, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
-export type { Completion, InferBody };
+export type { Completion, FeedbackBody, InferBody };
 export { AppError };
 
 export interface InferClientOptions {
@@ -44,8 +46,16 @@ export interface InferClient {
   publish(body: InferBody, options?: InferOptions): Promise<{ tenant_id: string; request_id: string }>;
   /** The stored outcome; `null` while there is none. */
   completion(id: { tenant_id: string; request_id: string }): Promise<Completion | null>;
+  /**
+   * Says how good an answer was; resolves once the broker has it. Safe to repeat: the latest of a source counts. Whether
+   * there is such a request is not looked at. Throws `invalid_request` before anything is sent, `broker_unavailable`,
+   * `storage_full`, `accept_unknown` (publish the same again).
+   */
+  feedback(id: { tenant_id: string; request_id: string }, body: FeedbackBody, options?: Pick<InferOptions, "traceparent">): Promise<void>;
   close(): Promise<void>;
 }
+
+const FeedbackOf = FeedbackBody.extend({ tenant_id: TenantId, request_id: RequestId });
 
 /** Throws `broker_unavailable` when nobody answers at `url`. */
 export async function connectInferClient({ url, prefix = "infer", ackTimeoutMs = 5_000, outcomeTimeoutMs = 60_000 }: InferClientOptions): Promise<InferClient> {
@@ -55,6 +65,7 @@ export async function connectInferClient({ url, prefix = "infer", ackTimeoutMs =
   const { acks, streams } = await brokerOver(nats, prefix, ackTimeoutMs);
   const replies = makeReplies({ nats, streams, prefix, origin: DIRECT_ORIGIN, perTenant: true, log: pino({ level: "silent" }), now: Date.now });
   const submit = makeSubmitRequest({ acks, streams, prefix });
+  const submitFeedback = makeSubmitFeedback({ acks, prefix });
 
   const checked = (body: InferBody) => {
     const parsed = InferBody.safeParse(body);
@@ -62,8 +73,9 @@ export async function connectInferClient({ url, prefix = "infer", ackTimeoutMs =
     const { request_id = uuidv7(), tenant_id, ...content } = parsed.data;
     return { id: { tenant_id, request_id }, content };
   };
+  const traceOf = ({ traceparent }: InferOptions) => traceparentFrom(traceparent) ?? newTraceparent();
   const send = (id: { tenant_id: string; request_id: string }, content: Parameters<typeof submit>[1], options: InferOptions) =>
-    submit(id, content, { origin: DIRECT_ORIGIN, traceparent: traceparentFrom(options.traceparent) ?? newTraceparent() });
+    submit(id, content, { origin: DIRECT_ORIGIN, traceparent: traceOf(options) });
 
   return {
     async infer(body, options = {}) {
@@ -87,6 +99,12 @@ export async function connectInferClient({ url, prefix = "infer", ackTimeoutMs =
       return id;
     },
     completion: (id) => replies.find(id),
+    async feedback(id, body, options = {}) {
+      const parsed = FeedbackOf.safeParse({ ...body, tenant_id: id.tenant_id, request_id: id.request_id });
+      if (!parsed.success) throw badRequest(parsed.error);
+      const { tenant_id, request_id, ...content } = parsed.data;
+      await submitFeedback({ tenant_id, request_id }, content, traceOf(options));
+    },
     async close() {
       replies.close();
       await acks.close();

@@ -17,11 +17,11 @@ const BODY = { request_id: "r-1", user_id: "u-1", tenant_id: "t1", input: "hi", 
 const DONE = Completion.parse(fixture);
 const TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-interface World { outcome: Completion | null; fails: Error | null; found: Found | null; isStarting: boolean }
+interface World { outcome: Completion | null; fails: Error | null; found: Found | null; isStarting: boolean; feedback: { id: object; body: object; traceparent: string }[] }
 const world: World & { submitted: { id: object; content: object; traceparent: string }[]; logged: string[]; problems: string[] } =
-  { outcome: DONE, fails: null, found: null, isStarting: false, submitted: [], logged: [], problems: [] };
+  { outcome: DONE, fails: null, found: null, isStarting: false, feedback: [], submitted: [], logged: [], problems: [] };
 let app: FastifyInstance;
-beforeEach(() => { Object.assign(world, { outcome: DONE, fails: null, found: null, isStarting: false, submitted: [], logged: [], problems: [] }); });
+beforeEach(() => { Object.assign(world, { outcome: DONE, fails: null, found: null, isStarting: false, feedback: [], submitted: [], logged: [], problems: [] }); });
 beforeAll(async () => {
   const limits = { defaultDeadlineMs: 30_000, maxDeadlineMs: 60_000, tierFile: TierFile.parse(tierFixture) };
   const inference = makeInference({
@@ -36,7 +36,13 @@ beforeAll(async () => {
   app = await buildGateway({
     desk: () => {
       if (world.isStarting) throw new AppError("broker_unavailable", "starting");
-      return { inference, find: async () => world.found };
+      return {
+        inference, find: async () => world.found,
+        submitFeedback: async (id, body, traceparent) => {
+          if (world.fails) throw world.fails;
+          world.feedback.push({ id, body, traceparent });
+        },
+      };
     },
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE.replace("4bf9", "0000"), () => undefined) },
     registry: new Registry(), problems: () => world.problems, waiting: () => 0, isLoopbackOnly: true, version: "1.2.3",
@@ -171,11 +177,75 @@ describe("GET /requests/{id}", () => {
   });
 });
 
+describe("POST /requests/{id}/feedback", () => {
+  const GOOD = { score: 0.5, source: "user", comment: "half of it" };
+  const say = (payload: object, url = "/requests/r-1/feedback", headers: Record<string, string> = {}) => send({ url, payload, headers });
+  beforeEach(() => { world.found = { kind: "done", completion: DONE }; });
+
+  it("publishes what was said, under the tenant of the request, and answers once the broker has it", async () => {
+    for (const url of ["/requests/r-1/feedback", "/requests/r-1/feedback?tenant_id=t1"]) {
+      const response = await say(GOOD, url, { traceparent: TRACE });
+      expect([response.statusCode, response.json()]).toEqual([202, { request_id: "r-1", tenant_id: "t1", status: "recorded" }]);
+    }
+    const published = { id: { tenant_id: "t1", request_id: "r-1" }, body: GOOD, traceparent: TRACE };
+    expect(world.feedback).toEqual([published, published]);
+  });
+
+  it("may be about any outcome, also one without an answer", async () => {
+    world.found = { kind: "done", completion: { ...DONE, outcome: "failed", error: { code: "poison", message: "m" }, output: null } };
+    expect((await say(GOOD)).statusCode).toBe(202);
+  });
+
+  it("for a request that never was is a 404", async () => {
+    world.found = null;
+    const response = await say(GOOD);
+    expect([response.statusCode, codeOf(response.body), world.feedback]).toEqual([404, "not_found", []]);
+  });
+
+  it("for a request without an outcome is a 409 that says when to send it again", async () => {
+    world.found = { kind: "pending", id: { tenant_id: "t1", request_id: "r-1" } };
+    const response = await say(GOOD);
+    expect([response.statusCode, codeOf(response.body), world.feedback]).toEqual([409, "no_outcome", []]);
+    expect(response.body).toContain("send the feedback again once GET /requests/r-1 answers 200");
+  });
+
+  it.each([
+    {}, [], { ...GOOD, score: 2 }, { ...GOOD, source: "A" }, { ...GOOD, rating: 5 }, { ...GOOD, tenant_id: "t1" }, { ...GOOD, comment: "x".repeat(1_001) },
+  ])("refuses %j, and publishes nothing", async (body) => {
+    const response = await say(body);
+    expect([response.statusCode, codeOf(response.body), world.feedback]).toEqual([400, "invalid_request", []]);
+  });
+
+  it("with a comment that cannot be stored is invalid_unicode", async () => {
+    expect(codeOf((await say({ ...GOOD, comment: "a\0" })).body)).toBe("invalid_unicode");
+  });
+
+  it.each(["broker_unavailable", "storage_full", "accept_unknown"] as const)("is a 503 when it is not known to be kept: %s", async (code) => {
+    world.fails = new AppError(code, "m");
+    const response = await say(GOOD);
+    expect([response.statusCode, codeOf(response.body), response.headers["retry-after"]]).toEqual([503, code, "1"]);
+  });
+
+  it("names the one method that it has", async () => {
+    const response = await app.inject({ method: "GET", url: "/requests/r-1/feedback" });
+    expect([response.statusCode, response.headers["allow"]]).toEqual([405, "POST"]);
+  });
+
+  it("never logs what was said", async () => {
+    await say({ ...GOOD, comment: "sk-secret-123" });
+    await say({ ...GOOD, comment: "sk-secret-123\0" });
+    world.found = null;
+    await say({ ...GOOD, comment: "sk-secret-123" });
+    expect(world.logged.join("")).not.toContain("sk-secret-123");
+    expect(lines()[0]).toMatchObject({ msg: "feedback recorded", request_id: "r-1", tenant_id: "t1" });
+  });
+});
+
 describe("the pages around it", () => {
   it("describe the API in OpenAPI 3.1, from the schemas that validate", async () => {
     const document = (await app.inject("/openapi.json")).json<{ openapi: string; info: { version: string }; paths: Record<string, object> }>();
     expect([document.openapi, document.info.version]).toEqual(["3.1.0", "1.2.3"]);
-    expect(Object.keys(document.paths).sort()).toEqual(["/infer", "/requests/{id}"]);
+    expect(Object.keys(document.paths).sort()).toEqual(["/infer", "/requests/{id}", "/requests/{id}/feedback"]);
     expect(JSON.stringify(document.paths["/infer"])).toContain("Most that all attempts together may cost, in USD.");
   });
 

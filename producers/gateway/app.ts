@@ -17,6 +17,7 @@ import type { Tracer } from "#shared/telemetry/tracing.ts";
 import type { GetDesk } from "./desk.ts";
 import { addErrorHandlers } from "./errors.ts";
 import { addHttpMetrics } from "./metrics.ts";
+import { feedbackRoute } from "./routes/feedback.ts";
 import { inferRoute } from "./routes/infer.ts";
 import { requestsRoute } from "./routes/requests.ts";
 
@@ -61,6 +62,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     api.addHook("onSend", (_request, reply, payload, done) => { done(null, (void reply.header("cache-control", "no-store"), payload)); });
     await api.register(inferRoute(deps));
     await api.register(requestsRoute(deps));
+    await api.register(feedbackRoute(deps));
   });
   app.get("/openapi.json", () => app.swagger());
   await app.register(swaggerUi, { routePrefix: "/docs", staticCSP: true, uiConfig: { docExpansion: "full", tryItOutEnabled: true } });
@@ -70,7 +72,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
 const openApiInfo = (version: string) => ({
   openapi: "3.1.0",
   info: { title: "Cost-Aware ML Inference Optimizer", version, description: "Sends each request to the cheapest model tier that is good enough, and says what that saved." },
-  tags: [{ name: "inference", description: "Ask, and find the answer again." }],
+  tags: [{ name: "inference", description: "Ask, find the answer again, and say how good it was." }],
 });
 
 /** The parser of the NATS door. Other content types, charsets and encodings are 415. */

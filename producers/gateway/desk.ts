@@ -1,3 +1,5 @@
+import type { SubmitFeedback } from "#shared/messaging/submitFeedback.ts";
+
 import type { FindRequest } from "./findRequest.ts";
 import type { Inference } from "./inference.ts";
 
@@ -5,6 +7,7 @@ import type { Inference } from "./inference.ts";
 export interface Desk {
   readonly inference: Inference;
   readonly find: FindRequest;
+  readonly submitFeedback: SubmitFeedback;
 }
 /** Throws `broker_unavailable` until then: the process listens from its start on, so that `/healthz` and `/readyz` answer. */
 export type GetDesk = () => Desk;

@@ -5,6 +5,7 @@ import { AppError } from "#shared/contracts/errors.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
 import { makeReplies } from "#shared/messaging/replies.ts";
+import { makeSubmitFeedback } from "#shared/messaging/submitFeedback.ts";
 import { makeSubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { sourcesOf } from "#shared/messaging/topology.ts";
 import { aborted } from "#shared/runtime/lifecycle.ts";
@@ -49,7 +50,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     onClose("replies", () => { replies.close(); });
     const inference = makeInference({ submit: makeSubmitRequest({ acks, streams, prefix }), replies, limits, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
     waiting = replies.waiting;
-    desk = { inference, find: makeFindRequest({ streams, pool, prefix }) };
+    desk = { inference, find: makeFindRequest({ streams, pool, prefix }), submitFeedback: makeSubmitFeedback({ acks, prefix }) };
     onClose("requests", async () => {
       const late = setTimeout(() => { replies.giveUp(); }, context.drainMs); // their clients ask again with the same request_id
       await app.close().finally(() => { clearTimeout(late); });

@@ -15,6 +15,8 @@ export const ERROR_CODES = {
   forbidden_host: { httpStatus: 403, retryable: false },
   not_found: { httpStatus: 404, retryable: false },
   method_not_allowed: { httpStatus: 405, retryable: false },
+  /** What needs the outcome of a request came before there is one. */
+  no_outcome: { httpStatus: 409, retryable: false },
   idempotency_mismatch: { httpStatus: 409, retryable: false },
   payload_too_large: { httpStatus: 413, retryable: false },
   unsupported_media_type: { httpStatus: 415, retryable: false },

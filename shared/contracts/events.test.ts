@@ -2,11 +2,16 @@ import { expect, it } from "vitest";
 
 import completion from "./fixtures/completion.v1.json" with { type: "json" };
 import deadLetter from "./fixtures/dead_letter.v1.json" with { type: "json" };
+import feedback from "./fixtures/feedback.v1.json" with { type: "json" };
 import job from "./fixtures/job.v1.json" with { type: "json" };
 import request from "./fixtures/request.v1.json" with { type: "json" };
 import result from "./fixtures/result.v1.json" with { type: "json" };
+import shadow from "./fixtures/shadow.v1.json" with { type: "json" };
+import shadowJob from "./fixtures/shadow_job.v1.json" with { type: "json" };
 import { Completion, DeadLetter, Job, Result } from "./events.ts";
+import { FeedbackMessage } from "./feedback.ts";
 import { RequestMessage } from "./request.ts";
+import { Shadow, ShadowJob } from "./shadow.ts";
 
 /** Messages as version 1 wrote them. They lie in streams and archives, so these files never change and always parse. */
 it.each([
@@ -15,6 +20,9 @@ it.each([
   ["result.v1", Result, result],
   ["completion.v1", Completion, completion],
   ["dead_letter.v1", DeadLetter, deadLetter],
+  ["feedback.v1", FeedbackMessage, feedback],
+  ["shadow_job.v1", ShadowJob, shadowJob],
+  ["shadow.v1", Shadow, shadow],
 ] as const)("reads %s of the past and loses none of it", (type, schema, fixture) => {
   const read = schema.parse(fixture);
   expect(read.type).toBe(type);

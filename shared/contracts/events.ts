@@ -113,5 +113,5 @@ export const DeadLetter = z.object({
 });
 export type DeadLetter = z.infer<typeof DeadLetter>;
 
-/** What is published once per subject: the first one wins. */
+/** What moves a request on. */
 export type SagaMessage = Job | Result | Completion;

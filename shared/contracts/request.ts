@@ -7,12 +7,8 @@ import { z } from "zod";
 import { DIRECT_ORIGIN, Origin, RequestId, TenantId } from "./ids.ts";
 import { NanoUsd, UsdAmount } from "./money.ts";
 import { Probability } from "./probability.ts";
-import { storable } from "./text.ts";
+import { storable, wellFormed } from "./text.ts";
 import { policyNames, type TierFile, TierName } from "./tiers.ts";
-
-/** Text that Postgres and every JSON parser can hold: no NUL, no lone surrogate. */
-const wellFormed = (text: z.ZodString) =>
-  text.refine((value) => value.isWellFormed() && !value.includes("\0"), { error: "must be well-formed Unicode without NUL", params: { code: "invalid_unicode" } });
 
 /** Epoch milliseconds that a `Date` can hold: one that it cannot would throw wherever it is read, for ever. */
 export const EpochMs = z.int().positive().max(8.64e15);

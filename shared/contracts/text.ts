@@ -1,3 +1,9 @@
+import type { z } from "zod";
+
+/** Text that Postgres and every JSON parser can hold: no NUL, no lone surrogate. What callers write is refused otherwise. */
+export const wellFormed = (text: z.ZodString) =>
+  text.refine((value) => value.isWellFormed() && !value.includes("\0"), { error: "must be well-formed Unicode without NUL", params: { code: "invalid_unicode" } });
+
 /**
  * Text that Postgres and JSON can hold: each NUL or lone surrogate becomes U+FFFD. Idempotent.
  * For what others send and we must keep (an answer, an error's message); a caller's own text is refused instead (`request.ts`).

@@ -11,17 +11,33 @@ import { storable } from "#shared/contracts/text.ts";
  * cannot hold is made storable, also inside JSON: an audit row with U+FFFD in it is worth more than none.
  */
 export function makeBatchInsert<T extends PgTable>(table: T) {
-  const columns = Object.entries(getTableColumns(table));
-  const name = getTableName(table);
-  const names = columns.map(([, column]) => `"${column.name}"`).join(", ");
-  const arrays = columns.map(([, column], i) => `$${i + 1}::${column.getSQLType()}[]`).join(", ");
-  const query = { name: `batch_${name}`, text: `INSERT INTO "${name}" (${names}) SELECT * FROM unnest(${arrays}) ON CONFLICT DO NOTHING` };
+  const { name, names, from, run } = batchOf(table);
+  return run({ name: `batch_${name}`, text: `INSERT INTO "${name}" (${names}) SELECT * FROM ${from} ON CONFLICT DO NOTHING` });
+}
 
-  return async (client: ClientBase, rows: readonly InferInsertModel<T>[]): Promise<number> => {
+/**
+ * As `makeBatchInsert`, for rows that replace each other: of one key, in the table or in the batch, the row with the
+ * highest `version` stays, in whatever order they come. Returns how many rows were new or changed.
+ */
+export function makeBatchReplace<T extends PgTable>(table: T, { key, version }: { readonly key: readonly ColumnOf<T>[]; readonly version: ColumnOf<T> }) {
+  const { name, names, columnNames, from, run } = batchOf(table);
+  const keys = key.map((column) => `"${column}"`).join(", ");
+  const changes = columnNames.filter((column) => !(key as readonly string[]).includes(column)).map((column) => `"${column}" = EXCLUDED."${column}"`).join(", ");
+  const latest = `SELECT DISTINCT ON (${keys}) * FROM ${from} AS batch(${names}) ORDER BY ${keys}, "${version}" DESC`;
+  return run({ name: `replace_${name}`, text: `INSERT INTO "${name}" AS kept (${names}) ${latest} ON CONFLICT (${keys}) DO UPDATE SET ${changes} WHERE kept."${version}" < EXCLUDED."${version}"` });
+}
+type ColumnOf<T extends PgTable> = keyof InferInsertModel<T> & string;
+
+function batchOf<T extends PgTable>(table: T) {
+  const columns = Object.entries(getTableColumns(table));
+  const columnNames = columns.map(([, column]) => column.name);
+  const arrays = columns.map(([, column], i) => `$${i + 1}::${column.getSQLType()}[]`).join(", ");
+  const run = (query: { name: string; text: string }) => async (client: ClientBase, rows: readonly InferInsertModel<T>[]): Promise<number> => {
     const values = columns.map(([property]) => rows.map((row) => cell((row as Record<string, unknown>)[property])));
     const { rowCount } = await client.query({ ...query, values });
     return rowCount ?? 0;
   };
+  return { name: getTableName(table), columnNames, names: columnNames.map((column) => `"${column}"`).join(", "), from: `unnest(${arrays})`, run };
 }
 
 function cell(value: unknown): unknown {

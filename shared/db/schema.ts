@@ -70,3 +70,56 @@ export const attempts = pgTable(
   },
   (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.attempt] })],
 );
+
+/** What was said about an answer: the latest of each source. Rebuildable by reading FEEDBACK again, for as long as that keeps it. */
+export const feedback = pgTable(
+  "feedback",
+  {
+    ...key,
+    source: text().notNull(),
+    score: doublePrecision().notNull(),
+    comment: text(),
+    /** Of the message in FEEDBACK: a later one replaces an earlier one. */
+    stream_seq: bigint({ mode: "number" }).notNull(),
+    /** When FEEDBACK stored it. */
+    at: time().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.source] }), index("feedback_by_age").on(t.at)],
+);
+
+/**
+ * What the baseline tier says about kept answers, one row per sampled request. Its cost is beside the request's, never in
+ * it. `outcome` and all that follows are of the call, `null` when none was needed.
+ */
+export const shadows = pgTable(
+  "shadows",
+  {
+    ...key,
+    policy: text().notNull(),
+    kept_tier: text().notNull(),
+    kept_model: text().notNull(),
+    kept_confidence: doublePrecision().notNull(),
+    reference_tier: text().notNull(),
+    agreement: doublePrecision(),
+    model_version: text(),
+    cost_nano_usd: nanoUsd().notNull(),
+    cost_is_partial: boolean().notNull(),
+    outcome: text().$type<Attempt["outcome"]["kind"]>(),
+    error_code: text(),
+    error_message: text(),
+    is_sound: boolean(),
+    reference_model: text(),
+    reference_confidence: doublePrecision(),
+    reference_confidence_source: text(),
+    tries: smallint(),
+    input_tokens: integer(),
+    output_tokens: integer(),
+    usage_source: text(),
+    started_at: time(),
+    latency_ms: doublePrecision(),
+    at: time().notNull(),
+    /** Of the event in SHADOWS. */
+    stream_seq: bigint({ mode: "number" }).notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id] }), index("shadows_by_age").on(t.at)],
+);

@@ -2,7 +2,7 @@ import { jetstreamManager, type JetStreamManager, JetStreamApiError, type Stream
 import { Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 
-import { consumerOf, type Source, sourcesOf, streamOfBucket, streamsOf, type StreamSpec, sweeperBucket, tierBucket, type TierSlots, workerSource } from "./topology.ts";
+import { consumerOf, shadowWorkerSource, type Source, sourcesOf, streamOfBucket, streamsOf, type StreamSpec, sweeperBucket, tierBucket, type TierSlots, workerSource } from "./topology.ts";
 
 export interface TopologyOptions {
   readonly prefix: string;
@@ -19,7 +19,7 @@ export interface TopologyOptions {
 export async function ensureTopology(nats: NatsConnection, { prefix, tiers, completionsMaxAgeMs, update = false }: TopologyOptions): Promise<void> {
   const jsm = await jetstreamManager(nats);
   for (const wanted of streamsOf(prefix, completionsMaxAgeMs)) await ensureStream(jsm, wanted, update);
-  const sources = [...Object.values(sourcesOf(prefix)), ...tiers.map((tier) => workerSource(prefix, tier))];
+  const sources = [...Object.values(sourcesOf(prefix)), ...tiers.flatMap((tier) => [workerSource(prefix, tier), shadowWorkerSource(prefix, tier)])];
   for (const source of sources) await ensureConsumer(jsm, source);
   const kvm = new Kvm(nats);
   const { name, ttlMs } = tierBucket(prefix);
@@ -46,7 +46,8 @@ function differences(wanted: StreamSpec, kept: StreamConfig): string[] {
   });
 }
 
-async function ensureConsumer(jsm: JetStreamManager, source: Source): Promise<void> {
+/** Idempotent; several processes may do it at once. */
+export async function ensureConsumer(jsm: JetStreamManager, source: Source): Promise<void> {
   const existing = await jsm.consumers.info(source.stream, source.durable).catch(absent);
   const wanted = consumerOf(source);
   if (existing === null) await jsm.consumers.add(source.stream, wanted);

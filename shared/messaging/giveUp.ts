@@ -8,7 +8,7 @@ import { type GivenUp, type GiveUp, keepDeadLetter } from "./keepDeadLetter.ts";
 import type { Publisher } from "./publish.ts";
 import { readEvent } from "./readEvent.ts";
 import { originOf, readRequest, type RequestLimits } from "./readRequest.ts";
-import { type Id, idOf } from "./topology.ts";
+import { CUSTODY_STREAMS, type Id, idOf } from "./topology.ts";
 
 interface GiveUpDeps {
   readonly publisher: Publisher;
@@ -18,15 +18,15 @@ interface GiveUpDeps {
 }
 
 /**
- * Ends what cannot be processed: where the subject names a tenant and an id, a terminal event for whoever waits, and then
- * a dead letter with its reason: when DEAD_LETTERS is full, the outcome is there already. Idempotent, but for a second
- * dead letter. The caller terminates the message after it.
+ * Ends what cannot be processed: where it is a request on its way and its subject names tenant and id, a terminal event
+ * for whoever waits, and then a dead letter with its reason: when DEAD_LETTERS is full, the outcome is there already.
+ * Idempotent, but for a second dead letter. The caller terminates the message after it.
  */
 export function makeGiveUp({ publisher, prefix, limits, now }: GiveUpDeps): GiveUp {
   const keep = keepDeadLetter(publisher, prefix, now);
   return async (message, error) => {
     const id = idOf(prefix, message.subject);
-    if (id !== null) await end(id, message, { ...error, message: storable(error.message) });
+    if (id !== null && CUSTODY_STREAMS.includes(message.stream)) await end(id, message, { ...error, message: storable(error.message) });
     await keep(message, error);
   };
 

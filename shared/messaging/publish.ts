@@ -1,14 +1,15 @@
 import type { NatsConnection } from "@nats-io/transport-node";
 
 import { AppError } from "#shared/contracts/errors.ts";
-import { Completion, type DeadLetter, Job, Result, type SagaMessage } from "#shared/contracts/events.ts";
+import { Completion, type DeadLetter, Job, Result } from "#shared/contracts/events.ts";
+import { type OnceMessage, Shadow, ShadowJob } from "#shared/contracts/shadow.ts";
 
 import type { AckInbox } from "./ackInbox.ts";
 import { readStored } from "./readStored.ts";
 import type { StoredMessages } from "./storedMessages.ts";
 import { deadLetterSubject, replySubject, STREAM_OF, subjectOf } from "./topology.ts";
 
-export interface Published<E extends SagaMessage> {
+export interface Published<E extends OnceMessage> {
   /** Something else was first. The same message published twice is not a duplicate: it is stored. */
   readonly isDuplicate: boolean;
   /** What the broker keeps under this subject: this event, or the one that came first; `null` when that cannot be read here. */
@@ -16,13 +17,13 @@ export interface Published<E extends SagaMessage> {
 }
 export interface Publisher {
   /** Resolves once the broker has the message. Safe to repeat. No message id: the subject is the key. */
-  emit<E extends SagaMessage>(event: E, traceparent: string): Promise<Published<E>>;
+  emit<E extends OnceMessage>(event: E, traceparent: string): Promise<Published<E>>;
   /** Tells whoever waits. Only ever with a stored completion. */
   reply(stored: Completion): void;
   deadLetter(letter: DeadLetter): Promise<void>;
 }
 
-const SCHEMA_OF = { "job.v1": Job, "result.v1": Result, "completion.v1": Completion } as const;
+const SCHEMA_OF = { "job.v1": Job, "result.v1": Result, "completion.v1": Completion, "shadow_job.v1": ShadowJob, "shadow.v1": Shadow } as const;
 
 export function makePublisher(nats: NatsConnection, streams: StoredMessages, acks: AckInbox, prefix: string): Publisher {
   const encoder = new TextEncoder();
@@ -31,7 +32,7 @@ export function makePublisher(nats: NatsConnection, streams: StoredMessages, ack
   };
   return {
     reply,
-    async emit<E extends SagaMessage>(event: E, traceparent: string): Promise<Published<E>> {
+    async emit<E extends OnceMessage>(event: E, traceparent: string): Promise<Published<E>> {
       const subject = subjectOf(prefix, event);
       const body = JSON.stringify(event);
       const outcome = await acks.publish(subject, encoder.encode(body), traceparent);
@@ -47,11 +48,11 @@ export function makePublisher(nats: NatsConnection, streams: StoredMessages, ack
   };
 
   /** Refused: if the subject holds a message, that one was first; if not, the stream is full. */
-  async function readFirst<E extends SagaMessage>(subject: string, event: E, body: string): Promise<Published<E>> {
+  async function readFirst<E extends OnceMessage>(subject: string, event: E, body: string): Promise<Published<E>> {
     const stream = STREAM_OF[event.type];
     const first = await streams.last(stream, subject);
     if (!first) throw new AppError("storage_full", `${stream} is full`);
-    const stored = readStored<SagaMessage>(SCHEMA_OF[event.type], first) as E | null; // same subject, same type
+    const stored = readStored<OnceMessage>(SCHEMA_OF[event.type], first) as E | null; // same subject, same type
     return { isDuplicate: first.string() !== body, stored };
   }
 }

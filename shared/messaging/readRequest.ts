@@ -2,14 +2,13 @@ import { createHash } from "node:crypto";
 
 import { z } from "zod";
 
-import { badRequest, inOneLine } from "#shared/contracts/describeIssues.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { DIRECT_ORIGIN, Origin } from "#shared/contracts/ids.ts";
 import { canonicalContent, type InferenceRequest, RequestMessage, toRequest, unknownName } from "#shared/contracts/request.ts";
-import { storable } from "#shared/contracts/text.ts";
 import type { TierFile } from "#shared/contracts/tiers.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
 
+import { parseMessage, quoted } from "./parseMessage.ts";
 import type { Id } from "./topology.ts";
 
 export interface RequestLimits {
@@ -18,18 +17,8 @@ export interface RequestLimits {
   readonly tierFile: TierFile;
 }
 
-/** What a caller wrote, in a message that is kept and shown: short, and text that can be stored. */
-const quoted = (text: string): string => storable(inOneLine([text]));
-
 /** Throws `invalid_json`, `invalid_unicode`, `unsupported_version` or `invalid_request`. */
-export function parseRequestMessage(bytes: Uint8Array): RequestMessage {
-  const value = parseJson(bytes);
-  const type = typeof value === "object" && value !== null && "type" in value ? value.type : undefined;
-  if (typeof type === "string" && type !== "request.v1") throw new AppError("unsupported_version", `type ${quoted(type)} is not known here; this service reads request.v1`);
-  const message = RequestMessage.safeParse(value);
-  if (!message.success) throw badRequest(message.error);
-  return message.data;
-}
+export const parseRequestMessage = (bytes: Uint8Array): RequestMessage => parseMessage(RequestMessage, "request.v1", bytes);
 
 /**
  * A message of REQUESTS as the services see it. `id` comes from the subject, which is what the broker authorised, so a

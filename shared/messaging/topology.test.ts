@@ -4,8 +4,11 @@ import { Completion, Job, Result } from "#shared/contracts/events.ts";
 import completion from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import job from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import result from "#shared/contracts/fixtures/result.v1.json" with { type: "json" };
+import shadow from "#shared/contracts/fixtures/shadow.v1.json" with { type: "json" };
+import shadowJob from "#shared/contracts/fixtures/shadow_job.v1.json" with { type: "json" };
+import { Shadow, ShadowJob } from "#shared/contracts/shadow.ts";
 
-import { anyJob, completionSubject, deadLetterSubject, idOf, replySubject, requestSubject, sourcesOf, streamsOf, subjectOf, workerSource } from "./topology.ts";
+import { anyJob, completionSubject, consumerOf, deadLetterSubject, feedbackSubject, idOf, replySubject, requestSubject, shadowSource, shadowSubject, shadowWorkerSource, sourcesOf, streamsOf, subjectOf, workerSource } from "./topology.ts";
 
 const ID = { tenant_id: "t1", request_id: "r-1" };
 
@@ -15,6 +18,10 @@ it.each([
   ["infer.completion.t1.r-1", subjectOf("infer", Completion.parse(completion))],
   ["infer.completion.t1.r-1", completionSubject("infer", ID)],
   ["infer.request.t1.r-1", requestSubject("infer", ID)],
+  ["infer.shadowjob.large.t1.r-1", subjectOf("infer", ShadowJob.parse(shadowJob))],
+  ["infer.shadow.t1.r-1", subjectOf("infer", Shadow.parse(shadow))],
+  ["infer.shadow.t1.r-1", shadowSubject("infer", ID)],
+  ["infer.feedback.t1.r-1", feedbackSubject("infer", ID)],
   ["infer.job.*.t1.r-1.2", anyJob("infer", ID, 2)],
   ["infer.reply.gateway-1.t1.r-1", replySubject("infer", "gateway-1", ID)],
   ["infer.deadletter.JOBS.t1", deadLetterSubject("infer", "JOBS", "t1")],
@@ -24,7 +31,7 @@ it.each([
 });
 
 describe("idOf", () => {
-  it.each(["infer.request.t1.r-1", "infer.completion.t1.r-1", "infer.result.t1.r-1.2", "infer.reply.gateway-1.t1.r-1", "infer.job.small.t1.r-1.2"])("finds tenant and id in %s", (subject) => {
+  it.each(["infer.request.t1.r-1", "infer.feedback.t1.r-1", "infer.completion.t1.r-1", "infer.result.t1.r-1.2", "infer.reply.gateway-1.t1.r-1", "infer.job.small.t1.r-1.2", "infer.shadow.t1.r-1", "infer.shadowjob.large.t1.r-1"])("finds tenant and id in %s", (subject) => {
     expect(idOf("infer", subject)).toEqual(ID);
   });
 
@@ -33,7 +40,7 @@ describe("idOf", () => {
     "infer.request.t1", "infer.request.t1.r-1.x", "infer.request..r-1", "infer.request.t1.", "infer.request.", "infer.request", "infer.", "infer", "",
     "infer.request.t1.r 1", "infer.request.t1.ré", "infer.request.t1.r\0", "infer.request.t1.r-1\n", `infer.request.t1.${"x".repeat(65)}`,
     "other.request.t1.r-1", "inferx.request.t1.r-1", "xinfer.request.t1.r-1", "INFER.request.t1.r-1",
-    "infer.job.small.t1.r-1", "infer.job.small.t1.r-1.2.x", "infer.job.t1.r-1.2", "infer.result.t1.r-1", "infer.result.t1.r-1.2.x", "infer.completion.t1.r-1.x",
+    "infer.job.small.t1.r-1", "infer.job.small.t1.r-1.2.x", "infer.job.t1.r-1.2", "infer.result.t1.r-1", "infer.result.t1.r-1.2.x", "infer.completion.t1.r-1.x", "infer.feedback.t1", "infer.feedback.t1.r-1.x", "infer.feedback.t1.>", "infer.shadow.t1.r-1.x", "infer.shadowjob.t1.r-1", "infer.shadowjob.large.t1.r-1.2",
     "infer.reply.t1.r-1", "infer.reply.gateway-1.t1.r-1.x", "infer.deadletter.JOBS.t1", "infer.other.t1.r-1", "infer.constructor.t1.r-1", "infer.__proto__.t1.r-1", "infer.toString.t1.r-1",
     "$JS.API.STREAM.DELETE.REQUESTS",
   ])("finds none in %j", (subject) => {
@@ -41,7 +48,7 @@ describe("idOf", () => {
   });
 
   it("finds what the subject of every event says", () => {
-    for (const event of [Job.parse(job), Result.parse(result), Completion.parse(completion)]) expect(idOf("infer", subjectOf("infer", event))).toEqual(ID);
+    for (const event of [Job.parse(job), Result.parse(result), Completion.parse(completion), ShadowJob.parse(shadowJob), Shadow.parse(shadow)]) expect(idOf("infer", subjectOf("infer", event))).toEqual(ID);
   });
 });
 
@@ -50,13 +57,19 @@ describe("streams and consumers", () => {
 
   it("keep the first message of a subject wherever a second one would be a second effect", () => {
     const firstWins = streams.filter(({ max_msgs_per_subject, discard_new_per_subject }) => max_msgs_per_subject === 1 && discard_new_per_subject === true);
-    expect(firstWins.map(({ name }) => name)).toEqual(["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS"]);
+    expect(firstWins.map(({ name }) => name)).toEqual(["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS", "SHADOW_JOBS", "SHADOWS"]);
   });
 
   it("are bounded and refuse, rather than drop, when they are full", () => {
     for (const { name, max_bytes, max_age, discard, deny_delete, deny_purge } of streams) {
       expect([name, max_bytes > 0, max_age > 0, discard, deny_delete, deny_purge]).toEqual([name, true, true, "new", true, true]);
     }
+  });
+
+  it("let the sampling of completions begin with new ones, and forget it once their inputs are gone", () => {
+    const requests = streams.find(({ name }) => name === "REQUESTS");
+    expect(consumerOf(shadowSource("infer"))).toMatchObject({ deliver_policy: "new", inactive_threshold: requests?.max_age, ack_policy: "explicit" });
+    for (const source of Object.values(sourcesOf("infer"))) expect(consumerOf(source)).not.toHaveProperty("inactive_threshold");
   });
 
   it("have one name and one subject space each", () => {
@@ -66,7 +79,7 @@ describe("streams and consumers", () => {
   });
 
   it("have one durable per tier, with room for several processes", () => {
-    const sources = [...Object.values(sourcesOf("infer")), workerSource("infer", { name: "small", slots: 2 }), workerSource("infer", { name: "large", slots: 100 })];
+    const sources = [...Object.values(sourcesOf("infer")), shadowSource("infer"), shadowWorkerSource("infer", { name: "small" }), shadowWorkerSource("infer", { name: "large" }), workerSource("infer", { name: "small", slots: 2 }), workerSource("infer", { name: "large", slots: 100 })];
     expect(new Set(sources.map(({ durable }) => durable)).size).toBe(sources.length);
     expect(sources.slice(-2)).toMatchObject([{ durable: "worker-small", filter: expect.stringMatching(/^infer\.job\.small\./) as string, maxAckPending: 64 }, { durable: "worker-large", maxAckPending: 1_600 }]);
     for (const { filter, stream } of sources) expect(streams.find(({ name }) => name === stream)?.subjects.some((subject) => covers(subject, filter))).toBe(true);

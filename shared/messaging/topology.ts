@@ -1,9 +1,9 @@
 /** Every stream, subject, durable and bucket name. No other file spells one; `docs/architecture.md` says why they are so. */
-import { AckPolicy, type ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
+import { AckPolicy, type ConsumerConfig, DeliverPolicy, DiscardPolicy, RetentionPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-node";
 
 import { RequestId, TenantId } from "#shared/contracts/ids.ts";
-import type { SagaMessage } from "#shared/contracts/events.ts";
+import type { OnceMessage } from "#shared/contracts/shadow.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -22,6 +22,8 @@ export const completionSubject = (prefix: string, id: Id): string => `${prefix}.
 export const resultSubject = (prefix: string, id: Id, attempt: number | "*"): string => `${prefix}.result.${tokens(id)}.${attempt}`;
 /** A job of this attempt, whatever its tier. */
 export const anyJob = (prefix: string, id: Id, attempt: number | "*"): string => `${prefix}.job.*.${tokens(id)}.${attempt}`;
+export const shadowSubject = (prefix: string, id: Id): string => `${prefix}.shadow.${tokens(id)}`;
+export const feedbackSubject = (prefix: string, id: Id): string => `${prefix}.feedback.${tokens(id)}`;
 /** The completion of this id under whatever tenant: for callers that were never asked for a tenant. */
 export const completionOfAnyTenant = (prefix: string, requestId: string): string => `${prefix}.completion.*.${requestId}`;
 export const requestOfAnyTenant = (prefix: string, requestId: string): string => `${prefix}.request.*.${requestId}`;
@@ -30,15 +32,17 @@ export const replySubject = (prefix: string, origin: string, id: Id): string => 
 export const repliesTo = (prefix: string, origin: string): string => `${prefix}.reply.${origin}.>`;
 export const deadLetterSubject = (prefix: string, stream: string, tenantId: string | null): string => `${prefix}.deadletter.${stream}.${tenantId ?? "unknown"}`;
 
-export function subjectOf(prefix: string, event: SagaMessage): string {
+export function subjectOf(prefix: string, event: OnceMessage): string {
   switch (event.type) {
     case "job.v1": return `${prefix}.job.${event.tier}.${tokens(event)}.${event.attempt}`;
     case "result.v1": return resultSubject(prefix, event, event.attempt);
     case "completion.v1": return completionSubject(prefix, event);
+    case "shadow_job.v1": return `${prefix}.shadowjob.${event.tier}.${tokens(event)}`;
+    case "shadow.v1": return shadowSubject(prefix, event);
   }
 }
 
-const ID_POSITION: Record<string, number> = { request: 2, completion: 2, result: 2, reply: 3, job: 3 };
+const ID_POSITION: Record<string, number> = { request: 2, completion: 2, feedback: 2, shadow: 2, result: 2, reply: 3, job: 3, shadowjob: 3 };
 /** Tenant and request id of a subject, or `null` when they are not valid ids: `infer.request.t1.*` can be stored literally. */
 export function idOf(prefix: string, subject: string): Id | null {
   if (!subject.startsWith(`${prefix}.`)) return null;
@@ -52,7 +56,7 @@ export function idOf(prefix: string, subject: string): Id | null {
   return { tenant_id: tenant.data, request_id: request.data };
 }
 
-export const STREAM_OF = { "job.v1": "JOBS", "result.v1": "RESULTS", "completion.v1": "COMPLETIONS" } as const;
+export const STREAM_OF = { "job.v1": "JOBS", "result.v1": "RESULTS", "completion.v1": "COMPLETIONS", "shadow_job.v1": "SHADOW_JOBS", "shadow.v1": "SHADOWS" } as const;
 /** The longest deadline must fit well inside: what ages out here unanswered could not be closed any more. */
 export const REQUESTS_MAX_AGE_MS = HOUR_MS;
 
@@ -79,11 +83,20 @@ export const streamsOf = (prefix: string, completionsMaxAgeMs: number): StreamSp
   { ...stream("JOBS", `${prefix}.job.*.*.*.*`, 2 * HOUR_MS, 1_024 * MIB), ...FIRST_WINS },
   { ...stream("RESULTS", `${prefix}.result.*.*.*`, 2 * HOUR_MS, 1_024 * MIB), ...FIRST_WINS },
   { ...stream("COMPLETIONS", `${prefix}.completion.*.*`, completionsMaxAgeMs, 4_096 * MIB), ...FIRST_WINS, allow_direct: true },
+  /** Several messages per subject: each source has its say, and may change its mind. */
+  stream("FEEDBACK", `${prefix}.feedback.*.*`, 30 * DAY_MS, 1_024 * MIB),
+  // Streams of their own, so that what nobody waits for takes no room from what somebody does.
+  { ...stream("SHADOW_JOBS", `${prefix}.shadowjob.*.*.*`, 2 * HOUR_MS, 256 * MIB), ...FIRST_WINS },
+  { ...stream("SHADOWS", `${prefix}.shadow.*.*`, 7 * DAY_MS, 256 * MIB), ...FIRST_WINS },
   stream("DEAD_LETTERS", `${prefix}.deadletter.*.*`, 30 * DAY_MS, 64 * MIB),
   { ...stream("ADVISORIES", "", 30 * DAY_MS, 16 * MIB), subjects: ["MAX_DELIVERIES", "MSG_TERMINATED"].map(advisory) },
 ];
-/** Streams that the dead-letter service speaks for. */
+/** Streams whose messages are a request on its way: the dead-letter service ends it. */
 export const CUSTODY_STREAMS: readonly string[] = ["REQUESTS", "JOBS", "RESULTS"];
+/** Durables that read about requests which have ended: the dead-letter service keeps what they could not take, and ends nothing. */
+export const isShadowDurable = (durable: string): boolean => durable === SHADOW_DURABLE || durable.startsWith(SHADOW_WORKER);
+const SHADOW_DURABLE = "router-shadow";
+const SHADOW_WORKER = "shadow-worker-";
 
 /** Where a loop reads. */
 export interface Source {
@@ -96,6 +109,8 @@ export interface Source {
   readonly maxDeliver: number;
   /** Unacked messages over all processes: the only bound on what `consume` hands to the client. */
   readonly maxAckPending: number;
+  /** The consumer begins with what is stored after it was made, and is gone once nobody has read for this long. */
+  readonly onlyNewWithinMs?: number;
 }
 export interface TierSlots {
   readonly name: string;
@@ -108,6 +123,20 @@ const source = (stream: string, durable: string, filter: string): Source => ({ s
 export const workerSource = (prefix: string, { name, slots }: TierSlots): Source =>
   ({ ...source("JOBS", `worker-${name}`, `${prefix}.job.${name}.>`), maxAckPending: Math.max(64, 16 * slots) });
 
+/**
+ * A job that kills its worker, which has requests to answer, kills it twice at most. Off the critical path: one slot per
+ * process, so there is never much unacked.
+ */
+export const shadowWorkerSource = (prefix: string, { name }: Pick<TierSlots, "name">): Source =>
+  ({ ...source("SHADOW_JOBS", `${SHADOW_WORKER}${name}`, `${prefix}.shadowjob.${name}.>`), maxDeliver: 2, maxAckPending: 64 });
+
+/**
+ * Made by the router itself when it samples: while nobody does, no backlog grows whose inputs REQUESTS has forgotten, and
+ * none is read when somebody begins to.
+ */
+export const shadowSource = (prefix: string): Source =>
+  ({ ...source("COMPLETIONS", SHADOW_DURABLE, `${prefix}.completion.>`), maxAckPending: 256, onlyNewWithinMs: REQUESTS_MAX_AGE_MS });
+
 /** Filters end in `>`: with `*.*` the broker would never deliver what was stored under a literal `>`. */
 export const sourcesOf = (prefix: string) => ({
   routerRequests: source("REQUESTS", "router-requests", `${prefix}.request.>`),
@@ -115,6 +144,8 @@ export const sourcesOf = (prefix: string) => ({
   deadLetterService: { ...source("ADVISORIES", "dead-letter-service", advisory("MAX_DELIVERIES")), maxDeliver: -1 },
   /** Unlimited deliveries: a sink halves a refused batch until the bad row is alone. */
   auditCompletions: { ...source("COMPLETIONS", "sink-audit", `${prefix}.completion.>`), maxDeliver: -1 },
+  auditShadows: { ...source("SHADOWS", "sink-audit-shadows", `${prefix}.shadow.>`), maxDeliver: -1 },
+  auditFeedback: { ...source("FEEDBACK", "sink-audit-feedback", `${prefix}.feedback.>`), maxDeliver: -1 },
   metricsCompletions: { ...source("COMPLETIONS", "sink-metrics", `${prefix}.completion.>`), maxDeliver: -1, maxAckPending: 2_000 },
 });
 
@@ -126,6 +157,7 @@ export const consumerOf = (s: Source) =>
     ack_wait: nanos(s.ackWaitMs),
     max_deliver: s.maxDeliver,
     max_ack_pending: s.maxAckPending,
+    ...(s.onlyNewWithinMs === undefined ? {} : { deliver_policy: DeliverPolicy.New, inactive_threshold: nanos(s.onlyNewWithinMs) }),
   }) satisfies Partial<ConsumerConfig>;
 
 /** Live state of tiers; a key that is not written again within `ttlMs` is gone, as its worker is. */

@@ -1,14 +1,11 @@
-/** The audit sink: COMPLETIONS into Postgres, each event once, acked after the commit. Never on a request's way. */
+/** The audit sink: COMPLETIONS, FEEDBACK and SHADOWS into Postgres, each event once, acked after the commit. Never on a request's way. */
+import type { Pool } from "pg";
 import { Counter, Histogram, type Registry } from "prom-client";
 import type { z } from "zod";
 
-import { AppError } from "#shared/contracts/errors.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { watchTables } from "#shared/db/watchTables.ts";
-import { makeBatches } from "#shared/messaging/batches.ts";
-import { consume } from "#shared/messaging/consume.ts";
-import { keepDeadLetter } from "#shared/messaging/keepDeadLetter.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
 import { sourcesOf } from "#shared/messaging/topology.ts";
@@ -18,16 +15,13 @@ import type { Role } from "#shared/runtime/runRole.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 
 import { AuditSinkConfig } from "./config.ts";
+import { drain, type Feed } from "./drain.ts";
+import { feedbackFeed } from "./feedbackFeed.ts";
 import { keepFor } from "./retention.ts";
+import { shadowFeed } from "./shadowFeed.ts";
 import { type Rows, toRows } from "./toRows.ts";
-import { type AuditWriter, makeAuditWriter, type Written } from "./writeBatch.ts";
-
-/** Of encoded events: bounds the SQL parameters, and the transaction, that one batch makes. */
-const MAX_BATCH_BYTES = 8 * 1024 * 1024;
-interface Received {
-  readonly rows: Rows;
-  readonly bytes: number;
-}
+import { makeAuditWriter } from "./writeBatch.ts";
+import type { Writer } from "./writer.ts";
 
 export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
   name: "audit-sink",
@@ -45,31 +39,30 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     onClose("tracing", close);
     const pool = makePool(config.databaseUrl, "audit-sink", (error) => { log.warn({ err: error }, "a Postgres connection broke"); });
     onClose("postgres", () => pool.end());
-    const source = sourcesOf(prefix).auditCompletions;
-    const { js, publisher } = await openBroker({ url: config.natsUrl, role: "audit-sink", prefix, needed: [source], readiness }, context);
+    const completions = completionFeed(pool, registry, prefix);
+    const feedback = feedbackFeed(pool, registry, prefix);
+    const shadows = shadowFeed(pool, registry, prefix);
+    const needed = [completions.source, feedback.source, shadows.source];
+    const { js, publisher } = await openBroker({ url: config.natsUrl, role: "audit-sink", prefix, needed, readiness }, context);
     readiness.watch(await watchTables(pool, log, signal));
     if (signal.aborted) return;
 
-    const writer = observed(makeAuditWriter(pool), registry);
-    const cap = { maxBytes: MAX_BATCH_BYTES, bytesOf: ({ bytes }: Received) => bytes };
-    const batches = makeBatches<Received, Written[number]>(config.batchSize, config.batchDelayMs, (received) => writer.write(received.map(({ rows }) => rows)), cap);
-    signal.addEventListener("abort", () => { batches.flush(); }, { once: true });
     keepFor(pool, config.retentionDays, log, signal);
     readiness.started();
     log.info("ready");
-    await consume({
-      js, log, source, signal, drainMs: context.drainMs, concurrency: source.maxAckPending,
-      giveUp: keepDeadLetter(publisher, prefix, Date.now),
-      async handle(delivery) {
-        const event = readEvent(Completion, prefix, delivery);
-        const result = await tracer.span("process infer.completion", { kind: "CONSUMER", parent: delivery.traceparent }, () => batches.add({ rows: toRows(event, delivery.seq), bytes: delivery.data.length }));
-        if (!result.ok) throw new AppError("invalid_request", result.reason);
-      },
-    });
+    const deps = { js, publisher, prefix, batchSize: config.batchSize, batchDelayMs: config.batchDelayMs, tracer, log, signal, drainMs: context.drainMs };
+    await Promise.all([drain(completions, deps), drain(feedback, deps), drain(shadows, deps)]);
   },
 };
 
-function observed(writer: AuditWriter, registry: Registry): AuditWriter {
+const completionFeed = (pool: Pool, registry: Registry, prefix: string): Feed<Rows> => ({
+  source: sourcesOf(prefix).auditCompletions,
+  what: "infer.completion",
+  read: (delivery) => toRows(readEvent(Completion, prefix, delivery), delivery.seq),
+  writer: observed(makeAuditWriter(pool), registry),
+});
+
+function observed(writer: Writer<Rows>, registry: Registry): Writer<Rows> {
   const registers = [registry];
   const events = new Counter({ name: "infer_audit_events_total", help: "Audit events by what became of them.", labelNames: ["result"], registers });
   const size = new Histogram({ name: "infer_audit_batch_size", help: "Events per transaction.", buckets: [1, 5, 10, 50, 100, 250, 500, 1_000, 5_000], registers });

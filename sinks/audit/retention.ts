@@ -7,6 +7,22 @@ const HOUR_MS = 3_600_000;
 /** Small enough for the statement timeout and for other writers. */
 const CHUNK = 5_000;
 
+/** With its attempts. */
+const OLD_REQUESTS = `
+  WITH old AS (
+    DELETE FROM requests WHERE (tenant_id, request_id) IN (
+      SELECT tenant_id, request_id FROM requests WHERE completed_at < now() - make_interval(days => $1) ORDER BY completed_at LIMIT ${CHUNK})
+    RETURNING tenant_id, request_id),
+  gone AS (DELETE FROM attempts a USING old o WHERE a.tenant_id = o.tenant_id AND a.request_id = o.request_id)
+  SELECT 1 FROM old`;
+/** By its own age: it may come long after the outcome, and without one. */
+const OLD_FEEDBACK = `
+  DELETE FROM feedback WHERE (request_id, tenant_id, source) IN (
+    SELECT request_id, tenant_id, source FROM feedback WHERE at < now() - make_interval(days => $1) ORDER BY at LIMIT ${CHUNK})`;
+const OLD_SHADOWS = `
+  DELETE FROM shadows WHERE (request_id, tenant_id) IN (
+    SELECT request_id, tenant_id FROM shadows WHERE at < now() - make_interval(days => $1) ORDER BY at LIMIT ${CHUNK})`;
+
 /** Deletes what is older than `days`, in chunks, now and every hour until the signal. */
 export function keepFor(pool: Pool, days: number, log: Logger, signal: AbortSignal): void {
   const run = () => void deleteOld(pool, days, signal).then(
@@ -17,19 +33,17 @@ export function keepFor(pool: Pool, days: number, log: Logger, signal: AbortSign
   every(HOUR_MS, signal, run);
 }
 
-/** Returns how many requests were deleted; their attempts go with them. */
+/** Returns how many rows were deleted, attempts not counted. */
 export async function deleteOld(pool: Pool, days: number, signal: AbortSignal): Promise<number> {
   let total = 0;
+  for (const sql of [OLD_REQUESTS, OLD_FEEDBACK, OLD_SHADOWS]) total += await deleteChunks(pool, sql, days, signal);
+  return total;
+}
+
+async function deleteChunks(pool: Pool, sql: string, days: number, signal: AbortSignal): Promise<number> {
+  let total = 0;
   while (!signal.aborted) {
-    const { rowCount } = await pool.query(
-      `WITH old AS (
-         DELETE FROM requests WHERE (tenant_id, request_id) IN (
-           SELECT tenant_id, request_id FROM requests WHERE completed_at < now() - make_interval(days => $1) ORDER BY completed_at LIMIT ${CHUNK})
-         RETURNING tenant_id, request_id),
-       gone AS (DELETE FROM attempts a USING old o WHERE a.tenant_id = o.tenant_id AND a.request_id = o.request_id)
-       SELECT 1 FROM old`,
-      [days],
-    );
+    const { rowCount } = await pool.query(sql, [days]);
     total += rowCount ?? 0;
     if ((rowCount ?? 0) < CHUNK) break;
   }

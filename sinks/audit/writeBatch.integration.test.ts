@@ -22,7 +22,7 @@ beforeAll(async () => {
   const { rows: [named] } = await pool.query<{ name: string }>("SELECT current_database() AS name");
   expect(named?.name).toMatch(/^test_audit_\d+$/);
 });
-afterEach(async () => { await pool.query("DELETE FROM requests; DELETE FROM attempts"); });
+afterEach(async () => { await pool.query("DELETE FROM requests; DELETE FROM attempts; DELETE FROM feedback"); });
 afterAll(async () => {
   await pool.end();
   await database.drop();
@@ -152,6 +152,13 @@ describe("retention", () => {
     expect(await deleteOld(pool, 90, new AbortController().signal)).toBe(2);
     expect([await count("requests"), await count("attempts")]).toEqual([2, 6]);
     expect(await deleteOld(pool, 90, new AbortController().signal)).toBe(0);
+  });
+
+  it("deletes feedback by its own age, whatever became of its request", async () => {
+    await pool.query(`INSERT INTO feedback (tenant_id, request_id, source, score, stream_seq, at)
+      SELECT 't1', 'r' || days, 'user', 1, days, now() - make_interval(days => days) FROM unnest(ARRAY[1, 89, 91, 400]) AS days`);
+    expect(await deleteOld(pool, 90, new AbortController().signal)).toBe(2);
+    expect((await pool.query("SELECT request_id FROM feedback ORDER BY stream_seq")).rows).toEqual([{ request_id: "r1" }, { request_id: "r89" }]);
   });
 
   it("goes on until nothing old is left, in chunks, and stops with its signal", async () => {

@@ -7,13 +7,18 @@ import { ErrorReply, InferReply, PendingReply, toReply } from "#shared/contracts
 
 import type { GetDesk } from "../desk.ts";
 
+/** How a request is named in a path. */
+export const ofRequest = {
+  params: z.object({ id: RequestId }),
+  querystring: z.strictObject({ tenant_id: TenantId.optional().describe("Needed only when several tenants used the same id.") }),
+};
+
 export const requestsRoute = ({ desk }: { desk: GetDesk }): FastifyPluginCallbackZod => (app, _options, done) => {
   const schema = {
     summary: "The outcome of an accepted request",
     description: "200 with the record once there is an outcome, whatever it is; 202 while it is under way; 404 for an id that was never accepted or is no longer kept.",
     tags: ["inference"],
-    params: z.object({ id: RequestId }),
-    querystring: z.strictObject({ tenant_id: TenantId.optional().describe("Needed only when several tenants used the same id.") }),
+    ...ofRequest,
     response: { 200: InferReply, 202: PendingReply, "4xx": ErrorReply, "5xx": ErrorReply },
   };
   app.get("/requests/:id", { schema }, async ({ params, query }, reply) => {

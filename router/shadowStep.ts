@@ -1,0 +1,32 @@
+/** Which kept answers are asked again of the baseline tier. Pure, so that a redelivery and every router agree. */
+import { createHash } from "node:crypto";
+
+import type { Completion } from "#shared/contracts/events.ts";
+import type { Shadow, ShadowJob } from "#shared/contracts/shadow.ts";
+import { type Id, tokens } from "#shared/messaging/topology.ts";
+
+const HASH_BYTES = 6; // 48 bits, exact in a double
+/** Whether this request is in the sample. `share` in [0, 1]: of all ids, evenly, whatever their pattern. A larger share has all that a smaller one has. */
+export function isSampled(id: Id, share: number): boolean {
+  const hash = createHash("sha256").update(`shadow.${tokens(id)}`).digest();
+  return hash.readUIntBE(0, HASH_BYTES) / 2 ** (8 * HASH_BYTES) < share;
+}
+
+export type ShadowStep =
+  /** Asks the baseline tier. */
+  | { readonly kind: "run"; readonly job: Omit<ShadowJob, "input"> }
+  /** The kept answer is the baseline tier's own: it agrees with itself, and costs nothing. */
+  | { readonly kind: "known"; readonly shadow: Shadow }
+  /** Not of the population: no answer was kept, or the caller chose the tier. */
+  | { readonly kind: "none" };
+
+/** What becomes of a sampled completion. `nowMs`: epoch milliseconds. */
+export function shadowStep(completion: Completion, baselineTier: string, nowMs: number): ShadowStep {
+  const { tenant_id, request_id, outcome, policy, tier, model, confidence, output } = completion;
+  if (outcome !== "completed" || policy === null || policy.startsWith("always-")) return { kind: "none" };
+  if (tier === null || model === null || confidence === null || output === null) return { kind: "none" };
+  const id = { tenant_id, request_id };
+  const kept = { tier, model, confidence };
+  if (tier !== baselineTier) return { kind: "run", job: { type: "shadow_job.v1", ...id, tier: baselineTier, policy, kept: { ...kept, output } } };
+  return { kind: "known", shadow: { type: "shadow.v1", ...id, policy, kept, reference: { tier, attempt: null }, agreement: 1, at_ms: nowMs, model_version: null } };
+}

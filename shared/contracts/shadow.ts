@@ -1,0 +1,46 @@
+/**
+ * Shadow labels: a sample of kept answers is asked again of the baseline tier, after the request has its outcome and
+ * apart from its cost. How often the two agree is what a cheap answer is worth, without anybody labelling anything.
+ */
+import { z } from "zod";
+
+import { Attempt, type SagaMessage } from "./events.ts";
+import { RequestId, TenantId } from "./ids.ts";
+import { Probability } from "./probability.ts";
+import { EpochMs } from "./request.ts";
+import { TierName } from "./tiers.ts";
+
+const id = { tenant_id: TenantId, request_id: RequestId };
+
+/** The answer that the request was given. */
+const Kept = z.object({ tier: TierName, model: z.string(), confidence: Probability });
+
+/** One more call, of which nobody waits for the answer. `tier` is the baseline. */
+export const ShadowJob = z.object({
+  type: z.literal("shadow_job.v1"),
+  ...id,
+  tier: TierName,
+  policy: z.string(),
+  input: z.string(),
+  kept: Kept.extend({ output: z.string() }),
+});
+export type ShadowJob = z.infer<typeof ShadowJob>;
+
+/** What the baseline tier says about a kept answer, one per sampled request. It holds neither prompt nor answer. */
+export const Shadow = z.object({
+  type: z.literal("shadow.v1"),
+  ...id,
+  policy: z.string(),
+  kept: Kept,
+  /** `attempt` is the call with its cost, whatever came of it; `null` when the kept answer is the baseline's own. Its number says nothing: it is none of the request's. */
+  reference: z.object({ tier: TierName, attempt: Attempt.nullable() }),
+  /** How far the two answers are the same (`shared/statistics/agreement.ts`); `null` when the call brought no sound answer. */
+  agreement: Probability.nullable(),
+  at_ms: EpochMs,
+  /** Of the fitted model that routed the request; `null` when there was none. */
+  model_version: z.string().nullable(),
+});
+export type Shadow = z.infer<typeof Shadow>;
+
+/** What is published once per subject: the first one wins. */
+export type OnceMessage = SagaMessage | ShadowJob | Shadow;

@@ -1,0 +1,31 @@
+CREATE TABLE "shadows" (
+	"tenant_id" text NOT NULL,
+	"request_id" text NOT NULL,
+	"policy" text NOT NULL,
+	"kept_tier" text NOT NULL,
+	"kept_model" text NOT NULL,
+	"kept_confidence" double precision NOT NULL,
+	"reference_tier" text NOT NULL,
+	"agreement" double precision,
+	"model_version" text,
+	"cost_nano_usd" bigint NOT NULL,
+	"cost_is_partial" boolean NOT NULL,
+	"outcome" text,
+	"error_code" text,
+	"error_message" text,
+	"is_sound" boolean,
+	"reference_model" text,
+	"reference_confidence" double precision,
+	"reference_confidence_source" text,
+	"tries" smallint,
+	"input_tokens" integer,
+	"output_tokens" integer,
+	"usage_source" text,
+	"started_at" timestamp with time zone,
+	"latency_ms" double precision,
+	"at" timestamp with time zone NOT NULL,
+	"stream_seq" bigint NOT NULL,
+	CONSTRAINT "shadows_request_id_tenant_id_pk" PRIMARY KEY("request_id","tenant_id")
+);
+--> statement-breakpoint
+CREATE INDEX "shadows_by_age" ON "shadows" USING btree ("at");
