@@ -23,7 +23,7 @@ export interface Look {
 export const FILE_LOOK: Look = { widthPx: 620, plotHeightPx: 350, fontPx: 15, hasTitle: true, hasLegend: true, names: "where-they-fit" };
 export const WIDE_LOOK: Look = { widthPx: 920, plotHeightPx: 440, fontPx: 13, hasTitle: false, hasLegend: true, names: "where-they-fit" };
 export const NARROW_LOOK: Look = { widthPx: 388, plotHeightPx: 300, fontPx: 12, hasTitle: false, hasLegend: true, names: "where-they-fit" };
-export const SMALL_LOOK: Look = { widthPx: 440, plotHeightPx: 250, fontPx: 12.5, hasTitle: false, hasLegend: false, names: "never" };
+export const SMALL_LOOK: Look = { widthPx: 440, plotHeightPx: 290, fontPx: 12.5, hasTitle: false, hasLegend: false, names: "never" };
 
 const INK = "#1b1f24";
 const MUTED = "#59626d";

@@ -33,7 +33,7 @@ export function latencyChart(evaluation: Evaluation, dataset: string, latencySlo
   if (parts.marks.length + parts.landmarks.length === 0) return null;
   const baseline = parts.landmarks.find(({ name }) => name === evaluation.baseline);
   const references = [
-    ...(baseline === undefined ? [] : [{ y: baseline.y, text: `p95 of always-${evaluation.baseline}, ${duration(baseline.y)}` }]),
+    ...(baseline === undefined ? [] : [{ y: baseline.y, text: `baseline’s p95 ${duration(baseline.y)}` }]),
     ...(latencySloMs === null ? [] : [{ y: latencySloMs, text: `SLO ${duration(latencySloMs)}` }]),
   ];
   const focus = Math.max(1, ...parts.marks.map((mark) => mark.y), ...references.map((one) => one.y));

@@ -9,6 +9,7 @@ h2{font-size:20px;margin:56px 0 12px;padding-top:16px;border-top:1px solid var(-
 h3{font-size:16px;margin:0 0 2px}
 p{max-width:72ch;margin:0 0 12px}
 .headline{font-size:25px;line-height:1.35;max-width:46ch;margin:0 0 14px;text-wrap:pretty}
+.whole{display:inline-block;max-width:100%;overflow-wrap:anywhere}
 .quiet,figcaption,caption{color:var(--muted);font-size:14px}
 figure{margin:28px 0 0}
 figcaption{margin:0 0 8px;max-width:80ch}
@@ -22,7 +23,7 @@ figcaption strong{display:block;color:var(--ink);font-size:16px}
 .key li{white-space:nowrap}
 .key svg{vertical-align:-1px;margin-right:7px}
 .scroll{overflow-x:auto;margin:24px 0}
-table{border-collapse:collapse;font-size:14px;line-height:1.3;min-width:100%}
+table{border-collapse:collapse;font-size:14px;line-height:1.3}
 caption{text-align:left;padding:0 0 8px}
 th,td{padding:7px 0 7px 18px;text-align:right;vertical-align:top;white-space:nowrap}
 thead th{font-weight:normal;color:var(--muted);white-space:normal;vertical-align:bottom;min-width:62px;border-bottom:1px solid var(--ink)}
@@ -32,7 +33,7 @@ tbody th{font-weight:normal}
 .group th{background:var(--band);color:var(--muted);font-size:13px;padding:5px 8px}
 .group th span{position:sticky;left:8px}
 tbody+tbody .group th{border-top:1px solid var(--ink)}
-.word,thead th:last-child{text-align:left}
+.word{text-align:left}
 .missed{color:var(--missed);font-weight:bold}
 .then{display:block;color:var(--muted);font-size:12.5px}
 .mark{vertical-align:-2px;margin-right:9px}

@@ -33,13 +33,13 @@ export function reportPage(evaluation: Evaluation, context: ReportContext): stri
 <style>${{ markup: PAGE_STYLE }}</style></head>
 <body><main>
 <h1>Routing evaluation of ${evaluation.tiers.join(", ")}</h1>
-<p class="headline">${headline(evaluation, pooled)}</p>
+<p class="headline">${namesWhole(headline(evaluation, pooled))}</p>
 ${margin !== null && markup`<p class="quiet">${margin}</p>`}
 ${evaluation.notes.map((note) => markup`<p class="quiet">Note: ${note}</p>`)}
 ${figure(qualityChart(evaluation, pooled), QUALITY_CAPTION)}
 ${resultTable(evaluation, pooled)}
 ${tierKey(evaluation.tiers)}
-<p class="quiet">Those that hold the target come first, then those that save more; ${count(evaluation.rows.test)} requests, baseline always-${evaluation.baseline}.</p>
+<p class="quiet">Target: ${percent(evaluation.target)} of the baseline’s quality. Those that hold it come first, then those that save more; ${count(evaluation.rows.test)} requests, baseline always-${evaluation.baseline}.</p>
 ${latency !== null && figure(latency, LATENCY_CAPTION)}
 ${shareTable(evaluation, pooled)}
 ${frontierTable(evaluation, pooled)}
@@ -47,6 +47,9 @@ ${datasets.length > 0 && datasetSections(evaluation, datasets, context)}
 ${methodSection(evaluation, context.command)}
 </main></body></html>`.markup}\n`;
 }
+
+/** A line does not end at the hyphen of a name. */
+const namesWhole = (sentence: string): Markup[] => sentence.split(" ").map((word, i) => markup`${i > 0 && " "}${word.includes("-") ? markup`<span class="whole">${word}</span>` : word}`);
 
 const QUALITY_CAPTION = "Up and to the right is better. A filled mark is a policy as it was chosen on training rows, with the 95 % interval of its saving; a line is what its knob can reach on these rows. An arrowhead at the edge is a model that lies beyond it.";
 const LATENCY_CAPTION = "Down and to the right is better. The latencies of the tiers that a request tries add up.";

@@ -2,14 +2,14 @@
 import type { Evaluation, PolicyReport } from "#router/evaluation/evaluate.ts";
 
 import { legendMark } from "./chartLegend.ts";
-import { interval, measure, milliseconds, percentExactly, percentOf, usd } from "./figures.ts";
+import { interval, measure, milliseconds, percent, percentOf, usd } from "./figures.ts";
 import { type Markup, markup } from "./markup.ts";
 import { byMerit, familyOf, isPointEstimate, kindOf, ofDataset, seriesOf } from "./policyKinds.ts";
 import { shareBar } from "./shareBar.ts";
 
 /** What each policy cost, how good and how late it was. */
 export function resultTable(evaluation: Evaluation, dataset: string): Markup {
-  const head = ["Policy", "Saving, %", "95 % interval", "Quality, % of baseline", `Target ${percentExactly(evaluation.target)}`, "Over target, points, 95 %", "USD per 1,000", "p50, ms", "p95, ms", "Answered by"];
+  const head = ["Policy", "Saving, %", "95 % interval", "Quality, % of baseline", "Target", "Over target, points, 95 %", "USD per 1,000", "p50, ms", "p95, ms", "Answered by"];
   return table(evaluation, { dataset, head, caption: "Cost, quality and latency", row: (one) => [
     markup`<td>${percentOf(one.saving)}</td>`, markup`<td>${interval(one.saving_ci95)}</td>`, markup`<td>${percentOf(one.quality_ratio)}</td>`,
     one.target_held ? markup`<td class="word">held</td>` : markup`<td class="word missed">MISSED</td>`,
@@ -36,13 +36,16 @@ export function frontierTable(evaluation: Evaluation, dataset: string): Markup |
   if (shown.length === 0) return null;
   const ratios = [...new Set(shown.flatMap(({ saving_at_ratio = {} }) => Object.keys(saving_at_ratio)))];
   const hasCalls = shown.some(({ apgr }) => apgr !== undefined);
-  const head = ["Policy", ...ratios.map((ratio) => `Saving, %, at ${percentExactly(Number(ratio))} of quality`), ...(hasCalls ? ["APGR", "CPT50", "CPT80"] : []), "Error-cost AUC"];
+  const head = ["Policy", ...ratios.map((ratio) => `Saving, %, at ${percent(Number(ratio))} of quality`), ...(hasCalls ? ["APGR", "CPT50", "CPT80"] : []), "Error-cost AUC"];
   return table(evaluation, { dataset, head, caption: "Along the frontier", only: shown, row: ({ saving_at_ratio = {}, apgr, cpt50, cpt80, error_cost_auc }) => [
     ...ratios.map((ratio) => markup`<td>${percentOf(saving_at_ratio[ratio] ?? NaN)}</td>`),
     ...(hasCalls ? [measure(apgr, 3), measure(cpt50, 1), measure(cpt80, 1)] : []).map((text) => markup`<td>${text}</td>`),
     markup`<td>${measure(error_cost_auc, 4)}</td>`,
   ] });
 }
+
+/** Columns of words, which begin at the left. */
+const WORDS: readonly string[] = ["Target", "Answered by"];
 
 interface TableParts {
   readonly dataset: string;
@@ -60,7 +63,7 @@ function table(evaluation: Evaluation, { dataset, caption, head, row, only }: Ta
   ].filter(({ of }) => of.length > 0);
   const body = groups.map(({ title, of }) => markup`<tbody><tr class="group"><th scope="rowgroup" colspan="${head.length}"><span>${title}</span></th></tr>${of.map((one) => markup`
 <tr><th scope="row">${markOf(evaluation, one)}${one.policy}</th>${row(one)}</tr>`)}</tbody>`);
-  return markup`<div class="scroll" tabindex="0" role="group" aria-label="${caption}"><table><caption>${caption}</caption><thead><tr>${head.map((title) => markup`<th scope="col">${title}</th>`)}</tr></thead>
+  return markup`<div class="scroll" tabindex="0" role="group" aria-label="${caption}"><table><caption>${caption}</caption><thead><tr>${head.map((title) => markup`<th scope="col"${WORDS.includes(title) && markup` class="word"`}>${title}</th>`)}</tr></thead>
 ${body}</table></div>`;
 }
 

@@ -1,6 +1,6 @@
 import { SetupError } from "#infra/embedded/setupError.ts";
 import { evaluationReport } from "#infra/report/evaluationReport.ts";
-import { writeReport } from "#infra/report/writeReport.ts";
+import { createReportFolder, writeReport } from "#infra/report/writeReport.ts";
 import { LEARNED_POLICIES } from "#router/evaluation/candidates.ts";
 import { evaluate as play, type Evaluation, type PolicyReport } from "#router/evaluation/evaluate.ts";
 import { EvaluationError } from "#router/evaluation/evaluationError.ts";
@@ -36,11 +36,12 @@ export const evaluate: Command = {
   },
   maxPositionals: 0,
   run: async ({ values }, { print, progress }) => {
+    const out = text(values, "out");
+    if (out !== undefined) await createReportFolder(out);
     const evaluation = await evaluationOf(values, progress.note).catch((error: unknown) => {
       throw error instanceof EvaluationError ? wrongUse(error.message, error) : error;
     });
     print(values["json"] === true ? JSON.stringify(evaluation) : describe(evaluation));
-    const out = text(values, "out");
     if (out !== undefined) progress.note(await writeReport(out, evaluationReport(evaluation, { command: commandLine("evaluate", values), latencySloMs: text(values, "latency-slo-ms") === undefined ? null : Number(values["latency-slo-ms"]) })));
     return 0;
   },
