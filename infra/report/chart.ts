@@ -30,8 +30,8 @@ export interface Landmark extends ValuePoint {
   readonly name: string;
   /** Instead of the name, where names do not all fit. */
   readonly short: string;
-  /** What stands behind the name when the point is beyond the axes and drawn at their edge. */
-  readonly beyond: string;
+  /** What stands behind the name when the point is beyond an axis and drawn at its edge. */
+  readonly beyond: { readonly x: string; readonly y: string };
   readonly isHollow: boolean;
   readonly says: string;
 }

@@ -140,7 +140,10 @@ function drawLandmark({ landmark, edge, x, y }: Pinned): Markup {
   return markup`<g class="ink" color="${INK}"><title>${landmark.says}</title>${shape}</g>`;
 }
 
-const nameOf = ({ landmark, edge }: Pinned): string => (edge === null ? landmark.name : `${landmark.name} (${landmark.beyond})`);
+function nameOf({ landmark, edge }: Pinned): string {
+  if (edge === null) return landmark.name;
+  return `${landmark.name} (${edge === "left" || edge === "right" ? landmark.beyond.x : landmark.beyond.y})`;
+}
 const keyOf = (pinned: readonly Pinned[]): LegendEntry[] => pinned.filter(({ landmark }) => landmark.short !== landmark.name).map((point) => ({ kind: "key", short: point.landmark.short, text: nameOf(point) }));
 
 function labelsOf(chart: Chart, pinned: readonly Pinned[], frame: Frame, { names, fontPx }: Look): { labels: Placed[]; isShort: boolean } {

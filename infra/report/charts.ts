@@ -17,8 +17,8 @@ export function qualityChart(evaluation: Evaluation, dataset: string): Chart {
   const focus = [...parts.marks.map((mark) => mark.y), 1, evaluation.target];
   const top = Math.max(...focus, ...parts.landmarks.map((point) => point.y), ...parts.lines.flatMap(({ points }) => points.filter(({ x }) => x >= CURVE_FROM_SAVING).map((point) => point.y)));
   const low = Math.min(...focus);
-  // What matters lies close to the target: it gets at least a third of the height.
-  const bottom = Math.min(low, Math.max(top - 3 * Math.max(top - low, LEAST_SPAN), Math.min(...focus, ...parts.landmarks.map((point) => point.y))));
+  // What matters lies close to the target: it gets more than a quarter of the height.
+  const bottom = Math.min(low, Math.max(top - 3.5 * Math.max(top - low, LEAST_SPAN), Math.min(...focus, ...parts.landmarks.map((point) => point.y))));
   return {
     title: `Quality and saving, ${datasetTitle(dataset)} (n = ${count(parts.n)})`, ...parts,
     y: { title: `Quality, % of always-${evaluation.baseline}`, domain: padded([bottom, top], LEAST_SPAN), format: (value, digits) => percentOf(value, Math.max(0, digits - 2)) },
@@ -70,7 +70,7 @@ function partsOf(evaluation: Evaluation, dataset: string, y: (one: PolicyReport 
   ))));
   const landmarks = reports.filter(({ policy }) => ["tier", "oracle"].includes(kindOf(policy, evaluation))).flatMap((report) => pointOf(report).map((point): Landmark => {
     const place = evaluation.tiers.indexOf(tierOf(report.policy));
-    return { ...point, name: tierOf(report.policy), short: place < 0 ? report.policy : String(place + 1), beyond: sayY(point.y), isHollow: place < 0, says: says(report, point.y) };
+    return { ...point, name: tierOf(report.policy), short: place < 0 ? report.policy : String(place + 1), beyond: { x: `saving ${percent(point.x)}`, y: sayY(point.y) }, isHollow: place < 0, says: says(report, point.y) };
   }));
   return { n: reports[0]?.n ?? 0, lines, marks, landmarks, series, x: savingAxis(evaluation, lines, marks, landmarks) };
 }

@@ -20,7 +20,7 @@ export interface Placed {
   readonly box: Box;
   /** From the point to the name, when it is not at once clear whose it is. */
   readonly leader: readonly [Point, Point] | null;
-  /** Nothing is under it that must not be. */
+  /** Nothing is under it that must not be, and it is near enough to its point. */
   readonly isClear: boolean;
 }
 export interface Surroundings {
@@ -36,7 +36,7 @@ const WIDE = /[mwMW%@]/;
 const CAPITAL = /[A-Z]/;
 const emOf = (character: string): number => (NARROW.test(character) ? 0.34 : WIDE.test(character) ? 0.9 : CAPITAL.test(character) ? 0.7 : (character.codePointAt(0) ?? 0) > 0x2e7f ? 1 : 0.57);
 /** In pixels, of a common sans-serif; rather too much than too little. */
-export const textWidth = (text: string, fontPx: number): number => fontPx * [...text].reduce((sum, character) => sum + emOf(character), 0);
+export const textWidth = (text: string, fontPx: number): number => fontPx * Array.from(text).reduce((sum, character) => sum + emOf(character), 0);
 
 export const overlap = (a: Box, b: Box): boolean => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
 export const boxAround = ({ x, y }: Point, halfWidth: number, halfHeight: number): Box => ({ left: x - halfWidth, top: y - halfHeight, right: x + halfWidth, bottom: y + halfHeight });
@@ -56,8 +56,11 @@ export function placeLabels(wanted: readonly Wanted[], surroundings: Surrounding
   const places = new Map<Wanted, Place>();
   const others = (point: Wanted): Place[] => [...places].flatMap(([other, place]) => (other === point ? [] : [place]));
   for (let round = 0; round < ROUNDS; round++) for (const point of wanted) places.set(point, bestPlace(point, others(point), surroundings));
-  return [...places].map(([point, place]) => ({ text: point.text, ...place, isClear: faultsOf(point, place, others(point), surroundings) === 0 }));
+  return [...places].map(([point, place]) => ({ text: point.text, ...place, isClear: faultsOf(point, place, others(point), surroundings) === 0 && isNear(place, surroundings) }));
 }
+
+const LONGEST_LEADER_EM = 3.5;
+const isNear = ({ leader }: Place, { fontPx }: Surroundings): boolean => leader === null || Math.hypot(leader[1].x - leader[0].x, leader[1].y - leader[0].y) <= LONGEST_LEADER_EM * fontPx;
 
 function bestPlace(point: Wanted, others: readonly Place[], surroundings: Surroundings): Place {
   const [halfWidth, halfHeight] = [textWidth(point.text, surroundings.fontPx) / 2 + 2, 0.62 * surroundings.fontPx];

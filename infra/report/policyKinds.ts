@@ -29,7 +29,7 @@ export function kindOf(policy: string, { tiers }: Pick<Evaluation, "tiers">): Po
 
 /** Okabe and Ito's colours, which the colour-blind tell apart; lightness, shape and dash say it once more. */
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#aa4499"];
-export const GREY = "#7b838d";
+const GREY = "#7b838d";
 const SHAPES: readonly Shape[] = ["circle", "square", "triangle", "diamond"];
 const LEARNED_DASHES = ["none", "9 3", "12 3 2 3", "4 2"];
 const BASELINE_DASHES = ["7 4", "2 3", "none", "8 3 2 3"];

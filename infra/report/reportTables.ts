@@ -9,11 +9,10 @@ import { shareBar } from "./shareBar.ts";
 
 /** What each policy cost, how good and how late it was. */
 export function resultTable(evaluation: Evaluation, dataset: string): Markup {
-  const head = ["Policy", "Saving, %", "95 % interval", "Quality, % of baseline", "Target", "Over target, points, 95 %", "USD per 1,000", "p50, ms", "p95, ms", "Answered by"];
+  const head = ["Policy", "Target", "Saving, %", "95 % interval", "Quality, % of baseline", "Over target, points, 95 %", "USD per 1,000", "p50, ms", "p95, ms", "Answered by"];
   return table(evaluation, { dataset, head, caption: "Cost, quality and latency", row: (one) => [
-    markup`<td>${percentOf(one.saving)}</td>`, markup`<td>${interval(one.saving_ci95)}</td>`, markup`<td>${percentOf(one.quality_ratio)}</td>`,
     one.target_held ? markup`<td class="word">held</td>` : markup`<td class="word missed">MISSED</td>`,
-    markup`<td>${interval(one.margin_ci95)}</td>`, markup`<td>${usd(one.cost_per_1k_usd)}</td>`, markup`<td>${milliseconds(one.latency_p50_ms)}</td>`, markup`<td>${milliseconds(one.latency_p95_ms)}</td>`,
+    ...[percentOf(one.saving), interval(one.saving_ci95), percentOf(one.quality_ratio), interval(one.margin_ci95), usd(one.cost_per_1k_usd), milliseconds(one.latency_p50_ms), milliseconds(one.latency_p95_ms)].map((text) => markup`<td>${text}</td>`),
     markup`<td class="word">${shareBar(one.tier_share, evaluation.tiers)}</td>`,
   ] });
 }

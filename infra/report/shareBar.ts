@@ -5,7 +5,7 @@ const [WIDTH_PX, HEIGHT_PX] = [132, 12];
 /** From the cheapest tier to the dearest. */
 const [LIGHT, DARK] = [[205, 224, 239], [24, 88, 146]] as const;
 
-export function tierColour(place: number, tiers: number): string {
+function tierColour(place: number, tiers: number): string {
   const share = tiers < 2 ? 1 : place / (tiers - 1);
   return `rgb(${LIGHT.map((from, i) => Math.round(from + share * ((DARK[i] ?? 0) - from))).join(",")})`;
 }
