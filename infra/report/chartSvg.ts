@@ -67,8 +67,8 @@ ${placed.markup}
 </svg>`;
 }
 
-/** The one a reader looks for lies on top. */
-const drawingOrder = (marks: readonly Mark[]): Mark[] => marks.toSorted((a, b) => rank(a) - rank(b));
+/** The one a reader looks for lies on top; of several at one place, the first. */
+const drawingOrder = (marks: readonly Mark[]): Mark[] => marks.toReversed().sort((a, b) => rank(a) - rank(b));
 const rank = ({ series, isHollow }: Mark): number => (series.kind === "learned" ? 2 : 0) + (isHollow ? 0 : 1);
 
 const describe = ({ title, marks, landmarks }: Chart): string => `${title}. ${[...marks, ...landmarks].map(({ says }) => says).join("; ")}.`;

@@ -12,6 +12,9 @@ describe("the headline", () => {
     expect(said({})).not.toContain("MISSED");
   });
   it("calls a negative saving what it is", () => expect(said({ saving: -0.1, saving_ci95: [-0.15, -0.05] })).toContain("costs 10.0 % more than always-large (95 % interval 5.0 to 15.0 %)"));
+  it("does not sell the baseline alone as a result", () => {
+    expect(said({ saving: 0, saving_ci95: [0, 0], quality_ratio: 1, tier_share: { small: 0, large: 1 }, escalation_share: { small: 0, large: 0 } })).toBe("cascade-routing knows nothing cheaper that was shown to hold the target of 97 %, so it asks always-large alone on all 1,200 requests: nothing is saved.");
+  });
   it("speaks of the policy that proves its floor, not of the one that looks best here", () => {
     const policies = [policyReport({ policy: "cascade-point-estimate", saving: 0.9 }), policyReport({ policy: "cascade", saving: 0.2, target_held: false }), ...tiersAlone()];
     expect(headline(evaluation(policies), "all")).toMatch(/^cascade saves 20\.0.*MISSED/);

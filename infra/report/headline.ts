@@ -9,8 +9,12 @@ export function headline(evaluation: Evaluation, dataset: string): string {
   const found = headlinePolicy(evaluation, dataset);
   const baseline = `always-${evaluation.baseline}`;
   if (found === null) return `No learned policy was played: on ${count(evaluation.rows.test)} requests there are only baselines to compare with ${baseline}.`;
+  if (asksBaselineAlone(found, evaluation)) return `${found.policy} knows nothing cheaper that was shown to hold the target of ${percent(evaluation.target)}, so it asks ${baseline} alone on all ${count(found.n)} requests: nothing is saved.`;
   return `${found.policy} ${saved(found, baseline)} and ${kept(found)} on ${count(found.n)} requests: the target of ${percent(evaluation.target)} is ${found.target_held ? "held" : "MISSED"}.`;
 }
+
+const asksBaselineAlone = ({ target_held, saving, tier_share, escalation_share }: PolicyReport, { baseline }: Evaluation): boolean =>
+  target_held && saving === 0 && tier_share[baseline] === 1 && Object.values(escalation_share).every((share) => share === 0);
 
 function saved({ saving, saving_ci95 }: PolicyReport, baseline: string): string {
   if (!Number.isFinite(saving)) return `has a cost that cannot be compared with that of ${baseline}`;
