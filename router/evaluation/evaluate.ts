@@ -9,7 +9,7 @@ import { EvaluationError } from "./evaluationError.ts";
 import type { OutcomeRow } from "./outcomeLog.ts";
 import type { Played } from "./playRow.ts";
 import { callMeasures, costAtQuality, errorCostAuc, mean, quantileOf } from "./routingMetrics.ts";
-import { LEARNED_POLICIES, type LearnedPolicy, type Member, type Setting, shuffledFolds } from "./trainModel.ts";
+import { isLearnedPolicy, LEARNED_POLICIES, type LearnedPolicy, type Member, type Setting, shuffledFolds } from "./trainModel.ts";
 
 export interface EvaluateOptions {
   readonly train: readonly OutcomeRow[];
@@ -82,15 +82,14 @@ export function evaluate(options: EvaluateOptions): Evaluation {
   const { tiers, train, order } = cheapestFirst(options);
   const baseline = options.baselineTier === null ? tiers.length - 1 : tiers.indexOf(options.baselineTier);
   if (baseline < 0) throw new EvaluationError(`--baseline ${options.baselineTier ?? ""} is not among the tiers: ${tiers.join(", ")}`);
-  const isLearned = (policy: string): policy is LearnedPolicy => LEARNED_POLICIES.some((known) => known === policy);
-  const unknown = wanted.find((policy) => !isLearned(policy));
+  const unknown = wanted.find((policy) => !isLearnedPolicy(policy));
   if (unknown !== undefined) throw new EvaluationError(`there is no policy ${unknown} to evaluate; there are ${LEARNED_POLICIES.join(", ")}`);
   const test = "folds" in options.test ? train : options.test.map((row) => inOrder(row, order));
   const hasConfidences = [...train, ...test].every((row) => row.tiers.slice(0, -1).every(({ confidence }) => confidence !== null));
   const setting: Setting = { tiers, baseline, target, risk, latencySloMs: options.latencySloMs, paysVerification, hasConfidences, random: seededRandom(seed) };
 
   onProgress("fitting the policies on the training rows");
-  const fit: Fit = (rows) => candidatesFrom(setting, rows, wanted.filter(isLearned), onProgress);
+  const fit: Fit = (rows) => candidatesFrom(setting, rows, wanted.filter(isLearnedPolicy), onProgress);
   const candidates = "folds" in options.test ? crossFitted(fit, train, { folds: options.test.folds, random: setting.random, onProgress }) : fit(train);
   const datasets = [...new Set(test.map(({ dataset }) => dataset))].sort();
   const playFamily = playedOnce(test);

@@ -41,6 +41,7 @@ export interface Member {
 
 export const LEARNED_POLICIES = ["cascade-routing", "cascade", "predictive"] as const;
 export type LearnedPolicy = (typeof LEARNED_POLICIES)[number];
+export const isLearnedPolicy = (name: string): name is LearnedPolicy => LEARNED_POLICIES.some((policy) => policy === name);
 
 /** Where a policy stands on its knob. */
 export interface OperatingPoint {

@@ -1,10 +1,13 @@
 import { SetupError } from "#infra/embedded/setupError.ts";
+import { evaluationReport } from "#infra/report/evaluationReport.ts";
+import { createReportFolder, writeReport } from "#infra/report/writeReport.ts";
 import { evaluate as play, type Evaluation, type PolicyReport } from "#router/evaluation/evaluate.ts";
 import { EvaluationError } from "#router/evaluation/evaluationError.ts";
 import { type OutcomeRow, readOutcomeLog } from "#router/evaluation/outcomeLog.ts";
 import { LEARNED_POLICIES } from "#router/evaluation/trainModel.ts";
 
 import { type Command, EXIT_USAGE, type ParsedArguments } from "../command.ts";
+import { commandLine } from "../commandLine.ts";
 import { textTable } from "../textTable.ts";
 
 export const evaluate: Command = {
@@ -24,18 +27,22 @@ export const evaluate: Command = {
     "--cost             total: with the calls that produced the confidences; generation: without (default total)",
     "--seed             of folds, random mix and bootstrap (default 1)",
     "--json             one JSON object instead of the tables",
+    "--out <folder>     also writes report.html, a picture of each curve (SVG) and evaluation.json there; replaces files of these names",
   ],
   example: "inferctl evaluate --train train.jsonl.gz --test test.jsonl.gz --tiers llama3.1-8b,llama3.1-70b,llama3.1-405b --target 0.97",
   options: {
     train: { type: "string", multiple: true }, test: { type: "string", multiple: true }, folds: { type: "string" }, tiers: { type: "string" }, policy: { type: "string", multiple: true }, baseline: { type: "string" },
-    target: { type: "string" }, risk: { type: "string" }, "latency-slo-ms": { type: "string" }, cost: { type: "string" }, seed: { type: "string" }, json: { type: "boolean" },
+    target: { type: "string" }, risk: { type: "string" }, "latency-slo-ms": { type: "string" }, cost: { type: "string" }, seed: { type: "string" }, json: { type: "boolean" }, out: { type: "string" },
   },
   maxPositionals: 0,
   run: async ({ values }, { print, progress }) => {
+    const out = text(values, "out");
+    if (out !== undefined) await createReportFolder(out);
     const evaluation = await evaluationOf(values, progress.note).catch((error: unknown) => {
       throw error instanceof EvaluationError ? wrongUse(error.message, error) : error;
     });
     print(values["json"] === true ? JSON.stringify(evaluation) : describe(evaluation));
+    if (out !== undefined) progress.note(await writeReport(out, evaluationReport(evaluation, { command: commandLine("evaluate", values), latencySloMs: text(values, "latency-slo-ms") === undefined ? null : Number(values["latency-slo-ms"]) })));
     return 0;
   },
 };
