@@ -6,6 +6,7 @@ import { seededRandom } from "#shared/statistics/seededRandom.ts";
 import { evaluate, type EvaluateOptions, type PolicyReport } from "./evaluate.ts";
 import type { OutcomeRow } from "./outcomeLog.ts";
 import { playRow, type TierPrior } from "./playRow.ts";
+import { resample } from "./resample.ts";
 
 const SKILLS = [0.55, 0.75, 0.9];
 const COSTS = [0.001, 0.005, 0.025];
@@ -135,5 +136,22 @@ describe("a played row", () => {
     const [row] = rows as [OutcomeRow];
     expect(play(row, [1.01, 1.01, 0], { latencySloMs: 250 }).tried).toEqual([0]);
     expect(play(row, [1.01, 1.01, 0], { latencySloMs: 500 }).tried).toEqual([0, 1]);
+  });
+});
+
+describe("resampling", () => {
+  const { train, ...rest } = options({ train: population(200, 7), policies: ["cascade"] });
+  const resampled = resample({ train, ...rest }, 5);
+  it("counts on how many unseen halves the floor failed, beside what the estimate without a bound would have done", () => {
+    expect(resampled).toMatchObject({ resamples: 5, rows: { train: 100, test: 100 }, baseline: "large", policies: [{ policy: "cascade" }, { policy: "cascade-point-estimate" }] });
+    for (const { violations, violation_share, violation_ci95: [low, high], quality_ratio, saving } of resampled.policies) {
+      expect(violation_share).toBe(violations / 5);
+      expect([low <= violation_share, high >= violation_share, quality_ratio > 0.9, saving < 1]).toEqual([true, true, true, true]);
+    }
+    expect(resampled.policies[0]?.violations).toBeLessThanOrEqual(resampled.policies[1]?.violations ?? 0);
+  });
+  it("is the same for the same seed, and another for another", () => {
+    expect(resample({ train, ...rest }, 5)).toEqual(resampled);
+    expect(resample({ train, ...rest, seed: 2 }, 5)).not.toEqual(resampled);
   });
 });

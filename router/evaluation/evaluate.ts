@@ -76,9 +76,9 @@ export interface Evaluation {
 const RESAMPLES = 1_000;
 const RATIOS = ["0.95", "0.97", "0.99"];
 
-/** Throws `EvaluationError` when a tier or a policy is not known. */
-export function evaluate(options: EvaluateOptions): Evaluation {
-  const { policies: wanted = LEARNED_POLICIES, target, risk, paysVerification, seed, onProgress } = options;
+/** Checks what was asked for, and brings the tiers into their order. Throws `EvaluationError` when a tier or a policy is not known. */
+export function preparedFrom(options: EvaluateOptions): { setting: Setting; train: OutcomeRow[]; test: OutcomeRow[] } {
+  const { policies: wanted = LEARNED_POLICIES, target, risk, paysVerification, seed } = options;
   const { tiers, train, order } = cheapestFirst(options);
   const baseline = options.baselineTier === null ? tiers.length - 1 : tiers.indexOf(options.baselineTier);
   if (baseline < 0) throw new EvaluationError(`--baseline ${options.baselineTier ?? ""} is not among the tiers: ${tiers.join(", ")}`);
@@ -86,7 +86,14 @@ export function evaluate(options: EvaluateOptions): Evaluation {
   if (unknown !== undefined) throw new EvaluationError(`there is no policy ${unknown} to evaluate; there are ${LEARNED_POLICIES.join(", ")}`);
   const test = "folds" in options.test ? train : options.test.map((row) => inOrder(row, order));
   const hasConfidences = [...train, ...test].every((row) => row.tiers.slice(0, -1).every(({ confidence }) => confidence !== null));
-  const setting: Setting = { tiers, baseline, target, risk, latencySloMs: options.latencySloMs, paysVerification, hasConfidences, random: seededRandom(seed) };
+  return { setting: { tiers, baseline, target, risk, latencySloMs: options.latencySloMs, paysVerification, hasConfidences, random: seededRandom(seed) }, train, test };
+}
+
+/** Throws `EvaluationError` as `preparedFrom` does. */
+export function evaluate(options: EvaluateOptions): Evaluation {
+  const { policies: wanted = LEARNED_POLICIES, seed, onProgress } = options;
+  const { setting, train, test } = preparedFrom(options);
+  const { tiers, baseline, target, risk, paysVerification, hasConfidences } = setting;
 
   onProgress("fitting the policies on the training rows");
   const fit: Fit = (rows) => candidatesFrom(setting, rows, wanted.filter(isLearnedPolicy), onProgress);

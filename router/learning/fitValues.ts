@@ -14,7 +14,7 @@ import { after, type SeenQuery, stateFeatures, stateKey } from "#router/policy/r
 import type { RoutingLevel, RoutingModel, StateValues } from "#shared/contracts/routingModel.ts";
 
 import type { LabelledRow, LabelledTier } from "./labelledRow.ts";
-import { type Matrix, matrixOf, predictions, ridge, type RidgeFit } from "./linearModel.ts";
+import { matrixOf, predictions, ridge } from "./linearModel.ts";
 
 /** Of all weights but the constant's. From 10 to 100 the frontier moved by less than a point over 28 chains of recorded models. */
 const PENALTY = 60;

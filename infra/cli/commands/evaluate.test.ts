@@ -45,6 +45,12 @@ describe("inferctl evaluate", () => {
     expect((await inferctl(...GOOD, "--folds", "4")).code).toBe(64);
   });
 
+  it("says how often the floor failed on unseen halves", async () => {
+    const { code, printed } = await inferctl("--train", FILE, "--resamples", "3", "--tiers", "small,large", "--policy", "cascade");
+    expect([code, printed]).toEqual([0, expect.stringMatching(/3 random halves: 30 training rows[\s\S]*FLOOR FAILED[\s\S]*cascade +\d of 3/)]);
+    expect((await inferctl(...GOOD, "--resamples", "3")).errors).toContain("--resamples does not go with --test");
+  });
+
   it("prints a table for people, baselines included", async () => {
     const { printed } = await inferctl(...GOOD);
     for (const name of ["cascade", "always-small", "always-large", "random-mix", "query-length", "raw-confidence", "oracle", "CPT50"]) expect(printed).toContain(name);

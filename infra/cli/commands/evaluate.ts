@@ -1,9 +1,10 @@
 import { SetupError } from "#infra/embedded/setupError.ts";
 import { evaluationReport } from "#infra/report/evaluationReport.ts";
 import { createReportFolder, writeReport } from "#infra/report/writeReport.ts";
-import { evaluate as play, type Evaluation, type PolicyReport } from "#router/evaluation/evaluate.ts";
+import { evaluate as play, type EvaluateOptions, type Evaluation, type PolicyReport } from "#router/evaluation/evaluate.ts";
 import { EvaluationError } from "#router/evaluation/evaluationError.ts";
 import { type OutcomeRow, readOutcomeLog } from "#router/evaluation/outcomeLog.ts";
+import { resample, type Resampled } from "#router/evaluation/resample.ts";
 import { LEARNED_POLICIES } from "#router/evaluation/trainModel.ts";
 
 import { type Command, EXIT_USAGE, type ParsedArguments } from "../command.ts";
@@ -12,12 +13,13 @@ import { textTable } from "../textTable.ts";
 
 export const evaluate: Command = {
   summary: "Plays outcome logs of real models through the routing policies: what would it have cost, how good would it have been?",
-  usage: "--train <file> [--train <file>] (--test <file> | --folds <n>) --tiers <a,b,c> [options]",
+  usage: "--train <file> [--train <file>] (--test <file> | --folds <n> | --resamples <n>) --tiers <a,b,c> [options]",
   details: [
     "--train, --test    JSON lines, plain or .gz, one object per request:",
     '                   {"id","dataset","query","tiers":{"<model>":{"correct" or "score","cost_usd","verify_cost_usd"?,"confidence"?,"latency_ms"?}}}',
     "                   Policies are fitted on --train alone. A bad row is named by its line and nothing is evaluated.",
     "--folds            instead of --test: cross-validation, each of n parts of --train played by what the others taught (2 to 20)",
+    "--resamples        instead of --test: n times, a random half of --train plays what the other half taught; how often does the floor fail?",
     "--tiers            models of the logs, in any order; they are tried from the cheapest upwards",
     `--policy           of ${LEARNED_POLICIES.join(", ")}; may be repeated (default: all). Baselines are always shown`,
     "--baseline         the tier that quality and saving are measured against (default: the dearest)",
@@ -31,16 +33,20 @@ export const evaluate: Command = {
   ],
   example: "inferctl evaluate --train train.jsonl.gz --test test.jsonl.gz --tiers llama3.1-8b,llama3.1-70b,llama3.1-405b --target 0.97",
   options: {
-    train: { type: "string", multiple: true }, test: { type: "string", multiple: true }, folds: { type: "string" }, tiers: { type: "string" }, policy: { type: "string", multiple: true }, baseline: { type: "string" },
+    train: { type: "string", multiple: true }, test: { type: "string", multiple: true }, folds: { type: "string" }, resamples: { type: "string" }, tiers: { type: "string" }, policy: { type: "string", multiple: true }, baseline: { type: "string" },
     target: { type: "string" }, risk: { type: "string" }, "latency-slo-ms": { type: "string" }, cost: { type: "string" }, seed: { type: "string" }, json: { type: "boolean" }, out: { type: "string" },
   },
   maxPositionals: 0,
   run: async ({ values }, { print, progress }) => {
     const out = text(values, "out");
     if (out !== undefined) await createReportFolder(out);
-    const evaluation = await evaluationOf(values, progress.note).catch((error: unknown) => {
-      throw error instanceof EvaluationError ? wrongUse(error.message, error) : error;
-    });
+    const told = (error: unknown): never => { throw error instanceof EvaluationError ? wrongUse(error.message, error) : error; };
+    if (values["resamples"] !== undefined) {
+      const resampled = await resampledFrom(values, progress.note).catch(told);
+      print(values["json"] === true ? JSON.stringify(resampled) : describeResampled(resampled));
+      return 0;
+    }
+    const evaluation = await evaluationOf(values, progress.note).catch(told);
     print(values["json"] === true ? JSON.stringify(evaluation) : describe(evaluation));
     if (out !== undefined) progress.note(await writeReport(out, evaluationReport(evaluation, { command: commandLine("evaluate", values), latencySloMs: text(values, "latency-slo-ms") === undefined ? null : Number(values["latency-slo-ms"]) })));
     return 0;
@@ -48,6 +54,21 @@ export const evaluate: Command = {
 };
 
 async function evaluationOf(values: Values, onProgress: (line: string) => void): Promise<Evaluation> {
+  const options = await optionsOf(values, onProgress);
+  const test = text(values, "folds") === undefined ? await read("test", values, options.tiers) : { folds: foldsOf(values) };
+  const startedAtMs = performance.now();
+  const evaluation = play({ ...options, test });
+  onProgress(`evaluated in ${((performance.now() - startedAtMs) / 1_000).toFixed(1)} s`);
+  return evaluation;
+}
+
+async function resampledFrom(values: Values, onProgress: (line: string) => void): Promise<Resampled> {
+  for (const other of ["test", "folds", "out"]) if (values[other] !== undefined) throw wrongUse(`--resamples does not go with --${other}`);
+  return resample(await optionsOf(values, onProgress), wholeNumberOf(values, "resamples", 500, { above: 0, most: 100_000 }));
+}
+
+/** All but the rows to play. */
+async function optionsOf(values: Values, onProgress: (line: string) => void): Promise<Omit<EvaluateOptions, "test">> {
   const tiers = [...new Set(text(values, "tiers")?.split(",").filter((name) => name !== "") ?? [])];
   if (tiers.length < 2) throw wrongUse("--tiers needs at least two models, separated by commas");
   const cost = text(values, "cost") ?? "total";
@@ -55,14 +76,7 @@ async function evaluationOf(values: Values, onProgress: (line: string) => void):
   const target = numberOf(values, "target", 0.97, { above: 0, most: 1 }), risk = numberOf(values, "risk", 0.05, { above: 0, most: 0.5 });
   const slo = text(values, "latency-slo-ms") === undefined ? null : numberOf(values, "latency-slo-ms", 0, { above: 0, most: 3_600_000 });
   const seed = wholeNumberOf(values, "seed", 1, { above: -1, most: 2 ** 32 - 1 });
-  const train = await read("train", values, tiers);
-  const test = text(values, "folds") === undefined ? await read("test", values, tiers) : { folds: foldsOf(values) };
-  const startedAtMs = performance.now();
-  const evaluation = play({
-    train, test, tiers, policies: list(values, "policy"), baselineTier: text(values, "baseline") ?? null, target, risk, latencySloMs: slo, paysVerification: cost === "total", seed, onProgress,
-  });
-  onProgress(`evaluated in ${((performance.now() - startedAtMs) / 1_000).toFixed(1)} s`);
-  return evaluation;
+  return { train: await read("train", values, tiers), tiers, policies: list(values, "policy"), baselineTier: text(values, "baseline") ?? null, target, risk, latencySloMs: slo, paysVerification: cost === "total", seed, onProgress };
 }
 
 type Values = ParsedArguments["values"];
@@ -96,7 +110,7 @@ async function read(name: "train" | "test", values: Values, tiers: readonly stri
 }
 
 const percent = (share: number, digits = 1) => (100 * share).toFixed(digits);
-const HEAD = ["POLICY", "N", "QUALITY %", "OF BASELINE %", "USD/1,000", "SAVING %, 95 % CI", "P50 MS", "P95 MS", "ANSWERED BY %", "TARGET"];
+const HEAD = ["POLICY", "N", "QUALITY %", "OF BASELINE %", "USD/1,000", "SAVING %, 95 % CI", "P50 MS", "P95 MS", "ANSWERED BY %", "WENT ON %", "TARGET"];
 
 function describe({ policies, tiers, baseline, target, risk, rows, seed, cost, notes }: Evaluation): string {
   const datasets = [...new Set(policies.map(({ dataset }) => dataset))];
@@ -110,9 +124,10 @@ ${notes.map((note) => `note: ${note}\n`).join("")}
 ${tables.join("\n\n")}`;
 }
 
-function line({ policy, n, quality, quality_ratio, cost_per_1k_usd, saving, saving_ci95: [low, high], latency_p50_ms, latency_p95_ms, tier_share, target_held }: PolicyReport, tiers: readonly string[]): string[] {
+function line({ policy, n, quality, quality_ratio, cost_per_1k_usd, saving, saving_ci95: [low, high], latency_p50_ms, latency_p95_ms, tier_share, escalation_share, target_held }: PolicyReport, tiers: readonly string[]): string[] {
   const ms = (value: number | null) => (value === null ? "-" : value.toFixed(0));
-  return [policy, String(n), percent(quality), percent(quality_ratio), cost_per_1k_usd.toFixed(4), `${percent(saving)} (${percent(low)} to ${percent(high)})`, ms(latency_p50_ms), ms(latency_p95_ms), tiers.map((tier) => percent(tier_share[tier] ?? 0, 0)).join(" "), target_held ? "held" : "missed"];
+  const byTier = (share: PolicyReport["tier_share"]) => tiers.map((tier) => percent(share[tier] ?? 0, 0)).join(" ");
+  return [policy, String(n), percent(quality), percent(quality_ratio), cost_per_1k_usd.toFixed(4), `${percent(saving)} (${percent(low)} to ${percent(high)})`, ms(latency_p50_ms), ms(latency_p95_ms), byTier(tier_share), byTier(escalation_share), target_held ? "held" : "missed"];
 }
 
 function curves(policies: readonly PolicyReport[]): string {
@@ -121,4 +136,15 @@ function curves(policies: readonly PolicyReport[]): string {
     apgr?.toFixed(3) ?? "-", cpt50?.toFixed(1) ?? "-", cpt80?.toFixed(1) ?? "-", error_cost_auc?.toFixed(4) ?? "-",
   ]);
   return textTable(["FRONTIER (knob swept on these rows)", "SAVING % AT 0.95", "AT 0.97", "AT 0.99", "APGR", "CPT50", "CPT80", "ERROR-COST AUC"], rows);
+}
+
+const RESAMPLED_HEAD = ["POLICY", "FLOOR FAILED", "SHARE %, 95 % CI", "MEAN OF BASELINE %", "MEAN SAVING %"];
+
+function describeResampled({ resamples, rows, tiers, baseline, target, risk, seed, cost, policies }: Resampled): string {
+  const lines = policies.map(({ policy, violations, violation_share, violation_ci95: [low, high], quality_ratio, saving }) =>
+    [policy, `${violations} of ${resamples}`, `${percent(violation_share)} (${percent(low)} to ${percent(high)})`, percent(quality_ratio), percent(saving)]);
+  return `${resamples} random halves: ${rows.train} training rows, ${rows.test} played rows; seed ${seed}; cost: ${cost}; tiers ${tiers.join(" < ")}
+target: ${percent(target)} % of always-${baseline}, which may fail with probability ${risk}; the noise of the played half counts as failure, too
+
+${textTable(RESAMPLED_HEAD, lines)}`;
 }
