@@ -21,13 +21,13 @@ export function normalQuantile(p: number): number {
   return (q * polynomial(a, q * q)) / polynomial(b, q * q);
 }
 
-/** Lower end of the one-sided interval of the mean that is too high with probability `risk`. -Infinity for fewer than two values. `centre`: a better estimate of the mean, where there is one. */
-export function lowerBound(values: readonly number[], risk: number, centre?: number): number {
+/** Lower end of the one-sided interval of the mean that is too high with probability `risk`. -Infinity for fewer than two values. */
+export function lowerBound(values: readonly number[], risk: number): number {
   const n = values.length;
   if (n < 2) return -Infinity;
   const mean = meanOf(values);
   const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (n - 1);
-  return (centre ?? mean) - normalQuantile(1 - risk) * Math.sqrt(variance / n);
+  return mean - normalQuantile(1 - risk) * Math.sqrt(variance / n);
 }
 
 /**
@@ -35,18 +35,15 @@ export function lowerBound(values: readonly number[], risk: number, centre?: num
  * of the last candidate before the first that is not shown to hold; `null` when not even the first one is.
  *
  * Each is judged with one row more, whose answer is lost: rows without a single loss have no variance and would look
- * certain. n rows without a loss then give 2.64 / n at 5 %, against 3 / n of the exact binomial bound. True margins fall
- * along the order, so their means are first made to fall (isotonic regression): a dip that is noise does not end the test.
+ * certain. n rows without a loss then give 2.64 / n at 5 %, against 3 / n of the exact binomial bound.
  */
 export function lastThatHolds(margins: readonly (readonly number[])[], { target, risk }: { target: number; risk: number }): number | null {
-  const judged = margins.map((values) => [...values, -target]);
-  const smooth = falling(judged.map(meanOf));
-  const failing = judged.findIndex((values, i) => lowerBound(values, risk, smooth[i]) < 0);
-  const last = (failing === -1 ? judged.length : failing) - 1;
+  const failing = margins.findIndex((values) => lowerBound([...values, -target], risk) < 0);
+  const last = (failing === -1 ? margins.length : failing) - 1;
   return last < 0 ? null : last;
 }
 
-/** The last candidate before the first whose mean, made to fall along the order, is below 0: a point estimate. */
+/** The last candidate before the first whose mean, made to fall along the order as the true margins do, is below 0: a point estimate. */
 export function lastThatSeemsToHold(margins: readonly (readonly number[])[]): number | null {
   const failing = falling(margins.map(meanOf)).findIndex((mean) => mean < 0);
   const last = (failing === -1 ? margins.length : failing) - 1;
