@@ -121,11 +121,14 @@ function curves({ lines }: Chart, { toX, toY }: Frame): Markup[] {
   });
 }
 
-function drawMark({ x, y, interval, isHollow, says, series }: Mark, { toX, toY, plot }: Frame): Markup {
-  const sizePx = series.kind === "learned" ? 6 : 4.2;
-  const clamp = (value: number) => Math.min(plot.right, Math.max(plot.left, value));
-  const range = interval === null ? null : { from: clamp(toX(interval[0])), to: clamp(toX(interval[1])), at: toY(y) };
-  return markup`<g class="${series.className}" color="${series.colour}"><title>${says}</title>${range !== null && markup`<path d="M${range.from} ${range.at}H${range.to}M${range.from} ${range.at - 4}v8M${range.to} ${range.at - 4}v8" stroke="currentColor" stroke-width="1.4"/>`}${glyph(series.shape, { x: toX(x), y: toY(y), sizePx, isHollow })}</g>`;
+function drawMark(mark: Mark, { toX, toY, plot }: Frame): Markup {
+  const { series, says, isHollow } = mark;
+  const [x, y] = [toX(mark.x), toY(mark.y)];
+  const clamp = (value: number) => Math.min(plot.right, Math.max(plot.left, toX(value)));
+  const [from, to] = (mark.interval ?? [mark.x, mark.x]).map(clamp);
+  const range = mark.interval !== null && from !== undefined && to !== undefined && from < to && markup`<path d="M${from} ${y}H${to}M${from} ${y - 4}v8M${to} ${y - 4}v8" stroke="currentColor" stroke-width="1.4"/>`;
+  const shape = x < plot.left ? arrow("left", { x: plot.left, y }) : glyph(series.shape, { x, y, sizePx: series.kind === "learned" ? 6 : 4.2, isHollow });
+  return markup`<g class="${series.className}" color="${series.colour}"><title>${says}</title>${range}${shape}</g>`;
 }
 
 function pin(landmark: Landmark, { plot, toX, toY }: Frame): Pinned {
@@ -135,8 +138,10 @@ function pin(landmark: Landmark, { plot, toX, toY }: Frame): Pinned {
 }
 
 const ARROWS = { left: "M-1 0l9 -5v10z", right: "M1 0l-9 -5v10z", above: "M0 -1l-5 9h10z", below: "M0 1l-5 -9h10z" };
+const arrow = (edge: keyof typeof ARROWS, { x, y }: Point): Markup => markup`<path transform="translate(${x} ${y})" d="${ARROWS[edge]}" fill="currentColor"/>`;
+
 function drawLandmark({ landmark, edge, x, y }: Pinned): Markup {
-  const shape = edge === null ? glyph("diamond", { x, y, sizePx: 5, isHollow: landmark.isHollow }) : markup`<path transform="translate(${x} ${y})" d="${ARROWS[edge]}" fill="currentColor"/>`;
+  const shape = edge === null ? glyph("diamond", { x, y, sizePx: 5, isHollow: landmark.isHollow }) : arrow(edge, { x, y });
   return markup`<g class="ink" color="${INK}"><title>${landmark.says}</title>${shape}</g>`;
 }
 

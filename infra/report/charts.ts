@@ -82,13 +82,14 @@ function lineOf(series: Series, reports: readonly PolicyReport[], pointOf: (one:
   return points.length < 2 ? [] : [{ series, points }];
 }
 
-/** A tier much dearer than all that matters is drawn at the edge, so that it does not press the rest together. */
+/** A tier or a baseline much dearer than all that matters is drawn at the edge, so that it does not press the rest together. */
 function savingAxis({ baseline }: Evaluation, lines: readonly Line[], marks: readonly Mark[], landmarks: readonly Landmark[]): Axis {
   const learned = lines.filter(({ series }) => series.kind === "learned").flatMap(({ points }) => points.map(({ x }) => x));
-  const own = marks.flatMap(({ x, interval: range }) => [x, ...(range ?? [])]);
+  const reach = (kind: Series["kind"]) => marks.filter(({ series }) => series.kind === kind).flatMap(({ x, interval: range }) => [x, ...(range ?? [])]);
+  const [own, others] = [reach("learned"), [...reach("baseline"), ...landmarks.map(({ x }) => x)]];
   const focusLow = Math.min(0, ...own, ...learned.filter((x) => x >= CURVE_FROM_SAVING));
-  const high = Math.max(0, ...own, ...learned, ...landmarks.map(({ x }) => x));
-  const low = Math.min(focusLow, ...landmarks.map(({ x }) => x).filter((x) => x >= focusLow - 0.5 * Math.max(LEAST_SPAN, high - focusLow)));
+  const high = Math.max(0, ...own, ...learned, ...others);
+  const low = Math.min(focusLow, ...others.filter((x) => x >= focusLow - 0.5 * Math.max(LEAST_SPAN, high - focusLow)));
   const domain: Domain = padded([low, high], LEAST_SPAN);
   return { title: `Saving, % of the cost of always-${baseline}`, domain, format: (value, digits) => percentOf(value, Math.max(0, digits - 2)) };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it, test } from "vitest";
 
 import { evaluationReport } from "./evaluationReport.ts";
-import { EDGE_CASES, evaluation, ordinary } from "./madeUpEvaluations.ts";
+import { EDGE_CASES, evaluation, ordinary, policyReport } from "./madeUpEvaluations.ts";
 import { xmlFault } from "./xmlFault.ts";
 
 const context = { command: "inferctl evaluate --train 'a & b.jsonl'", latencySloMs: 3_000 };
@@ -49,6 +49,12 @@ test("there is a picture of latency only where one is known", () => {
 });
 
 test("a tier that is far off is shown at the edge with its figure", () => expect(content("a tier far dearer than the baseline", "curve-all.svg")).toMatch(/>huge \(saving −1,400\u00A0%\)</));
+
+test("so is a baseline, which does not press the rest together", () => {
+  const svg = evaluationReport(evaluation([...ordinary(), policyReport({ policy: "raw-confidence", saving: -3 })]), context)[0]?.content ?? "";
+  expect(svg).not.toContain(">−100<");
+  expect(svg).toMatch(/<title>raw-confidence: saving −300\.0 %[^<]*<\/title><path transform="translate\(40 /);
+});
 
 test("a section for each data set is there only when there are several", () => {
   expect(content("ordinary", "report.html")).not.toContain("By data set");

@@ -51,7 +51,7 @@ ${methodSection(evaluation, context.command)}
 /** A line does not end at the hyphen of a name. */
 const namesWhole = (sentence: string): Markup[] => sentence.split(" ").map((word, i) => markup`${i > 0 && " "}${word.includes("-") ? markup`<span class="whole">${word}</span>` : word}`);
 
-const QUALITY_CAPTION = "Up and to the right is better. A filled mark is a policy as it was chosen on training rows, with the 95 % interval of its saving; a line is what its knob can reach on these rows. An arrowhead at the edge is a model that lies beyond it.";
+const QUALITY_CAPTION = "Up and to the right is better. A filled mark is a policy as it was chosen on training rows, with the 95 % interval of its saving; a line is what its knob can reach on these rows. An arrowhead at the edge is a model or a policy that lies beyond it.";
 const LATENCY_CAPTION = "Down and to the right is better. The latencies of the tiers that a request tries add up.";
 
 /** Drawn for wide and for narrow screens; the style sheet shows one. */
