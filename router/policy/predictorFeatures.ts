@@ -10,9 +10,9 @@
 export const PREDICTOR_FEATURES = ["length", "conditions", "named_things", "numeric_choices", "repeated_choices", "long_choice_words"] as const;
 export type PredictorFeature = (typeof PREDICTOR_FEATURES)[number];
 /**
- * - `length`: ln(1 + characters of the question and of a choice of mean length), in [0, 9.1].
- * - `conditions`: ln(1 + words like "if", "unless", "instead"), in [0, 7]. They make steps.
- * - `named_things`: ln(1 + capitalised words within a sentence), in [0, 7].
+ * - `length`: ln(1 + characters of the question and of a choice of mean length), in [0, 9].
+ * - `conditions`: ln(1 + words like "if", "unless", "instead"), in [0, 7.9]. They make steps.
+ * - `named_things`: ln(1 + capitalised words within a sentence), in [0, 7.9].
  * - `numeric_choices`: share of the choices that are numbers, in [0, 1]. The answer has to be computed.
  * - `repeated_choices`: 1 less distinct words over words of all choices, in [0, 1). "True, False" against "False, True":
  *   several questions in one.
