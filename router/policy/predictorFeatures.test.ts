@@ -20,9 +20,11 @@ describe("a question is read", () => {
   it.each([
     ["as it stands", QUESTION],
     ["after solved problems", `Question: What is 1 + 1?\nAnswer: 1 + 1 = 2\n#### 2\n\nQuestion: ${QUESTION}\nAnswer:`],
+    ["after problems solved in one line", `Question: What is 1 + 1?\nAnswer: 2\n\nQuestion: ${QUESTION}\nAnswer:`],
     ["with instructions", `Reason step by step.\n\nProblem: ${QUESTION}\n\nStep-By-Step Reasoning: `],
   ])("without choices %s", (_name, query) => { expect(readQuestion(query)).toEqual({ question: QUESTION, choices: [] }); });
 
+  it("with its last line, though that ends like a cue", () => { expect(readQuestion("A stone falls.\nIts speed is:\nA. 1\nB. 2\nAnswer:").question).toBe("A stone falls.\nIts speed is:"); });
   it("with no choices when there is only one letter", () => { expect(readQuestion("Who wrote this?\nA. Nonymous").choices).toEqual([]); });
 });
 

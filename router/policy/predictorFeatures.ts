@@ -57,9 +57,9 @@ export interface Question {
 const FIRST_CHOICE = /(?:^|\n)[ \t]*\(?A[.:)][ \t]/g;
 const NEXT_CHOICE = /\n[ \t]*\(?[B-Z][.:)](?=[ \t\n]|$)/;
 /** "Answer:", "Options:", "Step-By-Step Reasoning:" in a line of its own, at the end. */
-const CUE = /\n[ \t]*[A-Z][A-Za-z -]{0,40}:[ \t]*$/;
+const CUE = /\n[ \t]*(?:[a-z-]+ ){0,2}(?:answer|choices|options|reasoning|response|solution):[ \t]*$/i;
 /** What ends the instructions or a solved example. */
-const QUESTION_STARTS = /(?:^|\n)(?:Question|Problem|Q):|\n(?:Answer|A):[^\n]*\n[ \t]*\n/g;
+const QUESTION_STARTS = /(?:^|\n)(?:Question|Problem|Q):|\n(?:Answer|A):[^\n]*\n[ \t]*(?=\n)/g;
 
 /** The last question of a prompt, and its lettered choices ("A.", "A:", "A)" or "(A)", each in a line of its own). */
 export function readQuestion(query: string): Question {
