@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 
 import { afterAll, describe, expect, it } from "vitest";
 
-import { readOutcomeLog, readRow } from "./outcomeLog.ts";
+import { readOutcomeLog, readRow, readTrainingLog } from "./outcomeLog.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "infer-log-"));
 afterAll(() => { rmSync(folder, { recursive: true }); });
@@ -43,3 +43,18 @@ it.each([
   ["a file that is not gzip", () => write("not.jsonl.gz", "text"), /not\.jsonl\.gz: incorrect header check/],
   ["a file without rows", () => write("empty.jsonl", "\n"), /empty\.jsonl: there are no rows/],
 ])("names %s", async (_name, file, message) => { await expect(readOutcomeLog(file(), ["small"])).rejects.toThrow(message); });
+
+describe("a training log", () => {
+  it("gives all models of each row, whichever they are, and a source for each data set", async () => {
+    const file = write("train.jsonl.gz", gzipSync(`${line({})}\n${line({ dataset: "e", tiers: { other: { score: 0.25, cost_usd: 0.01 } } })}\n`));
+    const rows = await readTrainingLog(file);
+    expect(rows.map(({ outcomes }) => Object.keys(outcomes))).toEqual([["small", "llama3.1-405b"], ["other"]]);
+    expect(rows[1]?.outcomes["other"]).toMatchObject({ quality: 0.25, cost_usd: 0.01 });
+    expect(rows.map(({ source }) => source)).toEqual([`${file}#d`, `${file}#e`]);
+  });
+  it.each([
+    ["a model's bad outcome", line({ tiers: { small: { correct: 2, cost_usd: 0 } } }), /:1: tiers\.small\.correct/],
+    ["a row without models", line({ tiers: {} }), /:1: no outcome of any tier/],
+    ["a row without a query", line({ query: undefined }), /:1: query: /],
+  ])("refuses %s by file and line", async (_name, content, message) => { await expect(readTrainingLog(write("bad-training.jsonl", content))).rejects.toThrow(message); });
+});

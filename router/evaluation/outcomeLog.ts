@@ -10,6 +10,8 @@ import { createGunzip } from "node:zlib";
 import { z } from "zod";
 
 import { issueLines } from "#shared/contracts/describeIssues.ts";
+import type { TrainingRow } from "#router/learning/fitGainPredictor.ts";
+import { predictorFeatures } from "#router/policy/predictorFeatures.ts";
 import { type QueryFeatures, queryFeatures } from "#router/policy/queryFeatures.ts";
 import { Probability } from "#shared/contracts/probability.ts";
 
@@ -50,8 +52,13 @@ export interface OutcomeRow {
 }
 
 /** Throws `EvaluationError` with `<file>:<line>: <what>`. */
-export async function readOutcomeLog(file: string, tiers: readonly string[]): Promise<OutcomeRow[]> {
-  const rows: OutcomeRow[] = [];
+export const readOutcomeLog = (file: string, tiers: readonly string[]): Promise<OutcomeRow[]> => readRows(file, (content) => readRow(content, tiers));
+
+/** All models of each row, whichever they are. Throws as `readOutcomeLog` does. */
+export const readTrainingLog = (file: string): Promise<TrainingRow[]> => readRows(file, (content) => readTrainingRow(content, file));
+
+async function readRows<Row>(file: string, read: (content: string) => Row): Promise<Row[]> {
+  const rows: Row[] = [];
   let line = 0;
   try {
     const bytes = createReadStream(file);
@@ -59,7 +66,7 @@ export async function readOutcomeLog(file: string, tiers: readonly string[]): Pr
     if (text !== bytes) bytes.on("error", (error) => text.destroy(error));
     for await (const content of createInterface({ input: text, crlfDelay: Infinity })) {
       line++;
-      if (content.trim() !== "") rows.push(readRow(content, tiers));
+      if (content.trim() !== "") rows.push(read(content));
     }
   } catch (error) {
     const what = error instanceof Error ? error.message : String(error);
@@ -71,10 +78,21 @@ export async function readOutcomeLog(file: string, tiers: readonly string[]): Pr
 
 /** Pure. Throws with what is wrong. */
 export function readRow(content: string, tiers: readonly string[]): OutcomeRow {
+  const { id, dataset, query, tiers: outcomes } = readLine(content);
+  return { id, dataset, query, features: queryFeatures(query), tiers: tiers.map((tier) => readOutcome(outcomes, tier)) };
+}
+
+function readTrainingRow(content: string, file: string): TrainingRow {
+  const { dataset, query, tiers } = readLine(content);
+  if (Object.keys(tiers).length === 0) throw new Error("no outcome of any tier");
+  const outcomes = Object.fromEntries(Object.keys(tiers).map((tier) => [tier, readOutcome(tiers, tier)]));
+  return { source: `${file}#${dataset}`, features: predictorFeatures(query), outcomes };
+}
+
+function readLine(content: string): z.infer<typeof Line> {
   const line = Line.safeParse(parse(content));
   if (!line.success) throw new Error(issueLines(line.error).join("; "));
-  const { id, dataset, query } = line.data;
-  return { id, dataset, query, features: queryFeatures(query), tiers: tiers.map((tier) => readOutcome(line.data.tiers, tier)) };
+  return line.data;
 }
 
 function parse(content: string): unknown {
