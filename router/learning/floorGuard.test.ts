@@ -30,6 +30,11 @@ describe("a guard in doubt", () => {
     expect(whileAllIsLost({ stride: "single", levels: 2 }).seen).toEqual([["tightened", 1], ["tightened", 2], ["in_doubt_at_the_most_careful", "all"]]);
   });
 
+  it("or by one level, and then uses the baseline alone", () => {
+    expect(whileAllIsLost({ stride: "once" }).seen).toEqual([["tightened", 1], ["in_doubt_at_the_most_careful", "all"]]);
+    expect(whileAllIsLost({ stride: "alone" }).seen).toEqual([["in_doubt_at_the_most_careful", "all"]]);
+  });
+
   it("uses the baseline alone at once where the model is at its most careful already", () => {
     expect(whileAllIsLost({ levels: 0 }).seen).toEqual([["in_doubt_at_the_most_careful", "all"]]);
   });

@@ -1,5 +1,5 @@
 /**
- * What follows when the floor is in doubt: more careful levels of the same model, then the baseline alone. It never
+ * What follows when the floor is in doubt: a more careful level of the same model, in the end the baseline alone. It never
  * loosens by itself: margins at a careful level say little about a bolder one, and whoever drifted may do so again. An
  * operator activates a model anew, which begins a new guard.
  *
@@ -23,11 +23,12 @@ export const FloorGuard = z.object({
   test: FloorState,
   /** Epoch milliseconds from which on these steps apply. */
   since_at_ms: z.int(),
-  /** Epoch milliseconds at which the floor was in doubt at the most careful level; `null`: it was not. */
+  /** Epoch milliseconds since when no level is trusted any more and the baseline answers alone; `null`: not so. */
   in_doubt_since_ms: z.int().nullable(),
 });
 export type FloorGuard = z.infer<typeof FloorGuard>;
 
+/** `in_doubt_at_the_most_careful`: at the most careful level that is tried, so the baseline alone from now on. */
 export type GuardEvent = "none" | "tightened" | "in_doubt_at_the_most_careful";
 
 export interface Observed {
@@ -35,17 +36,21 @@ export interface Observed {
   /** At which the request was decided: a shadow's answer may come after a tightening, and then says nothing of it. */
   readonly steps: Steps;
 }
+/**
+ * Levels more careful at each alarm. `single`: one. `doubling`: 1, 2, 4, …. `once`: one at the first alarm, at the second
+ * the baseline alone. `alone`: the baseline alone at the first. A model's levels share what it learned, so where that has
+ * become false the careful ones miss the floor as well, and each costs the evidence to see it: docs/benchmarks.md, "Drift".
+ */
+export const STRIDES = ["single", "doubling", "once", "alone"] as const;
+export type Stride = (typeof STRIDES)[number];
+
 export interface GuardOptions {
   /** Probability with which a level that holds the floor may be left. */
   readonly risk: number;
-  /** Levels more careful than the model's own: the place of its operating level. */
+  /** Levels more careful than the model's own that still cost less than the baseline alone. */
   readonly levels: number;
   readonly atMs: number;
-  /**
-   * `doubling`: 1, 2, 4, … levels at a time. Neighbours are alike, and each try costs its own evidence: one level at a
-   * time leaves the floor missed for 2 to 4 times as many requests (docs/benchmarks.md, "Drift").
-   */
-  readonly stride: "doubling" | "single";
+  readonly stride: Stride;
 }
 
 export const newGuard = (source: MarginSource, atMs: number): FloorGuard =>
@@ -59,14 +64,24 @@ export function afterMargin(guard: FloorGuard, { margin, steps }: Observed, { ri
   if (guard.steps === "all" || steps !== guard.steps) return { guard, event: "none" };
   const test = withMargin(guard.test, margin);
   if (!isInDoubt(test, risk)) return { guard: { ...guard, test }, event: "none" };
-  const isAtTheMostCareful = guard.steps >= levels;
+  const next = nextSteps(guard.steps, guard.tightenings, { levels, stride });
+  const isAlone = next === "all";
   const tightened: FloorGuard = {
-    ...guard,
-    steps: isAtTheMostCareful ? "all" : Math.min(levels, guard.steps + (stride === "doubling" ? 2 ** guard.tightenings : 1)),
-    tightenings: guard.tightenings + 1,
-    test: floorState(guard.source),
-    since_at_ms: atMs,
-    in_doubt_since_ms: isAtTheMostCareful ? atMs : null,
+    ...guard, steps: next, tightenings: guard.tightenings + 1, test: floorState(guard.source), since_at_ms: atMs, in_doubt_since_ms: isAlone ? atMs : null,
   };
-  return { guard: tightened, event: isAtTheMostCareful ? "in_doubt_at_the_most_careful" : "tightened" };
+  return { guard: tightened, event: isAlone ? "in_doubt_at_the_most_careful" : "tightened" };
+}
+
+function nextSteps(steps: number, tightenings: number, { levels, stride }: Pick<GuardOptions, "levels" | "stride">): Steps {
+  if (steps >= levels) return "all";
+  switch (stride) {
+    case "single":
+      return steps + 1;
+    case "doubling":
+      return Math.min(levels, steps + 2 ** tightenings);
+    case "once":
+      return tightenings === 0 ? steps + 1 : "all";
+    case "alone":
+      return "all";
+  }
 }
