@@ -3,13 +3,15 @@
  * candidate is a family over one knob, and the place on it that the training rows chose. Pure.
  */
 import { calibratedLogOdds } from "#router/policy/calibration.ts";
+import { difficultyOf, type GainPredictor } from "#router/policy/predictGain.ts";
+import { predictorFeatures } from "#router/policy/predictorFeatures.ts";
 import { seenBy, valuesAt } from "#router/policy/routingValues.ts";
 import type { RoutingModel } from "#shared/contracts/routingModel.ts";
 
 import type { OutcomeRow } from "./outcomeLog.ts";
 import { type Played, playRow, type TierPrior } from "./playRow.ts";
 import { mean, quantileOf } from "./routingMetrics.ts";
-import { type LearnedPolicy, type Member, priorsOf, type Setting, train } from "./trainModel.ts";
+import { LAMBDAS, type LearnedPolicy, type Member, priorsOf, type Setting, train } from "./trainModel.ts";
 
 export interface Candidate {
   readonly policy: string;
@@ -50,7 +52,7 @@ export function oracle({ tiers }: Setting): Candidate {
 export function randomMix(setting: Setting, train: readonly OutcomeRow[]): Candidate {
   const { baseline, target, random } = setting;
   const [low, high] = [qualityOf(train, 0), qualityOf(train, baseline)];
-  const share = high > low ? Math.min(1, Math.max(0, (target * high - low) / (high - low))) : 0;
+  const share = train.length === 0 ? 1 : high > low ? Math.min(1, Math.max(0, (target * high - low) / (high - low))) : 0;
   const at = (knob: number) => ({ knob, play: (row: OutcomeRow) => once(row, random() < knob ? baseline : 0) });
   return { policy: "random-mix", play: at(share).play, family: [at(0), at(1)], score: () => 0 };
 }
@@ -58,14 +60,15 @@ export function randomMix(setting: Setting, train: readonly OutcomeRow[]): Candi
 const STEPS = 40;
 
 /** Long queries go to the baseline: the baseline that several published routers do not beat. */
-export function queryLength(setting: Setting, train: readonly OutcomeRow[]): Candidate {
+export function queryLength(setting: Setting, train: readonly OutcomeRow[], test: readonly OutcomeRow[]): Candidate {
   const { baseline } = setting;
-  const lengths = train.map(({ query }) => query.length);
+  const lengths = (train.length === 0 ? test : train).map(({ query }) => query.length);
   const at = (knob: number) => ({ knob, play: (row: OutcomeRow) => once(row, row.query.length >= knob ? baseline : 0) });
   // From nothing to everything sent to the baseline.
   const knobs = [Infinity, ...Array.from({ length: STEPS - 1 }, (_, i) => quantileOf(lengths, 1 - (i + 1) / STEPS) ?? 0), 0];
   const family = knobs.map(at);
-  return { policy: "query-length", play: cheapestThatHolds(setting, train, family).play, family, score: ({ query }) => query.length };
+  const play = train.length === 0 ? (row: OutcomeRow) => once(row, baseline) : cheapestThatHolds(setting, train, family).play;
+  return { policy: "query-length", play, family, score: ({ query }) => query.length };
 }
 
 /** A cascade with one threshold on raw confidence for all tiers. `null` when the log has no confidences. */
@@ -90,6 +93,26 @@ function cheapestThatHolds({ baseline, target }: Setting, train: readonly Outcom
 }
 
 const weakDoubt = ({ tiers: [weak] }: OutcomeRow) => -(weak?.confidence ?? 0);
+
+/** Qualities that are assumed of tiers of which nothing was measured, from the cheapest up. */
+const ASSUMED_QUALITY = { cheapest: 0.65, dearest: 0.8 };
+/**
+ * `predictive` for tiers that no training row has: how hard a query is, learned from what other models answered. Without
+ * labels of these tiers no floor can be shown, so its own place is the baseline alone; its family over λ describes the ranking.
+ */
+export function predictedFromOthers(setting: Setting, predictor: GainPredictor, test: readonly OutcomeRow[]): Candidate {
+  const costs = setting.tiers.map((_tier, place) => mean(test.map((row) => row.tiers[place]?.cost_usd ?? 0)));
+  const rise = (ASSUMED_QUALITY.dearest - ASSUMED_QUALITY.cheapest) / (setting.tiers.length - 1);
+  const tiers = setting.tiers.map((name, place): TierPrior => ({ name, quality: ASSUMED_QUALITY.cheapest + rise * place, cost_usd: costs[place] ?? 0, latency: null, accept_confidence: 1 }));
+  const features = new Map(test.map((row) => [row, predictorFeatures(row.query)]));
+  const queryOf = (row: OutcomeRow) => features.get(row) ?? predictorFeatures(row.query);
+  const paid = Math.max(1e-12, costs[setting.baseline] ?? 0);
+  const family = LAMBDAS.map((knob): Member => ({
+    knob,
+    play: (row) => playRow(row, { policy: "predictive", tiers, predicted: { predictor, query: queryOf(row), lambdaPerUsd: knob / paid }, latencySloMs: null, paysVerification: false }),
+  }));
+  return { policy: "predictive", play: (row) => once(row, setting.baseline), family, score: (row) => difficultyOf(predictor, queryOf(row)) };
+}
 
 /** `accept_confidence` of a tier whose confidences nobody has checked yet. */
 const UNCHECKED = [0.95, 0.97, 0.98, 0.99, 0.995, 0.999];

@@ -2,9 +2,10 @@
  * `inferctl evaluate`: trains on some outcome logs, plays others, and says what each policy would have cost and how
  * good it would have been, beside the baselines on the same rows. Deterministic for a seed.
  */
+import { fitGainPredictor, type TrainingRow } from "#router/learning/fitGainPredictor.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
-import { type Candidate, learned, oracle, queryLength, randomMix, rawConfidence, tiersAlone } from "./candidates.ts";
+import { type Candidate, learned, oracle, predictedFromOthers, queryLength, randomMix, rawConfidence, tiersAlone } from "./candidates.ts";
 import { EvaluationError } from "./evaluationError.ts";
 import type { OutcomeRow } from "./outcomeLog.ts";
 import type { Played } from "./playRow.ts";
@@ -12,7 +13,10 @@ import { callMeasures, costAtQuality, errorCostAuc, mean, quantileOf } from "./r
 import { isLearnedPolicy, LEARNED_POLICIES, type LearnedPolicy, type Member, type Setting, shuffledFolds } from "./trainModel.ts";
 
 export interface EvaluateOptions {
+  /** Rows of the tiers. */
   readonly train: readonly OutcomeRow[];
+  /** Rows of other models, which teach how hard queries are: used when `train` is empty. */
+  readonly others?: readonly TrainingRow[];
   /** Rows to play, or how often to split the training rows: each part is then played by what the others taught. */
   readonly test: readonly OutcomeRow[] | { readonly folds: number };
   readonly tiers: readonly string[];
@@ -80,6 +84,7 @@ const RATIOS = ["0.95", "0.97", "0.99"];
 export function preparedFrom(options: EvaluateOptions): { setting: Setting; train: OutcomeRow[]; test: OutcomeRow[] } {
   const { policies: wanted = LEARNED_POLICIES, target, risk, paysVerification, seed } = options;
   const { tiers, train, order } = cheapestFirst(options);
+  if (train.length === 0 && ("folds" in options.test || (options.others ?? []).length === 0)) throw new EvaluationError("no training row has all of the tiers; rows of other models can teach `predictive` alone, and only for --test");
   const baseline = options.baselineTier === null ? tiers.length - 1 : tiers.indexOf(options.baselineTier);
   if (baseline < 0) throw new EvaluationError(`--baseline ${options.baselineTier ?? ""} is not among the tiers: ${tiers.join(", ")}`);
   const unknown = wanted.find((policy) => !isLearnedPolicy(policy));
@@ -96,7 +101,7 @@ export function evaluate(options: EvaluateOptions): Evaluation {
   const { tiers, baseline, target, risk, paysVerification, hasConfidences } = setting;
 
   onProgress("fitting the policies on the training rows");
-  const fit: Fit = (rows) => candidatesFrom(setting, rows, wanted.filter(isLearnedPolicy), onProgress);
+  const fit: Fit = (rows) => candidatesFrom(setting, { train: rows, test, others: options.others ?? [], policies: wanted.filter(isLearnedPolicy), onProgress });
   const candidates = "folds" in options.test ? crossFitted(fit, train, { folds: options.test.folds, random: setting.random, onProgress }) : fit(train);
   const datasets = [...new Set(test.map(({ dataset }) => dataset))].sort();
   const playFamily = playedOnce(test);
@@ -104,14 +109,23 @@ export function evaluate(options: EvaluateOptions): Evaluation {
     onProgress(`playing ${candidate.policy}`);
     return report({ candidate, familyPlays: playFamily(candidate.family), setting, test, datasets });
   });
-  const notes = hasConfidences ? [] : ["training or test rows have no confidences, so nothing can be decided after a first answer: no cascade is played"];
-  return { seed, rows: { train: train.length, test: test.length }, tiers, baseline: tiers[baseline] ?? "", target, risk, cost: paysVerification ? "total" : "generation", notes, policies };
+  const notes = [
+    ...(train.length > 0 ? [] : ["no training row has these tiers: `predictive` is taught by the other models' rows, no floor can be shown, and its own place is the baseline alone; see its frontier"]),
+    ...(hasConfidences || train.length === 0 ? [] : ["training or test rows have no confidences, so nothing can be decided after a first answer: no cascade is played"]),
+  ];
+  return { seed, rows: { train: train.length === 0 ? (options.others ?? []).length : train.length, test: test.length }, tiers, baseline: tiers[baseline] ?? "", target, risk, cost: paysVerification ? "total" : "generation", notes, policies };
 }
 
 type Fit = (train: readonly OutcomeRow[]) => Candidate[];
-function candidatesFrom(setting: Setting, train: readonly OutcomeRow[], policies: readonly LearnedPolicy[], onProgress: (what: string) => void): Candidate[] {
-  const raw = rawConfidence(setting, train);
-  return [...learned(setting, train, policies, onProgress), ...tiersAlone(setting), randomMix(setting, train), queryLength(setting, train), ...(raw === null ? [] : [raw]), oracle(setting)];
+interface Sources extends Required<Pick<EvaluateOptions, "train" | "others" | "onProgress">> {
+  readonly test: readonly OutcomeRow[];
+  readonly policies: readonly LearnedPolicy[];
+}
+function candidatesFrom(setting: Setting, { train, test, others, policies, onProgress }: Sources): Candidate[] {
+  const raw = train.length === 0 ? null : rawConfidence(setting, train);
+  const predictor = train.length === 0 ? fitGainPredictor(others) : null;
+  const fitted = train.length > 0 ? learned(setting, train, policies, onProgress) : predictor === null ? [] : [predictedFromOthers(setting, predictor, test)];
+  return [...fitted, ...tiersAlone(setting), randomMix(setting, train), queryLength(setting, train, test), ...(raw === null ? [] : [raw]), oracle(setting)];
 }
 
 /** Each row is played by candidates that it had no part in. */
@@ -139,9 +153,10 @@ function crossFitted(fit: Fit, rows: readonly OutcomeRow[], { folds, random, onP
 
 const inOrder = (row: OutcomeRow, order: readonly number[]): OutcomeRow => ({ ...row, tiers: order.flatMap((place) => row.tiers[place] ?? []) });
 
-/** By mean cost on the training rows. `order`: where each tier was among those that were asked for. */
-function cheapestFirst({ tiers, train }: EvaluateOptions): { tiers: string[]; train: OutcomeRow[]; order: number[] } {
-  const cost = (place: number) => train.reduce((sum, row) => sum + (row.tiers[place]?.cost_usd ?? 0), 0);
+/** By mean cost on the training rows (without any, on the test rows). `order`: where each tier was among those that were asked for. */
+function cheapestFirst({ tiers, train, test }: EvaluateOptions): { tiers: string[]; train: OutcomeRow[]; order: number[] } {
+  const rows = train.length === 0 && !("folds" in test) ? test : train; // a price is known before anything is run
+  const cost = (place: number) => rows.reduce((sum, row) => sum + (row.tiers[place]?.cost_usd ?? 0), 0);
   const order = [...tiers.keys()].toSorted((a, b) => cost(a) - cost(b));
   return { order, tiers: order.map((place) => tiers[place] ?? ""), train: train.map((row) => inOrder(row, order)) };
 }

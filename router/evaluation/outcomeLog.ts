@@ -57,7 +57,10 @@ export const readOutcomeLog = (file: string, tiers: readonly string[]): Promise<
 /** All models of each row, whichever they are. Throws as `readOutcomeLog` does. */
 export const readTrainingLog = (file: string): Promise<TrainingRow[]> => readRows(file, (content) => readTrainingRow(content, file));
 
-async function readRows<Row>(file: string, read: (content: string) => Row): Promise<Row[]> {
+/** Models of the first row. Throws as `readOutcomeLog` does. */
+export const modelsOf = async (file: string): Promise<string[]> => (await readRows(file, (content) => Object.keys(readLine(content).tiers), 1)).flat();
+
+async function readRows<Row>(file: string, read: (content: string) => Row, most = Infinity): Promise<Row[]> {
   const rows: Row[] = [];
   let line = 0;
   try {
@@ -67,6 +70,7 @@ async function readRows<Row>(file: string, read: (content: string) => Row): Prom
     for await (const content of createInterface({ input: text, crlfDelay: Infinity })) {
       line++;
       if (content.trim() !== "") rows.push(read(content));
+      if (rows.length >= most) break;
     }
   } catch (error) {
     const what = error instanceof Error ? error.message : String(error);

@@ -8,7 +8,7 @@ import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import { applied, isAccepted, newSaga, type SagaContext } from "#shared/saga/inferenceMachine.ts";
 import { chooseStep } from "#router/policy/chooseStep.ts";
 import { type LatencyQuantiles, probabilityWithin } from "#router/policy/onTime.ts";
-import type { Learned } from "#router/policy/policy.ts";
+import type { Learned, Predicted } from "#router/policy/policy.ts";
 import { MIN_ON_TIME, MIN_WITHIN_SLO } from "#router/policy/quoteTiers.ts";
 
 import { EvaluationError } from "./evaluationError.ts";
@@ -36,6 +36,7 @@ export interface PlayOptions {
   readonly tiers: readonly TierPrior[];
   /** For policies that were fitted; they weigh lateness themselves. */
   readonly learned?: Learned;
+  readonly predicted?: Predicted;
   readonly latencySloMs: number | null;
   /** Whether the call that produced a confidence is paid for. It is made only where a rule reads the confidence. */
   readonly paysVerification: boolean;
@@ -46,8 +47,8 @@ const NO_STATIC_ROUTES = { static_routes: { default: "", tasks: {} } };
 const FRESH = newSaga({ tier: "none", rates: { input_nano_usd_per_million: nanoUsd(0), output_nano_usd_per_million: nanoUsd(0), request_nano_usd: nanoUsd(0) } }).context;
 
 /** Throws `EvaluationError` when a rule reads a confidence that the log does not have. */
-export function playRow(row: OutcomeRow, { policy, tiers, learned, latencySloMs, paysVerification }: PlayOptions): Played {
-  const fitted = learned === undefined ? {} : { learned };
+export function playRow(row: OutcomeRow, { policy, tiers, learned, predicted, latencySloMs, paysVerification }: PlayOptions): Played {
+  const fitted = { ...(learned === undefined ? {} : { learned }), ...(predicted === undefined ? {} : { predicted }) };
   const limits = { at_ms: 0, min_on_time: MIN_ON_TIME, ...(learned === undefined ? {} : { min_within_slo: MIN_WITHIN_SLO }) };
   const request = { policy, task: null, min_tier: null, max_tier: null, min_quality: null, budget_nano_usd: UNLIMITED };
   const tried: number[] = [];

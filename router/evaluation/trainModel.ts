@@ -60,7 +60,7 @@ export interface Trained {
 
 const STEPS = 31;
 /** λ in units of 1 / (the baseline's cost per request): 0, then from 0.004 to 5, so that neighbours differ by a quarter. */
-const LAMBDAS = [0, ...Array.from({ length: STEPS - 1 }, (_, i) => 0.004 * 1_250 ** (i / (STEPS - 2)))];
+export const LAMBDAS = [0, ...Array.from({ length: STEPS - 1 }, (_, i) => 0.004 * 1_250 ** (i / (STEPS - 2)))];
 /** Calibrated confidences that `cascade` keeps, from the most careful down; above 1, none. */
 const KEEP_FROM = [Infinity, 0.999, 0.997, 0.995, 0.99, ...Array.from({ length: 20 }, (_, i) => 0.98 - 0.03 * i), 0];
 const FOLDS = 5;

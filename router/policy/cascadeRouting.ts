@@ -23,7 +23,7 @@ export const cascadeRouting = (learned: LearnedValues): Policy => ({ request, sa
 };
 
 /** One tier, chosen before anything is run and kept whatever it answers; should it fail, the next best. */
-export const predictive = (learned: LearnedValues): Policy => ({ facts }) => {
+export const bestFirstStep = (learned: LearnedValues): Policy => ({ facts }) => {
   const start = learned.level.states[""];
   if (start === undefined) throw new Error("the model has no values for the start of a request");
   const { go } = valuesAt({ ...learned, level: { ...learned.level, states: { "": { ...start, read: [] } } } }, []);

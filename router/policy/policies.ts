@@ -1,7 +1,8 @@
 import type { TierQuote } from "#shared/contracts/decision.ts";
 
-import { cascadeRouting, predictive } from "./cascadeRouting.ts";
+import { bestFirstStep, cascadeRouting } from "./cascadeRouting.ts";
 import type { Policy, Preference, Situation, StaticRoutes } from "./policy.ts";
+import { predictive } from "./predictive.ts";
 import { keepFromCalibrated } from "./routingValues.ts";
 
 /** Any sound answer is kept. */
@@ -38,10 +39,11 @@ const cascade: Policy = ({ saga, facts, learned }) => {
 const always = (tier: string): Policy => ({ facts }) => ({ order: facts.quotes.filter((quote) => quote.tier === tier), minConfidence: anyAnswer });
 
 /** `null` as long as nothing was learned: then the cascade by the tier file's thresholds is the safe choice. */
-function learnedPolicy(name: "cascade-routing" | "predictive", { learned }: Situation): Policy | null {
+function learnedPolicy(name: "cascade-routing" | "predictive", { learned, predicted }: Situation): Policy | null {
+  if (name === "predictive" && predicted !== undefined) return predictive(predicted);
   if (learned === undefined || learned.level === null) return null;
   const values = { ...learned, level: learned.level };
-  return name === "predictive" ? predictive(values) : cascadeRouting(values);
+  return name === "predictive" ? bestFirstStep(values) : cascadeRouting(values);
 }
 
 /** What the request's policy prefers. Its name was checked when the request was read. */

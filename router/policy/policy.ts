@@ -8,6 +8,8 @@ import type { RoutingLevel, RoutingModel } from "#shared/contracts/routingModel.
 import type { TierFile } from "#shared/contracts/tiers.ts";
 import type { SagaContext } from "#shared/saga/inferenceMachine.ts";
 
+import type { GainPredictor } from "./predictGain.ts";
+import type { PredictorFeatures } from "./predictorFeatures.ts";
 import type { SeenQuery } from "./routingValues.ts";
 
 /** What policies look at in a request; never its input. */
@@ -19,6 +21,8 @@ export interface Situation {
   readonly facts: Facts;
   /** What was learned from outcomes. Without it, or where it is `null`, the tier file's thresholds stand in. */
   readonly learned?: Learned;
+  /** What other models' outcomes taught of difficulty, for `predictive` where nothing was learned of these tiers. */
+  readonly predicted?: Predicted;
 }
 export interface Learned {
   readonly model: Pick<RoutingModel, "tiers" | "calibration">;
@@ -27,6 +31,13 @@ export interface Learned {
   readonly level: RoutingLevel | null;
   /** Least calibrated confidence of an answer that `cascade` keeps. */
   readonly keepFrom: number | null;
+}
+export interface Predicted {
+  readonly predictor: GainPredictor;
+  /** Of the request's input. */
+  readonly query: PredictorFeatures;
+  /** What a quality of 1 is worth, in 1/USD; 0 or more. At 0 only quality counts. */
+  readonly lambdaPerUsd: number;
 }
 /** What a policy would do without limits. */
 export interface Preference {

@@ -1,17 +1,7 @@
 import type { TierQuote } from "#shared/contracts/decision.ts";
 
-import type { Policy } from "./policy.ts";
-import { difficultyOf, type GainPredictor, qualityAt } from "./predictGain.ts";
-import type { PredictorFeatures } from "./predictorFeatures.ts";
-
-/** What `predictive` needs besides a situation. */
-export interface Predicted {
-  readonly predictor: GainPredictor;
-  /** Of the request's input. */
-  readonly query: PredictorFeatures;
-  /** What a quality of 1 is worth, in 1/USD; 0 or more. At 0 only quality counts. */
-  readonly lambdaPerUsd: number;
-}
+import type { Policy, Predicted } from "./policy.ts";
+import { difficultyOf, qualityAt } from "./predictGain.ts";
 
 const USD = 1e9;
 /**

@@ -3,7 +3,7 @@ import { evaluationReport } from "#infra/report/evaluationReport.ts";
 import { createReportFolder, writeReport } from "#infra/report/writeReport.ts";
 import { evaluate as play, type EvaluateOptions, type Evaluation, type PolicyReport } from "#router/evaluation/evaluate.ts";
 import { EvaluationError } from "#router/evaluation/evaluationError.ts";
-import { type OutcomeRow, readOutcomeLog } from "#router/evaluation/outcomeLog.ts";
+import { modelsOf, type OutcomeRow, readOutcomeLog, readTrainingLog } from "#router/evaluation/outcomeLog.ts";
 import { resample, type Resampled } from "#router/evaluation/resample.ts";
 import { LEARNED_POLICIES } from "#router/evaluation/trainModel.ts";
 
@@ -18,6 +18,7 @@ export const evaluate: Command = {
     "--train, --test    JSON lines, plain or .gz, one object per request:",
     '                   {"id","dataset","query","tiers":{"<model>":{"correct" or "score","cost_usd","verify_cost_usd"?,"confidence"?,"latency_ms"?}}}',
     "                   Policies are fitted on --train alone. A bad row is named by its line and nothing is evaluated.",
+    "                   Where no --train file has the tiers, its models teach `predictive` alone how hard queries are.",
     "--folds            instead of --test: cross-validation, each of n parts of --train played by what the others taught (2 to 20)",
     "--resamples        instead of --test: n times, a random half of --train plays what the other half taught; how often does the floor fail?",
     "--tiers            models of the logs, in any order; they are tried from the cheapest upwards",
@@ -76,7 +77,7 @@ async function optionsOf(values: Values, onProgress: (line: string) => void): Pr
   const target = numberOf(values, "target", 0.97, { above: 0, most: 1 }), risk = numberOf(values, "risk", 0.05, { above: 0, most: 0.5 });
   const slo = text(values, "latency-slo-ms") === undefined ? null : numberOf(values, "latency-slo-ms", 0, { above: 0, most: 3_600_000 });
   const seed = wholeNumberOf(values, "seed", 1, { above: -1, most: 2 ** 32 - 1 });
-  return { train: await read("train", values, tiers), tiers, policies: list(values, "policy"), baselineTier: text(values, "baseline") ?? null, target, risk, latencySloMs: slo, paysVerification: cost === "total", seed, onProgress };
+  return { ...(await readTraining(values, tiers)), tiers, policies: list(values, "policy"), baselineTier: text(values, "baseline") ?? null, target, risk, latencySloMs: slo, paysVerification: cost === "total", seed, onProgress };
 }
 
 type Values = ParsedArguments["values"];
@@ -101,6 +102,15 @@ function wholeNumberOf(values: Values, name: string, fallback: number, range: { 
 function foldsOf(values: Values): number {
   if (values["test"] !== undefined) throw wrongUse("--folds stands instead of --test: give one of them");
   return wholeNumberOf(values, "folds", 5, { above: 1, most: 20 });
+}
+
+/** Rows of the tiers; or, when no file has any, the rows of whatever models the files have. */
+async function readTraining(values: Values, tiers: readonly string[]): Promise<Pick<EvaluateOptions, "train" | "others">> {
+  const files = list(values, "train") ?? [];
+  const first = await Promise.all(files.map((file) => modelsOf(file)));
+  const isOfOthers = values["test"] !== undefined && files.length > 0 && first.every((models) => !tiers.every((tier) => models.includes(tier)));
+  if (!isOfOthers) return { train: await read("train", values, tiers) };
+  return { train: [], others: (await Promise.all(files.map((file) => readTrainingLog(file)))).flat() };
 }
 
 async function read(name: "train" | "test", values: Values, tiers: readonly string[]): Promise<OutcomeRow[]> {
