@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 
+import type { TrainingRow } from "#router/learning/fitGainPredictor.ts";
+import { predictorFeatures } from "#router/policy/predictorFeatures.ts";
 import { queryFeatures } from "#router/policy/queryFeatures.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
@@ -153,5 +155,29 @@ describe("resampling", () => {
   it("is the same for the same seed, and another for another", () => {
     expect(resample({ train, ...rest }, 5)).toEqual(resampled);
     expect(resample({ train, ...rest, seed: 2 }, 5)).not.toEqual(resampled);
+  });
+});
+
+describe("tiers that no training row has", () => {
+  /** Longer is harder, for every model. */
+  const others = (n: number): TrainingRow[] => {
+    const random = seededRandom(9);
+    return Array.from({ length: n }, () => {
+      const words = 1 + Math.round(40 * random());
+      const outcome = (skill: number, cost_usd: number) => ({ quality: random() < 1 / (1 + Math.exp(words / 10 - skill)) ? 1 : 0, cost_usd });
+      return { source: "log", features: predictorFeatures("word ".repeat(words)), outcomes: { a: outcome(1.5, 0.001), b: outcome(3, 0.01) } };
+    });
+  };
+  const test = pairs(4).map((row, i) => ({ ...row, query: "word ".repeat(1 + (i % 40)) }));
+  it("are predicted by what other models' rows taught, with the baselines beside, and no floor is claimed", () => {
+    const { policies, notes } = evaluate(options({ train: [], others: others(400), test, tiers: ["small", "large"] }));
+    const predictive = policies.find(({ policy, dataset }) => policy === "predictive" && dataset === "all");
+    expect(predictive).toMatchObject({ saving: 0, quality_ratio: 1, apgr: expect.any(Number) as number, frontier: expect.any(Array) as unknown[] });
+    expect(policies.map(({ policy }) => policy)).toEqual(expect.arrayContaining(["query-length", "random-mix", "always-small", "oracle"]));
+    expect(notes).toEqual([expect.stringContaining("no floor can be shown")]);
+  });
+  it("need rows to learn from and rows to play", () => {
+    expect(() => evaluate(options({ train: [], test }))).toThrow(/no training row has all of the tiers/);
+    expect(() => evaluate(options({ train: [], others: others(50), test: { folds: 3 } }))).toThrow(/only for --test/);
   });
 });
