@@ -8,14 +8,13 @@ import { fingerprintOf, type RequestLimits } from "#shared/messaging/readRequest
 import { baselineOf } from "#shared/saga/closings.ts";
 import { newSaga } from "#shared/saga/inferenceMachine.ts";
 
-import { decide } from "./decide.ts";
-import type { LiveTiers } from "./policy/quoteTiers.ts";
+import { decide, type Known } from "./decide.ts";
 
 /** `POST /decide`: what would be done with this request now, and why, without doing it. Body as for `POST /infer`. */
-export function addDecideRoute(app: FastifyInstance, limits: RequestLimits, live: () => LiveTiers, now: () => number): void {
+export function addDecideRoute(app: FastifyInstance, limits: RequestLimits, known: () => Omit<Known, "file">): void {
   app.post("/decide", (request, reply) => {
     try {
-      return { decision: explain(request.body, limits, live(), now()) };
+      return { decision: explain(request.body, limits, known()) };
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       return reply.code(ERROR_CODES[error.code].httpStatus).send({ error: { code: error.code, message: error.publicMessage } });
@@ -23,14 +22,14 @@ export function addDecideRoute(app: FastifyInstance, limits: RequestLimits, live
   });
 }
 
-function explain(value: unknown, limits: RequestLimits, live: LiveTiers, nowMs: number) {
+function explain(value: unknown, limits: RequestLimits, known: Omit<Known, "file">) {
   const body = InferBody.safeParse(value);
   if (!body.success) throw badRequest(body.error);
   const problem = unknownName(body.data, limits.tierFile);
   if (problem !== null) throw new AppError("invalid_request", problem);
   const { tenant_id, request_id = "undecided" } = body.data;
   const { defaultDeadlineMs, maxDeadlineMs, tierFile } = limits;
-  const defaults = { acceptedAtMs: nowMs, defaultDeadlineMs, maxDeadlineMs, defaultPolicy: tierFile.default_policy, fingerprint: fingerprintOf(body.data) };
+  const defaults = { acceptedAtMs: known.nowMs, defaultDeadlineMs, maxDeadlineMs, defaultPolicy: tierFile.default_policy, fingerprint: fingerprintOf(body.data) };
   const request = toRequest({ tenant_id, request_id }, { ...body.data, origin: DIRECT_ORIGIN }, defaults);
-  return decide(request, newSaga(baselineOf(tierFile)).context, tierFile, live, nowMs);
+  return decide(request, newSaga(baselineOf(tierFile)).context, { ...known, file: tierFile });
 }

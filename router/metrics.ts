@@ -22,7 +22,17 @@ export function makeRouterMetrics(registry: Registry, fold: () => OpenRequests |
   new Gauge({ name: "infer_requests_open", help: "Accepted requests without a terminal event.", registers, collect() { this.set(fold()?.counts().open ?? 0); } });
   new Gauge({ name: "infer_requests_oldest_open_seconds", help: "Age of the oldest open request.", registers, collect() { this.set(ageSeconds(fold())); } });
   const gone = new Counter({ name: "infer_shadow_input_gone_total", help: "Sampled requests about which the baseline tier could not be asked: REQUESTS had forgotten the input.", registers });
+  const models = new Gauge({ name: "infer_routing_model_info", help: "1 for the routing model that decides.", labelNames: ["version"], registers });
+  const unusable = new Counter({ name: "infer_routing_model_problems_total", help: "Activated routing models that could not be used; the one before it stayed.", registers });
   return {
+    observeModel({ version, isUsed }: { readonly version: string; readonly isUsed: boolean }): void {
+      if (!isUsed) {
+        unusable.inc();
+        return;
+      }
+      models.reset();
+      models.set({ version }, 1);
+    },
     observeGone: (): void => { gone.inc(); },
     observe({ policy, step }: Decision): void {
       decisions.inc({ policy, step: step.kind, choice: step.kind === "run" ? step.tier : step.reason });

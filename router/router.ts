@@ -1,6 +1,7 @@
 /** The router role: decides, sweeps, speaks for dead letters, and samples for shadow labels. Keeps no state that it could lose. */
 import type { z } from "zod";
 
+import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { consume } from "#shared/messaging/consume.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
@@ -19,6 +20,7 @@ import { addDecideRoute } from "./decideRoute.ts";
 import { followLiveTiers } from "./liveTiers.ts";
 import { makeRouterMetrics } from "./metrics.ts";
 import type { OpenRequests } from "./openRequests.ts";
+import { followModel } from "./followModel.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
 import { makeRouteEvent } from "./routeEvent.ts";
 import { runShadows } from "./runShadows.ts";
@@ -35,9 +37,10 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const registry = makeRegistry("router");
     const readiness = makeReadiness(signal);
     let live: () => LiveTiers = () => new Map();
+    let model: () => RoutingModelFile | null = () => null;
     let fold: OpenRequests | null = null;
     const app = buildRoleServer(registry, readiness.problems);
-    addDecideRoute(app, limits, () => live(), Date.now);
+    addDecideRoute(app, limits, () => ({ live: live(), model: model(), nowMs: Date.now() }));
     onClose("http", () => app.close());
     await listen(app, { host: config.host, port: config.port, variable: "INFER_ROUTER_PORT" });
 
@@ -50,8 +53,9 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: tierFile.tiers, readiness, log }, context);
 
     const metrics = makeRouterMetrics(registry, () => fold);
+    model = await followModel({ nats, prefix, tiers: tierFile.tiers, log, observe: (change) => { metrics.observeModel(change); } }, context);
     const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
-    const route = makeRouteEvent({ publisher, streams, prefix, limits, live, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
+    const route = makeRouteEvent({ publisher, streams, prefix, limits, live, model: () => model(), tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     readiness.started();
     log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");

@@ -4,9 +4,11 @@ import { down } from "./commands/down.ts";
 import { evaluate } from "./commands/evaluate.ts";
 import { localModels } from "./commands/localModels.ts";
 import { logs } from "./commands/logs.ts";
+import { models } from "./commands/models.ts";
 import { migrate } from "./commands/migrate.ts";
 import { status } from "./commands/status.ts";
 import { topology } from "./commands/topology.ts";
+import { train } from "./commands/train.ts";
 import { up } from "./commands/up.ts";
 
 export const COMMANDS: ReadonlyMap<string, Command> = new Map([
@@ -18,4 +20,6 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["migrate", migrate],
   ["local-models", localModels],
   ["evaluate", evaluate],
+  ["train", train],
+  ["models", models],
 ]);

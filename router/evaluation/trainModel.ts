@@ -49,6 +49,8 @@ export interface OperatingPoint {
   readonly floored: number | null;
   /** The cheapest place at which it seems to hold. */
   readonly seeming: number | null;
+  /** By place. */
+  readonly knobs: readonly number[];
   /** At the floored place, on held-out rows. */
   readonly measured: Measured | null;
 }
@@ -74,7 +76,7 @@ export function train(setting: Setting, rows: readonly OutcomeRow[], policies: r
   let found: Trained | null = null;
   for (const latePrice of prices) {
     const heldOut = playHeldOut(setting, rows, { foldOf, policies, latePrice, onProgress });
-    const points = new Map(policies.map((policy) => [policy, operatingPoint(setting, rows, heldOut.get(policy) ?? [])]));
+    const points = new Map(policies.map((policy) => [policy, { ...operatingPoint(setting, rows, heldOut.get(policy) ?? []), knobs: policy === "cascade" ? KEEP_FROM : LAMBDAS }]));
     const isInTime = [...points].every(([policy, { floored }]) => floored === null || meetsSlo(setting, rows, heldOut.get(policy)?.[floored] ?? []));
     if (!isInTime && latePrice !== prices.at(-1)) continue;
     const model = fitModel(setting, rows, latePrice);
@@ -137,7 +139,7 @@ function playHeldOut(setting: Setting, rows: readonly OutcomeRow[], { foldOf, po
   return found;
 }
 
-function operatingPoint(setting: Setting, rows: readonly OutcomeRow[], plays: readonly (readonly Played[])[]): OperatingPoint {
+function operatingPoint(setting: Setting, rows: readonly OutcomeRow[], plays: readonly (readonly Played[])[]): Omit<OperatingPoint, "knobs"> {
   const reference = (row: OutcomeRow | undefined) => row?.tiers[setting.baseline];
   const margins = plays.map((played) => played.map(({ quality }, i) => quality - setting.target * (reference(rows[i])?.quality ?? 0)));
   const floored = lastThatHolds(margins, setting);

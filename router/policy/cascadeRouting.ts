@@ -35,7 +35,7 @@ function quotesOf(steps: readonly NextStep[], tiers: readonly string[], quotes: 
 }
 
 /** First and latest sound answer. */
-function answeredBy({ finished }: SagaContext, tiers: readonly string[]): Answered {
+export function answeredBy({ finished }: SagaContext, tiers: readonly string[]): Answered {
   const sound = finished.flatMap(({ tier, outcome }) => (outcome.kind === "answered" && outcome.is_sound ? [{ place: tiers.indexOf(tier), confidence: outcome.confidence }] : []));
   const [first] = sound;
   const latest = sound.at(-1);

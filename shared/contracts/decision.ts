@@ -62,11 +62,26 @@ export const Step = z.discriminatedUnion("kind", [
 ]);
 export type Step = z.infer<typeof Step>;
 
+/** What a routing model said. Before a model is active there is none. */
+export const LearnedFacts = z.object({
+  model_version: z.string(),
+  /** Of the query: its shape, and the probabilities of the classes of task; never its text. */
+  features: z.object({ log_length: z.number(), digits: z.number(), negation: z.number(), classes: z.record(z.string(), Probability) }),
+  /** Acceptability that one dollar must buy, in 1/USD. `null`: the floor was not shown to hold, the tier file's thresholds decided. */
+  lambda_per_usd: z.number().nonnegative().nullable(),
+  /** Value of keeping the answer in hand; `null` without one. */
+  stop_value: z.number().nullable(),
+  /** Values of the next steps, best first: acceptability less λ times the cost of what follows. */
+  candidates: z.array(z.object({ tier: TierName, is_blind: z.boolean(), value: z.number() })),
+});
+export type LearnedFacts = z.infer<typeof LearnedFacts>;
+
 export const Decision = z.object({
   /** The attempt after which it was decided; 0 for the first decision. */
   after_attempt: z.int().nonnegative(),
   policy: z.string(),
   facts: Facts,
   step: Step,
+  learned: LearnedFacts.optional(),
 });
 export type Decision = z.infer<typeof Decision>;

@@ -111,7 +111,7 @@ export const TierFile = z
 export type TierFile = z.infer<typeof TierFile>;
 
 /** Every policy that a request may name, with these tiers. */
-export const policyNames = (tiers: readonly { readonly name: string }[]): string[] => ["static", "cheapest", "cascade", ...tiers.map(({ name }) => `always-${name}`)];
+export const policyNames = (tiers: readonly { readonly name: string }[]): string[] => ["static", "cheapest", "cascade", "predictive", "cascade-routing", ...tiers.map(({ name }) => `always-${name}`)];
 
 export interface TokenCount {
   readonly input_tokens: number;

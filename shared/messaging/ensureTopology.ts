@@ -2,7 +2,7 @@ import { jetstreamManager, type JetStreamManager, JetStreamApiError, type Stream
 import { Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 
-import { consumerOf, shadowWorkerSource, type Source, sourcesOf, streamOfBucket, streamsOf, type StreamSpec, sweeperBucket, tierBucket, type TierSlots, workerSource } from "./topology.ts";
+import { consumerOf, modelBucket, shadowWorkerSource, type Source, sourcesOf, streamOfBucket, streamsOf, type StreamSpec, sweeperBucket, tierBucket, type TierSlots, workerSource } from "./topology.ts";
 
 export interface TopologyOptions {
   readonly prefix: string;
@@ -25,6 +25,7 @@ export async function ensureTopology(nats: NatsConnection, { prefix, tiers, comp
   const { name, ttlMs } = tierBucket(prefix);
   await kvm.create(name, { ttl: ttlMs, history: 1, max_bytes: 1024 ** 2 });
   await kvm.create(sweeperBucket(prefix).name, { history: 1, max_bytes: 1024 ** 2 });
+  await kvm.create(modelBucket(prefix).name, { history: 1, max_bytes: 64 * 1024 ** 2 });
 }
 
 async function ensureStream(jsm: JetStreamManager, wanted: StreamSpec, update: boolean): Promise<void> {
@@ -68,7 +69,7 @@ export async function missingTopology(jsm: JetStreamManager, prefix: string, nee
     const found = await jsm.consumers.info(stream, durable).catch(absent);
     if (found === null) missing.push(`consumer ${durable} on stream ${stream}`);
   }
-  for (const { name } of [tierBucket(prefix), sweeperBucket(prefix)]) {
+  for (const { name } of [tierBucket(prefix), sweeperBucket(prefix), modelBucket(prefix)]) {
     if ((await jsm.streams.info(streamOfBucket(name)).catch(absent)) === null) missing.push(`bucket ${name}`);
   }
   return missing;

@@ -163,4 +163,6 @@ export const consumerOf = (s: Source) =>
 /** Live state of tiers; a key that is not written again within `ttlMs` is gone, as its worker is. */
 export const tierBucket = (prefix: string) => ({ name: `${prefix}-tiers`, ttlMs: 15_000 });
 export const sweeperBucket = (prefix: string) => ({ name: `${prefix}-sweeper` });
+/** Routing models by version, and which of them is active. */
+export const modelBucket = (prefix: string) => ({ name: `${prefix}-models` });
 export const streamOfBucket = (bucket: string): string => `KV_${bucket}`;

@@ -69,7 +69,7 @@ async function resampledFrom(values: Values, onProgress: (line: string) => void)
 }
 
 /** All but the rows to play. */
-async function optionsOf(values: Values, onProgress: (line: string) => void): Promise<Omit<EvaluateOptions, "test">> {
+export async function optionsOf(values: Values, onProgress: (line: string) => void): Promise<Omit<EvaluateOptions, "test">> {
   const tiers = [...new Set(text(values, "tiers")?.split(",").filter((name) => name !== "") ?? [])];
   if (tiers.length < 2) throw wrongUse("--tiers needs at least two models, separated by commas");
   const cost = text(values, "cost") ?? "total";
@@ -80,10 +80,10 @@ async function optionsOf(values: Values, onProgress: (line: string) => void): Pr
   return { ...(await readTraining(values, tiers)), tiers, policies: list(values, "policy"), baselineTier: text(values, "baseline") ?? null, target, risk, latencySloMs: slo, paysVerification: cost === "total", seed, onProgress };
 }
 
-type Values = ParsedArguments["values"];
-const text = (values: Values, name: string): string | undefined => (typeof values[name] === "string" ? values[name] : undefined);
-const list = (values: Values, name: string): string[] | undefined => (Array.isArray(values[name]) ? values[name].map(String) : undefined);
-const wrongUse = (message: string, cause?: unknown) => new SetupError(message, "Correct it; options and the schema of a row: inferctl evaluate --help", { exitCode: EXIT_USAGE, cause });
+export type Values = ParsedArguments["values"];
+export const text = (values: Values, name: string): string | undefined => (typeof values[name] === "string" ? values[name] : undefined);
+export const list = (values: Values, name: string): string[] | undefined => (Array.isArray(values[name]) ? values[name].map(String) : undefined);
+export const wrongUse = (message: string, cause?: unknown) => new SetupError(message, "Correct it; options and the schema of a row: inferctl evaluate --help", { exitCode: EXIT_USAGE, cause });
 
 function numberOf(values: Values, name: string, fallback: number, { above, most }: { above: number; most: number }): number {
   const given = text(values, name);

@@ -1,0 +1,57 @@
+import { SetupError } from "#infra/embedded/setupError.ts";
+import { readTierFile } from "#shared/runtime/loadConfig.ts";
+import { tierProblem } from "#router/followModel.ts";
+import type { ModelStore } from "#shared/messaging/modelStore.ts";
+import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
+
+import { type Command, EXIT_USAGE } from "../command.ts";
+import { withModelStore } from "../modelStore.ts";
+import { textTable } from "../textTable.ts";
+import { describeModel } from "./train.ts";
+
+export const models: Command = {
+  summary: "Lists, shows, activates and rolls back the routing models that `inferctl train --publish` has put into NATS.",
+  usage: "list | show [<version>] | activate <version> | rollback",
+  details: ["list      every version, and which is active", "show      what a version promises and how it did (default: the active one)", "activate  routers take it within seconds", "rollback  to what was active before", "--json    for programs"],
+  example: "inferctl models activate 20261124-1a2b3c4d",
+  options: { json: { type: "boolean" } },
+  maxPositionals: 2,
+  run: ({ values, positionals: [verb, version] }, { environment, print }) => withModelStore(environment, async (store) => {
+    const say = (value: object, forPeople: string) => { print(values["json"] === true ? JSON.stringify(value) : forPeople); };
+    switch (verb) {
+      case "list": {
+        const [versions, active] = [await store.versions(), await store.active()];
+        say({ versions, active }, versions.length === 0 ? "no model yet; make one with: inferctl train --publish" : textTable(["VERSION", "", "SINCE"], versions.map((one) => [one, ...(one === active?.version ? ["active", active.activated_at] : ["", ""])])));
+        return 0;
+      }
+      case "show": {
+        const model = await found(store, version ?? (await store.active())?.version);
+        say(model, describeModel(model));
+        return 0;
+      }
+      case "activate": {
+        const model = await found(store, version);
+        const tierFile = readTierFile(environment["INFER_TIERS_FILE"] ?? "infra/config/tiers.yaml");
+        if ("problems" in tierFile) throw new SetupError(`the tier file cannot be read: ${tierFile.problems.join("; ")}`, "Correct it, or set INFER_TIERS_FILE.");
+        const problem = tierProblem(model, tierFile.file.tiers);
+        if (problem !== null) throw new SetupError(`model ${model.version} does not fit: ${problem}`, "Train one for these tiers: inferctl train --map <tier>=<model> ... --publish");
+        const active = await store.activate(model.version);
+        say(active, `model ${active.version} is active`);
+        return 0;
+      }
+      case "rollback": {
+        const active = await store.rollback();
+        if (active === null) throw new SetupError("there is nothing to go back to", "See: inferctl models list");
+        say(active, `model ${active.version} is active again`);
+        return 0;
+      }
+      default: throw new SetupError(verb === undefined ? "say what to do with the models" : `there is no "models ${verb}"`, "inferctl models --help", { exitCode: EXIT_USAGE });
+    }
+  }),
+};
+
+async function found(store: ModelStore, version: string | undefined): Promise<RoutingModelFile> {
+  const model = version === undefined ? null : await store.get(version);
+  if (model === null) throw new SetupError(version === undefined ? "no model is named and none is active" : `there is no model ${version}`, "See: inferctl models list", { exitCode: EXIT_USAGE });
+  return model;
+}
