@@ -5,11 +5,12 @@ import { terminalProgress } from "#infra/cli/terminalProgress.ts";
 import { STRIDES } from "#router/learning/floorGuard.ts";
 import { EvaluationError } from "#router/evaluation/evaluationError.ts";
 import { type OutcomeRow, readOutcomeLog } from "#router/evaluation/outcomeLog.ts";
+import { mean } from "#router/evaluation/routingMetrics.ts";
 import { LEARNED_POLICIES, type Setting } from "#router/evaluation/trainModel.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
 import { driftedRows, DRIFTS, type DriftKind } from "./driftedRows.ts";
-import { run, type Stream } from "./driftRun.ts";
+import { run, type Stream, type World } from "./driftRun.ts";
 import { describeDrift, type DriftReport, figuresOf, phaseOf } from "./driftTable.ts";
 import { fit, hardestWork, levelsOf, makeWorld } from "./driftWorld.ts";
 
@@ -114,12 +115,17 @@ async function measure(): Promise<DriftReport> {
   return {
     setting: { policy, tiers: read.tiers, rows: rows.length, places: models.map(({ ownPlace }) => ownPlace), levels: stream.levels, target, risk, share, requests, at, stride, runs, seed },
     without_drift: {
-      margin: world.meanMargin(0), runs, false_alarms: steady.filter(({ alarms }) => alarms.length > 0).length, shadowed: Math.round(share * requests),
+      margin: world.meanMargin(0), agreement_at_most: agreementAtMost(world), runs, false_alarms: steady.filter(({ alarms }) => alarms.length > 0).length, shadowed: Math.round(share * requests),
       phase: phaseOf(steady.flatMap(({ phases }) => phases)),
     },
     drifts,
   };
 }
+
+const agreementAtMost = (world: World): number => mean(Array.from({ length: world.rows }, (_, row) => {
+  const { quality, baselineQuality } = world.served(row, 0);
+  return 1 - Math.abs(quality - baselineQuality);
+}));
 
 async function main(): Promise<void> {
   if (options.help) return void process.stdout.write(`${HELP}\n`);
