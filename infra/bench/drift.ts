@@ -5,13 +5,15 @@ import { terminalProgress } from "#infra/cli/terminalProgress.ts";
 import { STRIDES } from "#router/learning/floorGuard.ts";
 import { EvaluationError } from "#router/evaluation/evaluationError.ts";
 import { type OutcomeRow, readOutcomeLog } from "#router/evaluation/outcomeLog.ts";
+import { mean } from "#router/evaluation/routingMetrics.ts";
 import { LEARNED_POLICIES, type Setting } from "#router/evaluation/trainModel.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
 import { driftedRows, DRIFTS, type DriftKind } from "./driftedRows.ts";
-import { run, type Stream } from "./driftRun.ts";
+import { run, type Stream, type World } from "./driftRun.ts";
 import { describeDrift, type DriftReport, figuresOf, phaseOf } from "./driftTable.ts";
 import { fit, hardestWork, levelsOf, makeWorld } from "./driftWorld.ts";
+import { describeSimulated, simulateFloor } from "./simulatedFloor.ts";
 
 const HELP = `Plays recorded outcomes as a stream of requests that drifts, through the policy of the router at the level where the
 floor is shown to hold, and lets the guard of the floor watch a share of them.
@@ -31,6 +33,7 @@ floor is shown to hold, and lets the guard of the floor watch a share of them.
   --stride         levels more careful at each alarm: single (1), doubling (1, 2, 4, ...), once (1, then the baseline alone) or
                    alone (the baseline alone at once) (default once)
   --runs, --seed   default 200, 1
+  --simulated      no log: streams of margins whose mean is known; false alarms where it is 0, delays after a drop
   --json           one JSON document instead of the tables
 
 Example: npm run bench:drift -- --train train.jsonl.gz --folds 2 --tiers llama3.1-8b,llama3.1-70b,llama3.1-405b
@@ -42,7 +45,7 @@ const { values: options } = parseArgs({
     train: { type: "string" }, test: { type: "string" }, folds: { type: "string" }, tiers: { type: "string", default: "" }, policy: { type: "string", default: "cascade-routing" },
     target: { type: "string", default: "0.97" }, risk: { type: "string", default: "0.05" }, share: { type: "string", default: "0.05" },
     requests: { type: "string", default: "100000" }, at: { type: "string", default: "20000" }, drift: { type: "string", default: DRIFTS.join(",") }, size: { type: "string", default: "0.05,0.1,0.2,1" },
-    stride: { type: "string", default: "once" }, runs: { type: "string", default: "200" }, seed: { type: "string", default: "1" }, json: { type: "boolean", default: false }, help: { type: "boolean", default: false },
+    stride: { type: "string", default: "once" }, runs: { type: "string", default: "200" }, seed: { type: "string", default: "1" }, simulated: { type: "boolean", default: false }, json: { type: "boolean", default: false }, help: { type: "boolean", default: false },
   },
 });
 
@@ -114,15 +117,29 @@ async function measure(): Promise<DriftReport> {
   return {
     setting: { policy, tiers: read.tiers, rows: rows.length, places: models.map(({ ownPlace }) => ownPlace), levels: stream.levels, target, risk, share, requests, at, stride, runs, seed },
     without_drift: {
-      margin: world.meanMargin(0), runs, false_alarms: steady.filter(({ alarms }) => alarms.length > 0).length, shadowed: Math.round(share * requests),
+      margin: world.meanMargin(0), agreement_at_most: agreementAtMost(world), runs, false_alarms: steady.filter(({ alarms }) => alarms.length > 0).length, shadowed: Math.round(share * requests),
       phase: phaseOf(steady.flatMap(({ phases }) => phases)),
     },
     drifts,
   };
 }
 
+const agreementAtMost = (world: World): number => mean(Array.from({ length: world.rows }, (_, row) => {
+  const { quality, baselineQuality } = world.served(row, 0);
+  return 1 - Math.abs(quality - baselineQuality);
+}));
+
+function simulate(): void {
+  process.stderr.write("simulating\n");
+  const found = simulateFloor({
+    target: numberIn("target", options.target, [0.5, 0.99]), risk: numberIn("risk", options.risk, [1e-6, 0.5]), runs: wholeIn("runs", options.runs, [1, 100_000]), seed: wholeIn("seed", options.seed, [0, 2 ** 32 - 1]),
+  });
+  process.stdout.write(`${options.json ? JSON.stringify(found, null, 2) : describeSimulated(found)}\n`);
+}
+
 async function main(): Promise<void> {
   if (options.help) return void process.stdout.write(`${HELP}\n`);
+  if (options.simulated) return void simulate();
   const report = await measure();
   const { policy, tiers, rows, places, levels, target, risk, share, requests, at, stride, runs, seed } = report.setting;
   const head = `${String(rows)} rows; tiers ${(tiers as string[]).join(" < ")}; ${String(policy)} from place ${(places as (number | null)[]).join(" and ")}, ${String(levels)} more careful levels that cost less than the baseline

@@ -40,7 +40,12 @@ export interface DriftFigures {
 }
 export interface DriftReport {
   readonly setting: Readonly<Record<string, unknown>>;
-  readonly without_drift: { readonly margin: number; readonly runs: number; readonly false_alarms: number; readonly shadowed: number; readonly phase: Phase };
+  readonly without_drift: {
+    readonly margin: number;
+    /** Share of rows on which kept and baseline's answer are equally good: agreement of the two cannot be more. */
+    readonly agreement_at_most: number;
+    readonly runs: number; readonly false_alarms: number; readonly shadowed: number; readonly phase: Phase;
+  };
   readonly drifts: readonly DriftFigures[];
 }
 
@@ -100,9 +105,9 @@ export function describeDrift({ without_drift, drifts }: DriftReport): string {
     ["DRIFT", "SIZE", "OF BASELINE'S QUALITY %: BEFORE / BELOW THE FLOOR / HELD AGAIN", "SAVING %", "SHADOWS, % OF THE BILL"],
     drifts.map((one) => [one.drift, String(one.size), threeOf(one, "quality_ratio"), threeOf(one, "saving"), threeOf(one, "shadow_share_of_bill")]),
   );
-  const { margin, runs, false_alarms, shadowed, phase } = without_drift;
+  const { margin, agreement_at_most, runs, false_alarms, shadowed, phase } = without_drift;
   return `without drift: margin ${points(margin)} points; ${false_alarms} of ${runs} runs had an alarm (${percent(false_alarms / runs)} %), over ${shadowed} shadowed requests each
-  quality ${percent(phase.quality_ratio)} % of the baseline's, saving ${percent(phase.saving)} %, shadows ${percent(phase.shadow_share_of_bill)} % of the bill
+  quality ${percent(phase.quality_ratio)} % of the baseline's, saving ${percent(phase.saving)} %, shadows ${percent(phase.shadow_share_of_bill)} % of the bill; agreement with the baseline at most ${percent(agreement_at_most)} %
 
 ${detection}
 

@@ -18,8 +18,9 @@ import { brokenRules, type Facts } from "./composeRules.ts";
 const ROOT = join(import.meta.dirname, "../..");
 const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
 
-const Prometheus = z.object({ scrape_configs: z.array(z.object({ job_name: z.string(), static_configs: z.array(z.object({ targets: z.array(z.string()) })) })) });
-const scraped = Prometheus.parse(parse(read("infra/prometheus/prometheus.yml"))).scrape_configs.flatMap((job) => job.static_configs.flatMap(({ targets }) => targets));
+const Prometheus = z.object({ rule_files: z.array(z.string()), scrape_configs: z.array(z.object({ job_name: z.string(), static_configs: z.array(z.object({ targets: z.array(z.string()) })) })) });
+const prometheus = Prometheus.parse(parse(read("infra/prometheus/prometheus.yml")));
+const scraped = prometheus.scrape_configs.flatMap((job) => job.static_configs.flatMap(({ targets }) => targets));
 
 const isVariable = (name: string): name is VariableName => name in ENVIRONMENT;
 const defaultOf = (name: VariableName): unknown => ENVIRONMENT[name].parse(undefined);
@@ -75,6 +76,23 @@ describe("docker-compose.yml", () => {
     const file = compose();
     const named = [...Object.values(file.configs).map(({ file: path }) => path), ...Object.values(file.services).flatMap(({ build }) => build?.dockerfile ?? [])];
     expect(named.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
+  });
+
+  it("gives Prometheus every rule file that it reads", () => {
+    const mounted = service(compose(), "prometheus").configs.map(({ target }) => target);
+    expect(prometheus.rule_files.length).toBeGreaterThan(0);
+    expect(prometheus.rule_files.filter((file) => !mounted.includes(`/etc/prometheus/${file}`))).toEqual([]);
+  });
+
+  it("has alerts whose steps are written down", () => {
+    const Rule = z.strictObject({
+      alert: z.string(), expr: z.string(), for: z.string(), labels: z.strictObject({ severity: z.enum(["page", "ticket"]) }), annotations: z.strictObject({ summary: z.string(), runbook: z.string() }),
+    });
+    const { groups } = z.strictObject({ groups: z.array(z.strictObject({ name: z.string(), rules: z.array(Rule).min(1) })) }).parse(parse(read("infra/prometheus/alerts.yml")));
+    const runbook = read("docs/operations.md");
+    const alerts = groups.flatMap(({ rules }) => rules);
+    expect(alerts.map(({ alert }) => alert)).toEqual(["FloorInDoubt", "FloorTightened"]);
+    expect(alerts.filter(({ alert }) => !runbook.includes(`\`${alert}\``))).toEqual([]);
   });
 
   it("gives Grafana the Prometheus that it runs", () => {

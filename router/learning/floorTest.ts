@@ -32,10 +32,12 @@ export type FloorState = z.infer<typeof FloorState>;
 /**
  * Where margins come from. `qualities`: both answers were judged, so margins are in [−target, 1]. `agreement`: the kept
  * answer is judged by its agreement with the baseline's, which counts as right: [−target, 1 − target], where bolder bets
- * are possible and a loss is found sooner; conservative, since a better answer than the baseline's counts as a lost one.
+ * are possible and a loss is found sooner. But a better answer, and another wrong one, count as lost there, so a model that
+ * holds the floor may agree less often than the floor says (at most 96.3 % at a quality of 98.1 %: docs/benchmarks.md,
+ * "Drift"). For agreement, `target` is therefore a lower bound of what the operating point reached on held-out rows.
  */
 export interface MarginSource {
-  /** Share of the baseline's quality to keep, in (0, 1); for `qualities` also 1. */
+  /** Share of the baseline's quality to keep, or least share of agreement; in (0, 1), for `qualities` also 1. */
   readonly target: number;
   readonly labels: "qualities" | "agreement";
 }
