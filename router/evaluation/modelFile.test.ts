@@ -1,0 +1,70 @@
+import { expect, it } from "vitest";
+
+import { Job } from "#shared/contracts/events.ts";
+import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
+import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import { RoutingModelFile } from "#shared/contracts/routingModel.ts";
+import { TierFile } from "#shared/contracts/tiers.ts";
+import { seededRandom } from "#shared/statistics/seededRandom.ts";
+import { decide } from "#router/decide.ts";
+import { tierProblem } from "#router/followModel.ts";
+import { queryFeatures } from "#router/policy/queryFeatures.ts";
+import { baselineOf } from "#shared/saga/closings.ts";
+import { newSaga } from "#shared/saga/inferenceMachine.ts";
+
+import { modelText, toModelFile } from "./modelFile.ts";
+import type { OutcomeRow } from "./outcomeLog.ts";
+import { LEARNED_POLICIES, train } from "./trainModel.ts";
+
+const random = seededRandom(3);
+const rows = Array.from({ length: 400 }, (_, i): OutcomeRow => {
+  const query = i % 2 === 0 ? `Solve this sum: ${i} plus one` : "Who wrote this book?";
+  const small = random() < 0.6;
+  const tier = (isRight: boolean, confidence: number, cost_usd: number) => ({ quality: isRight ? 1 : 0, confidence, cost_usd, verify_cost_usd: 0, latency_ms: 10 });
+  return { id: String(i), dataset: i % 2 === 0 ? "sums" : "books", query, features: queryFeatures(query), tiers: [tier(small, small ? 0.95 : 0.1, 0.001), tier(small || random() < 0.8, 0.7, 0.005), tier(true, 1, 0.03)] };
+});
+const setting = { tiers: ["a", "b", "c"], baseline: 2, target: 0.97, risk: 0.05, latencySloMs: null, paysVerification: true, hasConfidences: true, random: seededRandom(1) };
+const trained = train(setting, rows, LEARNED_POLICIES);
+const names = new Map([["a", "small"], ["b", "medium"], ["c", "large"]]);
+const sources = [{ name: "log.jsonl", rows: 400, sha256: "0".repeat(64) }];
+const at = (createdAt: string) => toModelFile(trained, { sources, names, createdAt: new Date(createdAt) });
+const MODEL = at("2026-11-24T00:00:00Z");
+
+it("names its content: the same content has the same version on a day, other content another", () => {
+  expect(MODEL.version).toMatch(/^20261124-[0-9a-f]{8}$/);
+  expect(at("2026-11-25T00:00:00Z").version).toBe(MODEL.version.replace("20261124", "20261125"));
+  expect(toModelFile(trained, { sources: [{ ...sources[0], rows: 399, name: "x", sha256: "1" }], names, createdAt: new Date("2026-11-24T00:00:00Z") }).version).not.toBe(MODEL.version);
+});
+
+it("keeps the operating level and a few more careful ones, under the tier file's names", () => {
+  const { tiers, baseline_tier, levels, operating } = MODEL;
+  expect([tiers, baseline_tier]).toEqual([["small", "medium", "large"], "large"]);
+  expect(levels.length).toBeLessThanOrEqual(6);
+  const place = operating.cascade_routing_level ?? -1;
+  expect(levels[place]?.lambda_per_usd).toBeCloseTo(trained.model.levels[trained.points.get("cascade-routing")?.floored ?? -1]?.lambda_per_usd ?? NaN, 3);
+  for (const [i, { lambda_per_usd }] of levels.entries()) if (i > 0) expect(lambda_per_usd).toBeGreaterThan(levels[i - 1]?.lambda_per_usd ?? Infinity);
+});
+
+it("can be read again, and a person can read it: a vector of numbers is one line", () => {
+  expect(RoutingModelFile.parse(JSON.parse(modelText(MODEL)))).toEqual(MODEL);
+  expect(modelText(MODEL).split("\n").length).toBeLessThan(600);
+});
+
+it("fits the tiers that it was trained for and no others", () => {
+  expect(tierProblem(MODEL, [{ name: "large" }, { name: "small" }, { name: "medium" }])).toBeNull();
+  expect(tierProblem(MODEL, [{ name: "small" }, { name: "large" }])).toBe("it was trained for the tiers small, medium, large, and the tier file has small, large");
+});
+
+it("decides in the router, and the decision names it with what it said", () => {
+  const file = TierFile.parse(tierFixture);
+  const request = { ...Job.parse(jobFixture).request, policy: "cascade-routing", input: "Who wrote this book?", min_quality: null, min_tier: null, max_tier: null, latency_slo_ms: null };
+  const live = new Map(file.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: "closed", workers: 1, slots: 1 } as const]));
+  const known = { file, live, model: MODEL, nowMs: request.accepted_at_ms };
+  const decision = decide(request, newSaga(baselineOf(file)).context, known);
+  expect(decision.learned).toMatchObject({ model_version: MODEL.version, stop_value: null, lambda_per_usd: expect.any(Number) as number });
+  expect(decision.learned?.features.classes["books"]).toBeGreaterThan(0.9);
+  expect(decision.step).toMatchObject({ kind: "run", tier: decision.learned?.candidates[0]?.tier });
+  expect(decide(request, newSaga(baselineOf(file)).context, known)).toEqual(decision); // the same inputs replay to the same decision
+  expect(decide({ ...request, policy: "cheapest" }, newSaga(baselineOf(file)).context, known).learned).toBeUndefined();
+  expect(decide(request, newSaga(baselineOf(file)).context, { ...known, model: null })).toMatchObject({ step: { tier: "small" } }); // the safe cascade
+});

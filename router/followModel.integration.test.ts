@@ -1,0 +1,68 @@
+import { Kvm } from "@nats-io/kv";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { pino } from "pino";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
+
+import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
+import { connectNats } from "#shared/messaging/connect.ts";
+import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
+import { type ModelStore, openModelStore } from "#shared/messaging/modelStore.ts";
+import { modelBucket } from "#shared/messaging/topology.ts";
+
+import { followModel } from "./followModel.ts";
+
+const TIERS = [{ name: "small", slots: 1 }, { name: "large", slots: 1 }];
+const model = (version: string, tiers = TIERS.map(({ name }) => name)): RoutingModelFile => ({
+  type: "routing_model.v1", version, created_at: "2026-11-24T00:00:00Z", tiers, baseline_tier: "large", target: 0.97, risk: 0.05, latency_slo_ms: null,
+  classes: { names: [], centroids: [] }, calibration: tiers.map(() => null), levels: [], operating: { cascade_routing_level: null, predictive_level: null, cascade_keep_from: 0.9 },
+  data: { fingerprint: "f", rows: 1, sources: [] }, metrics: { cascade_routing: null, predictive: null, cascade: null },
+});
+let server: Awaited<ReturnType<typeof startTestServer>>;
+let nats: NatsConnection;
+let store: ModelStore;
+let followed: () => RoutingModelFile | null;
+const changes: { version: string; isUsed: boolean }[] = [];
+const ending = new AbortController();
+const PATIENCE = { timeout: 10_000, interval: 50 };
+beforeAll(async () => {
+  server = await startTestServer("nats");
+  nats = await connectNats({ url: server.url, name: "test" });
+  expect(nats.info?.server_name).toBe(TEST_SERVER_NAME);
+  await ensureTopology(nats, { prefix: "infer", tiers: TIERS, completionsMaxAgeMs: 86_400_000 });
+  store = await openModelStore(nats, "infer");
+  followed = await followModel({ nats, prefix: "infer", tiers: TIERS, log: pino({ level: "silent" }), observe: (change) => void changes.push(change) }, { signal: ending.signal, onClose: () => undefined });
+});
+afterAll(async () => {
+  ending.abort();
+  await nats.close();
+  await server.remove();
+});
+
+it("has no model before one is active", () => { expect(followed()).toBeNull(); });
+
+it("takes what is activated within seconds, and goes back with it", async () => {
+  for (const version of ["v1", "v2"]) {
+    await store.put(model(version));
+    await store.activate(version);
+    await vi.waitFor(() => { expect(followed()?.version).toBe(version); }, PATIENCE);
+  }
+  expect(await store.versions()).toEqual(["v1", "v2"]);
+  expect(await store.rollback()).toMatchObject({ version: "v1", previous: [] });
+  await vi.waitFor(() => { expect(followed()?.version).toBe("v1"); }, PATIENCE);
+  expect(await store.rollback()).toBeNull();
+});
+
+it.each([
+  ["other tiers", () => store.put(model("foreign", ["tiny", "huge"])), "foreign"],
+  ["content that cannot be read", async () => { await (await new Kvm(nats).open(modelBucket("infer").name)).put("model.broken", "{}"); }, "broken"],
+  ["a version that is not there", () => Promise.resolve(), "absent"],
+])("keeps the model before it when the active one is of %s, and says so once", async (_name, prepare, version) => {
+  await prepare();
+  await store.activate(version);
+  await vi.waitFor(() => { expect(changes).toContainEqual({ version, isUsed: false }); }, PATIENCE);
+  expect(followed()?.version).toBe("v1");
+  await store.rollback();
+  await vi.waitFor(() => { expect(changes.at(-1)).toEqual({ version: "v1", isUsed: true }); }, PATIENCE);
+  expect(changes.filter((change) => change.version === version)).toHaveLength(1);
+});
