@@ -64,6 +64,6 @@ describe("the tier file", () => {
   });
 
   it("offers a baseline policy for every tier", () => {
-    expect(policyNames([{ name: "a" }, { name: "b" }])).toEqual(["static", "cheapest", "cascade", "always-a", "always-b"]);
+    expect(policyNames([{ name: "a" }, { name: "b" }])).toEqual(["static", "cheapest", "cascade", "predictive", "cascade-routing", "always-a", "always-b"]);
   });
 });

@@ -27,7 +27,7 @@ afterAll(async () => {
 
 it("says what is missing, and lets a role that waits go on once it is there", async () => {
   const needed = [sourcesOf("infer").routerRequests, workerSource("infer", { name: "small", slots: 2 })];
-  expect(await missingTopology(jsm, "infer", needed)).toEqual(["consumer router-requests on stream REQUESTS", "consumer worker-small on stream JOBS", "bucket infer-tiers", "bucket infer-sweeper"]);
+  expect(await missingTopology(jsm, "infer", needed)).toEqual(["consumer router-requests on stream REQUESTS", "consumer worker-small on stream JOBS", "bucket infer-tiers", "bucket infer-sweeper", "bucket infer-models"]);
   const lines: string[] = [];
   const waiting = awaitTopology(nats, { prefix: "infer", needed }, pino({ level: "warn" }, { write: (line: string) => void lines.push(line) }), new AbortController().signal);
   await ensureTopology(nats, WANTED);

@@ -18,7 +18,7 @@ export const models: Command = {
   maxPositionals: 2,
   run: ({ values, positionals: [verb, version] }, { environment, print }) => withModelStore(environment, async (store) => {
     const say = (value: object, forPeople: string) => { print(values["json"] === true ? JSON.stringify(value) : forPeople); };
-    switch (verb) {
+    switch (verb ?? "") {
       case "list": {
         const [versions, active] = [await store.versions(), await store.active()];
         say({ versions, active }, versions.length === 0 ? "no model yet; make one with: inferctl train --publish" : textTable(["VERSION", "", "SINCE"], versions.map((one) => [one, ...(one === active?.version ? ["active", active.activated_at] : ["", ""])])));
