@@ -83,7 +83,7 @@ describe("an evaluation", () => {
   });
 
   it("meets a latency SLO that the baseline meets, where cascades of all tiers break it", () => {
-    const slo = evaluate(options({ latencySloMs: 350, policies: ["cascade-routing"] })); // large alone: 300 ms, after small 400
+    const slo = evaluate(options({ train: population(300, 1), test: population(300, 2), latencySloMs: 350, policies: ["cascade-routing"] })); // large alone: 300 ms, after small 400
     expect(named("cascade-routing", "all", slo).latency_p95_ms).toBeLessThanOrEqual(350);
     expect(named("cascade-routing", "all", slo).target_held).toBe(true);
   });
