@@ -38,9 +38,11 @@ export function toModelFile({ model, points }: Pick<Trained, "model" | "points">
 
 const spare = (place: number | null): number[] => (place === null ? [] : Array.from({ length: Math.min(SPARE_LEVELS, place) + 1 }, (_, i) => place - i));
 
+/** Above every confidence; JSON has no Infinity. */
+const KEEP_NONE = 2;
 function keepFrom(place: number | null, points: Trained["points"]): number | null {
   const knob = place === null ? undefined : points.get("cascade")?.knobs[place];
-  return knob === undefined || !Number.isFinite(knob) ? null : knob;
+  return knob === undefined ? null : Math.min(knob, KEEP_NONE);
 }
 
 function rounded(model: RoutingModel): RoutingModel {
