@@ -1,3 +1,4 @@
+import { jetstreamManager } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
@@ -8,7 +9,7 @@ import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { type ModelStore, openModelStore } from "#shared/messaging/modelStore.ts";
-import { modelBucket } from "#shared/messaging/topology.ts";
+import { modelBucket, streamOfBucket } from "#shared/messaging/topology.ts";
 
 import { followModel } from "./followModel.ts";
 
@@ -53,6 +54,17 @@ it("takes what is activated within seconds, and goes back with it", async () => 
   expect(await store.rollback()).toBeNull();
 });
 
+it("does not lose a change to another that was made meanwhile", async () => {
+  await store.put(model("v3"));
+  const results = await Promise.allSettled([store.activate("v2"), store.activate("v3")]);
+  const won = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  const active = await store.active();
+  expect(won).toContainEqual(active);
+  for (const { version } of won) expect([active?.version, ...(active?.previous ?? [])]).toContain(version);
+  while ((await store.active())?.version !== "v1") await store.rollback();
+  await vi.waitFor(() => { expect(followed()?.version).toBe("v1"); }, PATIENCE);
+});
+
 it.each([
   ["other tiers", () => store.put(model("foreign", ["tiny", "huge"])), "foreign"],
   ["content that cannot be read", async () => { await (await new Kvm(nats).open(modelBucket("infer").name)).put("model.broken", "{}"); }, "broken"],
@@ -65,4 +77,16 @@ it.each([
   await store.rollback();
   await vi.waitFor(() => { expect(changes.at(-1)).toEqual({ version: "v1", isUsed: true }); }, PATIENCE);
   expect(changes.filter((change) => change.version === version)).toHaveLength(1);
+});
+
+it("keeps its model when the bucket was lost and made anew", async () => {
+  const jsm = await jetstreamManager(nats);
+  await jsm.streams.delete(streamOfBucket(modelBucket("infer").name));
+  await ensureTopology(nats, { prefix: "infer", tiers: TIERS, completionsMaxAgeMs: 86_400_000 });
+  const anew = await openModelStore(nats, "infer");
+  expect(await anew.active()).toBeNull();
+  await anew.put(model("v9"));
+  expect(followed()?.version).toBe("v1");
+  await anew.activate("v9");
+  await vi.waitFor(() => { expect(followed()?.version).toBe("v9"); }, PATIENCE);
 });

@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import type { Tier } from "#shared/contracts/tiers.ts";
-import { openModelStore } from "#shared/messaging/modelStore.ts";
+import { openModelStore, UnreadableModel } from "#shared/messaging/modelStore.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
 import { every, type Lifecycle } from "#shared/runtime/lifecycle.ts";
 
@@ -24,26 +24,22 @@ export async function followModel({ nats, prefix, tiers, log, observe }: Followe
   let seen = "";
   const look = async (): Promise<void> => {
     const store = await openModelStore(nats, prefix);
-    const version = (await store.active())?.version ?? "";
+    const version = (await store.active())?.version ?? seen; // nothing is active: before the first, or in a bucket that was lost
     if (version === seen) return;
-    if (version === "") {
-      [model, seen] = [null, version];
+    const found = await store.get(version).catch((error: unknown) => {
+      if (error instanceof UnreadableModel) return error;
+      throw error; // an outage: the next look repeats it
+    });
+    seen = version; // a bad one is told of once
+    const problem = found === null ? "there is no such version" : found instanceof UnreadableModel ? found.message : tierProblem(found, tiers);
+    if (found === null || found instanceof UnreadableModel || problem !== null) {
+      log.error({ version, problem, kept: model?.version ?? null }, "cannot use the active routing model");
+      observe({ version, isUsed: false });
       return;
     }
-    const problem = await take(version, store.get(version).catch((error: unknown) => String(error)));
-    seen = version; // a bad one is told of once
-    if (problem !== null) log.error({ version, problem, kept: model?.version ?? null }, "cannot use the active routing model");
-    observe({ version, isUsed: problem === null });
-  };
-  const take = async (version: string, reading: Promise<RoutingModelFile | string | null>): Promise<string | null> => {
-    const found = await reading;
-    if (found === null) return "there is no such version";
-    if (typeof found === "string") return found;
-    const problem = tierProblem(found, tiers);
-    if (problem !== null) return problem;
     model = found;
     log.info({ version }, "routing model is active");
-    return null;
+    observe({ version, isUsed: true });
   };
   const tick = () => look().catch((error: unknown) => { log.debug({ err: error }, "cannot look for a routing model"); });
   await tick();

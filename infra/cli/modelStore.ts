@@ -1,9 +1,11 @@
-import { openHome } from "#infra/embedded/homeFolder.ts";
-import type { Environment } from "#infra/embedded/homeFolder.ts";
+import { type Environment, openHome } from "#infra/embedded/homeFolder.ts";
 import { readSettings } from "#infra/embedded/settings.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
+import { tierProblem } from "#router/followModel.ts";
+import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { type ModelStore, openModelStore } from "#shared/messaging/modelStore.ts";
+import { readTierFile } from "#shared/runtime/loadConfig.ts";
 
 import { serverUrl } from "./serverUrl.ts";
 
@@ -19,4 +21,12 @@ export async function withModelStore<T>(environment: Environment, use: (store: M
   } finally {
     await nats.close();
   }
+}
+
+/** Throws a `SetupError` for a model that routers with the environment's tier file would refuse. */
+export function requireFit(model: RoutingModelFile, environment: Environment): void {
+  const tierFile = readTierFile(environment["INFER_TIERS_FILE"] ?? "infra/config/tiers.yaml");
+  if ("problems" in tierFile) throw new SetupError(`the tier file cannot be read: ${tierFile.problems.join("; ")}`, "Correct it, or set INFER_TIERS_FILE.");
+  const problem = tierProblem(model, tierFile.file.tiers);
+  if (problem !== null) throw new SetupError(`model ${model.version} does not fit: ${problem}`, "Train one for these tiers: inferctl train --map <tier>=<model> ... --publish");
 }

@@ -6,7 +6,7 @@
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
 import { learned } from "./candidates.ts";
-import { type EvaluateOptions, preparedFrom } from "./evaluate.ts";
+import { type EvaluateOptions, type Evaluation, preparedFrom } from "./evaluate.ts";
 import type { OutcomeRow } from "./outcomeLog.ts";
 import { mean } from "./routingMetrics.ts";
 import { isLearnedPolicy, LEARNED_POLICIES, shuffledFolds } from "./trainModel.ts";
@@ -23,15 +23,8 @@ export interface ResampledPolicy {
   readonly quality_ratio: number;
   readonly saving: number;
 }
-export interface Resampled {
-  readonly seed: number;
+export interface Resampled extends Omit<Evaluation, "notes" | "policies"> {
   readonly resamples: number;
-  readonly rows: { readonly train: number; readonly test: number };
-  readonly tiers: readonly string[];
-  readonly baseline: string;
-  readonly target: number;
-  readonly risk: number;
-  readonly cost: "generation" | "total";
   readonly policies: readonly ResampledPolicy[];
 }
 

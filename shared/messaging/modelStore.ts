@@ -3,6 +3,7 @@ import { Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { z } from "zod";
 
+import { issueLines } from "#shared/contracts/describeIssues.ts";
 import { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 
 import { modelBucket } from "./topology.ts";
@@ -18,14 +19,19 @@ const Active = z.object({
 });
 export type Active = z.infer<typeof Active>;
 
+/** What is stored is no model: unlike an outage, this will not pass. */
+export class UnreadableModel extends Error {
+  override readonly name = "UnreadableModel";
+}
+
 export interface ModelStore {
   /** Idempotent: a version names its content. */
   put(model: RoutingModelFile): Promise<void>;
-  /** `null` when there is no such version. Throws when it cannot be read. */
+  /** `null` when there is no such version. Throws `UnreadableModel` for content that is none. */
   get(version: string): Promise<RoutingModelFile | null>;
   versions(): Promise<string[]>;
   active(): Promise<Active | null>;
-  /** The version must be there. Two at once: the later one counts. */
+  /** The version must be there. Throws when somebody else has activated another one meanwhile. */
   activate(version: string): Promise<Active>;
   /** To what was active before; `null` when there is nothing. */
   rollback(): Promise<Active | null>;
@@ -36,36 +42,40 @@ const REMEMBERED = 20;
 
 export async function openModelStore(nats: NatsConnection, prefix: string): Promise<ModelStore> {
   const bucket = await new Kvm(nats).open(modelBucket(prefix).name);
-  const read = async <S extends z.ZodType>(key: string, schema: S): Promise<z.infer<S> | null> => {
+  const read = async <S extends z.ZodType>(key: string, schema: S): Promise<{ value: z.infer<S> | null; revision: number }> => {
     const entry = await bucket.get(key);
-    return entry === null || entry.operation !== "PUT" ? null : schema.parse(entry.json());
+    if (entry === null || entry.operation !== "PUT") return { value: null, revision: entry?.revision ?? 0 };
+    try {
+      return { value: schema.parse(entry.json()), revision: entry.revision };
+    } catch (error) {
+      throw new UnreadableModel(`${key} cannot be read: ${error instanceof z.ZodError ? (issueLines(error)[0] ?? "") : String(error)}`, { cause: error });
+    }
   };
-  const active = () => read(ACTIVE, Active);
-  const put = async (next: Omit<Active, "activated_at">): Promise<Active> => {
+  const put = async (next: Omit<Active, "activated_at">, revision: number): Promise<Active> => {
     const value = { ...next, activated_at: new Date().toISOString() };
-    await bucket.put(ACTIVE, JSON.stringify(value));
+    await bucket.put(ACTIVE, JSON.stringify(value), { previousSeq: revision });
     return value;
   };
   return {
     async put(model) {
       await bucket.put(keyOf(model.version), JSON.stringify(model));
     },
-    get: (version) => read(keyOf(version), RoutingModelFile),
+    get: async (version) => (await read(keyOf(version), RoutingModelFile)).value,
     async versions() {
       const found: string[] = [];
       for await (const key of await bucket.keys("model.*")) found.push(key.slice("model.".length));
       return found.sort();
     },
-    active,
+    active: async () => (await read(ACTIVE, Active)).value,
     async activate(version) {
-      const before = await active();
+      const { value: before, revision } = await read(ACTIVE, Active);
       if (before?.version === version) return before;
-      return put({ version, previous: before === null ? [] : [...before.previous, before.version].slice(-REMEMBERED) });
+      return put({ version, previous: before === null ? [] : [...before.previous, before.version].slice(-REMEMBERED) }, revision);
     },
     async rollback() {
-      const before = await active();
+      const { value: before, revision } = await read(ACTIVE, Active);
       const version = before?.previous.at(-1);
-      return before === null || version === undefined ? null : put({ version, previous: before.previous.slice(0, -1) });
+      return before === null || version === undefined ? null : put({ version, previous: before.previous.slice(0, -1) }, revision);
     },
   };
 }

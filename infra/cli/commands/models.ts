@@ -1,11 +1,9 @@
 import { SetupError } from "#infra/embedded/setupError.ts";
-import { readTierFile } from "#shared/runtime/loadConfig.ts";
-import { tierProblem } from "#router/followModel.ts";
 import type { ModelStore } from "#shared/messaging/modelStore.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 
 import { type Command, EXIT_USAGE } from "../command.ts";
-import { withModelStore } from "../modelStore.ts";
+import { requireFit, withModelStore } from "../modelStore.ts";
 import { textTable } from "../textTable.ts";
 import { describeModel } from "./train.ts";
 
@@ -31,15 +29,14 @@ export const models: Command = {
       }
       case "activate": {
         const model = await found(store, version);
-        const tierFile = readTierFile(environment["INFER_TIERS_FILE"] ?? "infra/config/tiers.yaml");
-        if ("problems" in tierFile) throw new SetupError(`the tier file cannot be read: ${tierFile.problems.join("; ")}`, "Correct it, or set INFER_TIERS_FILE.");
-        const problem = tierProblem(model, tierFile.file.tiers);
-        if (problem !== null) throw new SetupError(`model ${model.version} does not fit: ${problem}`, "Train one for these tiers: inferctl train --map <tier>=<model> ... --publish");
+        requireFit(model, environment);
         const active = await store.activate(model.version);
         say(active, `model ${active.version} is active`);
         return 0;
       }
       case "rollback": {
+        const before = (await store.active())?.previous.at(-1);
+        if (before !== undefined) requireFit(await found(store, before), environment);
         const active = await store.rollback();
         if (active === null) throw new SetupError("there is nothing to go back to", "See: inferctl models list");
         say(active, `model ${active.version} is active again`);

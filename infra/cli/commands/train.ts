@@ -11,7 +11,7 @@ import { LEARNED_POLICIES, train as fit } from "#router/evaluation/trainModel.ts
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 
 import { type Command, EXIT_USAGE } from "../command.ts";
-import { withModelStore } from "../modelStore.ts";
+import { requireFit, withModelStore } from "../modelStore.ts";
 import { textTable } from "../textTable.ts";
 import { list, optionsOf, text, type Values, wrongUse } from "./evaluate.ts";
 
@@ -40,6 +40,7 @@ export const train: Command = {
     const out = text(values, "out");
     if (out !== undefined) await writeFile(out, modelText(model)).catch((error: unknown) => { throw new SetupError(`cannot write ${out}: ${String(error)}`, "Give --out a file in a folder that you may write to.", { exitCode: EXIT_USAGE, cause: error }); });
     if (values["publish"] === true) {
+      requireFit(model, environment);
       await withModelStore(environment, async (store) => {
         await store.put(model);
         await store.activate(model.version);
