@@ -9,6 +9,7 @@ import { modelText, toModelFile } from "#router/evaluation/modelFile.ts";
 import { readOutcomeLog } from "#router/evaluation/outcomeLog.ts";
 import { LEARNED_POLICIES, train as fit } from "#router/evaluation/trainModel.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
+import { TierName } from "#shared/contracts/tiers.ts";
 
 import { type Command, EXIT_USAGE } from "../command.ts";
 import { requireFit, withModelStore } from "../modelStore.ts";
@@ -54,8 +55,10 @@ export const train: Command = {
 
 async function trained(values: Values, onProgress: (line: string) => void): Promise<RoutingModelFile> {
   const options = await optionsOf(values, onProgress);
-  const { setting, train: rows } = preparedFrom({ ...options, test: [] });
   const names = new Map((list(values, "map") ?? []).map((pair) => nameOf(pair, options.tiers)));
+  const unnamed = options.tiers.find((model) => !TierName.safeParse(names.get(model) ?? model).success);
+  if (unnamed !== undefined) throw wrongUse(`${names.get(unnamed) ?? unnamed} is no name of a tier (lower-case letters, digits and dashes): say what the tier file calls it with --map <tier>=${unnamed}`);
+  const { setting, train: rows } = preparedFrom({ ...options, test: [] });
   const sources = await Promise.all((list(values, "train") ?? []).map(async (file) => ({
     name: basename(file), rows: (await readOutcomeLog(file, options.tiers)).length, sha256: createHash("sha256").update(await readFile(file)).digest("hex"),
   })));
