@@ -1,4 +1,7 @@
-/** The active routing model, followed while the router runs. A model that cannot be used never stops routing: the one before it stays. */
+/**
+ * The active routing model, followed while the router runs. A model that cannot be used never stops routing: the one before
+ * it stays. Only a deactivation takes it away; that nothing is stored means that the bucket is new, or was lost.
+ */
 import type { Logger } from "pino";
 
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
@@ -14,18 +17,25 @@ interface Followed {
   readonly prefix: string;
   readonly tiers: readonly Pick<Tier, "name">[];
   readonly log: Logger;
-  /** Told of each change, and of each model that could not be used. */
-  readonly observe: (change: { readonly version: string; readonly isUsed: boolean }) => void;
+  /** Told of each change, and of each model that could not be used. `null`: of a deactivation. */
+  readonly observe: (change: { readonly version: string | null; readonly isUsed: boolean }) => void;
 }
 
 /** Resolves after the first look. The returned function never waits and never throws. */
 export async function followModel({ nats, prefix, tiers, log, observe }: Followed, { signal }: Lifecycle): Promise<() => RoutingModelFile | null> {
   let model: RoutingModelFile | null = null;
-  let seen = "";
+  let seen: string | null = "";
   const look = async (): Promise<void> => {
     const store = await openModelStore(nats, prefix);
-    const version = (await store.active())?.version ?? seen; // nothing is active: before the first, or in a bucket that was lost
-    if (version === seen) return;
+    const active = await store.active();
+    if (active === null || active.version === seen) return;
+    const { version } = active;
+    if (version === null) {
+      model = seen = null;
+      log.info("no routing model is active: the tier file's thresholds decide");
+      observe({ version, isUsed: true });
+      return;
+    }
     const found = await store.get(version).catch((error: unknown) => {
       if (error instanceof UnreadableModel) return error;
       throw error; // an outage: the next look repeats it

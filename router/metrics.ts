@@ -25,13 +25,13 @@ export function makeRouterMetrics(registry: Registry, fold: () => OpenRequests |
   const models = new Gauge({ name: "infer_routing_model_info", help: "1 for the routing model that decides.", labelNames: ["version"], registers });
   const unusable = new Counter({ name: "infer_routing_model_problems_total", help: "Activated routing models that could not be used; the one before it stayed.", registers });
   return {
-    observeModel({ version, isUsed }: { readonly version: string; readonly isUsed: boolean }): void {
+    observeModel({ version, isUsed }: { readonly version: string | null; readonly isUsed: boolean }): void {
       if (!isUsed) {
         unusable.inc();
         return;
       }
       models.reset();
-      models.set({ version }, 1);
+      if (version !== null) models.set({ version }, 1);
     },
     observeGone: (): void => { gone.inc(); },
     observe({ policy, step }: Decision): void {

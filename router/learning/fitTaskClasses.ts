@@ -1,5 +1,5 @@
-import { type QueryFeatures, WORD_PLACES } from "#router/policy/queryFeatures.ts";
-import type { RoutingModel } from "#shared/contracts/routingModel.ts";
+import type { QueryFeatures } from "#router/policy/queryFeatures.ts";
+import { type RoutingModel, WORD_PLACES } from "#shared/contracts/routingModel.ts";
 
 /** More classes would each have too few rows; the rows of the others count as their nearest class. */
 const MOST_CLASSES = 12;
