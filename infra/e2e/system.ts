@@ -32,6 +32,8 @@ export interface System {
   readonly url: (name: string) => string;
   /** `inferctl up` again: starts just what is missing. */
   readonly up: () => Promise<UpReport>;
+  /** Another subcommand, on this system. Resolves to what it printed; rejects with its last lines when it fails. */
+  readonly inferctl: (...args: string[]) => Promise<string>;
   /** Sends a signal to the process of one role or server. With SIGKILL and SIGTERM it resolves when the process is gone. */
   readonly signal: (name: string, signal: NodeJS.Signals) => Promise<void>;
   /** What every process has written, by name. */
@@ -82,7 +84,7 @@ export async function startSystem({ env = {}, isSingleProcess = false, tiers }: 
   }
   noteUrls();
   return {
-    folder, up, down, remove,
+    folder, up, down, remove, inferctl,
     url: (name: ServiceName | (string & {})) => urls.get(name) ?? missing(name),
     signal: (name, signal) => signalTo(state(), name, signal),
     logs: () => new Map(readdirSync(join(home, "logs")).map((file) => [file, readFileSync(join(home, "logs", file), "utf8")])),

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { jetstreamManager } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -13,7 +14,7 @@ import { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { ModelNotStored, openModelStore } from "#shared/messaging/modelStore.ts";
-import { modelBucket } from "#shared/messaging/topology.ts";
+import { modelBucket, streamOfBucket } from "#shared/messaging/topology.ts";
 import { modelVersion } from "#shared/runtime/readModel.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
@@ -121,5 +122,12 @@ describe("inferctl models", () => {
     const error: unknown = await store.put(padded(60_000, () => `${random()}${random()}${random()}`)).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(ModelNotStored);
     expect(error).toMatchObject({ message: expect.stringMatching(/has \d{7} bytes, compressed, and the NATS server takes 1048064/) as string, remedy: expect.stringContaining("raise max_payload") as string });
+  });
+
+  it("says what to take out when the bucket is full", async () => {
+    const { name } = modelBucket("infer");
+    await (await jetstreamManager(nats)).streams.update(streamOfBucket(name), { max_bytes: 1 });
+    const { code, errors } = await models("import", fileOf("third.json", named({ ...MODEL, target: 0.9 })));
+    expect([code, errors]).toEqual([1, expect.stringMatching(/the bucket infer-models is full[^]*Next: .*nats kv del infer-models model\.<version>/)]);
   });
 });
