@@ -21,6 +21,7 @@ import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 
 import { decide } from "./decide.ts";
+import type { ExploreSettings } from "./policy/explore.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
 
 export interface RouterDeps {
@@ -31,6 +32,7 @@ export interface RouterDeps {
   readonly live: () => LiveTiers;
   /** The active routing model; `null` before there is one. */
   readonly model: () => RoutingModelFile | null;
+  readonly exploration: ExploreSettings;
   readonly tracer: Tracer;
   readonly observe: (decision: Decision) => void;
   readonly now: () => number;
@@ -85,10 +87,10 @@ async function keepUncounted({ publisher, now }: RouterDeps, { attempts, tenant_
   }
 }
 
-function nextEvent({ limits, live, model, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga): MachineEvent {
+function nextEvent({ limits, live, model, exploration, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga): MachineEvent {
   const nowMs = now();
   if (nowMs >= request.deadline_at_ms) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
-  const decision = decide(request, saga.context, { file: limits.tierFile, live: live(), model: model(), nowMs });
+  const decision = decide(request, saga.context, { file: limits.tierFile, live: live(), model: model(), exploration, nowMs });
   observe(decision);
   return { type: "DECIDED", decision };
 }

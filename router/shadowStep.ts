@@ -1,16 +1,12 @@
 /** Which kept answers are asked again of the baseline tier. Pure, so that a redelivery and every router agree. */
-import { createHash } from "node:crypto";
-
 import type { Completion } from "#shared/contracts/events.ts";
 import type { Shadow, ShadowJob } from "#shared/contracts/shadow.ts";
-import { type Id, tokens } from "#shared/messaging/topology.ts";
+import type { Id } from "#shared/messaging/topology.ts";
 
-const HASH_BYTES = 6; // 48 bits, exact in a double
+import { drawsFor } from "./drawsFor.ts";
+
 /** Whether this request is in the sample. `share` in [0, 1]: of all ids, evenly, whatever their pattern. A larger share has all that a smaller one has. */
-export function isSampled(id: Id, share: number): boolean {
-  const hash = createHash("sha256").update(`shadow.${tokens(id)}`).digest();
-  return hash.readUIntBE(0, HASH_BYTES) / 2 ** (8 * HASH_BYTES) < share;
-}
+export const isSampled = (id: Id, share: number): boolean => drawsFor("shadow", id)[0] < share;
 
 export type ShadowStep =
   /** Asks the baseline tier. */
