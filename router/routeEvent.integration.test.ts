@@ -39,7 +39,7 @@ beforeAll(async () => {
   await ensureTopology(nats, { prefix: "infer", tiers: FILE.tiers, completionsMaxAgeMs: 86_400_000 });
   broker = await brokerOver(nats, "infer");
   route = makeRouteEvent({
-    ...broker, prefix: "infer", limits: LIMITS, observe: (decision) => void decisions.push(decision), now: () => nowMs, model: () => null,
+    ...broker, prefix: "infer", limits: LIMITS, observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model: null, floorSteps: 0 }),
     live: () => new Map(FILE.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: breakers[name] ?? "closed", workers: 1, slots: 1 }])),
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE, () => undefined) },
   });

@@ -166,7 +166,7 @@ it("does not call for what was recorded before, by whomever", async () => {
 
 it("keeps what was paid for and came too late, and does not count it", async () => {
   const job = newJob();
-  const first = { type: "shadow.v1" as const, tenant_id: "t1", request_id: job.request_id, policy: "cascade", kept: { tier: "small", model: "s-1", confidence: 1 }, reference: { tier: "large", attempt: null }, agreement: 1, at_ms: 1, model_version: null };
+  const first = { type: "shadow.v1" as const, tenant_id: "t1", request_id: job.request_id, policy: "cascade", kept: { tier: "small", model: "s-1", confidence: 1 }, reference: { tier: "large", attempt: null }, agreement: 1, at_ms: 1, model_version: null, floor_steps: null };
   answers.set(job.input, async () => {
     await broker.publisher.emit(first, newTraceparent());
     return SURE;

@@ -39,6 +39,8 @@ export const Measured = z.object({
   saving: z.number(),
   /** Lower end of the mean of quality - target x the baseline's quality, which is too high with probability `risk`. */
   margin_low: z.number(),
+  /** The same of how often the kept answer is the baseline's, where each row counts the least that its qualities allow. Older files have none. */
+  agreement_low: Probability.optional(),
 });
 export type Measured = z.infer<typeof Measured>;
 
