@@ -49,6 +49,9 @@ it("takes what is activated within seconds, and goes back with it", async () => 
     await vi.waitFor(() => { expect(followed().model?.version).toBe(version); }, PATIENCE);
   }
   expect(await store.versions()).toEqual(["v1", "v2"]);
+  const before = await store.active();
+  const again = await store.activate("v2"); // an activation of its own, of which there is nothing to take back
+  expect([again.previous, again.activated_at > (before?.activated_at ?? "")]).toEqual([before?.previous, true]);
   expect(await store.rollback()).toMatchObject({ version: "v1", previous: [] });
   await vi.waitFor(() => { expect(followed().model?.version).toBe("v1"); }, PATIENCE);
   expect(await store.rollback()).toBeNull();
