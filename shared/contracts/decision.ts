@@ -68,9 +68,9 @@ export const LearnedFacts = z.object({
   model_version: z.string(),
   /** Of the query: its shape, and the probabilities of the classes of task; never its text. */
   features: z.object({ log_length: z.number(), digits: z.number(), negation: z.number(), classes: z.record(z.string(), Probability) }),
-  /** Of the floor's guard, whose policies are `cascade-routing` and `predictive`: how many levels more careful than the model's own it was decided. */
+  /** How many levels more careful than the model's own it was decided, as the guard of the floor asked; 0 for policies that have no level. */
   floor_steps: Steps,
-  /** Acceptability that one dollar must buy, in 1/USD. `null`: the floor was not shown to hold, the tier file's thresholds decided; or with `floor_steps` "all". */
+  /** Acceptability that one dollar must buy, in 1/USD. `null`: `floor_steps` is "all", or the floor was not shown to hold and the tier file's thresholds decided. */
   lambda_per_usd: z.number().nonnegative().nullable(),
   /** Value of keeping the answer in hand; `null` without one. */
   stop_value: z.number().nullable(),
