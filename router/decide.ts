@@ -5,9 +5,11 @@ import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import type { TierFile } from "#shared/contracts/tiers.ts";
 import type { SagaContext } from "#shared/saga/inferenceMachine.ts";
 
+import { drawsFor } from "./drawsFor.ts";
 import { guardedPlace } from "./learning/floorGuard.ts";
 import { answeredBy } from "./policy/cascadeRouting.ts";
 import { chooseStep } from "./policy/chooseStep.ts";
+import { explore, type ExploreSettings } from "./policy/explore.ts";
 import type { Learned } from "./policy/policy.ts";
 import { queryFeatures } from "./policy/queryFeatures.ts";
 import { factsFor, type LiveTiers, MIN_WITHIN_SLO } from "./policy/quoteTiers.ts";
@@ -20,6 +22,7 @@ export interface Known {
   readonly model: RoutingModelFile | null;
   /** Of the floor's guard over that model; 0 without one. */
   readonly floorSteps: Steps;
+  readonly exploration: ExploreSettings;
   /** Epoch milliseconds. */
   readonly nowMs: number;
 }
@@ -28,14 +31,16 @@ export interface Known {
 const LEARNED = ["cascade-routing", "predictive", "cascade"];
 
 /** Pure: what the router does, what `POST /decide` explains, what replay repeats. */
-export function decide(request: InferenceRequest, saga: SagaContext, { file, live, model, floorSteps, nowMs }: Known): Decision {
+export function decide(request: InferenceRequest, saga: SagaContext, { file, live, model, floorSteps, exploration, nowMs }: Known): Decision {
   const facts = factsFor(request, file, live, nowMs);
   const decision = { after_attempt: saga.attempt, policy: request.policy };
   if (model === null || !LEARNED.includes(request.policy)) return { ...decision, facts, step: chooseStep({ request, saga, facts }, file) };
   const { learned, recorded } = learnedFrom({ model, floorSteps }, request, saga);
   const weighsLateness = recorded.lambda_per_usd !== null && request.latency_slo_ms !== null && model.latency_slo_ms !== null && model.latency_slo_ms <= request.latency_slo_ms;
   const priced = weighsLateness ? { ...facts, min_within_slo: MIN_WITHIN_SLO } : facts;
-  return { ...decision, facts: priced, step: chooseStep({ request, saga, facts: priced, learned }, file), learned: recorded };
+  const situation = { request, saga, facts: priced, learned };
+  const greedy = chooseStep(situation, file);
+  return { ...decision, facts: priced, step: greedy, learned: recorded, ...explore(situation, greedy, exploration, drawsFor("explore", request)) };
 }
 
 function learnedFrom({ model, floorSteps }: { model: RoutingModelFile; floorSteps: Steps }, { policy, input }: InferenceRequest, saga: SagaContext): { learned: Learned; recorded: LearnedFacts } {

@@ -31,7 +31,7 @@ describe("a shadow event", () => {
   it("of cascade-routing by a model is a label", () => {
     expect(labelOf(SHADOW)).toEqual({ model_version: "v1", floor_steps: 1, agreement: 0.5, reference_tier: "large", at_ms: shadowFixture.at_ms });
   });
-  it.each<[string, Partial<Shadow>]>([["another policy", { policy: "predictive" }], ["no answer to compare with", { agreement: null }], ["no model", { model_version: null, floor_steps: null }]])("of %s says nothing", (_name, over) => {
+  it.each<[string, Partial<Shadow>]>([["another policy", { policy: "predictive" }], ["no answer to compare with", { agreement: null }], ["no model", { model_version: null, floor_steps: null }], ["a request that explored", { floor_steps: null }]])("of %s says nothing", (_name, over) => {
     expect(labelOf({ ...SHADOW, ...over })).toBeNull();
   });
 });

@@ -16,7 +16,7 @@ export interface Label {
   readonly reference_tier: string;
   readonly at_ms: number;
 }
-/** `null`: it says nothing, as its request was not routed by a model's `cascade-routing`, or nothing could be compared. */
+/** `null`: it says nothing, as its request was not routed by a model's `cascade-routing` or explored, or nothing could be compared. */
 export function labelOf({ policy, agreement, model_version, floor_steps, reference, at_ms }: Shadow): Label | null {
   if (policy !== "cascade-routing" || agreement === null || model_version === null || floor_steps === null) return null;
   return { model_version, floor_steps, agreement, reference_tier: reference.tier, at_ms };

@@ -20,6 +20,7 @@ import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 
 import { decide, type Known } from "./decide.ts";
+import type { ExploreSettings } from "./policy/explore.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
 
 export interface RouterDeps {
@@ -30,6 +31,7 @@ export interface RouterDeps {
   readonly live: () => LiveTiers;
   /** The active routing model, and how careful the guard of its floor is. */
   readonly routing: () => Pick<Known, "model" | "floorSteps">;
+  readonly exploration: ExploreSettings;
   readonly tracer: Tracer;
   readonly observe: (decision: Decision) => void;
   readonly now: () => number;
@@ -84,10 +86,10 @@ async function keepUncounted({ publisher, now }: RouterDeps, { attempts, tenant_
   }
 }
 
-function nextEvent({ limits, live, routing, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga): MachineEvent {
+function nextEvent({ limits, live, routing, exploration, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga): MachineEvent {
   const nowMs = now();
   if (nowMs >= request.deadline_at_ms) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
-  const decision = decide(request, saga.context, { file: limits.tierFile, live: live(), ...routing(), nowMs });
+  const decision = decide(request, saga.context, { file: limits.tierFile, live: live(), ...routing(), exploration, nowMs });
   observe(decision);
   return { type: "DECIDED", decision };
 }

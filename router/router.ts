@@ -41,7 +41,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const routing = () => ({ model: followed().model, floorSteps: followed().guard?.steps ?? 0 });
     let fold: OpenRequests | null = null;
     const app = buildRoleServer(registry, readiness.problems);
-    addDecideRoute(app, limits, () => ({ live: live(), ...routing(), nowMs: Date.now() }));
+    addDecideRoute(app, limits, () => ({ live: live(), ...routing(), exploration: config.exploration, nowMs: Date.now() }));
     onClose("http", () => app.close());
     await listen(app, { host: config.host, port: config.port, variable: "INFER_ROUTER_PORT" });
 
@@ -56,7 +56,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const metrics = makeRouterMetrics(registry, { fold: () => fold, routing: () => followed() });
     followed = await followModel({ nats, prefix, tiers: tierFile.tiers, log, observe: (change) => { metrics.observeModel(change); } }, context);
     const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
-    const route = makeRouteEvent({ publisher, streams, prefix, limits, live, routing, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
+    const route = makeRouteEvent({ publisher, streams, prefix, limits, live, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     readiness.started();
     log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");

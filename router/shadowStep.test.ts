@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Decision } from "#shared/contracts/decision.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+import { nanoUsd } from "#shared/contracts/money.ts";
 
 import { isSampled, shadowStep } from "./shadowStep.ts";
 
@@ -53,6 +54,9 @@ describe("a sampled completion", () => {
     const decisions = [1, "all" as const].map((steps, i) => ({ ...KEPT.decisions[i] as Decision, learned: learned(steps) })); // tightened in between
     expect(shadowStep({ ...KEPT, decisions }, "large", 5)).toMatchObject({ job: { model_version: "v1", floor_steps: 1 } });
     expect(shadowStep({ ...KEPT, decisions, tier: "large" }, "large", 5)).toMatchObject({ shadow: { model_version: "v1", floor_steps: 1 } });
+    const exploration = { share: 0.01, max_extra_cost_nano_usd: nanoUsd(1), withheld_by: null, greedy: "large", eligible: ["small", "large"], is_explored: true, propensity: 0.005, extra_cost_nano_usd: nanoUsd(1) };
+    const explored = [{ ...decisions[0] as Decision, exploration }];
+    expect(shadowStep({ ...KEPT, decisions: explored }, "large", 5)).toMatchObject({ job: { model_version: "v1", floor_steps: null } });
   });
 
   it.each<[string, Partial<Completion>]>([

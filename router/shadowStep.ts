@@ -1,16 +1,12 @@
 /** Which kept answers are asked again of the baseline tier. Pure, so that a redelivery and every router agree. */
-import { createHash } from "node:crypto";
-
 import type { Completion } from "#shared/contracts/events.ts";
 import type { Shadow, ShadowJob } from "#shared/contracts/shadow.ts";
-import { type Id, tokens } from "#shared/messaging/topology.ts";
+import type { Id } from "#shared/messaging/topology.ts";
 
-const HASH_BYTES = 6; // 48 bits, exact in a double
+import { drawsFor } from "./drawsFor.ts";
+
 /** Whether this request is in the sample. `share` in [0, 1]: of all ids, evenly, whatever their pattern. A larger share has all that a smaller one has. */
-export function isSampled(id: Id, share: number): boolean {
-  const hash = createHash("sha256").update(`shadow.${tokens(id)}`).digest();
-  return hash.readUIntBE(0, HASH_BYTES) / 2 ** (8 * HASH_BYTES) < share;
-}
+export const isSampled = (id: Id, share: number): boolean => drawsFor("shadow", id)[0] < share;
 
 export type ShadowStep =
   /** Asks the baseline tier. */
@@ -27,8 +23,9 @@ export function shadowStep(completion: Completion, baselineTier: string, nowMs: 
   if (tier === null || model === null || confidence === null || output === null) return { kind: "none" };
   const id = { tenant_id, request_id };
   const kept = { tier, model, confidence };
-  const learned = decisions[0]?.learned;
-  const routed = { model_version: learned?.model_version ?? null, floor_steps: learned?.floor_steps ?? null };
+  const [first] = decisions;
+  const isPolicys = first?.exploration?.is_explored !== true; // else another tier than the policy's began
+  const routed = { model_version: first?.learned?.model_version ?? null, floor_steps: isPolicys ? (first?.learned?.floor_steps ?? null) : null };
   if (tier !== baselineTier) return { kind: "run", job: { type: "shadow_job.v1", ...id, tier: baselineTier, policy, kept: { ...kept, output }, ...routed } };
   return { kind: "known", shadow: { type: "shadow.v1", ...id, policy, kept, reference: { tier, attempt: null }, agreement: 1, at_ms: nowMs, ...routed } };
 }

@@ -9,6 +9,7 @@ import { Job } from "#shared/contracts/events.ts";
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import shadowFixture from "#shared/contracts/fixtures/shadow.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import { nanoUsd } from "#shared/contracts/money.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { Shadow } from "#shared/contracts/shadow.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
@@ -105,7 +106,7 @@ const handle = (over: Partial<ModelStore> = {}) => makeWatchFloor({ store: { ...
 /** As any router does. */
 const decision = () => {
   const { model: active, guard: floor } = followed();
-  return decide(REQUEST, newSaga(baselineOf(FILE)).context, { file: FILE, live: LIVE, model: active, floorSteps: floor?.steps ?? 0, nowMs: REQUEST.accepted_at_ms });
+  return decide(REQUEST, newSaga(baselineOf(FILE)).context, { file: FILE, live: LIVE, model: active, floorSteps: floor?.steps ?? 0, exploration: { share: 0, maxExtraCostNanoUsd: nanoUsd(0) }, nowMs: REQUEST.accepted_at_ms });
 };
 const gauge = async (name: string) => {
   const registry = new Registry();

@@ -47,7 +47,7 @@ beforeAll(async () => {
   models = await startModelServer();
   const database = await makeTestDatabase(inject("adminDatabaseUrl"), "e2e_floor");
   dropDatabase = database.drop;
-  const env = { DATABASE_URL: database.url, REDIS_URL: `${inject("redisUrl")}/6`, INFER_SHADOW_SHARE: "1" };
+  const env = { DATABASE_URL: database.url, REDIS_URL: `${inject("redisUrl")}/6`, INFER_SHADOW_SHARE: "1", INFER_EXPLORE_SHARE: "0" };
   system = await startSystem({ env, tiers: { serverUrl: models.url, tiers: TIERS } });
   broker = await connectBroker(system.url("nats"));
   await waitUntil(() => broker.jsm.consumers.info("COMPLETIONS", "router-shadow").then(() => true, () => undefined), { deadlineMs: WAIT_MS, describe: () => "the router does not sample" });

@@ -3,6 +3,7 @@ import { expect, it } from "vitest";
 import { Job } from "#shared/contracts/events.ts";
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import { nanoUsd } from "#shared/contracts/money.ts";
 import { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
@@ -71,7 +72,7 @@ it("decides in the router, and the decision names it with what it said", () => {
   const file = TierFile.parse(tierFixture);
   const request = { ...Job.parse(jobFixture).request, policy: "cascade-routing", input: "Who wrote this book?", min_quality: null, min_tier: null, max_tier: null, latency_slo_ms: null };
   const live = new Map(file.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: "closed", workers: 1, slots: 1 } as const]));
-  const known = { file, live, model: MODEL, floorSteps: 0, nowMs: request.accepted_at_ms };
+  const known = { file, live, model: MODEL, floorSteps: 0, exploration: { share: 0, maxExtraCostNanoUsd: nanoUsd(0) }, nowMs: request.accepted_at_ms };
   const decision = decide(request, newSaga(baselineOf(file)).context, known);
   expect(decision.learned).toMatchObject({ model_version: MODEL.version, stop_value: null, lambda_per_usd: expect.any(Number) as number });
   expect(decision.learned?.features.classes["books"]).toBeGreaterThan(0.9);

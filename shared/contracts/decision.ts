@@ -79,6 +79,30 @@ export const LearnedFacts = z.object({
 });
 export type LearnedFacts = z.infer<typeof LearnedFacts>;
 
+/**
+ * How the tier of a request's first step was drawn under `cascade-routing` with a routing model. What is drawn depends on
+ * tenant and request id alone, so it needs no record to be repeated.
+ */
+export const Exploration = z.object({
+  /** Of requests that draw from `eligible`. */
+  share: Probability,
+  /** Tiers that would add more than this were not eligible. */
+  max_extra_cost_nano_usd: NanoUsd,
+  /** Why nothing could be explored: what the request asks for leaves no room, or there was no second tier. */
+  withheld_by: z.enum(["latency_slo", "min_quality", "budget", "deadline", "no_alternative"]).nullable(),
+  /** What the policy would run. */
+  greedy: TierName,
+  /** Drawn from with equal chances, `greedy` among them. */
+  eligible: z.array(TierName).min(1),
+  /** Another tier than `greedy` is run. */
+  is_explored: z.boolean(),
+  /** Probability with which the tier that is run was chosen. */
+  propensity: Probability,
+  /** What the explored tier is expected to add to the cost of `greedy`, should a cheaper tier's answer not be kept. */
+  extra_cost_nano_usd: NanoUsd,
+});
+export type Exploration = z.infer<typeof Exploration>;
+
 export const Decision = z.object({
   /** The attempt after which it was decided; 0 for the first decision. */
   after_attempt: z.int().nonnegative(),
@@ -86,5 +110,7 @@ export const Decision = z.object({
   facts: Facts,
   step: Step,
   learned: LearnedFacts.optional(),
+  /** Without it the choice was certain: a propensity of 1. */
+  exploration: Exploration.optional(),
 });
 export type Decision = z.infer<typeof Decision>;

@@ -20,7 +20,7 @@ const Kept = z.object({ tier: TierName, model: z.string(), confidence: Probabili
 const routed = {
   /** Of the fitted model; `null` when there was none. */
   model_version: z.string().nullable(),
-  /** Of the floor's guard; `null` without a model. Only what was decided at the guard's own steps says something of them. */
+  /** Of the floor's guard, of which only what was decided at its own steps says something; `null` without a model, and for a request that explored. */
   floor_steps: Steps.nullable(),
 };
 
