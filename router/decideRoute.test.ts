@@ -20,7 +20,7 @@ const post = async (payload: object | string, model: RoutingModelFile | null = n
   const app = Fastify();
   const limits = { defaultDeadlineMs: 30_000, maxDeadlineMs: 60_000, tierFile: TierFile.parse(tierFixture) };
   const live = new Map(["small", "medium", "large"].map((name) => [name, { latency: null, queueDepth: 0, breaker: "closed", workers: 1, slots: 1 } as const]));
-  addDecideRoute(app, limits, () => ({ live, model, exploration: { share: 0.2, maxExtraCostNanoUsd: nanoUsd(1e9) }, nowMs: 1_000 }));
+  addDecideRoute(app, limits, () => ({ live, model, floorSteps: 0, exploration: { share: 0.2, maxExtraCostNanoUsd: nanoUsd(1e9) }, nowMs: 1_000 }));
   const response = await app.inject({ method: "POST", url: "/decide", payload });
   return { status: response.statusCode, body: response.json<Record<string, unknown>>() };
 };

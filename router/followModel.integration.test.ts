@@ -12,7 +12,7 @@ import { type ModelStore, openModelStore } from "#shared/messaging/modelStore.ts
 import { modelBucket, streamOfBucket } from "#shared/messaging/topology.ts";
 import { modelVersion } from "#shared/runtime/readModel.ts";
 
-import { followModel } from "./followModel.ts";
+import { followModel, type Routing } from "./followModel.ts";
 
 const TIERS = [{ name: "small", slots: 1 }, { name: "large", slots: 1 }];
 /** A model of its own for each name. */
@@ -29,7 +29,7 @@ const [V1, V2, V3, V9] = ["v1", "v2", "v3", "v9"].map(versionOf) as [string, str
 let server: Awaited<ReturnType<typeof startTestServer>>;
 let nats: NatsConnection;
 let store: ModelStore;
-let followed: () => RoutingModelFile | null;
+let followed: () => Routing;
 const changes: { version: string | null; isUsed: boolean }[] = [];
 const ending = new AbortController();
 const PATIENCE = { timeout: 10_000, interval: 50 };
@@ -47,18 +47,21 @@ afterAll(async () => {
   await server.remove();
 });
 
-it("has no model before one is active", () => { expect(followed()).toBeNull(); });
+it("has no model before one is active", () => { expect(followed()).toEqual({ model: null, guard: null }); });
 
 it("takes what is activated within seconds, and goes back with it", async () => {
   for (const name of ["v1", "v2"]) {
     const { version } = model(name);
     await store.put(model(name));
     await store.activate(version);
-    await vi.waitFor(() => { expect(followed()?.version).toBe(version); }, PATIENCE);
+    await vi.waitFor(() => { expect(followed().model?.version).toBe(version); }, PATIENCE);
   }
   expect(await store.versions()).toEqual([V1, V2].sort());
+  const before = await store.active();
+  const again = await store.activate(V2); // an activation of its own, of which there is nothing to take back
+  expect([again.previous, again.activated_at > (before?.activated_at ?? "")]).toEqual([before?.previous, true]);
   expect(await store.rollback()).toMatchObject({ version: V1, previous: [] });
-  await vi.waitFor(() => { expect(followed()?.version).toBe(V1); }, PATIENCE);
+  await vi.waitFor(() => { expect(followed().model?.version).toBe(V1); }, PATIENCE);
   expect(await store.rollback()).toBeNull();
 });
 
@@ -70,7 +73,7 @@ it("does not lose a change to another that was made meanwhile", async () => {
   expect(won).toContainEqual(active);
   for (const { version } of won) expect([active?.version, ...(active?.previous ?? [])]).toContain(version);
   while ((await store.active())?.version !== V1) await store.rollback();
-  await vi.waitFor(() => { expect(followed()?.version).toBe(V1); }, PATIENCE);
+  await vi.waitFor(() => { expect(followed().model?.version).toBe(V1); }, PATIENCE);
 });
 
 const FOREIGN = model("foreign", ["tiny", "huge"]);
@@ -86,7 +89,7 @@ it.each([
   await prepare();
   await store.activate(version);
   await vi.waitFor(() => { expect(changes).toContainEqual({ version, isUsed: false }); }, PATIENCE);
-  expect(followed()?.version).toBe(V1);
+  expect(followed().model?.version).toBe(V1);
   await store.rollback();
   await vi.waitFor(() => { expect(changes.at(-1)).toEqual({ version: V1, isUsed: true }); }, PATIENCE);
   expect(changes.filter((change) => change.version === version)).toHaveLength(1);
@@ -101,17 +104,17 @@ it("reads what was stored uncompressed", async () => {
 
 it("has none after a deactivation, and the one before it again after a rollback", async () => {
   expect(await store.deactivate()).toMatchObject({ version: null, previous: [V1] });
-  await vi.waitFor(() => { expect(followed()).toBeNull(); }, PATIENCE);
+  await vi.waitFor(() => { expect(followed()).toEqual({ model: null, guard: null }); }, PATIENCE);
   expect(changes.at(-1)).toEqual({ version: null, isUsed: true });
   expect(await store.deactivate()).toBeNull();
   expect(await store.rollback()).toMatchObject({ version: V1, previous: [] });
-  await vi.waitFor(() => { expect(followed()?.version).toBe(V1); }, PATIENCE);
+  await vi.waitFor(() => { expect(followed().model?.version).toBe(V1); }, PATIENCE);
   await store.deactivate();
   await store.activate(V2);
   expect(await store.rollback()).toMatchObject({ version: null, previous: [V1] });
-  await vi.waitFor(() => { expect(followed()).toBeNull(); }, PATIENCE);
+  await vi.waitFor(() => { expect(followed()).toEqual({ model: null, guard: null }); }, PATIENCE);
   await store.rollback();
-  await vi.waitFor(() => { expect(followed()?.version).toBe(V1); }, PATIENCE);
+  await vi.waitFor(() => { expect(followed().model?.version).toBe(V1); }, PATIENCE);
 });
 
 it("keeps its model when the bucket was lost and made anew", async () => {
@@ -121,7 +124,7 @@ it("keeps its model when the bucket was lost and made anew", async () => {
   const anew = await openModelStore(nats, "infer");
   expect(await anew.active()).toBeNull();
   await anew.put(model("v9"));
-  expect(followed()?.version).toBe(V1);
+  expect(followed().model?.version).toBe(V1);
   await anew.activate(V9);
-  await vi.waitFor(() => { expect(followed()?.version).toBe(V9); }, PATIENCE);
+  await vi.waitFor(() => { expect(followed().model?.version).toBe(V9); }, PATIENCE);
 });

@@ -9,7 +9,7 @@ import { makeRouterMetrics } from "./metrics.ts";
 
 it("counts explored requests by tier and what they were expected to add, and no others", async () => {
   const registry = new Registry();
-  const metrics = makeRouterMetrics(registry, () => null);
+  const metrics = makeRouterMetrics(registry, { fold: () => null, routing: () => ({ model: null, guard: null }) });
   const [first, ...later] = Completion.parse(fixture).decisions;
   if (first === undefined) throw new Error("the fixture has no decision");
   const exploration = { share: 0.01, max_extra_cost_nano_usd: nanoUsd(10_000_000), withheld_by: null, greedy: "large", eligible: ["small", "large"], is_explored: true, propensity: 0.005, extra_cost_nano_usd: nanoUsd(1_400) };

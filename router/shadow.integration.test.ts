@@ -68,7 +68,7 @@ describe("a sampled completion", () => {
     await makeShadow(deps())(delivery(completion));
     await makeShadow(deps())(delivery(completion)); // another router
     await makeShadow(deps())(delivery(completion, { mayBeRepeat: true, deliveries: 2 }));
-    expect(await jobOf()).toEqual({ type: "shadow_job.v1", ...id(), tier: "large", policy: "cascade", input: `input of r-${n}`, kept: { tier: "small", model: "s-1", confidence: 0.97, output: "spam" } });
+    expect(await jobOf()).toEqual({ type: "shadow_job.v1", ...id(), tier: "large", policy: "cascade", input: `input of r-${n}`, kept: { tier: "small", model: "s-1", confidence: 0.97, output: "spam" }, model_version: null, floor_steps: null });
     expect(await counts()).toEqual([(before[0] ?? 0) + 1, before[1], before[2]]);
   });
 

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 
+import type { Decision } from "#shared/contracts/decision.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+import { nanoUsd } from "#shared/contracts/money.ts";
 
 import { isSampled, shadowStep } from "./shadowStep.ts";
 
@@ -36,15 +38,25 @@ describe("a sampled completion", () => {
 
   it.each(["small", "medium"])("of tier %s asks the baseline tier", (tier) => {
     expect(shadowStep({ ...KEPT, tier }, "large", 5)).toEqual({
-      kind: "run", job: { type: "shadow_job.v1", ...ID, tier: "large", policy: "cascade", kept: { tier, model: "s-1", confidence: 0.97, output: "spam" } },
+      kind: "run", job: { type: "shadow_job.v1", ...ID, tier: "large", policy: "cascade", kept: { tier, model: "s-1", confidence: 0.97, output: "spam" }, model_version: null, floor_steps: null },
     });
   });
 
   it("of the baseline tier agrees with itself, for nothing", () => {
     expect(shadowStep({ ...KEPT, tier: "large", model: "l-1" }, "large", 5)).toEqual({
       kind: "known",
-      shadow: { type: "shadow.v1", ...ID, policy: "cascade", kept: { tier: "large", model: "l-1", confidence: 0.97 }, reference: { tier: "large", attempt: null }, agreement: 1, at_ms: 5, model_version: null },
+      shadow: { type: "shadow.v1", ...ID, policy: "cascade", kept: { tier: "large", model: "l-1", confidence: 0.97 }, reference: { tier: "large", attempt: null }, agreement: 1, at_ms: 5, model_version: null, floor_steps: null },
     });
+  });
+
+  it("says which model routed the request, and how careful, by its first decision", () => {
+    const learned = (floor_steps: number | "all") => ({ model_version: "v1", floor_steps, features: { log_length: 1, digits: 0, negation: 0, classes: {} }, lambda_per_usd: 1, stop_value: null, candidates: [] });
+    const decisions = [1, "all" as const].map((steps, i) => ({ ...KEPT.decisions[i] as Decision, learned: learned(steps) })); // tightened in between
+    expect(shadowStep({ ...KEPT, decisions }, "large", 5)).toMatchObject({ job: { model_version: "v1", floor_steps: 1 } });
+    expect(shadowStep({ ...KEPT, decisions, tier: "large" }, "large", 5)).toMatchObject({ shadow: { model_version: "v1", floor_steps: 1 } });
+    const exploration = { share: 0.01, max_extra_cost_nano_usd: nanoUsd(1), withheld_by: null, greedy: "large", eligible: ["small", "large"], is_explored: true, propensity: 0.005, extra_cost_nano_usd: nanoUsd(1) };
+    const explored = [{ ...decisions[0] as Decision, exploration }];
+    expect(shadowStep({ ...KEPT, decisions: explored }, "large", 5)).toMatchObject({ job: { model_version: "v1", floor_steps: null } });
   });
 
   it.each<[string, Partial<Completion>]>([

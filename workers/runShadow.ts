@@ -48,7 +48,7 @@ export const makeRunShadow = (deps: ShadowDeps) => {
 };
 
 /** Pure. An answer that is not sound is no reference, so there is nothing to agree with. */
-function toShadow({ tenant_id, request_id, policy, kept, tier }: ShadowJob, { result, output }: Run, nowMs: number): Shadow {
+function toShadow({ tenant_id, request_id, policy, kept, tier, model_version, floor_steps }: ShadowJob, { result, output }: Run, nowMs: number): Shadow {
   const { output: keptOutput, ...keptAnswer } = kept;
   const isReference = output !== null && result.outcome.kind === "answered" && result.outcome.is_sound;
   return {
@@ -57,6 +57,6 @@ function toShadow({ tenant_id, request_id, policy, kept, tier }: ShadowJob, { re
     reference: { tier, attempt: result },
     agreement: isReference ? agreement(keptOutput, output) : null,
     at_ms: nowMs,
-    model_version: null,
+    model_version, floor_steps,
   };
 }

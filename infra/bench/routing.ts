@@ -65,7 +65,7 @@ function measure(count: number, decisions: number): { tiers: number; policy: str
   const exploration = { share: 0.01, maxExtraCostNanoUsd: nanoUsd(10_000_000) };
   const requests = Array.from({ length: 500 }, (_, i) => requestOf(queryOf(50 + Math.floor(3_950 * random())), i));
   return (["cascade-routing", "static"] as const).map((policy) => {
-    const decideAll = (times: number) => { for (let i = 0; i < times; i++) decide({ ...(requests[i % requests.length] as InferenceRequest), policy }, fresh, { file, live, model, exploration, nowMs: NOW_MS }); };
+    const decideAll = (times: number) => { for (let i = 0; i < times; i++) decide({ ...(requests[i % requests.length] as InferenceRequest), policy }, fresh, { file, live, model, floorSteps: 0, exploration, nowMs: NOW_MS }); };
     decideAll(2_000); // warm
     const before = process.cpuUsage();
     decideAll(decisions);

@@ -12,10 +12,10 @@ import { keepFrom, seenBy } from "./routingValues.ts";
 
 const NAMES = ["small", "medium", "large"];
 const w = (constant: number, logOdds = 0) => [constant, 0, 0, 0, 3 * logOdds];
-const IDENTITY = { intercept: 0, slope: 5, class_intercepts: [], class_slopes: [] };
+const IDENTITY = { intercept: 0, slope: 5, saturated: 0, class_intercepts: [], class_slopes: [] };
 const NONE = [null, null, null];
 const LEARNED = {
-  model: { tiers: NAMES, calibration: [IDENTITY, IDENTITY, IDENTITY] },
+  model: { tiers: NAMES, calibration: [IDENTITY, IDENTITY, IDENTITY], baseline_tier: "large" },
   query: seenBy({ classes: { names: [], centroids: [] } }, queryFeatures("What is the capital of France?")),
   level: {
     lambda_per_usd: 1,
@@ -42,7 +42,7 @@ const SETTINGS: ExploreSettings = { share: 0.1, maxExtraCostNanoUsd: nanoUsd(1_0
 /** Within the share, and outside. */
 const YES = 0, NO = 0.5;
 
-interface Over { request?: Partial<typeof REQUEST> | Record<string, unknown>; quotes?: Partial<Record<string, Partial<TierQuote>>>; settings?: Partial<ExploreSettings>; saga?: SagaContext; learned?: Partial<typeof LEARNED> | { level: null } }
+interface Over { request?: Partial<typeof REQUEST> | Record<string, unknown>; quotes?: Partial<Record<string, Partial<TierQuote>>>; settings?: Partial<ExploreSettings>; saga?: SagaContext; learned?: Partial<typeof LEARNED> | { level: null | "in_doubt" } }
 function greedyOf({ request = {}, quotes = {}, saga = FRESH, learned = {} }: Over) {
   const facts: Facts = { at_ms: 0, min_on_time: 0.95, quotes: NAMES.map((name, i) => quote(name, i, quotes[name])) };
   const situation = { request: { ...REQUEST, ...request }, saga, facts, learned: { ...LEARNED, ...learned } };
@@ -125,6 +125,7 @@ describe("explores nothing and is certain", () => {
     ["under another learned policy", { request: { policy: "predictive" } }],
     ["under the cascade", { request: { policy: "cascade" } }],
     ["where the floor was not shown to hold", { learned: { level: null } }],
+    ["while the floor is in doubt", { learned: { level: "in_doubt" } }],
     ["when nothing can be run", { request: { budget_nano_usd: nanoUsd(1) } }],
   ])("%s, without a record", (_name, over) => { expect(explored([YES, 0], over)).toBeNull(); });
 });

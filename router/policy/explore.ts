@@ -28,10 +28,10 @@ export interface Explored {
 /** A tier whose 95th percentile is within this many medians keeps its P(on time) of 0.95 (`MIN_ON_TIME`). */
 const MEDIANS_PER_TRY = 3;
 
-/** `greedy`: what `chooseStep` chose. `null` where the choice is certain: a later step, another policy, nothing learned, a stop. */
+/** `greedy`: what `chooseStep` chose. `null` where the choice is certain: a later step, another policy, nothing learned or nothing trusted, a stop. */
 export function explore({ request, saga, facts, learned }: Explorable, greedy: Step, { share, maxExtraCostNanoUsd }: ExploreSettings, [whether, which]: Draws): Explored | null {
   const { level } = learned;
-  if (saga.attempt > 0 || request.policy !== "cascade-routing" || level === null || greedy.kind !== "run") return null;
+  if (saga.attempt > 0 || request.policy !== "cascade-routing" || level === null || level === "in_doubt" || greedy.kind !== "run") return null;
   const chosen = facts.quotes.find(({ tier }) => tier === greedy.tier);
   if (chosen === undefined) throw new Error(`there is no quote of ${greedy.tier}`);
   const values = { ...learned, level };

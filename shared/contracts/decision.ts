@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 
+import { Steps } from "./floorGuard.ts";
 import { NanoUsd } from "./money.ts";
 import { Probability } from "./probability.ts";
 import { TierName } from "./tiers.ts";
@@ -67,7 +68,9 @@ export const LearnedFacts = z.object({
   model_version: z.string(),
   /** Of the query: its shape, and the probabilities of the classes of task; never its text. */
   features: z.object({ log_length: z.number(), digits: z.number(), negation: z.number(), classes: z.record(z.string(), Probability) }),
-  /** Acceptability that one dollar must buy, in 1/USD. `null`: the floor was not shown to hold, the tier file's thresholds decided. */
+  /** How many levels more careful than the model's own it was decided, as the guard of the floor asked; 0 for policies that have no level. */
+  floor_steps: Steps,
+  /** Acceptability that one dollar must buy, in 1/USD. `null`: `floor_steps` is "all", or the floor was not shown to hold and the tier file's thresholds decided. */
   lambda_per_usd: z.number().nonnegative().nullable(),
   /** Value of keeping the answer in hand; `null` without one. */
   stop_value: z.number().nullable(),

@@ -13,7 +13,7 @@ const attempt = (tier: string, outcome: Attempt["outcome"], i = 1): Attempt =>
 /** As a router with a routing model decides. */
 const learnedDecision = (is_explored: boolean): Decision => ({
   ...(COMPLETION.decisions[0] as Decision),
-  learned: { model_version: "v1", features: { log_length: 0.1, digits: 0, negation: 0, classes: { mail: 1 } }, lambda_per_usd: 12, stop_value: null, candidates: [{ tier: "small", is_blind: false, value: 0.9 }] },
+  learned: { model_version: "v1", floor_steps: 0, features: { log_length: 0.1, digits: 0, negation: 0, classes: { mail: 1 } }, lambda_per_usd: 12, stop_value: null, candidates: [{ tier: "small", is_blind: false, value: 0.9 }] },
   exploration: { share: 0.01, max_extra_cost_nano_usd: nanoUsd(10_000_000), withheld_by: null, greedy: is_explored ? "large" : "small", eligible: ["small", "large"], is_explored, propensity: 0.005, extra_cost_nano_usd: nanoUsd(1_400) },
 });
 const ended = (over: Partial<Completion>): Completion => ({ ...COMPLETION, ...over });

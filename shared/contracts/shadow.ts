@@ -5,6 +5,7 @@
 import { z } from "zod";
 
 import { Attempt, type SagaMessage } from "./events.ts";
+import { Steps } from "./floorGuard.ts";
 import { RequestId, TenantId } from "./ids.ts";
 import { Probability } from "./probability.ts";
 import { EpochMs } from "./request.ts";
@@ -15,6 +16,14 @@ const id = { tenant_id: TenantId, request_id: RequestId };
 /** The answer that the request was given. */
 const Kept = z.object({ tier: TierName, model: z.string(), confidence: Probability });
 
+/** What routed the request, by its first decision. */
+const routed = {
+  /** Of the fitted model; `null` when there was none. */
+  model_version: z.string().nullable(),
+  /** Of the floor's guard, of which only what was decided at its own steps says something; `null` without a model, and for a request that explored. */
+  floor_steps: Steps.nullable(),
+};
+
 /** One more call, of which nobody waits for the answer. `tier` is the baseline. */
 export const ShadowJob = z.object({
   type: z.literal("shadow_job.v1"),
@@ -23,6 +32,7 @@ export const ShadowJob = z.object({
   policy: z.string(),
   input: z.string(),
   kept: Kept.extend({ output: z.string() }),
+  ...routed,
 });
 export type ShadowJob = z.infer<typeof ShadowJob>;
 
@@ -37,8 +47,7 @@ export const Shadow = z.object({
   /** How far the two answers are the same (`shared/statistics/agreement.ts`); `null` when the call brought no sound answer. */
   agreement: Probability.nullable(),
   at_ms: EpochMs,
-  /** Of the fitted model that routed the request; `null` when there was none. */
-  model_version: z.string().nullable(),
+  ...routed,
 });
 export type Shadow = z.infer<typeof Shadow>;
 

@@ -1,12 +1,13 @@
-/** Routing models in NATS KV: each version under its own key, and which of them is active. */
+/** Routing models in NATS KV: each version under its own key, which of them is active, and the guards of their floors. */
 import { gunzipSync, gzipSync } from "node:zlib";
 
-import { JetStreamApiError } from "@nats-io/jetstream";
+import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { z } from "zod";
 
 import { inOneLine, issueLines } from "#shared/contracts/describeIssues.ts";
+import { WatchedFloor } from "#shared/contracts/floorGuard.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { readModel } from "#shared/runtime/readModel.ts";
 
@@ -14,6 +15,7 @@ import { modelBucket } from "./topology.ts";
 
 const ACTIVE = "active";
 const keyOf = (version: string): string => `model.${version}`;
+const floorKeyOf = (version: string): string => `floor.${version}`;
 
 const Active = z.object({
   /** `null`: none, on purpose. That nothing was ever active, or the bucket was lost, is no entry at all. */
@@ -47,12 +49,16 @@ export interface ModelStore {
   get(version: string): Promise<RoutingModelFile | null>;
   versions(): Promise<string[]>;
   active(): Promise<Active | null>;
-  /** The version must be there. Throws when somebody else has activated another one meanwhile. */
+  /** The version must be there, and may be the active one: that is an activation of its own. Throws when somebody else has activated one meanwhile. */
   activate(version: string): Promise<Active>;
   /** No model from now on; `rollback` takes it back. `null` when none was active. Throws as `activate` does. */
   deactivate(): Promise<Active | null>;
   /** To what was active before, which may be none; `null` when there is nothing. */
   rollback(): Promise<Active | null>;
+  /** `null` before the first margin; also for what cannot be read, so that another guard can begin in its place. */
+  floor(version: string): Promise<{ watched: WatchedFloor | null; revision: number }>;
+  /** `false`: it was changed after that revision, and stays as it is. */
+  putFloor(watched: WatchedFloor, revision: number): Promise<boolean>;
 }
 
 /** As many steps as can be taken back. */
@@ -62,6 +68,7 @@ const HEADER_ROOM_BYTES = 512;
 /** Far above any model, far below what would hurt a router. */
 const MOST_JSON_BYTES = 64 * 1024 ** 2;
 const STREAM_IS_FULL = 10_077;
+const LOST_RACE: readonly number[] = [JetStreamApiCodes.StreamWrongLastSequence, JetStreamApiCodes.StreamWrongLastSequenceUnknown];
 
 export async function openModelStore(nats: NatsConnection, prefix: string): Promise<ModelStore> {
   const { name } = modelBucket(prefix);
@@ -110,8 +117,8 @@ export async function openModelStore(nats: NatsConnection, prefix: string): Prom
     active: async () => (await readActive()).value,
     async activate(version) {
       const { value: before, revision } = await readActive();
-      if (before === null) return put({ version, previous: [] }, revision);
-      return before.version === version ? before : follow(before, version, revision);
+      if (before === null || before.version === version) return put({ version, previous: before?.previous ?? [] }, revision);
+      return follow(before, version, revision);
     },
     async deactivate() {
       const { value: before, revision } = await readActive();
@@ -121,6 +128,24 @@ export async function openModelStore(nats: NatsConnection, prefix: string): Prom
       const { value: before, revision } = await readActive();
       const version = before?.previous.at(-1);
       return before === null || version === undefined ? null : put({ version, previous: before.previous.slice(0, -1) }, revision);
+    },
+    async floor(version) {
+      const entry = await bucket.get(floorKeyOf(version));
+      const revision = entry?.revision ?? 0;
+      try {
+        return { watched: entry?.operation === "PUT" ? WatchedFloor.parse(entry.json()) : null, revision };
+      } catch {
+        return { watched: null, revision };
+      }
+    },
+    async putFloor(watched, revision) {
+      try {
+        await bucket.put(floorKeyOf(watched.version), JSON.stringify(watched), { previousSeq: revision });
+        return true;
+      } catch (error) {
+        if (error instanceof JetStreamApiError && LOST_RACE.includes(error.code)) return false;
+        throw error;
+      }
     },
   };
 }

@@ -60,7 +60,7 @@ describe("inferctl models", () => {
     expect(JSON.parse((await models("import", fileOf("second.json", SECOND), "--json")).printed)).toEqual({ version: SECOND.version });
     expect((await models("show", SECOND.version)).printed).toMatch(/TIER +\.5 +\.7 .*\nsmall +\d+\.\d/);
     expect((await models("show", SECOND.version, "--classes")).printed).toMatch(/TIER +CLASS .*\nsmall +books +\d+\.\d/);
-    expect(JSON.parse((await models("show", SECOND.version, "--json")).printed)).toEqual(SECOND);
+    expect(JSON.parse((await models("show", SECOND.version, "--json")).printed)).toEqual({ model: SECOND, floor: { not_watched: "the model is not active" } });
     await models("activate", MODEL.version);
     expect((await models("activate", SECOND.version)).printed).toBe(`model ${SECOND.version} is active`);
     expect((await models("deactivate")).printed).toBe(`no model is active: the tier file's thresholds decide; back to ${SECOND.version} with: inferctl models rollback`);

@@ -7,6 +7,7 @@ import type { Active, ModelStore } from "#shared/messaging/modelStore.ts";
 import { readModel } from "#shared/runtime/readModel.ts";
 
 import { type Command, EXIT_USAGE } from "../command.ts";
+import { describeFloor, reportFloor } from "../describeFloor.ts";
 import { requireFit, withModelStore } from "../modelStore.ts";
 import { textTable } from "../textTable.ts";
 import { describeModel } from "./train.ts";
@@ -16,10 +17,10 @@ export const models: Command = {
   usage: "list | show [<version>] [--classes] | import <file> | activate <version> | deactivate | rollback",
   details: [
     "list        every version, and which is active",
-    "show        what a version promises and how it did (default: the active one)",
+    "show        what a version promises, how it did, and how its floor stands since it was activated (default: the active one)",
     "--classes   its calibration by class of task, not over all of them",
     "import      puts a file of `inferctl train --out` into NATS, after checks; then activate it",
-    "activate    routers take it within seconds",
+    "activate    routers take it within seconds; activating the active one begins the watch over its floor anew",
     "deactivate  no model: within seconds routers use the tier file's thresholds",
     "rollback    to what was active before; after deactivate, to the model before it",
     "--json      for programs",
@@ -37,8 +38,10 @@ export const models: Command = {
         return 0;
       }
       case "show": {
-        const model = await found(store, argument ?? (await store.active())?.version);
-        say(model, describeModel(model, { byClass: values["classes"] === true }));
+        const active = await store.active();
+        const model = await found(store, argument ?? active?.version);
+        const floor = reportFloor(model, active, (await store.floor(model.version)).watched);
+        say({ model, floor }, `${describeModel(model, { byClass: values["classes"] === true })}\n\n${describeFloor(floor)}`);
         return 0;
       }
       case "import": {
