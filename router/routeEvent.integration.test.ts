@@ -38,7 +38,7 @@ const SHARE = 0.2;
 /** The small tier first; its answer is kept above log-odds 0. */
 const MODEL: RoutingModelFile = {
   type: "routing_model.v1", version: "v1", created_at: "2026-11-24T00:00:00Z", tiers: ["small", "medium", "large"], baseline_tier: "large", target: 0.97, risk: 0.05, latency_slo_ms: null,
-  classes: { names: [], centroids: [] }, calibration: Array.from({ length: 3 }, () => ({ intercept: 0, slope: 5, saturated: 0, class_intercepts: [], class_slopes: [] })),
+  classes: { names: [], centroids: [] }, calibration: Array.from({ length: 3 }, () => ({ intercept: 0, slope: 5, class_intercepts: [], class_slopes: [] })),
   levels: [{ lambda_per_usd: 1, states: {
     "": { stop: null, blind: [[0.7, 0, 0], [0.6, 0, 0], [0.5, 0, 0]], read: [[0.8, 0, 0], [0.6, 0, 0], null] },
     "0": { stop: [0.5, 0, 0, 0, 0.3], blind: [null, [0.5, 0, 0, 0, 0], [0.4, 0, 0, 0, 0]], read: [null, null, null] },

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 
 import { calibrationTable } from "./calibrationTable.ts";
 
-const MODEL = { tiers: ["small", "large"], classes: { names: ["sums", "books"], centroids: [] }, calibration: [{ intercept: 0, slope: 2, saturated: 0, class_intercepts: [1, -1], class_slopes: [0, 0] }, null] };
+const MODEL = { tiers: ["small", "large"], classes: { names: ["sums", "books"], centroids: [] }, calibration: [{ intercept: 0, slope: 2, class_intercepts: [1, -1], class_slopes: [0, 0] }, null] };
 
 it("shows the curve of each tier, over its classes", () => {
   expect(calibrationTable(MODEL, { byClass: false }).split("\n")).toEqual([

@@ -15,7 +15,7 @@ const NAMES = ["small", "medium", "large"];
 const CLASSES = { names: [], centroids: [] };
 /** Only the constant and the confidence's calibrated log-odds, over 3, count here; raw confidences are calibrated as they are. */
 const w = (constant: number, logOdds = 0) => [constant, 0, 0, 0, 3 * logOdds];
-const IDENTITY = { intercept: 0, slope: 5, saturated: 0, class_intercepts: [], class_slopes: [] };
+const IDENTITY = { intercept: 0, slope: 5, class_intercepts: [], class_slopes: [] };
 const NONE = [null, null, null];
 const LEARNED: LearnedValues = {
   model: { tiers: NAMES, calibration: [IDENTITY, IDENTITY, IDENTITY] },

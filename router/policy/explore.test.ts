@@ -12,7 +12,7 @@ import { keepFrom, seenBy } from "./routingValues.ts";
 
 const NAMES = ["small", "medium", "large"];
 const w = (constant: number, logOdds = 0) => [constant, 0, 0, 0, 3 * logOdds];
-const IDENTITY = { intercept: 0, slope: 5, saturated: 0, class_intercepts: [], class_slopes: [] };
+const IDENTITY = { intercept: 0, slope: 5, class_intercepts: [], class_slopes: [] };
 const NONE = [null, null, null];
 const LEARNED = {
   model: { tiers: NAMES, calibration: [IDENTITY, IDENTITY, IDENTITY], baseline_tier: "large" },

@@ -12,8 +12,8 @@ const Weights = z.array(z.number());
 /** Size of the hashed vocabulary in which a class of task has its centre. */
 export const WORD_PLACES = 256;
 
-/** Of one tier: log-odds of an acceptable answer = intercepts + slopes x scaled log-odds of its raw confidence, and `saturated` more where that is 1. */
-export const Calibration = z.object({ intercept: z.number(), slope: z.number(), saturated: z.number(), class_intercepts: Weights, class_slopes: Weights });
+/** Of one tier: log-odds of an acceptable answer = intercepts + slopes x scaled log-odds of its raw confidence. */
+export const Calibration = z.object({ intercept: z.number(), slope: z.number(), class_intercepts: Weights, class_slopes: Weights });
 export type Calibration = z.infer<typeof Calibration>;
 
 /** Values of one state: acceptability less λ times the cost of what follows. By place of the next tier; `null`: not a next step. */
