@@ -1,49 +1,77 @@
-/** What one shadow label does to the guard of the active model's floor. Pure, so that every router and every redelivery counts alike. */
-import { ofActivation, type Steps, type WatchedFloor } from "#shared/contracts/floorGuard.ts";
+/** What one label does to the guard of the active model's floor. Pure, so that every router and every redelivery counts alike. */
+import type { Completion } from "#shared/contracts/events.ts";
+import type { FeedbackMessage } from "#shared/contracts/feedback.ts";
+import { LabelSource, ofActivation, type Steps, type WatchedFloor } from "#shared/contracts/floorGuard.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import type { Shadow } from "#shared/contracts/shadow.ts";
 import type { Active } from "#shared/messaging/modelStore.ts";
 
-import { afterMargin, type GuardEvent, newGuard } from "./learning/floorGuard.ts";
+import { afterMargin, type FloorTargets, type GuardEvent, newGuard } from "./learning/floorGuard.ts";
+import { routedBy } from "./shadowStep.ts";
 
-/** What a shadow event says of a model's floor. */
+/** What an event says of a model's floor. */
 export interface Label {
+  readonly source: LabelSource;
   readonly model_version: string;
   /** Of the guard when the request was decided. */
   readonly floor_steps: Steps;
-  /** In [0, 1]. */
-  readonly agreement: number;
-  readonly reference_tier: string;
+  /** In [0, 1]: how far the kept answer agrees with the baseline's, or the score that it was given. */
+  readonly value: number;
+  /** Whose answer it was compared with; `null`: nobody's. */
+  readonly reference_tier: string | null;
+  /** Epoch milliseconds: of the comparison, or of the decision whose answer was judged. Of before an activation, it says nothing of it. */
   readonly at_ms: number;
 }
 /** `null`: it says nothing, as its request was not routed by a model's `cascade-routing` or explored, or nothing could be compared. */
-export function labelOf({ policy, agreement, model_version, floor_steps, reference, at_ms }: Shadow): Label | null {
-  if (policy !== "cascade-routing" || agreement === null || model_version === null || floor_steps === null) return null;
-  return { model_version, floor_steps, agreement, reference_tier: reference.tier, at_ms };
+export function labelOfShadow({ policy, agreement, model_version, floor_steps, reference, at_ms }: Shadow): Label | null {
+  if (policy !== ROUTED || agreement === null || model_version === null || floor_steps === null) return null;
+  return { source: "shadow", model_version, floor_steps, value: agreement, reference_tier: reference.tier, at_ms };
 }
+/** `null`: it says nothing, as there was no kept answer, or as for a shadow. Feedback may come days after the answer, so it is of the decision's time. */
+export function labelOfFeedback({ score }: Pick<FeedbackMessage, "score">, completion: Completion): Label | null {
+  const { outcome, output, policy, decisions } = completion;
+  const { model_version, floor_steps } = routedBy(completion);
+  const [first] = decisions;
+  if (outcome !== "completed" || output === null || policy !== ROUTED || first === undefined || model_version === null || floor_steps === null) return null;
+  return { source: "feedback", model_version, floor_steps, value: score, reference_tier: null, at_ms: first.facts.at_ms };
+}
+const ROUTED = "cascade-routing";
+
+/** Who judges answers whatever they are like. Users who complain, or praise, are no sample of all answers. */
+const JUDGES: readonly string[] = ["label", "judge"];
+export const isJudged = ({ source }: Pick<FeedbackMessage, "source">): boolean => JUDGES.includes(source);
 
 /** What the floor of a model is tested against. */
 export interface FloorTerms {
-  /** Least share of agreement with the baseline. */
-  readonly target: number;
+  /** By source of labels: their least mean, in (0, 1); or why there is nothing to test, in words. */
+  readonly targets: Readonly<Record<LabelSource, number | { readonly problem: string }>>;
+  /** Of each test, so that all of them together have the model's risk, whatever they have to do with each other. */
   readonly risk: number;
   /** Levels more careful than its own. */
   readonly levels: number;
 }
-/** Why there is nothing to test comes as a `problem`, in words. */
-export function floorTerms({ operating, metrics, risk }: Pick<RoutingModelFile, "operating" | "metrics" | "risk">): FloorTerms | { readonly problem: string } {
+export function floorTerms({ operating, metrics, risk }: Pick<RoutingModelFile, "operating" | "metrics" | "risk">): FloorTerms {
   const levels = operating.cascade_routing_level;
-  const target = metrics.cascade_routing?.agreement_low;
-  if (levels === null) return { problem: "its floor was not shown to hold for cascade-routing, so the tier file's thresholds decide" };
-  if (target === undefined) return { problem: "it was trained before models knew how often their answers agree with the baseline's; train it anew" };
-  if (!(target > 0 && target < 1)) return { problem: `an agreement of at least ${target} with the baseline leaves nothing to test` };
-  return { target, risk, levels };
+  const { agreement_low, quality_low } = metrics.cascade_routing ?? {};
+  const targetOf = (low: number | undefined, what: string, without: string): number | { readonly problem: string } => {
+    if (levels === null) return { problem: "its floor was not shown to hold for cascade-routing, so the tier file's thresholds decide" };
+    if (low === undefined) return { problem: without };
+    return low > 0 && low < 1 ? low : { problem: `${what} of at least ${low} leaves nothing to test` };
+  };
+  return {
+    targets: {
+      shadow: targetOf(agreement_low, "an agreement with the baseline", "it was trained before models knew how often their answers agree with the baseline's; train it anew"),
+      feedback: targetOf(quality_low, "a quality", "it does not know how good its answers are, since its rows were labelled by agreement, or it is older"),
+    },
+    risk: risk / LabelSource.options.length,
+    levels: levels ?? 0,
+  };
 }
 
 /** The stride that docs/benchmarks.md, "Drift", recommends. */
 const STRIDE = "once";
 
-/** Where in SHADOWS, and the time. */
+/** Where in the stream of its source, and the time. */
 export interface Place {
   readonly stream_seq: number;
   readonly stored_at_ms: number;
@@ -55,17 +83,23 @@ export interface Counted {
 }
 /**
  * `before`: as it is stored, of whichever activation. `null`: the label changes nothing, because it is of another model, of
- * the time before this activation, of other steps, or counted already.
+ * the time before this activation, of other steps, of a source that is not tested, or counted already.
  */
-export function afterLabel(before: WatchedFloor | null, label: Label, { active, terms, at: { stream_seq, stored_at_ms, nowMs } }: { readonly active: Active; readonly terms: FloorTerms; readonly at: Place }): Counted | null {
+export function afterLabel(before: WatchedFloor | null, { source, ...label }: Label, { active, terms, at: { stream_seq, stored_at_ms, nowMs } }: { readonly active: Active; readonly terms: FloorTerms; readonly at: Place }): Counted | null {
   const { version, activated_at } = active;
   const since = Date.parse(activated_at);
   if (label.model_version !== version || label.at_ms < since) return null;
   const watched = ofActivation(before, active);
+  const last = watched?.counted[source];
   // A later message with a lower sequence is of a stream that was lost and made anew.
-  if (watched !== null && stream_seq <= watched.counted.stream_seq && stored_at_ms <= watched.counted.stored_at_ms) return null;
-  const { target, risk, levels } = terms;
-  const guard = watched?.guard ?? newGuard({ target, labels: "agreement" }, since);
-  const { guard: after, event } = afterMargin(guard, { margin: label.agreement - guard.source.target, steps: label.floor_steps }, { risk, levels, atMs: nowMs, stride: STRIDE });
-  return after === guard ? null : { watched: { version, activated_at, counted: { stream_seq, stored_at_ms }, guard: after }, event };
+  if (last !== undefined && stream_seq <= last.stream_seq && stored_at_ms <= last.stored_at_ms) return null;
+  const { targets, risk, levels } = terms;
+  const guard = watched?.guard ?? newGuard(testedOf(targets), since);
+  const test = guard.tests[source];
+  if (test === undefined) return null;
+  const { guard: after, event } = afterMargin(guard, { source, margin: label.value - test.target, steps: label.floor_steps }, { risk, levels, atMs: nowMs, stride: STRIDE });
+  return after === guard ? null : { watched: { version, activated_at, counted: { ...watched?.counted, [source]: { stream_seq, stored_at_ms } }, guard: after }, event };
 }
+
+const testedOf = (targets: FloorTerms["targets"]): FloorTargets =>
+  Object.fromEntries(Object.entries(targets).flatMap(([source, target]) => (typeof target === "number" ? [[source, { target, margins: "single" }]] : [])));

@@ -25,7 +25,7 @@ interface Followed {
 /** What a router decides with. */
 export interface Routing {
   readonly model: RoutingModelFile | null;
-  /** Of that model since it was activated last; `null` before the first shadow label. */
+  /** Of that model since it was activated last; `null` before the first label. */
   readonly guard: FloorGuard | null;
 }
 

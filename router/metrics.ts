@@ -1,7 +1,7 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 
 import type { Decision } from "#shared/contracts/decision.ts";
-import type { FloorGuard } from "#shared/contracts/floorGuard.ts";
+import { type FloorGuard, type FloorTest, LabelSource } from "#shared/contracts/floorGuard.ts";
 
 import type { Routing } from "./followModel.ts";
 import { evidence, marginLowerBound } from "./learning/floorTest.ts";
@@ -29,12 +29,24 @@ export function makeRouterMetrics(registry: Registry, { fold, routing }: { reado
   const exploredCost = new Counter({ name: "infer_explored_extra_cost_nano_usd_total", help: "Expected cost of those tiers beyond the model's choice, should a cheaper tier's answer not be kept.", registers });
   const models = new Gauge({ name: "infer_routing_model_info", help: "1 for the routing model that decides.", labelNames: ["version"], registers });
   const unusable = new Counter({ name: "infer_routing_model_problems_total", help: "Activated routing models that could not be used; the one before it stayed.", registers });
-  for (const [name, { help, of }] of Object.entries(FLOOR_GAUGES)) {
+  for (const [name, { help, of }] of Object.entries(GUARD_GAUGES)) {
     new Gauge({
       name, help, registers,
       collect() {
         const { model, guard } = routing();
-        this.set(model === null || guard === null ? 0 : of(guard, model.risk));
+        this.set(model === null || guard === null ? 0 : of(guard));
+      },
+    });
+  }
+  for (const [name, { help, of }] of Object.entries(TEST_GAUGES)) {
+    new Gauge({
+      name, help, labelNames: ["source"], registers,
+      collect() {
+        const { model, guard } = routing();
+        for (const source of LabelSource.options) {
+          const test = guard?.tests[source];
+          this.set({ source }, model === null || test === undefined ? 0 : of(test, model.risk));
+        }
       },
     });
   }
@@ -58,13 +70,16 @@ export function makeRouterMetrics(registry: Registry, { fold, routing }: { reado
   };
 }
 
-/** From the stored guard, so that all routers show the same. 0 before the first shadow label. */
-const FLOOR_GAUGES: Record<string, { readonly help: string; readonly of: (guard: FloorGuard, risk: number) => number }> = {
+/** From the stored guard, so that all routers show the same. 0 before the first label. */
+const GUARD_GAUGES: Record<string, { readonly help: string; readonly of: (guard: FloorGuard) => number }> = {
   infer_floor_in_doubt: { help: "1 while no level of the routing model is trusted and the baseline answers alone.", of: ({ steps }) => (steps === "all" ? 1 : 0) },
   infer_floor_steps_tightened: { help: "Levels more careful than the routing model was activated with; +Inf for the baseline alone.", of: ({ steps }) => (steps === "all" ? Infinity : steps) },
-  infer_floor_evidence: { help: "E-value of the shadow labels at the present steps against the floor. From 1 / risk on the floor is in doubt.", of: ({ test }) => evidence(test) },
-  infer_floor_margins: { help: "Shadow labels at the present steps.", of: ({ test }) => test.samples },
-  infer_floor_agreement_low: { help: "Lower bound of the mean agreement with the baseline at the present steps, too high with probability risk at most.", of: ({ test, source }, risk) => marginLowerBound(test, risk) + source.target },
+};
+/** By source of labels, `shadow` or `feedback`; 0 also for one that the model leaves untested. */
+const TEST_GAUGES: Record<string, { readonly help: string; readonly of: (test: FloorTest, risk: number) => number }> = {
+  infer_floor_evidence: { help: "E-value of a source's labels at the present steps against the floor. From 2 / risk on, of either source, the floor is in doubt.", of: ({ state }) => evidence(state) },
+  infer_floor_margins: { help: "Labels of a source at the present steps.", of: ({ state }) => state.samples },
+  infer_floor_mean_low: { help: "Lower bound of the mean label of a source at the present steps (shadow: agreement with the baseline; feedback: score), too high with probability risk at most.", of: ({ state, target }, risk) => marginLowerBound(state, risk) + target },
 };
 
 function ageSeconds(fold: OpenRequests | null): number {

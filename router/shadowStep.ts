@@ -18,14 +18,18 @@ export type ShadowStep =
 
 /** What becomes of a sampled completion. `nowMs`: epoch milliseconds. */
 export function shadowStep(completion: Completion, baselineTier: string, nowMs: number): ShadowStep {
-  const { tenant_id, request_id, outcome, policy, tier, model, confidence, output, decisions } = completion;
+  const { tenant_id, request_id, outcome, policy, tier, model, confidence, output } = completion;
   if (outcome !== "completed" || policy === null || policy.startsWith("always-")) return { kind: "none" };
   if (tier === null || model === null || confidence === null || output === null) return { kind: "none" };
   const id = { tenant_id, request_id };
   const kept = { tier, model, confidence };
-  const [first] = decisions;
-  const isPolicys = first?.exploration?.is_explored !== true; // else another tier than the policy's began
-  const routed = { model_version: first?.learned?.model_version ?? null, floor_steps: isPolicys ? (first?.learned?.floor_steps ?? null) : null };
+  const routed = routedBy(completion);
   if (tier !== baselineTier) return { kind: "run", job: { type: "shadow_job.v1", ...id, tier: baselineTier, policy, kept: { ...kept, output }, ...routed } };
   return { kind: "known", shadow: { type: "shadow.v1", ...id, policy, kept, reference: { tier, attempt: null }, agreement: 1, at_ms: nowMs, ...routed } };
+}
+
+/** What routed a request, by its first decision. */
+export function routedBy({ decisions: [first] }: Pick<Completion, "decisions">): Pick<Shadow, "model_version" | "floor_steps"> {
+  const isPolicys = first?.exploration?.is_explored !== true; // else another tier than the policy's began
+  return { model_version: first?.learned?.model_version ?? null, floor_steps: isPolicys ? (first?.learned?.floor_steps ?? null) : null };
 }

@@ -1,15 +1,18 @@
 import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
 import { Registry } from "prom-client";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
 import { AppError } from "#shared/contracts/errors.ts";
-import { Job } from "#shared/contracts/events.ts";
+import { Completion, Job } from "#shared/contracts/events.ts";
+import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import shadowFixture from "#shared/contracts/fixtures/shadow.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
+import type { LearnedFacts } from "#shared/contracts/decision.ts";
+import type { FeedbackBody } from "#shared/contracts/feedback.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { Shadow } from "#shared/contracts/shadow.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
@@ -18,7 +21,8 @@ import type { Delivery } from "#shared/messaging/consume.ts";
 import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { type ModelStore, openModelStore } from "#shared/messaging/modelStore.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
-import { shadowSubject } from "#shared/messaging/topology.ts";
+import { makeSubmitFeedback } from "#shared/messaging/submitFeedback.ts";
+import { feedbackSubject, shadowSubject } from "#shared/messaging/topology.ts";
 import { modelVersion } from "#shared/runtime/readModel.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
 import { newSaga } from "#shared/saga/inferenceMachine.ts";
@@ -41,7 +45,7 @@ const model = (fingerprint: string): RoutingModelFile => versioned({
   type: "routing_model.v1", created_at: "2026-11-24T00:00:00Z", tiers: TIERS, baseline_tier: "large", target: 0.97, risk: 0.05, latency_slo_ms: null,
   classes: { names: [], centroids: [] }, calibration: [null, null, null], levels: [level(1), level(2), level(3)], operating: { cascade_routing_level: 2, predictive_level: null, cascade_keep_from: null },
   data: { fingerprint, rows: 1, sources: [] },
-  metrics: { cascade_routing: { rows: 400, quality_ratio: 0.98, saving: 0.5, margin_low: 0, agreement_low: 0.9 }, predictive: null, cascade: null },
+  metrics: { cascade_routing: { rows: 400, quality_ratio: 0.98, saving: 0.5, margin_low: 0, agreement_low: 0.9, quality_low: 0.8 }, predictive: null, cascade: null },
 });
 const WAIT = { timeout: 10_000, interval: 20 };
 const log = pino({ level: "silent" });
@@ -51,7 +55,7 @@ let nats: NatsConnection;
 let broker: Awaited<ReturnType<typeof brokerOver>>;
 let store: ModelStore;
 let followed: () => Routing;
-let version = "", n = 0, request = 0;
+let version = "", activatedAt = "", n = 0, request = 0;
 let stops: (() => Promise<void>)[] = [];
 
 beforeAll(async () => {
@@ -73,7 +77,7 @@ beforeEach(async () => {
   const own = model(String(++n));
   version = own.version;
   await store.put(own);
-  await store.activate(version);
+  activatedAt = (await store.activate(version)).activated_at;
 });
 afterEach(async () => {
   await settled();
@@ -84,9 +88,9 @@ afterEach(async () => {
 /** A router's loop, over a connection of its own. */
 async function start(): Promise<void> {
   const own = await connectNats({ url: server.url, name: "router" });
-  const { js, acks } = await brokerOver(own, "infer");
+  const { js, acks, streams } = await brokerOver(own, "infer");
   const shutdown = new AbortController();
-  const loop = runFloorWatch({ nats: own, js, prefix: "infer", log, now: Date.now, signal: shutdown.signal, drainMs: 1_000 });
+  const loop = runFloorWatch({ nats: own, js, streams, prefix: "infer", log, now: Date.now, signal: shutdown.signal, drainMs: 1_000 });
   stops.push(async () => {
     shutdown.abort();
     await loop;
@@ -98,15 +102,31 @@ const shadow = (over: Partial<Shadow> = {}) => Shadow.parse({ ...shadowFixture, 
 const publish = async (count: number, over: Partial<Shadow> = {}) => { for (let i = 0; i < count; i++) await broker.publisher.emit(shadow(over), newTraceparent()); };
 const settled = () => vi.waitFor(async () => {
   if (stops.length === 0) return;
-  const { num_pending, num_ack_pending } = await broker.jsm.consumers.info("SHADOWS", "router-floor");
-  expect([num_pending, num_ack_pending]).toEqual([0, 0]);
+  for (const [stream, durable] of [["SHADOWS", "router-floor"], ["FEEDBACK", "router-floor-feedback"]] as const) {
+    const { num_pending, num_ack_pending } = await broker.jsm.consumers.info(stream, durable);
+    expect([num_pending, num_ack_pending]).toEqual([0, 0]);
+  }
 }, WAIT);
 const guard = async () => (await store.floor(version)).watched?.guard;
+const samples = async (source: "shadow" | "feedback" = "shadow") => (await guard())?.tests[source]?.state.samples;
+/** What cascade-routing by the active model kept, as a completion that is stored. Gives its id. */
+async function kept(over: Partial<Completion> = {}, learnedOver: Partial<LearnedFacts> = {}): Promise<string> {
+  const request_id = `f-${++request}`;
+  const [first, ...later] = Completion.parse(completionFixture).decisions;
+  if (first === undefined) throw new Error("the fixture has no decision");
+  const learned = { model_version: version, features: { log_length: 1, digits: 0, negation: 0, classes: {} }, floor_steps: 0, lambda_per_usd: 1, stop_value: null, candidates: [], ...learnedOver };
+  const { exploration: _none, ...certain } = first;
+  const completion = Completion.parse({ ...completionFixture, request_id, policy: "cascade-routing", decisions: [{ ...certain, facts: { ...first.facts, at_ms: Date.now() }, learned }, ...later], ...over });
+  await broker.publisher.emit(completion, newTraceparent());
+  return request_id;
+}
+const say = (request_id: string, over: Partial<FeedbackBody> = {}) => makeSubmitFeedback({ acks: broker.acks, prefix: "infer" })({ tenant_id: "t1", request_id }, { score: 1, source: "judge", ...over }, newTraceparent());
+const judge = async (count: number, over: Partial<FeedbackBody>, learned: Partial<LearnedFacts> = {}) => { for (let i = 0; i < count; i++) await say(await kept({}, learned), over); };
 const delivery = (event: Shadow, seq: number, over: Partial<Delivery> = {}): Delivery => ({
   subject: shadowSubject("infer", event), data: new TextEncoder().encode(JSON.stringify(event)), stream: "SHADOWS", seq, storedAtMs: Date.now(), deliveries: 1,
   traceparent: null, mayBeRepeat: false, lease: new AbortController().signal, ...over,
 });
-const handle = (over: Partial<ModelStore> = {}) => makeWatchFloor({ store: { ...store, ...over }, prefix: "infer", log, now: Date.now });
+const handle = (over: Partial<ModelStore> = {}) => makeWatchFloor({ store: { ...store, ...over }, streams: broker.streams, prefix: "infer", log, now: Date.now });
 /** As any router does. */
 const decision = () => {
   const { model: active, guard: floor } = followed();
@@ -115,39 +135,40 @@ const decision = () => {
 const gauge = async (name: string) => {
   const registry = new Registry();
   makeRouterMetrics(registry, { fold: () => null, routing: followed });
-  return (await registry.getSingleMetricAsString(name)).split("\n").at(-1)?.split(" ").at(-1);
+  const lines = (await registry.getSingleMetricAsString(name)).split("\n").filter((line) => !line.startsWith("#"));
+  return Object.fromEntries(lines.map((line) => [/source="(.*?)"/.exec(line)?.[1] ?? "", line.split(" ").at(-1)]));
 };
 
 it("when answers stop agreeing, decisions become more careful, then the baseline answers alone, until the model is activated again", async () => {
   await start();
   await publish(20);
-  await vi.waitFor(() => { expect([followed().model?.version, followed().guard?.test.samples]).toEqual([version, 20]); }, WAIT);
+  await vi.waitFor(() => { expect([followed().model?.version, followed().guard?.tests.shadow?.state.samples]).toEqual([version, 20]); }, WAIT);
   expect(decision()).toMatchObject({ step: { tier: "small" }, learned: { model_version: version, floor_steps: 0, lambda_per_usd: 3 } });
-  expect(await gauge("infer_floor_margins")).toBe("20");
-  expect(Number(await gauge("infer_floor_agreement_low"))).toBeGreaterThan(0.5);
+  expect(await gauge("infer_floor_margins")).toEqual({ shadow: "20", feedback: "0" });
+  expect(Number((await gauge("infer_floor_mean_low"))["shadow"])).toBeGreaterThan(0.5);
 
   await publish(20, { agreement: 0 });
   await vi.waitFor(() => { expect(decision()).toMatchObject({ step: { tier: "small" }, learned: { floor_steps: 1, lambda_per_usd: 2 } }); }, WAIT);
-  expect([await gauge("infer_floor_in_doubt"), await gauge("infer_floor_steps_tightened")]).toEqual(["0", "1"]);
+  expect([await gauge("infer_floor_in_doubt"), await gauge("infer_floor_steps_tightened")]).toEqual([{ "": "0" }, { "": "1" }]);
   await settled();
-  expect((await guard())?.test.samples).toBe(0); // those after the alarm were decided before it
+  expect(await samples()).toBe(0); // those after the alarm were decided before it
 
   await publish(20, { agreement: 0, floor_steps: 1 });
   await vi.waitFor(() => { expect(decision()).toMatchObject({ policy: "cascade-routing", step: { tier: "large", acceptance: { min_confidence: 0 } }, learned: { floor_steps: "all", lambda_per_usd: null } }); }, WAIT);
-  expect([await gauge("infer_floor_in_doubt"), await gauge("infer_floor_steps_tightened")]).toEqual(["1", "+Inf"]);
+  expect([await gauge("infer_floor_in_doubt"), await gauge("infer_floor_steps_tightened")]).toEqual([{ "": "1" }, { "": "+Inf" }]);
 
   await store.activate(version);
   await vi.waitFor(() => { expect(decision()).toMatchObject({ step: { tier: "small" }, learned: { floor_steps: 0, lambda_per_usd: 3 } }); }, WAIT);
   await publish(3);
   await settled();
-  expect(await guard()).toMatchObject({ steps: 0, tightenings: 0, test: { samples: 3 } });
+  expect(await guard()).toMatchObject({ steps: 0, tightenings: 0, tests: { shadow: { state: { samples: 3 } } } });
 });
 
 it("two routers share the labels, and count each once", async () => {
   await Promise.all([start(), start()]);
   await publish(200);
   await settled();
-  expect((await guard())?.test.samples).toBe(200);
+  expect(await samples()).toBe(200);
 });
 
 it("a router that stops leaves what it had not counted to another", async () => {
@@ -157,7 +178,7 @@ it("a router that stops leaves what it had not counted to another", async () => 
   await publish(20);
   await start();
   await settled();
-  expect((await guard())?.test.samples).toBe(40);
+  expect(await samples()).toBe(40);
 });
 
 it("counts only labels of cascade-routing by the active model, with something to compare", async () => {
@@ -171,7 +192,7 @@ it("counts only labels of cascade-routing by the active model, with something to
   await broker.acks.publish(shadowSubject("infer", { tenant_id: "t1", request_id: "junk" }), new TextEncoder().encode("{}"), newTraceparent());
   await publish(2);
   await settled();
-  expect((await guard())?.test.samples).toBe(2);
+  expect(await samples()).toBe(2);
 });
 
 it("does nothing for a model that does not say how often its answers agree", async () => {
@@ -188,32 +209,32 @@ it("does nothing for a model that does not say how often its answers agree", asy
 
 it("counts once what is delivered again: after a crash before the ack, and to a router that was paused meanwhile", async () => {
   const first = delivery(shadow(), 7);
-  await handle()(first);
-  await handle()({ ...first, deliveries: 2, mayBeRepeat: true });
-  await handle()(delivery(shadow(), 8));
-  await handle()(first);
-  expect((await guard())?.test.samples).toBe(2);
+  await handle().shadow(first);
+  await handle().shadow({ ...first, deliveries: 2, mayBeRepeat: true });
+  await handle().shadow(delivery(shadow(), 8));
+  await handle().shadow(first);
+  expect(await samples()).toBe(2);
 });
 
 it("loses no label to a race: who comes second reads again", async () => {
-  await handle()(delivery(shadow(), 1));
+  await handle().shadow(delivery(shadow(), 1));
   let races = 2;
   const putFloor: ModelStore["putFloor"] = async (watched, revision) => {
     if (races-- > 0) await store.putFloor({ ...watched, guard: { ...watched.guard, since_at_ms: races } }, revision); // another is first
     return store.putFloor(watched, revision);
   };
   const late = delivery(shadow({ agreement: 0.5 }), 2);
-  await handle({ putFloor })(late);
-  expect(await guard()).toMatchObject({ since_at_ms: 1, test: { samples: 2 } }); // the first of the others had counted it
+  await handle({ putFloor }).shadow(late);
+  expect(await guard()).toMatchObject({ since_at_ms: 1, tests: { shadow: { state: { samples: 2 } } } }); // the first of the others had counted it
   races = Infinity;
   const contested: ModelStore["putFloor"] = async () => false;
-  await expect(handle({ putFloor: contested })(delivery(shadow(), 3))).rejects.toMatchObject({ isOutage: true });
+  await expect(handle({ putFloor: contested }).shadow(delivery(shadow(), 3))).rejects.toMatchObject({ isOutage: true });
 });
 
 it("holds a label while the bucket is away", async () => {
   const away = () => Promise.reject(new Error("no responders"));
   for (const broken of [{ active: away }, { get: away }, { floor: away }, { putFloor: away }]) {
-    const failure = await handle(broken)(delivery(shadow(), 1)).catch((error: unknown) => error);
+    const failure = await handle(broken).shadow(delivery(shadow(), 1)).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(AppError);
     expect(failure).toMatchObject({ code: "broker_unavailable", isOutage: true });
   }
@@ -222,8 +243,8 @@ it("holds a label while the bucket is away", async () => {
 
 it("begins anew where the stored guard cannot be read", async () => {
   await store.putFloor({ version } as Parameters<ModelStore["putFloor"]>[0], 0);
-  await handle()(delivery(shadow(), 1));
-  expect((await guard())?.test.samples).toBe(1);
+  await handle().shadow(delivery(shadow(), 1));
+  expect(await samples()).toBe(1);
 });
 
 it("counts nothing twice when its consumer was lost and the one made anew delivers everything again", async () => {
@@ -236,12 +257,114 @@ it("counts nothing twice when its consumer was lost and the one made anew delive
   await publish(10);
   await start();
   await settled();
-  expect((await guard())?.test.samples).toBe(20);
+  expect(await samples()).toBe(20);
+});
+
+describe("feedback", () => {
+  it("of a bad stretch makes decisions more careful, then leaves the baseline alone, though answers agree", async () => {
+    await start();
+    await publish(20);
+    await judge(20, { score: 1, source: "label" });
+    await vi.waitFor(() => { expect(followed().guard?.tests).toMatchObject({ shadow: { state: { samples: 20 } }, feedback: { state: { samples: 20 }, target: 0.8 } }); }, WAIT);
+    expect(await gauge("infer_floor_margins")).toEqual({ shadow: "20", feedback: "20" });
+
+    await judge(25, { score: 0 });
+    await vi.waitFor(() => { expect(decision()).toMatchObject({ learned: { floor_steps: 1, lambda_per_usd: 2 } }); }, WAIT);
+    await settled();
+    expect([await samples("shadow"), await samples("feedback")]).toEqual([0, 0]); // of the labels after the alarm, all were decided before it
+
+    await judge(25, { score: 0 }, { floor_steps: 1 });
+    await vi.waitFor(() => { expect(decision()).toMatchObject({ step: { tier: "large" }, learned: { floor_steps: "all" } }); }, WAIT);
+  });
+
+  it("counts the first of a request, from who judges any answer, on what the active model kept", async () => {
+    const judged = await kept();
+    const complained = await kept();
+    await say(await kept(), { source: "user", score: 0 });
+    await say(await kept(), { source: "thumbs", score: 0 });
+    await say(complained, { source: "user", score: 0 });
+    await say(complained, { score: 0 }); // asked because of the complaint, perhaps
+    await say(judged);
+    await say(judged, { score: 0 }); // a change of mind
+    await say(judged, { source: "label", score: 0 }); // a second opinion
+    await say("never-completed", { score: 0 });
+    await say(await kept({ outcome: "degraded" }), { score: 0 });
+    await say(await kept({ policy: "predictive" }), { score: 0 });
+    await say(await kept({}, { model_version: "another" }), { score: 0 });
+    await say(await kept({}, { floor_steps: 1 }), { score: 0 });
+    await broker.acks.publish(feedbackSubject("infer", { tenant_id: "t1", request_id: "junk" }), new TextEncoder().encode("{}"), newTraceparent());
+    await say(await kept(), { source: "label" });
+    await start();
+    await settled();
+    expect((await guard())?.tests.feedback?.state).toMatchObject({ samples: 2, bound: { sum: 2 } });
+    expect(await samples("shadow")).toBe(0);
+  });
+
+  it("on an answer of before the activation says nothing, however late it comes", async () => {
+    const before = await kept();
+    await vi.waitFor(() => { expect(Date.now()).toBeGreaterThan(Date.parse(activatedAt)); }, WAIT);
+    activatedAt = (await store.activate(version)).activated_at;
+    await say(before, { score: 0 });
+    await say(await kept());
+    await start();
+    await settled();
+    expect((await guard())?.tests.feedback?.state).toMatchObject({ samples: 1, bound: { sum: 1 } });
+  });
+
+  it("that is delivered again is counted once, whatever shadows were counted meanwhile", async () => {
+    const seqs: number[] = [];
+    for (const score of [1, 0.5]) {
+      await say(await kept(), { score });
+      seqs.push((await broker.jsm.streams.info("FEEDBACK")).state.last_seq);
+    }
+    const agreed = delivery(shadow(), 1);
+    for (const seq of [...seqs, ...seqs]) {
+      const stored = await broker.streams.bySequence("FEEDBACK", seq);
+      if (stored === null) throw new Error("not stored");
+      await handle().feedback(delivery(shadow(), seq, { subject: stored.subject, data: stored.data, stream: "FEEDBACK", storedAtMs: stored.time.getTime() }));
+      await handle().shadow(agreed);
+    }
+    expect([await samples("feedback"), await samples("shadow")]).toEqual([2, 1]);
+  });
+
+  it("and shadows at once: none is lost in the race for the guard", async () => {
+    await Promise.all([start(), start()]);
+    await Promise.all([publish(60), judge(60, { score: 1 })]);
+    await settled();
+    expect([await samples("shadow"), await samples("feedback")]).toEqual([60, 60]);
+  });
+
+  it("says nothing of a model that does not know how good its answers are", async () => {
+    const { version: _version, metrics, ...rest } = model("by agreement");
+    const own = versioned({ ...rest, metrics: { ...metrics, cascade_routing: { rows: 1, quality_ratio: 1, saving: 0, margin_low: 0, agreement_low: 0.9 } } });
+    await store.put(own);
+    version = own.version;
+    await store.activate(version);
+    await start();
+    await judge(3, { score: 0 });
+    await publish(2);
+    await settled();
+    expect((await guard())?.tests).toMatchObject({ shadow: { state: { samples: 2 } } });
+    expect((await guard())?.tests).not.toHaveProperty("feedback");
+  });
+
+  it("is held while what it is about cannot be read", async () => {
+    await say(await kept());
+    const seq = (await broker.jsm.streams.info("FEEDBACK")).state.last_seq;
+    const stored = await broker.streams.bySequence("FEEDBACK", seq);
+    if (stored === null) throw new Error("not stored");
+    const away = () => Promise.reject(new AppError("broker_unavailable", "cannot read"));
+    for (const broken of [{ last: away }, { first: away }]) {
+      const failing = makeWatchFloor({ store, streams: { ...broker.streams, ...broken }, prefix: "infer", log, now: Date.now });
+      await expect(failing.feedback(delivery(shadow(), seq, { subject: stored.subject, data: stored.data, stream: "FEEDBACK" }))).rejects.toMatchObject({ isOutage: true });
+    }
+    expect(await guard()).toBeUndefined();
+  });
 });
 
 it("ends with the signal, and never rejects", async () => {
   const shutdown = new AbortController();
-  const loop = runFloorWatch({ nats, js: broker.js, prefix: "nowhere", log, now: Date.now, signal: shutdown.signal, drainMs: 1_000 });
+  const loop = runFloorWatch({ nats, js: broker.js, streams: broker.streams, prefix: "nowhere", log, now: Date.now, signal: shutdown.signal, drainMs: 1_000 });
   shutdown.abort();
   await loop;
 });

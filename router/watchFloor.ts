@@ -1,47 +1,70 @@
 /**
- * Watches the quality floor of the active model: counts shadow labels into its guard, which lies beside the model in NATS KV
- * and is followed by every router (`followModel.ts`). Several may run; the durable gives each label to one of them at a time.
+ * Watches the quality floor of the active model: counts shadow labels and judged feedback into its guard, which lies beside
+ * the model in NATS KV and is followed by every router (`followModel.ts`). Several may run; each source's durable gives a
+ * label to one of them at a time.
  */
 import type { Logger } from "pino";
 
 import { AppError } from "#shared/contracts/errors.ts";
+import { Completion } from "#shared/contracts/events.ts";
+import { FeedbackMessage } from "#shared/contracts/feedback.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { Shadow } from "#shared/contracts/shadow.ts";
-import { consume, type Delivery } from "#shared/messaging/consume.ts";
+import { consume, type ConsumeOptions, type Delivery } from "#shared/messaging/consume.ts";
 import { type ModelStore, openModelStore, UnreadableModel } from "#shared/messaging/modelStore.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
+import { parseMessage } from "#shared/messaging/parseMessage.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
-import { sourcesOf } from "#shared/messaging/topology.ts";
+import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
+import { completionSubject, idOf, type Source, sourcesOf } from "#shared/messaging/topology.ts";
 import { untilItWorks } from "#shared/runtime/lifecycle.ts";
 
-import { afterLabel, type Counted, type FloorTerms, floorTerms, type Label, labelOf } from "./floorStep.ts";
+import { afterLabel, type Counted, type FloorTerms, floorTerms, isJudged, type Label, labelOfFeedback, labelOfShadow } from "./floorStep.ts";
 
 export interface FloorDeps {
   readonly store: Pick<ModelStore, "active" | "get" | "floor" | "putFloor">;
+  readonly streams: Pick<StoredMessages, "first" | "last">;
   readonly prefix: string;
   readonly log: Logger;
   readonly now: () => number;
 }
 
-/** Only a router that was paused and goes on can be in the way, with one label. */
-const MOST_RACES = 5;
+/** Only the other source's label, and a router that was paused and goes on, can be in the way. */
+const MOST_RACES = 20;
 
-/** The caller acks after it resolves. A crash before that repeats it, and the label is counted once. */
-export const makeWatchFloor = ({ store, prefix, log, now }: FloorDeps) => {
+/** Handlers by source. The caller acks after one resolves. A crash before that repeats it, and the label is counted once. */
+export const makeWatchFloor = ({ store, streams, prefix, log, now }: FloorDeps) => {
   const said = new Set<string>();
   const sayOnce = (version: string, problem: string) => {
     if (!said.has(version)) log.warn({ version, problem }, "the quality floor of this routing model cannot be watched");
     said.add(version);
   };
   let known: RoutingModelFile | null = null; // a version names its content
-  return async (delivery: Delivery): Promise<void> => {
-    const label = labelOf(readEvent(Shadow, prefix, delivery));
+  return {
+    shadow: async (delivery: Delivery): Promise<void> => count(labelOfShadow(readEvent(Shadow, prefix, delivery)), delivery),
+    /** Throws as `parseMessage` does. */
+    feedback: async (delivery: Delivery): Promise<void> => count(await judged(delivery), delivery),
+  };
+
+  async function judged({ subject, data, seq }: Delivery): Promise<Label | null> {
+    const id = idOf(prefix, subject);
+    if (id === null) return null;
+    const feedback = parseMessage(FeedbackMessage, "feedback.v1", data);
+    if (!isJudged(feedback)) return null;
+    const stored = await streams.last("COMPLETIONS", completionSubject(prefix, id));
+    const label = stored === null ? null : labelOfFeedback(feedback, readEvent(Completion, prefix, stored));
+    if (label === null) return null;
+    // Each request once. What comes later is a change of mind, or was asked for because of what was said before.
+    return (await streams.first("FEEDBACK", subject))?.seq === seq ? label : null;
+  }
+
+  async function count(label: Label | null, delivery: Delivery): Promise<void> {
     if (label === null) return;
     for (let races = 0; races < MOST_RACES; races++) {
       if (await isSettled(label, delivery)) return;
     }
     throw new AppError("broker_unavailable", "the guard of the floor was changed again and again");
-  };
+  }
 
   async function isSettled(label: Label, { seq: stream_seq, storedAtMs: stored_at_ms }: Delivery): Promise<boolean> {
     const active = await orOutage(store.active()); // not the one that is followed: that may be a second old
@@ -52,11 +75,12 @@ export const makeWatchFloor = ({ store, prefix, log, now }: FloorDeps) => {
     const counted = afterLabel(watched, label, { active, terms, at: { stream_seq, stored_at_ms, nowMs: now() } });
     if (counted === null) return true;
     if (!(await orOutage(store.putFloor(counted.watched, revision)))) return false;
-    warnOf(counted);
+    warnOf(counted, label);
     return true;
   }
 
-  async function termsOf(version: string, { reference_tier }: Label): Promise<FloorTerms | null> {
+  /** `null`: nothing to test. A model may well know nothing that feedback could be tested against: that is no warning. */
+  async function termsOf(version: string, { source, reference_tier }: Label): Promise<FloorTerms | null> {
     if (known?.version !== version) {
       const found = await store.get(version).catch((error: unknown) => {
         if (error instanceof UnreadableModel) return null; // routers refuse it, and say so
@@ -66,14 +90,16 @@ export const makeWatchFloor = ({ store, prefix, log, now }: FloorDeps) => {
       known = found;
     }
     const { baseline_tier } = known;
-    const terms = reference_tier === baseline_tier ? floorTerms(known) : { problem: `its baseline is ${baseline_tier}, and shadow labels ask ${reference_tier}` };
-    if (!("problem" in terms)) return terms;
-    sayOnce(version, terms.problem);
+    const terms = floorTerms(known);
+    const isOther = reference_tier !== null && reference_tier !== baseline_tier;
+    const target = isOther ? { problem: `its baseline is ${baseline_tier}, and shadow labels ask ${reference_tier}` } : terms.targets[source];
+    if (typeof target === "number") return terms;
+    if (source === "shadow") sayOnce(version, target.problem);
     return null;
   }
 
-  function warnOf({ watched: { version, guard }, event }: Counted): void {
-    const facts = { version, floor_steps: guard.steps, agreement_at_least: guard.source.target };
+  function warnOf({ watched: { version, guard }, event }: Counted, { source }: Label): void {
+    const facts = { version, floor_steps: guard.steps, labels_of: source, mean_at_least: guard.tests[source]?.target };
     if (event === "tightened") log.warn(facts, "the quality floor is in doubt: routing is more careful from now on");
     if (event === "in_doubt_at_the_most_careful") log.warn(facts, "the quality floor is in doubt: the baseline answers alone from now on, until a model is activated");
   }
@@ -93,14 +119,20 @@ interface Running extends Omit<FloorDeps, "store"> {
  * Runs until the signal, and never rejects: requests go on, whatever ends it. Also where this router samples nothing, since
  * others may.
  */
-export async function runFloorWatch({ nats, js, prefix, log, now, signal, drainMs }: Running): Promise<void> {
+export async function runFloorWatch({ nats, js, streams, prefix, log, now, signal, drainMs }: Running): Promise<void> {
   const waiting = { log, signal };
+  const ended = (error: unknown) => {
+    if (!signal.aborted) log.error({ err: error }, "the quality floor is not watched any more; requests go on");
+  };
   try {
     const store = await untilItWorks(waiting, "open the bucket of models", () => openModelStore(nats, prefix));
-    const loop = { js, log, source: sourcesOf(prefix).routerFloor, concurrency: 1, signal, drainMs, handle: makeWatchFloor({ store, prefix, log, now }), giveUp: passOver(log) };
-    await untilItWorks(waiting, "watch the quality floor", () => consume(loop));
+    const { shadow, feedback } = makeWatchFloor({ store, streams, prefix, log, now });
+    const loop = (source: Source, given: Pick<ConsumeOptions, "handle" | "giveUp">) =>
+      untilItWorks(waiting, `read ${source.durable}`, () => consume({ js, log, source, concurrency: 1, signal, drainMs, ...given })).catch(ended);
+    const { routerFloor, routerFloorFeedback } = sourcesOf(prefix);
+    await Promise.all([loop(routerFloor, { handle: shadow, giveUp: passOver(log) }), loop(routerFloorFeedback, { handle: feedback, giveUp: leaveToAudit })]);
   } catch (error) {
-    if (!signal.aborted) log.error({ err: error }, "the quality floor is not watched any more; requests go on");
+    ended(error);
   }
 }
 
@@ -109,3 +141,5 @@ const passOver = (log: Logger) => ({ seq }: Delivery, { code }: { readonly code:
   log.error({ seq, code }, "a shadow label was not counted");
   return Promise.resolve();
 };
+/** Others write feedback, and what cannot be read is no fault of ours. */
+const leaveToAudit = (): Promise<void> => Promise.resolve();

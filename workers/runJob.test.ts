@@ -44,7 +44,7 @@ async function run(call: Backend["call"], { tier = {}, nowMs = NOW, delivery = {
       reply: (completion) => void replied.push(completion),
       deadLetter: async (letter) => void letters.push(letter),
     },
-    streams: { last: async (_stream, subject) => (subject in stored ? ({ json: () => stored[subject] } as never) : null), bySequence: async () => null, subjects: async () => [] },
+    streams: { last: async (_stream, subject) => (subject in stored ? ({ json: () => stored[subject] } as never) : null), first: async () => null, bySequence: async () => null, subjects: async () => [] },
     tracer: { span: (_name, { parent }, inside) => inside(parent ?? TRACE, () => undefined) },
     observe: (_job, attempt, { isFinal }) => void observed.push([attempt, isFinal]),
   });

@@ -94,7 +94,7 @@ async function measure(): Promise<DriftReport> {
   const read = await progress.step("reading", readRows);
   const baseline = read.tiers.length - 1;
   const hasConfidences = [...read.train, ...("folds" in read.test ? [] : read.test)].every((row) => row.tiers.slice(0, -1).every(({ confidence }) => confidence !== null));
-  const setting: Setting = { tiers: read.tiers, baseline, target, risk, latencySloMs: null, paysVerification: true, hasConfidences, random: seededRandom(seed) };
+  const setting: Setting = { tiers: read.tiers, baseline, target, risk, latencySloMs: null, paysVerification: true, hasConfidences, labels: "qualities", random: seededRandom(seed) };
   const { models, rows } = await progress.step("finding the floor", () => Promise.resolve(fit(setting, policy, read, progress.note)));
   if (models.every(({ ownPlace }) => ownPlace === null)) throw new EvaluationError("the floor is nowhere shown to hold on these rows, so there is nothing to watch: the baseline answers alone");
   const world = makeWorld(rows, models, setting);

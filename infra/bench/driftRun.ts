@@ -73,7 +73,7 @@ export function add(sums: Sums, more: Sums): void {
 }
 
 export function run({ before, after, at, requests, share, target, risk, levels, stride, random }: Stream): Run {
-  let guard = newGuard({ target, labels: "qualities" }, 0);
+  let guard = newGuard({ shadow: { target, margins: "paired" } }, 0);
   let [shadowed, shadowedBefore, below, missing] = [0, 0, 0, 0];
   let heldAgainAt: number | null = null;
   const alarms: Alarm[] = [];
@@ -95,7 +95,7 @@ export function run({ before, after, at, requests, share, target, risk, levels, 
     });
     if (!isShadowed) continue;
     shadowed++;
-    const seen = afterMargin(guard, { margin: served.quality - target * served.baselineQuality, steps }, { risk, levels, stride, atMs: i });
+    const seen = afterMargin(guard, { source: "shadow", margin: served.quality - target * served.baselineQuality, steps }, { risk, levels, stride, atMs: i });
     if (seen.event !== "none") alarms.push({ request: i + 1, shadowed, steps: seen.guard.steps });
     guard = seen.guard;
   }

@@ -47,7 +47,7 @@ function modelOf(count: number) {
     return { id: String(i), dataset: `class-${i % 5}`, query, features: queryFeatures(query), tiers };
   });
   const tiers = Array.from({ length: count }, (_, i) => `tier-${i}`);
-  const trained = train({ tiers, baseline: count - 1, target: 0.9, risk: 0.05, latencySloMs: null, paysVerification: true, hasConfidences: true, random: seededRandom(1) }, rows, ["cascade-routing"]);
+  const trained = train({ tiers, baseline: count - 1, target: 0.9, risk: 0.05, latencySloMs: null, paysVerification: true, hasConfidences: true, labels: "qualities", random: seededRandom(1) }, rows, ["cascade-routing"]);
   return toModelFile(trained, { sources: [], names: new Map(), createdAt: new Date(NOW_MS) });
 }
 

@@ -1,7 +1,7 @@
 /** The test of the floor on streams whose mean margin is known: false alarms at exactly 0, and delays after a drop. Pure. */
 import { textTable } from "#infra/cli/textTable.ts";
 import { quantileOf } from "#router/evaluation/routingMetrics.ts";
-import { floorState, isInDoubt, type MarginSource, withMargin } from "#router/learning/floorTest.ts";
+import { floorState, type FloorTarget, isInDoubt, withMargin } from "#router/learning/floorTest.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
 export interface SimulatedFloor {
@@ -32,31 +32,31 @@ export function simulateFloor({ target, risk, runs, seed }: Options): SimulatedF
     if (at < lost + won) return 1;
     return at < lost + won + both ? 1 - target : 0;
   };
-  const alarmAfter = (labels: MarginSource["labels"], random: () => number, draw: (i: number) => Draw, atMost: number): number => {
-    let state = floorState({ target, labels });
+  const alarmAfter = (margins: FloorTarget["margins"], random: () => number, draw: (i: number) => Draw, atMost: number): number => {
+    let state = floorState({ target, margins });
     for (let i = 0; i < atMost; i++) {
       state = withMargin(state, draw(i)(random));
       if (isInDoubt(state, risk)) return i + 1;
     }
     return Infinity;
   };
-  const kinds: [string, MarginSource["labels"], Draw][] = [
-    ["agreement of exactly the target", "agreement", agreeing(1 - target)],
-    ["the same, in the wider range", "qualities", agreeing(1 - target)],
-    ["judged answers that seldom differ", "qualities", evenly(0.05, 0.75)],
-    ["judged answers that often differ", "qualities", evenly(0.2, 0.5)],
-    ["win or lose everything", "qualities", (random) => (random() < 1 / (1 + target) ? -target : 1)],
+  const kinds: [string, FloorTarget["margins"], Draw][] = [
+    ["agreement of exactly the target", "single", agreeing(1 - target)],
+    ["the same, in the wider range", "paired", agreeing(1 - target)],
+    ["judged answers that seldom differ", "paired", evenly(0.05, 0.75)],
+    ["judged answers that often differ", "paired", evenly(0.2, 0.5)],
+    ["win or lose everything", "paired", (random) => (random() < 1 / (1 + target) ? -target : 1)],
   ];
-  const falseAlarms = kinds.map(([margins_of, labels, draw]) => {
+  const falseAlarms = kinds.map(([margins_of, margins, draw]) => {
     const random = seededRandom(seed);
-    const alarms = Array.from({ length: runs }, () => alarmAfter(labels, random, () => draw, MARGINS)).filter(Number.isFinite);
+    const alarms = Array.from({ length: runs }, () => alarmAfter(margins, random, () => draw, MARGINS)).filter(Number.isFinite);
     return { margins_of, streams: runs, share: alarms.length / runs };
   });
   const delays = DROPS.flatMap((drop) => STARTS.map((after) => {
     const random = seededRandom(seed);
     const [good, bad] = [agreeing((1 - target) / 2), agreeing((1 - target) / 2 + drop)];
     // Streams with an alarm before the drop are left out: that one was false.
-    const found = Array.from({ length: Math.ceil(runs / 10) }, () => alarmAfter("agreement", random, (i) => (i < after ? good : bad), after + AT_MOST) - after).filter((delay) => delay > 0);
+    const found = Array.from({ length: Math.ceil(runs / 10) }, () => alarmAfter("single", random, (i) => (i < after ? good : bad), after + AT_MOST) - after).filter((delay) => delay > 0);
     const at = (share: number) => {
       const value = quantileOf(found, share) ?? Infinity;
       return Number.isFinite(value) ? value : null;

@@ -1,6 +1,6 @@
 import { evidence, marginLowerBound } from "#router/learning/floorTest.ts";
 import { floorTerms } from "#router/floorStep.ts";
-import { ofActivation, type Steps, type WatchedFloor } from "#shared/contracts/floorGuard.ts";
+import { LabelSource, ofActivation, type Steps, type WatchedFloor } from "#shared/contracts/floorGuard.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import type { Active } from "#shared/messaging/modelStore.ts";
 
@@ -12,38 +12,49 @@ export type FloorReport =
       readonly steps: Steps;
       /** When these steps began. */
       readonly since: string;
-      /** At these steps. */
-      readonly shadow_labels: number;
-      /** The floor is in doubt from `evidence_needed` on. */
-      readonly evidence: number;
+      /** The floor is in doubt when any source has this much evidence. */
       readonly evidence_needed: number;
-      /** What is tested: least agreement with the baseline. */
-      readonly agreement_target: number;
+      /** By source of labels, at these steps. */
+      readonly tests: Readonly<Record<LabelSource, TestReport>>;
+    };
+export type TestReport =
+  /** In words. */
+  | { readonly not_tested: string }
+  | {
+      readonly labels: number;
+      readonly evidence: number;
+      /** What is tested: the least mean agreement with the baseline, or score. */
+      readonly target: number;
       /** What the labels show so far, at least; `null` without any. */
-      readonly agreement_low: number | null;
+      readonly mean_low: number | null;
     };
 
 /** Pure. `watched`: as it is stored, of whichever activation. */
 export function reportFloor(model: RoutingModelFile, active: Active | null, watched: WatchedFloor | null): FloorReport {
   if (active?.version !== model.version) return { not_watched: "the model is not active" };
-  const terms = floorTerms(model);
-  if ("problem" in terms) return { not_watched: terms.problem };
-  const { target, risk } = terms;
+  const { targets, risk } = floorTerms(model);
   const guard = ofActivation(watched, active)?.guard;
-  const rules = { evidence_needed: 1 / risk, agreement_target: target };
-  if (guard === undefined) return { steps: 0, since: active.activated_at, shadow_labels: 0, evidence: 0, ...rules, agreement_low: null };
-  const { steps, since_at_ms, test, source } = guard;
-  return {
-    steps, since: new Date(since_at_ms).toISOString(), shadow_labels: test.samples, evidence: evidence(test), ...rules,
-    agreement_low: test.samples === 0 ? null : marginLowerBound(test, risk) + source.target,
+  const testOf = (source: LabelSource): TestReport => {
+    const target = targets[source];
+    if (typeof target !== "number") return { not_tested: target.problem };
+    const state = guard?.tests[source]?.state;
+    if (state === undefined || state.samples === 0) return { labels: 0, evidence: 0, target, mean_low: null };
+    return { labels: state.samples, evidence: evidence(state), target, mean_low: marginLowerBound(state, model.risk) + target };
   };
+  const tests = { shadow: testOf("shadow"), feedback: testOf("feedback") };
+  if ("not_tested" in tests.shadow && "not_tested" in tests.feedback) return { not_watched: tests.shadow.not_tested };
+  return { steps: guard?.steps ?? 0, since: guard === undefined ? active.activated_at : new Date(guard.since_at_ms).toISOString(), evidence_needed: 1 / risk, tests };
 }
 
 /** One line for people. */
 export function describeFloor(report: FloorReport): string {
   if ("not_watched" in report) return `floor: not watched: ${report.not_watched}`;
-  const { steps, since, shadow_labels, evidence: found, evidence_needed } = report;
+  const { steps, since, evidence_needed, tests } = report;
   if (steps === "all") return `floor: in doubt since ${since}: the baseline answers alone; activate the model again after its cause is gone, or one that was trained anew`;
   const state = steps === 0 ? "held" : `tightened ${steps} level${steps === 1 ? "" : "s"} since ${since}`;
-  return `floor: ${state}; ${shadow_labels} shadow labels, evidence ${found.toFixed(2)} of ${evidence_needed.toFixed(0)} needed`;
+  const lines = LabelSource.options.map((source) => {
+    const test = tests[source];
+    return "not_tested" in test ? `${source} labels not tested: ${test.not_tested}` : `${test.labels} ${source} labels, evidence ${test.evidence.toFixed(2)} of ${evidence_needed.toFixed(0)} needed`;
+  });
+  return `floor: ${state}; ${lines.join("; ")}`;
 }

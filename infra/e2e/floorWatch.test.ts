@@ -32,7 +32,7 @@ function trainedModel() {
     const tier = (quality: number, confidence: number, cost_usd: number) => ({ quality, confidence, cost_usd, verify_cost_usd: 0, latency_ms: 10 });
     return { id: String(i), dataset: "d", query, features: queryFeatures(query), tiers: [tier(isRight ? 1 : 0, isRight ? 0.99 : 0.9, 0.001), tier(1, 1, 0.1)] };
   });
-  const setting = { tiers: ["alpha", "beta"], baseline: 1, target: 0.9, risk: 0.05, latencySloMs: null, paysVerification: false, hasConfidences: true, random };
+  const setting = { tiers: ["alpha", "beta"], baseline: 1, target: 0.9, risk: 0.05, latencySloMs: null, paysVerification: false, hasConfidences: true, labels: "qualities" as const, random };
   return toModelFile(train(setting, rows, ["cascade-routing"]), { sources: [{ name: "made-up", rows: rows.length, sha256: "0" }], names: new Map(), createdAt: new Date() });
 }
 const MODEL = trainedModel();

@@ -27,6 +27,8 @@ export interface EvaluateOptions {
   readonly risk: number;
   readonly latencySloMs: number | null;
   readonly paysVerification: boolean;
+  /** What the rows' qualities are (default: `qualities`, as in outcome logs). */
+  readonly labels?: Setting["labels"];
   readonly seed: number;
   readonly onProgress: (what: string) => void;
 }
@@ -82,7 +84,7 @@ const RATIOS = ["0.95", "0.97", "0.99"];
 
 /** Checks what was asked for, and brings the tiers into their order. Throws `EvaluationError` when a tier or a policy is not known. */
 export function preparedFrom(options: EvaluateOptions): { setting: Setting; train: OutcomeRow[]; test: OutcomeRow[] } {
-  const { policies: wanted = LEARNED_POLICIES, target, risk, paysVerification, seed } = options;
+  const { policies: wanted = LEARNED_POLICIES, target, risk, paysVerification, labels = "qualities", seed } = options;
   const { tiers, train, order } = cheapestFirst(options);
   if (train.length === 0 && ("folds" in options.test || (options.others ?? []).length === 0)) throw new EvaluationError("no training row has all of the tiers; rows of other models can teach `predictive` alone, and only for --test");
   const baseline = options.baselineTier === null ? tiers.length - 1 : tiers.indexOf(options.baselineTier);
@@ -91,7 +93,7 @@ export function preparedFrom(options: EvaluateOptions): { setting: Setting; trai
   if (unknown !== undefined) throw new EvaluationError(`there is no policy ${unknown} to evaluate; there are ${LEARNED_POLICIES.join(", ")}`);
   const test = "folds" in options.test ? train : options.test.map((row) => inOrder(row, order));
   const hasConfidences = [...train, ...test].every((row) => row.tiers.slice(0, -1).every(({ confidence }) => confidence !== null));
-  return { setting: { tiers, baseline, target, risk, latencySloMs: options.latencySloMs, paysVerification, hasConfidences, random: seededRandom(seed) }, train, test };
+  return { setting: { tiers, baseline, target, risk, latencySloMs: options.latencySloMs, paysVerification, hasConfidences, labels, random: seededRandom(seed) }, train, test };
 }
 
 /** Throws `EvaluationError` as `preparedFrom` does. */

@@ -25,7 +25,7 @@ const rows = Array.from({ length: 400 }, (_, i): OutcomeRow => {
   const tier = (isRight: boolean, confidence: number, cost_usd: number) => ({ quality: isRight ? 1 : 0, confidence, cost_usd, verify_cost_usd: 0, latency_ms: 10 });
   return { id: String(i), dataset: i % 2 === 0 ? "sums" : "books", query, features: queryFeatures(query), tiers: [tier(small, small ? 0.95 : 0.1, 0.001), tier(small || random() < 0.8, 0.7, 0.005), tier(true, 1, 0.03)] };
 });
-const setting = { tiers: ["a", "b", "c"], baseline: 2, target: 0.97, risk: 0.05, latencySloMs: null, paysVerification: true, hasConfidences: true, random: seededRandom(1) };
+const setting = { tiers: ["a", "b", "c"], baseline: 2, target: 0.97, risk: 0.05, latencySloMs: null, paysVerification: true, hasConfidences: true, labels: "qualities" as const, random: seededRandom(1) };
 const trained = train(setting, rows, LEARNED_POLICIES);
 const names = new Map([["a", "small"], ["b", "medium"], ["c", "large"]]);
 const sources = [{ name: "log.jsonl", rows: 400, sha256: "0".repeat(64) }];
@@ -61,7 +61,15 @@ it("says how often its kept answers agree with the baseline's at least: a little
   const agreement = MODEL.metrics.cascade_routing?.agreement_low ?? NaN;
   expect(agreement).toBeGreaterThan(0.9);
   expect(agreement).toBeLessThan(MODEL.metrics.cascade_routing?.quality_ratio ?? NaN); // the baseline is always right here
-  expect(floorTerms(MODEL)).toEqual({ target: agreement, risk: 0.05, levels: MODEL.operating.cascade_routing_level });
+  const quality = MODEL.metrics.cascade_routing?.quality_low ?? NaN;
+  expect(quality).toBeCloseTo(agreement);
+  expect(floorTerms(MODEL)).toEqual({ targets: { shadow: agreement, feedback: quality }, risk: 0.025, levels: MODEL.operating.cascade_routing_level });
+});
+
+it("does not know how good its answers are when rows were labelled by agreement", () => {
+  const { metrics } = toModelFile(train({ ...setting, labels: "agreement", random: seededRandom(1) }, rows, ["cascade-routing"]), { sources, names, createdAt: new Date(0) });
+  expect(metrics.cascade_routing).not.toHaveProperty("quality_low");
+  expect(metrics.cascade_routing?.agreement_low).toBe(MODEL.metrics.cascade_routing?.agreement_low);
 });
 
 it.each([[1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 0], [0.8, 0.9, 0.7], [0.5, 0.5, 0]])("answers of qualities %d and %d agree at least at %d", (quality, baseline, expected) => {

@@ -30,6 +30,8 @@ export interface Setting {
   readonly paysVerification: boolean;
   /** Whether training and test rows have the confidences of all tiers but the dearest. */
   readonly hasConfidences: boolean;
+  /** What a row's qualities are: how good answers were judged, or how far they agree with the baseline's, which says nothing of how good they are. */
+  readonly labels: "qualities" | "agreement";
   /** Values in [0, 1). */
   readonly random: () => number;
 }
@@ -149,7 +151,8 @@ function operatingPoint(setting: Setting, rows: readonly OutcomeRow[], plays: re
     quality_ratio: mean(held.map(({ quality }) => quality)) / mean(rows.map((row) => reference(row)?.quality ?? 0)),
     saving: 1 - mean(held.map(({ cost_usd }) => cost_usd)) / mean(rows.map((row) => reference(row)?.cost_usd ?? 0)),
     margin_low: lowerBound(margins[floored] ?? [], setting.risk),
-    agreement_low: agreementLow(held.map(({ quality, tried }, i) => (tried.at(-1) === setting.baseline ? 1 : leastAgreement(quality, reference(rows[i])?.quality ?? 0))), setting.risk),
+    agreement_low: cautiousLow(held.map(({ quality, tried }, i) => (tried.at(-1) === setting.baseline ? 1 : leastAgreement(quality, reference(rows[i])?.quality ?? 0))), setting.risk),
+    ...(setting.labels === "qualities" ? { quality_low: cautiousLow(held.map(({ quality }) => quality), setting.risk) } : {}),
   };
   return { floored, seeming: lastThatSeemsToHold(margins), measured };
 }
@@ -160,8 +163,8 @@ function operatingPoint(setting: Setting, rows: readonly OutcomeRow[], plays: re
  */
 export const leastAgreement = (quality: number, baseline: number): number => Math.max(0, quality + baseline - 1);
 
-/** With one row more that is lost, as the floor itself is judged: rows that all agree would look certain, and leave nothing to test. */
-const agreementLow = (agreements: readonly number[], risk: number): number => Math.max(0, lowerBound([...agreements, 0], risk));
+/** Of the mean. With one row more that is lost, as the floor itself is judged: rows that are all right would look certain, and leave nothing to test. */
+const cautiousLow = (values: readonly number[], risk: number): number => Math.max(0, lowerBound([...values, 0], risk));
 
 const LATE_SHARE = 0.05;
 /**

@@ -5,15 +5,16 @@ import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
 import { afterMargin, type GuardEvent, guardedPlace, type GuardOptions, newGuard } from "./floorGuard.ts";
 
-const SOURCE = { target: 0.97, labels: "agreement" } as const;
+const SHADOW = { shadow: { target: 0.97, margins: "single" } } as const;
+const BOTH = { ...SHADOW, feedback: { target: 0.8, margins: "single" } } as const;
 const options = (over: Partial<GuardOptions> = {}): GuardOptions => ({ risk: 0.05, levels: 10, atMs: 1, stride: "doubling", ...over });
 
 /** All that happens while each answer differs from the baseline's. */
 function whileAllIsLost(over: Partial<GuardOptions> = {}): { guard: FloorGuard; seen: [GuardEvent, Steps][] } {
-  let guard = newGuard(SOURCE, 0);
+  let guard = newGuard(SHADOW, 0);
   const seen: [GuardEvent, Steps][] = [];
   for (let i = 0; i < 200; i++) {
-    const after = afterMargin(guard, { margin: -0.97, steps: guard.steps }, options({ atMs: i, ...over }));
+    const after = afterMargin(guard, { source: "shadow", margin: -0.97, steps: guard.steps }, options({ atMs: i, ...over }));
     guard = FloorGuard.parse(JSON.parse(JSON.stringify(after.guard)));
     if (after.event !== "none") seen.push([after.event, guard.steps]);
   }
@@ -24,7 +25,7 @@ describe("a guard in doubt", () => {
   it("becomes more careful by 1, 2, 4 levels, as far as there are any, and then uses the baseline alone", () => {
     const { guard, seen } = whileAllIsLost();
     expect(seen).toEqual([["tightened", 1], ["tightened", 3], ["tightened", 7], ["tightened", 10], ["in_doubt_at_the_most_careful", "all"]]);
-    expect(guard).toMatchObject({ tightenings: 5, in_doubt_since_ms: guard.since_at_ms, test: { samples: 0 } });
+    expect(guard).toMatchObject({ tightenings: 5, in_doubt_since_ms: guard.since_at_ms, tests: { shadow: { state: { samples: 0 } } } });
   });
 
   it("or by one level at a time", () => {
@@ -41,30 +42,58 @@ describe("a guard in doubt", () => {
   });
 
   it("begins its test anew, and says since when", () => {
-    let guard = newGuard(SOURCE, 5);
+    let guard = newGuard(SHADOW, 5);
     let event: GuardEvent = "none";
-    for (let i = 6; event === "none"; i++) ({ guard, event } = afterMargin(guard, { margin: -0.97, steps: 0 }, options({ atMs: i })));
-    expect(guard).toMatchObject({ steps: 1, test: { samples: 0 }, in_doubt_since_ms: null });
+    for (let i = 6; event === "none"; i++) ({ guard, event } = afterMargin(guard, { source: "shadow", margin: -0.97, steps: 0 }, options({ atMs: i })));
+    expect(guard).toMatchObject({ steps: 1, tests: { shadow: { state: { samples: 0 } } }, in_doubt_since_ms: null });
     expect(guard.since_at_ms).toBeGreaterThan(5);
   });
 });
 
 describe("a guard", () => {
   it("never loosens by itself", () => {
-    let guard: FloorGuard = { ...newGuard(SOURCE, 0), steps: 3, tightenings: 2 };
-    for (let i = 0; i < 5_000; i++) ({ guard } = afterMargin(guard, { margin: 0.03, steps: 3 }, options()));
-    expect(guard).toMatchObject({ steps: 3, test: { samples: 5_000 } });
+    let guard: FloorGuard = { ...newGuard(SHADOW, 0), steps: 3, tightenings: 2 };
+    for (let i = 0; i < 5_000; i++) ({ guard } = afterMargin(guard, { source: "shadow", margin: 0.03, steps: 3 }, options()));
+    expect(guard).toMatchObject({ steps: 3, tests: { shadow: { state: { samples: 5_000 } } } });
   });
 
   it("does not listen to margins that were decided at other steps, nor to any when the baseline answers alone", () => {
-    const guard: FloorGuard = { ...newGuard(SOURCE, 0), steps: 1 };
-    expect(afterMargin(guard, { margin: -0.97, steps: 0 }, options())).toEqual({ guard, event: "none" });
+    const guard: FloorGuard = { ...newGuard(SHADOW, 0), steps: 1 };
+    expect(afterMargin(guard, { source: "shadow", margin: -0.97, steps: 0 }, options())).toEqual({ guard, event: "none" });
     const alone: FloorGuard = { ...guard, steps: "all" };
-    expect(afterMargin(alone, { margin: -0.97, steps: "all" }, options())).toEqual({ guard: alone, event: "none" });
+    expect(afterMargin(alone, { source: "shadow", margin: -0.97, steps: "all" }, options())).toEqual({ guard: alone, event: "none" });
+  });
+
+  it("tests each source by itself, tightens when either is in doubt, and then begins both anew", () => {
+    let guard = newGuard(BOTH, 0);
+    let event: GuardEvent = "none";
+    for (let i = 0; i < 30; i++) ({ guard } = afterMargin(guard, { source: "shadow", margin: 0.03, steps: 0 }, options()));
+    while (event === "none") ({ guard, event } = afterMargin(guard, { source: "feedback", margin: -0.8, steps: 0 }, options()));
+    expect([event, guard]).toEqual(["tightened", { ...newGuard(BOTH, 1), steps: 1, tightenings: 1 }]);
+  });
+
+  it("does not listen to a source that it does not test", () => {
+    const guard = newGuard(SHADOW, 0);
+    expect(afterMargin(guard, { source: "feedback", margin: -0.8, steps: 0 }, options())).toEqual({ guard, event: "none" });
+  });
+
+  it("leaves a level that holds both targets with the sum of their risks at most", () => {
+    const random = seededRandom(4);
+    const runs = 200;
+    let left = 0;
+    for (let run = 0; run < runs; run++) {
+      let guard = newGuard(BOTH, 0);
+      for (let i = 0; i < 2_000 && guard.tightenings === 0; i++) {
+        ({ guard } = afterMargin(guard, { source: "shadow", margin: random() < 0.03 ? -0.97 : 0.03, steps: guard.steps }, options({ risk: 0.025 })));
+        ({ guard } = afterMargin(guard, { source: "feedback", margin: random() < 0.2 ? -0.8 : 0.2, steps: guard.steps }, options({ risk: 0.025 })));
+      }
+      left += guard.tightenings;
+    }
+    expect(left / runs).toBeLessThanOrEqual(0.05);
   });
 
   it("refuses a margin that its labels cannot give", () => {
-    expect(() => afterMargin(newGuard(SOURCE, 0), { margin: 1, steps: 0 }, options())).toThrow(RangeError);
+    expect(() => afterMargin(newGuard(SHADOW, 0), { source: "shadow", margin: 1, steps: 0 }, options())).toThrow(RangeError);
   });
 
   it("leaves two levels that hold the floor with a probability of about risk²", () => {
@@ -72,8 +101,8 @@ describe("a guard", () => {
     const runs = 200;
     let [once, twice] = [0, 0];
     for (let run = 0; run < runs; run++) {
-      let guard = newGuard(SOURCE, 0);
-      for (let i = 0; i < 4_000; i++) ({ guard } = afterMargin(guard, { margin: random() < 0.03 ? -0.97 : 0.03, steps: guard.steps }, options()));
+      let guard = newGuard(SHADOW, 0);
+      for (let i = 0; i < 4_000; i++) ({ guard } = afterMargin(guard, { source: "shadow", margin: random() < 0.03 ? -0.97 : 0.03, steps: guard.steps }, options()));
       once += guard.tightenings > 0 ? 1 : 0;
       twice += guard.tightenings > 1 ? 1 : 0;
     }

@@ -3,12 +3,12 @@ import { describe, expect, it } from "vitest";
 import { FloorState } from "#shared/contracts/floorGuard.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
-import { evidence, floorState, isInDoubt, marginLowerBound, type MarginSource, withMargin } from "./floorTest.ts";
+import { evidence, floorState, type FloorTarget, isInDoubt, marginLowerBound, withMargin } from "./floorTest.ts";
 
 const TARGET = 0.97;
 const RISK = 0.05;
 type Draw = (random: () => number) => number;
-type Labels = MarginSource["labels"];
+type Margins = FloorTarget["margins"];
 
 /** The share `lost` of answers differs from the baseline's. Mean: 1 − target − lost. */
 const agreeing = (lost: number): Draw => (random) => (random() < lost ? -TARGET : 1 - TARGET);
@@ -24,8 +24,8 @@ const coin: Draw = (random) => (random() < 1 / (1 + TARGET) ? -TARGET : 1);
 const evenly = (lost: number, both: number): Draw => judged({ lost, both, won: TARGET * lost - (1 - TARGET) * both });
 
 /** Margins until the alarm, counted from `driftAt`; `null`: none within `atMost`. */
-function alarmAt(labels: Labels, random: () => number, draw: (i: number) => Draw, atMost: number): number | null {
-  let state = floorState({ target: TARGET, labels });
+function alarmAt(margins: Margins, random: () => number, draw: (i: number) => Draw, atMost: number): number | null {
+  let state = floorState({ target: TARGET, margins });
   for (let i = 0; i < atMost; i++) {
     state = withMargin(state, draw(i)(random));
     if (isInDoubt(state, RISK)) return i + 1;
@@ -38,15 +38,15 @@ const alarms = (runs: number, seed: number, of: (random: () => number) => number
 };
 
 describe("while the floor holds, the alarm is ever raised with probability `risk` at most:", () => {
-  const atZero: [what: string, labels: Labels, draw: Draw][] = [
-    ["agreement of exactly the target", "agreement", agreeing(1 - TARGET)],
-    ["the same margins, in the wider range", "qualities", agreeing(1 - TARGET)],
-    ["judged answers that seldom differ", "qualities", evenly(0.05, 0.75)],
-    ["judged answers that often differ", "qualities", evenly(0.2, 0.5)],
-    ["win or lose everything", "qualities", coin],
+  const atZero: [what: string, margins: Margins, draw: Draw][] = [
+    ["agreement of exactly the target", "single", agreeing(1 - TARGET)],
+    ["the same margins, in the wider range", "paired", agreeing(1 - TARGET)],
+    ["judged answers that seldom differ", "paired", evenly(0.05, 0.75)],
+    ["judged answers that often differ", "paired", evenly(0.2, 0.5)],
+    ["win or lose everything", "paired", coin],
   ];
-  it.each(atZero)("%s (500 streams of 3,000 margins with mean 0)", (_what, labels, draw) => {
-    const falsely = alarms(500, 11, (random) => alarmAt(labels, random, () => draw, 3_000)).filter((at) => at !== null);
+  it.each(atZero)("%s (500 streams of 3,000 margins with mean 0)", (_what, margins, draw) => {
+    const falsely = alarms(500, 11, (random) => alarmAt(margins, random, () => draw, 3_000)).filter((at) => at !== null);
     expect(falsely.length / 500).toBeLessThanOrEqual(RISK);
   });
 
@@ -59,12 +59,12 @@ describe("while the floor holds, the alarm is ever raised with probability `risk
         return evenly(lost, 0.3)(random);
       };
     };
-    const falsely = alarms(500, 12, (random) => { const draw = spells(); return alarmAt("qualities", random, () => draw, 3_000); });
+    const falsely = alarms(500, 12, (random) => { const draw = spells(); return alarmAt("paired", random, () => draw, 3_000); });
     expect(falsely.filter((at) => at !== null).length / 500).toBeLessThanOrEqual(RISK);
   });
 
   it("and hardly ever where it holds with a point to spare", () => {
-    expect(alarms(200, 13, (random) => alarmAt("agreement", random, () => agreeing(0.02), 3_000)).filter((at) => at !== null).length).toBeLessThanOrEqual(2);
+    expect(alarms(200, 13, (random) => alarmAt("single", random, () => agreeing(0.02), 3_000)).filter((at) => at !== null).length).toBeLessThanOrEqual(2);
   });
 });
 
@@ -74,7 +74,7 @@ describe("a drift is found", () => {
   const drifts: [points: number, driftAt: number, within: number][] = [[10, 0, 120], [10, 2_000, 200], [5, 0, 500], [5, 2_000, 900], [2, 0, 20_000]];
   it.each(drifts)("of %i points after %i good margins: in the median within %i margins", (points, driftAt, within) => {
     const draw = (i: number) => agreeing(i < driftAt ? 0.015 : 0.015 + points / 100);
-    const delays = alarms(31, 14, (random) => alarmAt("agreement", random, draw, driftAt + 3 * within)).map((at) => (at === null ? null : at - driftAt));
+    const delays = alarms(31, 14, (random) => alarmAt("single", random, draw, driftAt + 3 * within)).map((at) => (at === null ? null : at - driftAt));
     expect(median(delays)).toBeLessThanOrEqual(within);
   });
 
@@ -83,7 +83,7 @@ describe("a drift is found", () => {
     const random = seededRandom(15);
     for (let i = 0; i < 20_000; i++) plain *= 1 - 0.8 * agreeing(0.015)(random);
     expect(plain).toBeLessThan(1e-20);
-    expect(alarmAt("agreement", seededRandom(16), (i) => agreeing(i < 20_000 ? 0.015 : 0.115), 20_600)).toBeGreaterThan(20_000);
+    expect(alarmAt("single", seededRandom(16), (i) => agreeing(i < 20_000 ? 0.015 : 0.115), 20_600)).toBeGreaterThan(20_000);
   });
 });
 
@@ -92,7 +92,7 @@ describe("the lower bound of the mean", () => {
     let [misses, last] = [0, 0];
     const random = seededRandom(17);
     for (let run = 0; run < 200; run++) {
-      let state = floorState({ target: TARGET, labels: "qualities" });
+      let state = floorState({ target: TARGET, margins: "paired" });
       let isMissed = false;
       for (let i = 0; i < 2_000; i++) {
         state = withMargin(state, judged({ lost: 0.05, won: 0.05, both: 0.8 })(random));
@@ -106,14 +106,14 @@ describe("the lower bound of the mean", () => {
   });
 
   it("says nothing before the first margin", () => {
-    expect(marginLowerBound(floorState({ target: TARGET, labels: "qualities" }), RISK)).toBe(-TARGET);
+    expect(marginLowerBound(floorState({ target: TARGET, margins: "paired" }), RISK)).toBe(-TARGET);
   });
 });
 
 describe("the state", () => {
   it("goes through JSON unchanged, and stays as large as it was", () => {
     const random = seededRandom(18);
-    let [state, copy] = [floorState({ target: TARGET, labels: "agreement" }), floorState({ target: TARGET, labels: "agreement" })];
+    let [state, copy] = [floorState({ target: TARGET, margins: "single" }), floorState({ target: TARGET, margins: "single" })];
     for (let i = 0; i < 500; i++) {
       const margin = agreeing(0.05)(random);
       state = withMargin(state, margin);
@@ -125,7 +125,7 @@ describe("the state", () => {
 
   it("stays a number whatever comes", () => {
     for (const margin of [-TARGET, 1]) {
-      let state = floorState({ target: TARGET, labels: "qualities" });
+      let state = floorState({ target: TARGET, margins: "paired" });
       for (let i = 0; i < 5_000; i++) state = withMargin(state, margin);
       expect(FloorState.safeParse(JSON.parse(JSON.stringify(state))).error).toBeUndefined();
       expect(isInDoubt(state, RISK)).toBe(margin < 0);
@@ -133,17 +133,17 @@ describe("the state", () => {
   });
 
   it("begins without evidence, and is not changed in place", () => {
-    const state = floorState({ target: TARGET, labels: "qualities" });
+    const state = floorState({ target: TARGET, margins: "paired" });
     expect(evidence(state)).toBe(0);
     withMargin(state, -0.5);
-    expect(state).toEqual(floorState({ target: TARGET, labels: "qualities" }));
+    expect(state).toEqual(floorState({ target: TARGET, margins: "paired" }));
   });
 
   it("refuses what cannot be a margin, a risk or a floor", () => {
-    for (const margin of [-0.98, 1.01, NaN, Infinity]) expect(() => withMargin(floorState({ target: TARGET, labels: "qualities" }), margin)).toThrow(RangeError);
-    expect(() => withMargin(floorState({ target: TARGET, labels: "agreement" }), 0.5)).toThrow("a margin of 0.5 is not in");
-    for (const risk of [0, 1e-12, 0.6, NaN]) expect(() => isInDoubt(floorState({ target: TARGET, labels: "qualities" }), risk)).toThrow(RangeError);
-    for (const target of [0, 1.1, NaN]) expect(() => floorState({ target, labels: "qualities" })).toThrow(RangeError);
-    expect(() => floorState({ target: 1, labels: "agreement" })).toThrow("there is no floor");
+    for (const margin of [-0.98, 1.01, NaN, Infinity]) expect(() => withMargin(floorState({ target: TARGET, margins: "paired" }), margin)).toThrow(RangeError);
+    expect(() => withMargin(floorState({ target: TARGET, margins: "single" }), 0.5)).toThrow("a margin of 0.5 is not in");
+    for (const risk of [0, 1e-12, 0.6, NaN]) expect(() => isInDoubt(floorState({ target: TARGET, margins: "paired" }), risk)).toThrow(RangeError);
+    for (const target of [0, 1.1, NaN]) expect(() => floorState({ target, margins: "paired" })).toThrow(RangeError);
+    expect(() => floorState({ target: 1, margins: "single" })).toThrow("there is no floor");
   });
 });

@@ -17,16 +17,18 @@
 import type { FloorState } from "#shared/contracts/floorGuard.ts";
 
 /**
- * Where margins come from. `qualities`: both answers were judged, so margins are in [−target, 1]. `agreement`: the kept
- * answer is judged by its agreement with the baseline's, which counts as right: [−target, 1 − target], where bolder bets
- * are possible and a loss is found sooner. But a better answer, and another wrong one, count as lost there, so a model that
- * holds the floor may agree less often than the floor says (at most 96.3 % at a quality of 98.1 %: docs/benchmarks.md,
- * "Drift"). For agreement, `target` is therefore a lower bound of what the operating point reached on held-out rows.
+ * What margins are. `paired`: both answers were judged, so they are `quality kept − target · quality of the baseline`, in
+ * [−target, 1]. `single`: a request has one figure in [0, 1], so they are that less the target, in [−target, 1 − target],
+ * where bolder bets are possible and a loss is found sooner. Two figures are tested so: the kept answer's agreement with the
+ * baseline's, and the score that somebody gave it. Neither is a share of the baseline's quality (a better answer counts as
+ * lost, so a model that holds the floor may agree less often than the floor says, at most 96.3 % at a quality of 98.1 %:
+ * docs/benchmarks.md, "Drift"; and a score says nothing of the baseline). Their `target` is therefore a lower bound of what
+ * the operating point reached on held-out rows.
  */
-export interface MarginSource {
-  /** Share of the baseline's quality to keep, or least share of agreement; in (0, 1), for `qualities` also 1. */
+export interface FloorTarget {
+  /** Share of the baseline's quality to keep, or least mean of the figure; in (0, 1), for `paired` also 1. */
   readonly target: number;
-  readonly labels: "qualities" | "agreement";
+  readonly margins: "paired" | "single";
 }
 
 /** λ of the most timid bet: best against a mean margin of about −λ · variance, half a point where one answer in ten differs. */
@@ -38,9 +40,9 @@ const MOST_CAPITAL = 1e12;
 const LEAST_RISK = 1e-9;
 
 /** Before the first margin. Throws `RangeError` when the target leaves nothing to bet on. */
-export function floorState({ target, labels }: MarginSource): FloorState {
-  const highest = labels === "agreement" ? 1 - target : 1;
-  if (!(target > 0 && target <= 1 && highest > 0)) throw new RangeError(`there is no floor at a target of ${target} with ${labels}`);
+export function floorState({ target, margins }: FloorTarget): FloorState {
+  const highest = margins === "single" ? 1 - target : 1;
+  if (!(target > 0 && target <= 1 && highest > 0)) throw new RangeError(`there is no floor at a target of ${target} with ${margins} margins`);
   const bets = 1 + Math.max(0, Math.floor(Math.log2(MOST_LOST / highest / LEAST_BET)));
   return { lowest: -target, highest, samples: 0, capital: new Array<number>(bets).fill(0), bound: { weight: 0, weighted: 0, penalty: 0, sum: 0, squares: 0 } };
 }
@@ -52,7 +54,7 @@ const unspent = (start: number): number => 1 / (1 + Math.log(1 + (start - 1) / E
 
 const ROUNDING = 1e-9;
 
-/** One margin more, in the order of the requests; not safe to repeat. Throws `RangeError` for a margin that the source cannot give. */
+/** One margin more, in the order of the requests; not safe to repeat. Throws `RangeError` for a margin that cannot be. */
 export function withMargin(state: FloorState, margin: number): FloorState {
   const { lowest, highest } = state;
   if (!(margin >= lowest - ROUNDING && margin <= highest + ROUNDING)) throw new RangeError(`a margin of ${margin} is not in [${lowest}, ${highest}]`);

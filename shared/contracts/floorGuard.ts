@@ -23,13 +23,19 @@ export const FloorState = z.object({
 });
 export type FloorState = z.infer<typeof FloorState>;
 
+/** Where labels come from. `shadow`: how far a kept answer agrees with the baseline's. `feedback`: how good it was judged. */
+export const LabelSource = z.enum(["shadow", "feedback"]);
+export type LabelSource = z.infer<typeof LabelSource>;
+
+export const FloorTest = z.object({ target: z.number(), margins: z.enum(["paired", "single"]), state: FloorState });
+export type FloorTest = z.infer<typeof FloorTest>;
+
 export const FloorGuard = z.object({
-  source: z.object({ target: z.number(), labels: z.enum(["qualities", "agreement"]) }),
   steps: Steps,
   /** Times that it was tightened since the model was activated. */
   tightenings: z.int().nonnegative(),
-  /** At the present steps. */
-  test: FloorState,
+  /** At the present steps, one for each source whose labels are tested. */
+  tests: z.partialRecord(LabelSource, FloorTest),
   /** Epoch milliseconds from which on these steps apply. */
   since_at_ms: z.int(),
   /** Epoch milliseconds since when no level is trusted any more and the baseline answers alone; `null`: not so. */
@@ -41,8 +47,8 @@ export type FloorGuard = z.infer<typeof FloorGuard>;
 export const WatchedFloor = z.object({
   version: z.string(),
   activated_at: z.iso.datetime(),
-  /** Of the event in SHADOWS that was counted last, so that one that is delivered again is not counted again. */
-  counted: z.object({ stream_seq: z.int().positive(), stored_at_ms: EpochMs }),
+  /** By source, of the message in its stream that was counted last, so that one that is delivered again is not counted again. */
+  counted: z.partialRecord(LabelSource, z.object({ stream_seq: z.int().positive(), stored_at_ms: EpochMs })),
   guard: FloorGuard,
 });
 export type WatchedFloor = z.infer<typeof WatchedFloor>;

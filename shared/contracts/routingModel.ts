@@ -44,6 +44,8 @@ export const Measured = z.object({
   margin_low: z.number(),
   /** The same of how often the kept answer is the baseline's, where each row counts the least that its qualities allow. Older files have none. */
   agreement_low: Probability.optional(),
+  /** The same of how good the kept answer is. Older files have none, nor has a model whose rows were labelled by agreement. */
+  quality_low: Probability.optional(),
 });
 export type Measured = z.infer<typeof Measured>;
 

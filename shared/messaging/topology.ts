@@ -143,6 +143,7 @@ export const sourcesOf = (prefix: string) => ({
   routerResults: source("RESULTS", "router-results", `${prefix}.result.>`),
   /** One at a time over all routers: the test of the floor takes its margins in their order. */
   routerFloor: { ...source("SHADOWS", "router-floor", `${prefix}.shadow.>`), maxAckPending: 1 },
+  routerFloorFeedback: { ...source("FEEDBACK", "router-floor-feedback", `${prefix}.feedback.>`), maxAckPending: 1 },
   deadLetterService: { ...source("ADVISORIES", "dead-letter-service", advisory("MAX_DELIVERIES")), maxDeliver: -1 },
   /** Unlimited deliveries: a sink halves a refused batch until the bad row is alone. */
   auditCompletions: { ...source("COMPLETIONS", "sink-audit", `${prefix}.completion.>`), maxDeliver: -1 },
