@@ -1,4 +1,4 @@
-/** The quality floor in a whole system: answers that stop agreeing with the baseline's make routing careful, and then the baseline answers alone. */
+/** The quality floor in a whole system: answers that stop agreeing with the baseline's make routing careful, and then the baseline answers alone. Feedback counts, too. */
 import { join } from "node:path";
 
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
@@ -63,12 +63,12 @@ afterAll(async () => {
 });
 
 const scrape = async () => (await getText(`${system.url("router")}/metrics`)).text;
-/** Waits for the router's gauges to be so. */
+/** Waits for the router's gauges to be so; a name may go on with the first label. */
 async function awaitFloor(wanted: Record<string, string>): Promise<void> {
   let seen: object = {};
   const isSo = async () => {
     const lines = (await scrape()).split("\n");
-    seen = Object.fromEntries(Object.keys(wanted).map((name) => [name, lines.find((line) => line.startsWith(`infer_floor_${name}{`))?.split(" ").at(-1)]));
+    seen = Object.fromEntries(Object.keys(wanted).map((name) => [name, lines.find((line) => line.startsWith(`infer_floor_${name}`))?.split(" ").at(-1)]));
     return JSON.stringify(seen) === JSON.stringify(wanted) ? true : undefined;
   };
   await waitUntil(isSo, { deadlineMs: WAIT_MS, describe: () => `the floor is ${JSON.stringify(seen)}` });
@@ -94,8 +94,8 @@ async function inferctl(...args: string[]): Promise<string> {
 
 test("while the answers agree, the floor is held and the cheap tier answers", async () => {
   expect(tiersOf(await ask(SAME, 30))).toEqual(["alpha"]);
-  await awaitFloor({ in_doubt: "0", steps_tightened: "0", margins: "30" });
-  expect(await inferctl("models", "show")).toMatch(/\nfloor: held; 30 shadow labels, evidence \d\.\d\d of 20 needed$/);
+  await awaitFloor({ in_doubt: "0", steps_tightened: "0", 'margins{source="shadow"': "30" });
+  expect(await inferctl("models", "show")).toMatch(/\nfloor: held; 30 shadow labels, evidence \d\.\d\d of 40 needed; 0 feedback labels, evidence 0\.00 of 40 needed$/);
 });
 
 test("when they stop agreeing, routing becomes more careful, and then the baseline answers alone", async () => {
@@ -124,5 +124,10 @@ test("activating the model again begins anew", async () => {
   await inferctl("models", "activate", MODEL.version);
   await awaitFloor({ in_doubt: "0", steps_tightened: "0" });
   expect(tiersOf(await ask(SAME, 3))).toEqual(["alpha"]);
-  await awaitFloor({ in_doubt: "0", margins: "3" });
+  await awaitFloor({ in_doubt: "0", 'margins{source="shadow"': "3" });
+});
+
+test("what a judge says of kept answers counts", async () => {
+  for (const { request_id } of await ask(SAME, 2)) await postJson(`${system.url("gateway")}/requests/${request_id}/feedback`, { score: 1, source: "judge" });
+  await awaitFloor({ in_doubt: "0", 'margins{source="feedback"': "2" });
 });

@@ -8,7 +8,7 @@ import { wellFormed } from "./text.ts";
 /** Body of `POST /requests/:id/feedback`. Unknown fields are refused. */
 export const FeedbackBody = z.strictObject({
   score: Probability.describe("How good the answer was: 0 is wrong, 1 is right."),
-  source: z.string().regex(/^[a-z0-9_-]{1,32}$/, "must be 1 to 32 of a-z 0-9 _ -").describe("Who says so, e.g. `user`, `judge` or `label`. Each source has one feedback per request; its latest counts."),
+  source: z.string().regex(/^[a-z0-9_-]{1,32}$/, "must be 1 to 32 of a-z 0-9 _ -").describe("Who says so, e.g. `user`, `judge` or `label`. Each source has one feedback per request; its latest counts. `label` and `judge` also test the quality floor, with a request's first feedback: send them for a fair sample of answers."),
   comment: wellFormed(z.string().max(1_000)).optional().describe("Kept beside the score as it is."),
 });
 export type FeedbackBody = z.infer<typeof FeedbackBody>;
