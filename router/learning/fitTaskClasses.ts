@@ -1,4 +1,5 @@
-import { type QueryFeatures, WORD_PLACES } from "#router/policy/queryFeatures.ts";
+import { WORD_PLACES } from "#router/policy/queryFeatures.ts";
+import type { QueryFeatures } from "#shared/contracts/queryFeatures.ts";
 import type { RoutingModel } from "#shared/contracts/routingModel.ts";
 
 /** More classes would each have too few rows; the rows of the others count as their nearest class. */

@@ -1,16 +1,5 @@
 /** What a query looks like, in tens of microseconds and without any model: what a routing model may read before an answer. Pure. */
-
-/** Each about within -3 and 3, but `words`. */
-export interface QueryFeatures {
-  /** Logarithm of the number of characters, 0 for an ordinary length of 245. */
-  readonly log_length: number;
-  /** Digits, in [0, 1]; 20 of them say as much as more. */
-  readonly digits: number;
-  /** 1 when it asks for what is not so. */
-  readonly negation: number;
-  /** Each word of the beginning once, as a place in a hashed vocabulary; negative places count downwards. */
-  readonly words: readonly number[];
-}
+import type { QueryFeatures } from "#shared/contracts/queryFeatures.ts";
 
 const NEGATION = /following|except|not /i;
 const ORDINARY_LOG_LENGTH = 5.5;

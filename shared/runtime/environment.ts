@@ -38,6 +38,7 @@ export const ENVIRONMENT = {
   INFER_ROUTER_CONCURRENCY: z.coerce.number().int().min(1).max(1_024).default(256).describe("Events that one router handles at once."),
   INFER_SHADOW_SHARE: z.coerce.number().min(0).max(1).default(0)
     .describe("Share of requests, 0 to 1, whose kept answer is compared with the baseline tier's, which is asked after the request has ended. Each such call costs what that tier charges."),
+  INFER_SHADOW_TIERS: z.enum(["baseline", "all"]).default("baseline").describe("Whom a sampled request is asked of: the baseline tier alone, or `all` tiers that did not answer it, so that `inferctl train --from-audit` can learn from it."),
   INFER_COMPLETIONS_MAX_AGE_HOURS: z.coerce.number().int().min(24).default(168).describe("How long the audit stream keeps events."),
   INFER_AUDIT_RETENTION_DAYS: z.coerce.number().int().min(1).default(90).describe("Audit rows older than this are deleted."),
   INFER_AUDIT_BATCH_SIZE: z.coerce.number().int().min(1).max(5_000).default(500),
