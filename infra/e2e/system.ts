@@ -36,6 +36,8 @@ export interface System {
   readonly signal: (name: string, signal: NodeJS.Signals) => Promise<void>;
   /** What every process has written, by name. */
   readonly logs: () => ReadonlyMap<string, string>;
+  /** Any other command, in this system's environment. Resolves to what it printed on both channels. */
+  readonly inferctl: (...args: string[]) => Promise<string>;
   readonly down: () => Promise<void>;
   /** Processes that belong to this system and run: none after `down`. */
   readonly processes: () => string[];
@@ -82,7 +84,7 @@ export async function startSystem({ env = {}, isSingleProcess = false, tiers }: 
   }
   noteUrls();
   return {
-    folder, up, down, remove,
+    folder, up, down, remove, inferctl,
     url: (name: ServiceName | (string & {})) => urls.get(name) ?? missing(name),
     signal: (name, signal) => signalTo(state(), name, signal),
     logs: () => new Map(readdirSync(join(home, "logs")).map((file) => [file, readFileSync(join(home, "logs", file), "utf8")])),
