@@ -1,11 +1,15 @@
 import type { Decision, LearnedFacts } from "#shared/contracts/decision.ts";
+import type { Steps } from "#shared/contracts/floorGuard.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import type { TierFile } from "#shared/contracts/tiers.ts";
 import type { SagaContext } from "#shared/saga/inferenceMachine.ts";
 
+import { drawsFor } from "./drawsFor.ts";
+import { guardedPlace } from "./learning/floorGuard.ts";
 import { answeredBy } from "./policy/cascadeRouting.ts";
 import { chooseStep } from "./policy/chooseStep.ts";
+import { explore, type ExploreSettings } from "./policy/explore.ts";
 import type { Learned } from "./policy/policy.ts";
 import { queryFeatures } from "./policy/queryFeatures.ts";
 import { factsFor, type LiveTiers, MIN_WITHIN_SLO } from "./policy/quoteTiers.ts";
@@ -16,6 +20,9 @@ export interface Known {
   readonly file: TierFile;
   readonly live: LiveTiers;
   readonly model: RoutingModelFile | null;
+  /** Of the floor's guard over that model; 0 without one. */
+  readonly floorSteps: Steps;
+  readonly exploration: ExploreSettings;
   /** Epoch milliseconds. */
   readonly nowMs: number;
 }
@@ -24,27 +31,31 @@ export interface Known {
 const LEARNED = ["cascade-routing", "predictive", "cascade"];
 
 /** Pure: what the router does, what `POST /decide` explains, what replay repeats. */
-export function decide(request: InferenceRequest, saga: SagaContext, { file, live, model, nowMs }: Known): Decision {
+export function decide(request: InferenceRequest, saga: SagaContext, { file, live, model, floorSteps, exploration, nowMs }: Known): Decision {
   const facts = factsFor(request, file, live, nowMs);
   const decision = { after_attempt: saga.attempt, policy: request.policy };
   if (model === null || !LEARNED.includes(request.policy)) return { ...decision, facts, step: chooseStep({ request, saga, facts }, file) };
-  const { learned, recorded } = learnedFrom(model, request, saga);
-  const weighsLateness = learned.level !== null && request.latency_slo_ms !== null && model.latency_slo_ms !== null && model.latency_slo_ms <= request.latency_slo_ms;
+  const { learned, recorded } = learnedFrom({ model, floorSteps }, request, saga);
+  const weighsLateness = recorded.lambda_per_usd !== null && request.latency_slo_ms !== null && model.latency_slo_ms !== null && model.latency_slo_ms <= request.latency_slo_ms;
   const priced = weighsLateness ? { ...facts, min_within_slo: MIN_WITHIN_SLO } : facts;
-  return { ...decision, facts: priced, step: chooseStep({ request, saga, facts: priced, learned }, file), learned: recorded };
+  const situation = { request, saga, facts: priced, learned };
+  const greedy = chooseStep(situation, file);
+  return { ...decision, facts: priced, step: greedy, learned: recorded, ...explore(situation, greedy, exploration, drawsFor("explore", request)) };
 }
 
-function learnedFrom(model: RoutingModelFile, { policy, input }: InferenceRequest, saga: SagaContext): { learned: Learned; recorded: LearnedFacts } {
+function learnedFrom({ model, floorSteps }: { model: RoutingModelFile; floorSteps: Steps }, { policy, input }: InferenceRequest, saga: SagaContext): { learned: Learned; recorded: LearnedFacts } {
   const features = queryFeatures(input);
   const query = seenBy(model, features);
   const { cascade_routing_level, predictive_level, cascade_keep_from } = model.operating;
-  const place = policy === "predictive" ? predictive_level : policy === "cascade-routing" ? cascade_routing_level : null;
+  const ownPlace = policy === "predictive" ? predictive_level : policy === "cascade-routing" ? cascade_routing_level : null;
+  const place = ownPlace === null ? null : guardedPlace(ownPlace, floorSteps);
   const level = place === null ? null : (model.levels[place] ?? null);
   const { stop, go } = level === null ? { stop: -Infinity, go: [] } : valuesAt({ model, level, query }, answeredBy(saga, model.tiers));
   return {
-    learned: { model, query, level, keepFrom: cascade_keep_from },
+    learned: { model, query, level: ownPlace !== null && place === null ? "in_doubt" : level, keepFrom: cascade_keep_from },
     recorded: {
       model_version: model.version,
+      floor_steps: ownPlace === null ? 0 : floorSteps,
       features: { log_length: features.log_length, digits: features.digits, negation: features.negation, classes: Object.fromEntries(model.classes.names.map((name, i) => [name, query.classes[i] ?? 0])) },
       lambda_per_usd: level?.lambda_per_usd ?? null,
       stop_value: Number.isFinite(stop) ? stop : null,

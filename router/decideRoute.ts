@@ -10,7 +10,7 @@ import { newSaga } from "#shared/saga/inferenceMachine.ts";
 
 import { decide, type Known } from "./decide.ts";
 
-/** `POST /decide`: what would be done with this request now, and why, without doing it. Body as for `POST /infer`. */
+/** `POST /decide`: what would be done with this request now, and why, without doing it. Body as for `POST /infer`. Exploration is drawn by the id, so without a `request_id` nothing is explored. */
 export function addDecideRoute(app: FastifyInstance, limits: RequestLimits, known: () => Omit<Known, "file">): void {
   app.post("/decide", (request, reply) => {
     try {
@@ -31,5 +31,6 @@ function explain(value: unknown, limits: RequestLimits, known: Omit<Known, "file
   const { defaultDeadlineMs, maxDeadlineMs, tierFile } = limits;
   const defaults = { acceptedAtMs: known.nowMs, defaultDeadlineMs, maxDeadlineMs, defaultPolicy: tierFile.default_policy, fingerprint: fingerprintOf(body.data) };
   const request = toRequest({ tenant_id, request_id }, { ...body.data, origin: DIRECT_ORIGIN }, defaults);
-  return decide(request, newSaga(baselineOf(tierFile)).context, { ...known, file: tierFile });
+  const exploration = body.data.request_id === undefined ? { ...known.exploration, share: 0 } : known.exploration;
+  return decide(request, newSaga(baselineOf(tierFile)).context, { ...known, exploration, file: tierFile });
 }

@@ -11,7 +11,7 @@ import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { type ModelStore, openModelStore } from "#shared/messaging/modelStore.ts";
 import { modelBucket, streamOfBucket } from "#shared/messaging/topology.ts";
 
-import { followModel } from "./followModel.ts";
+import { followModel, type Routing } from "./followModel.ts";
 
 const TIERS = [{ name: "small", slots: 1 }, { name: "large", slots: 1 }];
 const model = (version: string, tiers = TIERS.map(({ name }) => name)): RoutingModelFile => ({
@@ -22,7 +22,7 @@ const model = (version: string, tiers = TIERS.map(({ name }) => name)): RoutingM
 let server: Awaited<ReturnType<typeof startTestServer>>;
 let nats: NatsConnection;
 let store: ModelStore;
-let followed: () => RoutingModelFile | null;
+let followed: () => Routing;
 const changes: { version: string; isUsed: boolean }[] = [];
 const ending = new AbortController();
 const PATIENCE = { timeout: 10_000, interval: 50 };
@@ -40,17 +40,20 @@ afterAll(async () => {
   await server.remove();
 });
 
-it("has no model before one is active", () => { expect(followed()).toBeNull(); });
+it("has no model before one is active", () => { expect(followed()).toEqual({ model: null, guard: null }); });
 
 it("takes what is activated within seconds, and goes back with it", async () => {
   for (const version of ["v1", "v2"]) {
     await store.put(model(version));
     await store.activate(version);
-    await vi.waitFor(() => { expect(followed()?.version).toBe(version); }, PATIENCE);
+    await vi.waitFor(() => { expect(followed().model?.version).toBe(version); }, PATIENCE);
   }
   expect(await store.versions()).toEqual(["v1", "v2"]);
+  const before = await store.active();
+  const again = await store.activate("v2"); // an activation of its own, of which there is nothing to take back
+  expect([again.previous, again.activated_at > (before?.activated_at ?? "")]).toEqual([before?.previous, true]);
   expect(await store.rollback()).toMatchObject({ version: "v1", previous: [] });
-  await vi.waitFor(() => { expect(followed()?.version).toBe("v1"); }, PATIENCE);
+  await vi.waitFor(() => { expect(followed().model?.version).toBe("v1"); }, PATIENCE);
   expect(await store.rollback()).toBeNull();
 });
 
@@ -62,7 +65,7 @@ it("does not lose a change to another that was made meanwhile", async () => {
   expect(won).toContainEqual(active);
   for (const { version } of won) expect([active?.version, ...(active?.previous ?? [])]).toContain(version);
   while ((await store.active())?.version !== "v1") await store.rollback();
-  await vi.waitFor(() => { expect(followed()?.version).toBe("v1"); }, PATIENCE);
+  await vi.waitFor(() => { expect(followed().model?.version).toBe("v1"); }, PATIENCE);
 });
 
 it.each([
@@ -73,7 +76,7 @@ it.each([
   await prepare();
   await store.activate(version);
   await vi.waitFor(() => { expect(changes).toContainEqual({ version, isUsed: false }); }, PATIENCE);
-  expect(followed()?.version).toBe("v1");
+  expect(followed().model?.version).toBe("v1");
   await store.rollback();
   await vi.waitFor(() => { expect(changes.at(-1)).toEqual({ version: "v1", isUsed: true }); }, PATIENCE);
   expect(changes.filter((change) => change.version === version)).toHaveLength(1);
@@ -86,7 +89,7 @@ it("keeps its model when the bucket was lost and made anew", async () => {
   const anew = await openModelStore(nats, "infer");
   expect(await anew.active()).toBeNull();
   await anew.put(model("v9"));
-  expect(followed()?.version).toBe("v1");
+  expect(followed().model?.version).toBe("v1");
   await anew.activate("v9");
-  await vi.waitFor(() => { expect(followed()?.version).toBe("v9"); }, PATIENCE);
+  await vi.waitFor(() => { expect(followed().model?.version).toBe("v9"); }, PATIENCE);
 });

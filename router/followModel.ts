@@ -1,6 +1,7 @@
-/** The active routing model, followed while the router runs. A model that cannot be used never stops routing: the one before it stays. */
+/** The active routing model and the guard of its floor, followed while the router runs. A model that cannot be used never stops routing: the one before it stays. */
 import type { Logger } from "pino";
 
+import { type FloorGuard, ofActivation } from "#shared/contracts/floorGuard.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import type { Tier } from "#shared/contracts/tiers.ts";
 import { openModelStore, UnreadableModel } from "#shared/messaging/modelStore.ts";
@@ -17,15 +18,27 @@ interface Followed {
   /** Told of each change, and of each model that could not be used. */
   readonly observe: (change: { readonly version: string; readonly isUsed: boolean }) => void;
 }
+/** What a router decides with. */
+export interface Routing {
+  readonly model: RoutingModelFile | null;
+  /** Of that model since it was activated last; `null` before the first shadow label. */
+  readonly guard: FloorGuard | null;
+}
 
 /** Resolves after the first look. The returned function never waits and never throws. */
-export async function followModel({ nats, prefix, tiers, log, observe }: Followed, { signal }: Lifecycle): Promise<() => RoutingModelFile | null> {
-  let model: RoutingModelFile | null = null;
+export async function followModel({ nats, prefix, tiers, log, observe }: Followed, { signal }: Lifecycle): Promise<() => Routing> {
+  let routing: Routing = { model: null, guard: null };
   let seen = "";
   const look = async (): Promise<void> => {
     const store = await openModelStore(nats, prefix);
-    const version = (await store.active())?.version ?? seen; // nothing is active: before the first, or in a bucket that was lost
-    if (version === seen) return;
+    const active = await store.active();
+    if (active === null) return; // before the first, or in a bucket that was lost
+    const { version } = active;
+    const guard = ofActivation((await store.floor(version)).watched, active)?.guard ?? null; // first, so that no model is used without its guard
+    if (version === seen) {
+      if (routing.model?.version === version) routing = { ...routing, guard };
+      return;
+    }
     const found = await store.get(version).catch((error: unknown) => {
       if (error instanceof UnreadableModel) return error;
       throw error; // an outage: the next look repeats it
@@ -33,18 +46,18 @@ export async function followModel({ nats, prefix, tiers, log, observe }: Followe
     seen = version; // a bad one is told of once
     const problem = found === null ? "there is no such version" : found instanceof UnreadableModel ? found.message : tierProblem(found, tiers);
     if (found === null || found instanceof UnreadableModel || problem !== null) {
-      log.error({ version, problem, kept: model?.version ?? null }, "cannot use the active routing model");
+      log.error({ version, problem, kept: routing.model?.version ?? null }, "cannot use the active routing model");
       observe({ version, isUsed: false });
       return;
     }
-    model = found;
-    log.info({ version }, "routing model is active");
+    routing = { model: found, guard };
+    log.info({ version, floor_steps: guard?.steps ?? 0 }, "routing model is active");
     observe({ version, isUsed: true });
   };
   const tick = () => look().catch((error: unknown) => { log.debug({ err: error }, "cannot look for a routing model"); });
   await tick();
   every(POLL_MS, signal, tick);
-  return () => model;
+  return () => routing;
 }
 
 /** Pure: why a model does not fit these tiers; `null` when it does. */

@@ -1,10 +1,13 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 
 import type { Decision } from "#shared/contracts/decision.ts";
+import type { FloorGuard } from "#shared/contracts/floorGuard.ts";
 
+import type { Routing } from "./followModel.ts";
+import { evidence, marginLowerBound } from "./learning/floorTest.ts";
 import type { OpenRequests } from "./openRequests.ts";
 
-export function makeRouterMetrics(registry: Registry, fold: () => OpenRequests | null) {
+export function makeRouterMetrics(registry: Registry, { fold, routing }: { readonly fold: () => OpenRequests | null; readonly routing: () => Routing }) {
   const registers = [registry];
   const decisions = new Counter({ name: "infer_decisions_total", help: "Decisions by policy, kind and tier (run) or reason (stop).", labelNames: ["policy", "step", "choice"], registers });
   const exclusions = new Counter({ name: "infer_exclusions_total", help: "Tiers that a limit ruled out, by limit.", labelNames: ["tier", "limit"], registers });
@@ -22,8 +25,19 @@ export function makeRouterMetrics(registry: Registry, fold: () => OpenRequests |
   new Gauge({ name: "infer_requests_open", help: "Accepted requests without a terminal event.", registers, collect() { this.set(fold()?.counts().open ?? 0); } });
   new Gauge({ name: "infer_requests_oldest_open_seconds", help: "Age of the oldest open request.", registers, collect() { this.set(ageSeconds(fold())); } });
   const gone = new Counter({ name: "infer_shadow_input_gone_total", help: "Sampled requests about which the baseline tier could not be asked: REQUESTS had forgotten the input.", registers });
+  const explored = new Counter({ name: "infer_explored_total", help: "Requests that began with another tier than the routing model's choice, by that tier.", labelNames: ["tier"], registers });
+  const exploredCost = new Counter({ name: "infer_explored_extra_cost_nano_usd_total", help: "Expected cost of those tiers beyond the model's choice, should a cheaper tier's answer not be kept.", registers });
   const models = new Gauge({ name: "infer_routing_model_info", help: "1 for the routing model that decides.", labelNames: ["version"], registers });
   const unusable = new Counter({ name: "infer_routing_model_problems_total", help: "Activated routing models that could not be used; the one before it stayed.", registers });
+  for (const [name, { help, of }] of Object.entries(FLOOR_GAUGES)) {
+    new Gauge({
+      name, help, registers,
+      collect() {
+        const { model, guard } = routing();
+        this.set(model === null || guard === null ? 0 : of(guard, model.risk));
+      },
+    });
+  }
   return {
     observeModel({ version, isUsed }: { readonly version: string; readonly isUsed: boolean }): void {
       if (!isUsed) {
@@ -34,12 +48,24 @@ export function makeRouterMetrics(registry: Registry, fold: () => OpenRequests |
       models.set({ version }, 1);
     },
     observeGone: (): void => { gone.inc(); },
-    observe({ policy, step }: Decision): void {
+    observe({ policy, step, exploration }: Decision): void {
       decisions.inc({ policy, step: step.kind, choice: step.kind === "run" ? step.tier : step.reason });
       for (const [tier, limit] of Object.entries(step.excluded)) exclusions.inc({ tier, limit });
+      if (step.kind !== "run" || exploration?.is_explored !== true) return;
+      explored.inc({ tier: step.tier });
+      exploredCost.inc(exploration.extra_cost_nano_usd);
     },
   };
 }
+
+/** From the stored guard, so that all routers show the same. 0 before the first shadow label. */
+const FLOOR_GAUGES: Record<string, { readonly help: string; readonly of: (guard: FloorGuard, risk: number) => number }> = {
+  infer_floor_in_doubt: { help: "1 while no level of the routing model is trusted and the baseline answers alone.", of: ({ steps }) => (steps === "all" ? 1 : 0) },
+  infer_floor_steps_tightened: { help: "Levels more careful than the routing model was activated with; +Inf for the baseline alone.", of: ({ steps }) => (steps === "all" ? Infinity : steps) },
+  infer_floor_evidence: { help: "E-value of the shadow labels at the present steps against the floor. From 1 / risk on the floor is in doubt.", of: ({ test }) => evidence(test) },
+  infer_floor_margins: { help: "Shadow labels at the present steps.", of: ({ test }) => test.samples },
+  infer_floor_agreement_low: { help: "Lower bound of the mean agreement with the baseline at the present steps, too high with probability risk at most.", of: ({ test, source }, risk) => marginLowerBound(test, risk) + source.target },
+};
 
 function ageSeconds(fold: OpenRequests | null): number {
   const oldestMs = fold?.oldestMs() ?? null;

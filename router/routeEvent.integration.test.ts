@@ -9,6 +9,8 @@ import completionFixture from "#shared/contracts/fixtures/completion.v1.json" wi
 import requestFixture from "#shared/contracts/fixtures/request.v1.json" with { type: "json" };
 import resultFixture from "#shared/contracts/fixtures/result.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import { nanoUsd } from "#shared/contracts/money.ts";
+import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { consume, type Delivery } from "#shared/messaging/consume.ts";
@@ -16,7 +18,9 @@ import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { completionSubject, requestSubject, sourcesOf } from "#shared/messaging/topology.ts";
+import { messagesAfter, readSaga } from "#shared/saga/messagesAfter.ts";
 
+import { drawsFor } from "./drawsFor.ts";
 import type { LiveTier } from "./policy/quoteTiers.ts";
 import { makeRouteEvent } from "./routeEvent.ts";
 
@@ -30,6 +34,19 @@ let broker: Awaited<ReturnType<typeof brokerOver>>;
 let route: ReturnType<typeof makeRouteEvent>;
 let breakers: Record<string, LiveTier["breaker"]> = {};
 const decisions: Decision[] = [];
+const SHARE = 0.2;
+/** The small tier first; its answer is kept above log-odds 0. */
+const MODEL: RoutingModelFile = {
+  type: "routing_model.v1", version: "v1", created_at: "2026-11-24T00:00:00Z", tiers: ["small", "medium", "large"], baseline_tier: "large", target: 0.97, risk: 0.05, latency_slo_ms: null,
+  classes: { names: [], centroids: [] }, calibration: Array.from({ length: 3 }, () => ({ intercept: 0, slope: 5, saturated: 0, class_intercepts: [], class_slopes: [] })),
+  levels: [{ lambda_per_usd: 1, states: {
+    "": { stop: null, blind: [[0.7, 0, 0], [0.6, 0, 0], [0.5, 0, 0]], read: [[0.8, 0, 0], [0.6, 0, 0], null] },
+    "0": { stop: [0.5, 0, 0, 0, 0.3], blind: [null, [0.5, 0, 0, 0, 0], [0.4, 0, 0, 0, 0]], read: [null, null, null] },
+    "1": { stop: [0.5, 0, 0, 0, 0.3], blind: [null, null, [0.5, 0, 0, 0, 0]], read: [null, null, null] },
+  } }],
+  operating: { cascade_routing_level: 0, predictive_level: null, cascade_keep_from: null }, data: { fingerprint: "f", rows: 1, sources: [] }, metrics: { cascade_routing: null, predictive: null, cascade: null },
+};
+let model: RoutingModelFile | null = null;
 let nowMs = AT + 10;
 let n = 0;
 beforeAll(async () => {
@@ -39,7 +56,7 @@ beforeAll(async () => {
   await ensureTopology(nats, { prefix: "infer", tiers: FILE.tiers, completionsMaxAgeMs: 86_400_000 });
   broker = await brokerOver(nats, "infer");
   route = makeRouteEvent({
-    ...broker, prefix: "infer", limits: LIMITS, observe: (decision) => void decisions.push(decision), now: () => nowMs, model: () => null,
+    ...broker, prefix: "infer", limits: LIMITS, observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
     live: () => new Map(FILE.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: breakers[name] ?? "closed", workers: 1, slots: 1 }])),
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE, () => undefined) },
   });
@@ -48,7 +65,7 @@ afterAll(async () => {
   await nats.close();
   await server.remove();
 });
-beforeEach(() => { n++; breakers = {}; nowMs = AT + 10; decisions.length = 0; });
+beforeEach(() => { n++; breakers = {}; model = null; nowMs = AT + 10; decisions.length = 0; });
 
 const id = () => ({ tenant_id: "t1", request_id: `r-${n}` });
 const renamed = <T extends object>(event: T): T => JSON.parse(JSON.stringify(event).replaceAll('"r-1"', `"r-${n}"`)) as T;
@@ -115,6 +132,50 @@ describe("a request", () => {
 
   it.each([["infer.request.t1.*", "bad_subject"], ["infer.request.t2.r-1", "invalid_request"], ["infer.request.t1.other", "invalid_request"]])("under %s is refused for good as %s", async (subject, code) => {
     await expect(route.request(delivery(subject, requestFixture))).rejects.toMatchObject({ code, retryable: false });
+  });
+});
+
+describe("a request that explores", () => {
+  /** The next ids that draw what is wanted. */
+  const seek = (isWanted: (whether: number, which: number) => boolean) => { while (!isWanted(...drawsFor("explore", id()))) n++; };
+  const job = async () => Job.parse((await broker.streams.last("JOBS", `infer.job.*.t1.r-${n}.1`))?.json());
+  const free = { policy: "cascade-routing", latency_slo_ms: undefined, min_quality: undefined, min_tier: undefined, max_tier: undefined, budget: 1 };
+  beforeEach(() => { model = MODEL; });
+
+  it("begins with the tier that its id draws, and carries how probable that was and from when on the answer is kept", async () => {
+    seek((whether, which) => whether < SHARE && which >= 1 / 3 && which < 2 / 3);
+    await route.request(request({}, free));
+    const { tier, saga } = await job();
+    expect([tier, decisions]).toMatchObject(["medium", [{ step: { tier: "medium" }, exploration: { greedy: "small", eligible: ["small", "medium", "large"], is_explored: true, propensity: SHARE / 3 } }]]);
+    const { acceptance, decisions: carried } = readSaga(saga).context;
+    expect(carried).toEqual(decisions);
+    expect(acceptance?.min_confidence).toBeGreaterThan(0.5);
+  });
+
+  it("is decided alike by whoever gets it again", async () => {
+    seek((whether, which) => whether < SHARE && which >= 2 / 3);
+    await route.request(request({}, free));
+    await route.request(request({}, free)); // by a router that does not know of the first
+    expect(decisions[1]).toEqual(decisions[0]);
+    expect(await jobs()).toEqual([`infer.job.large.t1.r-${n}.1`]);
+  });
+
+  it.each([["whose id draws nothing", (whether: number) => whether >= SHARE, {}], ["that has a latency SLO", (whether: number, which: number) => whether < SHARE && which > 0.5, { latency_slo_ms: 60_000 }]])("is not one %s", async (_name, isWanted, over) => {
+    seek(isWanted);
+    await route.request(request({}, { ...free, ...over }));
+    expect([await jobs(), decisions]).toMatchObject([[`infer.job.small.t1.r-${n}.1`], [{ exploration: { is_explored: false } }]]);
+  });
+
+  it("escalates as usual when its answer is not good enough, and draws no second time", async () => {
+    seek((whether, which) => whether < SHARE && which >= 1 / 3 && which < 2 / 3);
+    await route.request(request({}, free));
+    const { request: accepted, saga } = await job();
+    const answer = { ...attemptsOf(resultFixture)[1], attempt: 1, tier: "medium", outcome: { kind: "answered", is_sound: true, confidence: 0.2, confidence_source: "prior" } } as Completion["attempts"][number];
+    const [unsure] = messagesAfter(accepted, readSaga(saga), { type: "RESULT", result: answer, output: "maybe" }, { nowMs, traceId: "0".repeat(32) });
+    expect(unsure?.type).toBe("result.v1");
+    await route.result(delivery(`infer.result.t1.r-${n}.1`, unsure));
+    expect(decisions[1]).toMatchObject({ after_attempt: 1, step: { kind: "run", tier: "large" } });
+    expect(decisions[1]?.exploration).toBeUndefined();
   });
 });
 

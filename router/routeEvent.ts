@@ -6,7 +6,6 @@ import { AppError } from "#shared/contracts/errors.ts";
 import { Completion, Result, type SagaMessage } from "#shared/contracts/events.ts";
 import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
-import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
@@ -20,7 +19,8 @@ import { messagesAfter, readSaga } from "#shared/saga/messagesAfter.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 
-import { decide } from "./decide.ts";
+import { decide, type Known } from "./decide.ts";
+import type { ExploreSettings } from "./policy/explore.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
 
 export interface RouterDeps {
@@ -29,8 +29,9 @@ export interface RouterDeps {
   readonly prefix: string;
   readonly limits: RequestLimits;
   readonly live: () => LiveTiers;
-  /** The active routing model; `null` before there is one. */
-  readonly model: () => RoutingModelFile | null;
+  /** The active routing model, and how careful the guard of its floor is. */
+  readonly routing: () => Pick<Known, "model" | "floorSteps">;
+  readonly exploration: ExploreSettings;
   readonly tracer: Tracer;
   readonly observe: (decision: Decision) => void;
   readonly now: () => number;
@@ -85,10 +86,10 @@ async function keepUncounted({ publisher, now }: RouterDeps, { attempts, tenant_
   }
 }
 
-function nextEvent({ limits, live, model, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga): MachineEvent {
+function nextEvent({ limits, live, routing, exploration, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga): MachineEvent {
   const nowMs = now();
   if (nowMs >= request.deadline_at_ms) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
-  const decision = decide(request, saga.context, { file: limits.tierFile, live: live(), model: model(), nowMs });
+  const decision = decide(request, saga.context, { file: limits.tierFile, live: live(), ...routing(), exploration, nowMs });
   observe(decision);
   return { type: "DECIDED", decision };
 }

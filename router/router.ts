@@ -1,7 +1,6 @@
-/** The router role: decides, sweeps, speaks for dead letters, and samples for shadow labels. Keeps no state that it could lose. */
+/** The router role: decides, sweeps, speaks for dead letters, samples for shadow labels, and watches the quality floor. Keeps no state that it could lose. */
 import type { z } from "zod";
 
-import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { consume } from "#shared/messaging/consume.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
@@ -20,11 +19,12 @@ import { addDecideRoute } from "./decideRoute.ts";
 import { followLiveTiers } from "./liveTiers.ts";
 import { makeRouterMetrics } from "./metrics.ts";
 import type { OpenRequests } from "./openRequests.ts";
-import { followModel } from "./followModel.ts";
+import { followModel, type Routing } from "./followModel.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
 import { makeRouteEvent } from "./routeEvent.ts";
 import { runShadows } from "./runShadows.ts";
 import { runSweeper } from "./sweeper.ts";
+import { runFloorWatch } from "./watchFloor.ts";
 
 export const router: Role<z.infer<typeof RouterConfig>> = {
   name: "router",
@@ -37,10 +37,11 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const registry = makeRegistry("router");
     const readiness = makeReadiness(signal);
     let live: () => LiveTiers = () => new Map();
-    let model: () => RoutingModelFile | null = () => null;
+    let followed: () => Routing = () => ({ model: null, guard: null });
+    const routing = () => ({ model: followed().model, floorSteps: followed().guard?.steps ?? 0 });
     let fold: OpenRequests | null = null;
     const app = buildRoleServer(registry, readiness.problems);
-    addDecideRoute(app, limits, () => ({ live: live(), model: model(), nowMs: Date.now() }));
+    addDecideRoute(app, limits, () => ({ live: live(), ...routing(), exploration: config.exploration, nowMs: Date.now() }));
     onClose("http", () => app.close());
     await listen(app, { host: config.host, port: config.port, variable: "INFER_ROUTER_PORT" });
 
@@ -52,10 +53,10 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     if (signal.aborted) return;
     live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: tierFile.tiers, readiness, log }, context);
 
-    const metrics = makeRouterMetrics(registry, () => fold);
-    model = await followModel({ nats, prefix, tiers: tierFile.tiers, log, observe: (change) => { metrics.observeModel(change); } }, context);
+    const metrics = makeRouterMetrics(registry, { fold: () => fold, routing: () => followed() });
+    followed = await followModel({ nats, prefix, tiers: tierFile.tiers, log, observe: (change) => { metrics.observeModel(change); } }, context);
     const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
-    const route = makeRouteEvent({ publisher, streams, prefix, limits, live, model: () => model(), tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
+    const route = makeRouteEvent({ publisher, streams, prefix, limits, live, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     readiness.started();
     log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");
@@ -64,6 +65,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
       consume({ ...loop, source: routerResults, handle: (delivery) => route.result(delivery) }),
       consume({ ...loop, source: deadLetterService, handle: makeDeadLetterService({ streams, giveUp, tracer }) }),
       runShadows({ publisher, streams, prefix, share: config.shadowShare, shadowTiers: config.shadowTiers, tierFile, tracer, observeGone: metrics.observeGone, now: Date.now }, { js, jsm, log, signal, drainMs: context.drainMs }),
+      runFloorWatch({ nats, js, prefix, log, now: Date.now, signal, drainMs: context.drainMs }),
       untilItWorks(context, "start the sweeper", () => runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, tracer, log, now: Date.now, signal }, (made) => { fold = made; })),
     ]);
   },

@@ -74,7 +74,7 @@ describe("a sampled completion", () => {
     await makeShadow(deps())(delivery(completion, { mayBeRepeat: true, deliveries: 2 }));
     expect(await jobOf()).toEqual({
       type: "shadow_job.v1", ...id(), policy: "cascade", task: "mail", query: queryFeatures(`input of r-${n}`), kept: { tier: "small", model: "s-1", confidence: 0.97 }, baseline_tier: "large",
-      answers: [{ attempt: attempt(1, "small"), is_own: true, output: "spam" }], tier: "large", next_tiers: [], input: `input of r-${n}`,
+      answers: [{ attempt: attempt(1, "small"), is_own: true, output: "spam" }], model_version: null, floor_steps: null, tier: "large", next_tiers: [], input: `input of r-${n}`,
     });
     expect(await counts()).toEqual([(before[0] ?? 0) + 1, before[1], before[2]]);
   });

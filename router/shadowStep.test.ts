@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import type { Decision } from "#shared/contracts/decision.ts";
 import { type Attempt, Completion } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
@@ -66,7 +67,7 @@ describe("a sampled completion", () => {
       kind: "run",
       job: {
         type: "shadow_job.v1", ...ID, policy: "cascade", task: "mail", query: queryFeatures(INPUT), kept: { tier: "small", model: "small-1", confidence: 0.97 }, baseline_tier: "large",
-        answers: [{ attempt: small, is_own: true, output: "spam" }], tier: "large", next_tiers: [], input: INPUT,
+        answers: [{ attempt: small, is_own: true, output: "spam" }], model_version: null, floor_steps: null, tier: "large", next_tiers: [], input: INPUT,
       },
     });
   });
@@ -76,6 +77,16 @@ describe("a sampled completion", () => {
       kind: "known",
       shadow: { type: "shadow.v1", ...ID, policy: "cascade", task: "mail", query: queryFeatures(INPUT), kept: { tier: "large" }, reference: { tier: "large", attempt: null }, agreement: 1, at_ms: 5, tiers: [{ tier: "large", is_kept: true, is_shadow: false, agreement_with_baseline: 1 }] },
     });
+  });
+
+  it("says which model routed the request, and how careful, by its first decision", () => {
+    const learned = (floor_steps: number | "all") => ({ model_version: "v1", floor_steps, features: { log_length: 1, digits: 0, negation: 0, classes: {} }, lambda_per_usd: 1, stop_value: null, candidates: [] });
+    const decisions = [1, "all" as const].map((steps, i) => ({ ...Completion.parse(fixture).decisions[i] as Decision, learned: learned(steps) })); // tightened in between
+    expect(stepOf({ ...completed(attempt(1, "small")), decisions })).toMatchObject({ job: { model_version: "v1", floor_steps: 1 } });
+    expect(stepOf({ ...completed(attempt(1, "large")), decisions })).toMatchObject({ shadow: { model_version: "v1", floor_steps: 1 } });
+    const exploration = { share: 0.01, max_extra_cost_nano_usd: nanoUsd(1), withheld_by: null, greedy: "large", eligible: ["small", "large"], is_explored: true, propensity: 0.005, extra_cost_nano_usd: nanoUsd(1) };
+    const explored = [{ ...decisions[0] as Decision, exploration }];
+    expect(stepOf({ ...completed(attempt(1, "small")), decisions: explored })).toMatchObject({ job: { model_version: "v1", floor_steps: null } });
   });
 
   const ESCALATED = [attempt(1, "small", { confidence: 0.4 }), attempt(2, "medium")];

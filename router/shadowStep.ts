@@ -1,20 +1,15 @@
 /** Which kept answers are compared with other tiers', and whom that takes. Pure, so that a redelivery and every router agree. */
-import { createHash } from "node:crypto";
-
 import type { Attempt, Completion } from "#shared/contracts/events.ts";
 import type { Kept, Sample, Shadow, ShadowAnswer, ShadowJob } from "#shared/contracts/shadow.ts";
 import type { TierFile } from "#shared/contracts/tiers.ts";
-import { type Id, tokens } from "#shared/messaging/topology.ts";
+import type { Id } from "#shared/messaging/topology.ts";
 import { compareAnswers } from "#shared/statistics/compareAnswers.ts";
 
+import { drawsFor } from "./drawsFor.ts";
 import { queryFeatures } from "./policy/queryFeatures.ts";
 
-const HASH_BYTES = 6; // 48 bits, exact in a double
 /** Whether this request is in the sample. `share` in [0, 1]: of all ids, evenly, whatever their pattern. A larger share has all that a smaller one has. */
-export function isSampled(id: Id, share: number): boolean {
-  const hash = createHash("sha256").update(`shadow.${tokens(id)}`).digest();
-  return hash.readUIntBE(0, HASH_BYTES) / 2 ** (8 * HASH_BYTES) < share;
-}
+export const isSampled = (id: Id, share: number): boolean => drawsFor("shadow", id)[0] < share;
 
 /** A completion whose answer is compared. */
 export interface KeptAnswer {
@@ -69,7 +64,7 @@ export function shadowStep(completion: Completion, keptAnswer: KeptAnswer, { req
   const { tenant_id, request_id, task } = completion;
   const { baseline_tier } = tierFile;
   const answers = ownAnswers(completion, keptAnswer, outputs, baseline_tier);
-  const sample: Sample = { tenant_id, request_id, policy: keptAnswer.policy, task, query: request === null ? null : queryFeatures(request.input), kept: keptAnswer.kept, baseline_tier, answers };
+  const sample: Sample = { tenant_id, request_id, policy: keptAnswer.policy, task, query: request === null ? null : queryFeatures(request.input), kept: keptAnswer.kept, baseline_tier, answers, ...routedBy(completion) };
   const isKnown = (tier: string) => answers.some(({ attempt }) => attempt.tier === tier);
   const allowed = namesUpTo(tierFile.tiers, request?.max_tier);
   if (!isKnown(baseline_tier) && request === null) return { kind: "gone" };
@@ -78,6 +73,11 @@ export function shadowStep(completion: Completion, keptAnswer: KeptAnswer, { req
   const [tier, ...next_tiers] = request === null ? [] : [baseline_tier, ...others].filter((name) => !isKnown(name));
   if (request === null || tier === undefined) return { kind: "known", shadow: compareAnswers(sample, nowMs) };
   return { kind: "run", job: { type: "shadow_job.v1", ...sample, tier, next_tiers, input: request.input } };
+}
+
+function routedBy({ decisions: [first] }: Completion): Pick<Sample, "model_version" | "floor_steps"> {
+  const isPolicys = first?.exploration?.is_explored !== true; // else another tier than the policy's began
+  return { model_version: first?.learned?.model_version ?? null, floor_steps: isPolicys ? (first?.learned?.floor_steps ?? null) : null };
 }
 
 /**

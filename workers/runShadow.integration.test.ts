@@ -100,10 +100,10 @@ const run = async (job: ShadowJob) => {
 const lastLetter = async () => DeadLetter.safeParse((await broker.streams.last("DEAD_LETTERS", "infer.deadletter.SHADOW_JOBS.t1"))?.json()).data ?? null;
 
 it.each([["spam", "spam", 1], ["Spam.", "spam", 1], ["ham", "spam", 0], ["it is spam", "spam", 0.5]])("says how far the kept answer %j is what this tier says, %j: %d", async (output, said, agreement) => {
-  const job = newJob({ answers: given(output) });
+  const job = newJob({ answers: given(output), model_version: "v1", floor_steps: 1 });
   answers.set(job.input, async () => ({ ...SURE, output: said }));
   expect(await run(job)).toMatchObject({
-    request_id: job.request_id, policy: "cascade", kept: { tier: "small", model: "s-1", confidence: 0.97 }, agreement, model_version: null,
+    request_id: job.request_id, policy: "cascade", kept: { tier: "small", model: "s-1", confidence: 0.97 }, agreement, model_version: "v1", floor_steps: 1,
     reference: { tier: "large", attempt: { tier: "large", model: "l-1", tries: 1, cost_nano_usd: COST, usage: SURE.usage, outcome: { kind: "answered" } } },
   });
   expect([calls(job), called.at(-1)]).toEqual([1, [job.input, TRACE]]);

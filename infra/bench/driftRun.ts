@@ -2,7 +2,8 @@
  * A stream of requests under the guard of the floor: rows are drawn with replacement, played at the level that the guard
  * allows, and a share of them is shadowed. Pure but for the random numbers that come in.
  */
-import { afterMargin, type GuardOptions, newGuard, type Steps } from "#router/learning/floorGuard.ts";
+import { afterMargin, type GuardOptions, newGuard } from "#router/learning/floorGuard.ts";
+import type { Steps } from "#shared/contracts/floorGuard.ts";
 
 /** One row as played at some level, and as the baseline alone would have answered it. */
 export interface Served {

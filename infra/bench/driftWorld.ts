@@ -1,9 +1,10 @@
 /** From outcome rows to what a stream draws from: each row played, at each level that a guard may ask for, by a model that it had no part in. Pure. */
-import { guardedPlace, type Steps } from "#router/learning/floorGuard.ts";
+import { guardedPlace } from "#router/learning/floorGuard.ts";
 import { EvaluationError } from "#router/evaluation/evaluationError.ts";
 import type { OutcomeRow } from "#router/evaluation/outcomeLog.ts";
 import { mean } from "#router/evaluation/routingMetrics.ts";
 import { type LearnedPolicy, type Member, type Setting, shuffledFolds, train } from "#router/evaluation/trainModel.ts";
+import type { Steps } from "#shared/contracts/floorGuard.ts";
 
 import type { Served, World } from "./driftRun.ts";
 

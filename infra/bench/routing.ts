@@ -7,6 +7,7 @@ import type { OutcomeRow } from "#router/evaluation/outcomeLog.ts";
 import { train } from "#router/evaluation/trainModel.ts";
 import { decide } from "#router/decide.ts";
 import { queryFeatures } from "#router/policy/queryFeatures.ts";
+import { nanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
@@ -61,9 +62,10 @@ function measure(count: number, decisions: number): { tiers: number; policy: str
   const file = tierFileOf(count), model = modelOf(count);
   const live = new Map(file.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: "closed", workers: 1, slots: 1 } as const]));
   const fresh = newSaga(baselineOf(file)).context;
+  const exploration = { share: 0.01, maxExtraCostNanoUsd: nanoUsd(10_000_000) };
   const requests = Array.from({ length: 500 }, (_, i) => requestOf(queryOf(50 + Math.floor(3_950 * random())), i));
   return (["cascade-routing", "static"] as const).map((policy) => {
-    const decideAll = (times: number) => { for (let i = 0; i < times; i++) decide({ ...(requests[i % requests.length] as InferenceRequest), policy }, fresh, { file, live, model, nowMs: NOW_MS }); };
+    const decideAll = (times: number) => { for (let i = 0; i < times; i++) decide({ ...(requests[i % requests.length] as InferenceRequest), policy }, fresh, { file, live, model, floorSteps: 0, exploration, nowMs: NOW_MS }); };
     decideAll(2_000); // warm
     const before = process.cpuUsage();
     decideAll(decisions);

@@ -13,6 +13,8 @@ export interface Behaviour {
   /** Confidence of the answer, by its token log-probabilities. */
   readonly confidence?: number;
   readonly finish?: "stop" | "length";
+  /** What it says; else `answerOf`. */
+  readonly answer?: string;
   /** A body that is no chat completion. */
   readonly garbage?: string;
   readonly delay_ms?: number;
@@ -75,11 +77,11 @@ export async function startModelServer(): Promise<ModelServer> {
   };
 }
 
-function completion(name: string, model: string, { confidence = 0.99, finish = "stop" }: Behaviour) {
+function completion(name: string, model: string, { confidence = 0.99, finish = "stop", answer = answerOf(name, model) }: Behaviour) {
   const tokens = [{ logprob: Math.log(confidence) }, { logprob: Math.log(confidence) }];
   return {
     model: `${model}-2026`,
-    choices: [{ finish_reason: finish, message: { role: "assistant", content: answerOf(name, model) }, logprobs: { content: tokens } }],
+    choices: [{ finish_reason: finish, message: { role: "assistant", content: answer }, logprobs: { content: tokens } }],
     usage: { prompt_tokens: 100, completion_tokens: 10 },
   };
 }

@@ -63,6 +63,15 @@ describe("POST /infer", () => {
     expect(world.submitted).toEqual([{ id: { tenant_id: "t1", request_id: "r-1" }, content: { user_id: "u-1", input: "hi", budget: 0.05 }, traceparent: TRACE }]);
   });
 
+  it("explains every decision to the call that asks for it, also in the record beside an error", async () => {
+    const stepOf = (body: { decision?: { steps: object[] }; request?: { decision: { steps: object[] } } }) => (body.decision ?? body.request?.decision)?.steps[0];
+    const facts = DONE.decisions[0]?.facts;
+    expect(stepOf((await post({ ...BODY, explain: true })).json())).toMatchObject({ step: "run", facts });
+    for (const body of [BODY, { ...BODY, explain: false }]) expect(stepOf((await post(body)).json())).not.toHaveProperty("facts");
+    world.outcome = { ...DONE, outcome: "failed", error: { code: "deadline_exceeded", message: "m" } };
+    expect(stepOf((await post({ ...BODY, explain: true })).json())).toMatchObject({ facts });
+  });
+
   it("makes an id for a caller that sends none", async () => {
     await post({ ...BODY, request_id: undefined });
     expect(world.submitted).toMatchObject([{ id: { request_id: expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-7/) as string } }]);
@@ -151,6 +160,10 @@ describe("Prefer: respond-async", () => {
     expect(world.submitted).toHaveLength(1);
   });
 
+  it("asks for what the caller wanted to have explained", async () => {
+    expect((await post({ ...BODY, explain: true }, { prefer: "respond-async" })).headers["location"]).toBe("/requests/r-1?tenant_id=t1&explain=true");
+  });
+
   it("does not hide that a request was not accepted", async () => {
     world.fails = new AppError("broker_unavailable", "m");
     expect((await post(BODY, { prefer: "respond-async" })).statusCode).toBe(503);
@@ -169,9 +182,16 @@ describe("GET /requests/{id}", () => {
     expect([(await get("/requests/r-1")).statusCode, codeOf((await get("/requests/r-1")).body)]).toEqual([404, "not_found"]);
   });
 
+  it("explains with ?explain=true", async () => {
+    world.found = { kind: "done", completion: DONE };
+    const steps = async (query: string) => (await get(`/requests/r-1?${query}`)).json<{ decision: { steps: object[] } }>().decision.steps;
+    expect(await steps("explain=true&tenant_id=t1")).toMatchObject(DONE.decisions.map(({ facts }) => ({ facts })));
+    for (const step of [...(await steps("explain=false")), ...(await steps("tenant_id=t1"))]) expect(step).not.toHaveProperty("facts");
+  });
+
   it.each([
     ["/requests/%2e%2e%2fetc", 400], ["/requests/a.b", 400], [`/requests/${"x".repeat(65)}`, 400], ["/requests/*", 400], ["/requests/%00", 400],
-    ["/requests/r-1?tenant_id=a.b", 400], ["/requests/r-1?tenant=t1", 400], [`/requests/${"x".repeat(200)}`, 414], ["/requests/%E0%A4%A", 400], ["/requests/", 400], ["/requests", 404],
+    ["/requests/r-1?tenant_id=a.b", 400], ["/requests/r-1?tenant=t1", 400], ["/requests/r-1?explain=yes", 400], [`/requests/${"x".repeat(200)}`, 414], ["/requests/%E0%A4%A", 400], ["/requests/", 400], ["/requests", 404],
   ])("answers %s with %d", async (url, status) => {
     expect((await get(url)).statusCode).toBe(status);
   });

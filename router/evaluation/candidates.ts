@@ -19,6 +19,8 @@ export interface Candidate {
   readonly play: (row: OutcomeRow) => Played;
   /** The whole family, for the frontier; as long for every training set. */
   readonly family: readonly Member[];
+  /** Of a learned policy: its place is one at which the floor was shown to hold. */
+  readonly isShown?: boolean;
   /** For two tiers: higher means "send to the strong one". */
   readonly score?: (row: OutcomeRow) => number;
 }
@@ -115,7 +117,7 @@ export function predictedFromOthers(setting: Setting, predictor: GainPredictor, 
 }
 
 /** `accept_confidence` of a tier whose confidences nobody has checked yet. */
-const UNCHECKED = [0.95, 0.97, 0.98, 0.99, 0.995, 0.999];
+const UNCHECKED = [0.95, 0.97, 0.98, 0.99, 0.995, 0.999] as const;
 /**
  * For as long as the floor is not shown to hold: the cascade by thresholds that need no labels, from the usual one upwards
  * until the labels that there are do not speak against it; at last the baseline alone.
@@ -127,6 +129,12 @@ function safeCascade(setting: Setting, rows: readonly OutcomeRow[]): (row: Outco
   const wanted = setting.target * qualityOf(rows, setting.baseline);
   const plays = UNCHECKED.map((threshold) => cascadeWith(setting, priors, priors.map(() => threshold)));
   return plays.find((play) => mean(rows.map((row) => play(row).quality)) >= wanted) ?? baselineAlone;
+}
+
+/** What a router does that knows nothing yet but prices and confidences; without confidences, the baseline alone. */
+export function unlabelledCascade(setting: Setting): (row: OutcomeRow) => Played {
+  const unmeasured = setting.tiers.map((name): TierPrior => ({ name, quality: 0, cost_usd: 0, latency: null, accept_confidence: 1 }));
+  return setting.hasConfidences ? cascadeWith(setting, unmeasured, unmeasured.map(() => UNCHECKED[0])) : (row) => once(row, setting.baseline);
 }
 
 /**
@@ -142,7 +150,7 @@ export function learned(setting: Setting, rows: readonly OutcomeRow[], policies:
     const { floored, seeming } = points.get(policy) ?? { floored: null, seeming: null };
     const score = (row: OutcomeRow) => gainOf(policy, model, row);
     const at = (place: number | null) => (place === null ? undefined : family[place]?.play) ?? safe;
-    return [{ policy, play: at(floored), family, score }, { policy: `${policy}-point-estimate`, play: at(seeming), family, score }];
+    return [{ policy, play: at(floored), family, score, isShown: floored !== null }, { policy: `${policy}-point-estimate`, play: at(seeming), family, score }];
   });
 }
 

@@ -3,10 +3,12 @@ import { expect, it } from "vitest";
 import { Job } from "#shared/contracts/events.ts";
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import { nanoUsd } from "#shared/contracts/money.ts";
 import { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 import { decide } from "#router/decide.ts";
+import { floorTerms } from "#router/floorStep.ts";
 import { tierProblem } from "#router/followModel.ts";
 import { queryFeatures } from "#router/policy/queryFeatures.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
@@ -14,7 +16,7 @@ import { newSaga } from "#shared/saga/inferenceMachine.ts";
 
 import { modelText, toModelFile } from "./modelFile.ts";
 import type { OutcomeRow } from "./outcomeLog.ts";
-import { LEARNED_POLICIES, train } from "./trainModel.ts";
+import { LEARNED_POLICIES, leastAgreement, train } from "./trainModel.ts";
 
 const random = seededRandom(3);
 const rows = Array.from({ length: 400 }, (_, i): OutcomeRow => {
@@ -55,16 +57,32 @@ it("fits the tiers that it was trained for and no others", () => {
   expect(tierProblem(MODEL, [{ name: "small" }, { name: "large" }])).toBe("it was trained for the tiers small, medium, large, and the tier file has small, large");
 });
 
+it("says how often its kept answers agree with the baseline's at least: a little less than the rows did", () => {
+  const agreement = MODEL.metrics.cascade_routing?.agreement_low ?? NaN;
+  expect(agreement).toBeGreaterThan(0.9);
+  expect(agreement).toBeLessThan(MODEL.metrics.cascade_routing?.quality_ratio ?? NaN); // the baseline is always right here
+  expect(floorTerms(MODEL)).toEqual({ target: agreement, risk: 0.05, levels: MODEL.operating.cascade_routing_level });
+});
+
+it.each([[1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 0], [0.8, 0.9, 0.7], [0.5, 0.5, 0]])("answers of qualities %d and %d agree at least at %d", (quality, baseline, expected) => {
+  expect(leastAgreement(quality, baseline)).toBeCloseTo(expected);
+});
+
 it("decides in the router, and the decision names it with what it said", () => {
   const file = TierFile.parse(tierFixture);
   const request = { ...Job.parse(jobFixture).request, policy: "cascade-routing", input: "Who wrote this book?", min_quality: null, min_tier: null, max_tier: null, latency_slo_ms: null };
   const live = new Map(file.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: "closed", workers: 1, slots: 1 } as const]));
-  const known = { file, live, model: MODEL, nowMs: request.accepted_at_ms };
+  const known = { file, live, model: MODEL, floorSteps: 0, exploration: { share: 0, maxExtraCostNanoUsd: nanoUsd(0) }, nowMs: request.accepted_at_ms };
   const decision = decide(request, newSaga(baselineOf(file)).context, known);
   expect(decision.learned).toMatchObject({ model_version: MODEL.version, stop_value: null, lambda_per_usd: expect.any(Number) as number });
   expect(decision.learned?.features.classes["books"]).toBeGreaterThan(0.9);
   expect(decision.step).toMatchObject({ kind: "run", tier: decision.learned?.candidates[0]?.tier });
   expect(decide(request, newSaga(baselineOf(file)).context, known)).toEqual(decision); // the same inputs replay to the same decision
+  const own = MODEL.operating.cascade_routing_level ?? -1;
+  expect(decide(request, newSaga(baselineOf(file)).context, { ...known, floorSteps: 1 }).learned).toMatchObject({ floor_steps: 1, lambda_per_usd: MODEL.levels[own - 1]?.lambda_per_usd });
+  const alone = decide(request, newSaga(baselineOf(file)).context, { ...known, floorSteps: "all" });
+  expect(alone).toMatchObject({ policy: "cascade-routing", learned: { floor_steps: "all", lambda_per_usd: null, candidates: [] }, step: { kind: "run", tier: "large", acceptance: { min_confidence: 0 } } });
+  expect(decide({ ...request, policy: "cascade" }, newSaga(baselineOf(file)).context, { ...known, floorSteps: "all" })).toMatchObject({ learned: { floor_steps: 0 }, step: { tier: "small" } }); // has no guard
   expect(decide({ ...request, policy: "cheapest" }, newSaga(baselineOf(file)).context, known).learned).toBeUndefined();
   expect(decide(request, newSaga(baselineOf(file)).context, { ...known, model: null })).toMatchObject({ step: { tier: "small" } }); // the safe cascade
 });

@@ -54,7 +54,7 @@ function rounded(model: RoutingModel): RoutingModel {
   });
   return {
     ...model,
-    calibration: model.calibration.map((one) => (one === null ? null : { intercept: round(one.intercept), slope: round(one.slope), class_intercepts: one.class_intercepts.map(round), class_slopes: one.class_slopes.map(round) })),
+    calibration: model.calibration.map((one) => (one === null ? null : { intercept: round(one.intercept), slope: round(one.slope), saturated: round(one.saturated), class_intercepts: one.class_intercepts.map(round), class_slopes: one.class_slopes.map(round) })),
     levels: model.levels.map(level),
   };
 }

@@ -149,9 +149,19 @@ function operatingPoint(setting: Setting, rows: readonly OutcomeRow[], plays: re
     quality_ratio: mean(held.map(({ quality }) => quality)) / mean(rows.map((row) => reference(row)?.quality ?? 0)),
     saving: 1 - mean(held.map(({ cost_usd }) => cost_usd)) / mean(rows.map((row) => reference(row)?.cost_usd ?? 0)),
     margin_low: lowerBound(margins[floored] ?? [], setting.risk),
+    agreement_low: agreementLow(held.map(({ quality, tried }, i) => (tried.at(-1) === setting.baseline ? 1 : leastAgreement(quality, reference(rows[i])?.quality ?? 0))), setting.risk),
   };
   return { floored, seeming: lastThatSeemsToHold(margins), measured };
 }
+
+/**
+ * How often two answers of these qualities agree at least: where both are right. Two wrong ones may differ, and so may two
+ * that are right by half; for scores between, max(0, q + b - 1) is the least share at which both can be right at once.
+ */
+export const leastAgreement = (quality: number, baseline: number): number => Math.max(0, quality + baseline - 1);
+
+/** With one row more that is lost, as the floor itself is judged: rows that all agree would look certain, and leave nothing to test. */
+const agreementLow = (agreements: readonly number[], risk: number): number => Math.max(0, lowerBound([...agreements, 0], risk));
 
 const LATE_SHARE = 0.05;
 /**

@@ -23,6 +23,14 @@ it("turns what a tier says of itself into how often it is right, by class of tas
   }
 });
 
+it("tells a confidence of 1 from what lies just below it", () => {
+  const steep = Array.from({ length: 2_000 }, (_, i) => ({ confidence: i % 2 === 0 ? 1 : 0.999_99, quality: random() < (i % 2 === 0 ? 0.95 : 0.6) ? 1 : 0 }));
+  const fitted = fitCalibration(steep, steep.map(() => [1]));
+  if (fitted === null) throw new Error("there are confidences");
+  expect(logistic(calibratedLogOdds(fitted, [1], 1))).toBeCloseTo(0.95, 1);
+  expect(logistic(calibratedLogOdds(fitted, [1], 0.999_99))).toBeCloseTo(0.6, 1);
+});
+
 it("draws a class of few rows towards the others", () => {
   const few = [...rows.filter(({ task }) => task === 0), { task: 1, confidence: 0.99, quality: 0 }];
   const fitted = fitCalibration(few, few.map(({ task }) => share(task)));

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 
+import { FloorGuard, type Steps } from "#shared/contracts/floorGuard.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
-import { afterMargin, FloorGuard, type GuardEvent, guardedPlace, type GuardOptions, newGuard, type Steps } from "./floorGuard.ts";
+import { afterMargin, type GuardEvent, guardedPlace, type GuardOptions, newGuard } from "./floorGuard.ts";
 
 const SOURCE = { target: 0.97, labels: "agreement" } as const;
 const options = (over: Partial<GuardOptions> = {}): GuardOptions => ({ risk: 0.05, levels: 10, atMs: 1, stride: "doubling", ...over });

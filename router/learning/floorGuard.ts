@@ -6,27 +6,9 @@
  * Tightening begins the test anew, since the margins before it belong to another level. So each level that holds the floor
  * is left with probability `risk` at most, and k levels that hold it, one after the other, with risk^k at most. Pure.
  */
-import { z } from "zod";
+import type { FloorGuard, Steps } from "#shared/contracts/floorGuard.ts";
 
-import { FloorState, floorState, isInDoubt, type MarginSource, withMargin } from "./floorTest.ts";
-
-/** How many levels more careful than the model's own; `all`: the baseline alone. */
-export const Steps = z.union([z.int().nonnegative(), z.literal("all")]);
-export type Steps = z.infer<typeof Steps>;
-
-export const FloorGuard = z.object({
-  source: z.object({ target: z.number(), labels: z.enum(["qualities", "agreement"]) }),
-  steps: Steps,
-  /** Times that it was tightened since the model was activated. */
-  tightenings: z.int().nonnegative(),
-  /** At the present steps. */
-  test: FloorState,
-  /** Epoch milliseconds from which on these steps apply. */
-  since_at_ms: z.int(),
-  /** Epoch milliseconds since when no level is trusted any more and the baseline answers alone; `null`: not so. */
-  in_doubt_since_ms: z.int().nullable(),
-});
-export type FloorGuard = z.infer<typeof FloorGuard>;
+import { floorState, isInDoubt, type MarginSource, withMargin } from "./floorTest.ts";
 
 /** `in_doubt_at_the_most_careful`: at the most careful level that is tried, so the baseline alone from now on. */
 export type GuardEvent = "none" | "tightened" | "in_doubt_at_the_most_careful";

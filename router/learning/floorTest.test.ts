@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 
+import { FloorState } from "#shared/contracts/floorGuard.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
-import { evidence, FloorState, floorState, isInDoubt, marginLowerBound, type MarginSource, withMargin } from "./floorTest.ts";
+import { evidence, floorState, isInDoubt, marginLowerBound, type MarginSource, withMargin } from "./floorTest.ts";
 
 const TARGET = 0.97;
 const RISK = 0.05;

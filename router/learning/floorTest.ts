@@ -14,20 +14,7 @@
  * promise 1 / risk margins (20 at 5 %) between false alarms on average. An alarm here costs savings until somebody comes,
  * so "ever" is the promise that is wanted; its price is a delay that grows by the logarithm of the time before the drift. Pure.
  */
-import { z } from "zod";
-
-/** Constant size: no history. */
-export const FloorState = z.object({
-  /** Least and greatest possible margin. */
-  lowest: z.number().negative().gte(-1),
-  highest: z.number().positive().max(1),
-  samples: z.int().nonnegative(),
-  /** By bet, from λ = `LEAST_BET`, each twice the one before. */
-  capital: z.array(z.number().nonnegative()).min(1),
-  /** Sums over margins that are scaled to [0, 1], for `marginLowerBound`. */
-  bound: z.object({ weight: z.number(), weighted: z.number(), penalty: z.number(), sum: z.number(), squares: z.number() }),
-});
-export type FloorState = z.infer<typeof FloorState>;
+import type { FloorState } from "#shared/contracts/floorGuard.ts";
 
 /**
  * Where margins come from. `qualities`: both answers were judged, so margins are in [−target, 1]. `agreement`: the kept

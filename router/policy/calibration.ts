@@ -12,10 +12,13 @@ const SCALE = 5;
 /** Log-odds of a raw confidence in [0, 1], in about [-2.8, 2.8]. */
 export const scaledLogOdds = (confidence: number): number => Math.log(Math.max(LEAST, confidence) / Math.max(LEAST, 1 - confidence)) / SCALE;
 
+/** 1 as far as it was recorded. Some models say it of half of their answers, and those are better than what lies just below. */
+export const isSaturated = (confidence: number): boolean => confidence > 1 - LEAST;
+
 /** Log-odds that the answer is acceptable. `classes`: probabilities of the task's classes. */
-export function calibratedLogOdds({ intercept, slope, class_intercepts, class_slopes }: Calibration, classes: readonly number[], confidence: number): number {
+export function calibratedLogOdds({ intercept, slope, saturated, class_intercepts, class_slopes }: Calibration, classes: readonly number[], confidence: number): number {
   const raw = scaledLogOdds(confidence);
-  let sum = intercept + slope * raw;
+  let sum = intercept + slope * raw + (isSaturated(confidence) ? saturated : 0);
   for (const [c, probability] of classes.entries()) sum += probability * ((class_intercepts[c] ?? 0) + (class_slopes[c] ?? 0) * raw);
   return sum;
 }

@@ -7,6 +7,7 @@ import { newSaga, type SagaContext } from "#shared/saga/inferenceMachine.ts";
 
 import { chooseStep } from "./chooseStep.ts";
 import { logistic } from "./calibration.ts";
+import type { Learned } from "./policy.ts";
 import { type Answered, keepFrom, type LearnedValues, seenBy, valuesAt } from "./routingValues.ts";
 import { queryFeatures } from "./queryFeatures.ts";
 
@@ -14,7 +15,7 @@ const NAMES = ["small", "medium", "large"];
 const CLASSES = { names: [], centroids: [] };
 /** Only the constant and the confidence's calibrated log-odds, over 3, count here; raw confidences are calibrated as they are. */
 const w = (constant: number, logOdds = 0) => [constant, 0, 0, 0, 3 * logOdds];
-const IDENTITY = { intercept: 0, slope: 5, class_intercepts: [], class_slopes: [] };
+const IDENTITY = { intercept: 0, slope: 5, saturated: 0, class_intercepts: [], class_slopes: [] };
 const NONE = [null, null, null];
 const LEARNED: LearnedValues = {
   model: { tiers: NAMES, calibration: [IDENTITY, IDENTITY, IDENTITY] },
@@ -41,9 +42,9 @@ const after = (past: [string, number | "failed"][]): SagaContext => {
   const best = past.findLast(([, how]) => how !== "failed");
   return { ...FRESH, finished, attempt: past.length, acceptance: { min_confidence: 0.99 }, best: best === undefined ? null : { attempt: 1, output: "x", tier: best[0], model: "m", confidence: Number(best[1]), confidence_source: "prior" } };
 };
-const step = (saga: SagaContext, over: Partial<Record<string, Partial<TierQuote>>> = {}, min_quality: number | null = null, policy = "cascade-routing") => chooseStep({
+const step = (saga: SagaContext, over: Partial<Record<string, Partial<TierQuote>>> = {}, min_quality: number | null = null, policy = "cascade-routing", learned: Partial<Learned> = {}) => chooseStep({
   request: { policy, task: null, min_tier: null, max_tier: null, min_quality, budget_nano_usd: nanoUsd(1_000) },
-  saga, facts: { at_ms: 1, min_on_time: 0.95, quotes: NAMES.map((name) => quote(name, over[name])) }, learned: { ...LEARNED, keepFrom: 0.9 },
+  saga, facts: { at_ms: 1, min_on_time: 0.95, quotes: NAMES.map((name) => quote(name, over[name])) }, learned: { ...LEARNED, model: { ...LEARNED.model, baseline_tier: "large" }, keepFrom: 0.9, ...learned },
 }, { static_routes: { default: "small", tasks: {} } });
 
 describe("cascade-routing", () => {
@@ -83,6 +84,20 @@ describe("cascade-routing", () => {
   });
 });
 
+describe.each(["cascade-routing", "predictive"])("%s while its floor is in doubt", (policy) => {
+  const doubted = (saga: SagaContext, over: Partial<Record<string, Partial<TierQuote>>> = {}) => step(saga, over, null, policy, { level: "in_doubt" });
+
+  it("asks the baseline at once and keeps its answer, whatever its confidence", () => { expect(doubted(FRESH)).toMatchObject({ tier: "large", acceptance: { min_confidence: 0 } }); });
+
+  it("asks it next where a cheaper tier had begun", () => { expect(doubted(after([["small", 0.5]]))).toMatchObject({ tier: "large" }); });
+
+  it("falls back to the cascade by the tier file's thresholds, not by learned ones", () => {
+    expect(doubted(FRESH, { large: { breaker: "open" } })).toMatchObject({ tier: "small", acceptance: { min_confidence: 0.9 }, excluded: { large: "breaker_open" } });
+    expect(doubted(after([["large", "failed"]]))).toMatchObject({ tier: "medium", acceptance: { min_confidence: 0.9 } });
+    expect(doubted(after([["small", 0.5], ["large", "failed"]]))).toMatchObject({ kind: "stop", reason: "tiers_exhausted" });
+  });
+});
+
 it("decides alike in the worker and in the router: what the worker keeps, the router would have kept", () => {
   const least = keepFrom(LEARNED, [], 1);
   for (let c = 0; c <= 1; c += 0.01) {
@@ -104,7 +119,7 @@ describe("cascade on calibrated confidence", () => {
     const halved = { ...IDENTITY, slope: 2.5 }; // twice as sure as it may be
     const found = (calibration: typeof IDENTITY) => {
       const { model, ...rest } = LEARNED;
-      const learned = { ...rest, model: { ...model, calibration: [calibration, IDENTITY, IDENTITY] }, keepFrom: 0.9 };
+      const learned = { ...rest, model: { ...model, baseline_tier: "large", calibration: [calibration, IDENTITY, IDENTITY] }, keepFrom: 0.9 };
       const facts = { at_ms: 1, min_on_time: 0.95, quotes: NAMES.map((name) => quote(name)) };
       const chosen = chooseStep({ request: { policy: "cascade", task: null, min_tier: null, max_tier: null, min_quality: null, budget_nano_usd: nanoUsd(1_000) }, saga: FRESH, facts, learned }, { static_routes: { default: "small", tasks: {} } });
       return chosen.kind === "run" ? (chosen.acceptance?.min_confidence ?? NaN) : NaN;

@@ -35,6 +35,16 @@ const cascade: Policy = ({ saga, facts, learned }) => {
   return { order, minConfidence: (quote) => (quote === last ? 0 : threshold(quote)) };
 };
 
+/**
+ * While the floor is in doubt: the baseline's answer, whatever its confidence. Where it cannot be had, the cascade by the
+ * tier file's thresholds, which need nothing that was learned.
+ */
+const baselineFirst = (baseline: string): Policy => ({ request, saga, facts }, file) => {
+  const { order, minConfidence } = cascade({ request, saga, facts }, file);
+  const isBaseline = ({ tier }: TierQuote) => tier === baseline;
+  return { order: [...order.filter(isBaseline), ...order.filter((quote) => !isBaseline(quote))], minConfidence: (quote) => (isBaseline(quote) ? 0 : minConfidence(quote)) };
+};
+
 /** One tier and no other: the baseline. */
 const always = (tier: string): Policy => ({ facts }) => ({ order: facts.quotes.filter((quote) => quote.tier === tier), minConfidence: anyAnswer });
 
@@ -42,6 +52,7 @@ const always = (tier: string): Policy => ({ facts }) => ({ order: facts.quotes.f
 function learnedPolicy(name: "cascade-routing" | "predictive", { learned, predicted }: Situation): Policy | null {
   if (name === "predictive" && predicted !== undefined) return predictive(predicted);
   if (learned === undefined || learned.level === null) return null;
+  if (learned.level === "in_doubt") return baselineFirst(learned.model.baseline_tier);
   const values = { ...learned, level: learned.level };
   return name === "predictive" ? bestFirstStep(values) : cascadeRouting(values);
 }

@@ -25,10 +25,10 @@ export interface Situation {
   readonly predicted?: Predicted;
 }
 export interface Learned {
-  readonly model: Pick<RoutingModel, "tiers" | "calibration">;
+  readonly model: Pick<RoutingModel, "tiers" | "calibration" | "baseline_tier">;
   readonly query: SeenQuery;
-  /** Where `cascade-routing` and `predictive` stand. */
-  readonly level: RoutingLevel | null;
+  /** Where `cascade-routing` and `predictive` stand; `in_doubt`: nowhere, the guard of the floor trusts the baseline alone. */
+  readonly level: RoutingLevel | "in_doubt" | null;
   /** Least calibrated confidence of an answer that `cascade` keeps. */
   readonly keepFrom: number | null;
 }

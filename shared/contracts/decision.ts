@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 
+import { Steps } from "./floorGuard.ts";
 import { NanoUsd } from "./money.ts";
 import { Probability } from "./probability.ts";
 import { TierName } from "./tiers.ts";
@@ -67,7 +68,9 @@ export const LearnedFacts = z.object({
   model_version: z.string(),
   /** Of the query: its shape, and the probabilities of the classes of task; never its text. */
   features: z.object({ log_length: z.number(), digits: z.number(), negation: z.number(), classes: z.record(z.string(), Probability) }),
-  /** Acceptability that one dollar must buy, in 1/USD. `null`: the floor was not shown to hold, the tier file's thresholds decided. */
+  /** How many levels more careful than the model's own it was decided, as the guard of the floor asked; 0 for policies that have no level. */
+  floor_steps: Steps,
+  /** Acceptability that one dollar must buy, in 1/USD. `null`: `floor_steps` is "all", or the floor was not shown to hold and the tier file's thresholds decided. */
   lambda_per_usd: z.number().nonnegative().nullable(),
   /** Value of keeping the answer in hand; `null` without one. */
   stop_value: z.number().nullable(),
@@ -76,6 +79,30 @@ export const LearnedFacts = z.object({
 });
 export type LearnedFacts = z.infer<typeof LearnedFacts>;
 
+/**
+ * How the tier of a request's first step was drawn under `cascade-routing` with a routing model. What is drawn depends on
+ * tenant and request id alone, so it needs no record to be repeated.
+ */
+export const Exploration = z.object({
+  /** Of requests that draw from `eligible`. */
+  share: Probability,
+  /** Tiers that would add more than this were not eligible. */
+  max_extra_cost_nano_usd: NanoUsd,
+  /** Why nothing could be explored: what the request asks for leaves no room, or there was no second tier. */
+  withheld_by: z.enum(["latency_slo", "min_quality", "budget", "deadline", "no_alternative"]).nullable(),
+  /** What the policy would run. */
+  greedy: TierName,
+  /** Drawn from with equal chances, `greedy` among them. */
+  eligible: z.array(TierName).min(1),
+  /** Another tier than `greedy` is run. */
+  is_explored: z.boolean(),
+  /** Probability with which the tier that is run was chosen. */
+  propensity: Probability,
+  /** What the explored tier is expected to add to the cost of `greedy`, should a cheaper tier's answer not be kept. */
+  extra_cost_nano_usd: NanoUsd,
+});
+export type Exploration = z.infer<typeof Exploration>;
+
 export const Decision = z.object({
   /** The attempt after which it was decided; 0 for the first decision. */
   after_attempt: z.int().nonnegative(),
@@ -83,5 +110,7 @@ export const Decision = z.object({
   facts: Facts,
   step: Step,
   learned: LearnedFacts.optional(),
+  /** Without it the choice was certain: a propensity of 1. */
+  exploration: Exploration.optional(),
 });
 export type Decision = z.infer<typeof Decision>;

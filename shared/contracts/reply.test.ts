@@ -1,13 +1,21 @@
 import { describe, expect, it } from "vitest";
 
+import type { Decision } from "./decision.ts";
 import { type Attempt, Completion, type EventError } from "./events.ts";
 import fixture from "./fixtures/completion.v1.json" with { type: "json" };
+import { nanoUsd } from "./money.ts";
 import { InferReply, statusOf, toReply } from "./reply.ts";
 
 const COMPLETION = Completion.parse(fixture);
 const answered = (over: object): Attempt["outcome"] => ({ kind: "answered", is_sound: true, confidence: 0.5, confidence_source: "prior", ...over });
 const attempt = (tier: string, outcome: Attempt["outcome"], i = 1): Attempt =>
   ({ attempt: i, tier, model: tier, started_at_ms: 1, latency_ms: 1, tries: 1, usage: null, cost_nano_usd: COMPLETION.cost_nano_usd, cost_is_partial: false, outcome });
+/** As a router with a routing model decides. */
+const learnedDecision = (is_explored: boolean): Decision => ({
+  ...(COMPLETION.decisions[0] as Decision),
+  learned: { model_version: "v1", floor_steps: 0, features: { log_length: 0.1, digits: 0, negation: 0, classes: { mail: 1 } }, lambda_per_usd: 12, stop_value: null, candidates: [{ tier: "small", is_blind: false, value: 0.9 }] },
+  exploration: { share: 0.01, max_extra_cost_nano_usd: nanoUsd(10_000_000), withheld_by: null, greedy: is_explored ? "large" : "small", eligible: ["small", "large"], is_explored, propensity: 0.005, extra_cost_nano_usd: nanoUsd(1_400) },
+});
 const ended = (over: Partial<Completion>): Completion => ({ ...COMPLETION, ...over });
 const error = (code: EventError["code"], message = "m"): Partial<Completion> => ({ outcome: "failed", error: { code, message }, output: null });
 
@@ -31,6 +39,17 @@ describe("toReply", () => {
     ]);
   });
 
+  it("carries all that each decision knew for who asks for it, and only then", () => {
+    const [, ...rest] = COMPLETION.decisions, learned = learnedDecision(false);
+    const completion = ended({ decisions: [learned, ...rest] });
+    const explained = toReply(completion, { explain: true });
+    expect(InferReply.parse(explained)).toEqual(explained);
+    expect(explained.decision.steps[0]).toMatchObject({ step: "run", facts: learned.facts, learned: learned.learned, exploration: learned.exploration });
+    expect(explained.decision.steps.slice(1).map((step) => [step.facts, "learned" in step, "exploration" in step])).toEqual(rest.map(({ facts }) => [facts, false, false]));
+    const brief = { ...explained, decision: { ...explained.decision, steps: explained.decision.steps.map(({ facts: _f, learned: _l, exploration: _e, ...step }) => step) } };
+    expect([toReply(completion), toReply(completion, { explain: undefined })]).toEqual([brief, brief]);
+  });
+
   it("says of a stop why", () => {
     const [first] = COMPLETION.decisions;
     const decisions = first === undefined ? [] : [{ ...first, step: { kind: "stop", reason: "budget", excluded: { small: "over_budget" } } as const }];
@@ -45,6 +64,7 @@ describe("toReply", () => {
 describe("the sentence that says why", () => {
   it.each([
     ["an escalation", COMPLETION, "small failed (backend_unavailable); medium answered with confidence 0.620, below 0.800; large answered with confidence 0.970, kept."],
+    ["an answer of a tier that was explored", ended({ decisions: [learnedDecision(true)], attempts: [attempt("small", answered({ confidence: 0.9 }))] }), "small (explored) answered with confidence 0.900, kept."],
     ["an answer that was never sound", ended({ attempts: [attempt("small", answered({ is_sound: false, confidence: 1 }))] }), "small gave no sound answer."],
     ["a degraded answer", ended({ outcome: "degraded", degraded_reason: "deadline", attempts: [attempt("small", answered({}))] }), "small answered with confidence 0.500, below 0.900; the best answer so far is returned (deadline)."],
     ["a failure", ended({ ...error("deadline_exceeded", "too late"), attempts: [] }), "too late."],

@@ -1,7 +1,7 @@
 /** What HTTP callers get: an audit event as an answer, with money in dollars. */
 import { z } from "zod";
 
-import { Exclusion, StopReason } from "./decision.ts";
+import { type Decision, Exclusion, Exploration, Facts, LearnedFacts, StopReason } from "./decision.ts";
 import { ERROR_CODE_NAMES, ERROR_CODES } from "./errors.ts";
 import { type Attempt, type Completion, EventError, Outcome } from "./events.ts";
 import { RequestId, TenantId } from "./ids.ts";
@@ -36,6 +36,9 @@ const DecisionReply = z.object({
       min_confidence: Probability.nullable().describe("From this confidence on the answer was to be kept."),
       reason: StopReason.nullable(),
       excluded: z.record(z.string(), Exclusion).describe("Tiers that were not considered, and the limit that ruled each out."),
+      facts: Facts.optional().describe("With `explain`: what was known of each tier. Money as in the audit event, in nano-dollars (1e-9 USD)."),
+      learned: LearnedFacts.optional().describe("With `explain`, where a routing model decided: what it said of the query and of each next step, λ and its version."),
+      exploration: Exploration.optional().describe("With `explain`, where the tier was drawn: among which, and with what probability."),
     }),
   ),
 });
@@ -71,8 +74,8 @@ export type ErrorReply = z.infer<typeof ErrorReply>;
 
 export const PendingReply = z.object({ request_id: RequestId, tenant_id: TenantId, status: z.literal("pending") });
 
-/** Pure. */
-export function toReply(event: Completion): InferReply {
+/** Pure. `explain`: with all that each decision knew. */
+export function toReply(event: Completion, { explain = false }: { readonly explain?: boolean | undefined } = {}): InferReply {
   return {
     request_id: event.request_id,
     tenant_id: event.tenant_id,
@@ -88,7 +91,7 @@ export function toReply(event: Completion): InferReply {
     baseline_tier: event.baseline_tier,
     latency_ms: event.latency_ms,
     attempts: event.attempts.map(toAttemptReply),
-    decision: { policy: event.policy, why: why(event), steps: event.decisions.map(toStepReply) },
+    decision: { policy: event.policy, why: why(event), steps: event.decisions.map((decision) => ({ ...toStepReply(decision), ...(explain ? recordOf(decision) : {}) })) },
     trace_id: event.trace_id,
     error: event.error,
   };
@@ -109,10 +112,12 @@ function toAttemptReply({ attempt, tier, model, outcome, cost_nano_usd, latency_
   };
 }
 
-function toStepReply({ after_attempt, step }: Completion["decisions"][number]) {
+function toStepReply({ after_attempt, step }: Decision) {
   if (step.kind === "stop") return { after_attempt, step: step.kind, tier: null, min_confidence: null, reason: step.reason, excluded: step.excluded };
   return { after_attempt, step: step.kind, tier: step.tier, min_confidence: step.acceptance?.min_confidence ?? null, reason: null, excluded: step.excluded };
 }
+
+const recordOf = ({ facts, learned, exploration }: Decision) => ({ facts, ...(learned === undefined ? {} : { learned }), ...(exploration === undefined ? {} : { exploration }) });
 
 /** Cut, not rounded: 0.9996 is not 1. */
 const threeDigits = (share: number) => (Math.floor(share * 1_000) / 1_000).toFixed(3);
@@ -120,12 +125,13 @@ const threeDigits = (share: number) => (Math.floor(share * 1_000) / 1_000).toFix
 /** "small answered with confidence 0.62, below 0.95; large answered with confidence 0.97, kept." */
 function why({ attempts, decisions, outcome, degraded_reason, error }: Completion): string {
   const parts = attempts.map(({ attempt, tier, outcome: result }) => {
-    if (result.kind === "failed") return `${tier} failed (${result.code})`;
-    if (!result.is_sound) return `${tier} gave no sound answer`;
-    const step = decisions.find(({ after_attempt, step: chosen }) => after_attempt === attempt - 1 && chosen.kind === "run")?.step;
+    const { step, exploration } = decisions.find(({ after_attempt, step: chosen }) => after_attempt === attempt - 1 && chosen.kind === "run") ?? {};
+    const name = exploration?.is_explored === true ? `${tier} (explored)` : tier;
+    if (result.kind === "failed") return `${name} failed (${result.code})`;
+    if (!result.is_sound) return `${name} gave no sound answer`;
     const threshold = step?.kind === "run" ? (step.acceptance?.min_confidence ?? null) : null;
     const isKept = threshold !== null && result.confidence >= threshold;
-    return `${tier} answered with confidence ${threeDigits(result.confidence)}${isKept ? ", kept" : threshold === null ? "" : `, below ${threeDigits(threshold)}`}`;
+    return `${name} answered with confidence ${threeDigits(result.confidence)}${isKept ? ", kept" : threshold === null ? "" : `, below ${threeDigits(threshold)}`}`;
   });
   if (outcome === "degraded") parts.push(`the best answer so far is returned (${degraded_reason ?? "stopped"})`);
   if (error !== null) parts.push(error.message);

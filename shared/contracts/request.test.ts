@@ -22,6 +22,7 @@ describe("the body of a request", () => {
     ["1.0 where an integer is wanted", { deadline_ms: 1.0 }],
     ["16 metadata entries", { metadata: Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`k${i}`, i])) }],
     ["a probability at either end", { min_quality: 1 }],
+    ["the wish to have it explained", { explain: true }],
   ])("takes %s", (_name, over) => {
     expect(issuesOf({ ...BODY, ...over })).toEqual([]);
   });
@@ -87,6 +88,10 @@ describe("the content that tells requests with one id apart", () => {
   it.each(["latency_slo_ms", "deadline_ms", "min_quality", "min_tier", "max_tier", "policy", "task", "metadata"] as const)("depends on whether %s is there", (field) => {
     const { [field]: _left, ...rest } = content;
     expect(canonicalContent(rest)).not.toBe(canonicalContent(content));
+  });
+
+  it("does not depend on whether the reply shall explain: the same request may ask again for more", () => {
+    expect(canonicalContent({ ...content, explain: true })).toBe(canonicalContent(content));
   });
 
   it("covers every field of a request: a new one has to be added", () => {

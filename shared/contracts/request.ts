@@ -41,6 +41,7 @@ const fields = {
   policy: z.string().min(1).max(64).optional().describe("`cascade-routing`, `cascade`, `predictive`, `cheapest`, `static` or `always-<tier>`. Default: the tier file's."),
   task: z.string().regex(/^[a-z0-9_-]{1,64}$/).optional().describe("Class of work, for static routes and statistics."),
   metadata: Metadata.optional().describe("Kept in the audit as it is: up to 16 short values."),
+  explain: z.boolean().optional().describe("Over HTTP, the reply to this very call says of each decision all that it knew, predicted and drew. An audit event always does. No part of the request's content: a repeated request may choose anew."),
 };
 
 /** Body of `POST /infer`. Unknown fields are refused, so a misspelt `budget` cannot pass as "no budget". */
@@ -112,7 +113,7 @@ export function toRequest(id: { tenant_id: string; request_id: string }, message
   };
 }
 
-/** What identifies the content of a request, in a fixed order: hash this. `origin` and the id are not content. */
+/** What identifies the content of a request, in a fixed order: hash this. `origin`, `explain` and the id are not content. */
 export function canonicalContent(message: Omit<RequestMessage, "origin" | "type" | "tenant_id" | "request_id">): string {
   const { metadata } = message;
   const sorted = metadata === undefined ? null : Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));

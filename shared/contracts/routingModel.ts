@@ -9,8 +9,8 @@ import { TierName } from "./tiers.ts";
 
 const Weights = z.array(z.number());
 
-/** Of one tier: log-odds of an acceptable answer = intercepts + slopes x scaled log-odds of its raw confidence. */
-export const Calibration = z.object({ intercept: z.number(), slope: z.number(), class_intercepts: Weights, class_slopes: Weights });
+/** Of one tier: log-odds of an acceptable answer = intercepts + slopes x scaled log-odds of its raw confidence, and `saturated` more where that is 1. */
+export const Calibration = z.object({ intercept: z.number(), slope: z.number(), saturated: z.number(), class_intercepts: Weights, class_slopes: Weights });
 export type Calibration = z.infer<typeof Calibration>;
 
 /** Values of one state: acceptability less λ times the cost of what follows. By place of the next tier; `null`: not a next step. */
@@ -39,6 +39,8 @@ export const Measured = z.object({
   saving: z.number(),
   /** Lower end of the mean of quality - target x the baseline's quality, which is too high with probability `risk`. */
   margin_low: z.number(),
+  /** The same of how often the kept answer is the baseline's, where each row counts the least that its qualities allow. Older files have none. */
+  agreement_low: Probability.optional(),
 });
 export type Measured = z.infer<typeof Measured>;
 

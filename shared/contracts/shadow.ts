@@ -6,6 +6,7 @@
 import { z } from "zod";
 
 import { Attempt, EventError, type SagaMessage, Usage } from "./events.ts";
+import { Steps } from "./floorGuard.ts";
 import { RequestId, TenantId } from "./ids.ts";
 import { NanoUsd } from "./money.ts";
 import { Probability } from "./probability.ts";
@@ -18,6 +19,14 @@ const id = { tenant_id: TenantId, request_id: RequestId };
 /** The answer that the request was given. */
 const Kept = z.object({ tier: TierName, model: z.string(), confidence: Probability });
 export type Kept = z.infer<typeof Kept>;
+
+/** What routed the request, by its first decision. */
+const routed = {
+  /** Of the fitted model; `null` when there was none. */
+  model_version: z.string().nullable(),
+  /** Of the floor's guard, of which only what was decided at its own steps says something; `null` without a model, and for a request that explored. */
+  floor_steps: Steps.nullable(),
+};
 
 /** What one tier answered to the request, or failed to. */
 const ShadowAnswer = z.object({
@@ -42,6 +51,7 @@ const sample = {
   baseline_tier: TierName,
   /** One per tier at most. The kept answer is among them. */
   answers: z.array(ShadowAnswer),
+  ...routed,
 };
 export const Sample = z.object(sample);
 export type Sample = z.infer<typeof Sample>;
@@ -96,8 +106,7 @@ export const Shadow = z.object({
   /** Every tier that is known, the request's own first. */
   tiers: z.array(ShadowTier),
   at_ms: EpochMs,
-  /** Of the fitted model that routed the request; `null` when there was none. */
-  model_version: z.string().nullable(),
+  ...routed,
 });
 export type Shadow = z.infer<typeof Shadow>;
 

@@ -1,15 +1,18 @@
-/** Routing models in NATS KV: each version under its own key, and which of them is active. */
+/** Routing models in NATS KV: each version under its own key, which of them is active, and the guards of their floors. */
+import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { z } from "zod";
 
 import { issueLines } from "#shared/contracts/describeIssues.ts";
+import { WatchedFloor } from "#shared/contracts/floorGuard.ts";
 import { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 
 import { modelBucket } from "./topology.ts";
 
 const ACTIVE = "active";
 const keyOf = (version: string): string => `model.${version}`;
+const floorKeyOf = (version: string): string => `floor.${version}`;
 
 const Active = z.object({
   version: z.string(),
@@ -31,14 +34,19 @@ export interface ModelStore {
   get(version: string): Promise<RoutingModelFile | null>;
   versions(): Promise<string[]>;
   active(): Promise<Active | null>;
-  /** The version must be there. Throws when somebody else has activated another one meanwhile. */
+  /** The version must be there, and may be the active one: that is an activation of its own. Throws when somebody else has activated one meanwhile. */
   activate(version: string): Promise<Active>;
   /** To what was active before; `null` when there is nothing. */
   rollback(): Promise<Active | null>;
+  /** `null` before the first margin; also for what cannot be read, so that another guard can begin in its place. */
+  floor(version: string): Promise<{ watched: WatchedFloor | null; revision: number }>;
+  /** `false`: it was changed after that revision, and stays as it is. */
+  putFloor(watched: WatchedFloor, revision: number): Promise<boolean>;
 }
 
 /** As many steps as can be taken back. */
 const REMEMBERED = 20;
+const LOST_RACE: readonly number[] = [JetStreamApiCodes.StreamWrongLastSequence, JetStreamApiCodes.StreamWrongLastSequenceUnknown];
 
 export async function openModelStore(nats: NatsConnection, prefix: string): Promise<ModelStore> {
   const bucket = await new Kvm(nats).open(modelBucket(prefix).name);
@@ -69,13 +77,31 @@ export async function openModelStore(nats: NatsConnection, prefix: string): Prom
     active: async () => (await read(ACTIVE, Active)).value,
     async activate(version) {
       const { value: before, revision } = await read(ACTIVE, Active);
-      if (before?.version === version) return before;
-      return put({ version, previous: before === null ? [] : [...before.previous, before.version].slice(-REMEMBERED) }, revision);
+      if (before === null || before.version === version) return put({ version, previous: before?.previous ?? [] }, revision);
+      return put({ version, previous: [...before.previous, before.version].slice(-REMEMBERED) }, revision);
     },
     async rollback() {
       const { value: before, revision } = await read(ACTIVE, Active);
       const version = before?.previous.at(-1);
       return before === null || version === undefined ? null : put({ version, previous: before.previous.slice(0, -1) }, revision);
+    },
+    async floor(version) {
+      const entry = await bucket.get(floorKeyOf(version));
+      const revision = entry?.revision ?? 0;
+      try {
+        return { watched: entry?.operation === "PUT" ? WatchedFloor.parse(entry.json()) : null, revision };
+      } catch {
+        return { watched: null, revision };
+      }
+    },
+    async putFloor(watched, revision) {
+      try {
+        await bucket.put(floorKeyOf(watched.version), JSON.stringify(watched), { previousSeq: revision });
+        return true;
+      } catch (error) {
+        if (error instanceof JetStreamApiError && LOST_RACE.includes(error.code)) return false;
+        throw error;
+      }
     },
   };
 }

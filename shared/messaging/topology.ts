@@ -141,6 +141,8 @@ export const shadowSource = (prefix: string): Source =>
 export const sourcesOf = (prefix: string) => ({
   routerRequests: source("REQUESTS", "router-requests", `${prefix}.request.>`),
   routerResults: source("RESULTS", "router-results", `${prefix}.result.>`),
+  /** One at a time over all routers: the test of the floor takes its margins in their order. */
+  routerFloor: { ...source("SHADOWS", "router-floor", `${prefix}.shadow.>`), maxAckPending: 1 },
   deadLetterService: { ...source("ADVISORIES", "dead-letter-service", advisory("MAX_DELIVERIES")), maxDeliver: -1 },
   /** Unlimited deliveries: a sink halves a refused batch until the bad row is alone. */
   auditCompletions: { ...source("COMPLETIONS", "sink-audit", `${prefix}.completion.>`), maxDeliver: -1 },
@@ -163,6 +165,6 @@ export const consumerOf = (s: Source) =>
 /** Live state of tiers; a key that is not written again within `ttlMs` is gone, as its worker is. */
 export const tierBucket = (prefix: string) => ({ name: `${prefix}-tiers`, ttlMs: 15_000 });
 export const sweeperBucket = (prefix: string) => ({ name: `${prefix}-sweeper` });
-/** Routing models by version, and which of them is active. */
+/** Routing models by version, which of them is active, and the guards of their floors. */
 export const modelBucket = (prefix: string) => ({ name: `${prefix}-models` });
 export const streamOfBucket = (bucket: string): string => `KV_${bucket}`;

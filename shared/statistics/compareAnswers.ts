@@ -9,7 +9,7 @@ export const isReference = ({ attempt: { outcome }, output }: ShadowAnswer): boo
  * What the answers to one request say about each other. An answer that is not sound (cut off, empty, refused) is no
  * reference, and agrees with nothing: its agreements are `null`. `nowMs`: epoch milliseconds. Pure.
  */
-export function compareAnswers({ tenant_id, request_id, policy, task, query, kept, baseline_tier, answers }: Sample, nowMs: number): Shadow {
+export function compareAnswers({ tenant_id, request_id, policy, task, query, kept, baseline_tier, answers, model_version, floor_steps }: Sample, nowMs: number): Shadow {
   const answerOf = (tier: string) => answers.find(({ attempt }) => attempt.tier === tier);
   const [keptAnswer, baseline] = [answerOf(kept.tier), answerOf(baseline_tier)];
   const tiers = answers.map((answer): ShadowTier => ({
@@ -24,7 +24,7 @@ export function compareAnswers({ tenant_id, request_id, policy, task, query, kep
     agreement: keptAnswer === undefined ? null : agreementOf(keptAnswer, baseline),
     tiers,
     at_ms: nowMs,
-    model_version: null,
+    model_version, floor_steps,
   };
 }
 

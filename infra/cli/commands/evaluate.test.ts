@@ -14,6 +14,8 @@ const outcome = (correct: number, confidence: number, cost_usd: number) => ({ co
 const row = (i: number) => JSON.stringify({ id: String(i), dataset: "d", query: "q".repeat(i), tiers: { small: outcome(i % 3 === 0 ? 0 : 1, i % 3 === 0 ? 0.4 : 0.9, 0.001), large: outcome(1, 1, 0.01) } });
 const FILE = join(folder, "log.jsonl");
 writeFileSync(FILE, Array.from({ length: 60 }, (_, i) => row(i)).join("\n"));
+const LONG = join(folder, "long.jsonl");
+writeFileSync(LONG, Array.from({ length: 160 }, (_, i) => row(i)).join("\n"));
 const BAD = join(folder, "bad.jsonl");
 writeFileSync(BAD, `${row(1)}\n{"id":1}\n`);
 
@@ -49,6 +51,13 @@ describe("inferctl evaluate", () => {
     const { code, printed } = await inferctl("--train", FILE, "--resamples", "3", "--tiers", "small,large", "--policy", "cascade");
     expect([code, printed]).toEqual([0, expect.stringMatching(/3 random halves: 30 training rows[\s\S]*FLOOR FAILED[\s\S]*cascade +\d of 3/)]);
     expect((await inferctl(...GOOD, "--resamples", "3")).errors).toContain("--resamples does not go with --test");
+  });
+
+  it("says what labels are worth", async () => {
+    const { code, printed } = await inferctl("--train", LONG, "--labels", "30,0", "--shuffles", "2", "--tiers", "small,large", "--policy", "cascade");
+    expect([code, printed]).toEqual([0, expect.stringMatching(/2 shuffles: 130 played rows[\s\S]*cascade without labels +0 [\s\S]*cascade +0 [\s\S]*cascade +30 /)]);
+    expect((await inferctl(...GOOD, "--labels", "30")).errors).toContain("--labels does not go with --test");
+    expect((await inferctl("--train", FILE, "--tiers", "small,large", "--labels", "some")).errors).toContain("--labels must be whole numbers");
   });
 
   it("prints a table for people, baselines included", async () => {

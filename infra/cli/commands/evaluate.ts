@@ -3,17 +3,19 @@ import { evaluationReport } from "#infra/report/evaluationReport.ts";
 import { createReportFolder, writeReport } from "#infra/report/writeReport.ts";
 import { evaluate as play, type EvaluateOptions, type Evaluation, type PolicyReport } from "#router/evaluation/evaluate.ts";
 import { EvaluationError } from "#router/evaluation/evaluationError.ts";
+import { learningCurve, type LearningCurve } from "#router/evaluation/learningCurve.ts";
 import { modelsOf, type OutcomeRow, readOutcomeLog, readTrainingLog } from "#router/evaluation/outcomeLog.ts";
 import { resample, type Resampled } from "#router/evaluation/resample.ts";
 import { LEARNED_POLICIES } from "#router/evaluation/trainModel.ts";
 
 import { type Command, EXIT_USAGE, type ParsedArguments } from "../command.ts";
 import { commandLine } from "../commandLine.ts";
+import { describeLearningCurve } from "../learningCurveTable.ts";
 import { textTable } from "../textTable.ts";
 
 export const evaluate: Command = {
   summary: "Plays outcome logs of real models through the routing policies: what would it have cost, how good would it have been?",
-  usage: "--train <file> [--train <file>] (--test <file> | --folds <n> | --resamples <n>) --tiers <a,b,c> [options]",
+  usage: "--train <file> [--train <file>] (--test <file> | --folds <n> | --resamples <n> | --labels <n,n>) --tiers <a,b,c> [options]",
   details: [
     "--train, --test    JSON lines, plain or .gz, one object per request:",
     '                   {"id","dataset","query","tiers":{"<model>":{"correct" or "score","cost_usd","verify_cost_usd"?,"confidence"?,"latency_ms"?}}}',
@@ -21,6 +23,8 @@ export const evaluate: Command = {
     "                   Where no --train file has the tiers, its models teach `predictive` alone how hard queries are.",
     "--folds            instead of --test: cross-validation, each of n parts of --train played by what the others taught (2 to 20)",
     "--resamples        instead of --test: n times, a random half of --train plays what the other half taught; how often does the floor fail?",
+    "--labels           instead of --test: what are so many labels worth? 0,30,100,300,1000 rows of --train teach, the same others are played;",
+    "                   in --shuffles random orders of --train (default 20)",
     "--tiers            models of the logs, in any order; they are tried from the cheapest upwards",
     `--policy           of ${LEARNED_POLICIES.join(", ")}; may be repeated (default: all). Baselines are always shown`,
     "--baseline         the tier that quality and saving are measured against (default: the dearest)",
@@ -34,7 +38,7 @@ export const evaluate: Command = {
   ],
   example: "inferctl evaluate --train train.jsonl.gz --test test.jsonl.gz --tiers llama3.1-8b,llama3.1-70b,llama3.1-405b --target 0.97",
   options: {
-    train: { type: "string", multiple: true }, test: { type: "string", multiple: true }, folds: { type: "string" }, resamples: { type: "string" }, tiers: { type: "string" }, policy: { type: "string", multiple: true }, baseline: { type: "string" },
+    train: { type: "string", multiple: true }, test: { type: "string", multiple: true }, folds: { type: "string" }, resamples: { type: "string" }, labels: { type: "string" }, shuffles: { type: "string" }, tiers: { type: "string" }, policy: { type: "string", multiple: true }, baseline: { type: "string" },
     target: { type: "string" }, risk: { type: "string" }, "latency-slo-ms": { type: "string" }, cost: { type: "string" }, seed: { type: "string" }, json: { type: "boolean" }, out: { type: "string" },
   },
   maxPositionals: 0,
@@ -45,6 +49,11 @@ export const evaluate: Command = {
     if (values["resamples"] !== undefined) {
       const resampled = await resampledFrom(values, progress.note).catch(told);
       print(values["json"] === true ? JSON.stringify(resampled) : describeResampled(resampled));
+      return 0;
+    }
+    if (values["labels"] !== undefined) {
+      const curve = await learningCurveFrom(values, progress.note).catch(told);
+      print(values["json"] === true ? JSON.stringify(curve) : describeLearningCurve(curve));
       return 0;
     }
     const evaluation = await evaluationOf(values, progress.note).catch(told);
@@ -66,6 +75,13 @@ async function evaluationOf(values: Values, onProgress: (line: string) => void):
 async function resampledFrom(values: Values, onProgress: (line: string) => void): Promise<Resampled> {
   for (const other of ["test", "folds", "out"]) if (values[other] !== undefined) throw wrongUse(`--resamples does not go with --${other}`);
   return resample(await optionsOf(values, onProgress), wholeNumberOf(values, "resamples", 500, { above: 0, most: 100_000 }));
+}
+
+async function learningCurveFrom(values: Values, onProgress: (line: string) => void): Promise<LearningCurve> {
+  for (const other of ["test", "folds", "out"]) if (values[other] !== undefined) throw wrongUse(`--labels does not go with --${other}`);
+  const labels = (text(values, "labels") ?? "").split(",").map(Number);
+  if (labels.some((count) => !Number.isInteger(count) || count < 0)) throw wrongUse(`--labels must be whole numbers, separated by commas, not ${text(values, "labels") ?? ""}`);
+  return learningCurve(await optionsOf(values, onProgress), { labels: [...new Set(labels)].sort((a, b) => a - b), shuffles: wholeNumberOf(values, "shuffles", 20, { above: 0, most: 10_000 }) });
 }
 
 /** All but the rows to play. */

@@ -3,6 +3,7 @@ import type { ModelStore } from "#shared/messaging/modelStore.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 
 import { type Command, EXIT_USAGE } from "../command.ts";
+import { describeFloor, reportFloor } from "../describeFloor.ts";
 import { requireFit, withModelStore } from "../modelStore.ts";
 import { textTable } from "../textTable.ts";
 import { describeModel } from "./train.ts";
@@ -10,7 +11,7 @@ import { describeModel } from "./train.ts";
 export const models: Command = {
   summary: "Lists, shows, activates and rolls back the routing models that `inferctl train --publish` has put into NATS.",
   usage: "list | show [<version>] | activate <version> | rollback",
-  details: ["list      every version, and which is active", "show      what a version promises and how it did (default: the active one)", "activate  routers take it within seconds", "rollback  to what was active before", "--json    for programs"],
+  details: ["list      every version, and which is active", "show      what a version promises, how it did, and how its floor stands since it was activated (default: the active one)", "activate  routers take it within seconds; activating the active one begins the watch over its floor anew", "rollback  to what was active before", "--json    for programs"],
   example: "inferctl models activate 20261124-1a2b3c4d",
   options: { json: { type: "boolean" } },
   maxPositionals: 2,
@@ -23,8 +24,10 @@ export const models: Command = {
         return 0;
       }
       case "show": {
-        const model = await found(store, version ?? (await store.active())?.version);
-        say(model, describeModel(model));
+        const active = await store.active();
+        const model = await found(store, version ?? active?.version);
+        const floor = reportFloor(model, active, (await store.floor(model.version)).watched);
+        say({ ...model, floor }, `${describeModel(model)}\n\n${describeFloor(floor)}`);
         return 0;
       }
       case "activate": {

@@ -9,11 +9,11 @@ import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import type { GetDesk } from "../desk.ts";
 
-const locationOf = ({ tenant_id, request_id }: { tenant_id: string; request_id: string }): string => `/requests/${request_id}?tenant_id=${tenant_id}`;
+const locationOf = ({ tenant_id, request_id }: Pick<Completion, "tenant_id" | "request_id">, explain: boolean): string => `/requests/${request_id}?tenant_id=${tenant_id}${explain ? "&explain=true" : ""}`;
 
 /** The stored event as an HTTP answer: 200 with the reply, or the error's status with the record beside it. */
-function answerOf(completion: Completion): { status: number; payload: InferReply | ErrorReply } {
-  const reply = toReply(completion);
+function answerOf(completion: Completion, explain: boolean): { status: number; payload: InferReply | ErrorReply } {
+  const reply = toReply(completion, { explain });
   const { error } = completion;
   if (error === null) return { status: 200, payload: reply };
   // The outcome is stored: the same request_id gives it again. Another try is another request.
@@ -33,13 +33,14 @@ export const inferRoute = ({ desk, tracer, log }: { desk: GetDesk; tracer: Trace
   };
   app.post("/infer", { schema }, async (request, reply) => {
     const { body, headers } = request;
+    const { explain = false } = body; // of this call, also when another one had the request accepted
     const id = { tenant_id: body.tenant_id, request_id: body.request_id ?? request.id }; // Fastify's id is a UUIDv7 of ours
     const parent = traceparentFrom(headers["traceparent"]);
     return tracer.span("POST /infer", { kind: "SERVER", parent, attributes: { "http.request.method": "POST", "http.route": "/infer" } }, async (traceparent) => {
       request.ids = { ...id, trace_id: traceIdOf(traceparent) };
       if (/\brespond-async\b/.test(String(headers["prefer"] ?? ""))) {
         const completion = await desk().inference.accept(id, body, traceparent);
-        void reply.header("location", locationOf(id)).header("preference-applied", "respond-async");
+        void reply.header("location", locationOf(id, explain)).header("preference-applied", "respond-async");
         if (completion === null) {
           log.info({ ...request.ids, outcome: "pending" }, "accepted");
           return reply.code(202).send({ ...id, status: "pending" as const });
@@ -52,7 +53,7 @@ export const inferRoute = ({ desk, tracer, log }: { desk: GetDesk; tracer: Trace
     function send(completion: Completion) {
       const { outcome, tier, latency_ms, cost_nano_usd, error } = completion;
       log.info({ ...request.ids, outcome, code: error?.code, tier, latency_ms, cost_nano_usd }, "answered");
-      const { status, payload } = answerOf(completion);
+      const { status, payload } = answerOf(completion, explain);
       return reply.code(status as 200).send(payload as InferReply); // the serializer picks the schema by the status
     }
   });

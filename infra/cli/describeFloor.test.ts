@@ -1,0 +1,40 @@
+import { expect, it } from "vitest";
+
+import { afterMargin, newGuard } from "#router/learning/floorGuard.ts";
+import type { FloorGuard, WatchedFloor } from "#shared/contracts/floorGuard.ts";
+import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
+
+import { describeFloor, reportFloor } from "./describeFloor.ts";
+
+const SINCE = "2026-11-24T00:00:00.000Z";
+const ACTIVE = { version: "v1", previous: [], activated_at: SINCE };
+const measured = { rows: 400, quality_ratio: 1, saving: 0.5, margin_low: 0.01 };
+const MODEL: RoutingModelFile = {
+  type: "routing_model.v1", version: "v1", created_at: SINCE, tiers: ["small", "large"], baseline_tier: "large", target: 0.97, risk: 0.05, latency_slo_ms: null,
+  classes: { names: [], centroids: [] }, calibration: [null, null], levels: [], operating: { cascade_routing_level: 2, predictive_level: null, cascade_keep_from: null },
+  data: { fingerprint: "f", rows: 400, sources: [] }, metrics: { cascade_routing: { ...measured, agreement_low: 0.9 }, predictive: null, cascade: null },
+};
+/** After so many labels, each of this agreement. */
+function watched(labels: number, agreement: number): WatchedFloor {
+  let guard: FloorGuard = newGuard({ target: 0.9, labels: "agreement" }, Date.parse(SINCE));
+  for (let i = 0; i < labels; i++) ({ guard } = afterMargin(guard, { margin: agreement - 0.9, steps: guard.steps }, { risk: 0.05, levels: 2, atMs: Date.parse(SINCE) + 1_000 * (i + 1), stride: "once" }));
+  return { version: "v1", activated_at: SINCE, counted: { stream_seq: labels, stored_at_ms: 1 }, guard };
+}
+const line = (stored: WatchedFloor | null, model = MODEL, active: typeof ACTIVE | null = ACTIVE) => describeFloor(reportFloor(model, active, stored));
+
+it.each([
+  ["before the first label", null, /^floor: held; 0 shadow labels, evidence 0\.00 of 20 needed$/],
+  ["while it is held", watched(50, 1), /^floor: held; 50 shadow labels, evidence 0\.\d\d of 20 needed$/],
+  ["when it was tightened", watched(6, 0), /^floor: tightened 1 level since 2026-11-24T00:00:0\d\.000Z; \d shadow labels, evidence \d+\.\d\d of 20 needed$/],
+  ["when the baseline answers alone", watched(20, 0), /^floor: in doubt since 2026-11-24T00:00:\d\d\.000Z: the baseline answers alone; activate the model again after /],
+  ["after another activation", { ...watched(20, 0), activated_at: "2026-11-23T00:00:00.000Z" }, /^floor: held; 0 shadow labels/],
+])("says in one line how the floor stands %s", (_name, stored, expected) => { expect(line(stored)).toMatch(expected); });
+
+it("says why a floor is not watched", () => {
+  expect(line(null, MODEL, null)).toBe("floor: not watched: the model is not active");
+  expect(line(null, { ...MODEL, metrics: { ...MODEL.metrics, cascade_routing: measured } })).toMatch(/^floor: not watched: .* train it anew$/);
+});
+
+it("gives programs the figures", () => {
+  expect(reportFloor(MODEL, ACTIVE, watched(50, 1))).toMatchObject({ steps: 0, since: SINCE, shadow_labels: 50, evidence_needed: 20, agreement_target: 0.9, agreement_low: expect.closeTo(0.9, 0) as number });
+});
