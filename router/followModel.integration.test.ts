@@ -10,20 +10,27 @@ import { connectNats } from "#shared/messaging/connect.ts";
 import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { type ModelStore, openModelStore } from "#shared/messaging/modelStore.ts";
 import { modelBucket, streamOfBucket } from "#shared/messaging/topology.ts";
+import { modelVersion } from "#shared/runtime/readModel.ts";
 
 import { followModel, type Routing } from "./followModel.ts";
 
 const TIERS = [{ name: "small", slots: 1 }, { name: "large", slots: 1 }];
-const model = (version: string, tiers = TIERS.map(({ name }) => name)): RoutingModelFile => ({
-  type: "routing_model.v1", version, created_at: "2026-11-24T00:00:00Z", tiers, baseline_tier: "large", target: 0.97, risk: 0.05, latency_slo_ms: null,
-  classes: { names: [], centroids: [] }, calibration: tiers.map(() => null), levels: [], operating: { cascade_routing_level: null, predictive_level: null, cascade_keep_from: 0.9 },
-  data: { fingerprint: "f", rows: 1, sources: [] }, metrics: { cascade_routing: null, predictive: null, cascade: null },
-});
+/** A model of its own for each name. */
+function model(name: string, tiers = TIERS.map((tier) => tier.name)): RoutingModelFile {
+  const file: RoutingModelFile = {
+    type: "routing_model.v1", version: "", created_at: "2026-11-24T00:00:00Z", tiers, baseline_tier: "large", target: 0.97, risk: 0.05, latency_slo_ms: null,
+    classes: { names: [], centroids: [] }, calibration: tiers.map(() => null), levels: [], operating: { cascade_routing_level: null, predictive_level: null, cascade_keep_from: 0.9 },
+    data: { fingerprint: name, rows: 1, sources: [] }, metrics: { cascade_routing: null, predictive: null, cascade: null },
+  };
+  return { ...file, version: modelVersion(file) };
+}
+const versionOf = (name: string) => model(name).version;
+const [V1, V2, V3, V9] = ["v1", "v2", "v3", "v9"].map(versionOf) as [string, string, string, string];
 let server: Awaited<ReturnType<typeof startTestServer>>;
 let nats: NatsConnection;
 let store: ModelStore;
 let followed: () => Routing;
-const changes: { version: string; isUsed: boolean }[] = [];
+const changes: { version: string | null; isUsed: boolean }[] = [];
 const ending = new AbortController();
 const PATIENCE = { timeout: 10_000, interval: 50 };
 beforeAll(async () => {
@@ -43,43 +50,71 @@ afterAll(async () => {
 it("has no model before one is active", () => { expect(followed()).toEqual({ model: null, guard: null }); });
 
 it("takes what is activated within seconds, and goes back with it", async () => {
-  for (const version of ["v1", "v2"]) {
-    await store.put(model(version));
+  for (const name of ["v1", "v2"]) {
+    const { version } = model(name);
+    await store.put(model(name));
     await store.activate(version);
     await vi.waitFor(() => { expect(followed().model?.version).toBe(version); }, PATIENCE);
   }
-  expect(await store.versions()).toEqual(["v1", "v2"]);
+  expect(await store.versions()).toEqual([V1, V2].sort());
   const before = await store.active();
-  const again = await store.activate("v2"); // an activation of its own, of which there is nothing to take back
+  const again = await store.activate(V2); // an activation of its own, of which there is nothing to take back
   expect([again.previous, again.activated_at > (before?.activated_at ?? "")]).toEqual([before?.previous, true]);
-  expect(await store.rollback()).toMatchObject({ version: "v1", previous: [] });
-  await vi.waitFor(() => { expect(followed().model?.version).toBe("v1"); }, PATIENCE);
+  expect(await store.rollback()).toMatchObject({ version: V1, previous: [] });
+  await vi.waitFor(() => { expect(followed().model?.version).toBe(V1); }, PATIENCE);
   expect(await store.rollback()).toBeNull();
 });
 
 it("does not lose a change to another that was made meanwhile", async () => {
   await store.put(model("v3"));
-  const results = await Promise.allSettled([store.activate("v2"), store.activate("v3")]);
+  const results = await Promise.allSettled([store.activate(V2), store.activate(V3)]);
   const won = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
   const active = await store.active();
   expect(won).toContainEqual(active);
   for (const { version } of won) expect([active?.version, ...(active?.previous ?? [])]).toContain(version);
-  while ((await store.active())?.version !== "v1") await store.rollback();
-  await vi.waitFor(() => { expect(followed().model?.version).toBe("v1"); }, PATIENCE);
+  while ((await store.active())?.version !== V1) await store.rollback();
+  await vi.waitFor(() => { expect(followed().model?.version).toBe(V1); }, PATIENCE);
 });
 
+const FOREIGN = model("foreign", ["tiny", "huge"]);
+const MISFIT = ((file) => ({ ...file, version: modelVersion(file) }))({ ...model("misfit"), calibration: [null] });
+const putRaw = async (version: string, value: object) => { await (await new Kvm(nats).open(modelBucket("infer").name)).put(`model.${version}`, JSON.stringify(value)); };
 it.each([
-  ["other tiers", () => store.put(model("foreign", ["tiny", "huge"])), "foreign"],
-  ["content that cannot be read", async () => { await (await new Kvm(nats).open(modelBucket("infer").name)).put("model.broken", "{}"); }, "broken"],
+  ["other tiers", () => store.put(FOREIGN), FOREIGN.version],
+  ["content that cannot be read", () => putRaw("broken", {}), "broken"],
+  ["content that was edited", () => putRaw(versionOf("edited"), { ...model("edited"), target: 0.5 }), versionOf("edited")],
+  ["parts that do not fit each other", () => putRaw(MISFIT.version, MISFIT), MISFIT.version],
   ["a version that is not there", () => Promise.resolve(), "absent"],
 ])("keeps the model before it when the active one is of %s, and says so once", async (_name, prepare, version) => {
   await prepare();
   await store.activate(version);
   await vi.waitFor(() => { expect(changes).toContainEqual({ version, isUsed: false }); }, PATIENCE);
-  expect(followed().model?.version).toBe("v1");
+  expect(followed().model?.version).toBe(V1);
   await store.rollback();
-  await vi.waitFor(() => { expect(changes.at(-1)).toEqual({ version: "v1", isUsed: true }); }, PATIENCE);
+  await vi.waitFor(() => { expect(changes.at(-1)).toEqual({ version: V1, isUsed: true }); }, PATIENCE);
   expect(changes.filter((change) => change.version === version)).toHaveLength(1);
+});
+
+it("reads what was stored uncompressed", async () => {
+  await putRaw(versionOf("plain"), model("plain"));
+  expect(await store.get(versionOf("plain"))).toEqual(model("plain"));
+  await putRaw("elsewhere", model("plain"));
+  await expect(store.get("elsewhere")).rejects.toThrow(`model.elsewhere holds another version: ${versionOf("plain")}`);
+});
+
+it("has none after a deactivation, and the one before it again after a rollback", async () => {
+  expect(await store.deactivate()).toMatchObject({ version: null, previous: [V1] });
+  await vi.waitFor(() => { expect(followed()).toEqual({ model: null, guard: null }); }, PATIENCE);
+  expect(changes.at(-1)).toEqual({ version: null, isUsed: true });
+  expect(await store.deactivate()).toBeNull();
+  expect(await store.rollback()).toMatchObject({ version: V1, previous: [] });
+  await vi.waitFor(() => { expect(followed().model?.version).toBe(V1); }, PATIENCE);
+  await store.deactivate();
+  await store.activate(V2);
+  expect(await store.rollback()).toMatchObject({ version: null, previous: [V1] });
+  await vi.waitFor(() => { expect(followed()).toEqual({ model: null, guard: null }); }, PATIENCE);
+  await store.rollback();
+  await vi.waitFor(() => { expect(followed().model?.version).toBe(V1); }, PATIENCE);
 });
 
 it("keeps its model when the bucket was lost and made anew", async () => {
@@ -89,7 +124,7 @@ it("keeps its model when the bucket was lost and made anew", async () => {
   const anew = await openModelStore(nats, "infer");
   expect(await anew.active()).toBeNull();
   await anew.put(model("v9"));
-  expect(followed().model?.version).toBe("v1");
-  await anew.activate("v9");
-  await vi.waitFor(() => { expect(followed().model?.version).toBe("v9"); }, PATIENCE);
+  expect(followed().model?.version).toBe(V1);
+  await anew.activate(V9);
+  await vi.waitFor(() => { expect(followed().model?.version).toBe(V9); }, PATIENCE);
 });

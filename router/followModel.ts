@@ -1,4 +1,8 @@
-/** The active routing model and the guard of its floor, followed while the router runs. A model that cannot be used never stops routing: the one before it stays. */
+/**
+ * The active routing model and the guard of its floor, followed while the router runs. A model that cannot be used never
+ * stops routing: the one before it stays. Only a deactivation takes it away; that nothing is stored means that the bucket is
+ * new, or was lost.
+ */
 import type { Logger } from "pino";
 
 import { type FloorGuard, ofActivation } from "#shared/contracts/floorGuard.ts";
@@ -15,8 +19,8 @@ interface Followed {
   readonly prefix: string;
   readonly tiers: readonly Pick<Tier, "name">[];
   readonly log: Logger;
-  /** Told of each change, and of each model that could not be used. */
-  readonly observe: (change: { readonly version: string; readonly isUsed: boolean }) => void;
+  /** Told of each change, and of each model that could not be used. `null`: of a deactivation. */
+  readonly observe: (change: { readonly version: string | null; readonly isUsed: boolean }) => void;
 }
 /** What a router decides with. */
 export interface Routing {
@@ -28,12 +32,20 @@ export interface Routing {
 /** Resolves after the first look. The returned function never waits and never throws. */
 export async function followModel({ nats, prefix, tiers, log, observe }: Followed, { signal }: Lifecycle): Promise<() => Routing> {
   let routing: Routing = { model: null, guard: null };
-  let seen = "";
+  let seen: string | null = "";
   const look = async (): Promise<void> => {
     const store = await openModelStore(nats, prefix);
     const active = await store.active();
     if (active === null) return; // before the first, or in a bucket that was lost
     const { version } = active;
+    if (version === null) {
+      if (seen === null) return;
+      routing = { model: null, guard: null };
+      seen = null;
+      log.info("no routing model is active: the tier file's thresholds decide");
+      observe({ version, isUsed: true });
+      return;
+    }
     const guard = ofActivation((await store.floor(version)).watched, active)?.guard ?? null; // first, so that no model is used without its guard
     if (version === seen) {
       if (routing.model?.version === version) routing = { ...routing, guard };

@@ -39,13 +39,13 @@ export function makeRouterMetrics(registry: Registry, { fold, routing }: { reado
     });
   }
   return {
-    observeModel({ version, isUsed }: { readonly version: string; readonly isUsed: boolean }): void {
+    observeModel({ version, isUsed }: { readonly version: string | null; readonly isUsed: boolean }): void {
       if (!isUsed) {
         unusable.inc();
         return;
       }
       models.reset();
-      models.set({ version }, 1);
+      if (version !== null) models.set({ version }, 1);
     },
     observeGone: (): void => { gone.inc(); },
     observe({ policy, step, exploration }: Decision): void {

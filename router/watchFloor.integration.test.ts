@@ -19,6 +19,7 @@ import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { type ModelStore, openModelStore } from "#shared/messaging/modelStore.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { shadowSubject } from "#shared/messaging/topology.ts";
+import { modelVersion } from "#shared/runtime/readModel.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
 import { newSaga } from "#shared/saga/inferenceMachine.ts";
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
@@ -33,11 +34,13 @@ const TIERS = FILE.tiers.map(({ name }) => name);
 const LIVE = new Map(TIERS.map((name) => [name, { latency: null, queueDepth: 0, breaker: "closed", workers: 1, slots: 1 } as const]));
 const REQUEST = { ...Job.parse(jobFixture).request, policy: "cascade-routing", min_quality: null, min_tier: null, max_tier: null, latency_slo_ms: null };
 /** At each level the small tier is best, and any answer of it is kept; only λ tells the levels apart. */
-const level = (lambda_per_usd: number) => ({ lambda_per_usd, states: { "": { stop: null, read: [null, null, null], blind: [[0.9, 0, 0, 0], [0.8, 0, 0, 0], [0.7, 0, 0, 0]] } } });
-const model = (version: string): RoutingModelFile => ({
-  type: "routing_model.v1", version, created_at: "2026-11-24T00:00:00Z", tiers: TIERS, baseline_tier: "large", target: 0.97, risk: 0.05, latency_slo_ms: null,
+const level = (lambda_per_usd: number) => ({ lambda_per_usd, states: { "": { stop: null, read: [null, null, null], blind: [[0.9, 0, 0], [0.8, 0, 0], [0.7, 0, 0]] } } });
+const versioned = (content: Omit<RoutingModelFile, "version">): RoutingModelFile => ({ ...content, version: modelVersion({ ...content, version: "" }) });
+/** A model of its own for each fingerprint. */
+const model = (fingerprint: string): RoutingModelFile => versioned({
+  type: "routing_model.v1", created_at: "2026-11-24T00:00:00Z", tiers: TIERS, baseline_tier: "large", target: 0.97, risk: 0.05, latency_slo_ms: null,
   classes: { names: [], centroids: [] }, calibration: [null, null, null], levels: [level(1), level(2), level(3)], operating: { cascade_routing_level: 2, predictive_level: null, cascade_keep_from: null },
-  data: { fingerprint: "f", rows: 1, sources: [] },
+  data: { fingerprint, rows: 1, sources: [] },
   metrics: { cascade_routing: { rows: 400, quality_ratio: 0.98, saving: 0.5, margin_low: 0, agreement_low: 0.9 }, predictive: null, cascade: null },
 });
 const WAIT = { timeout: 10_000, interval: 20 };
@@ -67,8 +70,9 @@ afterAll(async () => {
 });
 /** Each test has a model of its own, and what it published is read before the next. */
 beforeEach(async () => {
-  version = `v${++n}`;
-  await store.put(model(version));
+  const own = model(String(++n));
+  version = own.version;
+  await store.put(own);
   await store.activate(version);
 });
 afterEach(async () => {
@@ -171,9 +175,10 @@ it("counts only labels of cascade-routing by the active model, with something to
 });
 
 it("does nothing for a model that does not say how often its answers agree", async () => {
-  const { metrics, ...rest } = model(`${version}-old`);
-  await store.put({ ...rest, metrics: { ...metrics, cascade_routing: { rows: 1, quality_ratio: 1, saving: 0, margin_low: 0 } } });
-  version = `${version}-old`;
+  const { version: _version, metrics, ...rest } = model("old");
+  const old = versioned({ ...rest, metrics: { ...metrics, cascade_routing: { rows: 1, quality_ratio: 1, saving: 0, margin_low: 0 } } });
+  await store.put(old);
+  version = old.version;
   await store.activate(version);
   await start();
   await publish(3, { agreement: 0 });

@@ -1,10 +1,12 @@
+import { JetStreamApiError } from "@nats-io/jetstream";
+
 import { type Environment, openHome } from "#infra/embedded/homeFolder.ts";
 import { readSettings } from "#infra/embedded/settings.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
 import { tierProblem } from "#router/followModel.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
-import { type ModelStore, openModelStore } from "#shared/messaging/modelStore.ts";
+import { ModelNotStored, type ModelStore, openModelStore, UnreadableModel } from "#shared/messaging/modelStore.ts";
 import { readTierFile } from "#shared/runtime/loadConfig.ts";
 
 import { serverUrl } from "./serverUrl.ts";
@@ -18,10 +20,21 @@ export async function withModelStore<T>(environment: Environment, use: (store: M
       throw new SetupError(`the bucket of models cannot be opened: ${String(error)}`, "Create it with: inferctl topology", { cause: error });
     });
     return await use(store);
+  } catch (error) {
+    throw explained(error);
   } finally {
     await nats.close();
   }
 }
+
+/** What a person can do about it, where there is something. */
+function explained(error: unknown): unknown {
+  if (error instanceof UnreadableModel) return new SetupError(error.message, "Put the version there again (inferctl models import <file>), activate another (inferctl models list) or none (inferctl models deactivate).", { cause: error });
+  if (error instanceof ModelNotStored) return new SetupError(error.message, error.remedy, { cause: error });
+  if (error instanceof JetStreamApiError && error.code === WRONG_LAST_SEQUENCE) return new SetupError("somebody else has changed which model is active meanwhile", "See what is active now: inferctl models list", { cause: error });
+  return error;
+}
+const WRONG_LAST_SEQUENCE = 10_071;
 
 /** Throws a `SetupError` for a model that routers with the environment's tier file would refuse. */
 export function requireFit(model: RoutingModelFile, environment: Environment): void {

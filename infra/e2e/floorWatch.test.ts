@@ -109,7 +109,7 @@ test("when they stop agreeing, routing becomes more careful, and then the baseli
   expect(policy).toBe("cascade-routing");
   expect(decisions).toMatchObject([{ step: { kind: "run", tier: "beta", acceptance: { min_confidence: 0 } }, learned: { model_version: MODEL.version, floor_steps: "all", lambda_per_usd: null } }]);
   expect(models.calls(`q-${asked}`).map(({ model }) => model)).toEqual(["beta"]);
-  expect(JSON.parse(await inferctl("models", "show", "--json"))).toMatchObject({ version: MODEL.version, floor: { steps: "all" } });
+  expect(JSON.parse(await inferctl("models", "show", "--json"))).toMatchObject({ model: { version: MODEL.version }, floor: { steps: "all" } });
   expect(system.logs().get("router.log")).toContain("the quality floor is in doubt");
 });
 

@@ -32,12 +32,12 @@ export interface System {
   readonly url: (name: string) => string;
   /** `inferctl up` again: starts just what is missing. */
   readonly up: () => Promise<UpReport>;
+  /** Another subcommand, on this system. Resolves to what it printed; rejects with its last lines when it fails. */
+  readonly inferctl: (...args: string[]) => Promise<string>;
   /** Sends a signal to the process of one role or server. With SIGKILL and SIGTERM it resolves when the process is gone. */
   readonly signal: (name: string, signal: NodeJS.Signals) => Promise<void>;
   /** What every process has written, by name. */
   readonly logs: () => ReadonlyMap<string, string>;
-  /** Any other command, in this system's environment. Resolves to what it printed on both channels. */
-  readonly inferctl: (...args: string[]) => Promise<string>;
   readonly down: () => Promise<void>;
   /** Processes that belong to this system and run: none after `down`. */
   readonly processes: () => string[];

@@ -1,7 +1,9 @@
 /** From what was trained to the file that routers use: only the levels that may be needed, rounded, with its version. */
 import { createHash } from "node:crypto";
 
+import { shapeProblems } from "#shared/contracts/modelShape.ts";
 import { type Measured, type RoutingLevel, type RoutingModel, RoutingModelFile } from "#shared/contracts/routingModel.ts";
+import { modelVersion } from "#shared/runtime/readModel.ts";
 
 import type { LearnedPolicy, Trained } from "./trainModel.ts";
 
@@ -15,6 +17,8 @@ export interface TrainedOn {
 const SPARE_LEVELS = 4;
 /** Enough to decide alike, and a third of the size. */
 const DIGITS = 6;
+/** Until its content is known. */
+const UNNAMED = "unnamed";
 
 /** `names`: how the models of the log are called in the tier file. Pure. */
 export function toModelFile({ model, points }: Pick<Trained, "model" | "points">, { sources, names, createdAt }: { sources: readonly TrainedOn[]; names: ReadonlyMap<string, string>; createdAt: Date }): RoutingModelFile {
@@ -32,8 +36,10 @@ export function toModelFile({ model, points }: Pick<Trained, "model" | "points">
     data: { fingerprint: sha256(JSON.stringify(sources)), rows: sources.reduce((sum, { rows }) => sum + rows, 0), sources: [...sources] },
     metrics: { cascade_routing: measured("cascade-routing"), predictive: measured("predictive"), cascade: measured("cascade") },
   };
-  const version = `${createdAt.toISOString().slice(0, 10).replaceAll("-", "")}-${sha256(JSON.stringify(content)).slice(0, 8)}`;
-  return RoutingModelFile.parse({ ...content, version, created_at: createdAt.toISOString() });
+  const file = RoutingModelFile.parse({ ...content, version: UNNAMED, created_at: createdAt.toISOString() });
+  const [problem] = shapeProblems(file);
+  if (problem !== undefined) throw new Error(`what was fitted does not fit together: ${problem}`);
+  return { ...file, version: modelVersion(file) };
 }
 
 const spare = (place: number | null): number[] => (place === null ? [] : Array.from({ length: Math.min(SPARE_LEVELS, place) + 1 }, (_, i) => place - i));

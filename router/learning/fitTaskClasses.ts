@@ -1,6 +1,5 @@
-import { WORD_PLACES } from "#router/policy/queryFeatures.ts";
 import type { QueryFeatures } from "#shared/contracts/queryFeatures.ts";
-import type { RoutingModel } from "#shared/contracts/routingModel.ts";
+import { type RoutingModel, WORD_PLACES } from "#shared/contracts/routingModel.ts";
 
 /** More classes would each have too few rows; the rows of the others count as their nearest class. */
 const MOST_CLASSES = 12;

@@ -24,3 +24,13 @@ export function calibratedLogOdds({ intercept, slope, saturated, class_intercept
 }
 
 export const logistic = (logOdds: number): number => 1 / (1 + Math.exp(-logOdds));
+
+/**
+ * Probability that an answer of this raw confidence is acceptable, when its class is one of `among` (places of classes) and
+ * each is as likely: the mean over them. Without classes the common curve.
+ */
+export function acceptableAmong(calibration: Calibration, among: readonly number[], confidence: number): number {
+  if (among.length === 0) return logistic(calibratedLogOdds(calibration, [], confidence));
+  const each = among.map((place) => logistic(calibratedLogOdds(calibration, Array.from({ length: place + 1 }, (_, c) => (c === place ? 1 : 0)), confidence)));
+  return each.reduce((sum, one) => sum + one, 0) / among.length;
+}

@@ -1,6 +1,8 @@
 import { expect, it } from "vitest";
 
-import { queryFeatures, WORD_PLACES } from "./queryFeatures.ts";
+import { WORD_PLACES } from "#shared/contracts/routingModel.ts";
+
+import { queryFeatures } from "./queryFeatures.ts";
 
 it.each([
   ["a plain question", "What is the capital of France?", { digits: 0, negation: 0 }],

@@ -1,13 +1,12 @@
 /** What a query looks like, in tens of microseconds and without any model: what a routing model may read before an answer. Pure. */
 import type { QueryFeatures } from "#shared/contracts/queryFeatures.ts";
+import { WORD_PLACES } from "#shared/contracts/routingModel.ts";
 
 const NEGATION = /following|except|not /i;
 const ORDINARY_LOG_LENGTH = 5.5;
 const MANY_DIGITS = 20;
 /** Instructions come first, and a long text must not cost more. */
 const BEGINNING = 1_500;
-/** Size of the hashed vocabulary. */
-export const WORD_PLACES = 256;
 
 export function queryFeatures(query: string): QueryFeatures {
   const beginning = query.slice(0, BEGINNING);

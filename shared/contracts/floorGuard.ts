@@ -48,5 +48,5 @@ export const WatchedFloor = z.object({
 export type WatchedFloor = z.infer<typeof WatchedFloor>;
 
 /** What is stored, if it is of this activation of the version. */
-export const ofActivation = (watched: WatchedFloor | null, { version, activated_at }: Pick<WatchedFloor, "version" | "activated_at">): WatchedFloor | null =>
+export const ofActivation = (watched: WatchedFloor | null, { version, activated_at }: { readonly version: string | null; readonly activated_at: string }): WatchedFloor | null =>
   (watched?.version === version && watched.activated_at === activated_at ? watched : null);

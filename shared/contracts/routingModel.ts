@@ -9,6 +9,9 @@ import { TierName } from "./tiers.ts";
 
 const Weights = z.array(z.number());
 
+/** Size of the hashed vocabulary in which a class of task has its centre. */
+export const WORD_PLACES = 256;
+
 /** Of one tier: log-odds of an acceptable answer = intercepts + slopes x scaled log-odds of its raw confidence, and `saturated` more where that is 1. */
 export const Calibration = z.object({ intercept: z.number(), slope: z.number(), saturated: z.number(), class_intercepts: Weights, class_slopes: Weights });
 export type Calibration = z.infer<typeof Calibration>;
@@ -63,7 +66,10 @@ export const RoutingModel = z.object({
 });
 export type RoutingModel = z.infer<typeof RoutingModel>;
 
-/** A file: the model with where it is to be used, what it was made of and how well it did. */
+/**
+ * A file: the model with where it is to be used, what it was made of and how well it did. That its parts fit each other
+ * and its version is of its content, `shared/runtime/readModel.ts` checks.
+ */
 export const RoutingModelFile = RoutingModel.extend({
   /** Date and the beginning of the content's SHA-256. */
   version: z.string().regex(/^[a-z0-9-]{1,64}$/),

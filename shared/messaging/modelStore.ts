@@ -1,12 +1,15 @@
 /** Routing models in NATS KV: each version under its own key, which of them is active, and the guards of their floors. */
+import { gunzipSync, gzipSync } from "node:zlib";
+
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { z } from "zod";
 
-import { issueLines } from "#shared/contracts/describeIssues.ts";
+import { inOneLine, issueLines } from "#shared/contracts/describeIssues.ts";
 import { WatchedFloor } from "#shared/contracts/floorGuard.ts";
-import { RoutingModelFile } from "#shared/contracts/routingModel.ts";
+import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
+import { readModel } from "#shared/runtime/readModel.ts";
 
 import { modelBucket } from "./topology.ts";
 
@@ -15,28 +18,42 @@ const keyOf = (version: string): string => `model.${version}`;
 const floorKeyOf = (version: string): string => `floor.${version}`;
 
 const Active = z.object({
-  version: z.string(),
+  /** `null`: none, on purpose. That nothing was ever active, or the bucket was lost, is no entry at all. */
+  version: z.string().nullable(),
   /** Active before it, the latest last. */
-  previous: z.array(z.string()),
+  previous: z.array(z.string().nullable()),
   activated_at: z.iso.datetime(),
 });
 export type Active = z.infer<typeof Active>;
 
-/** What is stored is no model: unlike an outage, this will not pass. */
+/** What is stored is no model, or not the one that it is called: unlike an outage, this will not pass. */
 export class UnreadableModel extends Error {
   override readonly name = "UnreadableModel";
 }
+/** A model that the server has no room for. */
+export class ModelNotStored extends Error {
+  override readonly name = "ModelNotStored";
+  /** What a person can do. */
+  readonly remedy: string;
+
+  constructor(message: string, remedy: string, options?: ErrorOptions) {
+    super(message, options);
+    this.remedy = remedy;
+  }
+}
 
 export interface ModelStore {
-  /** Idempotent: a version names its content. */
+  /** Idempotent: a version names its content. Throws `ModelNotStored`. */
   put(model: RoutingModelFile): Promise<void>;
-  /** `null` when there is no such version. Throws `UnreadableModel` for content that is none. */
+  /** `null` when there is no such version. Throws `UnreadableModel`. */
   get(version: string): Promise<RoutingModelFile | null>;
   versions(): Promise<string[]>;
   active(): Promise<Active | null>;
   /** The version must be there, and may be the active one: that is an activation of its own. Throws when somebody else has activated one meanwhile. */
   activate(version: string): Promise<Active>;
-  /** To what was active before; `null` when there is nothing. */
+  /** No model from now on; `rollback` takes it back. `null` when none was active. Throws as `activate` does. */
+  deactivate(): Promise<Active | null>;
+  /** To what was active before, which may be none; `null` when there is nothing. */
   rollback(): Promise<Active | null>;
   /** `null` before the first margin; also for what cannot be read, so that another guard can begin in its place. */
   floor(version: string): Promise<{ watched: WatchedFloor | null; revision: number }>;
@@ -46,42 +63,69 @@ export interface ModelStore {
 
 /** As many steps as can be taken back. */
 const REMEMBERED = 20;
+/** What a message has beside its body. */
+const HEADER_ROOM_BYTES = 512;
+/** Far above any model, far below what would hurt a router. */
+const MOST_JSON_BYTES = 64 * 1024 ** 2;
+const STREAM_IS_FULL = 10_077;
 const LOST_RACE: readonly number[] = [JetStreamApiCodes.StreamWrongLastSequence, JetStreamApiCodes.StreamWrongLastSequenceUnknown];
 
 export async function openModelStore(nats: NatsConnection, prefix: string): Promise<ModelStore> {
-  const bucket = await new Kvm(nats).open(modelBucket(prefix).name);
-  const read = async <S extends z.ZodType>(key: string, schema: S): Promise<{ value: z.infer<S> | null; revision: number }> => {
+  const { name } = modelBucket(prefix);
+  const bucket = await new Kvm(nats).open(name);
+  const stored = async (key: string): Promise<{ bytes: Uint8Array | null; revision: number }> => {
     const entry = await bucket.get(key);
-    if (entry === null || entry.operation !== "PUT") return { value: null, revision: entry?.revision ?? 0 };
-    try {
-      return { value: schema.parse(entry.json()), revision: entry.revision };
-    } catch (error) {
-      throw new UnreadableModel(`${key} cannot be read: ${error instanceof z.ZodError ? (issueLines(error)[0] ?? "") : String(error)}`, { cause: error });
-    }
+    return { bytes: entry?.operation === "PUT" ? entry.value : null, revision: entry?.revision ?? 0 };
+  };
+  const readActive = async (): Promise<{ value: Active | null; revision: number }> => {
+    const { bytes, revision } = await stored(ACTIVE);
+    if (bytes === null) return { value: null, revision };
+    const parsed = Active.safeParse(jsonOf(ACTIVE, bytes));
+    if (!parsed.success) throw new UnreadableModel(`${ACTIVE} cannot be read: ${inOneLine(issueLines(parsed.error))}`);
+    return { value: parsed.data, revision };
   };
   const put = async (next: Omit<Active, "activated_at">, revision: number): Promise<Active> => {
     const value = { ...next, activated_at: new Date().toISOString() };
     await bucket.put(ACTIVE, JSON.stringify(value), { previousSeq: revision });
     return value;
   };
+  const follow = (before: Active, version: string | null, revision: number) => put({ version, previous: [...before.previous, before.version].slice(-REMEMBERED) }, revision);
   return {
     async put(model) {
-      await bucket.put(keyOf(model.version), JSON.stringify(model));
+      const bytes = gzipSync(JSON.stringify(model));
+      const mostBytes = (nats.info?.max_payload ?? Infinity) - HEADER_ROOM_BYTES;
+      if (bytes.length > mostBytes) throw new ModelNotStored(`model ${model.version} has ${bytes.length} bytes, compressed, and the NATS server takes ${mostBytes}`, `Train for fewer tiers (inferctl train --tiers), or raise max_payload of the NATS server above ${bytes.length + HEADER_ROOM_BYTES} bytes.`);
+      await bucket.put(keyOf(model.version), bytes).catch((error: unknown) => {
+        if (!(error instanceof JetStreamApiError && error.code === STREAM_IS_FULL)) throw error;
+        throw new ModelNotStored(`the bucket ${name} is full`, `Take out versions that nobody goes back to: nats kv del ${name} ${keyOf("<version>")}`, { cause: error });
+      });
     },
-    get: async (version) => (await read(keyOf(version), RoutingModelFile)).value,
+    async get(version) {
+      const key = keyOf(version);
+      const { bytes } = await stored(key);
+      if (bytes === null) return null;
+      const read = readModel(jsonOf(key, bytes));
+      if ("problems" in read) throw new UnreadableModel(`${key} cannot be read: ${inOneLine(read.problems)}`);
+      if (read.model.version !== version) throw new UnreadableModel(`${key} holds another version: ${read.model.version}`);
+      return read.model;
+    },
     async versions() {
       const found: string[] = [];
       for await (const key of await bucket.keys("model.*")) found.push(key.slice("model.".length));
       return found.sort();
     },
-    active: async () => (await read(ACTIVE, Active)).value,
+    active: async () => (await readActive()).value,
     async activate(version) {
-      const { value: before, revision } = await read(ACTIVE, Active);
+      const { value: before, revision } = await readActive();
       if (before === null || before.version === version) return put({ version, previous: before?.previous ?? [] }, revision);
-      return put({ version, previous: [...before.previous, before.version].slice(-REMEMBERED) }, revision);
+      return follow(before, version, revision);
+    },
+    async deactivate() {
+      const { value: before, revision } = await readActive();
+      return before === null || before.version === null ? null : follow(before, null, revision);
     },
     async rollback() {
-      const { value: before, revision } = await read(ACTIVE, Active);
+      const { value: before, revision } = await readActive();
       const version = before?.previous.at(-1);
       return before === null || version === undefined ? null : put({ version, previous: before.previous.slice(0, -1) }, revision);
     },
@@ -104,4 +148,14 @@ export async function openModelStore(nats: NatsConnection, prefix: string): Prom
       }
     },
   };
+}
+
+const isGzip = ([first, second]: Uint8Array): boolean => first === 0x1f && second === 0x8b;
+/** Plain or gzip: a person may have put it there. */
+function jsonOf(key: string, bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(isGzip(bytes) ? gunzipSync(bytes, { maxOutputLength: MOST_JSON_BYTES }) : bytes));
+  } catch (error) {
+    throw new UnreadableModel(`${key} cannot be read: ${String(error)}`, { cause: error });
+  }
 }

@@ -1,6 +1,10 @@
+import { readFile } from "node:fs/promises";
+
 import { SetupError } from "#infra/embedded/setupError.ts";
-import type { ModelStore } from "#shared/messaging/modelStore.ts";
+import { inOneLine } from "#shared/contracts/describeIssues.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
+import type { Active, ModelStore } from "#shared/messaging/modelStore.ts";
+import { readModel } from "#shared/runtime/readModel.ts";
 
 import { type Command, EXIT_USAGE } from "../command.ts";
 import { describeFloor, reportFloor } from "../describeFloor.ts";
@@ -9,49 +13,97 @@ import { textTable } from "../textTable.ts";
 import { describeModel } from "./train.ts";
 
 export const models: Command = {
-  summary: "Lists, shows, activates and rolls back the routing models that `inferctl train --publish` has put into NATS.",
-  usage: "list | show [<version>] | activate <version> | rollback",
-  details: ["list      every version, and which is active", "show      what a version promises, how it did, and how its floor stands since it was activated (default: the active one)", "activate  routers take it within seconds; activating the active one begins the watch over its floor anew", "rollback  to what was active before", "--json    for programs"],
+  summary: "Lists, shows, imports, activates and rolls back routing models: what `inferctl train` makes and keeps in NATS.",
+  usage: "list | show [<version>] [--classes] | import <file> | activate <version> | deactivate | rollback",
+  details: [
+    "list        every version, and which is active",
+    "show        what a version promises, how it did, and how its floor stands since it was activated (default: the active one)",
+    "--classes   its calibration by class of task, not over all of them",
+    "import      puts a file of `inferctl train --out` into NATS, after checks; then activate it",
+    "activate    routers take it within seconds; activating the active one begins the watch over its floor anew",
+    "deactivate  no model: within seconds routers use the tier file's thresholds",
+    "rollback    to what was active before; after deactivate, to the model before it",
+    "--json      for programs",
+  ],
   example: "inferctl models activate 20261124-1a2b3c4d",
-  options: { json: { type: "boolean" } },
+  options: { json: { type: "boolean" }, classes: { type: "boolean" } },
   maxPositionals: 2,
-  run: ({ values, positionals: [verb, version] }, { environment, print }) => withModelStore(environment, async (store) => {
+  run: ({ values, positionals: [verb, argument] }, { environment, print }) => withModelStore(environment, async (store) => {
     const say = (value: object, forPeople: string) => { print(values["json"] === true ? JSON.stringify(value) : forPeople); };
+    if (values["classes"] === true && verb !== "show") throw wrongUse("--classes goes with show alone");
     switch (verb ?? "") {
       case "list": {
         const [versions, active] = [await store.versions(), await store.active()];
-        say({ versions, active }, versions.length === 0 ? "no model yet; make one with: inferctl train --publish" : textTable(["VERSION", "", "SINCE"], versions.map((one) => [one, ...(one === active?.version ? ["active", active.activated_at] : ["", ""])])));
+        say({ versions, active }, versions.length === 0 ? "no model yet; make one with: inferctl train --publish" : listOf(versions, active));
         return 0;
       }
       case "show": {
         const active = await store.active();
-        const model = await found(store, version ?? active?.version);
+        const model = await found(store, argument ?? active?.version);
         const floor = reportFloor(model, active, (await store.floor(model.version)).watched);
-        say({ ...model, floor }, `${describeModel(model)}\n\n${describeFloor(floor)}`);
+        say({ model, floor }, `${describeModel(model, { byClass: values["classes"] === true })}\n\n${describeFloor(floor)}`);
+        return 0;
+      }
+      case "import": {
+        const model = await readModelFile(argument);
+        await store.put(model);
+        say({ version: model.version }, `model ${model.version} is stored; put it to work with: inferctl models activate ${model.version}`);
         return 0;
       }
       case "activate": {
-        const model = await found(store, version);
+        const model = await found(store, argument);
         requireFit(model, environment);
         const active = await store.activate(model.version);
-        say(active, `model ${active.version} is active`);
+        say(active, `model ${model.version} is active`);
+        return 0;
+      }
+      case "deactivate": {
+        const active = await store.deactivate();
+        if (active === null) throw new SetupError("no model is active", "See: inferctl models list");
+        say(active, `${NONE}; back to ${active.previous.at(-1) ?? "it"} with: inferctl models rollback`);
         return 0;
       }
       case "rollback": {
-        const before = (await store.active())?.previous.at(-1);
-        if (before !== undefined) requireFit(await found(store, before), environment);
+        const before = (await store.active())?.previous.at(-1) ?? null;
+        if (before !== null) requireFit(await found(store, before), environment);
         const active = await store.rollback();
-        if (active === null) throw new SetupError("there is nothing to go back to", "See: inferctl models list");
-        say(active, `model ${active.version} is active again`);
+        if (active === null) throw new SetupError("there is nothing to go back to", "See: inferctl models list; for no model at all: inferctl models deactivate");
+        say(active, active.version === null ? NONE : `model ${active.version} is active again`);
         return 0;
       }
-      default: throw new SetupError(verb === undefined ? "say what to do with the models" : `there is no "models ${verb}"`, "inferctl models --help", { exitCode: EXIT_USAGE });
+      default: throw wrongUse(verb === undefined ? "say what to do with the models" : `there is no "models ${verb}"`);
     }
   }),
 };
+const NONE = "no model is active: the tier file's thresholds decide";
+const wrongUse = (message: string) => new SetupError(message, "inferctl models --help", { exitCode: EXIT_USAGE });
 
-async function found(store: ModelStore, version: string | undefined): Promise<RoutingModelFile> {
-  const model = version === undefined ? null : await store.get(version);
-  if (model === null) throw new SetupError(version === undefined ? "no model is named and none is active" : `there is no model ${version}`, "See: inferctl models list", { exitCode: EXIT_USAGE });
+function listOf(versions: readonly string[], active: Active | null): string {
+  const table = textTable(["VERSION", "", "SINCE"], versions.map((one) => [one, ...(one === active?.version ? ["active", active.activated_at] : ["", ""])]));
+  return active?.version === null ? `${table}\n\n${NONE}, since ${active.activated_at}` : table;
+}
+
+async function found(store: ModelStore, version: string | null | undefined): Promise<RoutingModelFile> {
+  const named = version ?? null;
+  const model = named === null ? null : await store.get(named);
+  if (model === null) throw new SetupError(named === null ? "no model is named and none is active" : `there is no model ${named}`, "See: inferctl models list", { exitCode: EXIT_USAGE });
   return model;
 }
+
+async function readModelFile(file: string | undefined): Promise<RoutingModelFile> {
+  if (file === undefined) throw wrongUse("say which file to import");
+  const text = await readFile(file, "utf8").catch((error: unknown) => { throw new SetupError(`cannot read ${file}: ${String(error)}`, "Name a file that `inferctl train --out` has written.", { exitCode: EXIT_USAGE, cause: error }); });
+  const read = readModel(jsonOf(file, text));
+  if ("problems" in read) throw notAModel(file, inOneLine(read.problems));
+  return read.model;
+}
+
+function jsonOf(file: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw notAModel(file, `no whole JSON document: ${(error as Error).message}`);
+  }
+}
+
+const notAModel = (file: string, problem: string) => new SetupError(`${file} is no routing model that can be used: ${problem}`, "Take the file as `inferctl train --out` wrote it, or train it anew.");

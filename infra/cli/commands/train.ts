@@ -14,6 +14,7 @@ import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { TierName } from "#shared/contracts/tiers.ts";
 
 import { readAuditRows } from "../auditRows.ts";
+import { calibrationTable } from "../calibrationTable.ts";
 import { type Command, EXIT_USAGE } from "../command.ts";
 import { requireFit, withModelStore } from "../modelStore.ts";
 import { textTable } from "../textTable.ts";
@@ -122,20 +123,18 @@ function nameOf(pair: string, models: readonly string[]): [string, string] {
   return [model, tier];
 }
 
-/** For people: what it promises, and what held-out rows said. */
-export function describeModel({ version, created_at, tiers, baseline_tier, target, risk, latency_slo_ms, data, metrics, calibration, classes, levels, operating }: RoutingModelFile): string {
+/** For people: what it promises, and what held-out rows said. `byClass`: calibration of each class of task. */
+export function describeModel(model: RoutingModelFile, { byClass = false }: { readonly byClass?: boolean } = {}): string {
+  const { version, created_at, tiers, baseline_tier, target, risk, latency_slo_ms, data, metrics, classes, levels, operating } = model;
   const percent = (share: number) => (100 * share).toFixed(1);
   const lines = Object.entries(metrics).map(([policy, measured]) =>
     [policy.replaceAll("_", "-"), ...(measured === null ? ["-", "-", "not shown: the tier file's thresholds decide"] : [percent(measured.quality_ratio), percent(measured.saving), "shown to hold"])]);
-  const curves = tiers.map((tier, place) => {
-    const curve = calibration[place] ?? null;
-    return [tier, ...(curve === null ? ["no confidence"] : [`${curve.intercept.toFixed(2)} + ${curve.slope.toFixed(2)} x`])];
-  });
   return `model ${version}, made ${created_at} from ${data.rows} rows (${data.sources.map(({ name }) => name).join(", ")}; fingerprint ${data.fingerprint.slice(0, 12)})
 tiers ${tiers.join(" < ")}; at least ${percent(target)} % of always-${baseline_tier}, which may fail with probability ${risk}${latency_slo_ms === null ? "" : `; SLO ${latency_slo_ms} ms`}
 classes of task: ${classes.names.join(", ")}; ${levels.length} levels, cascade-routing at ${operating.cascade_routing_level ?? "none"}
 
 ${textTable(["POLICY", "OF BASELINE %", "SAVING %", `FLOOR, ON ${data.rows} HELD-OUT ROWS`], lines)}
 
-${textTable(["TIER", "LOG-ODDS OF A GOOD ANSWER, x = LOG-ODDS OF ITS CONFIDENCE / 5"], curves)}`;
+good answers in 100, by the confidence that the tier has in them${byClass ? "" : " (each class counts alike)"}:
+${calibrationTable(model, { byClass })}`;
 }
