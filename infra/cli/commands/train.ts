@@ -34,7 +34,7 @@ export const train: Command = {
     "--tenant           for --from-audit: requests of this tenant alone",
     "--max-rows         for --from-audit: the latest so many sampled requests (default 20000)",
     "--map              what the tier file calls a model of the logs: small=llama3.1-8b; may be repeated",
-    "--baseline, --target, --risk, --latency-slo-ms, --cost, --seed   as for `inferctl evaluate`",
+    "--baseline, --target, --risk, --latency-slo-ms, --cost, --seed   as for `inferctl evaluate`; --baseline and --cost not with --from-audit",
     "--out              writes the model there",
     "--publish          puts the model into NATS and activates it; routers take it within seconds",
     "--json             the model as one JSON object",
