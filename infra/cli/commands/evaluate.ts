@@ -86,14 +86,24 @@ async function learningCurveFrom(values: Values, onProgress: (line: string) => v
 
 /** All but the rows to play. */
 export async function optionsOf(values: Values, onProgress: (line: string) => void): Promise<Omit<EvaluateOptions, "test">> {
+  const tiers = tiersIn(values);
+  return { ...(await readTraining(values, tiers)), ...goalsOf(values), tiers, policies: list(values, "policy"), baselineTier: text(values, "baseline") ?? null, onProgress };
+}
+
+export function tiersIn(values: Values): string[] {
   const tiers = [...new Set(text(values, "tiers")?.split(",").filter((name) => name !== "") ?? [])];
   if (tiers.length < 2) throw wrongUse("--tiers needs at least two models, separated by commas");
+  return tiers;
+}
+
+/** What is wanted of the policies, whatever they are fitted on. */
+export function goalsOf(values: Values): Pick<EvaluateOptions, "target" | "risk" | "latencySloMs" | "paysVerification" | "seed"> {
   const cost = text(values, "cost") ?? "total";
   if (cost !== "total" && cost !== "generation") throw wrongUse("--cost is total or generation");
   const target = numberOf(values, "target", 0.97, { above: 0, most: 1 }), risk = numberOf(values, "risk", 0.05, { above: 0, most: 0.5 });
   const slo = text(values, "latency-slo-ms") === undefined ? null : numberOf(values, "latency-slo-ms", 0, { above: 0, most: 3_600_000 });
   const seed = wholeNumberOf(values, "seed", 1, { above: -1, most: 2 ** 32 - 1 });
-  return { ...(await readTraining(values, tiers)), tiers, policies: list(values, "policy"), baselineTier: text(values, "baseline") ?? null, target, risk, latencySloMs: slo, paysVerification: cost === "total", seed, onProgress };
+  return { target, risk, latencySloMs: slo, paysVerification: cost === "total", seed };
 }
 
 export type Values = ParsedArguments["values"];
@@ -109,7 +119,7 @@ function numberOf(values: Values, name: string, fallback: number, { above, most 
   return value;
 }
 
-function wholeNumberOf(values: Values, name: string, fallback: number, range: { above: number; most: number }): number {
+export function wholeNumberOf(values: Values, name: string, fallback: number, range: { above: number; most: number }): number {
   const value = numberOf(values, name, fallback, range);
   if (!Number.isInteger(value)) throw wrongUse(`--${name} must be a whole number, not ${value}`);
   return value;
