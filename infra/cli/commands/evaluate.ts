@@ -1,5 +1,6 @@
 import { SetupError } from "#infra/embedded/setupError.ts";
-import { evaluationReport } from "#infra/report/evaluationReport.ts";
+import { evaluationReport, PAGE_NAME } from "#infra/report/evaluationReport.ts";
+import { CURVE_NAME, learningCurveReport } from "#infra/report/learningCurveReport.ts";
 import { createReportFolder, writeReport } from "#infra/report/writeReport.ts";
 import { evaluate as play, type EvaluateOptions, type Evaluation, type PolicyReport } from "#router/evaluation/evaluate.ts";
 import { EvaluationError } from "#router/evaluation/evaluationError.ts";
@@ -34,7 +35,8 @@ export const evaluate: Command = {
     "--cost             total: with the calls that produced the confidences; generation: without (default total)",
     "--seed             of folds, random mix and bootstrap (default 1)",
     "--json             one JSON object instead of the tables",
-    "--out <folder>     also writes report.html, a picture of each curve (SVG) and evaluation.json there; replaces files of these names",
+    "--out <folder>     also writes report.html, a picture of each curve (SVG) and evaluation.json there; replaces files of these names;",
+    "                   with --labels the picture learning-curve.svg and learning-curve.json",
   ],
   example: "inferctl evaluate --train train.jsonl.gz --test test.jsonl.gz --tiers llama3.1-8b,llama3.1-70b,llama3.1-405b --target 0.97",
   options: {
@@ -54,11 +56,12 @@ export const evaluate: Command = {
     if (values["labels"] !== undefined) {
       const curve = await learningCurveFrom(values, progress.note).catch(told);
       print(values["json"] === true ? JSON.stringify(curve) : describeLearningCurve(curve));
+      if (out !== undefined) progress.note(await writeReport(out, learningCurveReport(curve), CURVE_NAME));
       return 0;
     }
     const evaluation = await evaluationOf(values, progress.note).catch(told);
     print(values["json"] === true ? JSON.stringify(evaluation) : describe(evaluation));
-    if (out !== undefined) progress.note(await writeReport(out, evaluationReport(evaluation, { command: commandLine("evaluate", values), latencySloMs: text(values, "latency-slo-ms") === undefined ? null : Number(values["latency-slo-ms"]) })));
+    if (out !== undefined) progress.note(await writeReport(out, evaluationReport(evaluation, { command: commandLine("evaluate", values), latencySloMs: text(values, "latency-slo-ms") === undefined ? null : Number(values["latency-slo-ms"]) }), PAGE_NAME));
     return 0;
   },
 };
@@ -78,7 +81,7 @@ async function resampledFrom(values: Values, onProgress: (line: string) => void)
 }
 
 async function learningCurveFrom(values: Values, onProgress: (line: string) => void): Promise<LearningCurve> {
-  for (const other of ["test", "folds", "out"]) if (values[other] !== undefined) throw wrongUse(`--labels does not go with --${other}`);
+  for (const other of ["test", "folds"]) if (values[other] !== undefined) throw wrongUse(`--labels does not go with --${other}`);
   const labels = (text(values, "labels") ?? "").split(",").map(Number);
   if (labels.some((count) => !Number.isInteger(count) || count < 0)) throw wrongUse(`--labels must be whole numbers, separated by commas, not ${text(values, "labels") ?? ""}`);
   return learningCurve(await optionsOf(values, onProgress), { labels: [...new Set(labels)].sort((a, b) => a - b), shuffles: wholeNumberOf(values, "shuffles", 20, { above: 0, most: 10_000 }) });
