@@ -10,7 +10,8 @@ import { makeShadow, type ShadowDeps } from "#router/shadow.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
-import { type Tier, TierFile } from "#shared/contracts/tiers.ts";
+import type { ShadowTier } from "#shared/contracts/shadow.ts";
+import { costOf, type Tier, TierFile } from "#shared/contracts/tiers.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { consume, consumePerSlot } from "#shared/messaging/consume.ts";
@@ -23,6 +24,7 @@ import { startTracing } from "#shared/telemetry/tracing.ts";
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 import { drain } from "#sinks/audit/drain.ts";
 import { shadowFeed } from "#sinks/audit/shadowFeed.ts";
+import { BackendError } from "#workers/backends/backendError.ts";
 import { makeBreaker } from "#workers/resilience/breaker.ts";
 import { makeRunShadow } from "#workers/runShadow.ts";
 
@@ -30,7 +32,6 @@ import { startTestServer, TEST_SERVER_NAME } from "./embedded/testServers.ts";
 import { makeTestDatabase } from "./testDatabase.ts";
 
 const FILE = TierFile.parse(tierFixture);
-const LARGE = FILE.tiers.find(({ name }) => name === "large") as Tier;
 /** Of the router's durable, and of one more that stands for a second delivery of everything. */
 const SECOND = { ...shadowSource("infer"), durable: "second-delivery" };
 const COUNT = 40;
@@ -44,7 +45,10 @@ let nats: NatsConnection;
 let broker: Awaited<ReturnType<typeof brokerOver>>;
 let pool: Pool;
 let loops: Promise<void>[];
+/** Who was asked what. */
 const called: string[] = [];
+/** Inputs that a tier fails on. */
+const failing = new Set<string>();
 
 beforeAll(async () => {
   [server, database] = await Promise.all([startTestServer("nats"), makeTestDatabase(inject("adminDatabaseUrl"), "labels")]);
@@ -55,20 +59,23 @@ beforeAll(async () => {
   pool = makePool(database.url, "test", () => undefined);
   await Promise.all([shadowSource("infer"), SECOND].map((source) => ensureConsumer(broker.jsm, source)));
   const giveUp = keepDeadLetter(broker.publisher, "infer", Date.now);
-  const sampling: ShadowDeps = { ...broker, prefix: "infer", share: 1, tierFile: FILE, tracer, observeGone: () => undefined, now: Date.now };
-  const call = async (input: string) => {
-    called.push(input);
-    return { output: "Spam!", model: "l-1", usage: { input_tokens: 10, output_tokens: 2, source: "reported" as const }, is_sound: true, confidence: 0.9, confidence_source: "prior" as const };
-  };
-  const runShadow = makeRunShadow({
-    ...broker, prefix: "infer", tier: LARGE, tracer, now: Date.now, random: () => 0, observe: () => undefined,
-    backend: { call, close: async () => undefined }, breaker: makeBreaker(LARGE.breaker, () => undefined, Date.now),
+  const sampling: ShadowDeps = { ...broker, prefix: "infer", share: 1, shadowTiers: "all", tierFile: FILE, tracer, observeGone: () => undefined, now: Date.now };
+  const runShadowOf = (tier: Tier) => makeRunShadow({
+    ...broker, prefix: "infer", tier, tracer, now: Date.now, random: () => 0, observe: () => undefined, breaker: makeBreaker({ failures_in_a_row: 100, open_for_ms: 100 }, () => undefined, Date.now),
+    backend: {
+      call: async (input: string) => {
+        called.push(`${tier.name} ${input}`);
+        if (failing.has(`${tier.name} ${input}`)) throw new BackendError("backend_refused", "401");
+        return { output: tier.name === "small" ? "ham" : "Spam!", model: `${tier.name}-1`, usage: { input_tokens: 10, output_tokens: 2, source: "reported" as const }, is_sound: true, confidence: 0.9, confidence_source: "prior" as const };
+      },
+      close: async () => undefined,
+    },
   });
-  const worker = () => consumePerSlot({ js: broker.js, log, source: shadowWorkerSource("infer", LARGE), concurrency: 1, signal, giveUp, handle: runShadow });
+  const worker = (tier: Tier) => consumePerSlot({ js: broker.js, log, source: shadowWorkerSource("infer", tier), concurrency: 1, signal, giveUp, handle: runShadowOf(tier) });
   loops = [
     runShadows(sampling, { js: broker.js, jsm: broker.jsm, log, signal, drainMs: 1_000 }),
     consume({ js: broker.js, log, source: SECOND, concurrency: 16, signal, giveUp, handle: makeShadow(sampling) }),
-    worker(), worker(), // of two processes
+    ...FILE.tiers.flatMap((tier) => [worker(tier), worker(tier)]), // of two processes
     drain(shadowFeed(pool, new Registry(), "infer"), { ...broker, prefix: "infer", batchSize: 10, batchDelayMs: 20, tracer, log, signal, drainMs: 1_000 }),
   ];
 });
@@ -80,23 +87,49 @@ afterAll(async () => {
   await Promise.all([server.remove(), database.drop()]);
 });
 
-it("an accepted cheap answer is run once on the baseline tier and recorded once, though its completion is delivered twice", async () => {
-  for (let i = 0; i < COUNT; i++) {
-    const id = { tenant_id: "t1", request_id: `r-${i}` };
-    const request = { user_id: "u", input: `input ${i}`, budget: 1 };
-    await broker.acks.publish(requestSubject("infer", id), new TextEncoder().encode(JSON.stringify(request)));
-    const tier = i % 4 === 0 ? "large" : "small"; // every fourth is the baseline's own
-    await broker.publisher.emit(Completion.parse({ ...completionFixture, ...id, fingerprint: fingerprintOf(request), tier, model: "m", confidence: 0.97, output: "spam", policy: "cascade" }), newTraceparent());
+interface Row { readonly request_id: string; readonly agreement: number | null; readonly cost: number; readonly tiers: readonly ShadowTier[]; readonly query: unknown; readonly task: string | null }
+const rows = async () => (await pool.query<Row>("SELECT request_id, agreement, cost_nano_usd::int AS cost, tiers, query, task FROM shadows")).rows;
+const rowOf = async (request_id: string) => (await rows()).find((row) => row.request_id === request_id);
+const unread = async () => Promise.all([["COMPLETIONS", "router-shadow"], ["COMPLETIONS", SECOND.durable], ...FILE.tiers.map(({ name }) => ["SHADOW_JOBS", `shadow-worker-${name}`]), ["SHADOWS", "sink-audit-shadows"]].map(async ([stream = "", durable = ""]) => {
+  const { num_pending, num_ack_pending } = await broker.jsm.consumers.info(stream, durable);
+  return num_pending + num_ack_pending;
+}));
+const settled = (count: number) => vi.waitFor(async () => { expect([(await rows()).length, Math.max(...(await unread()))]).toEqual([count, 0]); }, { timeout: 20_000, interval: 50 });
+/** Accepts a request, and gives it the answer of this tier. */
+async function complete(request_id: string, tier: string, content: object = {}): Promise<void> {
+  const id = { tenant_id: "t1", request_id };
+  const request = { user_id: "u", input: `input ${request_id}`, budget: 1, ...content };
+  await broker.acks.publish(requestSubject("infer", id), new TextEncoder().encode(JSON.stringify(request)));
+  const attempts = [{ ...completionFixture.attempts[2], attempt: 1, tier, model: "m" }];
+  await broker.publisher.emit(Completion.parse({ ...completionFixture, ...id, fingerprint: fingerprintOf(request), tier, model: "m", confidence: 0.97, output: "spam", policy: "cascade", attempts }), newTraceparent());
+}
+const costOfCall = (name: string) => FILE.tiers.filter((tier) => tier.name === name).reduce((sum, { price }) => sum + costOf(price, { input_tokens: 10, output_tokens: 2 }), 0);
+
+it("each sampled request is asked of every tier that did not answer it, once, though its completion is delivered twice, and becomes one row with all of them", async () => {
+  for (let i = 0; i < COUNT; i++) await complete(`r-${i}`, i % 4 === 0 ? "large" : "medium"); // every fourth is the baseline's own
+  await settled(COUNT);
+  expect([called.length, new Set(called).size]).toEqual([2 * COUNT, 2 * COUNT]);
+  for (const [i, { tiers, ...row }] of (await rows()).entries()) {
+    const kept = tiers.find(({ is_kept }) => is_kept)?.tier;
+    expect([i, tiers.map(({ tier, agreement_with_baseline }) => [tier, agreement_with_baseline]).sort()]).toEqual([i, [["large", 1], ["medium", 1], ["small", 0]]]);
+    expect(row).toMatchObject({ agreement: 1, task: "mail", query: { digits: expect.any(Number) as number }, cost: costOfCall("small") + costOfCall(kept === "large" ? "medium" : "large") });
   }
-  const rows = async () => (await pool.query<{ request_id: string; agreement: number; cost: number }>("SELECT request_id, agreement, cost_nano_usd::int AS cost FROM shadows")).rows;
-  const unread = async () => Promise.all([["COMPLETIONS", "router-shadow"], ["COMPLETIONS", SECOND.durable], ["SHADOW_JOBS", "shadow-worker-large"], ["SHADOWS", "sink-audit-shadows"]].map(async ([stream = "", durable = ""]) => {
-    const { num_pending, num_ack_pending } = await broker.jsm.consumers.info(stream, durable);
-    return num_pending + num_ack_pending;
-  }));
-  await vi.waitFor(async () => { expect([(await rows()).length, await unread()]).toEqual([COUNT, [0, 0, 0, 0]]); }, { timeout: 20_000, interval: 50 });
-  expect([called.length, new Set(called).size]).toEqual([0.75 * COUNT, 0.75 * COUNT]);
-  const cost = 10 * 2_500 + 2 * 10_000 + 100_000;
-  expect((await rows()).map((row) => [row.agreement, row.cost]).sort()).toEqual(Array.from({ length: COUNT }, (_, i) => [1, i % 4 === 0 ? 0 : cost]).sort());
   expect((await broker.jsm.streams.info("SHADOWS")).state.messages).toBe(COUNT);
   expect((await broker.jsm.streams.info("DEAD_LETTERS")).state.messages).toBe(0);
+});
+
+it("a tier that fails leaves its record, and the others are asked all the same; a baseline that fails ends it", async () => {
+  failing.add("small input fails-small").add("large input fails-large");
+  await complete("fails-small", "medium");
+  await complete("fails-large", "medium");
+  await settled(COUNT + 2);
+  expect(await rowOf("fails-small")).toMatchObject({ agreement: 1, cost: costOfCall("large"), tiers: [{ tier: "medium", is_kept: true }, { tier: "large", is_sound: true }, { tier: "small", error_code: "backend_refused", confidence: null, agreement_with_baseline: null }] });
+  expect(await rowOf("fails-large")).toMatchObject({ agreement: null, cost: 0, tiers: [{ tier: "medium" }, { tier: "large", error_code: "backend_refused" }] });
+  expect(called).not.toContain("small input fails-large");
+});
+
+it("a request below whose min_tier there are tiers is asked of these too", async () => {
+  await complete("min-tier", "medium", { min_tier: "medium" });
+  await settled(COUNT + 3);
+  expect((await rowOf("min-tier"))?.tiers.map(({ tier }) => tier)).toEqual(["medium", "large", "small"]);
 });

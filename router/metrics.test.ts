@@ -19,3 +19,12 @@ it("counts explored requests by tier and what they were expected to add, and no 
   expect(text.match(/^infer_explored_total/gm)).toHaveLength(1);
   expect(text).toContain("infer_explored_extra_cost_nano_usd_total 2800\n");
 });
+
+it("counts tiers that were run although they miss a soft limit, and no others", async () => {
+  const registry = new Registry();
+  const metrics = makeRouterMetrics(registry, { fold: () => null, routing: () => ({ model: null, guard: null }) });
+  const [first, ...later] = Completion.parse(fixture).decisions;
+  if (first?.step.kind !== "run") throw new Error("the fixture begins with a run");
+  for (const decision of [{ ...first, step: { ...first.step, despite: "beyond_slo" } as const }, first, ...later]) metrics.observe(decision);
+  expect((await registry.metrics()).match(/^infer_last_resorts_total.*$/gm)).toEqual(['infer_last_resorts_total{tier="small",limit="beyond_slo"} 1']);
+});

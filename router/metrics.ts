@@ -25,6 +25,7 @@ export function makeRouterMetrics(registry: Registry, { fold, routing }: { reado
   new Gauge({ name: "infer_requests_open", help: "Accepted requests without a terminal event.", registers, collect() { this.set(fold()?.counts().open ?? 0); } });
   new Gauge({ name: "infer_requests_oldest_open_seconds", help: "Age of the oldest open request.", registers, collect() { this.set(ageSeconds(fold())); } });
   const gone = new Counter({ name: "infer_shadow_input_gone_total", help: "Sampled requests about which the baseline tier could not be asked: REQUESTS had forgotten the input.", registers });
+  const lastResorts = new Counter({ name: "infer_last_resorts_total", help: "Tiers that were run although they miss a soft limit too, by limit: no tier met them all.", labelNames: ["tier", "limit"], registers });
   const explored = new Counter({ name: "infer_explored_total", help: "Requests that began with another tier than the routing model's choice, by that tier.", labelNames: ["tier"], registers });
   const exploredCost = new Counter({ name: "infer_explored_extra_cost_nano_usd_total", help: "Expected cost of those tiers beyond the model's choice, should a cheaper tier's answer not be kept.", registers });
   const models = new Gauge({ name: "infer_routing_model_info", help: "1 for the routing model that decides.", labelNames: ["version"], registers });
@@ -63,6 +64,7 @@ export function makeRouterMetrics(registry: Registry, { fold, routing }: { reado
     observe({ policy, step, exploration }: Decision): void {
       decisions.inc({ policy, step: step.kind, choice: step.kind === "run" ? step.tier : step.reason });
       for (const [tier, limit] of Object.entries(step.excluded)) exclusions.inc({ tier, limit });
+      if (step.kind === "run" && step.despite !== undefined) lastResorts.inc({ tier: step.tier, limit: step.despite });
       if (step.kind !== "run" || exploration?.is_explored !== true) return;
       explored.inc({ tier: step.tier });
       exploredCost.inc(exploration.extra_cost_nano_usd);

@@ -29,7 +29,7 @@ export async function runShadows(deps: ShadowDeps, { js, jsm, log, signal, drain
   try {
     await untilItWorks({ log, signal }, `make ${source.durable}`, ensure);
     every(ENSURE_EVERY_MS, signal, () => ensure().catch(() => undefined)); // the server may have come back with an empty store
-    log.info({ share: deps.share, baseline_tier: deps.tierFile.baseline_tier }, "sampling for shadow labels");
+    log.info({ share: deps.share, tiers: deps.shadowTiers, baseline_tier: deps.tierFile.baseline_tier }, "sampling for shadow labels");
     await consume({ js, log, source, signal, drainMs, concurrency: CONCURRENCY, giveUp: keepDeadLetter(deps.publisher, deps.prefix, deps.now), handle: makeShadow(deps) });
   } catch (error) {
     if (!signal.aborted) log.error({ err: error }, "the shadow loop ended; requests go on");

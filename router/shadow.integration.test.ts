@@ -4,8 +4,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vites
 
 import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
 import { AppError } from "#shared/contracts/errors.ts";
-import { Completion, DeadLetter } from "#shared/contracts/events.ts";
+import { type Attempt, Completion, DeadLetter } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+import resultFixture from "#shared/contracts/fixtures/result.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { Shadow, ShadowJob } from "#shared/contracts/shadow.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
@@ -14,10 +15,11 @@ import type { Delivery } from "#shared/messaging/consume.ts";
 import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { fingerprintOf } from "#shared/messaging/readRequest.ts";
-import { completionSubject, requestSubject, shadowSubject } from "#shared/messaging/topology.ts";
+import { completionSubject, requestSubject, resultSubject, shadowSubject } from "#shared/messaging/topology.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
+import { queryFeatures } from "./policy/queryFeatures.ts";
 import { runShadows } from "./runShadows.ts";
 import { makeShadow, type ShadowDeps } from "./shadow.ts";
 
@@ -43,20 +45,22 @@ afterAll(async () => {
 beforeEach(() => { n++; });
 
 const id = (of = n) => ({ tenant_id: "t1", request_id: `r-${of}` });
-const deps = (over: Partial<ShadowDeps> = {}): ShadowDeps => ({ ...broker, prefix: "infer", share: 1, tierFile: FILE, tracer, observeGone: () => void gone++, now: () => NOW, ...over });
+const deps = (over: Partial<ShadowDeps> = {}): ShadowDeps => ({ ...broker, prefix: "infer", share: 1, shadowTiers: "baseline", tierFile: FILE, tracer, observeGone: () => void gone++, now: () => NOW, ...over });
 /** A request that is in REQUESTS, and its kept answer. */
 async function accepted(over: Partial<Completion> = {}, content: object = {}): Promise<Completion> {
   const request = { user_id: "u", input: `input of r-${n}`, budget: 1, ...content };
   await publish(requestSubject("infer", id()), request);
   return kept({ fingerprint: fingerprintOf(request), ...over });
 }
-const kept = (over: Partial<Completion> = {}) => Completion.parse({ ...completionFixture, ...id(), tier: "small", model: "s-1", confidence: 0.97, output: "spam", policy: "cascade", ...over });
+const attempt = (number: number, tier: string): Attempt => ({ ...(Completion.parse(completionFixture).attempts[2] as Attempt), attempt: number, tier, model: "s-1" });
+const kept = (over: Partial<Completion> = {}) =>
+  Completion.parse({ ...completionFixture, ...id(), tier: "small", model: "s-1", confidence: 0.97, output: "spam", policy: "cascade", attempts: [attempt(1, over.tier ?? "small")], ...over });
 const publish = (subject: string, body: unknown) => broker.acks.publish(subject, new TextEncoder().encode(JSON.stringify(body)), newTraceparent());
 const delivery = (completion: unknown, over: Partial<Delivery> = {}): Delivery => ({
   subject: completionSubject("infer", id()), data: new TextEncoder().encode(JSON.stringify(completion)), stream: "COMPLETIONS", seq: 7, storedAtMs: NOW, deliveries: 1,
   traceparent: newTraceparent(), mayBeRepeat: false, lease: new AbortController().signal, ...over,
 });
-const jobOf = async (of = n) => ShadowJob.safeParse((await broker.streams.last("SHADOW_JOBS", `infer.shadowjob.large.t1.r-${of}`))?.json()).data ?? null;
+const jobOf = async (of = n, tier = "large") => ShadowJob.safeParse((await broker.streams.last("SHADOW_JOBS", `infer.shadowjob.${tier}.t1.r-${of}`))?.json()).data ?? null;
 const shadowOf = async (of = n) => Shadow.safeParse((await broker.streams.last("SHADOWS", shadowSubject("infer", id(of))))?.json()).data ?? null;
 const count = async (stream: string) => (await broker.jsm.streams.info(stream)).state.last_seq;
 const counts = async () => [await count("SHADOW_JOBS"), await count("SHADOWS"), await count("DEAD_LETTERS")];
@@ -68,7 +72,10 @@ describe("a sampled completion", () => {
     await makeShadow(deps())(delivery(completion));
     await makeShadow(deps())(delivery(completion)); // another router
     await makeShadow(deps())(delivery(completion, { mayBeRepeat: true, deliveries: 2 }));
-    expect(await jobOf()).toEqual({ type: "shadow_job.v1", ...id(), tier: "large", policy: "cascade", input: `input of r-${n}`, kept: { tier: "small", model: "s-1", confidence: 0.97, output: "spam" }, model_version: null, floor_steps: null });
+    expect(await jobOf()).toEqual({
+      type: "shadow_job.v1", ...id(), policy: "cascade", task: "mail", query: queryFeatures(`input of r-${n}`), kept: { tier: "small", model: "s-1", confidence: 0.97 }, baseline_tier: "large",
+      answers: [{ attempt: attempt(1, "small"), is_own: true, output: "spam" }], model_version: null, floor_steps: null, tier: "large", next_tiers: [], input: `input of r-${n}`,
+    });
     expect(await counts()).toEqual([(before[0] ?? 0) + 1, before[1], before[2]]);
   });
 
@@ -78,6 +85,27 @@ describe("a sampled completion", () => {
     for (const nowMs of [NOW, NOW + 1]) await makeShadow(deps({ now: () => nowMs }))(delivery(completion));
     expect(await shadowOf()).toMatchObject({ agreement: 1, kept: { tier: "large", model: "l-1" }, reference: { tier: "large", attempt: null }, at_ms: NOW, model_version: null });
     expect(await counts()).toEqual([before[0], (before[1] ?? 0) + 1, before[2]]);
+  });
+
+  it("of the baseline tier is asked of all others, when all are wanted", async () => {
+    await makeShadow(deps({ shadowTiers: "all" }))(delivery(await accepted({ tier: "large", model: "l-1" })));
+    expect([await shadowOf(), await jobOf(n, "small")]).toMatchObject([null, { tier: "small", next_tiers: ["medium"], answers: [{ attempt: { tier: "large" }, is_own: true, output: "spam" }] }]);
+  });
+
+  it("after an escalation hands on what the first tier answered, from RESULTS", async () => {
+    const completion = await accepted({ tier: "medium", attempts: [attempt(1, "small"), attempt(2, "medium")] });
+    const { saga } = resultFixture;
+    const best = { attempt: 1, output: "ham", tier: "small", model: "s-1", confidence: 0.4, confidence_source: "prior" };
+    await publish(resultSubject("infer", id(), 1), { ...resultFixture, ...id(), attempt: 1, saga: { ...saga, context: { ...saga.context, best } } });
+    await makeShadow(deps({ shadowTiers: "all" }))(delivery(completion));
+    expect(await jobOf()).toMatchObject({ tier: "large", next_tiers: [], answers: [{ attempt: { tier: "medium" }, output: "spam" }, { attempt: { tier: "small" }, is_own: true, output: "ham" }] });
+  });
+
+  it("after an escalation whose first answer cannot be read asks that tier again", async () => {
+    const completion = await accepted({ tier: "medium", attempts: [attempt(1, "small"), attempt(2, "medium")] });
+    await publish(resultSubject("infer", id(), 1), { type: "result.v2" });
+    await makeShadow(deps({ shadowTiers: "all" }))(delivery(completion));
+    expect(await jobOf()).toMatchObject({ tier: "large", next_tiers: ["small"], answers: [{ attempt: { tier: "medium" } }] });
   });
 
   it.each([

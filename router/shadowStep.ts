@@ -1,31 +1,97 @@
-/** Which kept answers are asked again of the baseline tier. Pure, so that a redelivery and every router agree. */
-import type { Completion } from "#shared/contracts/events.ts";
-import type { Shadow, ShadowJob } from "#shared/contracts/shadow.ts";
+/** Which kept answers are compared with other tiers', and whom that takes. Pure, so that a redelivery and every router agree. */
+import type { Attempt, Completion } from "#shared/contracts/events.ts";
+import type { Kept, Sample, Shadow, ShadowAnswer, ShadowJob } from "#shared/contracts/shadow.ts";
+import type { TierFile } from "#shared/contracts/tiers.ts";
 import type { Id } from "#shared/messaging/topology.ts";
+import { compareAnswers } from "#shared/statistics/compareAnswers.ts";
 
 import { drawsFor } from "./drawsFor.ts";
+import { queryFeatures } from "./policy/queryFeatures.ts";
 
 /** Whether this request is in the sample. `share` in [0, 1]: of all ids, evenly, whatever their pattern. A larger share has all that a smaller one has. */
 export const isSampled = (id: Id, share: number): boolean => drawsFor("shadow", id)[0] < share;
 
-export type ShadowStep =
-  /** Asks the baseline tier. */
-  | { readonly kind: "run"; readonly job: Omit<ShadowJob, "input"> }
-  /** The kept answer is the baseline tier's own: it agrees with itself, and costs nothing. */
-  | { readonly kind: "known"; readonly shadow: Shadow }
-  /** Not of the population: no answer was kept, or the caller chose the tier. */
-  | { readonly kind: "none" };
+/** A completion whose answer is compared. */
+export interface KeptAnswer {
+  readonly policy: string;
+  readonly kept: Kept;
+  /** The attempt that brought it. */
+  readonly attempt: Attempt;
+  readonly output: string;
+}
+/** `null`: it is not of the population, since no answer was kept, or the caller chose the tier. */
+export function keptAnswerOf({ outcome, policy, tier, model, confidence, output, attempts }: Completion): KeptAnswer | null {
+  if (outcome !== "completed" || policy === null || policy.startsWith("always-")) return null;
+  const attempt = attempts.findLast((one) => one.tier === tier && isSound(one));
+  if (tier === null || model === null || confidence === null || output === null || attempt === undefined) return null;
+  return { policy, kept: { tier, model, confidence }, attempt, output };
+}
 
-/** What becomes of a sampled completion. `nowMs`: epoch milliseconds. */
-export function shadowStep(completion: Completion, baselineTier: string, nowMs: number): ShadowStep {
-  const { tenant_id, request_id, outcome, policy, tier, model, confidence, output } = completion;
-  if (outcome !== "completed" || policy === null || policy.startsWith("always-")) return { kind: "none" };
-  if (tier === null || model === null || confidence === null || output === null) return { kind: "none" };
-  const id = { tenant_id, request_id };
-  const kept = { tier, model, confidence };
-  const routed = routedBy(completion);
-  if (tier !== baselineTier) return { kind: "run", job: { type: "shadow_job.v1", ...id, tier: baselineTier, policy, kept: { ...kept, output }, ...routed } };
-  return { kind: "known", shadow: { type: "shadow.v1", ...id, policy, kept, reference: { tier, attempt: null }, agreement: 1, at_ms: nowMs, ...routed } };
+/** The request's other answers that were sound, so that somebody read them: their texts lie in RESULTS. */
+export const earlierAnswers = ({ attempts }: Completion, { attempt: kept }: KeptAnswer): Attempt[] => attempts.filter((attempt) => attempt !== kept && isSound(attempt));
+
+const isSound = ({ outcome }: Attempt): boolean => outcome.kind === "answered" && outcome.is_sound;
+
+/** What the streams still hold of a sampled request. */
+export interface Found {
+  /** `null`: REQUESTS has forgotten it. */
+  readonly request: { readonly input: string; readonly max_tier?: string | undefined } | null;
+  /** Texts of earlier answers, by the number of the attempt. */
+  readonly outputs: ReadonlyMap<number, string>;
+}
+export interface SampleOptions {
+  readonly tierFile: Pick<TierFile, "baseline_tier"> & { readonly tiers: readonly { readonly name: string }[] };
+  /** Who is asked: the baseline tier alone, or every tier whose answer is not known, so that the request becomes a row to learn from. */
+  readonly shadowTiers: "baseline" | "all";
+}
+export type ShadowStep =
+  /** Asks a tier. */
+  | { readonly kind: "run"; readonly job: ShadowJob }
+  /** Nobody needs to be asked: the request itself has the baseline's answer. */
+  | { readonly kind: "known"; readonly shadow: Shadow }
+  /** The caller rules the baseline tier out. */
+  | { readonly kind: "none" }
+  /** The baseline tier would have to be asked, and cannot be. */
+  | { readonly kind: "gone" };
+
+/**
+ * What becomes of a sampled completion. What the request ran itself is not run again: another draw where the first one was
+ * unsure would make a tier look surer than it is. Tiers above the caller's `max_tier` are not asked: a caller that rules
+ * them out has a reason, and it may be who gets to see the input. Tiers below `min_tier` are: it is about the answer that
+ * is given, and this one is not. `nowMs`: epoch milliseconds.
+ */
+export function shadowStep(completion: Completion, keptAnswer: KeptAnswer, { request, outputs }: Found, { tierFile, shadowTiers }: SampleOptions, nowMs: number): ShadowStep {
+  const { tenant_id, request_id, task } = completion;
+  const { baseline_tier } = tierFile;
+  const answers = ownAnswers(completion, keptAnswer, outputs, baseline_tier);
+  const sample: Sample = { tenant_id, request_id, policy: keptAnswer.policy, task, query: request === null ? null : queryFeatures(request.input), kept: keptAnswer.kept, baseline_tier, answers, ...routedBy(completion) };
+  const isKnown = (tier: string) => answers.some(({ attempt }) => attempt.tier === tier);
+  const allowed = namesUpTo(tierFile.tiers, request?.max_tier);
+  if (!isKnown(baseline_tier) && request === null) return { kind: "gone" };
+  if (!isKnown(baseline_tier) && !allowed.includes(baseline_tier)) return { kind: "none" };
+  const others = shadowTiers === "all" ? allowed.filter((tier) => tier !== baseline_tier) : [];
+  const [tier, ...next_tiers] = request === null ? [] : [baseline_tier, ...others].filter((name) => !isKnown(name));
+  if (request === null || tier === undefined) return { kind: "known", shadow: compareAnswers(sample, nowMs) };
+  return { kind: "run", job: { type: "shadow_job.v1", ...sample, tier, next_tiers, input: request.input } };
+}
+
+/**
+ * The kept answer first. One that is not sound counts without its text, but not the baseline's: nothing could be compared
+ * with it. An attempt that failed tells of an outage rather than of the tier's answers, so the tier is asked again.
+ */
+function ownAnswers({ attempts }: Completion, { attempt: kept, output }: KeptAnswer, outputs: ReadonlyMap<number, string>, baselineTier: string): ShadowAnswer[] {
+  const others = attempts.flatMap((attempt): ShadowAnswer[] => {
+    if (attempt === kept || attempt.outcome.kind === "failed") return [];
+    const found = outputs.get(attempt.attempt) ?? null;
+    const isUsable = attempt.outcome.is_sound ? found !== null : attempt.tier !== baselineTier;
+    return isUsable ? [{ attempt, is_own: true, output: found }] : [];
+  });
+  return [{ attempt: kept, is_own: true, output }, ...others];
+}
+
+function namesUpTo(tiers: readonly { readonly name: string }[], maxTier: string | undefined): string[] {
+  const names = tiers.map(({ name }) => name);
+  return maxTier === undefined ? names : names.slice(0, names.indexOf(maxTier) + 1);
 }
 
 /** What routed a request, by its first decision. */

@@ -1,20 +1,21 @@
 import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
-import { afterAll, beforeAll, beforeEach, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { DeadLetter } from "#shared/contracts/events.ts";
 import jobFixture from "#shared/contracts/fixtures/shadow_job.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
-import { Shadow, ShadowJob } from "#shared/contracts/shadow.ts";
+import shadowFixture from "#shared/contracts/fixtures/shadow.v1.json" with { type: "json" };
+import { Shadow, type ShadowAnswer, ShadowJob } from "#shared/contracts/shadow.ts";
 import { type Tier, TierFile } from "#shared/contracts/tiers.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { consumePerSlot } from "#shared/messaging/consume.ts";
 import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { keepDeadLetter } from "#shared/messaging/keepDeadLetter.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
-import { shadowSubject, shadowWorkerSource } from "#shared/messaging/topology.ts";
+import { shadowSubject, shadowWorkerSource, subjectOf } from "#shared/messaging/topology.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
@@ -82,6 +83,9 @@ beforeEach(() => { unheard = 0; });
 
 /** A job whose input is its id. */
 const newJob = (over: Partial<ShadowJob> = {}) => ShadowJob.parse({ ...jobFixture, request_id: `r-${++n}`, input: `r-${n}`, ...over });
+const ANSWERS = ShadowJob.parse(jobFixture).answers as [ShadowAnswer];
+/** What the request was given. */
+const given = (output: string) => [{ ...ANSWERS[0], output }];
 const calls = ({ input }: ShadowJob) => called.filter(([asked]) => asked === input).length;
 const shadowOf = async (job: ShadowJob) => Shadow.safeParse((await broker.streams.last("SHADOWS", shadowSubject("infer", job)))?.json()).data ?? null;
 const settled = () => vi.waitFor(async () => {
@@ -96,7 +100,7 @@ const run = async (job: ShadowJob) => {
 const lastLetter = async () => DeadLetter.safeParse((await broker.streams.last("DEAD_LETTERS", "infer.deadletter.SHADOW_JOBS.t1"))?.json()).data ?? null;
 
 it.each([["spam", "spam", 1], ["Spam.", "spam", 1], ["ham", "spam", 0], ["it is spam", "spam", 0.5]])("says how far the kept answer %j is what this tier says, %j: %d", async (output, said, agreement) => {
-  const job = newJob({ kept: { ...jobFixture.kept, output }, model_version: "v1", floor_steps: 1 });
+  const job = newJob({ answers: given(output), model_version: "v1", floor_steps: 1 });
   answers.set(job.input, async () => ({ ...SURE, output: said }));
   expect(await run(job)).toMatchObject({
     request_id: job.request_id, policy: "cascade", kept: { tier: "small", model: "s-1", confidence: 0.97 }, agreement, model_version: "v1", floor_steps: 1,
@@ -106,7 +110,7 @@ it.each([["spam", "spam", 1], ["Spam.", "spam", 1], ["ham", "spam", 0], ["it is 
 });
 
 it("holds neither prompt nor answer in its event", async () => {
-  const job = newJob({ input: "sk-secret-123", kept: { ...jobFixture.kept, output: "sk-secret-123" } });
+  const job = newJob({ input: "sk-secret-123", answers: given("sk-secret-123") });
   answers.set(job.input, async () => ({ ...SURE, output: "sk-secret-123" }));
   await run(job);
   expect((await broker.streams.last("SHADOWS", shadowSubject("infer", job)))?.string()).not.toContain("sk-secret-123");
@@ -164,9 +168,60 @@ it("does not call for what was recorded before, by whomever", async () => {
   expect(calls(job)).toBe(0);
 });
 
+describe("in a chain", () => {
+  const chained = () => newJob({ answers: given("spam"), next_tiers: ["small", "medium"] });
+  const nextOf = async (job: ShadowJob) => ShadowJob.safeParse((await broker.streams.last("SHADOW_JOBS", subjectOf("infer", { ...job, tier: "small" })))?.json()).data ?? null;
+
+  it("hands on to the next tier, with its answer, and says nothing yet", async () => {
+    const job = chained();
+    expect(await run(job)).toBeNull();
+    expect(await nextOf(job)).toEqual({
+      ...job, tier: "small", next_tiers: ["medium"],
+      answers: [...job.answers, { attempt: expect.objectContaining({ tier: "large", cost_nano_usd: COST }) as object, is_own: false, output: "spam" }],
+    });
+    expect(observed).toContain(job.request_id);
+  });
+
+  it("does not call again when the next job was stored and nobody knew", async () => {
+    const job = chained();
+    unheard = 1;
+    const letter = await lastLetter();
+    await run(job);
+    expect([calls(job), await lastLetter(), (await nextOf(job))?.answers.length]).toEqual([1, letter, 2]);
+  });
+
+  it("does not call for what another worker has handed on, and keeps what it paid for too late", async () => {
+    const job = chained();
+    await broker.publisher.emit({ ...job, tier: "small", next_tiers: [] }, TRACE);
+    await run(job);
+    expect(calls(job)).toBe(0);
+    const slow = chained();
+    answers.set(slow.input, async () => {
+      await broker.publisher.emit({ ...slow, tier: "small", next_tiers: [] }, TRACE);
+      return SURE;
+    });
+    await run(slow);
+    expect(await lastLetter()).toMatchObject({ reason: "late_result", request_id: slow.request_id, late_attempt: { tier: "large", cost_nano_usd: COST } });
+  });
+
+  it("asks nobody else when the baseline brings nothing to compare with", async () => {
+    const job = chained();
+    answers.set(job.input, async () => ({ ...SURE, is_sound: false }));
+    expect(await run(job)).toMatchObject({ agreement: null, tiers: [{ tier: "small", is_kept: true }, { tier: "large", is_sound: false, is_shadow: true }] });
+    expect(await nextOf(job)).toBeNull();
+  });
+
+  it("records a tier that fails, and goes on", async () => {
+    const job = { ...chained(), baseline_tier: "huge" }; // of which this one is not asked
+    answers.set(job.input, async () => Promise.reject(new BackendError("backend_refused", "401")));
+    await run(job);
+    expect((await nextOf(job))?.answers.at(-1)).toMatchObject({ attempt: { tier: "large", outcome: { kind: "failed", code: "backend_refused" } }, output: null });
+  });
+});
+
 it("keeps what was paid for and came too late, and does not count it", async () => {
   const job = newJob();
-  const first = { type: "shadow.v1" as const, tenant_id: "t1", request_id: job.request_id, policy: "cascade", kept: { tier: "small", model: "s-1", confidence: 1 }, reference: { tier: "large", attempt: null }, agreement: 1, at_ms: 1, model_version: null, floor_steps: null };
+  const first = Shadow.parse({ ...shadowFixture, request_id: job.request_id });
   answers.set(job.input, async () => {
     await broker.publisher.emit(first, newTraceparent());
     return SURE;

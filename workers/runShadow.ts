@@ -6,8 +6,8 @@ import type { Delivery } from "#shared/messaging/consume.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
-import { shadowSubject } from "#shared/messaging/topology.ts";
-import { agreement } from "#shared/statistics/agreement.ts";
+import { shadowSubject, subjectOf } from "#shared/messaging/topology.ts";
+import { compareAnswers, isReference } from "#shared/statistics/compareAnswers.ts";
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 
 import { keepLate } from "./keepLate.ts";
@@ -17,20 +17,21 @@ export interface ShadowDeps extends CallDeps {
   readonly publisher: Publisher;
   readonly streams: StoredMessages;
   readonly prefix: string;
-  readonly observe: (shadow: Shadow, attempt: Attempt, traceId: string) => void;
+  /** `shadow`: what came of it, once the last tier was asked. */
+  readonly observe: (job: ShadowJob, attempt: Attempt, end: { readonly shadow: Shadow | null; readonly traceId: string }) => void;
 }
 
 /**
- * Asks this tier what it would have answered, and says how far that is what the request was given. Idempotent: whether it
- * was done is looked up each time, for a call costs more than a read, and nobody waits.
+ * Asks this tier what it would have answered, then hands on to the next one; the last says how far all agree. Idempotent:
+ * whether it was done is looked up each time, for a call costs more than a read, and nobody waits.
  */
 export const makeRunShadow = (deps: ShadowDeps) => {
-  const { publisher, streams, prefix, tracer, observe, now } = deps;
+  const { publisher, prefix, tracer, observe, now } = deps;
   const once = oncePerLease();
   return async (delivery: Delivery): Promise<void> => {
     const { lease } = delivery;
     const job = readEvent(ShadowJob, prefix, delivery);
-    if ((await streams.last("SHADOWS", shadowSubject(prefix, job))) !== null) return;
+    if (await isDone(deps, job)) return;
     const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.tier": job.tier };
     await tracer.span("process infer.shadowjob", { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent, annotate) => {
       const run = await once(lease, () => runAttempt(deps, { input: job.input, attempt: 1, deadlineAtMs: Infinity, lease, traceparent }));
@@ -39,24 +40,28 @@ export const makeRunShadow = (deps: ShadowDeps) => {
         await keepLate(deps, job, run.result, delivery);
         throw lease.reason;
       }
-      const shadow = toShadow(job, run, now());
-      const { isDuplicate } = await publisher.emit(shadow, traceparent);
+      const message = messageAfter(job, run, now());
+      const { isDuplicate } = await publisher.emit(message, traceparent);
       if (isDuplicate) await keepLate(deps, job, run.result, delivery);
-      else observe(shadow, run.result, traceIdOf(traceparent));
+      else observe(job, run.result, { shadow: message.type === "shadow.v1" ? message : null, traceId: traceIdOf(traceparent) });
     });
   };
 };
 
-/** Pure. An answer that is not sound is no reference, so there is nothing to agree with. */
-function toShadow({ tenant_id, request_id, policy, kept, tier, model_version, floor_steps }: ShadowJob, { result, output }: Run, nowMs: number): Shadow {
-  const { output: keptOutput, ...keptAnswer } = kept;
-  const isReference = output !== null && result.outcome.kind === "answered" && result.outcome.is_sound;
-  return {
-    type: "shadow.v1", tenant_id, request_id, policy,
-    kept: keptAnswer,
-    reference: { tier, attempt: result },
-    agreement: isReference ? agreement(keptOutput, output) : null,
-    at_ms: nowMs,
-    model_version, floor_steps,
-  };
+/** An earlier delivery, or another worker, came this far. */
+async function isDone({ streams, prefix }: ShadowDeps, job: ShadowJob): Promise<boolean> {
+  if ((await streams.last("SHADOWS", shadowSubject(prefix, job))) !== null) return true;
+  const [tier] = job.next_tiers;
+  return tier !== undefined && (await streams.last("SHADOW_JOBS", subjectOf(prefix, { ...job, tier }))) !== null;
+}
+
+/**
+ * Pure. A tier that failed is recorded as such, and the others are asked all the same. Without a baseline to compare them
+ * with they would be paid for nothing.
+ */
+function messageAfter(job: ShadowJob, { result, output }: Run, nowMs: number): ShadowJob | Shadow {
+  const answer = { attempt: result, is_own: false, output };
+  const asked = { ...job, answers: [...job.answers, answer] };
+  const [tier, ...next_tiers] = job.tier === job.baseline_tier && !isReference(answer) ? [] : job.next_tiers;
+  return tier === undefined ? compareAnswers(asked, nowMs) : { ...asked, tier, next_tiers };
 }

@@ -39,10 +39,10 @@ const CHANNELS: readonly Channel[] = [
   },
   {
     name: "shadow", address: "infer.shadow.{tenant_id}.{request_id}", schema: Shadow, io: "output", action: "send",
-    description: "How far a kept answer is what the baseline tier says, one per sampled request, with the cost of asking (stream SHADOWS). The cost is none of the request's.",
+    description: "How far a kept answer is what the baseline tier says, one per sampled request, with how every tier that is known did on it and the cost of asking (stream SHADOWS). That cost is none of the request's.",
   },
   { name: "job", address: "infer.job.{tier}.{tenant_id}.{request_id}.{attempt}", schema: Job, io: "output", action: "send", description: "Internal: one attempt, from a router to the workers of a tier (stream JOBS)." },
-  { name: "shadowJob", address: "infer.shadowjob.{tier}.{tenant_id}.{request_id}", schema: ShadowJob, io: "output", action: "send", description: "Internal: a sampled request that the baseline tier is asked about after it has its outcome (stream SHADOW_JOBS)." },
+  { name: "shadowJob", address: "infer.shadowjob.{tier}.{tenant_id}.{request_id}", schema: ShadowJob, io: "output", action: "send", description: "Internal: a sampled request that a tier is asked about after it has its outcome, with what the tiers before it answered (stream SHADOW_JOBS)." },
   { name: "result", address: "infer.result.{tenant_id}.{request_id}.{attempt}", schema: Result, io: "output", action: "send", description: "Internal: an attempt that the worker may not accept itself, back to a router (stream RESULTS)." },
 ];
 

@@ -35,8 +35,8 @@ const LEARNED_DASHES = ["none", "9 3", "12 3 2 3", "4 2"];
 const BASELINE_DASHES = ["7 4", "2 3", "none", "8 3 2 3"];
 const at = <T>(values: readonly T[], place: number, fallback: T): T => values[place % values.length] ?? fallback;
 
-export function seriesOf(evaluation: Evaluation): Series[] {
-  const families = (kind: PolicyKind) => [...new Set(evaluation.policies.filter(({ policy }) => kindOf(policy, evaluation) === kind).map(({ policy }) => familyOf(policy)))];
+export function seriesOf(compared: Pick<Evaluation, "tiers"> & { readonly policies: readonly Pick<PolicyReport, "policy">[] }): Series[] {
+  const families = (kind: PolicyKind) => [...new Set(compared.policies.filter(({ policy }) => kindOf(policy, compared) === kind).map(({ policy }) => familyOf(policy)))];
   return [
     ...families("learned").map((family, i): Series => ({ family, kind: "learned", colour: at(COLOURS, i, GREY), className: `s${i % COLOURS.length}`, shape: at(SHAPES, i, "circle"), dash: at(LEARNED_DASHES, i, "none") })),
     ...families("baseline").map((family, i): Series => ({ family, kind: "baseline", colour: GREY, className: "sb", shape: at(SHAPES, i, "circle"), dash: at(BASELINE_DASHES, i, "none") })),

@@ -3,20 +3,20 @@ import { join } from "node:path";
 
 import { SetupError } from "#infra/embedded/setupError.ts";
 
-import { PAGE_NAME, type ReportFile } from "./evaluationReport.ts";
+import type { ReportFile } from "./evaluationReport.ts";
 
 /** To be called before an evaluation, which takes minutes, as well: a wrong folder is told at once. Throws `SetupError`. */
 export const createReportFolder = (folder: string): Promise<unknown> => mkdir(folder, { recursive: true }).catch((error: unknown) => Promise.reject(notWritable(folder, error)));
 
-/** Replaces files of the same names. Resolves to the path of the page. Throws `SetupError`. */
-export async function writeReport(folder: string, files: readonly ReportFile[]): Promise<string> {
+/** Replaces files of the same names. Resolves to the path of the one to look at. Throws `SetupError`. */
+export async function writeReport(folder: string, files: readonly ReportFile[], toLookAt: string): Promise<string> {
   await createReportFolder(folder);
   try {
     for (const { name, content } of files) await writeFile(join(folder, name), content);
   } catch (error) {
     throw notWritable(folder, error);
   }
-  return join(folder, PAGE_NAME);
+  return join(folder, toLookAt);
 }
 
 const notWritable = (folder: string, cause: unknown) =>

@@ -20,6 +20,8 @@ export interface EvaluateOptions {
   /** Rows to play, or how often to split the training rows: each part is then played by what the others taught. */
   readonly test: readonly OutcomeRow[] | { readonly folds: number };
   readonly tiers: readonly string[];
+  /** The tiers are in the order in which they are tried; otherwise they are tried from the cheapest up. */
+  readonly isOrdered?: boolean;
   /** Of the learned policies, just these (default: all); baselines are always there. */
   readonly policies?: readonly string[] | undefined;
   readonly baselineTier: string | null;
@@ -156,10 +158,10 @@ function crossFitted(fit: Fit, rows: readonly OutcomeRow[], { folds, random, onP
 const inOrder = (row: OutcomeRow, order: readonly number[]): OutcomeRow => ({ ...row, tiers: order.flatMap((place) => row.tiers[place] ?? []) });
 
 /** By mean cost on the training rows (without any, on the test rows). `order`: where each tier was among those that were asked for. */
-function cheapestFirst({ tiers, train, test }: EvaluateOptions): { tiers: string[]; train: OutcomeRow[]; order: number[] } {
+function cheapestFirst({ tiers, train, test, isOrdered = false }: EvaluateOptions): { tiers: string[]; train: OutcomeRow[]; order: number[] } {
   const rows = train.length === 0 && !("folds" in test) ? test : train; // a price is known before anything is run
   const cost = (place: number) => rows.reduce((sum, row) => sum + (row.tiers[place]?.cost_usd ?? 0), 0);
-  const order = [...tiers.keys()].toSorted((a, b) => cost(a) - cost(b));
+  const order = [...tiers.keys()].toSorted((a, b) => (isOrdered ? a - b : cost(a) - cost(b)));
   return { order, tiers: order.map((place) => tiers[place] ?? ""), train: train.map((row) => inOrder(row, order)) };
 }
 

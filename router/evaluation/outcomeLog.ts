@@ -12,8 +12,9 @@ import { z } from "zod";
 import { issueLines } from "#shared/contracts/describeIssues.ts";
 import type { TrainingRow } from "#router/learning/fitGainPredictor.ts";
 import { predictorFeatures } from "#router/policy/predictorFeatures.ts";
-import { type QueryFeatures, queryFeatures } from "#router/policy/queryFeatures.ts";
+import { queryFeatures } from "#router/policy/queryFeatures.ts";
 import { Probability } from "#shared/contracts/probability.ts";
+import type { QueryFeatures } from "#shared/contracts/queryFeatures.ts";
 
 import { EvaluationError } from "./evaluationError.ts";
 

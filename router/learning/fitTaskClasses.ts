@@ -1,4 +1,4 @@
-import type { QueryFeatures } from "#router/policy/queryFeatures.ts";
+import type { QueryFeatures } from "#shared/contracts/queryFeatures.ts";
 import { type RoutingModel, WORD_PLACES } from "#shared/contracts/routingModel.ts";
 
 /** More classes would each have too few rows; the rows of the others count as their nearest class. */

@@ -1,4 +1,4 @@
-import type { QueryFeatures } from "#router/policy/queryFeatures.ts";
+import type { QueryFeatures } from "#shared/contracts/queryFeatures.ts";
 
 /** What every tier did with one query. */
 export interface LabelledRow {

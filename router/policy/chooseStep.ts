@@ -25,8 +25,8 @@ export function chooseStep(situation: Situation, file: StaticRoutes): Step {
   const next = order.find(({ tier }) => excluded[tier] === undefined) ?? (saga.best === null ? lastResort(order, excluded) : undefined);
   if (next === undefined) return stop(reasonOf(Object.values(excluded)), excluded);
   const threshold = Math.max(minConfidence(next), request.min_quality ?? 0);
-  const { [next.tier]: _chosen, ...others } = excluded;
-  return run(next.tier, threshold, others);
+  const { [next.tier]: missed, ...others } = excluded;
+  return run(next.tier, threshold, others, missed === "beyond_slo" || missed === "no_worker" ? missed : undefined);
 }
 
 /** The worker asked, though its answer had reached the threshold it was given. Without one the policy decides anew. */

@@ -2,7 +2,7 @@
  * What a policy is: a pure function of facts, request and saga. It chooses among the tiers that the limits leave, and
  * says from which confidence on the worker may end the request.
  */
-import type { Exclusion, Facts, Step, StopReason, TierQuote } from "#shared/contracts/decision.ts";
+import type { Exclusion, Facts, SoftLimit, Step, StopReason, TierQuote } from "#shared/contracts/decision.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import type { RoutingLevel, RoutingModel } from "#shared/contracts/routingModel.ts";
 import type { TierFile } from "#shared/contracts/tiers.ts";
@@ -52,5 +52,6 @@ export type Policy = (situation: Situation, file: StaticRoutes) => Preference;
 
 export type Excluded = Record<string, Exclusion>;
 /** `minConfidence` above 1: the worker asks, whatever the answer. */
-export const run = (tier: string, minConfidence: number, excluded: Excluded): Step => ({ kind: "run", tier, acceptance: minConfidence > 1 ? null : { min_confidence: minConfidence }, excluded });
+export const run = (tier: string, minConfidence: number, excluded: Excluded, despite?: SoftLimit): Step =>
+  ({ kind: "run", tier, acceptance: minConfidence > 1 ? null : { min_confidence: minConfidence }, ...(despite === undefined ? {} : { despite }), excluded });
 export const stop = (reason: StopReason, excluded: Excluded): Step => ({ kind: "stop", reason, excluded });

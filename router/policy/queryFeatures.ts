@@ -1,17 +1,6 @@
 /** What a query looks like, in tens of microseconds and without any model: what a routing model may read before an answer. Pure. */
+import type { QueryFeatures } from "#shared/contracts/queryFeatures.ts";
 import { WORD_PLACES } from "#shared/contracts/routingModel.ts";
-
-/** Each about within -3 and 3, but `words`. */
-export interface QueryFeatures {
-  /** Logarithm of the number of characters, 0 for an ordinary length of 245. */
-  readonly log_length: number;
-  /** Digits, in [0, 1]; 20 of them say as much as more. */
-  readonly digits: number;
-  /** 1 when it asks for what is not so. */
-  readonly negation: number;
-  /** Each word of the beginning once, as a place in a hashed vocabulary; negative places count downwards. */
-  readonly words: readonly number[];
-}
 
 const NEGATION = /following|except|not /i;
 const ORDINARY_LOG_LENGTH = 5.5;

@@ -3,10 +3,10 @@
  * and the calibrated confidences of the first and of the latest tier that answered. Fitted by
  * `router/learning/fitValues.ts`. Pure.
  */
+import type { QueryFeatures } from "#shared/contracts/queryFeatures.ts";
 import type { RoutingLevel, RoutingModel } from "#shared/contracts/routingModel.ts";
 
 import { calibratedLogOdds, logistic } from "./calibration.ts";
-import type { QueryFeatures } from "./queryFeatures.ts";
 import { classProbabilities } from "./taskClasses.ts";
 
 /** A query as a model sees it. */

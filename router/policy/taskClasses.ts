@@ -2,9 +2,8 @@
  * What kind of work a query is, by the words that it begins with: the nearest of a few centres that were learned from
  * labelled classes. A confidence means different things for different kinds, and so does a query's length. Pure.
  */
+import type { QueryFeatures } from "#shared/contracts/queryFeatures.ts";
 import type { RoutingModel } from "#shared/contracts/routingModel.ts";
-
-import type { QueryFeatures } from "./queryFeatures.ts";
 
 type TaskClasses = RoutingModel["classes"];
 

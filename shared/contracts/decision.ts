@@ -57,8 +57,12 @@ export const StopReason = z.enum(["good_enough", "budget", "deadline", "latency_
 export type StopReason = z.infer<typeof StopReason>;
 
 const excluded = z.record(TierName, Exclusion);
+/** Limits that give way when no tier meets them all and there is no answer yet. */
+export const SoftLimit = Exclusion.extract(["beyond_slo", "no_worker"]);
+export type SoftLimit = z.infer<typeof SoftLimit>;
 export const Step = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("run"), tier: TierName, acceptance: Acceptance, excluded }),
+  /** `despite`: the tier misses this limit too, and is run because no other meets it and there is no answer yet. */
+  z.object({ kind: z.literal("run"), tier: TierName, acceptance: Acceptance, despite: SoftLimit.optional(), excluded }),
   z.object({ kind: z.literal("stop"), reason: StopReason, excluded }),
 ]);
 export type Step = z.infer<typeof Step>;

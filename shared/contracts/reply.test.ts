@@ -33,9 +33,9 @@ describe("toReply", () => {
 
   it("says of each step what was to be run, from which confidence on it was kept, and what was ruled out", () => {
     expect(toReply(COMPLETION).decision.steps).toEqual([
-      { after_attempt: 0, step: "run", tier: "small", min_confidence: 0.9, reason: null, excluded: {} },
-      { after_attempt: 1, step: "run", tier: "medium", min_confidence: 0.8, reason: null, excluded: { small: "tried" } },
-      { after_attempt: 2, step: "run", tier: "large", min_confidence: 0.5, reason: null, excluded: { small: "tried", medium: "tried" } },
+      { after_attempt: 0, step: "run", tier: "small", min_confidence: 0.9, despite: null, reason: null, excluded: {} },
+      { after_attempt: 1, step: "run", tier: "medium", min_confidence: 0.8, despite: null, reason: null, excluded: { small: "tried" } },
+      { after_attempt: 2, step: "run", tier: "large", min_confidence: 0.5, despite: null, reason: null, excluded: { small: "tried", medium: "tried" } },
     ]);
   });
 
@@ -50,10 +50,18 @@ describe("toReply", () => {
     expect([toReply(completion), toReply(completion, { explain: undefined })]).toEqual([brief, brief]);
   });
 
+  it("says of a tier that was run although it misses the SLO that it was the best there was", () => {
+    const [first, ...rest] = COMPLETION.decisions;
+    if (first?.step.kind !== "run") throw new Error("the fixture begins with a run");
+    const reply = toReply(ended({ decisions: [{ ...first, step: { ...first.step, despite: "beyond_slo" } }, ...rest] }));
+    expect([reply.decision.steps[0]?.despite, InferReply.parse(reply)]).toEqual(["beyond_slo", reply]);
+    expect(reply.decision.why).toMatch(/^small \(the fastest, though beyond the latency SLO\) failed/);
+  });
+
   it("says of a stop why", () => {
     const [first] = COMPLETION.decisions;
     const decisions = first === undefined ? [] : [{ ...first, step: { kind: "stop", reason: "budget", excluded: { small: "over_budget" } } as const }];
-    expect(toReply(ended({ decisions })).decision.steps).toEqual([{ after_attempt: 0, step: "stop", tier: null, min_confidence: null, reason: "budget", excluded: { small: "over_budget" } }]);
+    expect(toReply(ended({ decisions })).decision.steps).toEqual([{ after_attempt: 0, step: "stop", tier: null, min_confidence: null, despite: null, reason: "budget", excluded: { small: "over_budget" } }]);
   });
 
   it("has no baseline cost when no tokens were counted", () => {

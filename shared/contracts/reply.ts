@@ -1,7 +1,7 @@
 /** What HTTP callers get: an audit event as an answer, with money in dollars. */
 import { z } from "zod";
 
-import { type Decision, Exclusion, Exploration, Facts, LearnedFacts, StopReason } from "./decision.ts";
+import { type Decision, Exclusion, Exploration, Facts, LearnedFacts, SoftLimit, StopReason } from "./decision.ts";
 import { ERROR_CODE_NAMES, ERROR_CODES } from "./errors.ts";
 import { type Attempt, type Completion, EventError, Outcome } from "./events.ts";
 import { RequestId, TenantId } from "./ids.ts";
@@ -34,6 +34,7 @@ const DecisionReply = z.object({
       step: z.enum(["run", "stop"]),
       tier: z.string().nullable(),
       min_confidence: Probability.nullable().describe("From this confidence on the answer was to be kept."),
+      despite: SoftLimit.nullable().describe("The limit that this tier misses too; it was run because no tier meets them all."),
       reason: StopReason.nullable(),
       excluded: z.record(z.string(), Exclusion).describe("Tiers that were not considered, and the limit that ruled each out."),
       facts: Facts.optional().describe("With `explain`: what was known of each tier. Money as in the audit event, in nano-dollars (1e-9 USD)."),
@@ -113,8 +114,8 @@ function toAttemptReply({ attempt, tier, model, outcome, cost_nano_usd, latency_
 }
 
 function toStepReply({ after_attempt, step }: Decision) {
-  if (step.kind === "stop") return { after_attempt, step: step.kind, tier: null, min_confidence: null, reason: step.reason, excluded: step.excluded };
-  return { after_attempt, step: step.kind, tier: step.tier, min_confidence: step.acceptance?.min_confidence ?? null, reason: null, excluded: step.excluded };
+  if (step.kind === "stop") return { after_attempt, step: step.kind, tier: null, min_confidence: null, despite: null, reason: step.reason, excluded: step.excluded };
+  return { after_attempt, step: step.kind, tier: step.tier, min_confidence: step.acceptance?.min_confidence ?? null, despite: step.despite ?? null, reason: null, excluded: step.excluded };
 }
 
 const recordOf = ({ facts, learned, exploration }: Decision) => ({ facts, ...(learned === undefined ? {} : { learned }), ...(exploration === undefined ? {} : { exploration }) });
@@ -122,11 +123,14 @@ const recordOf = ({ facts, learned, exploration }: Decision) => ({ facts, ...(le
 /** Cut, not rounded: 0.9996 is not 1. */
 const threeDigits = (share: number) => (Math.floor(share * 1_000) / 1_000).toFixed(3);
 
+const DESPITE: Record<SoftLimit, string> = { beyond_slo: "the fastest, though beyond the latency SLO", no_worker: "though no worker of it was heard of" };
+
 /** "small answered with confidence 0.62, below 0.95; large answered with confidence 0.97, kept." */
 function why({ attempts, decisions, outcome, degraded_reason, error }: Completion): string {
   const parts = attempts.map(({ attempt, tier, outcome: result }) => {
     const { step, exploration } = decisions.find(({ after_attempt, step: chosen }) => after_attempt === attempt - 1 && chosen.kind === "run") ?? {};
-    const name = exploration?.is_explored === true ? `${tier} (explored)` : tier;
+    const remark = exploration?.is_explored === true ? "explored" : step?.kind === "run" && step.despite !== undefined ? DESPITE[step.despite] : null;
+    const name = remark === null ? tier : `${tier} (${remark})`;
     if (result.kind === "failed") return `${name} failed (${result.code})`;
     if (!result.is_sound) return `${name} gave no sound answer`;
     const threshold = step?.kind === "run" ? (step.acceptance?.min_confidence ?? null) : null;

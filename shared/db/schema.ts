@@ -3,6 +3,7 @@ import { bigint, boolean, doublePrecision, index, integer, jsonb, pgTable, prima
 
 import type { Attempt, Completion, Outcome } from "#shared/contracts/events.ts";
 import type { NanoUsd } from "#shared/contracts/money.ts";
+import type { Shadow } from "#shared/contracts/shadow.ts";
 
 const key = { tenant_id: text().notNull(), request_id: text().notNull() };
 const nanoUsd = () => bigint({ mode: "number" }).$type<NanoUsd>();
@@ -88,14 +89,16 @@ export const feedback = pgTable(
 );
 
 /**
- * What the baseline tier says about kept answers, one row per sampled request. Its cost is beside the request's, never in
- * it. `outcome` and all that follows are of the call, `null` when none was needed.
+ * What the baseline tier says about kept answers, one row per sampled request, and how every tier that is known did on it.
+ * `cost_nano_usd` is of all calls that were made for it: beside the request's, never in it. `outcome` and all that follows
+ * are of the baseline's call, `null` when none was needed.
  */
 export const shadows = pgTable(
   "shadows",
   {
     ...key,
     policy: text().notNull(),
+    task: text(),
     kept_tier: text().notNull(),
     kept_model: text().notNull(),
     kept_confidence: doublePrecision().notNull(),
@@ -117,6 +120,8 @@ export const shadows = pgTable(
     usage_source: text(),
     started_at: time(),
     latency_ms: doublePrecision(),
+    query: jsonb().$type<Shadow["query"]>(),
+    tiers: jsonb().$type<Shadow["tiers"]>().notNull().default([]),
     at: time().notNull(),
     /** Of the event in SHADOWS. */
     stream_seq: bigint({ mode: "number" }).notNull(),

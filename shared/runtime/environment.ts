@@ -38,6 +38,7 @@ export const ENVIRONMENT = {
   INFER_ROUTER_CONCURRENCY: z.coerce.number().int().min(1).max(1_024).default(256).describe("Events that one router handles at once."),
   INFER_SHADOW_SHARE: z.coerce.number().min(0).max(1).default(0)
     .describe("Share of requests, 0 to 1, whose kept answer is compared with the baseline tier's, which is asked after the request has ended. Each such call costs what that tier charges."),
+  INFER_SHADOW_TIERS: z.enum(["baseline", "all"]).default("baseline").describe("Whom a sampled request is asked of: the baseline tier alone, or `all` tiers that did not answer it, so that `inferctl train --from-audit` can learn from it."),
   INFER_EXPLORE_SHARE: z.coerce.number().min(0).max(0.2).default(0.01)
     .describe("Share of requests, 0 to 0.2, that begin with a tier drawn among all that may be tried instead of the routing model's choice, so that its estimates stay honest. Only under `cascade-routing` with a model, and not for requests with `latency_slo_ms`, `min_quality`, or a tight budget or deadline."),
   INFER_EXPLORE_MAX_COST_USD: z.coerce.number().min(0).max(1_000_000).default(0.01)

@@ -9,7 +9,7 @@ import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { DeadLetter } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/shadow.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { Shadow } from "#shared/contracts/shadow.ts";
+import { Shadow, type ShadowTier } from "#shared/contracts/shadow.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
@@ -25,9 +25,11 @@ const COMPARED = Shadow.parse(fixture);
 const ATTEMPT = COMPARED.reference.attempt;
 if (ATTEMPT === null) throw new Error("the fixture has an attempt");
 const shadow = (request_id: string, over: Partial<Shadow> = {}): Shadow => ({ ...COMPARED, request_id, ...over });
-const OWN = { kept: { ...COMPARED.kept, tier: "large" }, reference: { tier: "large", attempt: null }, agreement: 1 };
-const FAILED = { reference: { tier: "large", attempt: { ...ATTEMPT, usage: null, cost_nano_usd: nanoUsd(1_000), cost_is_partial: true, outcome: { kind: "failed" as const, code: "backend_unavailable" as const, message: "busy" } } }, agreement: null };
-const UNSOUND = { reference: { tier: "large", attempt: { ...ATTEMPT, outcome: { kind: "answered" as const, is_sound: false, confidence: 0.5, confidence_source: "prior" } } }, agreement: null };
+const [SMALL, LARGE] = COMPARED.tiers as [ShadowTier, ShadowTier];
+/** With a cheap tier that was asked all the same. */
+const OWN = { kept: { ...COMPARED.kept, tier: "large" }, reference: { tier: "large", attempt: null }, agreement: 1, tiers: [{ ...LARGE, is_kept: true, is_shadow: false }, { ...SMALL, is_kept: false, is_shadow: true }] };
+const FAILED = { reference: { tier: "large", attempt: { ...ATTEMPT, usage: null, cost_nano_usd: nanoUsd(1_000), cost_is_partial: true, outcome: { kind: "failed" as const, code: "backend_unavailable" as const, message: "busy" } } }, agreement: null, tiers: [SMALL, { ...LARGE, cost_nano_usd: nanoUsd(1_000), cost_is_partial: true }] };
+const UNSOUND = { reference: { tier: "large", attempt: { ...ATTEMPT, outcome: { kind: "answered" as const, is_sound: false, confidence: 0.5, confidence_source: "prior" } } }, agreement: null, tiers: [SMALL, LARGE] };
 const WAIT = { timeout: 10_000, interval: 20 };
 let server: Awaited<ReturnType<typeof startTestServer>>;
 let database: Awaited<ReturnType<typeof makeTestDatabase>>;
@@ -66,17 +68,17 @@ it("writes each event as one row, with the cost of its call and of no request, a
   await settled();
   expect(await rowOf("s-0")).toMatchObject([{
     tenant_id: "t1", policy: "cascade", kept_tier: "small", kept_model: "s-1", kept_confidence: 0.97, reference_tier: "large", reference_model: "l-2026", reference_confidence: 0.99,
-    reference_confidence_source: "token_logprobs", agreement: 0.5, cost_nano_usd: 265_000, cost_is_partial: false, outcome: "answered", is_sound: true, error_code: null, tries: 1,
-    input_tokens: 42, output_tokens: 6, usage_source: "reported", latency_ms: 480, model_version: null, stream_seq: 1,
+    reference_confidence_source: "token_logprobs", agreement: 0.5, cost_nano_usd: 265_000, cost_is_partial: true, outcome: "answered", is_sound: true, error_code: null, tries: 1,
+    input_tokens: 42, output_tokens: 6, usage_source: "reported", latency_ms: 480, task: "mail", query: COMPARED.query, tiers: COMPARED.tiers, model_version: null, stream_seq: 1,
   }]);
-  expect(await rowOf("s-1")).toMatchObject([{ agreement: 1, cost_nano_usd: 0, cost_is_partial: false, outcome: null, reference_model: null, tries: null, started_at: null }]);
+  expect(await rowOf("s-1")).toMatchObject([{ agreement: 1, cost_nano_usd: 1_400, cost_is_partial: false, outcome: null, reference_model: null, tries: null, started_at: null }]);
   expect(await rowOf("s-2")).toMatchObject([{ agreement: null, cost_nano_usd: 1_000, cost_is_partial: true, outcome: "failed", error_code: "backend_unavailable", error_message: "busy", is_sound: null, input_tokens: null }]);
   expect(await rowOf("s-3")).toMatchObject([{ agreement: null, cost_nano_usd: 265_000, outcome: "answered", is_sound: false }]);
   expect((await pool.query("SELECT 1 FROM requests UNION ALL SELECT 1 FROM attempts")).rowCount).toBe(0);
   const lines = (await registry.metrics()).split("\n").filter((line) => /^infer_shadow/.test(line));
   expect(lines).toEqual([
     'infer_shadow_total{tier="small",outcome="compared"} 1', 'infer_shadow_total{tier="large",outcome="own"} 1', 'infer_shadow_total{tier="small",outcome="failed"} 1', 'infer_shadow_total{tier="small",outcome="unsound"} 1',
-    "infer_shadow_cost_nano_usd_total 531000",
+    "infer_shadow_cost_nano_usd_total 532400",
   ]);
 });
 

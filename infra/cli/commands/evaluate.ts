@@ -1,5 +1,6 @@
 import { SetupError } from "#infra/embedded/setupError.ts";
-import { evaluationReport } from "#infra/report/evaluationReport.ts";
+import { evaluationReport, PAGE_NAME } from "#infra/report/evaluationReport.ts";
+import { CURVE_NAME, learningCurveReport } from "#infra/report/learningCurveReport.ts";
 import { createReportFolder, writeReport } from "#infra/report/writeReport.ts";
 import { evaluate as play, type EvaluateOptions, type Evaluation, type PolicyReport } from "#router/evaluation/evaluate.ts";
 import { EvaluationError } from "#router/evaluation/evaluationError.ts";
@@ -34,7 +35,8 @@ export const evaluate: Command = {
     "--cost             total: with the calls that produced the confidences; generation: without (default total)",
     "--seed             of folds, random mix and bootstrap (default 1)",
     "--json             one JSON object instead of the tables",
-    "--out <folder>     also writes report.html, a picture of each curve (SVG) and evaluation.json there; replaces files of these names",
+    "--out <folder>     also writes report.html, a picture of each curve (SVG) and evaluation.json there; replaces files of these names;",
+    "                   with --labels the picture learning-curve.svg and learning-curve.json",
   ],
   example: "inferctl evaluate --train train.jsonl.gz --test test.jsonl.gz --tiers llama3.1-8b,llama3.1-70b,llama3.1-405b --target 0.97",
   options: {
@@ -54,11 +56,12 @@ export const evaluate: Command = {
     if (values["labels"] !== undefined) {
       const curve = await learningCurveFrom(values, progress.note).catch(told);
       print(values["json"] === true ? JSON.stringify(curve) : describeLearningCurve(curve));
+      if (out !== undefined) progress.note(await writeReport(out, learningCurveReport(curve), CURVE_NAME));
       return 0;
     }
     const evaluation = await evaluationOf(values, progress.note).catch(told);
     print(values["json"] === true ? JSON.stringify(evaluation) : describe(evaluation));
-    if (out !== undefined) progress.note(await writeReport(out, evaluationReport(evaluation, { command: commandLine("evaluate", values), latencySloMs: text(values, "latency-slo-ms") === undefined ? null : Number(values["latency-slo-ms"]) })));
+    if (out !== undefined) progress.note(await writeReport(out, evaluationReport(evaluation, { command: commandLine("evaluate", values), latencySloMs: text(values, "latency-slo-ms") === undefined ? null : Number(values["latency-slo-ms"]) }), PAGE_NAME));
     return 0;
   },
 };
@@ -78,7 +81,7 @@ async function resampledFrom(values: Values, onProgress: (line: string) => void)
 }
 
 async function learningCurveFrom(values: Values, onProgress: (line: string) => void): Promise<LearningCurve> {
-  for (const other of ["test", "folds", "out"]) if (values[other] !== undefined) throw wrongUse(`--labels does not go with --${other}`);
+  for (const other of ["test", "folds"]) if (values[other] !== undefined) throw wrongUse(`--labels does not go with --${other}`);
   const labels = (text(values, "labels") ?? "").split(",").map(Number);
   if (labels.some((count) => !Number.isInteger(count) || count < 0)) throw wrongUse(`--labels must be whole numbers, separated by commas, not ${text(values, "labels") ?? ""}`);
   return learningCurve(await optionsOf(values, onProgress), { labels: [...new Set(labels)].sort((a, b) => a - b), shuffles: wholeNumberOf(values, "shuffles", 20, { above: 0, most: 10_000 }) });
@@ -86,14 +89,24 @@ async function learningCurveFrom(values: Values, onProgress: (line: string) => v
 
 /** All but the rows to play. */
 export async function optionsOf(values: Values, onProgress: (line: string) => void): Promise<Omit<EvaluateOptions, "test">> {
+  const tiers = tiersIn(values);
+  return { ...(await readTraining(values, tiers)), ...goalsOf(values), tiers, policies: list(values, "policy"), baselineTier: text(values, "baseline") ?? null, onProgress };
+}
+
+export function tiersIn(values: Values): string[] {
   const tiers = [...new Set(text(values, "tiers")?.split(",").filter((name) => name !== "") ?? [])];
   if (tiers.length < 2) throw wrongUse("--tiers needs at least two models, separated by commas");
+  return tiers;
+}
+
+/** What is wanted of the policies, whatever they are fitted on. */
+export function goalsOf(values: Values): Pick<EvaluateOptions, "target" | "risk" | "latencySloMs" | "paysVerification" | "seed"> {
   const cost = text(values, "cost") ?? "total";
   if (cost !== "total" && cost !== "generation") throw wrongUse("--cost is total or generation");
   const target = numberOf(values, "target", 0.97, { above: 0, most: 1 }), risk = numberOf(values, "risk", 0.05, { above: 0, most: 0.5 });
   const slo = text(values, "latency-slo-ms") === undefined ? null : numberOf(values, "latency-slo-ms", 0, { above: 0, most: 3_600_000 });
   const seed = wholeNumberOf(values, "seed", 1, { above: -1, most: 2 ** 32 - 1 });
-  return { ...(await readTraining(values, tiers)), tiers, policies: list(values, "policy"), baselineTier: text(values, "baseline") ?? null, target, risk, latencySloMs: slo, paysVerification: cost === "total", seed, onProgress };
+  return { target, risk, latencySloMs: slo, paysVerification: cost === "total", seed };
 }
 
 export type Values = ParsedArguments["values"];
@@ -109,7 +122,7 @@ function numberOf(values: Values, name: string, fallback: number, { above, most 
   return value;
 }
 
-function wholeNumberOf(values: Values, name: string, fallback: number, range: { above: number; most: number }): number {
+export function wholeNumberOf(values: Values, name: string, fallback: number, range: { above: number; most: number }): number {
   const value = numberOf(values, name, fallback, range);
   if (!Number.isInteger(value)) throw wrongUse(`--${name} must be a whole number, not ${value}`);
   return value;

@@ -1,0 +1,56 @@
+/** The whole loop as a user turns it: requests, labels by every tier, a model of them, and decisions that name it. */
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
+
+import { waitUntil } from "#infra/embedded/waitUntil.ts";
+import { makeTestDatabase } from "#infra/testDatabase.ts";
+import { heldOutMails } from "#workers/backends/local/mails.ts";
+
+import { type Audit, body, type Broker, connectBroker, openAudit, postJson, recordOf } from "./callers.ts";
+import { startSystem, type System } from "./system.ts";
+
+const MAILS = 120;
+let system: System;
+let broker: Broker;
+let audit: Audit;
+let dropDatabase: () => Promise<void>;
+
+beforeAll(async () => {
+  const database = await makeTestDatabase(inject("adminDatabaseUrl"), "e2e_learning");
+  dropDatabase = database.drop;
+  system = await startSystem({ isSingleProcess: true, env: { DATABASE_URL: database.url, REDIS_URL: `${inject("redisUrl")}/6`, INFER_SHADOW_SHARE: "1", INFER_SHADOW_TIERS: "all" } });
+  broker = await connectBroker(system.url("nats"));
+  audit = openAudit(database.url);
+  // The router's consumer begins with what comes after it was made.
+  await waitUntil(() => broker.jsm.consumers.info("COMPLETIONS", "router-shadow").then(() => true, () => undefined), { deadlineMs: 10_000, describe: () => "the router does not sample" });
+});
+afterAll(async () => {
+  await Promise.all([broker.close(), audit.close()]);
+  await system.remove();
+  await dropDatabase();
+});
+
+const ask = async (id: string, input: string) => recordOf(await postJson(`${system.url("gateway")}/infer`, body(id, input, { deadline_ms: 20_000 })));
+
+test("what the running system has seen of itself becomes a model that decides", async () => {
+  const mails = await heldOutMails(MAILS);
+  const replies = await Promise.all(mails.map(({ id, input }) => ask(id, input)));
+  expect(new Set(replies.map(({ outcome }) => outcome))).toEqual(new Set(["completed"]));
+  await postJson(`${system.url("gateway")}/requests/${mails[0]?.id ?? ""}/feedback?tenant_id=tenant-1`, { score: 1, source: "user" });
+
+  const complete = () => audit.rows("SELECT 1 FROM shadows WHERE jsonb_array_length(tiers) = 3 AND query IS NOT NULL");
+  await waitUntil(async () => ((await complete()).length === MAILS ? true : undefined), { deadlineMs: 60_000, everyMs: 200, describe: () => "not every request has labels of all tiers" });
+  await waitUntil(async () => ((await audit.rows("SELECT 1 FROM feedback")).length === 1 ? true : undefined), { deadlineMs: 10_000, describe: () => "no feedback" });
+  const printed = await system.inferctl("train", "--from-audit", "--publish");
+  expect(printed).toContain(`${MAILS} of ${MAILS} sampled requests have answers of all of small, medium, large; 1 of these have feedback`);
+  const version = /model (\d{8}-[0-9a-f]{8}) is active/.exec(printed)?.[1];
+  expect(version).toBeDefined();
+
+  let n = 0;
+  const decidedBy = async () => {
+    const id = `after-${++n}`;
+    await ask(id, "Subject: You have won! Click here to claim your prize");
+    await audit.awaitRow(id);
+    return (await audit.rows<{ version: string | null }>("SELECT decisions->0->'learned'->>'model_version' AS version FROM requests WHERE request_id = $1", id))[0]?.version ?? undefined;
+  };
+  expect(await waitUntil(decidedBy, { deadlineMs: 20_000, everyMs: 200, describe: () => "no decision names a model" })).toBe(version);
+});

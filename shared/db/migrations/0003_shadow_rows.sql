@@ -1,0 +1,3 @@
+ALTER TABLE "shadows" ADD COLUMN "task" text;--> statement-breakpoint
+ALTER TABLE "shadows" ADD COLUMN "query" jsonb;--> statement-breakpoint
+ALTER TABLE "shadows" ADD COLUMN "tiers" jsonb DEFAULT '[]'::jsonb NOT NULL;
