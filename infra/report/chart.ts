@@ -46,6 +46,8 @@ export interface Chart {
   readonly lines: readonly Line[];
   readonly marks: readonly Mark[];
   readonly landmarks: readonly Landmark[];
+  /** What a landmark is: one that is filled, one that is hollow. */
+  readonly landmarkTexts: { readonly filled: string; readonly hollow: string };
   readonly references: readonly Reference[];
   /** Families that have a line or a mark here. */
   readonly series: readonly Series[];

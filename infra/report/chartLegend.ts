@@ -8,21 +8,21 @@ import type { Series } from "./policyKinds.ts";
 export type LegendEntry =
   | { readonly kind: "series"; readonly series: Series; readonly hasLine: boolean; readonly text: string }
   | { readonly kind: "point-estimate"; readonly series: Series; readonly text: string }
-  | { readonly kind: "tier"; readonly text: string }
-  | { readonly kind: "oracle"; readonly text: string }
+  | { readonly kind: "filled"; readonly text: string }
+  | { readonly kind: "hollow"; readonly text: string }
   /** Which number stands for which tier. */
   | { readonly kind: "key"; readonly short: string; readonly text: string };
 
 /** Groups, each of which begins in a new row. */
-export function legendRows({ series, lines, marks, landmarks }: Chart, key: readonly LegendEntry[]): LegendEntry[][] {
+export function legendRows({ series, lines, marks, landmarks, landmarkTexts }: Chart, key: readonly LegendEntry[]): LegendEntry[][] {
   const hollow = marks.find(({ isHollow }) => isHollow);
-  const hasOracle = landmarks.some(({ isHollow }) => isHollow);
+  const [hasFilled, hasHollow] = [landmarks.some(({ isHollow }) => !isHollow), landmarks.some(({ isHollow }) => isHollow)];
   return [
     [
       ...series.map((one): LegendEntry => ({ kind: "series", series: one, hasLine: lines.some((line) => line.series === one), text: one.family })),
       ...(hollow === undefined ? [] : [{ kind: "point-estimate", series: hollow.series, text: "hollow: …-point-estimate" } as const]),
-      { kind: "tier", text: "one tier alone" },
-      ...(hasOracle ? [{ kind: "oracle", text: "oracle" } as const] : []),
+      ...(hasFilled ? [{ kind: "filled", text: landmarkTexts.filled } as const] : []),
+      ...(hasHollow ? [{ kind: "hollow", text: landmarkTexts.hollow } as const] : []),
     ],
     [...key],
   ];
@@ -54,9 +54,9 @@ function drawEntry(entry: LegendEntry, { x, y, fontPx }: { x: number; y: number;
 
 /** 28 px wide; its middle is at `y`. */
 export function legendMark(entry: Exclude<LegendEntry, { kind: "key" }>, y: number): Markup {
-  const isHollow = entry.kind === "point-estimate" || entry.kind === "oracle";
+  const isHollow = entry.kind === "point-estimate" || entry.kind === "hollow";
   const place = { x: 14, y, sizePx: 5, isHollow };
-  if (entry.kind === "tier" || entry.kind === "oracle") return glyph("diamond", place);
+  if (entry.kind === "filled" || entry.kind === "hollow") return glyph("diamond", place);
   const { colour, className, dash, kind, shape } = entry.series;
   const line = entry.kind === "series" && entry.hasLine && markup`<path d="M0 ${y}H28" stroke="currentColor" stroke-width="${kind === "learned" ? 2.6 : 1.3}" stroke-dasharray="${dash}"/>`;
   return markup`<g class="${className}" color="${colour}">${line}${glyph(shape, kind === "learned" ? place : { ...place, sizePx: 4.2 })}</g>`;

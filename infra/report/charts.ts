@@ -51,7 +51,7 @@ export function sharingAxes(charts: readonly Chart[]): Chart[] {
   return charts.map((chart) => ({ ...chart, x: { ...chart.x, domain: xDomain }, y: { ...chart.y, domain: yDomain } }));
 }
 
-interface Parts extends Pick<Chart, "lines" | "marks" | "landmarks" | "series" | "x"> {
+interface Parts extends Pick<Chart, "lines" | "marks" | "landmarks" | "landmarkTexts" | "series" | "x"> {
   readonly n: number;
 }
 
@@ -72,7 +72,7 @@ function partsOf(evaluation: Evaluation, dataset: string, y: (one: PolicyReport 
     const place = evaluation.tiers.indexOf(tierOf(report.policy));
     return { ...point, name: tierOf(report.policy), short: place < 0 ? report.policy : String(place + 1), beyond: { x: `saving ${percent(point.x)}`, y: sayY(point.y) }, isHollow: place < 0, says: says(report, point.y) };
   }));
-  return { n: reports[0]?.n ?? 0, lines, marks, landmarks, series, x: savingAxis(evaluation, lines, marks, landmarks) };
+  return { n: reports[0]?.n ?? 0, lines, marks, landmarks, landmarkTexts: { filled: "one tier alone", hollow: "oracle" }, series, x: savingAxis(evaluation, lines, marks, landmarks) };
 }
 
 /** One for the whole family. A knob may be unsorted or not monotone, so points are joined in order of cost. */

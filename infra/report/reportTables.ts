@@ -70,6 +70,6 @@ ${body}</table></div>`;
 function markOf(evaluation: Evaluation, { policy }: PolicyReport): Markup {
   const kind = kindOf(policy, evaluation);
   const series = seriesOf(evaluation).find(({ family }) => family === familyOf(policy));
-  const mark = kind === "tier" || kind === "oracle" ? legendMark({ kind, text: policy }, 7) : series === undefined ? null : legendMark({ kind: isPointEstimate(policy) ? "point-estimate" : "series", series, hasLine: true, text: policy }, 7);
+  const mark = kind === "tier" || kind === "oracle" ? legendMark({ kind: kind === "tier" ? "filled" : "hollow", text: policy }, 7) : series === undefined ? null : legendMark({ kind: isPointEstimate(policy) ? "point-estimate" : "series", series, hasLine: true, text: policy }, 7);
   return markup`<svg class="mark" width="28" height="14" aria-hidden="true">${mark === null ? null : [mark]}</svg>`;
 }
