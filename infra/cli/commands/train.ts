@@ -101,7 +101,7 @@ async function fromAudit(values: Values, environment: Environment, onProgress: (
   if (!asked.includes(baselineTier)) throw wrongUse(`--tiers: the baseline tier ${baselineTier} must be among them, since the labels are agreement with it`);
   const tiers = known.filter((name) => asked.includes(name));
   const { rows, source } = await readAuditRows(environment, { tiers, baselineTier, since: sinceOf(values, Date.now()), tenantId: text(values, "tenant") ?? null, maxRows: wholeNumberOf(values, "max-rows", 20_000, { above: 0, most: 1_000_000 }) }, onProgress);
-  return { options: { ...goals, train: rows, tiers, isOrdered: true, baselineTier, onProgress }, sources: [source], names: new Map() };
+  return { options: { ...goals, train: rows, tiers, isOrdered: true, labels: "agreement", baselineTier, onProgress }, sources: [source], names: new Map() };
 }
 
 const AGE_MS = { d: 86_400_000, h: 3_600_000 };

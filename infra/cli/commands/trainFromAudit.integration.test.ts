@@ -77,6 +77,7 @@ it("makes a model of the rows in Postgres that are complete, in the tier file's 
     metrics: { cascade_routing: { rows: COMPLETE + 1 } },
   });
   expect([...model.classes.names].sort()).toEqual(["live", "mail"]);
+  expect(model.metrics.cascade_routing).not.toHaveProperty("quality_low"); // nobody judged: its qualities are agreements
   expect(model.metrics.cascade_routing?.saving).toBeGreaterThan(0.5);
   expect(trained.notes).toContain("601 of 603 sampled requests have answers of all of small, medium, large; 2 of these have feedback");
   expect(trained.notes).toContain("what they lack: medium (2), small (1), large (1). Set INFER_SHADOW_TIERS=all");
