@@ -60,7 +60,7 @@ export function floorTerms({ operating, metrics, risk }: Pick<RoutingModelFile, 
   };
   return {
     targets: {
-      shadow: targetOf(agreement_low, "an agreement with the baseline", "it was trained before models knew how often their answers agree with the baseline's; train it anew"),
+      shadow: targetOf(agreement_low, "an agreement with the baseline", "its training rows have no answers to compare with the baseline's: train it on outcome logs that have `answer`, or from the audit"),
       feedback: targetOf(quality_low, "a quality", "it does not know how good its answers are, since its rows were labelled by agreement, or it is older"),
     },
     risk: risk / LabelSource.options.length,

@@ -29,7 +29,7 @@ function trainedModel() {
   const rows = Array.from({ length: 300 }, (_, i): OutcomeRow => {
     const isRight = random() < 0.98;
     const query = prompt(`row-${i}`, SAME);
-    const tier = (quality: number, confidence: number, cost_usd: number) => ({ quality, confidence, cost_usd, verify_cost_usd: 0, latency_ms: 10 });
+    const tier = (quality: number, confidence: number, cost_usd: number) => ({ quality, confidence, cost_usd, verify_cost_usd: 0, latency_ms: 10, answer: quality === 1 ? "yes" : "no" });
     return { id: String(i), dataset: "d", query, features: queryFeatures(query), tiers: [tier(isRight ? 1 : 0, isRight ? 0.99 : 0.9, 0.001), tier(1, 1, 0.1)] };
   });
   const setting = { tiers: ["alpha", "beta"], baseline: 1, target: 0.9, risk: 0.05, latencySloMs: null, paysVerification: false, hasConfidences: true, labels: "qualities" as const, random };

@@ -21,6 +21,8 @@ export interface Candidate {
   readonly family: readonly Member[];
   /** Of a learned policy: its place is one at which the floor was shown to hold. */
   readonly isShown?: boolean;
+  /** Of the same: as few requests are late on held-out rows as the SLO allows. */
+  readonly isInTime?: boolean;
   /** For two tiers: higher means "send to the strong one". */
   readonly score?: (row: OutcomeRow) => number;
 }
@@ -50,14 +52,46 @@ export function oracle({ tiers }: Setting): Candidate {
   return { policy: "oracle", play, family: [{ knob: 0, play }], score: ({ tiers: [weak, strong] }) => (strong?.quality ?? 0) - (weak?.quality ?? 0) };
 }
 
-/** A share of the requests, drawn blindly, goes to the baseline and the rest to the cheapest tier. */
+/**
+ * Blindly drawn: what a share of each tier alone gives, for the two tiers between which that is cheapest at the wanted
+ * quality (the lower hull of cost and quality). What a policy saves beyond it is what it knows.
+ */
 export function randomMix(setting: Setting, train: readonly OutcomeRow[]): Candidate {
-  const { baseline, target, random } = setting;
-  const [low, high] = [qualityOf(train, 0), qualityOf(train, baseline)];
-  const share = train.length === 0 ? 1 : high > low ? Math.min(1, Math.max(0, (target * high - low) / (high - low))) : 0;
-  const at = (knob: number) => ({ knob, play: (row: OutcomeRow) => once(row, random() < knob ? baseline : 0) });
-  return { policy: "random-mix", play: at(share).play, family: [at(0), at(1)], score: () => 0 };
+  const { baseline, target, random, tiers } = setting;
+  if (train.length === 0) {
+    const ends = [{ knob: 0, play: (row: OutcomeRow) => once(row, 0) }, { knob: 1, play: (row: OutcomeRow) => once(row, baseline) }];
+    return { policy: "random-mix", play: (row) => once(row, baseline), family: ends, score: () => 0 };
+  }
+  const corners = lowerHull(tiers.map((_tier, place) => ({ place, quality: qualityOf(train, place), cost_usd: mean(train.map((row) => row.tiers[place]?.cost_usd ?? 0)) })));
+  const wanted = target * qualityOf(train, baseline);
+  const upper = corners.findIndex(({ quality }) => quality >= wanted);
+  const [from, to] = [corners[upper - 1], corners[upper]];
+  const share = from === undefined || to === undefined ? 1 : (wanted - from.quality) / (to.quality - from.quality);
+  const play = (row: OutcomeRow) => once(row, (random() < share ? to?.place : from?.place) ?? baseline);
+  // A family as long for every training set: points of equal share along the hull.
+  const family = Array.from({ length: STEPS + 1 }, (_, i) => {
+    const at = (i / STEPS) * (corners.length - 1), low = Math.floor(at);
+    return { knob: i / STEPS, play: (row: OutcomeRow) => once(row, corners[random() < at - low ? low + 1 : low]?.place ?? baseline) };
+  });
+  return { policy: "random-mix", play, family, score: () => 0 };
 }
+
+interface Corner {
+  readonly place: number;
+  readonly quality: number;
+  readonly cost_usd: number;
+}
+/** From the cheapest to the best: those that no mix of two others beats. */
+function lowerHull(tiers: readonly Corner[]): Corner[] {
+  const hull: Corner[] = [];
+  for (const next of tiers.toSorted((a, b) => a.cost_usd - b.cost_usd || b.quality - a.quality)) {
+    if (hull.some(({ quality }) => quality >= next.quality)) continue;
+    for (let last = hull.at(-1), before = hull.at(-2); last !== undefined && before !== undefined && perUsd(before, last) <= perUsd(before, next); last = hull.at(-1), before = hull.at(-2)) hull.pop();
+    hull.push(next);
+  }
+  return hull;
+}
+const perUsd = (from: Corner, to: Corner): number => (to.quality - from.quality) / Math.max(1e-15, to.cost_usd - from.cost_usd);
 
 const STEPS = 40;
 
@@ -73,11 +107,16 @@ export function queryLength(setting: Setting, train: readonly OutcomeRow[], test
   return { policy: "query-length", play, family, score: ({ query }) => query.length };
 }
 
-/** A cascade with one threshold on raw confidence for all tiers. `null` when the log has no confidences. */
+const RAW_STEPS = 100;
+/** Above every confidence. */
+const NEVER_KEPT = 2;
+/** A cascade with one threshold on raw confidence for all tiers, at the quantiles of the training rows' confidences, and above all of them. `null` when the log has none. */
 export function rawConfidence(setting: Setting, train: readonly OutcomeRow[]): Candidate | null {
   if (!setting.hasConfidences) return null;
   const priors = priorsOf(setting, train);
-  const family = Array.from({ length: STEPS + 1 }, (_, i) => i / STEPS).map((knob) => ({ knob, play: cascadeWith(setting, priors, priors.map(() => knob)) }));
+  const confidences = train.flatMap(({ tiers }) => tiers.slice(0, -1).flatMap(({ confidence }) => confidence ?? []));
+  const knobs = [0, ...Array.from({ length: RAW_STEPS }, (_, i) => quantileOf(confidences, (i + 0.5) / RAW_STEPS) ?? 0), 1, NEVER_KEPT];
+  const family = knobs.map((knob) => ({ knob, play: cascadeWith(setting, priors, priors.map(() => knob)) }));
   return { policy: "raw-confidence", play: cheapestThatHolds(setting, train, family).play, family, score: weakDoubt };
 }
 
@@ -143,14 +182,14 @@ export function unlabelledCascade(setting: Setting): (row: OutcomeRow) => Played
  */
 export function learned(setting: Setting, rows: readonly OutcomeRow[], policies: readonly LearnedPolicy[], onProgress: (what: string) => void): Candidate[] {
   const playable = policies.filter((policy) => policy === "predictive" || setting.hasConfidences);
-  const { model, families, points } = train(setting, rows, playable, onProgress);
+  const { model, families, points, isInTime } = train(setting, rows, playable, onProgress);
   const safe = safeCascade(setting, rows);
   return playable.flatMap((policy): Candidate[] => {
     const family = families.get(policy) ?? [];
     const { floored, seeming } = points.get(policy) ?? { floored: null, seeming: null };
     const score = (row: OutcomeRow) => gainOf(policy, model, row);
     const at = (place: number | null) => (place === null ? undefined : family[place]?.play) ?? safe;
-    return [{ policy, play: at(floored), family, score, isShown: floored !== null }, { policy: `${policy}-point-estimate`, play: at(seeming), family, score }];
+    return [{ policy, play: at(floored), family, score, isShown: floored !== null, isInTime }, { policy: `${policy}-point-estimate`, play: at(seeming), family, score }];
   });
 }
 

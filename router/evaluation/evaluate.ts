@@ -60,6 +60,8 @@ export interface PolicyReport {
   readonly tier_share: Readonly<Record<string, number>>;
   readonly escalation_share: Readonly<Record<string, number>>;
   readonly target_held: boolean;
+  /** Of a learned policy at the place that it promises to hold: whether held-out training rows showed that. Where not, it is the cascade by thresholds that need no labels, and promises nothing. */
+  readonly floor_shown?: boolean;
   readonly apgr?: number;
   readonly cpt50?: number;
   readonly cpt80?: number;
@@ -113,11 +115,23 @@ export function evaluate(options: EvaluateOptions): Evaluation {
     onProgress(`playing ${candidate.policy}`);
     return report({ candidate, familyPlays: playFamily(candidate.family), setting, test, datasets });
   });
+  const unshown = candidates.filter(({ isShown }) => isShown === false).map(({ policy }) => policy);
+  const repeated = repeatedRows(train, "folds" in options.test ? [] : test);
   const notes = [
+    ...(unshown.length === 0 ? [] : [`the floor was not shown to hold for ${unshown.join(", ")}: played instead is the cascade by thresholds that need no labels, which promises nothing; a router uses the thresholds of its tier file`]),
+    ...(options.latencySloMs !== null && [...train, ...test].some(({ tiers: outcomes }) => outcomes.some(({ latency_ms }) => latency_ms === null)) ? ["not every row has latencies, so the SLO is not weighed"] : []),
+    ...candidates.flatMap(({ policy, isInTime }) => (isInTime === false ? [`${policy} has more late requests on held-out rows than the SLO allows, at any price of lateness that was tried`] : [])),
+    ...(repeated === 0 ? [] : [`${repeated} rows are there more than once, in training rows or in training and test rows: what is said of them was learned from them`]),
     ...(train.length > 0 ? [] : ["no training row has these tiers: `predictive` is taught by the other models' rows, no floor can be shown, and its own place is the baseline alone; see its frontier"]),
     ...(hasConfidences || train.length === 0 ? [] : ["training or test rows have no confidences, so nothing can be decided after a first answer: no cascade is played"]),
   ];
   return { seed, rows: { train: train.length === 0 ? (options.others ?? []).length : train.length, test: test.length }, tiers, baseline: tiers[baseline] ?? "", target, risk, cost: paysVerification ? "total" : "generation", notes, policies };
+}
+
+/** Rows whose id and query were there before. */
+function repeatedRows(...logs: readonly (readonly OutcomeRow[])[]): number {
+  const rows = logs.flat();
+  return rows.length - new Set(rows.map(({ id, query }) => JSON.stringify([id, query]))).size;
 }
 
 type Fit = (train: readonly OutcomeRow[]) => Candidate[];
@@ -150,6 +164,8 @@ function crossFitted(fit: Fit, rows: readonly OutcomeRow[], { folds, random, onP
   return (fitted[0] ?? []).map((first, place) => ({
     ...first,
     play: (row) => ofRow(row, place).play(row),
+    ...(first.isShown === undefined ? {} : { isShown: fitted.every((of) => of[place]?.isShown === true) }),
+    ...(first.isInTime === undefined ? {} : { isInTime: fitted.every((of) => of[place]?.isInTime === true) }),
     ...(first.score === undefined ? {} : { score: (row: OutcomeRow) => ofRow(row, place).score?.(row) ?? 0 }),
     family: crossed(first, place),
   }));
@@ -195,6 +211,7 @@ function report({ candidate, familyPlays, setting, test, datasets }: Reported): 
     return {
       policy: candidate.policy, dataset, n: of.length,
       ...operatingPoint(pick(plays), of, setting),
+      ...(candidate.isShown === undefined ? {} : { floor_shown: candidate.isShown }),
       ...(setting.tiers.length === 2 && candidate.score !== undefined ? callMeasures(of.map((row) => ({ score: candidate.score?.(row) ?? 0, weak: row.tiers[0]?.quality ?? 0, strong: row.tiers[1]?.quality ?? 0 }))) : {}),
       ...frontierOf(familyPlays.map(({ knob, plays: all }) => ({ knob, plays: pick(all) })), of, setting),
     };

@@ -53,7 +53,7 @@ it.each([
 
 describe("a sampled request", () => {
   it("becomes a row with the tiers that were asked for, in their order, and what they cost, without a cost of verifying", () => {
-    const outcome = (quality: number, { cost_nano_usd, confidence, latency_ms }: ShadowTier) => ({ quality, cost_usd: cost_nano_usd / 1e9, verify_cost_usd: 0, confidence, latency_ms });
+    const outcome = (quality: number, { cost_nano_usd, confidence, latency_ms, agreement_with_baseline: agreement }: ShadowTier) => ({ quality, cost_usd: cost_nano_usd / 1e9, verify_cost_usd: 0, confidence, latency_ms, agreement });
     expect(toLiveRow(record(), WANTED)).toEqual({ row: { id: "t1/r-1", dataset: "mail", query: "", features: SHADOW.query, tiers: [outcome(0.5, SMALL), outcome(0.25, MEDIUM), outcome(1, LARGE)] } });
     expect(toLiveRow(record({ task: null }), { ...WANTED, tiers: ["small", "large"] })).toMatchObject({ row: { dataset: "live", tiers: [{ quality: 0.5 }, { quality: 1 }] } });
   });

@@ -78,7 +78,7 @@ export function toLiveRow({ id, task, query, reference_tier, tiers: found, feedb
 function outcomeOf(record: ShadowTier, score: number | null): TierOutcome | null {
   const quality = liveQuality(record, score);
   if (quality === null) return null;
-  return { quality, cost_usd: record.cost_nano_usd / 1e9, verify_cost_usd: 0, confidence: record.is_sound ? record.confidence : 0, latency_ms: record.latency_ms };
+  return { quality, cost_usd: record.cost_nano_usd / 1e9, verify_cost_usd: 0, confidence: record.is_sound ? record.confidence : 0, latency_ms: record.latency_ms, agreement: record.is_sound ? record.agreement_with_baseline : 0 };
 }
 
 /** Rows, and what became of the other requests. */

@@ -16,13 +16,13 @@ import { newSaga } from "#shared/saga/inferenceMachine.ts";
 
 import { modelText, toModelFile } from "./modelFile.ts";
 import type { OutcomeRow } from "./outcomeLog.ts";
-import { LEARNED_POLICIES, leastAgreement, train } from "./trainModel.ts";
+import { agreementOf, LEARNED_POLICIES, train } from "./trainModel.ts";
 
 const random = seededRandom(3);
 const rows = Array.from({ length: 400 }, (_, i): OutcomeRow => {
   const query = i % 2 === 0 ? `Solve this sum: ${i} plus one` : "Who wrote this book?";
   const small = random() < 0.6;
-  const tier = (isRight: boolean, confidence: number, cost_usd: number) => ({ quality: isRight ? 1 : 0, confidence, cost_usd, verify_cost_usd: 0, latency_ms: 10 });
+  const tier = (isRight: boolean, confidence: number, cost_usd: number) => ({ quality: isRight ? 1 : 0, confidence, cost_usd, verify_cost_usd: 0, latency_ms: 10, answer: isRight ? "yes" : "no" });
   return { id: String(i), dataset: i % 2 === 0 ? "sums" : "books", query, features: queryFeatures(query), tiers: [tier(small, small ? 0.95 : 0.1, 0.001), tier(small || random() < 0.8, 0.7, 0.005), tier(true, 1, 0.03)] };
 });
 const setting = { tiers: ["a", "b", "c"], baseline: 2, target: 0.97, risk: 0.05, latencySloMs: null, paysVerification: true, hasConfidences: true, labels: "qualities" as const, random: seededRandom(1) };
@@ -72,8 +72,19 @@ it("does not know how good its answers are when rows were labelled by agreement"
   expect(metrics.cascade_routing?.agreement_low).toBe(MODEL.metrics.cascade_routing?.agreement_low);
 });
 
-it.each([[1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 0], [0.8, 0.9, 0.7], [0.5, 0.5, 0]])("answers of qualities %d and %d agree at least at %d", (quality, baseline, expected) => {
-  expect(leastAgreement(quality, baseline)).toBeCloseTo(expected);
+it("does not know how often its answers agree where any of them is not in the log", () => {
+  const unknown = rows.map((row, i) => (i % 20 > 0 ? row : { ...row, tiers: row.tiers.map(({ answer: _answer, ...tier }) => tier) }));
+  const { metrics } = toModelFile(train({ ...setting, random: seededRandom(1) }, unknown, ["cascade-routing"]), { sources, names, createdAt: new Date(0) });
+  expect([metrics.cascade_routing?.rows, metrics.cascade_routing]).toEqual([400, expect.not.objectContaining({ agreement_low: expect.anything() as number })]);
+});
+
+it("compares answers as shadow labels do, whatever their qualities", () => {
+  const [row] = rows;
+  const tiers = (one: object, other: object) => ({ ...row, tiers: [{ ...row?.tiers[0], ...one }, { ...row?.tiers[1], ...other }] }) as OutcomeRow;
+  expect(agreementOf(tiers({ answer: "The Beatles.", quality: 0 }, { answer: "the beatles", quality: 0 }), 0, 1)).toBe(1);
+  expect(agreementOf(tiers({ answer: "John Lennon", quality: 1 }, { answer: "Lennon", quality: 1 }), 0, 1)).toBeCloseTo(2 / 3);
+  expect(agreementOf(tiers({ agreement: 0.25, answer: "a" }, { answer: "a" }), 0, 1)).toBe(0.25); // compared already
+  expect([agreementOf(tiers({ agreement: null }, {}), 0, 1), agreementOf(tiers({ answer: undefined }, { answer: "a" }), 0, 1), agreementOf(tiers({}, {}), 1, 1)]).toEqual([null, null, 1]);
 });
 
 it("decides in the router, and the decision names it with what it said", () => {

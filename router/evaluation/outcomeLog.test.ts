@@ -20,7 +20,7 @@ it("gives the tiers that were asked for, in that order, plain or compressed", as
   expect(rows.map(({ id }) => id)).toEqual(["1", "2"]);
   expect(rows[0]?.tiers).toEqual([
     { quality: 0.5, cost_usd: 0.02, verify_cost_usd: 0, confidence: null, latency_ms: null },
-    { quality: 1, cost_usd: 0.001, verify_cost_usd: 0.0001, confidence: 0.9, latency_ms: 20 },
+    { quality: 1, cost_usd: 0.001, verify_cost_usd: 0.0001, confidence: 0.9, latency_ms: 20, answer: "A" },
   ]);
 });
 

@@ -28,6 +28,7 @@ const Outcome = z
     verify_cost_usd: usd.default(0),
     confidence: Probability.optional(),
     latency_ms: z.number().nonnegative().optional(),
+    answer: z.union([z.string(), z.number()]).transform(String).optional(),
   })
   .refine(({ correct, score }) => correct !== undefined || score !== undefined, "needs `correct` or `score`");
 const Line = z.object({ id: z.string(), dataset: z.string(), query: z.string(), tiers: z.record(z.string(), z.unknown()) });
@@ -42,6 +43,10 @@ export interface TierOutcome {
   readonly confidence: number | null;
   /** `null` when it was not measured. */
   readonly latency_ms: number | null;
+  /** Its text, where the log has it. */
+  readonly answer?: string;
+  /** How far it is the baseline's answer, where that was compared already; `null` when it could not be. */
+  readonly agreement?: number | null;
 }
 export interface OutcomeRow {
   readonly id: string;
@@ -112,6 +117,6 @@ function readOutcome(outcomes: Readonly<Record<string, unknown>>, tier: string):
   if (!Object.hasOwn(outcomes, tier)) throw new Error(`no outcome of tier ${tier}; there are ${Object.keys(outcomes).join(", ")}`);
   const outcome = Outcome.safeParse(outcomes[tier]);
   if (!outcome.success) throw new Error(issueLines(outcome.error).map((issue) => `tiers.${tier}.${issue}`).join("; "));
-  const { correct, score, cost_usd, verify_cost_usd, confidence = null, latency_ms = null } = outcome.data;
-  return { quality: score ?? correct ?? 0, cost_usd, verify_cost_usd, confidence, latency_ms };
+  const { correct, score, cost_usd, verify_cost_usd, confidence = null, latency_ms = null, answer } = outcome.data;
+  return { quality: score ?? correct ?? 0, cost_usd, verify_cost_usd, confidence, latency_ms, ...(answer === undefined ? {} : { answer }) };
 }

@@ -11,6 +11,7 @@ import type { LatencyQuantiles } from "#router/policy/onTime.ts";
 import type { Learned } from "#router/policy/policy.ts";
 import { type SeenQuery, seenBy } from "#router/policy/routingValues.ts";
 import type { Measured, RoutingModel } from "#shared/contracts/routingModel.ts";
+import { agreement } from "#shared/statistics/agreement.ts";
 
 import type { OutcomeRow } from "./outcomeLog.ts";
 import { type Played, playRow, type TierPrior } from "./playRow.ts";
@@ -57,6 +58,8 @@ export interface OperatingPoint {
   readonly measured: Measured | null;
 }
 export interface Trained {
+  /** Whether as few requests are late on held-out rows as the SLO allows; true without an SLO. */
+  readonly isInTime: boolean;
   readonly model: RoutingModel;
   readonly families: ReadonlyMap<LearnedPolicy, readonly Member[]>;
   readonly points: ReadonlyMap<LearnedPolicy, OperatingPoint>;
@@ -82,7 +85,7 @@ export function train(setting: Setting, rows: readonly OutcomeRow[], policies: r
     const isInTime = [...points].every(([policy, { floored }]) => floored === null || meetsSlo(setting, rows, heldOut.get(policy)?.[floored] ?? []));
     if (!isInTime && latePrice !== prices.at(-1)) continue;
     const model = fitModel(setting, rows, latePrice);
-    found = { model, points, families: familiesOf(setting, rows, model, policies) };
+    found = { isInTime, model, points, families: familiesOf(setting, rows, model, policies) };
     break;
   }
   if (found === null) throw new Error("no price of lateness to try");
@@ -151,17 +154,28 @@ function operatingPoint(setting: Setting, rows: readonly OutcomeRow[], plays: re
     quality_ratio: mean(held.map(({ quality }) => quality)) / mean(rows.map((row) => reference(row)?.quality ?? 0)),
     saving: 1 - mean(held.map(({ cost_usd }) => cost_usd)) / mean(rows.map((row) => reference(row)?.cost_usd ?? 0)),
     margin_low: lowerBound(margins[floored] ?? [], setting.risk),
-    agreement_low: cautiousLow(held.map(({ quality, tried }, i) => (tried.at(-1) === setting.baseline ? 1 : leastAgreement(quality, reference(rows[i])?.quality ?? 0))), setting.risk),
+    ...agreementLow(held.map(({ tried }, i) => agreementOf(rows[i], tried.at(-1) ?? -1, setting.baseline)), setting.risk),
     ...(setting.labels === "qualities" ? { quality_low: cautiousLow(held.map(({ quality }) => quality), setting.risk) } : {}),
   };
   return { floored, seeming: lastThatSeemsToHold(margins), measured };
 }
 
 /**
- * How often two answers of these qualities agree at least: where both are right. Two wrong ones may differ, and so may two
- * that are right by half; for scores between, max(0, q + b - 1) is the least share at which both can be right at once.
+ * As a shadow label will say it: by the same comparison of the answers themselves. Their qualities do not tell: two right
+ * answers may be worded differently, and two wrong ones alike. `null` when the log has not both answers.
  */
-export const leastAgreement = (quality: number, baseline: number): number => Math.max(0, quality + baseline - 1);
+export function agreementOf(row: OutcomeRow | undefined, place: number, baseline: number): number | null {
+  const [kept, reference] = [row?.tiers[place], row?.tiers[baseline]];
+  if (place === baseline) return 1;
+  if (kept?.agreement !== undefined) return kept.agreement;
+  return kept?.answer === undefined || reference?.answer === undefined ? null : agreement(kept.answer, reference.answer);
+}
+
+/** Nothing when any row cannot say it: those that can may be of one kind of work. */
+function agreementLow(agreements: readonly (number | null)[], risk: number): Pick<Measured, "agreement_low"> {
+  const known = agreements.filter((one) => one !== null);
+  return known.length < agreements.length ? {} : { agreement_low: cautiousLow(known, risk) };
+}
 
 /** Of the mean. With one row more that is lost, as the floor itself is judged: rows that are all right would look certain, and leave nothing to test. */
 const cautiousLow = (values: readonly number[], risk: number): number => Math.max(0, lowerBound([...values, 0], risk));

@@ -42,7 +42,7 @@ export const Measured = z.object({
   saving: z.number(),
   /** Lower end of the mean of quality - target x the baseline's quality, which is too high with probability `risk`. */
   margin_low: z.number(),
-  /** The same of how often the kept answer is the baseline's, where each row counts the least that its qualities allow. Older files have none. */
+  /** The same of how far the kept answer is the baseline's, by comparing the recorded answers as shadow labels do. None where they were not recorded. */
   agreement_low: Probability.optional(),
   /** The same of how good the kept answer is. Older files have none, nor has a model whose rows were labelled by agreement. */
   quality_low: Probability.optional(),

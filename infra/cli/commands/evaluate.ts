@@ -31,9 +31,9 @@ export const evaluate: Command = {
     "--baseline         the tier that quality and saving are measured against (default: the dearest)",
     "--target           share of the baseline's quality to keep, in (0, 1] (default 0.97)",
     "--risk             probability with which the floor may fail, in (0, 0.5] (default 0.05)",
-    "--latency-slo-ms   a tier that would be later than this in more than one of twenty cases is not tried",
+    "--latency-slo-ms   no more requests may be later than one in twenty, or than the baseline has; needs latencies in the logs",
     "--cost             total: with the calls that produced the confidences; generation: without (default total)",
-    "--seed             of folds, random mix and bootstrap (default 1)",
+    "--seed             of folds, resamples, shuffles and random mix (default 1)",
     "--json             one JSON object instead of the tables",
     "--out <folder>     also writes report.html, a picture of each curve (SVG) and evaluation.json there; replaces files of these names;",
     "                   with --labels the picture learning-curve.svg and learning-curve.json",
@@ -95,7 +95,7 @@ export async function optionsOf(values: Values, onProgress: (line: string) => vo
 
 export function tiersIn(values: Values): string[] {
   const tiers = [...new Set(text(values, "tiers")?.split(",").filter((name) => name !== "") ?? [])];
-  if (tiers.length < 2) throw wrongUse("--tiers needs at least two models, separated by commas");
+  if (tiers.length < 2) throw wrongUse("--tiers needs at least two different models, separated by commas");
   return tiers;
 }
 
@@ -144,7 +144,7 @@ async function readTraining(values: Values, tiers: readonly string[]): Promise<P
 
 async function read(name: "train" | "test", values: Values, tiers: readonly string[]): Promise<OutcomeRow[]> {
   const files = list(values, name) ?? [];
-  if (files.length === 0) throw wrongUse(`--${name} is missing`);
+  if (files.length === 0) throw wrongUse(name === "test" ? "say which rows to play: --test, --folds, --resamples or --labels" : "--train is missing");
   return (await Promise.all(files.map((file) => readOutcomeLog(file, tiers)))).flat();
 }
 
@@ -163,10 +163,10 @@ ${notes.map((note) => `note: ${note}\n`).join("")}
 ${tables.join("\n\n")}`;
 }
 
-function line({ policy, n, quality, quality_ratio, cost_per_1k_usd, saving, saving_ci95: [low, high], latency_p50_ms, latency_p95_ms, tier_share, escalation_share, target_held }: PolicyReport, tiers: readonly string[]): string[] {
+function line({ policy, n, quality, quality_ratio, cost_per_1k_usd, saving, saving_ci95: [low, high], latency_p50_ms, latency_p95_ms, tier_share, escalation_share, target_held, floor_shown }: PolicyReport, tiers: readonly string[]): string[] {
   const ms = (value: number | null) => (value === null ? "-" : value.toFixed(0));
   const byTier = (share: PolicyReport["tier_share"]) => tiers.map((tier) => percent(share[tier] ?? 0, 0)).join(" ");
-  return [policy, String(n), percent(quality), percent(quality_ratio), cost_per_1k_usd.toFixed(4), `${percent(saving)} (${percent(low)} to ${percent(high)})`, ms(latency_p50_ms), ms(latency_p95_ms), byTier(tier_share), byTier(escalation_share), target_held ? "held" : "missed"];
+  return [policy, String(n), percent(quality), percent(quality_ratio), cost_per_1k_usd.toFixed(4), `${percent(saving)} (${percent(low)} to ${percent(high)})`, ms(latency_p50_ms), ms(latency_p95_ms), byTier(tier_share), byTier(escalation_share), `${target_held ? "held" : "missed"}${floor_shown === false ? ", not shown" : ""}`];
 }
 
 function curves(policies: readonly PolicyReport[]): string {
