@@ -7,13 +7,13 @@ import type { SagaContext } from "#shared/saga/inferenceMachine.ts";
 
 import { drawsFor } from "./drawsFor.ts";
 import { guardedPlace } from "./learning/floorGuard.ts";
-import { answeredBy } from "./policy/cascadeRouting.ts";
+import { valuesFor } from "./policy/cascadeRouting.ts";
 import { chooseStep } from "./policy/chooseStep.ts";
 import { explore, type ExploreSettings } from "./policy/explore.ts";
 import type { Learned } from "./policy/policy.ts";
 import { queryFeatures } from "./policy/queryFeatures.ts";
 import { factsFor, type LiveTiers, MIN_WITHIN_SLO } from "./policy/quoteTiers.ts";
-import { seenBy, valuesAt } from "./policy/routingValues.ts";
+import { seenBy } from "./policy/routingValues.ts";
 
 /** What a decision depends on besides request and saga. `model`: `null` before one is active. */
 export interface Known {
@@ -47,10 +47,11 @@ function learnedFrom({ model, floorSteps }: { model: RoutingModelFile; floorStep
   const features = queryFeatures(input);
   const query = seenBy(model, features);
   const { cascade_routing_level, predictive_level, cascade_keep_from } = model.operating;
-  const ownPlace = policy === "predictive" ? predictive_level : policy === "cascade-routing" ? cascade_routing_level : null;
+  const named = policy === "predictive" || policy === "cascade-routing" ? policy : null; // those that have a level
+  const ownPlace = named === "predictive" ? predictive_level : named === "cascade-routing" ? cascade_routing_level : null;
   const place = ownPlace === null ? null : guardedPlace(ownPlace, floorSteps);
   const level = place === null ? null : (model.levels[place] ?? null);
-  const { stop, go } = level === null ? { stop: -Infinity, go: [] } : valuesAt({ model, level, query }, answeredBy(saga, model.tiers));
+  const { stop, go } = named === null || level === null ? { stop: -Infinity, go: [] } : valuesFor(named, { model, level, query }, saga);
   return {
     learned: { model, query, level: ownPlace !== null && place === null ? "in_doubt" : level, keepFrom: cascade_keep_from },
     recorded: {

@@ -6,6 +6,7 @@ import type { RoutingLevel } from "#shared/contracts/routingModel.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
 import { fitCalibration } from "./fitCalibration.ts";
+import { fitTaskClasses } from "./fitTaskClasses.ts";
 import { fitLevels } from "./fitValues.ts";
 import type { LabelledRow } from "./labelledRow.ts";
 
@@ -59,4 +60,33 @@ describe("fitted values", () => {
     expect(best(fit(0, strict), [])).toBe("large blindly");
   });
   it("are the same for the same rows", () => { expect(fit(20)).toEqual(fit(20)); });
+});
+
+describe("on pure noise", () => {
+  /** Told by their words; with few rows each, so that they are easily memorised. */
+  const kinds = ["ant bee cat", "dog elk fox", "gnu hen ibis", "jay kite lark", "mole newt owl", "pig quail ram"].map((query) => queryFeatures(query));
+  /** The toss of a coin says which of the two tiers is right, whatever the kind and the confidence. */
+  const noise = (seed: number): LabelledRow[] => {
+    const random = seededRandom(seed);
+    return kinds.flatMap((query, kind) => Array.from({ length: 5 }, (): LabelledRow => {
+      const right = random() < 0.5 ? 0 : 1;
+      return { query, label: String(kind), tiers: [0, 1].map((t) => ({ quality: t === right ? 1 : 0, cost_usd: 0.001, verify_cost_usd: 0, confidence: random(), latency_ms: null })) };
+    }));
+  };
+  /** Mean value of beginning with the cheaper tier and reading its confidence. */
+  const claimed = (rows: readonly LabelledRow[]): number => {
+    const known = fitTaskClasses(rows);
+    const seen = rows.map(({ query }) => seenBy({ classes: known }, query));
+    const model = { tiers: ["a", "b"], calibration: [fitCalibration(rows.flatMap(({ tiers }) => tiers[0] ?? []), seen.map((query) => query.classes)), null] };
+    const [level] = fitLevels({ rows, queries: seen, model, baseline: 1, latencySloMs: null, latePrice: 0 }, [0]) as [RoutingLevel];
+    const [read] = level.states[""]?.read as [number[]];
+    return meanOf(seen.map(({ features }) => features.reduce((sum, feature, i) => sum + feature * (read[i] ?? NaN), 0)));
+  };
+  const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+  it("does not claim that going on or stopping by an answer brings more than luck", () => {
+    const seeds = Array.from({ length: 40 }, (_, i) => i + 1);
+    const standardError = 0.5 / Math.sqrt(seeds.length * kinds.length * 5);
+    expect(meanOf(seeds.map((seed) => claimed(noise(seed))))).toBeLessThan(0.5 + 3 * standardError);
+  });
 });

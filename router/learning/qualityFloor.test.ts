@@ -21,3 +21,15 @@ it.each([
   ["nothing that was never seen to fail, on a few rows", [Array<number>(20).fill(0.03)], null],
   ["nothing when the safest one fails", [fails, holds], null],
 ])("the floor keeps %s", (_name, margins, expected) => { expect(lastThatHolds(margins, { target: 0.97, risk: 0.05 })).toBe(expected); });
+
+describe("a floor whose margins come of five folds", () => {
+  const margins = (mean: number) => Array.from({ length: 100 }, (_, i) => mean + (i % 2 === 0 ? 0.3 : -0.3));
+  /** As the floor judges, but as if rows were independent: with one row more that is lost. */
+  const independent = (mean: number) => lowerBound([...margins(mean), -0.97], 0.05);
+
+  it("is not shown by what would just do for independent rows, since the folds' models share rows", () => {
+    expect(independent(0.067)).toBeGreaterThan(0);
+    expect(lastThatHolds([margins(0.067)], { target: 0.97, risk: 0.05 })).toBeNull();
+  });
+  it("is shown by a little more, not by twice as much only", () => { expect(lastThatHolds([margins(0.07)], { target: 0.97, risk: 0.05 })).toBe(0); });
+});

@@ -2,7 +2,18 @@ import type { SagaContext } from "#shared/saga/inferenceMachine.ts";
 import type { TierQuote } from "#shared/contracts/decision.ts";
 
 import type { Policy } from "./policy.ts";
-import { type Answered, keepFrom, type LearnedValues, type NextStep, valuesAt } from "./routingValues.ts";
+import { type Answered, keepFrom, type LearnedValues, type NextStep, type Valued, valuesAt } from "./routingValues.ts";
+
+/**
+ * What a learned policy decides by, so that its record is what decided: `cascade-routing` by all values at the answers so
+ * far; `predictive` by those of running each tier blindly, at the start whatever was answered, so `stop` is -Infinity.
+ */
+export function valuesFor(policy: "cascade-routing" | "predictive", learned: LearnedValues, saga: SagaContext): Valued {
+  if (policy === "cascade-routing") return valuesAt(learned, answeredBy(saga, learned.model.tiers));
+  const start = learned.level.states[""];
+  if (start === undefined) throw new Error("the model has no values for the start of a request");
+  return valuesAt({ ...learned, level: { ...learned.level, states: { "": { ...start, read: [] } } } }, []);
+}
 
 /**
  * At each step the best of keeping the answer in hand and of running any dearer tier, by learned value: acceptability
@@ -12,7 +23,7 @@ import { type Answered, keepFrom, type LearnedValues, type NextStep, valuesAt } 
 export const cascadeRouting = (learned: LearnedValues): Policy => ({ request, saga, facts }) => {
   const { tiers } = learned.model;
   const answered = answeredBy(saga, tiers);
-  const { stop, go } = valuesAt(learned, answered);
+  const { stop, go } = valuesFor("cascade-routing", learned, saga);
   const isEnough = (saga.best?.confidence ?? 0) >= (request.min_quality ?? 0); // the caller's wish outranks the estimate
   const better = go.filter(({ value }) => value > stop || !isEnough);
   return {
@@ -23,10 +34,8 @@ export const cascadeRouting = (learned: LearnedValues): Policy => ({ request, sa
 };
 
 /** One tier, chosen before anything is run and kept whatever it answers; should it fail, the next best. */
-export const bestFirstStep = (learned: LearnedValues): Policy => ({ facts }) => {
-  const start = learned.level.states[""];
-  if (start === undefined) throw new Error("the model has no values for the start of a request");
-  const { go } = valuesAt({ ...learned, level: { ...learned.level, states: { "": { ...start, read: [] } } } }, []);
+export const bestFirstStep = (learned: LearnedValues): Policy => ({ saga, facts }) => {
+  const { go } = valuesFor("predictive", learned, saga);
   return { order: quotesOf(go, learned.model.tiers, facts.quotes), minConfidence: () => 0 };
 };
 
@@ -35,7 +44,7 @@ function quotesOf(steps: readonly NextStep[], tiers: readonly string[], quotes: 
 }
 
 /** First and latest sound answer. */
-export function answeredBy({ finished }: SagaContext, tiers: readonly string[]): Answered {
+function answeredBy({ finished }: SagaContext, tiers: readonly string[]): Answered {
   const sound = finished.flatMap(({ tier, outcome }) => (outcome.kind === "answered" && outcome.is_sound ? [{ place: tiers.indexOf(tier), confidence: outcome.confidence }] : []));
   const [first] = sound;
   const latest = sound.at(-1);

@@ -105,6 +105,8 @@ describe("when every tier is ruled out", () => {
 
   it.each([
     ["takes the fastest of those that only miss the SLO", { small: { within_slo: 0, expected_latency_ms: 90 }, medium: { within_slo: 0, expected_latency_ms: 40 }, large: { within_slo: 0, expected_latency_ms: 60 } }, { tier: "medium", despite: "beyond_slo", excluded: { small: "beyond_slo", large: "beyond_slo" } }],
+    ["takes the best of those that are as fast", { small: { within_slo: 0, quality: 0.8 }, medium: { within_slo: 0, quality: 0.95 }, large: { within_slo: 0, quality: 0.9 } }, { tier: "medium", despite: "beyond_slo" }],
+    ["takes a faster one, though it is worse, since the SLO asks for speed", { small: { within_slo: 0, quality: 0.5, expected_latency_ms: 49 }, medium: { within_slo: 0, quality: 0.95 }, large: { within_slo: 0 } }, { tier: "small", despite: "beyond_slo" }],
     ["prefers a slow tier with a worker to one without", { small: { workers: 0 }, medium: { within_slo: 0 }, large: { workers: 0 } }, { tier: "medium" }],
     ["tries a tier that no worker was heard of before it gives up", all({ workers: 0 }), { tier: "small", despite: "no_worker" }],
     ["tries none that is over budget, though no worker is there either", { small: { workers: 0, max_cost_nano_usd: nanoUsd(9_999) }, medium: { workers: 0 }, large: { workers: 0 } }, { tier: "medium" }],

@@ -51,10 +51,10 @@ function limitOn(quote: TierQuote, { request, facts }: Situation, remaining: Nan
   return null;
 }
 
-/** Nothing meets every limit: the fastest of those that only miss the SLO, else the first that only lacks a live worker. */
+/** Nothing meets every limit: the fastest of those that only miss the SLO (of equals the best), else the first that only lacks a live worker. */
 function lastResort(order: readonly TierQuote[], excluded: Excluded): TierQuote | undefined {
   const slow = order.filter(({ tier }) => excluded[tier] === "beyond_slo");
-  const fastest = slow.toSorted((a, b) => a.expected_latency_ms - b.expected_latency_ms)[0];
+  const fastest = slow.toSorted((a, b) => a.expected_latency_ms - b.expected_latency_ms || b.quality - a.quality)[0];
   return fastest ?? order.find(({ tier }) => excluded[tier] === "no_worker");
 }
 

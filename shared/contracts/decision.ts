@@ -76,9 +76,9 @@ export const LearnedFacts = z.object({
   floor_steps: Steps,
   /** Acceptability that one dollar must buy, in 1/USD. `null`: `floor_steps` is "all", or the floor was not shown to hold and the tier file's thresholds decided. */
   lambda_per_usd: z.number().nonnegative().nullable(),
-  /** Value of keeping the answer in hand; `null` without one. */
+  /** Value of keeping the answer in hand; `null` without one, and under a policy that keeps any sound answer unweighed. */
   stop_value: z.number().nullable(),
-  /** Values of the next steps, best first: acceptability less λ times the cost of what follows. */
+  /** Values of the next steps that the policy went by, best first, whatever limits rule out: acceptability less λ times the cost of what follows. Empty without a level. */
   candidates: z.array(z.object({ tier: TierName, is_blind: z.boolean(), value: z.number() })),
 });
 export type LearnedFacts = z.infer<typeof LearnedFacts>;

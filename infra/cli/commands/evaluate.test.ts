@@ -16,6 +16,10 @@ const FILE = join(folder, "log.jsonl");
 writeFileSync(FILE, Array.from({ length: 60 }, (_, i) => row(i)).join("\n"));
 const LONG = join(folder, "long.jsonl");
 writeFileSync(LONG, Array.from({ length: 160 }, (_, i) => row(i)).join("\n"));
+/** Each row has words of its own, and either tier is right in half of them: a model knows a row by heart or not at all. */
+const BY_HEART = join(folder, "by-heart.jsonl");
+const PAIRS = ["ant bee", "cat dog", "elk fox", "gnu hen", "ibis jay", "kite lark", "mole newt", "owl pig", "quail ram", "seal toad", "urial viper", "wolf yak"];
+writeFileSync(BY_HEART, PAIRS.map((query, i) => JSON.stringify({ id: query, dataset: query, query, tiers: { small: { correct: i % 2, cost_usd: 0.01 }, large: { correct: 1 - (i % 2), cost_usd: 0.01 } } })).join("\n"));
 const BAD = join(folder, "bad.jsonl");
 writeFileSync(BAD, `${row(1)}\n{"id":1}\n`);
 
@@ -45,6 +49,15 @@ describe("inferctl evaluate", () => {
     expect([code, rows]).toEqual([0, { train: 60, test: 60 }]);
     expect(policies.find(({ policy }) => policy === "cascade-point-estimate")).toMatchObject({ n: 60, quality: 1 });
     expect((await inferctl(...GOOD, "--folds", "4")).code).toBe(64);
+  });
+
+  it("plays each fold by what the others taught, unlike a test of the training rows", async () => {
+    const qualityOf = async (...test: string[]) => {
+      const { printed } = await inferctl("--train", BY_HEART, ...test, "--tiers", "small,large", "--policy", "predictive", "--json");
+      return (JSON.parse(printed) as Evaluation).policies.find(({ policy, dataset }) => policy === "predictive" && dataset === "all")?.frontier?.[0]?.quality;
+    };
+    expect(await qualityOf("--test", BY_HEART)).toBe(1);
+    expect(await qualityOf("--folds", "4")).toBeLessThanOrEqual(0.75);
   });
 
   it("says how often the floor failed on unseen halves", async () => {
