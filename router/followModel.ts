@@ -5,10 +5,10 @@
  */
 import type { Logger } from "pino";
 
-import { type FloorGuard, ofActivation } from "#shared/contracts/floorGuard.ts";
+import { type Activation, type FloorGuard, guardOf } from "#shared/contracts/floorGuard.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import type { Tier } from "#shared/contracts/tiers.ts";
-import { openModelStore, UnreadableModel } from "#shared/messaging/modelStore.ts";
+import { type ModelStore, openModelStore, UnreadableModel } from "#shared/messaging/modelStore.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
 import { every, type Lifecycle } from "#shared/runtime/lifecycle.ts";
 
@@ -25,7 +25,7 @@ interface Followed {
 /** What a router decides with. */
 export interface Routing {
   readonly model: RoutingModelFile | null;
-  /** Of that model since it was activated last; `null` before the first label. */
+  /** Of that model since it was activated last; `null` before the first label. The baseline alone where it cannot be read. */
   readonly guard: FloorGuard | null;
 }
 
@@ -33,6 +33,17 @@ export interface Routing {
 export async function followModel({ nats, prefix, tiers, log, observe }: Followed, { signal }: Lifecycle): Promise<() => Routing> {
   let routing: Routing = { model: null, guard: null };
   let seen: string | null = "";
+  let told = ""; // of which stored guard
+  const readGuard = async (store: ModelStore, activation: Activation & { readonly version: string }): Promise<FloorGuard | null> => {
+    const { version } = activation;
+    const { watched, revision } = await store.floor(version);
+    const which = `${version} ${revision}`;
+    if (watched === "unreadable" && told !== which) {
+      log.error({ version }, "cannot read the guard of the quality floor: the baseline answers alone until the model is activated again");
+      told = which;
+    }
+    return guardOf(watched, activation);
+  };
   const look = async (): Promise<void> => {
     const store = await openModelStore(nats, prefix);
     const active = await store.active();
@@ -46,7 +57,7 @@ export async function followModel({ nats, prefix, tiers, log, observe }: Followe
       observe({ version, isUsed: true });
       return;
     }
-    const guard = ofActivation((await store.floor(version)).watched, active)?.guard ?? null; // first, so that no model is used without its guard
+    const guard = await readGuard(store, { ...active, version }); // first, so that no model is used without its guard
     if (version === seen) {
       if (routing.model?.version === version) routing = { ...routing, guard };
       return;

@@ -1,3 +1,4 @@
+import { Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
 import { Registry } from "prom-client";
@@ -22,7 +23,7 @@ import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { type ModelStore, openModelStore } from "#shared/messaging/modelStore.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { makeSubmitFeedback } from "#shared/messaging/submitFeedback.ts";
-import { feedbackSubject, shadowSubject } from "#shared/messaging/topology.ts";
+import { feedbackSubject, modelBucket, shadowSubject } from "#shared/messaging/topology.ts";
 import { modelVersion } from "#shared/runtime/readModel.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
 import { newSaga } from "#shared/saga/inferenceMachine.ts";
@@ -30,6 +31,7 @@ import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
 import { decide } from "./decide.ts";
 import { followModel, type Routing } from "./followModel.ts";
+import { newGuard } from "./learning/floorGuard.ts";
 import { makeRouterMetrics } from "./metrics.ts";
 import { makeWatchFloor, runFloorWatch } from "./watchFloor.ts";
 
@@ -107,7 +109,10 @@ const settled = () => vi.waitFor(async () => {
     expect([num_pending, num_ack_pending]).toEqual([0, 0]);
   }
 }, WAIT);
-const guard = async () => (await store.floor(version)).watched?.guard;
+const guard = async () => {
+  const { watched } = await store.floor(version);
+  return watched === "unreadable" ? undefined : watched?.guard;
+};
 const samples = async (source: "shadow" | "feedback" = "shadow") => (await guard())?.tests[source]?.state.samples;
 /** What cascade-routing by the active model kept, as a completion that is stored. Gives its id. */
 async function kept(over: Partial<Completion> = {}, learnedOver: Partial<LearnedFacts> = {}): Promise<string> {
@@ -241,10 +246,47 @@ it("holds a label while the bucket is away", async () => {
   expect(await guard()).toBeUndefined();
 });
 
-it("begins anew where the stored guard cannot be read", async () => {
-  await store.putFloor({ version } as Parameters<ModelStore["putFloor"]>[0], 0);
-  await handle().shadow(delivery(shadow(), 1));
-  expect(await samples()).toBe(1);
+describe("a stored guard that cannot be read", () => {
+  const putGuard = async (value: object) => { await (await new Kvm(nats).open(modelBucket("infer").name)).put(`floor.${version}`, JSON.stringify(value)); };
+
+  it.each([
+    ["of another shape", () => ({ version, guard: { steps: "all" } })],
+    ["of another version", () => ({ version: "another", activated_at: activatedAt, counted: {}, guard: newGuard({}, 1) })],
+  ])("%s leaves the baseline alone, and is said once, until the model is activated again", async (_name, value) => {
+    const errors: string[] = [];
+    const ownEnding = new AbortController();
+    const own = await followModel({ nats, prefix: "infer", tiers: FILE.tiers, log: pino({ level: "error" }, { write: (line: string) => void errors.push(line) }), observe: () => undefined }, { signal: ownEnding.signal, onClose: () => undefined });
+    await vi.waitFor(() => { expect(decision()).toMatchObject({ step: { tier: "small" }, learned: { model_version: version, floor_steps: 0 } }); }, WAIT);
+    await putGuard(value());
+    await vi.waitFor(() => { expect(decision()).toMatchObject({ policy: "cascade-routing", step: { tier: "large" }, learned: { model_version: version, floor_steps: "all" } }); }, WAIT);
+    expect([await gauge("infer_floor_in_doubt"), await gauge("infer_floor_steps_tightened")]).toEqual([{ "": "1" }, { "": "+Inf" }]);
+    await handle().shadow(delivery(shadow(), 1)); // of before
+    expect((await store.floor(version)).watched).toBe("unreadable");
+
+    activatedAt = (await store.activate(version)).activated_at;
+    expect((await store.floor(version)).watched).toBeNull();
+    await vi.waitFor(() => { expect([decision().learned?.floor_steps, own().guard]).toEqual([0, null]); }, WAIT);
+    expect(errors.map((line) => /cannot read the guard/.test(line))).toEqual([true]);
+    await handle().shadow(delivery(shadow(), 2));
+    expect(await samples()).toBe(1);
+    ownEnding.abort();
+  });
+
+  it("is taken away by a rollback too, and by no activation of another version", async () => {
+    await putGuard({});
+    const other = model("other");
+    await store.put(other);
+    await store.activate(other.version);
+    expect((await store.floor(version)).watched).toBe("unreadable");
+    expect(await store.rollback()).toMatchObject({ version });
+    expect((await store.floor(version)).watched).toBeNull();
+  });
+
+  it("leaves the baseline alone in a router that starts", async () => {
+    await putGuard({});
+    const started = await followModel({ nats, prefix: "infer", tiers: FILE.tiers, log, observe: () => undefined }, { signal: AbortSignal.abort(), onClose: () => undefined });
+    expect(started()).toMatchObject({ model: { version }, guard: { steps: "all" } });
+  });
 });
 
 it("counts nothing twice when its consumer was lost and the one made anew delivers everything again", async () => {

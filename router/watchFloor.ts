@@ -72,6 +72,7 @@ export const makeWatchFloor = ({ store, streams, prefix, log, now }: FloorDeps) 
     const terms = await termsOf(active.version, label);
     if (terms === null) return true;
     const { watched, revision } = await orOutage(store.floor(active.version));
+    if (watched === "unreadable") return true; // only an activation takes it away
     const counted = afterLabel(watched, label, { active, terms, at: { stream_seq, stored_at_ms, nowMs: now() } });
     if (counted === null) return true;
     if (!(await orOutage(store.putFloor(counted.watched, revision)))) return false;
