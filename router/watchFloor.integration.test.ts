@@ -92,7 +92,7 @@ async function start(): Promise<void> {
   const own = await connectNats({ url: server.url, name: "router" });
   const { js, acks, streams } = await brokerOver(own, "infer");
   const shutdown = new AbortController();
-  const loop = runFloorWatch({ nats: own, js, streams, prefix: "infer", log, now: Date.now, signal: shutdown.signal, drainMs: 1_000 });
+  const loop = runFloorWatch({ nats: own, js, streams, prefix: "infer", used, log, now: Date.now, signal: shutdown.signal, drainMs: 1_000 });
   stops.push(async () => {
     shutdown.abort();
     await loop;
@@ -131,7 +131,8 @@ const delivery = (event: Shadow, seq: number, over: Partial<Delivery> = {}): Del
   subject: shadowSubject("infer", event), data: new TextEncoder().encode(JSON.stringify(event)), stream: "SHADOWS", seq, storedAtMs: Date.now(), deliveries: 1,
   traceparent: null, mayBeRepeat: false, lease: new AbortController().signal, ...over,
 });
-const handle = (over: Partial<ModelStore> = {}) => makeWatchFloor({ store: { ...store, ...over }, streams: broker.streams, prefix: "infer", log, now: Date.now });
+const handle = (over: Partial<ModelStore> = {}) => makeWatchFloor({ store: { ...store, ...over }, streams: broker.streams, prefix: "infer", used, log, now: Date.now });
+const used = () => followed().activation;
 /** As any router does. */
 const decision = () => {
   const { model: active, guard: floor } = followed();
@@ -198,6 +199,20 @@ it("counts only labels of cascade-routing by the active model, with something to
   await publish(2);
   await settled();
   expect(await samples()).toBe(2);
+});
+
+it("goes on for a model whose successor cannot be used, and does not begin it anew", async () => {
+  await start();
+  await publish(3);
+  await vi.waitFor(() => { expect([followed().model?.version, followed().guard?.tests.shadow?.state.samples]).toEqual([version, 3]); }, WAIT);
+  await store.activate("absent");
+  await publish(3);
+  await settled();
+  expect(await samples()).toBe(6);
+  await publish(20, { agreement: 0 });
+  await vi.waitFor(() => { expect(decision()).toMatchObject({ learned: { model_version: version, floor_steps: 1 } }); }, WAIT);
+  await publish(20, { agreement: 0, floor_steps: 1 });
+  await vi.waitFor(() => { expect(decision()).toMatchObject({ step: { tier: "large" }, learned: { model_version: version, floor_steps: "all" } }); }, WAIT);
 });
 
 it("does nothing for a model that does not say how often its answers agree", async () => {
@@ -397,7 +412,7 @@ describe("feedback", () => {
     if (stored === null) throw new Error("not stored");
     const away = () => Promise.reject(new AppError("broker_unavailable", "cannot read"));
     for (const broken of [{ last: away }, { first: away }]) {
-      const failing = makeWatchFloor({ store, streams: { ...broker.streams, ...broken }, prefix: "infer", log, now: Date.now });
+      const failing = makeWatchFloor({ store, streams: { ...broker.streams, ...broken }, prefix: "infer", used, log, now: Date.now });
       await expect(failing.feedback(delivery(shadow(), seq, { subject: stored.subject, data: stored.data, stream: "FEEDBACK" }))).rejects.toMatchObject({ isOutage: true });
     }
     expect(await guard()).toBeUndefined();
@@ -406,7 +421,7 @@ describe("feedback", () => {
 
 it("ends with the signal, and never rejects", async () => {
   const shutdown = new AbortController();
-  const loop = runFloorWatch({ nats, js: broker.js, streams: broker.streams, prefix: "nowhere", log, now: Date.now, signal: shutdown.signal, drainMs: 1_000 });
+  const loop = runFloorWatch({ nats, js: broker.js, streams: broker.streams, prefix: "nowhere", used, log, now: Date.now, signal: shutdown.signal, drainMs: 1_000 });
   shutdown.abort();
   await loop;
 });
