@@ -108,7 +108,7 @@ const settled = () => vi.waitFor(async () => {
     const { num_pending, num_ack_pending } = await broker.jsm.consumers.info(stream, durable);
     expect([num_pending, num_ack_pending]).toEqual([0, 0]);
   }
-}, WAIT);
+}, { ...WAIT, timeout: 20_000 }); // what a stopped router held comes after `ack_wait`
 const guard = async () => {
   const { watched } = await store.floor(version);
   return watched === "unreadable" ? undefined : watched?.guard;
