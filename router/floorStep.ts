@@ -1,10 +1,9 @@
 /** What one label does to the guard of the active model's floor. Pure, so that every router and every redelivery counts alike. */
 import type { Completion } from "#shared/contracts/events.ts";
 import type { FeedbackMessage } from "#shared/contracts/feedback.ts";
-import { LabelSource, ofActivation, type Steps, type WatchedFloor } from "#shared/contracts/floorGuard.ts";
+import { type Activation, LabelSource, ofActivation, type Steps, type WatchedFloor } from "#shared/contracts/floorGuard.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import type { Shadow } from "#shared/contracts/shadow.ts";
-import type { Active } from "#shared/messaging/modelStore.ts";
 
 import { afterMargin, type FloorTargets, type GuardEvent, newGuard } from "./learning/floorGuard.ts";
 import { routedBy } from "./shadowStep.ts";
@@ -85,7 +84,7 @@ export interface Counted {
  * `before`: as it is stored, of whichever activation. `null`: the label changes nothing, because it is of another model, of
  * the time before this activation, of other steps, of a source that is not tested, or counted already.
  */
-export function afterLabel(before: WatchedFloor | null, { source, ...label }: Label, { active, terms, at: { stream_seq, stored_at_ms, nowMs } }: { readonly active: Active; readonly terms: FloorTerms; readonly at: Place }): Counted | null {
+export function afterLabel(before: WatchedFloor | null, { source, ...label }: Label, { active, terms, at: { stream_seq, stored_at_ms, nowMs } }: { readonly active: Activation; readonly terms: FloorTerms; readonly at: Place }): Counted | null {
   const { version, activated_at } = active;
   const since = Date.parse(activated_at);
   if (label.model_version !== version || label.at_ms < since) return null;

@@ -12,7 +12,7 @@ import { type ModelStore, openModelStore } from "#shared/messaging/modelStore.ts
 import { modelBucket, streamOfBucket } from "#shared/messaging/topology.ts";
 import { modelVersion } from "#shared/runtime/readModel.ts";
 
-import { followModel, type Routing } from "./followModel.ts";
+import { followModel, NO_ROUTING, type Routing } from "./followModel.ts";
 
 const TIERS = [{ name: "small", slots: 1 }, { name: "large", slots: 1 }];
 /** A model of its own for each name. */
@@ -47,7 +47,7 @@ afterAll(async () => {
   await server.remove();
 });
 
-it("has no model before one is active", () => { expect(followed()).toEqual({ model: null, guard: null }); });
+it("has no model before one is active", () => { expect(followed()).toEqual(NO_ROUTING); });
 
 it("takes what is activated within seconds, and goes back with it", async () => {
   for (const name of ["v1", "v2"]) {
@@ -104,7 +104,7 @@ it("reads what was stored uncompressed", async () => {
 
 it("has none after a deactivation, and the one before it again after a rollback", async () => {
   expect(await store.deactivate()).toMatchObject({ version: null, previous: [V1] });
-  await vi.waitFor(() => { expect(followed()).toEqual({ model: null, guard: null }); }, PATIENCE);
+  await vi.waitFor(() => { expect(followed()).toEqual(NO_ROUTING); }, PATIENCE);
   expect(changes.at(-1)).toEqual({ version: null, isUsed: true });
   expect(await store.deactivate()).toBeNull();
   expect(await store.rollback()).toMatchObject({ version: V1, previous: [] });
@@ -112,7 +112,7 @@ it("has none after a deactivation, and the one before it again after a rollback"
   await store.deactivate();
   await store.activate(V2);
   expect(await store.rollback()).toMatchObject({ version: null, previous: [V1] });
-  await vi.waitFor(() => { expect(followed()).toEqual({ model: null, guard: null }); }, PATIENCE);
+  await vi.waitFor(() => { expect(followed()).toEqual(NO_ROUTING); }, PATIENCE);
   await store.rollback();
   await vi.waitFor(() => { expect(followed().model?.version).toBe(V1); }, PATIENCE);
 });

@@ -5,10 +5,10 @@
  */
 import type { Logger } from "pino";
 
-import { type FloorGuard, ofActivation } from "#shared/contracts/floorGuard.ts";
+import { type Activation, type FloorGuard, guardOf } from "#shared/contracts/floorGuard.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import type { Tier } from "#shared/contracts/tiers.ts";
-import { openModelStore, UnreadableModel } from "#shared/messaging/modelStore.ts";
+import { type ModelStore, openModelStore, UnreadableModel } from "#shared/messaging/modelStore.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
 import { every, type Lifecycle } from "#shared/runtime/lifecycle.ts";
 
@@ -25,14 +25,30 @@ interface Followed {
 /** What a router decides with. */
 export interface Routing {
   readonly model: RoutingModelFile | null;
-  /** Of that model since it was activated last; `null` before the first label. */
+  /** Of that model since it was activated last; `null` before the first label. The baseline alone where it cannot be read. */
   readonly guard: FloorGuard | null;
+  /** Of that model. Not the latest one where that is of a model that cannot be used. */
+  readonly activation: ModelActivation | null;
 }
+type ModelActivation = Activation & { readonly version: string };
+/** Before the first model, and after a deactivation. */
+export const NO_ROUTING: Routing = { model: null, guard: null, activation: null };
 
 /** Resolves after the first look. The returned function never waits and never throws. */
 export async function followModel({ nats, prefix, tiers, log, observe }: Followed, { signal }: Lifecycle): Promise<() => Routing> {
-  let routing: Routing = { model: null, guard: null };
+  let routing = NO_ROUTING;
   let seen: string | null = "";
+  let told = ""; // of which stored guard
+  const readGuard = async (store: ModelStore, activation: ModelActivation): Promise<FloorGuard | null> => {
+    const { version } = activation;
+    const { watched, revision } = await store.floor(version);
+    const which = `${version} ${revision}`;
+    if (watched === "unreadable" && told !== which) {
+      log.error({ version }, "cannot read the guard of the quality floor: the baseline answers alone until the model is activated again");
+      told = which;
+    }
+    return guardOf(watched, activation);
+  };
   const look = async (): Promise<void> => {
     const store = await openModelStore(nats, prefix);
     const active = await store.active();
@@ -40,17 +56,19 @@ export async function followModel({ nats, prefix, tiers, log, observe }: Followe
     const { version } = active;
     if (version === null) {
       if (seen === null) return;
-      routing = { model: null, guard: null };
+      routing = NO_ROUTING;
       seen = null;
       log.info("no routing model is active: the tier file's thresholds decide");
       observe({ version, isUsed: true });
       return;
     }
-    const guard = ofActivation((await store.floor(version)).watched, active)?.guard ?? null; // first, so that no model is used without its guard
+    const activation = { ...active, version };
     if (version === seen) {
-      if (routing.model?.version === version) routing = { ...routing, guard };
+      const followed = routing.model?.version === version ? activation : routing.activation; // one that goes on in place of a bad one has its guard too
+      if (followed !== null) routing = { ...routing, activation: followed, guard: await readGuard(store, followed) };
       return;
     }
+    const guard = await readGuard(store, activation); // first, so that no model is used without its guard
     const found = await store.get(version).catch((error: unknown) => {
       if (error instanceof UnreadableModel) return error;
       throw error; // an outage: the next look repeats it
@@ -62,7 +80,7 @@ export async function followModel({ nats, prefix, tiers, log, observe }: Followe
       observe({ version, isUsed: false });
       return;
     }
-    routing = { model: found, guard };
+    routing = { model: found, guard, activation };
     log.info({ version, floor_steps: guard?.steps ?? 0 }, "routing model is active");
     observe({ version, isUsed: true });
   };

@@ -19,7 +19,7 @@ import { addDecideRoute } from "./decideRoute.ts";
 import { followLiveTiers } from "./liveTiers.ts";
 import { makeRouterMetrics } from "./metrics.ts";
 import type { OpenRequests } from "./openRequests.ts";
-import { followModel, type Routing } from "./followModel.ts";
+import { followModel, NO_ROUTING, type Routing } from "./followModel.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
 import { makeRouteEvent } from "./routeEvent.ts";
 import { runShadows } from "./runShadows.ts";
@@ -37,7 +37,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const registry = makeRegistry("router");
     const readiness = makeReadiness(signal);
     let live: () => LiveTiers = () => new Map();
-    let followed: () => Routing = () => ({ model: null, guard: null });
+    let followed: () => Routing = () => NO_ROUTING;
     const routing = () => ({ model: followed().model, floorSteps: followed().guard?.steps ?? 0 });
     let fold: OpenRequests | null = null;
     const app = buildRoleServer(registry, readiness.problems);
@@ -65,7 +65,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
       consume({ ...loop, source: routerResults, handle: (delivery) => route.result(delivery) }),
       consume({ ...loop, source: deadLetterService, handle: makeDeadLetterService({ streams, giveUp, tracer }) }),
       runShadows({ publisher, streams, prefix, share: config.shadowShare, shadowTiers: config.shadowTiers, tierFile, tracer, observeGone: metrics.observeGone, now: Date.now }, { js, jsm, log, signal, drainMs: context.drainMs }),
-      runFloorWatch({ nats, js, streams, prefix, log, now: Date.now, signal, drainMs: context.drainMs }),
+      runFloorWatch({ nats, js, streams, prefix, used: () => followed().activation, log, now: Date.now, signal, drainMs: context.drainMs }),
       untilItWorks(context, "start the sweeper", () => runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, tracer, log, now: Date.now, signal }, (made) => { fold = made; })),
     ]);
   },

@@ -1,3 +1,4 @@
+import { Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
 import { Registry } from "prom-client";
@@ -22,7 +23,7 @@ import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { type ModelStore, openModelStore } from "#shared/messaging/modelStore.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { makeSubmitFeedback } from "#shared/messaging/submitFeedback.ts";
-import { feedbackSubject, shadowSubject } from "#shared/messaging/topology.ts";
+import { feedbackSubject, modelBucket, shadowSubject } from "#shared/messaging/topology.ts";
 import { modelVersion } from "#shared/runtime/readModel.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
 import { newSaga } from "#shared/saga/inferenceMachine.ts";
@@ -30,6 +31,7 @@ import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
 import { decide } from "./decide.ts";
 import { followModel, type Routing } from "./followModel.ts";
+import { newGuard } from "./learning/floorGuard.ts";
 import { makeRouterMetrics } from "./metrics.ts";
 import { makeWatchFloor, runFloorWatch } from "./watchFloor.ts";
 
@@ -90,7 +92,7 @@ async function start(): Promise<void> {
   const own = await connectNats({ url: server.url, name: "router" });
   const { js, acks, streams } = await brokerOver(own, "infer");
   const shutdown = new AbortController();
-  const loop = runFloorWatch({ nats: own, js, streams, prefix: "infer", log, now: Date.now, signal: shutdown.signal, drainMs: 1_000 });
+  const loop = runFloorWatch({ nats: own, js, streams, prefix: "infer", used, log, now: Date.now, signal: shutdown.signal, drainMs: 1_000 });
   stops.push(async () => {
     shutdown.abort();
     await loop;
@@ -106,8 +108,11 @@ const settled = () => vi.waitFor(async () => {
     const { num_pending, num_ack_pending } = await broker.jsm.consumers.info(stream, durable);
     expect([num_pending, num_ack_pending]).toEqual([0, 0]);
   }
-}, WAIT);
-const guard = async () => (await store.floor(version)).watched?.guard;
+}, { ...WAIT, timeout: 20_000 }); // what a stopped router held comes after `ack_wait`
+const guard = async () => {
+  const { watched } = await store.floor(version);
+  return watched === "unreadable" ? undefined : watched?.guard;
+};
 const samples = async (source: "shadow" | "feedback" = "shadow") => (await guard())?.tests[source]?.state.samples;
 /** What cascade-routing by the active model kept, as a completion that is stored. Gives its id. */
 async function kept(over: Partial<Completion> = {}, learnedOver: Partial<LearnedFacts> = {}): Promise<string> {
@@ -126,7 +131,8 @@ const delivery = (event: Shadow, seq: number, over: Partial<Delivery> = {}): Del
   subject: shadowSubject("infer", event), data: new TextEncoder().encode(JSON.stringify(event)), stream: "SHADOWS", seq, storedAtMs: Date.now(), deliveries: 1,
   traceparent: null, mayBeRepeat: false, lease: new AbortController().signal, ...over,
 });
-const handle = (over: Partial<ModelStore> = {}) => makeWatchFloor({ store: { ...store, ...over }, streams: broker.streams, prefix: "infer", log, now: Date.now });
+const handle = (over: Partial<ModelStore> = {}) => makeWatchFloor({ store: { ...store, ...over }, streams: broker.streams, prefix: "infer", used, log, now: Date.now });
+const used = () => followed().activation;
 /** As any router does. */
 const decision = () => {
   const { model: active, guard: floor } = followed();
@@ -195,6 +201,20 @@ it("counts only labels of cascade-routing by the active model, with something to
   expect(await samples()).toBe(2);
 });
 
+it("goes on for a model whose successor cannot be used, and does not begin it anew", async () => {
+  await start();
+  await publish(3);
+  await vi.waitFor(() => { expect([followed().model?.version, followed().guard?.tests.shadow?.state.samples]).toEqual([version, 3]); }, WAIT);
+  await store.activate("absent");
+  await publish(3);
+  await settled();
+  expect(await samples()).toBe(6);
+  await publish(20, { agreement: 0 });
+  await vi.waitFor(() => { expect(decision()).toMatchObject({ learned: { model_version: version, floor_steps: 1 } }); }, WAIT);
+  await publish(20, { agreement: 0, floor_steps: 1 });
+  await vi.waitFor(() => { expect(decision()).toMatchObject({ step: { tier: "large" }, learned: { model_version: version, floor_steps: "all" } }); }, WAIT);
+});
+
 it("does nothing for a model that does not say how often its answers agree", async () => {
   const { version: _version, metrics, ...rest } = model("old");
   const old = versioned({ ...rest, metrics: { ...metrics, cascade_routing: { rows: 1, quality_ratio: 1, saving: 0, margin_low: 0 } } });
@@ -241,10 +261,47 @@ it("holds a label while the bucket is away", async () => {
   expect(await guard()).toBeUndefined();
 });
 
-it("begins anew where the stored guard cannot be read", async () => {
-  await store.putFloor({ version } as Parameters<ModelStore["putFloor"]>[0], 0);
-  await handle().shadow(delivery(shadow(), 1));
-  expect(await samples()).toBe(1);
+describe("a stored guard that cannot be read", () => {
+  const putGuard = async (value: object) => { await (await new Kvm(nats).open(modelBucket("infer").name)).put(`floor.${version}`, JSON.stringify(value)); };
+
+  it.each([
+    ["of another shape", () => ({ version, guard: { steps: "all" } })],
+    ["of another version", () => ({ version: "another", activated_at: activatedAt, counted: {}, guard: newGuard({}, 1) })],
+  ])("%s leaves the baseline alone, and is said once, until the model is activated again", async (_name, value) => {
+    const errors: string[] = [];
+    const ownEnding = new AbortController();
+    const own = await followModel({ nats, prefix: "infer", tiers: FILE.tiers, log: pino({ level: "error" }, { write: (line: string) => void errors.push(line) }), observe: () => undefined }, { signal: ownEnding.signal, onClose: () => undefined });
+    await vi.waitFor(() => { expect(decision()).toMatchObject({ step: { tier: "small" }, learned: { model_version: version, floor_steps: 0 } }); }, WAIT);
+    await putGuard(value());
+    await vi.waitFor(() => { expect(decision()).toMatchObject({ policy: "cascade-routing", step: { tier: "large" }, learned: { model_version: version, floor_steps: "all" } }); }, WAIT);
+    expect([await gauge("infer_floor_in_doubt"), await gauge("infer_floor_steps_tightened")]).toEqual([{ "": "1" }, { "": "+Inf" }]);
+    await handle().shadow(delivery(shadow(), 1)); // of before
+    expect((await store.floor(version)).watched).toBe("unreadable");
+
+    activatedAt = (await store.activate(version)).activated_at;
+    expect((await store.floor(version)).watched).toBeNull();
+    await vi.waitFor(() => { expect([decision().learned?.floor_steps, own().guard]).toEqual([0, null]); }, WAIT);
+    expect(errors.map((line) => /cannot read the guard/.test(line))).toEqual([true]);
+    await handle().shadow(delivery(shadow(), 2));
+    expect(await samples()).toBe(1);
+    ownEnding.abort();
+  });
+
+  it("is taken away by a rollback too, and by no activation of another version", async () => {
+    await putGuard({});
+    const other = model("other");
+    await store.put(other);
+    await store.activate(other.version);
+    expect((await store.floor(version)).watched).toBe("unreadable");
+    expect(await store.rollback()).toMatchObject({ version });
+    expect((await store.floor(version)).watched).toBeNull();
+  });
+
+  it("leaves the baseline alone in a router that starts", async () => {
+    await putGuard({});
+    const started = await followModel({ nats, prefix: "infer", tiers: FILE.tiers, log, observe: () => undefined }, { signal: AbortSignal.abort(), onClose: () => undefined });
+    expect(started()).toMatchObject({ model: { version }, guard: { steps: "all" } });
+  });
 });
 
 it("counts nothing twice when its consumer was lost and the one made anew delivers everything again", async () => {
@@ -355,7 +412,7 @@ describe("feedback", () => {
     if (stored === null) throw new Error("not stored");
     const away = () => Promise.reject(new AppError("broker_unavailable", "cannot read"));
     for (const broken of [{ last: away }, { first: away }]) {
-      const failing = makeWatchFloor({ store, streams: { ...broker.streams, ...broken }, prefix: "infer", log, now: Date.now });
+      const failing = makeWatchFloor({ store, streams: { ...broker.streams, ...broken }, prefix: "infer", used, log, now: Date.now });
       await expect(failing.feedback(delivery(shadow(), seq, { subject: stored.subject, data: stored.data, stream: "FEEDBACK" }))).rejects.toMatchObject({ isOutage: true });
     }
     expect(await guard()).toBeUndefined();
@@ -364,7 +421,7 @@ describe("feedback", () => {
 
 it("ends with the signal, and never rejects", async () => {
   const shutdown = new AbortController();
-  const loop = runFloorWatch({ nats, js: broker.js, streams: broker.streams, prefix: "nowhere", log, now: Date.now, signal: shutdown.signal, drainMs: 1_000 });
+  const loop = runFloorWatch({ nats, js: broker.js, streams: broker.streams, prefix: "nowhere", used, log, now: Date.now, signal: shutdown.signal, drainMs: 1_000 });
   shutdown.abort();
   await loop;
 });

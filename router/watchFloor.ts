@@ -8,6 +8,7 @@ import type { Logger } from "pino";
 import { AppError } from "#shared/contracts/errors.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import { FeedbackMessage } from "#shared/contracts/feedback.ts";
+import type { Activation } from "#shared/contracts/floorGuard.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { Shadow } from "#shared/contracts/shadow.ts";
 import { consume, type ConsumeOptions, type Delivery } from "#shared/messaging/consume.ts";
@@ -25,6 +26,8 @@ export interface FloorDeps {
   readonly store: Pick<ModelStore, "active" | "get" | "floor" | "putFloor">;
   readonly streams: Pick<StoredMessages, "first" | "last">;
   readonly prefix: string;
+  /** Of the model that this router uses: the active one cannot be used where that is another. */
+  readonly used: () => Activation | null;
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -33,7 +36,7 @@ export interface FloorDeps {
 const MOST_RACES = 20;
 
 /** Handlers by source. The caller acks after one resolves. A crash before that repeats it, and the label is counted once. */
-export const makeWatchFloor = ({ store, streams, prefix, log, now }: FloorDeps) => {
+export const makeWatchFloor = ({ store, streams, prefix, used, log, now }: FloorDeps) => {
   const said = new Set<string>();
   const sayOnce = (version: string, problem: string) => {
     if (!said.has(version)) log.warn({ version, problem }, "the quality floor of this routing model cannot be watched");
@@ -67,11 +70,13 @@ export const makeWatchFloor = ({ store, streams, prefix, log, now }: FloorDeps) 
   }
 
   async function isSettled(label: Label, { seq: stream_seq, storedAtMs: stored_at_ms }: Delivery): Promise<boolean> {
-    const active = await orOutage(store.active()); // not the one that is followed: that may be a second old
+    const latest = await orOutage(store.active()); // before the one that is followed: that may be a second old
+    const active = latest === null || latest.version === label.model_version ? latest : used();
     if (active?.version !== label.model_version) return true;
     const terms = await termsOf(active.version, label);
     if (terms === null) return true;
     const { watched, revision } = await orOutage(store.floor(active.version));
+    if (watched === "unreadable") return true; // only an activation takes it away
     const counted = afterLabel(watched, label, { active, terms, at: { stream_seq, stored_at_ms, nowMs: now() } });
     if (counted === null) return true;
     if (!(await orOutage(store.putFloor(counted.watched, revision)))) return false;
@@ -119,14 +124,14 @@ interface Running extends Omit<FloorDeps, "store"> {
  * Runs until the signal, and never rejects: requests go on, whatever ends it. Also where this router samples nothing, since
  * others may.
  */
-export async function runFloorWatch({ nats, js, streams, prefix, log, now, signal, drainMs }: Running): Promise<void> {
+export async function runFloorWatch({ nats, js, streams, prefix, used, log, now, signal, drainMs }: Running): Promise<void> {
   const waiting = { log, signal };
   const ended = (error: unknown) => {
     if (!signal.aborted) log.error({ err: error }, "the quality floor is not watched any more; requests go on");
   };
   try {
     const store = await untilItWorks(waiting, "open the bucket of models", () => openModelStore(nats, prefix));
-    const { shadow, feedback } = makeWatchFloor({ store, streams, prefix, log, now });
+    const { shadow, feedback } = makeWatchFloor({ store, streams, prefix, used, log, now });
     const loop = (source: Source, given: Pick<ConsumeOptions, "handle" | "giveUp">) =>
       untilItWorks(waiting, `read ${source.durable}`, () => consume({ js, log, source, concurrency: 1, signal, drainMs, ...given })).catch(ended);
     const { routerFloor, routerFloorFeedback } = sourcesOf(prefix);

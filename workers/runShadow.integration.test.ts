@@ -204,6 +204,14 @@ describe("in a chain", () => {
     expect(await lastLetter()).toMatchObject({ reason: "late_result", request_id: slow.request_id, late_attempt: { tier: "large", cost_nano_usd: COST } });
   });
 
+  it("ends with what it knows, and paid, when the texts are more than the broker takes", async () => {
+    const job = chained();
+    answers.set(job.input, async () => ({ ...SURE, output: `spam ${"x".repeat(2 ** 20)}` }));
+    const letter = await lastLetter();
+    expect(await run(job)).toMatchObject({ agreement: 2 / 3, tiers: [{ tier: "small", is_kept: true }, { tier: "large", is_shadow: true, is_sound: true, cost_nano_usd: COST }] });
+    expect([calls(job), await nextOf(job), await lastLetter()]).toEqual([1, null, letter]);
+  });
+
   it("asks nobody else when the baseline brings nothing to compare with", async () => {
     const job = chained();
     answers.set(job.input, async () => ({ ...SURE, is_sound: false }));

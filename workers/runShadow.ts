@@ -1,5 +1,6 @@
 import type { Attributes } from "@opentelemetry/api";
 
+import { AppError } from "#shared/contracts/errors.ts";
 import type { Attempt } from "#shared/contracts/events.ts";
 import { type Shadow, ShadowJob } from "#shared/contracts/shadow.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
@@ -17,7 +18,7 @@ export interface ShadowDeps extends CallDeps {
   readonly publisher: Publisher;
   readonly streams: StoredMessages;
   readonly prefix: string;
-  /** `shadow`: what came of it, once the last tier was asked. */
+  /** `shadow`: what came of it, once nobody else is asked. */
   readonly observe: (job: ShadowJob, attempt: Attempt, end: { readonly shadow: Shadow | null; readonly traceId: string }) => void;
 }
 
@@ -26,7 +27,7 @@ export interface ShadowDeps extends CallDeps {
  * whether it was done is looked up each time, for a call costs more than a read, and nobody waits.
  */
 export const makeRunShadow = (deps: ShadowDeps) => {
-  const { publisher, prefix, tracer, observe, now } = deps;
+  const { prefix, tracer, observe } = deps;
   const once = oncePerLease();
   return async (delivery: Delivery): Promise<void> => {
     const { lease } = delivery;
@@ -40,8 +41,7 @@ export const makeRunShadow = (deps: ShadowDeps) => {
         await keepLate(deps, job, run.result, delivery);
         throw lease.reason;
       }
-      const message = messageAfter(job, run, now());
-      const { isDuplicate } = await publisher.emit(message, traceparent);
+      const { message, isDuplicate } = await emitAfter(deps, asked(job, run), traceparent);
       if (isDuplicate) await keepLate(deps, job, run.result, delivery);
       else observe(job, run.result, { shadow: message.type === "shadow.v1" ? message : null, traceId: traceIdOf(traceparent) });
     });
@@ -55,13 +55,27 @@ async function isDone({ streams, prefix }: ShadowDeps, job: ShadowJob): Promise<
   return tier !== undefined && (await streams.last("SHADOW_JOBS", subjectOf(prefix, { ...job, tier }))) !== null;
 }
 
+/** Where the texts are more than the broker takes, the chain ends: the event has no texts, and it has what was paid. */
+async function emitAfter({ publisher, now }: ShadowDeps, job: ShadowJob, traceparent: string): Promise<{ message: ShadowJob | Shadow; isDuplicate: boolean }> {
+  const emit = async (message: ShadowJob | Shadow) => ({ message, isDuplicate: (await publisher.emit(message, traceparent)).isDuplicate });
+  const next = nextJob(job);
+  if (next === null) return emit(compareAnswers(job, now()));
+  return emit(next).catch((error: unknown) => {
+    if (!(error instanceof AppError && error.code === "payload_too_large")) throw error;
+    return emit(compareAnswers(job, now()));
+  });
+}
+
+/** Pure. With this tier's answer. */
+const asked = (job: ShadowJob, { result, output }: Run): ShadowJob => ({ ...job, answers: [...job.answers, { attempt: result, is_own: false, output }] });
+
 /**
- * Pure. A tier that failed is recorded as such, and the others are asked all the same. Without a baseline to compare them
- * with they would be paid for nothing.
+ * Pure. `null`: nobody else is asked. A tier that failed is recorded as such, and the others are asked all the same. Without
+ * a baseline to compare them with they would be paid for nothing.
  */
-function messageAfter(job: ShadowJob, { result, output }: Run, nowMs: number): ShadowJob | Shadow {
-  const answer = { attempt: result, is_own: false, output };
-  const asked = { ...job, answers: [...job.answers, answer] };
-  const [tier, ...next_tiers] = job.tier === job.baseline_tier && !isReference(answer) ? [] : job.next_tiers;
-  return tier === undefined ? compareAnswers(asked, nowMs) : { ...asked, tier, next_tiers };
+function nextJob(job: ShadowJob): ShadowJob | null {
+  const answer = job.answers.at(-1);
+  const isVain = job.tier === job.baseline_tier && (answer === undefined || !isReference(answer));
+  const [tier, ...next_tiers] = job.next_tiers;
+  return tier === undefined || isVain ? null : { ...job, tier, next_tiers };
 }

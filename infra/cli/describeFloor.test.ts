@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 
 import { afterMargin, newGuard } from "#router/learning/floorGuard.ts";
-import type { FloorGuard, WatchedFloor } from "#shared/contracts/floorGuard.ts";
+import type { FloorGuard, StoredFloor, WatchedFloor } from "#shared/contracts/floorGuard.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 
 import { describeFloor, reportFloor } from "./describeFloor.ts";
@@ -21,7 +21,7 @@ function watched(labels: number, agreement: number): WatchedFloor {
   for (let i = 0; i < labels + 3; i++) ({ guard } = afterMargin(guard, i < labels ? { source: "shadow", margin: agreement - 0.9, steps: guard.steps } : { source: "feedback", margin: 0.2, steps: guard.steps }, { risk: 0.025, levels: 2, atMs: Date.parse(SINCE) + 1_000 * (i + 1), stride: "once" }));
   return { version: "v1", activated_at: SINCE, counted: { shadow: { stream_seq: labels, stored_at_ms: 1 } }, guard };
 }
-const line = (stored: WatchedFloor | null, model = MODEL, active: typeof ACTIVE | null = ACTIVE) => describeFloor(reportFloor(model, active, stored));
+const line = (stored: StoredFloor, model = MODEL, active: typeof ACTIVE | null = ACTIVE) => describeFloor(reportFloor(model, active, stored));
 
 it.each([
   ["before the first label", null, /^floor: held; 0 shadow labels, evidence 0\.00 of 40 needed; 0 feedback labels, evidence 0\.00 of 40 needed$/],
@@ -34,6 +34,7 @@ it.each([
 it("says why a floor is not watched", () => {
   expect(line(null, MODEL, null)).toBe("floor: not watched: the model is not active");
   expect(line(null, { ...MODEL, metrics: { ...MODEL.metrics, cascade_routing: measured } })).toMatch(/^floor: not watched: .* train it anew$/);
+  expect(line("unreadable")).toBe("floor: not watched: its guard cannot be read, so the baseline answers alone until the model is activated again");
 });
 
 it("says when feedback is not tested", () => {

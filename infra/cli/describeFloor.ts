@@ -1,6 +1,6 @@
 import { evidence, marginLowerBound } from "#router/learning/floorTest.ts";
 import { floorTerms } from "#router/floorStep.ts";
-import { LabelSource, ofActivation, type Steps, type WatchedFloor } from "#shared/contracts/floorGuard.ts";
+import { LabelSource, ofActivation, type Steps, type StoredFloor } from "#shared/contracts/floorGuard.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import type { Active } from "#shared/messaging/modelStore.ts";
 
@@ -30,8 +30,9 @@ export type TestReport =
     };
 
 /** Pure. `watched`: as it is stored, of whichever activation. */
-export function reportFloor(model: RoutingModelFile, active: Active | null, watched: WatchedFloor | null): FloorReport {
+export function reportFloor(model: RoutingModelFile, active: Active | null, watched: StoredFloor): FloorReport {
   if (active?.version !== model.version) return { not_watched: "the model is not active" };
+  if (watched === "unreadable") return { not_watched: "its guard cannot be read, so the baseline answers alone until the model is activated again" };
   const { targets, risk } = floorTerms(model);
   const guard = ofActivation(watched, active)?.guard;
   const testOf = (source: LabelSource): TestReport => {

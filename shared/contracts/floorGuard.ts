@@ -53,6 +53,25 @@ export const WatchedFloor = z.object({
 });
 export type WatchedFloor = z.infer<typeof WatchedFloor>;
 
+/** What is stored under a version. `null`: nothing, before the first label. `unreadable`: a guard that nobody can tell the steps of. */
+export type StoredFloor = WatchedFloor | "unreadable" | null;
+
+/** When a version became active. */
+export interface Activation {
+  readonly version: string | null;
+  readonly activated_at: string;
+}
 /** What is stored, if it is of this activation of the version. */
-export const ofActivation = (watched: WatchedFloor | null, { version, activated_at }: { readonly version: string | null; readonly activated_at: string }): WatchedFloor | null =>
+export const ofActivation = (watched: WatchedFloor | null, { version, activated_at }: Activation): WatchedFloor | null =>
   (watched?.version === version && watched.activated_at === activated_at ? watched : null);
+
+/**
+ * What routers decide by. `null`: no label was counted since this activation. One that cannot be read may have been the baseline
+ * alone, so it counts as that.
+ */
+export const guardOf = (stored: StoredFloor, activation: Activation): FloorGuard | null => (stored === "unreadable" ? distrust(activation) : (ofActivation(stored, activation)?.guard ?? null));
+
+function distrust({ activated_at }: Activation): FloorGuard {
+  const since = Date.parse(activated_at);
+  return { steps: "all", tightenings: 0, tests: {}, since_at_ms: since, in_doubt_since_ms: since };
+}

@@ -7,7 +7,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { z } from "zod";
 
 import { inOneLine, issueLines } from "#shared/contracts/describeIssues.ts";
-import { WatchedFloor } from "#shared/contracts/floorGuard.ts";
+import { type StoredFloor, WatchedFloor } from "#shared/contracts/floorGuard.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { readModel } from "#shared/runtime/readModel.ts";
 
@@ -49,14 +49,16 @@ export interface ModelStore {
   get(version: string): Promise<RoutingModelFile | null>;
   versions(): Promise<string[]>;
   active(): Promise<Active | null>;
-  /** The version must be there, and may be the active one: that is an activation of its own. Throws when somebody else has activated one meanwhile. */
+  /**
+   * The version must be there, and may be the active one: that is an activation of its own, and takes a guard of its floor
+   * that cannot be read away. Throws when somebody else has activated one meanwhile.
+   */
   activate(version: string): Promise<Active>;
   /** No model from now on; `rollback` takes it back. `null` when none was active. Throws as `activate` does. */
   deactivate(): Promise<Active | null>;
-  /** To what was active before, which may be none; `null` when there is nothing. */
+  /** To what was active before, which may be none; `null` when there is nothing. An activation as by `activate`. */
   rollback(): Promise<Active | null>;
-  /** `null` before the first margin; also for what cannot be read, so that another guard can begin in its place. */
-  floor(version: string): Promise<{ watched: WatchedFloor | null; revision: number }>;
+  floor(version: string): Promise<{ watched: StoredFloor; revision: number }>;
   /** `false`: it was changed after that revision, and stays as it is. */
   putFloor(watched: WatchedFloor, revision: number): Promise<boolean>;
 }
@@ -87,7 +89,16 @@ export async function openModelStore(nats: NatsConnection, prefix: string): Prom
   const put = async (next: Omit<Active, "activated_at">, revision: number): Promise<Active> => {
     const value = { ...next, activated_at: new Date().toISOString() };
     await bucket.put(ACTIVE, JSON.stringify(value), { previousSeq: revision });
+    if (value.version !== null) await forgetUnreadable(value.version); // afterwards: a crash in between leaves it in doubt
     return value;
+  };
+  const floor = async (version: string): Promise<{ watched: StoredFloor; revision: number }> => {
+    const { bytes, revision } = await stored(floorKeyOf(version));
+    return { watched: bytes === null ? null : readFloor(version, bytes), revision };
+  };
+  const forgetUnreadable = async (version: string): Promise<void> => {
+    const { watched, revision } = await floor(version);
+    if (watched === "unreadable") await bucket.delete(floorKeyOf(version), { previousSeq: revision });
   };
   const follow = (before: Active, version: string | null, revision: number) => put({ version, previous: [...before.previous, before.version].slice(-REMEMBERED) }, revision);
   return {
@@ -129,15 +140,7 @@ export async function openModelStore(nats: NatsConnection, prefix: string): Prom
       const version = before?.previous.at(-1);
       return before === null || version === undefined ? null : put({ version, previous: before.previous.slice(0, -1) }, revision);
     },
-    async floor(version) {
-      const entry = await bucket.get(floorKeyOf(version));
-      const revision = entry?.revision ?? 0;
-      try {
-        return { watched: entry?.operation === "PUT" ? WatchedFloor.parse(entry.json()) : null, revision };
-      } catch {
-        return { watched: null, revision };
-      }
-    },
+    floor,
     async putFloor(watched, revision) {
       try {
         await bucket.put(floorKeyOf(watched.version), JSON.stringify(watched), { previousSeq: revision });
@@ -148,6 +151,16 @@ export async function openModelStore(nats: NatsConnection, prefix: string): Prom
       }
     },
   };
+}
+
+/** A guard of another version says nothing of this one either. */
+function readFloor(version: string, bytes: Uint8Array): StoredFloor {
+  try {
+    const watched = WatchedFloor.parse(JSON.parse(new TextDecoder().decode(bytes)));
+    return watched.version === version ? watched : "unreadable";
+  } catch {
+    return "unreadable";
+  }
 }
 
 const isGzip = ([first, second]: Uint8Array): boolean => first === 0x1f && second === 0x8b;
