@@ -8,7 +8,7 @@ import { readModel } from "#shared/runtime/readModel.ts";
 
 import { type Command, EXIT_USAGE } from "../command.ts";
 import { describeFloor, reportFloor } from "../describeFloor.ts";
-import { requireFit, withModelStore } from "../modelStore.ts";
+import { hasFloor, requireFit, withModelStore } from "../modelStore.ts";
 import { textTable } from "../textTable.ts";
 import { describeModel } from "./train.ts";
 
@@ -51,10 +51,11 @@ export const models: Command = {
         return 0;
       }
       case "activate": {
+        if (argument === undefined) throw new SetupError("say which version to activate", "See: inferctl models list", { exitCode: EXIT_USAGE });
         const model = await found(store, argument);
         requireFit(model, environment);
         const active = await store.activate(model.version);
-        say(active, `model ${model.version} is active`);
+        say(active, `model ${model.version} is active${withoutFloor(model)}`);
         return 0;
       }
       case "deactivate": {
@@ -65,10 +66,11 @@ export const models: Command = {
       }
       case "rollback": {
         const before = (await store.active())?.previous.at(-1) ?? null;
-        if (before !== null) requireFit(await found(store, before), environment);
+        const model = before === null ? null : await found(store, before);
+        if (model !== null) requireFit(model, environment);
         const active = await store.rollback();
         if (active === null) throw new SetupError("there is nothing to go back to", "See: inferctl models list; for no model at all: inferctl models deactivate");
-        say(active, active.version === null ? NONE : `model ${active.version} is active again`);
+        say(active, active.version === null ? NONE : `model ${active.version} is active again${model === null ? "" : withoutFloor(model)}`);
         return 0;
       }
       default: throw wrongUse(verb === undefined ? "say what to do with the models" : `there is no "models ${verb}"`);
@@ -76,6 +78,7 @@ export const models: Command = {
   }),
 };
 const NONE = "no model is active: the tier file's thresholds decide";
+const withoutFloor = (model: RoutingModelFile): string => (hasFloor(model) ? "" : ", but no policy's floor was shown to hold: the tier file's thresholds decide");
 const wrongUse = (message: string) => new SetupError(message, "inferctl models --help", { exitCode: EXIT_USAGE });
 
 function listOf(versions: readonly string[], active: Active | null): string {
