@@ -18,7 +18,7 @@ import { calibrationTable } from "../calibrationTable.ts";
 import { type Command, EXIT_USAGE } from "../command.ts";
 import { hasFloor, requireFit, withModelStore } from "../modelStore.ts";
 import { textTable } from "../textTable.ts";
-import { goalsOf, list, optionsOf, text, tiersIn, type Values, wholeNumberOf } from "./evaluate.ts";
+import { goalsOf, list, optionsOf, text, tiersIn, type Values, wholeNumberOf, wrongUse } from "./evaluate.ts";
 
 export const train: Command = {
   summary: "Learns from outcome logs, or from the running system's own shadow labels and feedback, when a cheap tier is good enough: makes a routing model, and can put it to work.",
@@ -88,9 +88,9 @@ async function requireWritable(file: string): Promise<void> {
   }
 }
 const cannotWrite = (file: string, error: unknown) => new SetupError(`cannot write ${file}: ${String(error)}`, "Give --out a file in a folder that you may write to.", { exitCode: EXIT_USAGE, cause: error });
-const wrongUse = (message: string, cause?: unknown) => new SetupError(message, "Correct it; options: inferctl train --help", { exitCode: EXIT_USAGE, cause });
-/** Options that both commands have are read by `evaluate`, which points at its own help. */
-const ofTrain = (error: unknown): unknown => (error instanceof EvaluationError || (error instanceof SetupError && error.exitCode === EXIT_USAGE) ? wrongUse(error.message, error) : error);
+/** Whatever was used wrongly, with train's own help: options that both commands have are read by `evaluate`, which points at its. */
+const ofTrain = (error: unknown): unknown => (error instanceof EvaluationError || (error instanceof SetupError && error.exitCode === EXIT_USAGE)
+  ? new SetupError(error.message, "Correct it; options: inferctl train --help", { exitCode: EXIT_USAGE, cause: error }) : error);
 
 interface Training {
   readonly options: Omit<EvaluateOptions, "test">;
