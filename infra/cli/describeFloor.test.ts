@@ -24,11 +24,11 @@ function watched(labels: number, agreement: number): WatchedFloor {
 const line = (stored: StoredFloor, model = MODEL, active: typeof ACTIVE | null = ACTIVE) => describeFloor(reportFloor(model, active, stored));
 
 it.each([
-  ["before the first label", null, /^floor: held; 0 shadow labels, evidence 0\.00 of 40 needed; 0 feedback labels, evidence 0\.00 of 40 needed$/],
-  ["while it is held", watched(50, 1), /^floor: held; 50 shadow labels, evidence 0\.\d\d of 40 needed; 3 feedback labels, evidence 0\.\d\d of 40 needed$/],
-  ["when it was tightened", watched(6, 0), /^floor: tightened 1 level since 2026-11-24T00:00:0\d\.000Z; \d shadow labels, evidence \d+\.\d\d of 40 needed; 3 feedback labels, evidence 0\.\d\d of 40 needed$/],
+  ["before the first label", null, /^floor: no labels yet \(shadow labels need INFER_SHADOW_SHARE above 0 .*\); 0 shadow labels: agreement tested against 0\.900; 0 feedback labels: score tested against 0\.800$/],
+  ["while it is held", watched(50, 1), /^floor: held; 50 shadow labels: agreement at least 0\.[89]\d\d so far, tested against 0\.900, evidence against it 0\.\d\d of 40 needed; 3 feedback labels: score at least 0\.\d{3} so far, tested against 0\.800, evidence against it 0\.\d\d of 40 needed$/],
+  ["when it was tightened", watched(6, 0), /^floor: tightened 1 level since 2026-11-24T00:00:0\d\.000Z; 0 shadow labels: agreement tested against 0\.900; 3 feedback labels: score at least /],
   ["when the baseline answers alone", watched(20, 0), /^floor: in doubt since 2026-11-24T00:00:\d\d\.000Z: the baseline answers alone; activate the model again after /],
-  ["after another activation", { ...watched(20, 0), activated_at: "2026-11-23T00:00:00.000Z" }, /^floor: held; 0 shadow labels/],
+  ["after another activation", { ...watched(20, 0), activated_at: "2026-11-23T00:00:00.000Z" }, /^floor: no labels yet .*; 0 shadow labels/],
 ])("says in one line how the floor stands %s", (_name, stored, expected) => { expect(line(stored)).toMatch(expected); });
 
 it("says why a floor is not watched", () => {
@@ -39,7 +39,7 @@ it("says why a floor is not watched", () => {
 
 it("says when feedback is not tested", () => {
   const model = { ...MODEL, metrics: { ...MODEL.metrics, cascade_routing: { ...measured, agreement_low: 0.9 } } };
-  expect(line(null, model)).toMatch(/^floor: held; 0 shadow labels, evidence 0\.00 of 40 needed; feedback labels not tested: it does not know how good its answers are/);
+  expect(line(null, model)).toMatch(/^floor: no labels yet .*; 0 shadow labels: agreement tested against 0\.900; feedback labels not tested: it does not know how good its answers are/);
 });
 
 it("gives programs the figures", () => {

@@ -52,10 +52,17 @@ export function describeFloor(report: FloorReport): string {
   if ("not_watched" in report) return `floor: not watched: ${report.not_watched}`;
   const { steps, since, evidence_needed, tests } = report;
   if (steps === "all") return `floor: in doubt since ${since}: the baseline answers alone; activate the model again after its cause is gone, or one that was trained anew`;
-  const state = steps === 0 ? "held" : `tightened ${steps} level${steps === 1 ? "" : "s"} since ${since}`;
-  const lines = LabelSource.options.map((source) => {
-    const test = tests[source];
-    return "not_tested" in test ? `${source} labels not tested: ${test.not_tested}` : `${test.labels} ${source} labels, evidence ${test.evidence.toFixed(2)} of ${evidence_needed.toFixed(0)} needed`;
-  });
-  return `floor: ${state}; ${lines.join("; ")}`;
+  const hasLabels = Object.values(tests).some((test) => "labels" in test && test.labels > 0);
+  const state = steps > 0 ? `tightened ${steps} level${steps === 1 ? "" : "s"} since ${since}` : hasLabels ? "held" : `no labels yet (${WHERE_LABELS_COME_FROM})`;
+  return `floor: ${[state, ...LabelSource.options.map((source) => describeTest(source, tests[source], evidence_needed))].join("; ")}`;
+}
+const WHERE_LABELS_COME_FROM = "shadow labels need INFER_SHADOW_SHARE above 0 for a router; feedback counts from the sources label and judge";
+const MEANS: Readonly<Record<LabelSource, string>> = { shadow: "agreement", feedback: "score" };
+
+function describeTest(source: LabelSource, test: TestReport, evidenceNeeded: number): string {
+  if ("not_tested" in test) return `${source} labels not tested: ${test.not_tested}`;
+  const { labels, mean_low, target, evidence: found } = test;
+  const tested = `tested against ${target.toFixed(3)}`;
+  if (mean_low === null) return `0 ${source} labels: ${MEANS[source]} ${tested}`;
+  return `${labels} ${source} label${labels === 1 ? "" : "s"}: ${MEANS[source]} at least ${Math.max(0, mean_low).toFixed(3)} so far, ${tested}, evidence against it ${found.toFixed(2)} of ${evidenceNeeded.toFixed(0)} needed`;
 }

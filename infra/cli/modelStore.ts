@@ -14,7 +14,7 @@ import { serverUrl } from "./serverUrl.ts";
 /** Of the server that the environment names or that `inferctl up` started. */
 export async function withModelStore<T>(environment: Environment, use: (store: ModelStore) => Promise<T>): Promise<T> {
   const home = openHome(environment);
-  const nats = await connectNats({ url: serverUrl("nats", environment, home), name: "inferctl" });
+  const nats = await connectNats({ url: serverUrl("nats", environment, home), name: "inferctl" }).catch((error: unknown) => { throw new SetupError(`NATS cannot be reached: ${String(error)}`, "Is it up? See: inferctl status; or correct NATS_URL.", { cause: error }); });
   try {
     const store = await openModelStore(nats, readSettings(environment, home).prefix).catch((error: unknown) => {
       throw new SetupError(`the bucket of models cannot be opened: ${String(error)}`, "Create it with: inferctl topology", { cause: error });
@@ -29,17 +29,20 @@ export async function withModelStore<T>(environment: Environment, use: (store: M
 
 /** What a person can do about it, where there is something. */
 function explained(error: unknown): unknown {
-  if (error instanceof UnreadableModel) return new SetupError(error.message, "Put the version there again (inferctl models import <file>), activate another (inferctl models list) or none (inferctl models deactivate).", { cause: error });
+  if (error instanceof UnreadableModel) return new SetupError(error.message, "Put the version there again (inferctl models import <file>), also an edited one under the version that names its content; or activate another (inferctl models list) or none (inferctl models deactivate).", { cause: error });
   if (error instanceof ModelNotStored) return new SetupError(error.message, error.remedy, { cause: error });
   if (error instanceof JetStreamApiError && error.code === WRONG_LAST_SEQUENCE) return new SetupError("somebody else has changed which model is active meanwhile", "See what is active now: inferctl models list", { cause: error });
   return error;
 }
 const WRONG_LAST_SEQUENCE = 10_071;
 
-/** Throws a `SetupError` for a model that routers with the environment's tier file would refuse. */
-export function requireFit(model: RoutingModelFile, environment: Environment): void {
+/** Throws a `SetupError` for a model that does not fit the environment's tier file. It has no version yet before it is made. */
+export function requireFit({ version, ...model }: Pick<RoutingModelFile, "tiers" | "baseline_tier"> & { readonly version?: string }, environment: Environment): void {
   const tierFile = readTierFile(environment["INFER_TIERS_FILE"] ?? "infra/config/tiers.yaml");
   if ("problems" in tierFile) throw new SetupError(`the tier file cannot be read: ${tierFile.problems.join("; ")}`, "Correct it, or set INFER_TIERS_FILE.");
-  const problem = tierProblem(model, tierFile.file.tiers);
-  if (problem !== null) throw new SetupError(`model ${model.version} does not fit: ${problem}`, "Train one for these tiers: inferctl train --map <tier>=<model> ... --publish");
+  const problem = tierProblem(model, tierFile.file.tiers, tierFile.file.baseline_tier);
+  if (problem !== null) throw new SetupError(`${version === undefined ? "the model" : `model ${version}`} does not fit: ${problem}`, "Train one for these tiers: inferctl train --map <tier>=<model> ... --publish; or correct the tier file, which INFER_TIERS_FILE names.");
 }
+
+/** Whether any policy's floor was shown to hold. Without one, routers decide as without the model. */
+export const hasFloor = ({ operating }: Pick<RoutingModelFile, "operating">): boolean => Object.values(operating).some((place) => place !== null);

@@ -5,10 +5,25 @@ import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
 
-import { TierFile } from "../../shared/contracts/tiers.ts";
+import { InferBody } from "../../shared/contracts/request.ts";
+import { policyNames, TierFile } from "../../shared/contracts/tiers.ts";
 
 const FILES = ["tiers.yaml", "tiers.hosted.yaml"];
 const read = (name: string): string => readFileSync(join(import.meta.dirname, name), "utf8");
+
+describe("the documents", () => {
+  const document = (path: string): string => readFileSync(join(import.meta.dirname, "../..", path), "utf8");
+
+  it("name every policy that can be the default", () => {
+    const row = document("docs/configuration.md").split("\n").find((line) => line.startsWith("| `default_policy` |"));
+    for (const policy of policyNames([])) expect(row).toContain(`\`${policy}\``);
+  });
+
+  it("show a request to decide that can be sent", () => {
+    const [, body] = /8081\/decide .* -d '([^']+)'/.exec(document("README.md")) ?? [];
+    expect(InferBody.parse(JSON.parse(body ?? ""))).toMatchObject({ tenant_id: "demo" });
+  });
+});
 
 describe.each(FILES)("%s", (name) => {
   const file = TierFile.parse(parse(read(name)));

@@ -95,7 +95,7 @@ async function inferctl(...args: string[]): Promise<string> {
 test("while the answers agree, the floor is held and the cheap tier answers", async () => {
   expect(tiersOf(await ask(SAME, 30))).toEqual(["alpha"]);
   await awaitFloor({ in_doubt: "0", steps_tightened: "0", 'margins{source="shadow"': "30" });
-  expect(await inferctl("models", "show")).toMatch(/\nfloor: held; 30 shadow labels, evidence \d\.\d\d of 40 needed; 0 feedback labels, evidence 0\.00 of 40 needed$/);
+  expect(await inferctl("models", "show")).toMatch(/\nfloor: held; 30 shadow labels: agreement at least \d\.\d{3} so far, tested against \d\.\d{3}, evidence against it \d\.\d\d of 40 needed; 0 feedback labels: score tested against \d\.\d{3}$/);
 });
 
 test("when they stop agreeing, routing becomes more careful, and then the baseline answers alone", async () => {

@@ -53,8 +53,14 @@ it("can be read again, and a person can read it: a vector of numbers is one line
 });
 
 it("fits the tiers that it was trained for and no others", () => {
-  expect(tierProblem(MODEL, [{ name: "large" }, { name: "small" }, { name: "medium" }])).toBeNull();
+  expect(tierProblem(MODEL, [{ name: "small" }, { name: "medium" }, { name: "large" }])).toBeNull();
+  expect(tierProblem(MODEL, [{ name: "small" }, { name: "medium" }, { name: "large" }], "large")).toBeNull();
   expect(tierProblem(MODEL, [{ name: "small" }, { name: "large" }])).toBe("it was trained for the tiers small, medium, large, and the tier file has small, large");
+});
+
+it("does not fit tiers in another order, or another baseline", () => {
+  expect(tierProblem(MODEL, [{ name: "large" }, { name: "small" }, { name: "medium" }])).toBe("by its rows' costs medium is cheaper than large, and the tier file, cheapest first, has large, small, medium: is --map right?");
+  expect(tierProblem(MODEL, [{ name: "small" }, { name: "medium" }, { name: "large" }], "medium")).toBe("its baseline is large, and the tier file's baseline_tier is medium: are --map and --baseline right?");
 });
 
 it("says how often its kept answers agree with the baseline's at least: a little less than the rows did", () => {

@@ -18,6 +18,9 @@ describe("the parts of a routing model", () => {
   it.each<[string, (model: RoutingModelFile) => void, string]>([
     ["a tier that is there twice", (model) => { model.tiers[1] = "small"; }, "tiers: small is there twice"],
     ["a baseline that is no tier", (model) => { model.baseline_tier = "huge"; }, "baseline_tier: huge is none of the tiers small, medium, large"],
+    ["a target of nothing", (model) => { model.target = 0; }, "target: 0 is not above 0 and at most 1"],
+    ["a risk of nothing", (model) => { model.risk = 0; }, "risk: 0 is not above 0 and at most 0.5"],
+    ["a risk that promises nothing", (model) => { model.risk = 0.6; }, "risk: 0.6 is not above 0 and at most 0.5"],
     ["a class that is there twice", (model) => { model.classes.names[1] = "books"; }, "classes.names: books is there twice"],
     ["a class without a centre", (model) => { model.classes.centroids.pop(); }, "classes.centroids: 1 of them for 2 classes"],
     ["a short centre", (model) => { shorter(model.classes.centroids[1]); }, "classes.centroids.1: 255 numbers, not 256"],

@@ -13,7 +13,7 @@ export function featuresKnown(classes: number, answers: number): number {
 
 /** Each begins with the place of the problem: `levels.0.states.0,1.read.2: ...`. Empty: the model can be decided with. */
 export const shapeProblems = (model: RoutingModelFile): string[] =>
-  [...tierProblems(model), ...classProblems(model), ...calibrationProblems(model), ...operatingProblems(model), ...model.levels.flatMap((level, place) => levelProblems(model, level, place))];
+  [...tierProblems(model), ...promiseProblems(model), ...classProblems(model), ...calibrationProblems(model), ...operatingProblems(model), ...model.levels.flatMap((level, place) => levelProblems(model, level, place))];
 
 const unless = (isSo: boolean, problem: string): string[] => (isSo ? [] : [problem]);
 const repeated = (names: readonly string[]) => names.filter((name, i) => names.indexOf(name) !== i);
@@ -24,6 +24,15 @@ function tierProblems({ tiers, baseline_tier }: RoutingModelFile): string[] {
     ...unless(tiers.includes(baseline_tier), `baseline_tier: ${baseline_tier} is none of the tiers ${tiers.join(", ")}`),
   ];
 }
+
+/** What routers test the floor with: beyond these there is nothing to promise. */
+function promiseProblems({ target, risk }: RoutingModelFile): string[] {
+  return [
+    ...unless(target > 0 && target <= 1, `target: ${target} is not above 0 and at most 1`),
+    ...unless(risk > 0 && risk <= MOST_RISK, `risk: ${risk} is not above 0 and at most ${MOST_RISK}`),
+  ];
+}
+const MOST_RISK = 0.5;
 
 function classProblems({ classes: { names, centroids } }: RoutingModelFile): string[] {
   return [

@@ -83,10 +83,11 @@ describe("inferctl models", () => {
   ])("does not import %s, and says why", async (_what, name, content, message) => {
     const { code, printed, errors } = await models("import", fileOf(name, content));
     expect([code, printed, errors]).toEqual([1, "", expect.stringMatching(message)]);
-    expect(errors).toContain("Next: ");
+    expect(errors).toContain(name === "edited.json" ? "Next: Write the version that is named into the file and import it again" : "Next: Take the file");
   });
 
   it.each<[string, string[], RegExp]>([
+    ["no version", ["activate"], /say which version to activate[^]*Next: See: inferctl models list/],
     ["no file", ["import"], /say which file to import/],
     ["a file that is not there", ["import", "/no/such/file"], /cannot read \/no\/such\/file/],
     ["--classes elsewhere", ["list", "--classes"], /--classes goes with show alone/],
@@ -108,7 +109,14 @@ describe("inferctl models", () => {
       expect(errors).not.toContain("    at ");
     }
     expect((await models("show", "torn")).errors).toContain("Next: Put the version there again");
-    expect((JSON.parse((await models("list", "--json")).printed) as { active: object }).active).toMatchObject({ version: MODEL.version });
+    expect(JSON.parse((await models("list", "--json")).printed)).toMatchObject({
+      active: { version: MODEL.version },
+      versions: expect.arrayContaining([{ version: MODEL.version, rows: 400, target: 0.97, sources: MODEL.data.sources }, { version: "torn", problem: expect.stringContaining("model.torn cannot be read") as string }]) as object[],
+    });
+    const { printed } = await models("list");
+    expect(printed).toMatch(/^VERSION +SINCE +ROWS +TARGET +MADE FROM\n/);
+    expect(printed).toMatch(new RegExp(`\n${MODEL.version} +active +2\\S+ +400 +0\\.97 +log\\.jsonl\n`));
+    expect(printed).toMatch(/\ntorn +- +- +cannot be used; why: inferctl models show torn$/m);
   });
 
   it("stores what is larger than a message when it fits compressed, and else says how large it may be", async () => {

@@ -3,12 +3,12 @@ import { readFile } from "node:fs/promises";
 import { SetupError } from "#infra/embedded/setupError.ts";
 import { inOneLine } from "#shared/contracts/describeIssues.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
-import type { Active, ModelStore } from "#shared/messaging/modelStore.ts";
+import { type Active, type ModelStore, UnreadableModel } from "#shared/messaging/modelStore.ts";
 import { readModel } from "#shared/runtime/readModel.ts";
 
 import { type Command, EXIT_USAGE } from "../command.ts";
 import { describeFloor, reportFloor } from "../describeFloor.ts";
-import { requireFit, withModelStore } from "../modelStore.ts";
+import { hasFloor, requireFit, withModelStore } from "../modelStore.ts";
 import { textTable } from "../textTable.ts";
 import { describeModel } from "./train.ts";
 
@@ -16,7 +16,7 @@ export const models: Command = {
   summary: "Lists, shows, imports, activates and rolls back routing models: what `inferctl train` makes and keeps in NATS.",
   usage: "list | show [<version>] [--classes] | import <file> | activate <version> | deactivate | rollback",
   details: [
-    "list        every version, and which is active",
+    "list        every version, what it was made from, and which is active",
     "show        what a version promises, how it did, and how its floor stands since it was activated (default: the active one)",
     "--classes   its calibration by class of task, not over all of them",
     "import      puts a file of `inferctl train --out` into NATS, after checks; then activate it",
@@ -33,7 +33,8 @@ export const models: Command = {
     if (values["classes"] === true && verb !== "show") throw wrongUse("--classes goes with show alone");
     switch (verb ?? "") {
       case "list": {
-        const [versions, active] = [await store.versions(), await store.active()];
+        const versions = await Promise.all((await store.versions()).map((version) => listed(store, version)));
+        const active = await store.active();
         say({ versions, active }, versions.length === 0 ? "no model yet; make one with: inferctl train --publish" : listOf(versions, active));
         return 0;
       }
@@ -51,10 +52,11 @@ export const models: Command = {
         return 0;
       }
       case "activate": {
+        if (argument === undefined) throw new SetupError("say which version to activate", "See: inferctl models list", { exitCode: EXIT_USAGE });
         const model = await found(store, argument);
         requireFit(model, environment);
         const active = await store.activate(model.version);
-        say(active, `model ${model.version} is active`);
+        say(active, `model ${model.version} is active${withoutFloor(model)}`);
         return 0;
       }
       case "deactivate": {
@@ -65,10 +67,11 @@ export const models: Command = {
       }
       case "rollback": {
         const before = (await store.active())?.previous.at(-1) ?? null;
-        if (before !== null) requireFit(await found(store, before), environment);
+        const model = before === null ? null : await found(store, before);
+        if (model !== null) requireFit(model, environment);
         const active = await store.rollback();
         if (active === null) throw new SetupError("there is nothing to go back to", "See: inferctl models list; for no model at all: inferctl models deactivate");
-        say(active, active.version === null ? NONE : `model ${active.version} is active again`);
+        say(active, active.version === null ? NONE : `model ${active.version} is active again${model === null ? "" : withoutFloor(model)}`);
         return 0;
       }
       default: throw wrongUse(verb === undefined ? "say what to do with the models" : `there is no "models ${verb}"`);
@@ -76,10 +79,30 @@ export const models: Command = {
   }),
 };
 const NONE = "no model is active: the tier file's thresholds decide";
+const withoutFloor = (model: RoutingModelFile): string => (hasFloor(model) ? "" : ", but no policy's floor was shown to hold: the tier file's thresholds decide");
 const wrongUse = (message: string) => new SetupError(message, "inferctl models --help", { exitCode: EXIT_USAGE });
 
-function listOf(versions: readonly string[], active: Active | null): string {
-  const table = textTable(["VERSION", "", "SINCE"], versions.map((one) => [one, ...(one === active?.version ? ["active", active.activated_at] : ["", ""])]));
+/** By what versions can be told apart. */
+type Listed = { readonly version: string } & (Pick<RoutingModelFile["data"], "rows" | "sources"> & Pick<RoutingModelFile, "target"> | { readonly problem: string });
+
+async function listed(store: ModelStore, version: string): Promise<Listed> {
+  const model = await store.get(version).catch((error: unknown) => {
+    if (error instanceof UnreadableModel) return error;
+    throw error;
+  });
+  if (model === null) return { version, problem: "it was taken out meanwhile" };
+  if (model instanceof UnreadableModel) return { version, problem: model.message };
+  return { version, rows: model.data.rows, target: model.target, sources: model.data.sources };
+}
+
+const MOST_SOURCES = 3;
+function listOf(versions: readonly Listed[], active: Active | null): string {
+  const namesOf = (sources: RoutingModelFile["data"]["sources"]) =>
+    [...sources.slice(0, MOST_SOURCES).map(({ name }) => name), ...(sources.length > MOST_SOURCES ? [`and ${sources.length - MOST_SOURCES} more`] : [])].join(", ");
+  const table = textTable(["VERSION", "", "SINCE", "ROWS", "TARGET", "MADE FROM"], versions.map((one) => [
+    one.version, ...(one.version === active?.version ? ["active", active.activated_at] : ["", ""]),
+    ...("problem" in one ? ["-", "-", `cannot be used; why: inferctl models show ${one.version}`] : [String(one.rows), String(one.target), namesOf(one.sources)]),
+  ]));
   return active?.version === null ? `${table}\n\n${NONE}, since ${active.activated_at}` : table;
 }
 
@@ -94,7 +117,7 @@ async function readModelFile(file: string | undefined): Promise<RoutingModelFile
   if (file === undefined) throw wrongUse("say which file to import");
   const text = await readFile(file, "utf8").catch((error: unknown) => { throw new SetupError(`cannot read ${file}: ${String(error)}`, "Name a file that `inferctl train --out` has written.", { exitCode: EXIT_USAGE, cause: error }); });
   const read = readModel(jsonOf(file, text));
-  if ("problems" in read) throw notAModel(file, inOneLine(read.problems));
+  if ("problems" in read) throw notAModel(file, inOneLine(read.problems), read.problems.some((problem) => problem.startsWith("version: it was edited")) ? AS_EDITED : AS_TRAINED);
   return read.model;
 }
 
@@ -106,4 +129,6 @@ function jsonOf(file: string, text: string): unknown {
   }
 }
 
-const notAModel = (file: string, problem: string) => new SetupError(`${file} is no routing model that can be used: ${problem}`, "Take the file as `inferctl train --out` wrote it, or train it anew.");
+const AS_TRAINED = "Take the file as `inferctl train --out` wrote it, or train it anew.";
+const AS_EDITED = "Write the version that is named into the file and import it again; or, if the change is not wanted, take the file as `inferctl train --out` wrote it.";
+const notAModel = (file: string, problem: string, nextStep = AS_TRAINED) => new SetupError(`${file} is no routing model that can be used: ${problem}`, nextStep);
