@@ -18,10 +18,11 @@ import { planProcesses, type PlannedProcess, type Ports, roleEnvironment } from 
 import type { ServerInfo } from "./runningServer.ts";
 import { natsAdvisory } from "./serverVersion.ts";
 import { SERVICE_NAMES, SERVICES } from "./services.ts";
-import { PORT_VARIABLES, readSettings, type Settings } from "./settings.ts";
-import { awaitReady, startRole } from "./startRoles.ts";
+import { PORT_VARIABLES, readRoleSettings, type Settings } from "./settings.ts";
+import { awaitReady, requireProgram, startRole } from "./startRoles.ts";
 import { startServers, urlsOf } from "./startServers.ts";
 import { readState, type RoleProcess, type State, withRole, withServer, writeState } from "./stateFile.ts";
+import { locateAll } from "./thisMachine.ts";
 
 export interface UpOptions {
   readonly home: Home;
@@ -50,7 +51,7 @@ const OF_THE_SHELL: ReadonlySet<string> = new Set(["PATH", "HOME", "LANG", "TZ"]
 /** Throws a `SetupError`; what did start stays, noted, for the next `up` or for `down`. */
 export async function bringUp(options: UpOptions): Promise<UpResult> {
   const { home, environment, progress } = options;
-  const settings = readSettings(environment, home);
+  const settings = readRoleSettings(environment, home);
   return withHomeLock(home.root, progress.note, async () => {
     const notebook = openNotebook(home.stateFile);
     const newServers = await ensureServers(options, settings, notebook);
@@ -91,6 +92,8 @@ async function ensureServers({ home, environment, progress, serverPorts = "docum
   const good = checked.flat();
   const missing = SERVICE_NAMES.filter((name) => !good.some(({ service }) => service === name));
   if (missing.length === 0) return 0;
+  // What leads nowhere is an error while the server that it would replace still runs.
+  await locateAll(missing, { environment, home, onProgress: progress.note });
   for (const server of before) if (!good.includes(server) && server.process !== undefined) await endProcess(server.process, server.service === "postgres" ? "SIGINT" : "SIGTERM");
   notebook.change((state) => ({ ...state, servers: good }));
   const formerPorts = Object.fromEntries(before.flatMap(({ service, port }) => (port === undefined ? [] : [[service, port]])));
@@ -134,6 +137,7 @@ async function ensureRoles(options: UpOptions, settings: Settings, notebook: Not
   const fingerprintOf = (plan: PlannedProcess) => hashOf([program, JSON.stringify(plan)]);
   const kept = await upToDate(running, plans, fingerprintOf);
   const toStart = plans.filter(({ name }) => !kept.some((role) => role.name === name));
+  for (const { program } of toStart) requireProgram(dist, program);
   await endOutdated(options, settings, running.filter((role) => !kept.includes(role)));
   notebook.change((state) => ({ ...state, roles: kept }));
   if (toStart.length === 0) return 0;

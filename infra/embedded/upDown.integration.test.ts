@@ -142,6 +142,26 @@ test("a role that ends, and one that never gets ready, are named with their last
   expect((await up()).hasStartedSomething).toBe(true);
 });
 
+test.each([false, true])("what runs survives an up with a wrong value or without a key (one process: %s)", { timeout: TIMEOUT_MS }, async (isSingleProcess) => {
+  const before = pidsOf(await up({ isSingleProcess }));
+  const hosted = join(folder, "hosted.yaml");
+  writeFileSync(hosted, readFileSync(join(home.project, "infra/config/tiers.hosted.yaml"), "utf8"));
+  const changes: [Environment, RegExp][] = [
+    [{ INFER_SHADOW_SHARE: "2", INFER_SHADOW_TIERS: "foo", INFER_AUDIT_BATCH_SIZE: "0" }, /INFER_SHADOW_SHARE: Too big[^]*INFER_SHADOW_TIERS: [^]*INFER_AUDIT_BATCH_SIZE: /],
+    [{ INFER_EXPLORE_SHARE: "10%", LOG_LEVEL: "loud" }, /INFER_EXPLORE_SHARE: must be a number[^]*LOG_LEVEL: /],
+    [{ INFER_HTTP_HOST: "0.0.0.0" }, /INFER_HTTP_HOST: the gateway serves without API keys/],
+    [{ INFER_TIERS_FILE: hosted }, /OPENAI_API_KEY: not set, and tier medium [^]*OPENAI_API_KEY: not set, and tier large /],
+  ];
+  for (const [changed, message] of changes) {
+    const failed = up({ isSingleProcess, environment: { ...environment, ...changed } });
+    await expect(failed).rejects.toMatchObject({ exitCode: 78, message: expect.stringMatching(message) as string, nextStep: expect.stringContaining("docs/configuration.md") as string });
+  }
+  await expect(up({ isSingleProcess, environment: { ...environment, NATS_URL: "nats://127.0.0.1:1" } })).rejects.toThrow(/NATS_URL/);
+  await expect(up({ isSingleProcess, dist: join(folder, "nothing") })).rejects.toThrow(/does not exist/);
+  const after = await up({ isSingleProcess });
+  expect([after.hasStartedSomething, pidsOf(after)]).toEqual([false, before]);
+});
+
 test("a misspelt variable is an error before anything starts", async () => {
   await expect(up({ environment: { ...environment, INFER_GATEWAY_PROT: "1", INFER_ROUTER_PORT: "x" } })).rejects.toMatchObject({ exitCode: 78, message: expect.stringMatching(/INFER_GATEWAY_PROT[^]*INFER_ROUTER_PORT/) as string });
 });
