@@ -33,5 +33,5 @@ export function environmentTable(): string {
 
 export function environmentExample(): string {
   const lines = variables().map(({ name, fallback, meaning }) => `${meaning === "" ? "" : `# ${meaning}\n`}#${name}=${fallback}\n`);
-  return `# Every variable with its default. Made by \`npm run docs:generate\` from shared/runtime/environment.ts.\n\n${lines.join("\n")}`;
+  return `# Every variable with its default. Made by \`npm run docs:generate\` from shared/runtime/environment.ts.\n# \`make up\` reads no .env by itself: set -a; . ./.env; set +a; make up. Docker Compose does.\n\n${lines.join("\n")}`;
 }

@@ -23,6 +23,7 @@ import { awaitReady, requireProgram, startRole } from "./startRoles.ts";
 import { startServers, urlsOf } from "./startServers.ts";
 import { readState, type RoleProcess, type State, withRole, withServer, writeState } from "./stateFile.ts";
 import { locateAll } from "./thisMachine.ts";
+import { forgottenSettings, type Now, reasonsToRestart } from "./whyRestarted.ts";
 
 export interface UpOptions {
   readonly home: Home;
@@ -133,17 +134,18 @@ async function ensureRoles(options: UpOptions, settings: Settings, notebook: Not
   const ports = await choosePorts(settings, { ...portsOf(before, running), onProgress: progress.note });
   const env = roleEnvironment(environment, { settings, ports, urls: urlsOf(servers) });
   const plans = planProcesses(settings, ports, isSingleProcess);
-  const program = hashOf([contentOf(dist), readFileSync(settings.tiersFile, "utf8"), JSON.stringify(Object.entries(env).filter(([name]) => !OF_THE_SHELL.has(name)).sort())]);
-  const fingerprintOf = (plan: PlannedProcess) => hashOf([program, JSON.stringify(plan)]);
+  const startedWith = hashesOf(dist, settings, env);
+  const fingerprintOf = (plan: PlannedProcess) => hashOf([JSON.stringify(startedWith), JSON.stringify(plan)]);
   const kept = await upToDate(running, plans, fingerprintOf);
   const toStart = plans.filter(({ name }) => !kept.some((role) => role.name === name));
   for (const { program } of toStart) requireProgram(dist, program);
-  await endOutdated(options, settings, running.filter((role) => !kept.includes(role)));
+  const now = { plans, fingerprints: new Map(plans.map((plan) => [plan.name, fingerprintOf(plan)])), startedWith };
+  await endOutdated(options, settings, running.filter((role) => !kept.includes(role)), now);
   notebook.change((state) => ({ ...state, roles: kept }));
   if (toStart.length === 0) return 0;
   await progress.step(`roles: ${toStart.map(({ name }) => name).join(", ")}`, async () => {
     for (const plan of toStart) {
-      const role = startRole(plan, { project: home.project, dist, logs: home.logs, env, fingerprint: fingerprintOf(plan) });
+      const role = startRole(plan, { project: home.project, dist, logs: home.logs, env, fingerprint: fingerprintOf(plan), startedWith });
       notebook.change((state) => withRole(state, role));
     }
     await awaitReady(notebook.state().roles, readyDeadlineMs);
@@ -158,10 +160,12 @@ async function upToDate(running: readonly RoleProcess[], plans: readonly Planned
   return ready.flat();
 }
 
-async function endOutdated({ progress }: UpOptions, { shutdownGraceMs }: Settings, outdated: readonly RoleProcess[]): Promise<void> {
+async function endOutdated({ progress }: UpOptions, { shutdownGraceMs }: Settings, outdated: readonly RoleProcess[], now: Now): Promise<void> {
   if (outdated.length === 0) return;
   const end = () => Promise.all(outdated.map((role) => endProcess(role.process, "SIGTERM", killAfterMs(shutdownGraceMs))));
-  await progress.step(`ending ${outdated.map(({ name }) => name).join(", ")}: not ready, or not the current build and settings`, end);
+  await progress.step(`ending ${outdated.map(({ name }) => name).join(", ")}: ${reasonsToRestart(outdated, now).join(", ")}`, end);
+  const forgotten = forgottenSettings(outdated, now);
+  if (forgotten.length > 0) progress.note(`no longer set, so back to the default: ${forgotten.join(", ")}. Export what every \`up\` shall use; it keeps no settings from one to the next`);
 }
 
 /** A role may use its whole grace time to finish what it runs; it is killed only after that. */
@@ -178,6 +182,12 @@ function portsOf(before: readonly RoleProcess[], running: readonly RoleProcess[]
     if (variable !== undefined) former[variable] = Math.min(former[variable] ?? Infinity, portIn(url));
   }
   return { former, held: new Set(running.flatMap((role) => role.addresses.map(({ url }) => portIn(url)))) };
+}
+
+/** What the processes are started with, by name. Hashes: some of it is secret. */
+function hashesOf(dist: string, { tiersFile }: Settings, env: Readonly<Record<string, string>>): Record<string, string> {
+  const settings = Object.entries(env).filter(([name]) => !OF_THE_SHELL.has(name)).sort();
+  return { "the build": contentOf(dist), "the tier file": hashOf([readFileSync(tiersFile, "utf8")]), ...Object.fromEntries(settings.map(([name, value]) => [name, hashOf([value])])) };
 }
 
 function contentOf(dist: string): string {

@@ -16,6 +16,7 @@ export interface StartRoleOptions {
   readonly logs: string;
   readonly env: Readonly<Record<string, string>>;
   readonly fingerprint: string;
+  readonly startedWith: Readonly<Record<string, string>>;
 }
 
 /** Throws a `SetupError` when there is no such bundle. */
@@ -24,12 +25,12 @@ export function requireProgram(dist: string, program: string): void {
 }
 
 /** Does not wait. Throws a `SetupError` when it cannot be run. */
-export function startRole(plan: PlannedProcess, { project, dist, logs, env, fingerprint }: StartRoleOptions): RoleProcess {
+export function startRole(plan: PlannedProcess, { project, dist, logs, env, fingerprint, startedWith }: StartRoleOptions): RoleProcess {
   const program = join(dist, plan.program);
   const logFile = join(logs, `${plan.name}.log`);
   const identity = spawnDetached({ program: process.execPath, args: ["--enable-source-maps", program], env: { ...env, ...plan.env }, cwd: project, logFile });
   if (identity === undefined) throw new SetupError(`${plan.name} ended at once. ${endOfLog(logFile)}`, `Read ${logFile}.`);
-  return { name: plan.name, addresses: plan.addresses, logFile, fingerprint, process: identity };
+  return { name: plan.name, addresses: plan.addresses, logFile, fingerprint, startedWith, process: identity };
 }
 
 /** Of one address. `"ready"`, or why not: what `/readyz` lists, or what went wrong with the request. */

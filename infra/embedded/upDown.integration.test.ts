@@ -28,7 +28,7 @@ const environment: Environment = {
 const home: Home = { ...openHome(environment), servers: openHome({}).servers };
 
 const notes: string[] = [];
-const progress: Progress = { note: (line) => void notes.push(line), step: (_title, run) => run() };
+const progress: Progress = { note: (line) => void notes.push(line), step: (title, run) => { notes.push(title); return run(); } };
 const prepare: PrepareSteps = {
   topology: () => Promise.resolve(),
   migrations: () => Promise.resolve(0),
@@ -160,6 +160,18 @@ test.each([false, true])("what runs survives an up with a wrong value or without
   await expect(up({ isSingleProcess, dist: join(folder, "nothing") })).rejects.toThrow(/does not exist/);
   const after = await up({ isSingleProcess });
   expect([after.hasStartedSomething, pidsOf(after)]).toEqual([false, before]);
+});
+
+test("up says which settings changed, and which are forgotten, and no values", { timeout: TIMEOUT_MS }, async () => {
+  await up({ environment: { ...environment, INFER_SHADOW_SHARE: "0.125", LOG_LEVEL: "warn" } });
+  notes.length = 0;
+  const after = await up({ environment: { ...environment, LOG_LEVEL: "error" } });
+  expect(after.hasStartedSomething).toBe(true);
+  const said = notes.join("\n");
+  expect(said).toMatch(/^ending gateway, .*: INFER_SHADOW_SHARE is no longer set, LOG_LEVEL changed$/m);
+  expect(said).toMatch(/back to the default: INFER_SHADOW_SHARE\. Export/);
+  expect(said).not.toMatch(/0\.125|warn/);
+  expect(readFileSync(home.stateFile, "utf8")).not.toContain("0.125");
 });
 
 test("a misspelt variable is an error before anything starts", async () => {
