@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { choosePorts } from "./choosePorts.ts";
+import { choosePorts, type MovedPort, movedPorts } from "./choosePorts.ts";
 import type { Environment, Home } from "./homeFolder.ts";
 import { withHomeLock } from "./homeLock.ts";
 import type { PrepareSteps } from "./prepare.ts";
@@ -41,6 +41,7 @@ export interface UpOptions {
 export interface UpResult {
   readonly servers: readonly ServerInfo[];
   readonly roles: readonly RoleProcess[];
+  readonly moved: readonly MovedPort[];
   /** False when everything ran already. */
   readonly hasStartedSomething: boolean;
 }
@@ -57,10 +58,10 @@ export async function bringUp(options: UpOptions): Promise<UpResult> {
     const notebook = openNotebook(home.stateFile);
     const newServers = await ensureServers(options, settings, notebook);
     await runPreparation(options, settings, notebook.state().servers);
-    const newRoles = await ensureRoles(options, settings, notebook);
+    const { started: newRoles, ports } = await ensureRoles(options, settings, notebook);
     const { servers, roles } = inOrder(notebook.state(), settings);
     notebook.change(() => ({ version: 1, servers: [...servers], roles: [...roles] }));
-    return { servers, roles, hasStartedSomething: newServers + newRoles > 0 };
+    return { servers, roles, moved: movedPorts(settings, ports), hasStartedSomething: newServers + newRoles > 0 };
   });
 }
 
@@ -127,7 +128,7 @@ async function runPreparation({ prepare, progress }: UpOptions, settings: Settin
   await progress.step("local models", train, ({ models, wasCached }) => `${models.join(", ")}${wasCached ? " (trained before)" : ""}`);
 }
 
-async function ensureRoles(options: UpOptions, settings: Settings, notebook: Notebook): Promise<number> {
+async function ensureRoles(options: UpOptions, settings: Settings, notebook: Notebook): Promise<{ started: number; ports: Ports }> {
   const { home, environment, progress, isSingleProcess, dist = join(home.project, "dist"), readyDeadlineMs = READY_DEADLINE_MS } = options;
   const { servers, roles: before } = notebook.state();
   const running = before.filter((role) => isRunning(role.process));
@@ -142,7 +143,7 @@ async function ensureRoles(options: UpOptions, settings: Settings, notebook: Not
   const now = { plans, fingerprints: new Map(plans.map((plan) => [plan.name, fingerprintOf(plan)])), startedWith };
   await endOutdated(options, settings, running.filter((role) => !kept.includes(role)), now);
   notebook.change((state) => ({ ...state, roles: kept }));
-  if (toStart.length === 0) return 0;
+  if (toStart.length === 0) return { started: 0, ports };
   await progress.step(`roles: ${toStart.map(({ name }) => name).join(", ")}`, async () => {
     for (const plan of toStart) {
       const role = startRole(plan, { project: home.project, dist, logs: home.logs, env, fingerprint: fingerprintOf(plan), startedWith });
@@ -150,7 +151,7 @@ async function ensureRoles(options: UpOptions, settings: Settings, notebook: Not
     }
     await awaitReady(notebook.state().roles, readyDeadlineMs);
   }, () => "all ready");
-  return toStart.length;
+  return { started: toStart.length, ports };
 }
 
 /** The same program and settings, and ready; it may need a moment when its servers were just started again. */

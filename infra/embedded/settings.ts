@@ -47,7 +47,7 @@ export function readRoleSettings(environment: Environment, home: Home): Settings
   const settings = readChecked(environment, home, [...Object.values(ROLE_CONFIGS), ProcessConfig]);
   const reads = settings.tiers.tiers.map((tier) => readApiKey(tier, environment, home.project));
   const problems = reads.flatMap((read) => ("problem" in read ? [read.problem] : []));
-  if (problems.length > 0) throw badConfig("the environment", problems);
+  if (problems.length > 0) throw badConfig("the environment", problems, "Set it, or take a tier file that needs none");
   return settings;
 }
 
@@ -71,6 +71,6 @@ function readChecked(environment: Environment, home: Home, alsoReading: readonly
   };
 }
 
-function badConfig(source: string, problems: readonly string[]): SetupError {
-  return new SetupError(`invalid configuration in ${source}:\n${problems.map((problem) => `  ${problem}`).join("\n")}`, "Correct it, or unset the variable; docs/configuration.md says what each takes. What runs was left as it is.", { exitCode: EX_CONFIG });
+function badConfig(source: string, problems: readonly string[], remedy = "Correct it, or unset the variable"): SetupError {
+  return new SetupError(`invalid configuration in ${source}:\n${problems.map((problem) => `  ${problem}`).join("\n")}`, `${remedy}; docs/configuration.md says more. What runs was left as it is.`, { exitCode: EX_CONFIG });
 }
