@@ -11,7 +11,7 @@ import { openBroker } from "#shared/messaging/openBroker.ts";
 import { beatStatus } from "#shared/messaging/tierStatusStore.ts";
 import { shadowWorkerSource, workerSource } from "#shared/messaging/topology.ts";
 import { every } from "#shared/runtime/lifecycle.ts";
-import { loadTierFile } from "#shared/runtime/loadConfig.ts";
+import { loadApiKey, loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { makeReadiness } from "#shared/runtime/readiness.ts";
 import { buildRoleServer, listen, makeRegistry } from "#shared/runtime/roleServer.ts";
 import type { Role, RoleContext } from "#shared/runtime/runRole.ts";
@@ -36,6 +36,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     const { log, signal, onClose } = context;
     const file = loadTierFile(config.tiersFile);
     const { tier, port } = tierOf(file, config.tierName, config.firstPort);
+    const apiKey = loadApiKey(tier);
     const registry = makeRegistry(`worker-${tier.name}`);
     const readiness = makeReadiness(signal);
     const app = buildRoleServer(registry, readiness.problems);
@@ -44,7 +45,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
 
     const { tracer, close: closeTracing } = startTracing(config.otlpEndpoint, "infer-worker");
     onClose("tracing", closeTracing);
-    const backend = await makeBackend(tier, config.localModelsDir);
+    const backend = await makeBackend({ tier, apiKey, localModelsDir: config.localModelsDir });
     onClose("backend", () => backend.close());
     const source = workerSource(config.prefix, tier);
     const { nats, js, streams, publisher, instance } = await openBroker({ url: config.natsUrl, role: `worker-${tier.name}`, prefix: config.prefix, needed: [source], readiness }, context);

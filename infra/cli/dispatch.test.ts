@@ -33,14 +33,14 @@ test.each([[], ["help"], ["--help"]])("lists every command: %j", async (...args)
 test.each([...COMMANDS.keys()])("%s --help shows usage and an example", async (name) => {
   const { code, out } = await run(name, "--help");
   expect(code).toBe(0);
-  expect(out).toContain(`Usage: inferctl ${name}`);
-  expect(out).toMatch(/^Example: .*inferctl/m);
+  expect(out).toContain(`Usage: npx inferctl ${name}`);
+  expect(out).toMatch(/^Example: .*npx inferctl/m);
 });
 
 describe("what cannot be understood is an error with exit code 64 that says where to look", () => {
   test.each([
     [["uq"], /no command "uq"/],
-    [["up", "--jsn"], /--jsn[^]*inferctl up --help/],
+    [["up", "--jsn"], /--jsn[^]*See: npx inferctl up --help/],
     [["down", "now"], /unexpected argument "now"/],
     [["logs", "nosuch"], /no log of "nosuch"/],
   ])("%j", async (args, message) => {
@@ -58,7 +58,7 @@ test("status of nothing is no success, and says how to start", async () => {
 test("down of nothing is a success", async () => expect(await run("down", "--json")).toMatchObject({ code: 0, out: JSON.stringify({ ended: [] }, null, 2) }));
 
 test("a command that needs a server names the variable when there is none", async () => {
-  expect(await run("migrate")).toMatchObject({ code: 1, err: expect.stringContaining("DATABASE_URL") as string });
+  expect(await run("migrate")).toMatchObject({ code: 1, err: expect.stringMatching(/DATABASE_URL[^]*: npx inferctl up$/) as string });
 });
 
 test("progress is one line per step without a terminal, and a live line with one", async () => {

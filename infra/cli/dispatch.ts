@@ -30,7 +30,7 @@ async function runCommand(command: Command, given: ParsedArguments, context: Cli
       printError(`inferctl: ${err instanceof Error ? (err.stack ?? err.message) : String(err)}`);
       return 1;
     }
-    printError(`\ninferctl: ${err.message}\n\nNext: ${err.nextStep}`);
+    printError(`\ninferctl: ${err.message}\n\nNext: ${asTyped(err.nextStep)}`);
     return err.exitCode;
   }
 }
@@ -43,22 +43,25 @@ function parse(command: Command, args: readonly string[]): ParsedArguments {
   return { values, positionals };
 }
 
+/** The program is in no folder of PATH: in a clone `npx` finds it. Hints say it where they are printed, not one by one. */
+const asTyped = (hint: string): string => hint.replaceAll(/(?<!npx )\binferctl (?=[a-z<])/g, "npx inferctl ");
+
 function usageError(message: string, helpCommand: string, printError: (line: string) => void): number {
-  printError(`inferctl: ${message}\nSee: ${helpCommand}`);
+  printError(`inferctl: ${message}\nSee: ${asTyped(helpCommand)}`);
   return EXIT_USAGE;
 }
 
 function printHelp(verb: string | undefined, { print }: CliContext, printError: (line: string) => void): number {
   if (verb === undefined || verb.startsWith("-")) {
-    print("inferctl: runs the Cost-Aware ML Inference Optimizer on this machine, without Docker.\n\nUsage: inferctl <command> [options]\n");
+    print("inferctl: runs the Cost-Aware ML Inference Optimizer on this machine, without Docker.\n\nUsage: npx inferctl <command> [options]\n");
     for (const [name, { summary }] of COMMANDS) print(`  ${name.padEnd(14)}${summary}`);
-    print("\ninferctl <command> --help says more. Variables are in docs/configuration.md.");
+    print("\nnpx inferctl <command> --help says more. Variables are in docs/configuration.md.");
     return 0;
   }
   const command = COMMANDS.get(verb);
   if (command === undefined) return usageError(`there is no command "${verb}"`, "inferctl help", printError);
-  print(`${command.summary}\n\nUsage: inferctl ${verb}${command.usage === "" ? "" : ` ${command.usage}`}\n`);
+  print(`${command.summary}\n\nUsage: npx inferctl ${verb}${command.usage === "" ? "" : ` ${command.usage}`}\n`);
   for (const line of command.details) print(`  ${line}`);
-  print(`${command.details.length === 0 ? "" : "\n"}Example: ${command.example}`);
+  print(`${command.details.length === 0 ? "" : "\n"}Example: ${asTyped(command.example)}`);
   return 0;
 }

@@ -1,14 +1,8 @@
 import type { z } from "zod";
 
+import { ROLE_CONFIGS } from "#infra/embedded/roleConfigs.ts";
 import { ENVIRONMENT } from "#shared/runtime/environment.ts";
 import { ProcessConfig } from "#shared/runtime/runRole.ts";
-import { AuditSinkConfig } from "#sinks/audit/config.ts";
-import { MetricsSinkConfig } from "#sinks/metrics/config.ts";
-import { GatewayConfig } from "#producers/gateway/config.ts";
-import { RouterConfig } from "#router/config.ts";
-import { WorkerConfig } from "#workers/config.ts";
-
-const READERS: Readonly<Record<string, z.ZodType>> = { gateway: GatewayConfig, router: RouterConfig, worker: WorkerConfig, "audit-sink": AuditSinkConfig, "metrics-sink": MetricsSinkConfig };
 
 interface Variable {
   readonly name: string;
@@ -21,7 +15,7 @@ function variables(): Variable[] {
   return Object.entries(ENVIRONMENT).map(([name, schema]: [string, z.ZodType]) => {
     const parsed = schema.safeParse(undefined);
     const fallback = typeof parsed.data === "string" || typeof parsed.data === "number" ? String(parsed.data) : "";
-    const readers = Object.entries(READERS).filter(([, config]) => [config, ProcessConfig].some((schema) => keysOf(schema).includes(name))).map(([role]) => role);
+    const readers = Object.entries(ROLE_CONFIGS).filter(([, config]) => [config, ProcessConfig].some((schema) => keysOf(schema).includes(name))).map(([role]) => role);
     return { name, fallback, meaning: schema.description ?? "", readers: readers.length === 0 ? "inferctl" : readers.length === 5 ? "all roles" : readers.join(", ") };
   });
 }
@@ -39,5 +33,5 @@ export function environmentTable(): string {
 
 export function environmentExample(): string {
   const lines = variables().map(({ name, fallback, meaning }) => `${meaning === "" ? "" : `# ${meaning}\n`}#${name}=${fallback}\n`);
-  return `# Every variable with its default. Made by \`npm run docs:generate\` from shared/runtime/environment.ts.\n\n${lines.join("\n")}`;
+  return `# Every variable with its default. Made by \`npm run docs:generate\` from shared/runtime/environment.ts.\n# \`make up\` reads no .env by itself: set -a; . ./.env; set +a; make up. Docker Compose does.\n\n${lines.join("\n")}`;
 }

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { choosePorts } from "./choosePorts.ts";
+import { choosePorts, type MovedPort, movedPorts } from "./choosePorts.ts";
 import type { Environment, Home } from "./homeFolder.ts";
 import { withHomeLock } from "./homeLock.ts";
 import type { PrepareSteps } from "./prepare.ts";
@@ -18,10 +18,12 @@ import { planProcesses, type PlannedProcess, type Ports, roleEnvironment } from 
 import type { ServerInfo } from "./runningServer.ts";
 import { natsAdvisory } from "./serverVersion.ts";
 import { SERVICE_NAMES, SERVICES } from "./services.ts";
-import { PORT_VARIABLES, readSettings, type Settings } from "./settings.ts";
-import { awaitReady, startRole } from "./startRoles.ts";
+import { PORT_VARIABLES, readRoleSettings, type Settings } from "./settings.ts";
+import { awaitReady, requireProgram, startRole } from "./startRoles.ts";
 import { startServers, urlsOf } from "./startServers.ts";
 import { readState, type RoleProcess, type State, withRole, withServer, writeState } from "./stateFile.ts";
+import { locateAll } from "./thisMachine.ts";
+import { forgottenSettings, type Now, reasonsToRestart } from "./whyRestarted.ts";
 
 export interface UpOptions {
   readonly home: Home;
@@ -39,6 +41,7 @@ export interface UpOptions {
 export interface UpResult {
   readonly servers: readonly ServerInfo[];
   readonly roles: readonly RoleProcess[];
+  readonly moved: readonly MovedPort[];
   /** False when everything ran already. */
   readonly hasStartedSomething: boolean;
 }
@@ -50,15 +53,15 @@ const OF_THE_SHELL: ReadonlySet<string> = new Set(["PATH", "HOME", "LANG", "TZ"]
 /** Throws a `SetupError`; what did start stays, noted, for the next `up` or for `down`. */
 export async function bringUp(options: UpOptions): Promise<UpResult> {
   const { home, environment, progress } = options;
-  const settings = readSettings(environment, home);
+  const settings = readRoleSettings(environment, home);
   return withHomeLock(home.root, progress.note, async () => {
     const notebook = openNotebook(home.stateFile);
     const newServers = await ensureServers(options, settings, notebook);
     await runPreparation(options, settings, notebook.state().servers);
-    const newRoles = await ensureRoles(options, settings, notebook);
+    const { started: newRoles, ports } = await ensureRoles(options, settings, notebook);
     const { servers, roles } = inOrder(notebook.state(), settings);
     notebook.change(() => ({ version: 1, servers: [...servers], roles: [...roles] }));
-    return { servers, roles, hasStartedSomething: newServers + newRoles > 0 };
+    return { servers, roles, moved: movedPorts(settings, ports), hasStartedSomething: newServers + newRoles > 0 };
   });
 }
 
@@ -91,6 +94,8 @@ async function ensureServers({ home, environment, progress, serverPorts = "docum
   const good = checked.flat();
   const missing = SERVICE_NAMES.filter((name) => !good.some(({ service }) => service === name));
   if (missing.length === 0) return 0;
+  // What leads nowhere is an error while the server that it would replace still runs.
+  await locateAll(missing, { environment, home, onProgress: progress.note });
   for (const server of before) if (!good.includes(server) && server.process !== undefined) await endProcess(server.process, server.service === "postgres" ? "SIGINT" : "SIGTERM");
   notebook.change((state) => ({ ...state, servers: good }));
   const formerPorts = Object.fromEntries(before.flatMap(({ service, port }) => (port === undefined ? [] : [[service, port]])));
@@ -123,28 +128,30 @@ async function runPreparation({ prepare, progress }: UpOptions, settings: Settin
   await progress.step("local models", train, ({ models, wasCached }) => `${models.join(", ")}${wasCached ? " (trained before)" : ""}`);
 }
 
-async function ensureRoles(options: UpOptions, settings: Settings, notebook: Notebook): Promise<number> {
+async function ensureRoles(options: UpOptions, settings: Settings, notebook: Notebook): Promise<{ started: number; ports: Ports }> {
   const { home, environment, progress, isSingleProcess, dist = join(home.project, "dist"), readyDeadlineMs = READY_DEADLINE_MS } = options;
   const { servers, roles: before } = notebook.state();
   const running = before.filter((role) => isRunning(role.process));
   const ports = await choosePorts(settings, { ...portsOf(before, running), onProgress: progress.note });
   const env = roleEnvironment(environment, { settings, ports, urls: urlsOf(servers) });
   const plans = planProcesses(settings, ports, isSingleProcess);
-  const program = hashOf([contentOf(dist), readFileSync(settings.tiersFile, "utf8"), JSON.stringify(Object.entries(env).filter(([name]) => !OF_THE_SHELL.has(name)).sort())]);
-  const fingerprintOf = (plan: PlannedProcess) => hashOf([program, JSON.stringify(plan)]);
+  const startedWith = hashesOf(dist, settings, env);
+  const fingerprintOf = (plan: PlannedProcess) => hashOf([JSON.stringify(startedWith), JSON.stringify(plan)]);
   const kept = await upToDate(running, plans, fingerprintOf);
   const toStart = plans.filter(({ name }) => !kept.some((role) => role.name === name));
-  await endOutdated(options, settings, running.filter((role) => !kept.includes(role)));
+  for (const { program } of toStart) requireProgram(dist, program);
+  const now = { plans, fingerprints: new Map(plans.map((plan) => [plan.name, fingerprintOf(plan)])), startedWith };
+  await endOutdated(options, settings, running.filter((role) => !kept.includes(role)), now);
   notebook.change((state) => ({ ...state, roles: kept }));
-  if (toStart.length === 0) return 0;
+  if (toStart.length === 0) return { started: 0, ports };
   await progress.step(`roles: ${toStart.map(({ name }) => name).join(", ")}`, async () => {
     for (const plan of toStart) {
-      const role = startRole(plan, { project: home.project, dist, logs: home.logs, env, fingerprint: fingerprintOf(plan) });
+      const role = startRole(plan, { project: home.project, dist, logs: home.logs, env, fingerprint: fingerprintOf(plan), startedWith });
       notebook.change((state) => withRole(state, role));
     }
     await awaitReady(notebook.state().roles, readyDeadlineMs);
   }, () => "all ready");
-  return toStart.length;
+  return { started: toStart.length, ports };
 }
 
 /** The same program and settings, and ready; it may need a moment when its servers were just started again. */
@@ -154,10 +161,12 @@ async function upToDate(running: readonly RoleProcess[], plans: readonly Planned
   return ready.flat();
 }
 
-async function endOutdated({ progress }: UpOptions, { shutdownGraceMs }: Settings, outdated: readonly RoleProcess[]): Promise<void> {
+async function endOutdated({ progress }: UpOptions, { shutdownGraceMs }: Settings, outdated: readonly RoleProcess[], now: Now): Promise<void> {
   if (outdated.length === 0) return;
   const end = () => Promise.all(outdated.map((role) => endProcess(role.process, "SIGTERM", killAfterMs(shutdownGraceMs))));
-  await progress.step(`ending ${outdated.map(({ name }) => name).join(", ")}: not ready, or not the current build and settings`, end);
+  await progress.step(`ending ${outdated.map(({ name }) => name).join(", ")}: ${reasonsToRestart(outdated, now).join(", ")}`, end);
+  const forgotten = forgottenSettings(outdated, now);
+  if (forgotten.length > 0) progress.note(`no longer set, so back to the default: ${forgotten.join(", ")}. Export what every \`up\` shall use; it keeps no settings from one to the next`);
 }
 
 /** A role may use its whole grace time to finish what it runs; it is killed only after that. */
@@ -174,6 +183,12 @@ function portsOf(before: readonly RoleProcess[], running: readonly RoleProcess[]
     if (variable !== undefined) former[variable] = Math.min(former[variable] ?? Infinity, portIn(url));
   }
   return { former, held: new Set(running.flatMap((role) => role.addresses.map(({ url }) => portIn(url)))) };
+}
+
+/** What the processes are started with, by name. Hashes: some of it is secret. */
+function hashesOf(dist: string, { tiersFile }: Settings, env: Readonly<Record<string, string>>): Record<string, string> {
+  const settings = Object.entries(env).filter(([name]) => !OF_THE_SHELL.has(name)).sort();
+  return { "the build": contentOf(dist), "the tier file": hashOf([readFileSync(tiersFile, "utf8")]), ...Object.fromEntries(settings.map(([name, value]) => [name, hashOf([value])])) };
 }
 
 function contentOf(dist: string): string {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { choosePorts, type PortsBefore } from "./choosePorts.ts";
+import { choosePorts, movedPorts, type PortsBefore } from "./choosePorts.ts";
 import { planProcesses, roleEnvironment } from "./roles.ts";
 import type { PortVariable, Settings } from "./settings.ts";
 
@@ -21,6 +21,12 @@ test("another port for one that is taken, and says so", async () => {
   const ports = await choosePorts(settings(), machine);
   expect(ports.INFER_GATEWAY_PORT).toBeGreaterThan(20_000);
   expect(machine.lines).toEqual([`port 8080 is taken: using ${ports.INFER_GATEWAY_PORT} (INFER_GATEWAY_PORT sets it)`]);
+});
+
+test("what moved is known, also when it moved at an earlier start", async () => {
+  const moved = await choosePorts(settings(), before([], { former: { INFER_GATEWAY_PORT: 25_000 } }));
+  expect(movedPorts(settings(), moved)).toEqual([{ variable: "INFER_GATEWAY_PORT", wanted: 8080, used: 25_000 }]);
+  expect(movedPorts(settings({ INFER_GATEWAY_PORT: 0 }), moved)).toEqual([]);
 });
 
 test("another base for the workers when any of their ports is taken", async () => {

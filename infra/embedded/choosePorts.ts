@@ -29,6 +29,17 @@ export async function choosePorts(settings: Pick<Settings, "ports" | "chosenPort
   return chosen as Ports; // every variable was assigned just above
 }
 
+export interface MovedPort {
+  readonly variable: PortVariable;
+  /** The lowest, of the workers'. */
+  readonly wanted: number;
+  readonly used: number;
+}
+
+/** Which roles are not where the settings want them, because the port was taken now or when they were first started. 0 wants any port. */
+export const movedPorts = ({ ports }: Pick<Settings, "ports">, used: Ports): MovedPort[] =>
+  PORT_VARIABLES.flatMap((variable) => (ports[variable] === 0 || ports[variable] === used[variable] ? [] : [{ variable, wanted: ports[variable], used: used[variable] }]));
+
 async function choosePort(variable: PortVariable, count: number, { ports, chosenPorts }: Pick<Settings, "ports" | "chosenPorts">, before: Required<PortsBefore>): Promise<number> {
   const wanted = ports[variable];
   const isFree = before.isFree ?? isPortFree;

@@ -1,10 +1,16 @@
-/** What `up` itself reads from the environment. The roles check the rest when they start. */
+/** What `up` itself reads from the environment, and whether the roles will accept what they read. */
 import { resolve } from "node:path";
 
+import type { z } from "zod";
+
+import { issueLines } from "#shared/contracts/describeIssues.ts";
 import type { TierFile } from "#shared/contracts/tiers.ts";
+import { readApiKey } from "#shared/runtime/apiKey.ts";
 import { pick, readTierFile, unknownVariables } from "#shared/runtime/loadConfig.ts";
+import { ProcessConfig } from "#shared/runtime/runRole.ts";
 
 import type { Environment, Home } from "./homeFolder.ts";
+import { ROLE_CONFIGS } from "./roleConfigs.ts";
 import { SetupError } from "./setupError.ts";
 
 const EX_CONFIG = 78;
@@ -33,13 +39,25 @@ export interface Settings {
 export const PORT_VARIABLES = ["INFER_GATEWAY_PORT", "INFER_ROUTER_PORT", "INFER_AUDIT_SINK_PORT", "INFER_METRICS_SINK_PORT", "INFER_WORKER_PORT"] as const;
 export type PortVariable = (typeof PORT_VARIABLES)[number];
 
-/** Throws one `SetupError` with every bad variable and every problem of the tier file. Relative paths count from the project. */
-export function readSettings(environment: Environment, home: Home): Settings {
+/** For one command: what the roles read is theirs to judge. */
+export const readSettings = (environment: Environment, home: Home): Settings => readChecked(environment, home, []);
+
+/** For `up`, before it ends or starts anything: with all that the roles read when they start, and the API keys of the tiers. */
+export function readRoleSettings(environment: Environment, home: Home): Settings {
+  const settings = readChecked(environment, home, [...Object.values(ROLE_CONFIGS), ProcessConfig]);
+  const reads = settings.tiers.tiers.map((tier) => readApiKey(tier, environment, home.project));
+  const problems = reads.flatMap((read) => ("problem" in read ? [read.problem] : []));
+  if (problems.length > 0) throw badConfig("the environment", problems, "Set it, or take a tier file that needs none");
+  return settings;
+}
+
+/** Throws one `SetupError` with every bad variable, or else every problem of the tier file. Relative paths count from the project. */
+function readChecked(environment: Environment, home: Home, alsoReading: readonly z.ZodType[]): Settings {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""));
   const parsed = UpEnvironment.safeParse(given);
   const problems = unknownVariables(given).map((name) => `${name}: no such variable`);
-  if (!parsed.success) problems.push(...parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`));
-  if (!parsed.success || problems.length > 0) throw badConfig("the environment", problems);
+  for (const { error } of [parsed, ...alsoReading.map((schema) => schema.safeParse(given))]) problems.push(...(error === undefined ? [] : issueLines(error)));
+  if (!parsed.success || problems.length > 0) throw badConfig("the environment", [...new Set(problems)]);
   const env = parsed.data;
   const tiersFile = resolve(home.project, env.INFER_TIERS_FILE);
   const read = readTierFile(tiersFile);
@@ -53,6 +71,6 @@ export function readSettings(environment: Environment, home: Home): Settings {
   };
 }
 
-function badConfig(source: string, problems: readonly string[]): SetupError {
-  return new SetupError(`invalid configuration in ${source}:\n${problems.map((problem) => `  ${problem}`).join("\n")}`, "Correct it; docs/configuration.md has every variable.", { exitCode: EX_CONFIG });
+function badConfig(source: string, problems: readonly string[], remedy = "Correct it, or unset the variable"): SetupError {
+  return new SetupError(`invalid configuration in ${source}:\n${problems.map((problem) => `  ${problem}`).join("\n")}`, `${remedy}; docs/configuration.md says more. What runs was left as it is.`, { exitCode: EX_CONFIG });
 }

@@ -16,16 +16,21 @@ export interface StartRoleOptions {
   readonly logs: string;
   readonly env: Readonly<Record<string, string>>;
   readonly fingerprint: string;
+  readonly startedWith: Readonly<Record<string, string>>;
 }
 
-/** Does not wait. Throws a `SetupError` when there is no such program or it cannot be run. */
-export function startRole(plan: PlannedProcess, { project, dist, logs, env, fingerprint }: StartRoleOptions): RoleProcess {
+/** Throws a `SetupError` when there is no such bundle. */
+export function requireProgram(dist: string, program: string): void {
+  if (!existsSync(join(dist, program))) throw new SetupError(`${join(dist, program)} does not exist`, "Build first: npm run build");
+}
+
+/** Does not wait. Throws a `SetupError` when it cannot be run. */
+export function startRole(plan: PlannedProcess, { project, dist, logs, env, fingerprint, startedWith }: StartRoleOptions): RoleProcess {
   const program = join(dist, plan.program);
-  if (!existsSync(program)) throw new SetupError(`${program} does not exist`, "Build first: npm run build");
   const logFile = join(logs, `${plan.name}.log`);
   const identity = spawnDetached({ program: process.execPath, args: ["--enable-source-maps", program], env: { ...env, ...plan.env }, cwd: project, logFile });
   if (identity === undefined) throw new SetupError(`${plan.name} ended at once. ${endOfLog(logFile)}`, `Read ${logFile}.`);
-  return { name: plan.name, addresses: plan.addresses, logFile, fingerprint, process: identity };
+  return { name: plan.name, addresses: plan.addresses, logFile, fingerprint, startedWith, process: identity };
 }
 
 /** Of one address. `"ready"`, or why not: what `/readyz` lists, or what went wrong with the request. */
@@ -45,7 +50,7 @@ export async function awaitReady(roles: readonly RoleProcess[], deadlineMs: numb
   const results = await Promise.allSettled(roles.map((role) => awaitRole(role, deadlineMs)));
   const reasons = results.flatMap((result) => (result.status === "rejected" ? [result.reason instanceof Error ? result.reason.message : String(result.reason)] : []));
   if (reasons.length === 0) return;
-  throw new SetupError(reasons.join("\n"), "Correct what the log says, then run `make up` again; what runs already stays. `make logs` shows all logs, `make down` ends everything.");
+  throw new SetupError(reasons.join("\n"), "Correct what the log says, then run `make up` again; it starts what is missing. `make logs` shows all logs, `make down` ends everything.");
 }
 
 async function awaitRole({ name, addresses, process: identity, logFile }: RoleProcess, deadlineMs: number): Promise<void> {

@@ -14,7 +14,7 @@ afterEach(() => {
 });
 
 const gateway: RoleProcess = {
-  name: "gateway", addresses: [{ role: "gateway", url: "http://127.0.0.1:8080" }], logFile: "/tmp/gateway.log", fingerprint: "a",
+  name: "gateway", addresses: [{ role: "gateway", url: "http://127.0.0.1:8080" }], logFile: "/tmp/gateway.log", fingerprint: "a", startedWith: { LOG_LEVEL: "1" },
   process: { pid: 1, startTime: "1@x" },
 };
 

@@ -16,6 +16,8 @@ export const RoleProcess = z.strictObject({
   logFile: z.string(),
   /** Of the program and the settings it was started with: when it differs, the process is out of date. */
   fingerprint: z.string(),
+  /** Hash by name, of the build and of every setting: says which of them differ. */
+  startedWith: z.record(z.string(), z.string()).default({}),
   process: ProcessIdentity,
 });
 export type RoleProcess = Readonly<z.infer<typeof RoleProcess>>;

@@ -28,7 +28,7 @@ const environment: Environment = {
 const home: Home = { ...openHome(environment), servers: openHome({}).servers };
 
 const notes: string[] = [];
-const progress: Progress = { note: (line) => void notes.push(line), step: (_title, run) => run() };
+const progress: Progress = { note: (line) => void notes.push(line), step: (title, run) => { notes.push(title); return run(); } };
 const prepare: PrepareSteps = {
   topology: () => Promise.resolve(),
   migrations: () => Promise.resolve(0),
@@ -140,6 +140,38 @@ test("a role that ends, and one that never gets ready, are named with their last
   expect(failure).toMatch(/audit-sink is not ready: no NATS/);
   expect(failure).not.toContain("gateway");
   expect((await up()).hasStartedSomething).toBe(true);
+});
+
+test.each([false, true])("what runs survives an up with a wrong value or without a key (one process: %s)", { timeout: TIMEOUT_MS }, async (isSingleProcess) => {
+  const before = pidsOf(await up({ isSingleProcess }));
+  const hosted = join(folder, "hosted.yaml");
+  writeFileSync(hosted, readFileSync(join(home.project, "infra/config/tiers.hosted.yaml"), "utf8"));
+  const changes: [Environment, RegExp][] = [
+    [{ INFER_SHADOW_SHARE: "2", INFER_SHADOW_TIERS: "foo", INFER_AUDIT_BATCH_SIZE: "0" }, /INFER_SHADOW_SHARE: Too big[^]*INFER_SHADOW_TIERS: [^]*INFER_AUDIT_BATCH_SIZE: /],
+    [{ INFER_EXPLORE_SHARE: "10%", LOG_LEVEL: "loud" }, /INFER_EXPLORE_SHARE: must be a number[^]*LOG_LEVEL: /],
+    [{ INFER_HTTP_HOST: "0.0.0.0" }, /INFER_HTTP_HOST: the gateway serves without API keys/],
+    [{ INFER_TIERS_FILE: hosted }, /OPENAI_API_KEY: not set, and tier medium [^]*OPENAI_API_KEY: not set, and tier large /],
+  ];
+  for (const [changed, message] of changes) {
+    const failed = up({ isSingleProcess, environment: { ...environment, ...changed } });
+    await expect(failed).rejects.toMatchObject({ exitCode: 78, message: expect.stringMatching(message) as string, nextStep: expect.stringContaining("docs/configuration.md") as string });
+  }
+  await expect(up({ isSingleProcess, environment: { ...environment, NATS_URL: "nats://127.0.0.1:1" } })).rejects.toThrow(/NATS_URL/);
+  await expect(up({ isSingleProcess, dist: join(folder, "nothing") })).rejects.toThrow(/does not exist/);
+  const after = await up({ isSingleProcess });
+  expect([after.hasStartedSomething, pidsOf(after)]).toEqual([false, before]);
+});
+
+test("up says which settings changed, and which are forgotten, and no values", { timeout: TIMEOUT_MS }, async () => {
+  await up({ environment: { ...environment, INFER_SHADOW_SHARE: "0.125", LOG_LEVEL: "warn" } });
+  notes.length = 0;
+  const after = await up({ environment: { ...environment, LOG_LEVEL: "error" } });
+  expect(after.hasStartedSomething).toBe(true);
+  const said = notes.join("\n");
+  expect(said).toMatch(/^ending gateway, .*: INFER_SHADOW_SHARE is no longer set, LOG_LEVEL changed$/m);
+  expect(said).toMatch(/back to the default: INFER_SHADOW_SHARE\. Export/);
+  expect(said).not.toMatch(/0\.125|warn/);
+  expect(readFileSync(home.stateFile, "utf8")).not.toContain("0.125");
 });
 
 test("a misspelt variable is an error before anything starts", async () => {

@@ -6,8 +6,9 @@
  */
 import { z } from "zod";
 
-const port = (value: number) => z.coerce.number().int().min(0).max(65_535).default(value);
-const ms = (value: number) => z.coerce.number().int().positive().default(value);
+const number = () => z.coerce.number({ error: ({ input }) => (Number.isNaN(input) ? "must be a number" : undefined) });
+const port = (value: number) => number().int().min(0).max(65_535).default(value);
+const ms = (value: number) => number().int().positive().default(value);
 const url = (protocol: RegExp) => z.url({ protocol, error: `must be a URL with protocol ${protocol.source}` });
 
 export const ENVIRONMENT = {
@@ -33,19 +34,19 @@ export const ENVIRONMENT = {
   INFER_WORKER_PORT: port(8090).describe("Port of the first tier's worker; the next tiers take the ports that follow."),
   INFER_WORKER_TIER: z.string().min(1).optional().describe("The tier that a worker process serves. Required there, no default."),
   INFER_DEFAULT_DEADLINE_MS: ms(30_000).describe("Deadline of a request that names none."),
-  INFER_MAX_DEADLINE_MS: z.coerce.number().int().positive().max(1_800_000).default(300_000).describe("Longer deadlines are cut to this."),
+  INFER_MAX_DEADLINE_MS: number().int().positive().max(1_800_000).default(300_000).describe("Longer deadlines are cut to this."),
   INFER_SWEEP_GRACE_MS: ms(5_000).describe("What is open this long past its deadline is closed by the sweeper."),
-  INFER_ROUTER_CONCURRENCY: z.coerce.number().int().min(1).max(1_024).default(256).describe("Events that one router handles at once."),
-  INFER_SHADOW_SHARE: z.coerce.number().min(0).max(1).default(0)
+  INFER_ROUTER_CONCURRENCY: number().int().min(1).max(1_024).default(256).describe("Events that one router handles at once."),
+  INFER_SHADOW_SHARE: number().min(0).max(1).default(0)
     .describe("Share of requests, 0 to 1, whose kept answer is compared with the baseline tier's, which is asked after the request has ended. Each such call costs what that tier charges."),
   INFER_SHADOW_TIERS: z.enum(["baseline", "all"]).default("baseline").describe("Whom a sampled request is asked of: the baseline tier alone, or `all` tiers that did not answer it, so that `inferctl train --from-audit` can learn from it."),
-  INFER_EXPLORE_SHARE: z.coerce.number().min(0).max(0.2).default(0.01)
+  INFER_EXPLORE_SHARE: number().min(0).max(0.2).default(0.01)
     .describe("Share of requests, 0 to 0.2, that begin with a tier drawn among all that may be tried instead of the routing model's choice, so that its estimates stay honest. Only under `cascade-routing` with a model, and not for requests with `latency_slo_ms`, `min_quality`, or a tight budget or deadline."),
-  INFER_EXPLORE_MAX_COST_USD: z.coerce.number().min(0).max(1_000_000).default(0.01)
+  INFER_EXPLORE_MAX_COST_USD: number().min(0).max(1_000_000).default(0.01)
     .describe("A tier is not explored where that is expected to add more than this to the cost of the request. On average a request pays at most this times INFER_EXPLORE_SHARE."),
-  INFER_COMPLETIONS_MAX_AGE_HOURS: z.coerce.number().int().min(24).default(168).describe("How long the audit stream keeps events."),
-  INFER_AUDIT_RETENTION_DAYS: z.coerce.number().int().min(1).default(90).describe("Audit rows older than this are deleted."),
-  INFER_AUDIT_BATCH_SIZE: z.coerce.number().int().min(1).max(5_000).default(500),
+  INFER_COMPLETIONS_MAX_AGE_HOURS: number().int().min(24).default(168).describe("How long the audit stream keeps events."),
+  INFER_AUDIT_RETENTION_DAYS: number().int().min(1).default(90).describe("Audit rows older than this are deleted."),
+  INFER_AUDIT_BATCH_SIZE: number().int().min(1).max(5_000).default(500),
   INFER_AUDIT_BATCH_DELAY_MS: ms(200).describe("Longest wait for a batch to fill."),
   INFER_SHUTDOWN_GRACE_MS: ms(10_000).describe("After SIGTERM a process finishes what it runs within this time."),
 } as const satisfies Record<string, z.ZodType>;

@@ -4,8 +4,9 @@ import { parse } from "yaml";
 import { z } from "zod";
 
 import { issueLines } from "#shared/contracts/describeIssues.ts";
-import { TierFile } from "#shared/contracts/tiers.ts";
+import { type Tier, TierFile } from "#shared/contracts/tiers.ts";
 
+import { readApiKey } from "./apiKey.ts";
 import { ENVIRONMENT, type VariableName } from "./environment.ts";
 
 const EX_CONFIG = 78;
@@ -30,6 +31,12 @@ export function loadTierFile(path: string): TierFile {
   return "problems" in read ? exitWith(path, read.problems) : read.file;
 }
 
+/** The key of the tier's backend, null when it needs none. Ends the process with what to do when it is missing. */
+export function loadApiKey(tier: Tier): string | null {
+  const read = readApiKey(tier, process.env, process.cwd());
+  return "problem" in read ? exitWith("the environment", [read.problem]) : read.key;
+}
+
 export function readTierFile(path: string): { readonly file: TierFile } | { readonly problems: string[] } {
   let value: unknown;
   try {
@@ -51,6 +58,3 @@ function exitWith(source: string, problems: readonly string[]): never {
   process.stderr.write(`Invalid configuration in ${source}:\n${problems.map((problem) => `  ${problem}\n`).join("")}`);
   process.exit(EX_CONFIG);
 }
-
-/** A secret that the tier file refers to by the name of a variable. */
-export const readSecretVariable = (name: string): string | undefined => process.env[name];

@@ -22,7 +22,7 @@ export const logs: Command = {
     const names = chosen(namesIn(folder), name);
     if (values["follow"] === true) return follow(names.map((one) => join(folder, `${one}.log`)));
     for (const one of names) print(`==> ${one} <==\n${lastLines(readFileSync(join(folder, `${one}.log`), "utf8"), LINES)}\n`);
-    if (names.length === 0) print("There are no logs yet. Start everything with: inferctl up");
+    if (names.length === 0) print("There are no logs yet. Start everything with: npx inferctl up");
     return Promise.resolve(0);
   },
 };
@@ -31,7 +31,7 @@ const namesIn = (folder: string): string[] => readdirSync(folder).filter((file) 
 
 function chosen(names: readonly string[], name: string | undefined): readonly string[] {
   if (name === undefined) return names;
-  if (!names.includes(name)) throw new SetupError(`there is no log of "${name}"`, names.length === 0 ? "Start everything with: inferctl up" : `Name one of: ${names.join(", ")}`, { exitCode: EXIT_USAGE });
+  if (!names.includes(name)) throw new SetupError(`there is no log of "${name}"`, names.length === 0 ? "Start everything with: npx inferctl up" : `Name one of: ${names.join(", ")}`, { exitCode: EXIT_USAGE });
   return [name];
 }
 

@@ -16,7 +16,7 @@ export const status: Command = {
     const lines = await linesOf(readState(openHome(environment).stateFile));
     const rows = lines.map(({ name, url, pid, what, state }) => [name, url, String(pid ?? "-"), what, state]);
     if (values["json"] === true) print(JSON.stringify({ lines }, null, 2));
-    else print(lines.length === 0 ? "Nothing was started here. Start it with: inferctl up" : textTable(["NAME", "ADDRESS", "PID", "PROVIDER AND VERSION", "STATE"], rows));
+    else print(lines.length === 0 ? "Nothing was started here. Start it with: npx inferctl up" : textTable(["NAME", "ADDRESS", "PID", "PROVIDER AND VERSION", "STATE"], rows));
     return lines.length > 0 && lines.every(({ state }) => state === "ready") ? 0 : EXIT_NOT_RUNNING;
   },
 };

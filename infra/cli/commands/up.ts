@@ -18,7 +18,7 @@ export const up: Command = {
     const home = openHome(environment);
     const result = await bringUp({ home, environment, progress, prepare, isSingleProcess: values["single-process"] === true });
     const lines = await linesOf(result);
-    if (values["json"] === true) print(JSON.stringify({ has_started_something: result.hasStartedSomething, lines, quick_start: quickStart(result, lines) }, null, 2));
+    if (values["json"] === true) print(JSON.stringify({ has_started_something: result.hasStartedSomething, lines, moved_ports: result.moved, quick_start: quickStart(result, lines) }, null, 2));
     else print(upReport(result, lines));
     return 0;
   },
@@ -27,7 +27,14 @@ export const up: Command = {
 function upReport(result: UpResult, lines: readonly StatusLine[]): string {
   const rows = lines.map(({ name, url, pid, what, logFile }) => [name, url, String(pid ?? "-"), what, logFile === null ? "-" : relative(process.cwd(), logFile)]);
   const intro = result.hasStartedSomething ? "Ready." : "Everything was running already.";
-  return [`\n${intro}\n`, textTable(["NAME", "ADDRESS", "PID", "PROVIDER AND VERSION", "LOG"], rows), "\nTry:", ...quickStart(result, lines).map((line) => `  ${line}`), "\nStop it with: make down"].join("\n");
+  return [`\n${intro}\n`, ...movedLines(result.moved), textTable(["NAME", "ADDRESS", "PID", "PROVIDER AND VERSION", "LOG"], rows), "\nTry:", ...quickStart(result, lines).map((line) => `  ${line}`), "\nStop it with: make down"].join("\n");
+}
+
+/** A moved port must not be found out from a refused connection: examples say 8080. */
+function movedLines(moved: UpResult["moved"]): string[] {
+  if (moved.length === 0) return [];
+  const lines = moved.map(({ variable, wanted, used }) => `  ${variable}: ${wanted} was wanted and taken, ${used} is used`);
+  return ["Ports that moved, because other programs had them (set the variable to choose one yourself):", ...lines, ""];
 }
 
 /** Two commands to paste: a first request, and where its audit row is. A password is never printed. */

@@ -1,0 +1,24 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+
+import type { Tier } from "#shared/contracts/tiers.ts";
+
+/**
+ * The key that the tier's backend sends, without the white space around it; null when it needs none. A problem names the
+ * variable or file, the tier and what to do, and never quotes a key. A relative file counts from `folder`.
+ */
+export function readApiKey({ name, backend }: Pick<Tier, "name" | "backend">, environment: NodeJS.ProcessEnv, folder: string): { readonly key: string | null } | { readonly problem: string } {
+  const reference = backend.kind === "openai-compatible" ? backend.api_key : undefined;
+  if (reference === undefined) return { key: null };
+  if ("env" in reference) {
+    const key = environment[reference.env]?.trim();
+    return key ? { key } : { problem: `${reference.env}: not set, and tier ${name} takes its API key from there: export ${reference.env}=<key>` };
+  }
+  const file = resolve(folder, reference.file);
+  try {
+    const key = readFileSync(file, "utf8").trim();
+    return key === "" ? { problem: `${file}: empty, and tier ${name} takes its API key from there: put the key into it` } : { key };
+  } catch (error) {
+    return { problem: `${file}: cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)}), and tier ${name} takes its API key from there: put the key into it` };
+  }
+}
