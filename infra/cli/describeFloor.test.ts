@@ -33,7 +33,7 @@ it.each([
 
 it("says why a floor is not watched", () => {
   expect(line(null, MODEL, null)).toBe("floor: not watched: the model is not active");
-  expect(line(null, { ...MODEL, metrics: { ...MODEL.metrics, cascade_routing: measured } })).toMatch(/^floor: not watched: .* train it anew$/);
+  expect(line(null, { ...MODEL, metrics: { ...MODEL.metrics, cascade_routing: measured } })).toMatch(/^floor: not watched: .* or from the audit$/);
   expect(line("unreadable")).toBe("floor: not watched: its guard cannot be read, so the baseline answers alone until the model is activated again");
 });
 

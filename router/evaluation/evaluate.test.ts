@@ -105,7 +105,7 @@ describe("an evaluation", () => {
   it.each([["training", true, false], ["test", false, true]])("decides before the first call alone when the %s rows have no confidences, and says why", (_which, isTrainBlind, isTestBlind) => {
     const rows = (seed: number, isBlind: boolean) => population(60, seed).map((row) => ({ ...row, tiers: row.tiers.map((tier) => (isBlind ? { ...tier, confidence: null } : tier)) }));
     const { policies, notes } = evaluate(options({ train: rows(1, isTrainBlind), test: rows(2, isTestBlind) }));
-    expect(notes).toEqual([expect.stringContaining("no confidences")]);
+    expect(notes).toEqual(expect.arrayContaining([expect.stringContaining("no confidences"), expect.stringContaining("not shown to hold for predictive: the baseline alone is played instead")]));
     expect(policies.map(({ policy }) => policy)).toEqual(expect.arrayContaining(["predictive", "query-length"]));
     for (const name of ["cascade", "cascade-routing", "raw-confidence"]) expect(policies.map(({ policy }) => policy)).not.toContain(name);
   });
@@ -113,7 +113,7 @@ describe("an evaluation", () => {
   it("fits just the policies that are asked for", () => {
     const { policies, notes } = evaluate(options({ train: population(100, 1), test: population(20, 2), policies: ["cascade-routing"] }));
     expect(policies.map(({ policy }) => policy)).not.toContain("cascade");
-    expect([policies[0]?.policy, notes]).toEqual(["cascade-routing", []]);
+    expect([policies[0]?.policy, policies[0]?.floor_shown, notes]).toEqual(["cascade-routing", false, [expect.stringMatching(/not shown to hold for cascade-routing: the cascade by thresholds that need no labels/)]]);
   });
 
   it.each([[{ baselineTier: "huge" }, /--baseline huge/], [{ policies: ["best"] }, /no policy best/]])("refuses %j", (over, message) => { expect(() => evaluate(options(over))).toThrow(message); });
@@ -192,5 +192,18 @@ describe("tiers that no training row has", () => {
   it("need rows to learn from and rows to play", () => {
     expect(() => evaluate(options({ train: [], test }))).toThrow(/no training row has all of the tiers/);
     expect(() => evaluate(options({ train: [], others: others(50), test: { folds: 3 } }))).toThrow(/only for --test/);
+  });
+});
+
+describe("the notes of an evaluation", () => {
+  it("say that an SLO is not weighed where a latency is missing", () => {
+    const [first, ...rest] = population(60, 1);
+    const train = first === undefined ? rest : [{ ...first, tiers: first.tiers.map((tier) => ({ ...tier, latency_ms: null })) }, ...rest];
+    expect(evaluate(options({ train, test: population(20, 2), latencySloMs: 150, policies: ["predictive"] })).notes).toContain("not every row has latencies, so the SLO is not weighed");
+  });
+
+  it("say how many rows are played by what they taught", () => {
+    const rows = population(60, 1);
+    expect(evaluate(options({ train: rows, test: rows, policies: ["predictive"] })).notes).toContainEqual(expect.stringMatching(/^60 rows are there more than once/));
   });
 });

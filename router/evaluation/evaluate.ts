@@ -118,7 +118,7 @@ export function evaluate(options: EvaluateOptions): Evaluation {
   const unshown = candidates.filter(({ isShown }) => isShown === false).map(({ policy }) => policy);
   const repeated = repeatedRows(train, "folds" in options.test ? [] : test);
   const notes = [
-    ...(unshown.length === 0 ? [] : [`the floor was not shown to hold for ${unshown.join(", ")}: played instead is the cascade by thresholds that need no labels, which promises nothing; a router uses the thresholds of its tier file`]),
+    ...(unshown.length === 0 ? [] : [`the floor was not shown to hold for ${unshown.join(", ")}: ${hasConfidences ? "the cascade by thresholds that need no labels, which promises nothing," : "the baseline alone"} is played instead; a router uses the thresholds of its tier file`]),
     ...(options.latencySloMs !== null && [...train, ...test].some(({ tiers: outcomes }) => outcomes.some(({ latency_ms }) => latency_ms === null)) ? ["not every row has latencies, so the SLO is not weighed"] : []),
     ...candidates.flatMap(({ policy, isInTime }) => (isInTime === false ? [`${policy} has more late requests on held-out rows than the SLO allows, at any price of lateness that was tried`] : [])),
     ...(repeated === 0 ? [] : [`${repeated} rows are there more than once, in training rows or in training and test rows: what is said of them was learned from them`]),

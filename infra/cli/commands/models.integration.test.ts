@@ -87,7 +87,7 @@ describe("inferctl models", () => {
   });
 
   it.each<[string, string[], RegExp]>([
-    ["no version", ["activate"], /say which version to activate[^]*Next: See: inferctl models list/],
+    ["no version", ["activate"], /say which version to activate[^]*Next: See: npx inferctl models list/],
     ["no file", ["import"], /say which file to import/],
     ["a file that is not there", ["import", "/no/such/file"], /cannot read \/no\/such\/file/],
     ["--classes elsewhere", ["list", "--classes"], /--classes goes with show alone/],

@@ -60,7 +60,7 @@ describe("inferctl train", () => {
   ])("refuses %s before it fits, and says what to do", async (_name, args, message) => {
     const { code, errors, printed, notes } = await train(...args);
     expect([code, printed, notes, errors]).toEqual([64, "", "", expect.stringMatching(message)]);
-    expect(errors).toMatch(/Next: (Correct it; options: inferctl train --help|Give --out)/);
+    expect(errors).toMatch(/Next: (Correct it; options: npx inferctl train --help|Give --out)/);
   });
 
   it("refuses to publish what does not fit the tier file before it fits", async () => {
