@@ -277,6 +277,7 @@ describe("a stored guard that cannot be read", () => {
     expect([await gauge("infer_floor_in_doubt"), await gauge("infer_floor_steps_tightened")]).toEqual([{ "": "1" }, { "": "+Inf" }]);
     await handle().shadow(delivery(shadow(), 1)); // of before
     expect((await store.floor(version)).watched).toBe("unreadable");
+    await vi.waitFor(() => { expect(errors).toHaveLength(1); }, WAIT); // the two routers look each in its own time
 
     activatedAt = (await store.activate(version)).activated_at;
     expect((await store.floor(version)).watched).toBeNull();
