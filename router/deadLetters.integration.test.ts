@@ -1,17 +1,13 @@
-import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 
-import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { Completion, DeadLetter } from "#shared/contracts/events.ts";
 import requestFixture from "#shared/contracts/fixtures/request.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { TierFile } from "#shared/contracts/tiers.ts";
-import { connectNats } from "#shared/messaging/connect.ts";
 import { consume } from "#shared/messaging/consume.ts";
-import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
-import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { consumerOf, sourcesOf } from "#shared/messaging/topology.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 
@@ -20,19 +16,14 @@ import { makeDeadLetterService } from "./deadLetters.ts";
 const { tracer } = startTracing(undefined, "test");
 
 const FILE = TierFile.parse(tierFixture);
-let server: Awaited<ReturnType<typeof startTestServer>>;
-let nats: NatsConnection;
-let broker: Awaited<ReturnType<typeof brokerOver>>;
+let test: TestBroker;
+let broker: TestBroker["broker"];
 beforeAll(async () => {
-  server = await startTestServer("nats");
-  nats = await connectNats({ url: server.url, name: "test" });
-  expect(nats.info?.server_name).toBe(TEST_SERVER_NAME);
-  await ensureTopology(nats, { prefix: "infer", tiers: FILE.tiers, completionsMaxAgeMs: 86_400_000 });
-  broker = await brokerOver(nats, "infer");
+  test = await startTestBroker(FILE.tiers);
+  ({ broker } = test);
 });
 afterAll(async () => {
-  await nats.close();
-  await server.remove();
+  await test.remove();
 });
 const giveUp = () => makeGiveUp({ publisher: broker.publisher, prefix: "infer", limits: { defaultDeadlineMs: 30_000, maxDeadlineMs: 300_000, tierFile: FILE }, now: Date.now });
 

@@ -39,7 +39,7 @@ beforeAll(async () => {
   expect(nats.info?.server_name).toBe(TEST_SERVER_NAME);
   await ensureTopology(nats, { prefix: "infer", tiers: TIERS, completionsMaxAgeMs: 86_400_000 });
   store = await openModelStore(nats, "infer");
-  followed = await followModel({ nats, prefix: "infer", tiers: TIERS, log: pino({ level: "silent" }), observe: (change) => void changes.push(change) }, { signal: ending.signal, onClose: () => undefined });
+  followed = await followModel({ nats, prefix: "infer", tierFile: { tiers: TIERS, baseline_tier: "large" }, log: pino({ level: "silent" }), observe: (change) => void changes.push(change) }, { signal: ending.signal, onClose: () => undefined });
 });
 afterAll(async () => {
   ending.abort();
@@ -77,10 +77,12 @@ it("does not lose a change to another that was made meanwhile", async () => {
 });
 
 const FOREIGN = model("foreign", ["tiny", "huge"]);
+const OTHER_BASELINE = ((file) => ({ ...file, version: modelVersion(file) }))({ ...model("other baseline"), baseline_tier: "small" });
 const MISFIT = ((file) => ({ ...file, version: modelVersion(file) }))({ ...model("misfit"), calibration: [null] });
 const putRaw = async (version: string, value: object) => { await (await new Kvm(nats).open(modelBucket("infer").name)).put(`model.${version}`, JSON.stringify(value)); };
 it.each([
   ["other tiers", () => store.put(FOREIGN), FOREIGN.version],
+  ["another baseline", () => store.put(OTHER_BASELINE), OTHER_BASELINE.version],
   ["content that cannot be read", () => putRaw("broken", {}), "broken"],
   ["content that was edited", () => putRaw(versionOf("edited"), { ...model("edited"), target: 0.5 }), versionOf("edited")],
   ["parts that do not fit each other", () => putRaw(MISFIT.version, MISFIT), MISFIT.version],

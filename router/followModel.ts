@@ -7,17 +7,21 @@ import type { Logger } from "pino";
 
 import { type Activation, type FloorGuard, guardOf } from "#shared/contracts/floorGuard.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
-import type { Tier } from "#shared/contracts/tiers.ts";
 import { type ModelStore, openModelStore, UnreadableModel } from "#shared/messaging/modelStore.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
 import { every, type Lifecycle } from "#shared/runtime/lifecycle.ts";
 
 const POLL_MS = 1_000;
 
+/** Of a tier file. */
+interface TierNames {
+  readonly tiers: readonly { readonly name: string }[];
+  readonly baseline_tier: string;
+}
 interface Followed {
   readonly nats: Broker["nats"];
   readonly prefix: string;
-  readonly tiers: readonly Pick<Tier, "name">[];
+  readonly tierFile: TierNames;
   readonly log: Logger;
   /** Told of each change, and of each model that could not be used. `null`: of a deactivation. */
   readonly observe: (change: { readonly version: string | null; readonly isUsed: boolean }) => void;
@@ -35,7 +39,7 @@ type ModelActivation = Activation & { readonly version: string };
 export const NO_ROUTING: Routing = { model: null, guard: null, activation: null };
 
 /** Resolves after the first look. The returned function never waits and never throws. */
-export async function followModel({ nats, prefix, tiers, log, observe }: Followed, { signal }: Lifecycle): Promise<() => Routing> {
+export async function followModel({ nats, prefix, tierFile, log, observe }: Followed, { signal }: Lifecycle): Promise<() => Routing> {
   let routing = NO_ROUTING;
   let seen: string | null = "";
   let told = ""; // of which stored guard
@@ -74,7 +78,7 @@ export async function followModel({ nats, prefix, tiers, log, observe }: Followe
       throw error; // an outage: the next look repeats it
     });
     seen = version; // a bad one is told of once
-    const problem = found === null ? "there is no such version" : found instanceof UnreadableModel ? found.message : tierProblem(found, tiers);
+    const problem = found === null ? "there is no such version" : found instanceof UnreadableModel ? found.message : tierProblem(found, tierFile);
     if (found === null || found instanceof UnreadableModel || problem !== null) {
       log.error({ version, problem, kept: routing.model?.version ?? null }, "cannot use the active routing model");
       observe({ version, isUsed: false });
@@ -91,12 +95,12 @@ export async function followModel({ nats, prefix, tiers, log, observe }: Followe
 }
 
 /** Pure: why a model does not fit these tiers, cheapest first, and this baseline, where it is given; `null` when it does. */
-export function tierProblem({ tiers: known, baseline_tier }: Pick<RoutingModelFile, "tiers" | "baseline_tier">, tiers: readonly { readonly name: string }[], baselineTier?: string): string | null {
+export function tierProblem({ tiers: known, baseline_tier }: Pick<RoutingModelFile, "tiers" | "baseline_tier">, { tiers, baseline_tier: baselineTier }: TierNames): string | null {
   const names = tiers.map(({ name }) => name);
   const isSame = known.length === names.length && known.every((tier) => names.includes(tier));
   if (!isSame) return `it was trained for the tiers ${known.join(", ")}, and the tier file has ${names.join(", ")}`;
   const [dearer, cheaper] = known.flatMap((tier, place) => { const before = known[place - 1] ?? tier; return names.indexOf(before) > names.indexOf(tier) ? [tier, before] : []; });
   if (dearer !== undefined && cheaper !== undefined) return `by its rows' costs ${cheaper} is cheaper than ${dearer}, and the tier file, cheapest first, has ${names.join(", ")}: is --map right?`;
-  if (baselineTier !== undefined && baseline_tier !== baselineTier) return `its baseline is ${baseline_tier}, and the tier file's baseline_tier is ${baselineTier}: are --map and --baseline right?`;
+  if (baseline_tier !== baselineTier) return `its baseline is ${baseline_tier}, and the tier file's baseline_tier is ${baselineTier}: are --map and --baseline right?`;
   return null;
 }

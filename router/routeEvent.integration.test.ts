@@ -2,7 +2,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 
-import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import type { Decision } from "#shared/contracts/decision.ts";
 import { Completion, DeadLetter, Job } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
@@ -12,11 +12,8 @@ import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { ty
 import { nanoUsd } from "#shared/contracts/money.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
-import { connectNats } from "#shared/messaging/connect.ts";
 import { consume, type Delivery } from "#shared/messaging/consume.ts";
-import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
-import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { completionSubject, requestSubject, sourcesOf } from "#shared/messaging/topology.ts";
 import { messagesAfter, readSaga } from "#shared/saga/messagesAfter.ts";
 
@@ -28,9 +25,9 @@ const FILE = TierFile.parse(tierFixture);
 const LIMITS = { defaultDeadlineMs: 30_000, maxDeadlineMs: 300_000, tierFile: FILE };
 const TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const AT = resultFixture.request.accepted_at_ms;
-let server: Awaited<ReturnType<typeof startTestServer>>;
+let test: TestBroker;
 let nats: NatsConnection;
-let broker: Awaited<ReturnType<typeof brokerOver>>;
+let broker: TestBroker["broker"];
 let route: ReturnType<typeof makeRouteEvent>;
 let breakers: Record<string, LiveTier["breaker"]> = {};
 const decisions: Decision[] = [];
@@ -50,11 +47,8 @@ let model: RoutingModelFile | null = null;
 let nowMs = AT + 10;
 let n = 0;
 beforeAll(async () => {
-  server = await startTestServer("nats");
-  nats = await connectNats({ url: server.url, name: "test" });
-  expect(nats.info?.server_name).toBe(TEST_SERVER_NAME);
-  await ensureTopology(nats, { prefix: "infer", tiers: FILE.tiers, completionsMaxAgeMs: 86_400_000 });
-  broker = await brokerOver(nats, "infer");
+  test = await startTestBroker(FILE.tiers);
+  ({ nats, broker } = test);
   route = makeRouteEvent({
     ...broker, prefix: "infer", limits: LIMITS, observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
     live: () => new Map(FILE.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: breakers[name] ?? "closed", workers: 1, slots: 1 }])),
@@ -62,8 +56,7 @@ beforeAll(async () => {
   });
 });
 afterAll(async () => {
-  await nats.close();
-  await server.remove();
+  await test.remove();
 });
 beforeEach(() => { n++; breakers = {}; model = null; nowMs = AT + 10; decisions.length = 0; });
 

@@ -54,7 +54,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: tierFile.tiers, readiness, log }, context);
 
     const metrics = makeRouterMetrics(registry, { fold: () => fold, routing: () => followed() });
-    followed = await followModel({ nats, prefix, tiers: tierFile.tiers, log, observe: (change) => { metrics.observeModel(change); } }, context);
+    followed = await followModel({ nats, prefix, tierFile, log, observe: (change) => { metrics.observeModel(change); } }, context);
     const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
     const route = makeRouteEvent({ publisher, streams, prefix, limits, live, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };

@@ -1,8 +1,7 @@
-import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 
-import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { type Attempt, Completion, DeadLetter } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
@@ -10,10 +9,7 @@ import resultFixture from "#shared/contracts/fixtures/result.v1.json" with { typ
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { Shadow, ShadowJob } from "#shared/contracts/shadow.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
-import { connectNats } from "#shared/messaging/connect.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
-import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
-import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { fingerprintOf } from "#shared/messaging/readRequest.ts";
 import { completionSubject, requestSubject, resultSubject, shadowSubject } from "#shared/messaging/topology.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
@@ -27,20 +23,15 @@ const FILE = TierFile.parse(tierFixture);
 const WAIT = { timeout: 10_000, interval: 20 };
 const NOW = completionFixture.completed_at_ms + 10;
 const { tracer } = startTracing(undefined, "test");
-let server: Awaited<ReturnType<typeof startTestServer>>;
-let nats: NatsConnection;
-let broker: Awaited<ReturnType<typeof brokerOver>>;
+let test: TestBroker;
+let broker: TestBroker["broker"];
 let n = 0, gone = 0;
 beforeAll(async () => {
-  server = await startTestServer("nats");
-  nats = await connectNats({ url: server.url, name: "test" });
-  expect(nats.info?.server_name).toBe(TEST_SERVER_NAME);
-  await ensureTopology(nats, { prefix: "infer", tiers: FILE.tiers, completionsMaxAgeMs: 86_400_000 });
-  broker = await brokerOver(nats, "infer");
+  test = await startTestBroker(FILE.tiers);
+  ({ broker } = test);
 });
 afterAll(async () => {
-  await nats.close();
-  await server.remove();
+  await test.remove();
 });
 beforeEach(() => { n++; });
 

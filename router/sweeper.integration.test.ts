@@ -2,7 +2,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 
-import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { Completion, Job, Result } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
@@ -11,9 +11,6 @@ import requestFixture from "#shared/contracts/fixtures/request.v1.json" with { t
 import resultFixture from "#shared/contracts/fixtures/result.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { TierFile } from "#shared/contracts/tiers.ts";
-import { connectNats } from "#shared/messaging/connect.ts";
-import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
-import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { openSweepMark } from "#shared/messaging/sweepMark.ts";
 import { completionSubject, requestSubject } from "#shared/messaging/topology.ts";
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
@@ -24,19 +21,15 @@ import { runSweeper, type SweeperDeps } from "./sweeper.ts";
 
 const WAIT = { timeout: 15_000, interval: 50 };
 const FILE = TierFile.parse(tierFixture);
-let server: Awaited<ReturnType<typeof startTestServer>>;
+let test: TestBroker;
 let nats: NatsConnection;
-let broker: Awaited<ReturnType<typeof brokerOver>>;
+let broker: TestBroker["broker"];
 beforeAll(async () => {
-  server = await startTestServer("nats");
-  nats = await connectNats({ url: server.url, name: "test" });
-  expect(nats.info?.server_name).toBe(TEST_SERVER_NAME);
-  await ensureTopology(nats, { prefix: "infer", tiers: FILE.tiers, completionsMaxAgeMs: 86_400_000 });
-  broker = await brokerOver(nats, "infer");
+  test = await startTestBroker(FILE.tiers);
+  ({ nats, broker } = test);
 });
 afterAll(async () => {
-  await nats.close();
-  await server.remove();
+  await test.remove();
 });
 
 const id = (request_id: string) => ({ tenant_id: "t1", request_id });

@@ -4,7 +4,7 @@ import { pino } from "pino";
 import { Registry } from "prom-client";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 
-import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { Completion, Job } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
@@ -52,27 +52,23 @@ const model = (fingerprint: string): RoutingModelFile => versioned({
 const WAIT = { timeout: 10_000, interval: 20 };
 const log = pino({ level: "silent" });
 const ending = new AbortController();
-let server: Awaited<ReturnType<typeof startTestServer>>;
+let test: TestBroker;
 let nats: NatsConnection;
-let broker: Awaited<ReturnType<typeof brokerOver>>;
+let broker: TestBroker["broker"];
 let store: ModelStore;
 let followed: () => Routing;
 let version = "", activatedAt = "", n = 0, request = 0;
 let stops: (() => Promise<void>)[] = [];
 
 beforeAll(async () => {
-  server = await startTestServer("nats");
-  nats = await connectNats({ url: server.url, name: "test" });
-  expect(nats.info?.server_name).toBe(TEST_SERVER_NAME);
-  await ensureTopology(nats, { prefix: "infer", tiers: FILE.tiers, completionsMaxAgeMs: 86_400_000 });
-  broker = await brokerOver(nats, "infer");
+  test = await startTestBroker(FILE.tiers);
+  ({ nats, broker } = test);
   store = await openModelStore(nats, "infer");
-  followed = await followModel({ nats, prefix: "infer", tiers: FILE.tiers, log, observe: () => undefined }, { signal: ending.signal, onClose: () => undefined });
+  followed = await followModel({ nats, prefix: "infer", tierFile: FILE, log, observe: () => undefined }, { signal: ending.signal, onClose: () => undefined });
 });
 afterAll(async () => {
   ending.abort();
-  await nats.close();
-  await server.remove();
+  await test.remove();
 });
 /** Each test has a model of its own, and what it published is read before the next. */
 beforeEach(async () => {
@@ -89,7 +85,7 @@ afterEach(async () => {
 
 /** A router's loop, over a connection of its own. */
 async function start(): Promise<void> {
-  const own = await connectNats({ url: server.url, name: "router" });
+  const own = await connectNats({ url: test.url, name: "router" });
   const { js, acks, streams } = await brokerOver(own, "infer");
   const shutdown = new AbortController();
   const loop = runFloorWatch({ nats: own, js, streams, prefix: "infer", used, log, now: Date.now, signal: shutdown.signal, drainMs: 1_000 });
@@ -270,7 +266,7 @@ describe("a stored guard that cannot be read", () => {
   ])("%s leaves the baseline alone, and is said once, until the model is activated again", async (_name, value) => {
     const errors: string[] = [];
     const ownEnding = new AbortController();
-    const own = await followModel({ nats, prefix: "infer", tiers: FILE.tiers, log: pino({ level: "error" }, { write: (line: string) => void errors.push(line) }), observe: () => undefined }, { signal: ownEnding.signal, onClose: () => undefined });
+    const own = await followModel({ nats, prefix: "infer", tierFile: FILE, log: pino({ level: "error" }, { write: (line: string) => void errors.push(line) }), observe: () => undefined }, { signal: ownEnding.signal, onClose: () => undefined });
     await vi.waitFor(() => { expect(decision()).toMatchObject({ step: { tier: "small" }, learned: { model_version: version, floor_steps: 0 } }); }, WAIT);
     await putGuard(value());
     await vi.waitFor(() => { expect(decision()).toMatchObject({ policy: "cascade-routing", step: { tier: "large" }, learned: { model_version: version, floor_steps: "all" } }); }, WAIT);
@@ -300,7 +296,7 @@ describe("a stored guard that cannot be read", () => {
 
   it("leaves the baseline alone in a router that starts", async () => {
     await putGuard({});
-    const started = await followModel({ nats, prefix: "infer", tiers: FILE.tiers, log, observe: () => undefined }, { signal: AbortSignal.abort(), onClose: () => undefined });
+    const started = await followModel({ nats, prefix: "infer", tierFile: FILE, log, observe: () => undefined }, { signal: AbortSignal.abort(), onClose: () => undefined });
     expect(started()).toMatchObject({ model: { version }, guard: { steps: "all" } });
   });
 });

@@ -2,16 +2,13 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 
-import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { Completion, DeadLetter, Job, Result } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { type Tier, TierFile } from "#shared/contracts/tiers.ts";
-import { connectNats } from "#shared/messaging/connect.ts";
 import { consumePerSlot } from "#shared/messaging/consume.ts";
-import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
-import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { completionSubject, resultSubject, workerSource } from "#shared/messaging/topology.ts";
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
@@ -24,9 +21,9 @@ const LARGE = FILE.tiers.find(({ name }) => name === "large") as Tier;
 const TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const SURE: BackendAnswer = { output: "spam", model: "l-1", usage: { input_tokens: 10, output_tokens: 2, source: "reported" }, is_sound: true, confidence: 0.9, confidence_source: "token_logprobs" };
 const WAIT = { timeout: 10_000, interval: 20 };
-let server: Awaited<ReturnType<typeof startTestServer>>;
+let test: TestBroker;
 let nats: NatsConnection;
-let broker: Awaited<ReturnType<typeof brokerOver>>;
+let broker: TestBroker["broker"];
 const shutdown = new AbortController();
 let loop: Promise<void>;
 /** What the model says to a request, and who asked. */
@@ -36,11 +33,8 @@ const givenUp: [subject: string, code: string][] = [];
 let n = 0;
 
 beforeAll(async () => {
-  server = await startTestServer("nats");
-  nats = await connectNats({ url: server.url, name: "test" });
-  expect(nats.info?.server_name).toBe(TEST_SERVER_NAME);
-  await ensureTopology(nats, { prefix: "infer", tiers: FILE.tiers, completionsMaxAgeMs: 86_400_000 });
-  broker = await brokerOver(nats, "infer");
+  test = await startTestBroker(FILE.tiers);
+  ({ nats, broker } = test);
   const runJob = makeRunJob({
     ...broker, tier: LARGE, prefix: "infer", now: () => jobFixture.request.accepted_at_ms + 1_500, random: () => 0, observe: () => undefined,
     breaker: makeBreaker(LARGE.breaker, () => undefined, Date.now),
@@ -60,8 +54,7 @@ beforeAll(async () => {
 afterAll(async () => {
   shutdown.abort();
   await loop;
-  await nats.close();
-  await server.remove();
+  await test.remove();
 });
 
 /** A job of a request of its own, whose input is its id. */

@@ -2,7 +2,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 
-import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { DeadLetter } from "#shared/contracts/events.ts";
 import jobFixture from "#shared/contracts/fixtures/shadow_job.v1.json" with { type: "json" };
@@ -10,11 +10,8 @@ import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { ty
 import shadowFixture from "#shared/contracts/fixtures/shadow.v1.json" with { type: "json" };
 import { Shadow, type ShadowAnswer, ShadowJob } from "#shared/contracts/shadow.ts";
 import { type Tier, TierFile } from "#shared/contracts/tiers.ts";
-import { connectNats } from "#shared/messaging/connect.ts";
 import { consumePerSlot } from "#shared/messaging/consume.ts";
-import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { keepDeadLetter } from "#shared/messaging/keepDeadLetter.ts";
-import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { shadowSubject, shadowWorkerSource, subjectOf } from "#shared/messaging/topology.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
@@ -31,9 +28,9 @@ const SURE: BackendAnswer = { output: "spam", model: "l-1", usage: { input_token
 const COST = 10 * 2_500 + 2 * 10_000 + 100_000;
 const WAIT = { timeout: 10_000, interval: 20 };
 const { tracer } = startTracing(undefined, "test");
-let server: Awaited<ReturnType<typeof startTestServer>>;
+let test: TestBroker;
 let nats: NatsConnection;
-let broker: Awaited<ReturnType<typeof brokerOver>>;
+let broker: TestBroker["broker"];
 let loop: Promise<void>;
 const shutdown = new AbortController();
 /** What the model says to an input. */
@@ -45,11 +42,8 @@ let unheard = 0;
 let running = 0, mostRunning = 0, n = 0;
 
 beforeAll(async () => {
-  server = await startTestServer("nats");
-  nats = await connectNats({ url: server.url, name: "test" });
-  expect(nats.info?.server_name).toBe(TEST_SERVER_NAME);
-  await ensureTopology(nats, { prefix: "infer", tiers: FILE.tiers, completionsMaxAgeMs: 86_400_000 });
-  broker = await brokerOver(nats, "infer");
+  test = await startTestBroker(FILE.tiers);
+  ({ nats, broker } = test);
   const publisher: ShadowDeps["publisher"] = {
     ...broker.publisher,
     async emit(event, traceparent) {
@@ -76,8 +70,7 @@ beforeAll(async () => {
 afterAll(async () => {
   shutdown.abort();
   await loop;
-  await nats.close();
-  await server.remove();
+  await test.remove();
 });
 beforeEach(() => { unheard = 0; });
 

@@ -1,12 +1,10 @@
-import { JetStreamApiError } from "@nats-io/jetstream";
-
 import { type Environment, openHome } from "#infra/embedded/homeFolder.ts";
 import { readSettings } from "#infra/embedded/settings.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
 import { tierProblem } from "#router/followModel.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
-import { ModelNotStored, type ModelStore, openModelStore, UnreadableModel } from "#shared/messaging/modelStore.ts";
+import { isLostRace, ModelNotStored, type ModelStore, openModelStore, UnreadableModel } from "#shared/messaging/modelStore.ts";
 import { readTierFile } from "#shared/runtime/loadConfig.ts";
 
 import { serverUrl } from "./serverUrl.ts";
@@ -31,16 +29,15 @@ export async function withModelStore<T>(environment: Environment, use: (store: M
 function explained(error: unknown): unknown {
   if (error instanceof UnreadableModel) return new SetupError(error.message, "Put the version there again (inferctl models import <file>), also an edited one under the version that names its content; or activate another (inferctl models list) or none (inferctl models deactivate).", { cause: error });
   if (error instanceof ModelNotStored) return new SetupError(error.message, error.remedy, { cause: error });
-  if (error instanceof JetStreamApiError && error.code === WRONG_LAST_SEQUENCE) return new SetupError("somebody else has changed which model is active meanwhile", "See what is active now: inferctl models list", { cause: error });
+  if (isLostRace(error)) return new SetupError("somebody else has changed which model is active meanwhile", "See what is active now: inferctl models list", { cause: error });
   return error;
 }
-const WRONG_LAST_SEQUENCE = 10_071;
 
 /** Throws a `SetupError` for a model that does not fit the environment's tier file. It has no version yet before it is made. */
 export function requireFit({ version, ...model }: Pick<RoutingModelFile, "tiers" | "baseline_tier"> & { readonly version?: string }, environment: Environment): void {
   const tierFile = readTierFile(environment["INFER_TIERS_FILE"] ?? "infra/config/tiers.yaml");
   if ("problems" in tierFile) throw new SetupError(`the tier file cannot be read: ${tierFile.problems.join("; ")}`, "Correct it, or set INFER_TIERS_FILE.");
-  const problem = tierProblem(model, tierFile.file.tiers, tierFile.file.baseline_tier);
+  const problem = tierProblem(model, tierFile.file);
   if (problem !== null) throw new SetupError(`${version === undefined ? "the model" : `model ${version}`} does not fit: ${problem}`, "Train one for these tiers: inferctl train --map <tier>=<model> ... --publish; or correct the tier file, which INFER_TIERS_FILE names.");
 }
 

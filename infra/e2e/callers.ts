@@ -119,3 +119,7 @@ export function openAudit(url: string): Audit {
     close: () => pool.end(),
   };
 }
+
+/** Resolves once the router samples: its consumer begins with what comes after it was made. */
+export const untilSampling = ({ jsm }: Broker): Promise<true> =>
+  waitUntil(() => jsm.consumers.info("COMPLETIONS", "router-shadow").then(() => true as const, () => undefined), { deadlineMs: 20_000, describe: () => "the router does not sample" });

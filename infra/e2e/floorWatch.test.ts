@@ -13,7 +13,7 @@ import { queryFeatures } from "#router/policy/queryFeatures.ts";
 import { openModelStore } from "#shared/messaging/modelStore.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
-import { body, type Broker, connectBroker, getText, postJson, recordOf } from "./callers.ts";
+import { body, type Broker, connectBroker, getText, postJson, recordOf, untilSampling } from "./callers.ts";
 import { type ModelServer, prompt, type Script, startModelServer } from "./modelServer.ts";
 import { startSystem, type System } from "./system.ts";
 
@@ -50,7 +50,7 @@ beforeAll(async () => {
   const env = { DATABASE_URL: database.url, REDIS_URL: `${inject("redisUrl")}/6`, INFER_SHADOW_SHARE: "1", INFER_EXPLORE_SHARE: "0" };
   system = await startSystem({ env, tiers: { serverUrl: models.url, tiers: TIERS } });
   broker = await connectBroker(system.url("nats"));
-  await waitUntil(() => broker.jsm.consumers.info("COMPLETIONS", "router-shadow").then(() => true, () => undefined), { deadlineMs: WAIT_MS, describe: () => "the router does not sample" });
+  await untilSampling(broker);
   const store = await openModelStore(broker.nats, "infer");
   await store.put(MODEL);
   await store.activate(MODEL.version);

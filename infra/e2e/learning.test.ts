@@ -5,7 +5,7 @@ import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { heldOutMails } from "#workers/backends/local/mails.ts";
 
-import { type Audit, body, type Broker, connectBroker, openAudit, postJson, recordOf } from "./callers.ts";
+import { type Audit, body, type Broker, connectBroker, openAudit, postJson, recordOf, untilSampling } from "./callers.ts";
 import { startSystem, type System } from "./system.ts";
 
 const MAILS = 120;
@@ -20,8 +20,7 @@ beforeAll(async () => {
   system = await startSystem({ isSingleProcess: true, env: { DATABASE_URL: database.url, REDIS_URL: `${inject("redisUrl")}/6`, INFER_SHADOW_SHARE: "1", INFER_SHADOW_TIERS: "all" } });
   broker = await connectBroker(system.url("nats"));
   audit = openAudit(database.url);
-  // The router's consumer begins with what comes after it was made.
-  await waitUntil(() => broker.jsm.consumers.info("COMPLETIONS", "router-shadow").then(() => true, () => undefined), { deadlineMs: 10_000, describe: () => "the router does not sample" });
+  await untilSampling(broker);
 });
 afterAll(async () => {
   await Promise.all([broker.close(), audit.close()]);

@@ -5,7 +5,7 @@ import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import type { InferBody } from "#shared/contracts/request.ts";
 
-import { type Audit, body, type Broker, connectBroker, counter, openAudit, postJson, recordOf } from "./callers.ts";
+import { type Audit, body, type Broker, connectBroker, counter, openAudit, postJson, recordOf, untilSampling } from "./callers.ts";
 import { answerOf, type ModelServer, prompt, type Script, startModelServer } from "./modelServer.ts";
 import { startSystem, type System } from "./system.ts";
 
@@ -31,8 +31,7 @@ beforeAll(async () => {
   system = await startSystem({ env, tiers: { serverUrl: models.url, tiers: TIERS } });
   broker = await connectBroker(system.url("nats"));
   audit = openAudit(database.url);
-  // The router's consumer begins with what comes after it was made.
-  await waitUntil(() => broker.jsm.consumers.info("COMPLETIONS", "router-shadow").then(() => true, () => undefined), { deadlineMs: 10_000, describe: () => "the router does not sample" });
+  await untilSampling(broker);
 });
 afterAll(async () => {
   await Promise.all([broker.close(), audit.close()]);

@@ -4,6 +4,7 @@
  */
 import { calibratedLogOdds } from "#router/policy/calibration.ts";
 import { difficultyOf, type GainPredictor } from "#router/policy/predictGain.ts";
+import { blindValues } from "#router/policy/cascadeRouting.ts";
 import { predictorFeatures } from "#router/policy/predictorFeatures.ts";
 import { seenBy, valuesAt } from "#router/policy/routingValues.ts";
 import type { RoutingModel } from "#shared/contracts/routingModel.ts";
@@ -202,16 +203,13 @@ function gainOf(policy: LearnedPolicy, model: RoutingModel, { features, tiers: [
   if (free === undefined) return 0;
   if (policy === "cascade") return calibration === null || confidence === null ? 0 : -calibratedLogOdds(calibration, query.classes, confidence);
   if (policy === "predictive" || calibration === null || confidence === null) {
-    const { go } = valuesAt({ model, level: withoutReading(free), query }, []);
+    const { go } = blindValues({ model, level: free, query });
     const value = (place: number) => go.find((step) => step.place === place)?.value ?? 0;
     return value(1) - value(0);
   }
   const { stop, go } = valuesAt({ model, level: free, query }, [{ place: 0, confidence }]);
   return (go[0]?.value ?? 0) - stop;
 }
-
-const withoutReading = (level: RoutingModel["levels"][number]): RoutingModel["levels"][number] =>
-  ({ ...level, states: Object.fromEntries(Object.entries(level.states).map(([key, values]) => [key, { ...values, read: [] }])) });
 
 const cascadeWith = ({ latencySloMs, paysVerification }: Setting, priors: readonly TierPrior[], thresholds: readonly number[]) => {
   const tiers = priors.map((prior, place) => ({ ...prior, accept_confidence: thresholds[place] ?? 0 }));

@@ -30,6 +30,7 @@ const trained = train(setting, rows, LEARNED_POLICIES);
 const names = new Map([["a", "small"], ["b", "medium"], ["c", "large"]]);
 const sources = [{ name: "log.jsonl", rows: 400, sha256: "0".repeat(64) }];
 const at = (createdAt: string) => toModelFile(trained, { sources, names, createdAt: new Date(createdAt) });
+const tierFile = (...names: string[]) => ({ tiers: names.map((name) => ({ name })), baseline_tier: "large" });
 const MODEL = at("2026-11-24T00:00:00Z");
 
 it("names its content: the same content has the same version on a day, other content another", () => {
@@ -53,14 +54,13 @@ it("can be read again, and a person can read it: a vector of numbers is one line
 });
 
 it("fits the tiers that it was trained for and no others", () => {
-  expect(tierProblem(MODEL, [{ name: "small" }, { name: "medium" }, { name: "large" }])).toBeNull();
-  expect(tierProblem(MODEL, [{ name: "small" }, { name: "medium" }, { name: "large" }], "large")).toBeNull();
-  expect(tierProblem(MODEL, [{ name: "small" }, { name: "large" }])).toBe("it was trained for the tiers small, medium, large, and the tier file has small, large");
+  expect(tierProblem(MODEL, tierFile("small", "medium", "large"))).toBeNull();
+  expect(tierProblem(MODEL, tierFile("small", "large"))).toBe("it was trained for the tiers small, medium, large, and the tier file has small, large");
 });
 
 it("does not fit tiers in another order, or another baseline", () => {
-  expect(tierProblem(MODEL, [{ name: "large" }, { name: "small" }, { name: "medium" }])).toBe("by its rows' costs medium is cheaper than large, and the tier file, cheapest first, has large, small, medium: is --map right?");
-  expect(tierProblem(MODEL, [{ name: "small" }, { name: "medium" }, { name: "large" }], "medium")).toBe("its baseline is large, and the tier file's baseline_tier is medium: are --map and --baseline right?");
+  expect(tierProblem(MODEL, tierFile("large", "small", "medium"))).toBe("by its rows' costs medium is cheaper than large, and the tier file, cheapest first, has large, small, medium: is --map right?");
+  expect(tierProblem(MODEL, { ...tierFile("small", "medium", "large"), baseline_tier: "medium" })).toBe("its baseline is large, and the tier file's baseline_tier is medium: are --map and --baseline right?");
 });
 
 it("says how often its kept answers agree with the baseline's at least: a little less than the rows did", () => {

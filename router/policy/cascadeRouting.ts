@@ -10,6 +10,11 @@ import { type Answered, keepFrom, type LearnedValues, type NextStep, type Valued
  */
 export function valuesFor(policy: "cascade-routing" | "predictive", learned: LearnedValues, saga: SagaContext): Valued {
   if (policy === "cascade-routing") return valuesAt(learned, answeredBy(saga, learned.model.tiers));
+  return blindValues(learned);
+}
+
+/** Of running each tier and keeping whatever it answers, at the start. */
+export function blindValues(learned: LearnedValues): Valued {
   const start = learned.level.states[""];
   if (start === undefined) throw new Error("the model has no values for the start of a request");
   return valuesAt({ ...learned, level: { ...learned.level, states: { "": { ...start, read: [] } } } }, []);

@@ -51,7 +51,7 @@ export interface ModelStore {
   active(): Promise<Active | null>;
   /**
    * The version must be there, and may be the active one: that is an activation of its own, and takes a guard of its floor
-   * that cannot be read away. Throws when somebody else has activated one meanwhile.
+   * that cannot be read away. Throws a lost race (`isLostRace`) when somebody else has activated one meanwhile.
    */
   activate(version: string): Promise<Active>;
   /** No model from now on; `rollback` takes it back. `null` when none was active. Throws as `activate` does. */
@@ -71,6 +71,8 @@ const HEADER_ROOM_BYTES = 512;
 const MOST_JSON_BYTES = 64 * 1024 ** 2;
 const STREAM_IS_FULL = 10_077;
 const LOST_RACE: readonly number[] = [JetStreamApiCodes.StreamWrongLastSequence, JetStreamApiCodes.StreamWrongLastSequenceUnknown];
+/** Whether somebody else was first to change what a write was based on. */
+export const isLostRace = (error: unknown): boolean => error instanceof JetStreamApiError && LOST_RACE.includes(error.code);
 
 export async function openModelStore(nats: NatsConnection, prefix: string): Promise<ModelStore> {
   const { name } = modelBucket(prefix);
@@ -146,7 +148,7 @@ export async function openModelStore(nats: NatsConnection, prefix: string): Prom
         await bucket.put(floorKeyOf(watched.version), JSON.stringify(watched), { previousSeq: revision });
         return true;
       } catch (error) {
-        if (error instanceof JetStreamApiError && LOST_RACE.includes(error.code)) return false;
+        if (isLostRace(error)) return false;
         throw error;
       }
     },

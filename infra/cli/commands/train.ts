@@ -118,8 +118,6 @@ async function prepared(values: Values, environment: Environment, onProgress: (l
 async function fromFiles(values: Values, onProgress: (line: string) => void): Promise<Training> {
   if (values["train"] === undefined) throw wrongUse("say what to learn from: --train <file> with --tiers <a,b>, or --from-audit");
   for (const other of ["since", "tenant", "max-rows"]) if (values[other] !== undefined) throw wrongUse(`--${other} goes with --from-audit`);
-  const asked = text(values, "tiers")?.split(",").filter((name) => name !== "") ?? [];
-  if (asked.length > 1 && new Set(asked).size < 2) throw wrongUse("--tiers needs at least two different models, separated by commas");
   const names = namesOf(list(values, "map") ?? [], tiersIn(values));
   const options = await optionsOf(values, onProgress);
   const sources = await Promise.all((list(values, "train") ?? []).map(async (file) => ({
