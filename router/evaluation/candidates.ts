@@ -20,10 +20,10 @@ export interface Candidate {
   readonly play: (row: OutcomeRow) => Played;
   /** The whole family, for the frontier; as long for every training set. */
   readonly family: readonly Member[];
-  /** Of a learned policy: its place is one at which the floor was shown to hold. */
+  /** Of a learned policy: its place is one at which the floor was shown to hold, and in time. */
   readonly isShown?: boolean;
-  /** Of the same: as few requests are late on held-out rows as the SLO allows. */
-  readonly isInTime?: boolean;
+  /** Of the same: where the floor was shown to hold, too many requests are late. */
+  readonly isLate?: boolean;
   /** For two tiers: higher means "send to the strong one". */
   readonly score?: (row: OutcomeRow) => number;
 }
@@ -164,7 +164,7 @@ const UNCHECKED = [0.95, 0.97, 0.98, 0.99, 0.995, 0.999] as const;
  */
 function safeCascade(setting: Setting, rows: readonly OutcomeRow[]): (row: OutcomeRow) => Played {
   const baselineAlone = (row: OutcomeRow) => once(row, setting.baseline);
-  if (!setting.hasConfidences) return baselineAlone;
+  if (!setting.hasConfidences || setting.latencySloMs !== null) return baselineAlone; // tries add up their latencies
   const priors = priorsOf(setting, rows);
   const wanted = setting.target * qualityOf(rows, setting.baseline);
   const plays = UNCHECKED.map((threshold) => cascadeWith(setting, priors, priors.map(() => threshold)));
@@ -183,14 +183,14 @@ export function unlabelledCascade(setting: Setting): (row: OutcomeRow) => Played
  */
 export function learned(setting: Setting, rows: readonly OutcomeRow[], policies: readonly LearnedPolicy[], onProgress: (what: string) => void): Candidate[] {
   const playable = policies.filter((policy) => policy === "predictive" || setting.hasConfidences);
-  const { model, families, points, isInTime } = train(setting, rows, playable, onProgress);
+  const { model, families, points } = train(setting, rows, playable, onProgress);
   const safe = safeCascade(setting, rows);
   return playable.flatMap((policy): Candidate[] => {
     const family = families.get(policy) ?? [];
-    const { floored, seeming } = points.get(policy) ?? { floored: null, seeming: null };
+    const { floored, seeming, isLate } = points.get(policy) ?? { floored: null, seeming: null, isLate: false };
     const score = (row: OutcomeRow) => gainOf(policy, model, row);
     const at = (place: number | null) => (place === null ? undefined : family[place]?.play) ?? safe;
-    return [{ policy, play: at(floored), family, score, isShown: floored !== null, isInTime }, { policy: `${policy}-point-estimate`, play: at(seeming), family, score }];
+    return [{ policy, play: at(floored), family, score, isShown: floored !== null, isLate }, { policy: `${policy}-point-estimate`, play: at(seeming), family, score }];
   });
 }
 

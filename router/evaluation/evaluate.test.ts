@@ -88,6 +88,33 @@ describe("an evaluation", () => {
     expect(named("cascade-routing", "all", slo).target_held).toBe(true);
   });
 
+  it("asks the baseline alone, and says why, where the floor is held by nothing that is in time", () => {
+    // On every fifth row the baseline is in time only when it is asked at once, and a cascade asks it second.
+    const slow = (n: number, seed: number) => population(n, seed).map((row, i) => ({ ...row, id: `${seed} ${i}`, tiers: row.tiers.flatMap((tier, t) => (t === 1 ? [] : [{ ...tier, latency_ms: t === 2 && i % 5 === 0 ? 300 : 100 }])) }));
+    const late = evaluate(options({ tiers: ["small", "large"], train: slow(600, 1), test: slow(300, 2), latencySloMs: 350, policies: ["cascade"] }));
+    expect(named("cascade", "all", late)).toMatchObject({ saving: 0, latency_p95_ms: 300, floor_shown: false });
+    expect(late.notes).toEqual([expect.stringContaining("not shown to hold for cascade: the baseline alone is played"), expect.stringContaining("cascade: wherever the floor was shown to hold on held-out rows, more requests are late")]);
+  });
+
+  it("stands at a more careful place of the floor rather than at one that is late", () => {
+    // A first try makes every third request late that then needs the large tier, and one in twenty may be.
+    const tight = (n: number, seed: number) => population(n, seed).map((row) => ({ ...row, tiers: row.tiers.map((tier, t) => ({ ...tier, latency_ms: [60, 100, row.query.length % 3 === 0 ? 300 : 280][t] ?? 0 })) }));
+    const free = evaluate(options({ train: tight(600, 1), test: tight(600, 2), policies: ["cascade-routing"] }));
+    const slo = evaluate(options({ train: tight(600, 1), test: tight(600, 2), latencySloMs: 350, policies: ["cascade-routing"] }));
+    expect(named("cascade-routing", "all", free).latency_p95_ms).toBeGreaterThan(350);
+    expect(named("cascade-routing", "all", slo).latency_p95_ms).toBeLessThanOrEqual(350);
+    expect(named("cascade-routing", "all", slo)).toMatchObject({ floor_shown: true, target_held: true });
+    expect(named("cascade-routing", "all", slo).saving).toBeGreaterThan(0.05);
+  });
+
+  it("plays only the data sets that are asked for, taught by all", () => {
+    const odd = evaluate(options({ datasets: ["odd"] }));
+    expect(odd.policies.map(({ dataset, n }) => [dataset, n])).toEqual(Array(13).fill(["all", 300]));
+    const { margin_ci95: _margin, saving_ci95: _saving, ...alike } = named("cascade-routing", "odd");
+    expect(named("cascade-routing", "all", odd)).toMatchObject({ ...alike, dataset: "all" });
+    expect(() => evaluate(options({ datasets: ["odd", "prime"] }))).toThrow("no row to play is of the data set prime; there are even, odd");
+  });
+
   it("knows the measures of two tiers", () => {
     const two = evaluate(options({ tiers: ["small", "large"], train: pairs(1), test: pairs(2) }));
     expect(named("random-mix", "all", two)).toMatchObject({ apgr: 0.5, cpt50: 50, cpt80: 80 });

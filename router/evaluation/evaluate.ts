@@ -19,6 +19,8 @@ export interface EvaluateOptions {
   readonly others?: readonly TrainingRow[];
   /** Rows to play, or how often to split the training rows: each part is then played by what the others taught. */
   readonly test: readonly OutcomeRow[] | { readonly folds: number };
+  /** Play only rows of these data sets (default: all); every training row teaches. */
+  readonly datasets?: readonly string[] | undefined;
   readonly tiers: readonly string[];
   /** The tiers are in the order in which they are tried; otherwise they are tried from the cheapest up. */
   readonly isOrdered?: boolean;
@@ -103,8 +105,9 @@ export function preparedFrom(options: EvaluateOptions): { setting: Setting; trai
 /** Throws `EvaluationError` as `preparedFrom` does. */
 export function evaluate(options: EvaluateOptions): Evaluation {
   const { policies: wanted = LEARNED_POLICIES, seed, onProgress } = options;
-  const { setting, train, test } = preparedFrom(options);
+  const { setting, train, test: playable } = preparedFrom(options);
   const { tiers, baseline, target, risk, paysVerification, hasConfidences } = setting;
+  const test = rowsOf(playable, options.datasets);
 
   onProgress("fitting the policies on the training rows");
   const fit: Fit = (rows) => candidatesFrom(setting, { train: rows, test, others: options.others ?? [], policies: wanted.filter(isLearnedPolicy), onProgress });
@@ -118,14 +121,23 @@ export function evaluate(options: EvaluateOptions): Evaluation {
   const unshown = candidates.filter(({ isShown }) => isShown === false).map(({ policy }) => policy);
   const repeated = repeatedRows(train, "folds" in options.test ? [] : test);
   const notes = [
-    ...(unshown.length === 0 ? [] : [`the floor was not shown to hold for ${unshown.join(", ")}: ${hasConfidences ? "the cascade by thresholds that need no labels, which promises nothing," : "the baseline alone"} is played instead; a router uses the thresholds of its tier file`]),
+    ...(unshown.length === 0 ? [] : [`the floor was not shown to hold for ${unshown.join(", ")}: ${hasConfidences && options.latencySloMs === null ? "the cascade by thresholds that need no labels, which promises nothing," : "the baseline alone"} is played instead; a router uses the thresholds of its tier file`]),
     ...(options.latencySloMs !== null && [...train, ...test].some(({ tiers: outcomes }) => outcomes.some(({ latency_ms }) => latency_ms === null)) ? ["not every row has latencies, so the SLO is not weighed"] : []),
-    ...candidates.flatMap(({ policy, isInTime }) => (isInTime === false ? [`${policy} has more late requests on held-out rows than the SLO allows, at any price of lateness that was tried`] : [])),
+    ...candidates.flatMap(({ policy, isLate }) => (isLate === true ? [`${policy}: wherever the floor was shown to hold on held-out rows, more requests are late than the SLO allows`] : [])),
     ...(repeated === 0 ? [] : [`${repeated} rows are there more than once, in training rows or in training and test rows: what is said of them was learned from them`]),
     ...(train.length > 0 ? [] : ["no training row has these tiers: `predictive` is taught by the other models' rows, no floor can be shown, and its own place is the baseline alone; see its frontier"]),
     ...(hasConfidences || train.length === 0 ? [] : ["training or test rows have no confidences, so nothing can be decided after a first answer: no cascade is played"]),
   ];
   return { seed, rows: { train: train.length === 0 ? (options.others ?? []).length : train.length, test: test.length }, tiers, baseline: tiers[baseline] ?? "", target, risk, cost: paysVerification ? "total" : "generation", notes, policies };
+}
+
+/** Throws `EvaluationError` when there is no such data set. */
+function rowsOf(rows: OutcomeRow[], datasets: readonly string[] | undefined): OutcomeRow[] {
+  if (datasets === undefined) return rows;
+  const known = new Set(rows.map(({ dataset }) => dataset));
+  const missing = datasets.find((name) => !known.has(name));
+  if (missing !== undefined) throw new EvaluationError(`no row to play is of the data set ${missing}; there are ${[...known].sort().join(", ")}`);
+  return rows.filter(({ dataset }) => datasets.includes(dataset));
 }
 
 /** Rows whose id and query were there before. */
@@ -165,7 +177,7 @@ function crossFitted(fit: Fit, rows: readonly OutcomeRow[], { folds, random, onP
     ...first,
     play: (row) => ofRow(row, place).play(row),
     ...(first.isShown === undefined ? {} : { isShown: fitted.every((of) => of[place]?.isShown === true) }),
-    ...(first.isInTime === undefined ? {} : { isInTime: fitted.every((of) => of[place]?.isInTime === true) }),
+    ...(first.isLate === undefined ? {} : { isLate: fitted.some((of) => of[place]?.isLate === true) }),
     ...(first.score === undefined ? {} : { score: (row: OutcomeRow) => ofRow(row, place).score?.(row) ?? 0 }),
     family: crossed(first, place),
   }));

@@ -48,8 +48,10 @@ export const isLearnedPolicy = (name: string): name is LearnedPolicy => LEARNED_
 
 /** Where a policy stands on its knob. */
 export interface OperatingPoint {
-  /** The cheapest place at which the floor is shown to hold; `null` when it is nowhere. */
+  /** The cheapest place at which the floor is shown to hold and no more requests are late than the SLO allows; `null` when there is none. */
   readonly floored: number | null;
+  /** The floor is shown to hold somewhere, but nowhere in time. */
+  readonly isLate: boolean;
   /** The cheapest place at which it seems to hold. */
   readonly seeming: number | null;
   /** By place. */
@@ -58,8 +60,6 @@ export interface OperatingPoint {
   readonly measured: Measured | null;
 }
 export interface Trained {
-  /** Whether as few requests are late on held-out rows as the SLO allows; true without an SLO. */
-  readonly isInTime: boolean;
   readonly model: RoutingModel;
   readonly families: ReadonlyMap<LearnedPolicy, readonly Member[]>;
   readonly points: ReadonlyMap<LearnedPolicy, OperatingPoint>;
@@ -71,25 +71,24 @@ export const LAMBDAS = [0, ...Array.from({ length: STEPS - 1 }, (_, i) => 0.004 
 /** Calibrated confidences that `cascade` keeps, from the most careful down; above 1, none. */
 const KEEP_FROM = [Infinity, 0.999, 0.997, 0.995, 0.99, ...Array.from({ length: 20 }, (_, i) => 0.98 - 0.03 * i), 0];
 const FOLDS = 5;
-/** What a late request loses of its quality: the least of these at which the SLO is met. */
+/** What a late request loses of its quality: the least of these at which most policies have a place to stand. */
 const LATE_PRICES = [0, 0.1, 0.3, 1];
 
 /** `policies`: which of them get operating points. */
 export function train(setting: Setting, rows: readonly OutcomeRow[], policies: readonly LearnedPolicy[], onProgress: (what: string) => void = () => undefined): Trained {
   const foldOf = shuffledFolds(rows.length, Math.min(FOLDS, rows.length), setting.random);
-  const prices = setting.latencySloMs === null ? [0] : LATE_PRICES;
-  let found: Trained | null = null;
-  for (const latePrice of prices) {
+  const priced = policies.filter((policy) => policy !== "cascade"); // which never learns what lateness costs
+  let found: { latePrice: number; points: Trained["points"]; standing: number } | null = null;
+  for (const latePrice of setting.latencySloMs === null || priced.length === 0 ? [0] : LATE_PRICES) {
     const heldOut = playHeldOut(setting, rows, { foldOf, policies, latePrice, onProgress });
     const points = new Map(policies.map((policy) => [policy, { ...operatingPoint(setting, rows, heldOut.get(policy) ?? []), knobs: policy === "cascade" ? KEEP_FROM : LAMBDAS }]));
-    const isInTime = [...points].every(([policy, { floored }]) => floored === null || meetsSlo(setting, rows, heldOut.get(policy)?.[floored] ?? []));
-    if (!isInTime && latePrice !== prices.at(-1)) continue;
-    const model = fitModel(setting, rows, latePrice);
-    found = { isInTime, model, points, families: familiesOf(setting, rows, model, policies) };
-    break;
+    const standing = priced.filter((policy) => points.get(policy)?.floored !== null).length;
+    if (found === null || standing > found.standing) found = { latePrice, points, standing };
+    if (standing === priced.length) break;
   }
   if (found === null) throw new Error("no price of lateness to try");
-  return found;
+  const model = fitModel(setting, rows, found.latePrice);
+  return { model, points: found.points, families: familiesOf(setting, rows, model, policies) };
 }
 
 function fitModel(setting: Setting, rows: readonly OutcomeRow[], latePrice: number): RoutingModel {
@@ -147,7 +146,8 @@ function playHeldOut(setting: Setting, rows: readonly OutcomeRow[], { foldOf, po
 function operatingPoint(setting: Setting, rows: readonly OutcomeRow[], plays: readonly (readonly Played[])[]): Omit<OperatingPoint, "knobs"> {
   const reference = (row: OutcomeRow | undefined) => row?.tiers[setting.baseline];
   const margins = plays.map((played) => played.map(({ quality }, i) => quality - setting.target * (reference(rows[i])?.quality ?? 0)));
-  const floored = lastThatHolds(margins, setting);
+  const shown = lastThatHolds(margins, setting);
+  const floored = shown === null ? null : lastInTime(setting, rows, plays.slice(0, shown + 1));
   const held = floored === null ? undefined : plays[floored];
   const measured = held === undefined || floored === null ? null : {
     rows: rows.length,
@@ -157,7 +157,7 @@ function operatingPoint(setting: Setting, rows: readonly OutcomeRow[], plays: re
     ...agreementLow(held.map(({ tried }, i) => agreementOf(rows[i], tried.at(-1) ?? -1, setting.baseline)), setting.risk),
     ...(setting.labels === "qualities" ? { quality_low: cautiousLow(held.map(({ quality }) => quality), setting.risk) } : {}),
   };
-  return { floored, seeming: lastThatSeemsToHold(margins), measured };
+  return { floored, isLate: shown !== null && floored === null, seeming: lastThatSeemsToHold(margins), measured };
 }
 
 /**
@@ -179,6 +179,12 @@ function agreementLow(agreements: readonly (number | null)[], risk: number): Pic
 
 /** Of the mean. With one row more that is lost, as the floor itself is judged: rows that are all right would look certain, and leave nothing to test. */
 const cautiousLow = (values: readonly number[], risk: number): number => Math.max(0, lowerBound([...values, 0], risk));
+
+/** Of places that all hold the floor, which costs no correction. */
+function lastInTime(setting: Setting, rows: readonly OutcomeRow[], plays: readonly (readonly Played[])[]): number | null {
+  const last = plays.findLastIndex((played) => setting.latencySloMs === null || meetsSlo(setting, rows, played));
+  return last < 0 ? null : last;
+}
 
 const LATE_SHARE = 0.05;
 /**

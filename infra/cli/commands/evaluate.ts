@@ -24,6 +24,7 @@ export const evaluate: Command = {
     "                   Where no --train file has the tiers, its models teach `predictive` alone how hard queries are.",
     "--folds            instead of --test: cross-validation, each of n parts of --train played by what the others taught (2 to 20)",
     "--resamples        instead of --test: n times, a random half of --train plays what the other half taught; how often does the floor fail?",
+    "--datasets         play only rows of these data sets, a,b (default: all); every row of --train teaches; with --test or --folds",
     "--labels           instead of --test: what are so many labels worth? 0,30,100,300,1000 rows of --train teach, the same others are played;",
     "                   in --shuffles random orders of --train (default 20)",
     "--tiers            models of the logs, in any order; they are tried from the cheapest upwards",
@@ -40,7 +41,7 @@ export const evaluate: Command = {
   ],
   example: "inferctl evaluate --train train.jsonl.gz --test test.jsonl.gz --tiers llama3.1-8b,llama3.1-70b,llama3.1-405b --target 0.97",
   options: {
-    train: { type: "string", multiple: true }, test: { type: "string", multiple: true }, folds: { type: "string" }, resamples: { type: "string" }, labels: { type: "string" }, shuffles: { type: "string" }, tiers: { type: "string" }, policy: { type: "string", multiple: true }, baseline: { type: "string" },
+    train: { type: "string", multiple: true }, test: { type: "string", multiple: true }, folds: { type: "string" }, resamples: { type: "string" }, labels: { type: "string" }, shuffles: { type: "string" }, datasets: { type: "string" }, tiers: { type: "string" }, policy: { type: "string", multiple: true }, baseline: { type: "string" },
     target: { type: "string" }, risk: { type: "string" }, "latency-slo-ms": { type: "string" }, cost: { type: "string" }, seed: { type: "string" }, json: { type: "boolean" }, out: { type: "string" },
   },
   maxPositionals: 0,
@@ -70,18 +71,18 @@ async function evaluationOf(values: Values, onProgress: (line: string) => void):
   const options = await optionsOf(values, onProgress);
   const test = text(values, "folds") === undefined ? await read("test", values, options.tiers) : { folds: foldsOf(values) };
   const startedAtMs = performance.now();
-  const evaluation = play({ ...options, test });
+  const evaluation = play({ ...options, test, datasets: text(values, "datasets")?.split(",") });
   onProgress(`evaluated in ${((performance.now() - startedAtMs) / 1_000).toFixed(1)} s`);
   return evaluation;
 }
 
 async function resampledFrom(values: Values, onProgress: (line: string) => void): Promise<Resampled> {
-  for (const other of ["test", "folds", "out"]) if (values[other] !== undefined) throw wrongUse(`--resamples does not go with --${other}`);
+  for (const other of ["test", "folds", "datasets", "out"]) if (values[other] !== undefined) throw wrongUse(`--resamples does not go with --${other}`);
   return resample(await optionsOf(values, onProgress), wholeNumberOf(values, "resamples", 500, { above: 0, most: 100_000 }));
 }
 
 async function learningCurveFrom(values: Values, onProgress: (line: string) => void): Promise<LearningCurve> {
-  for (const other of ["test", "folds"]) if (values[other] !== undefined) throw wrongUse(`--labels does not go with --${other}`);
+  for (const other of ["test", "folds", "datasets"]) if (values[other] !== undefined) throw wrongUse(`--labels does not go with --${other}`);
   const labels = (text(values, "labels") ?? "").split(",").map(Number);
   if (labels.some((count) => !Number.isInteger(count) || count < 0)) throw wrongUse(`--labels must be whole numbers, separated by commas, not ${text(values, "labels") ?? ""}`);
   return learningCurve(await optionsOf(values, onProgress), { labels: [...new Set(labels)].sort((a, b) => a - b), shuffles: wholeNumberOf(values, "shuffles", 20, { above: 0, most: 10_000 }) });
