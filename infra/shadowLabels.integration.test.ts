@@ -35,6 +35,8 @@ const FILE = TierFile.parse(tierFixture);
 /** Of the router's durable, and of one more that stands for a second delivery of everything. */
 const SECOND = { ...shadowSource("infer"), durable: "second-delivery" };
 const COUNT = 40;
+/** Calls after the baseline: one of each request, and one more of every fourth, whose kept answer is the baseline's. */
+const LATER = COUNT + COUNT / 4;
 const log = pino({ level: "silent" });
 const { tracer } = startTracing(undefined, "test");
 const shutdown = new AbortController();
@@ -88,13 +90,17 @@ afterAll(async () => {
 });
 
 interface Row { readonly request_id: string; readonly agreement: number | null; readonly cost: number; readonly tiers: readonly ShadowTier[]; readonly query: unknown; readonly task: string | null }
-const rows = async () => (await pool.query<Row>("SELECT request_id, agreement, cost_nano_usd::int AS cost, tiers, query, task FROM shadows")).rows;
+/** Labels, each with what tiers that were asked later said and cost. */
+const rows = async () => (await pool.query<Row>(`
+  SELECT request_id, agreement, (shadows.cost_nano_usd + coalesce(sum(asked.cost_nano_usd), 0))::int AS cost, tiers || coalesce(jsonb_agg(to_jsonb(asked) ORDER BY asked.stream_seq) FILTER (WHERE asked.tier IS NOT NULL), '[]') AS tiers, query, task
+  FROM shadows LEFT JOIN shadow_tiers AS asked USING (tenant_id, request_id) GROUP BY tenant_id, request_id`)).rows;
+const askedLater = async () => (await pool.query("SELECT 1 FROM shadow_tiers")).rowCount;
 const rowOf = async (request_id: string) => (await rows()).find((row) => row.request_id === request_id);
 const unread = async () => Promise.all([["COMPLETIONS", "router-shadow"], ["COMPLETIONS", SECOND.durable], ...FILE.tiers.map(({ name }) => ["SHADOW_JOBS", `shadow-worker-${name}`]), ["SHADOWS", "sink-audit-shadows"]].map(async ([stream = "", durable = ""]) => {
   const { num_pending, num_ack_pending } = await broker.jsm.consumers.info(stream, durable);
   return num_pending + num_ack_pending;
 }));
-const settled = (count: number) => vi.waitFor(async () => { expect([(await rows()).length, Math.max(...(await unread()))]).toEqual([count, 0]); }, { timeout: 20_000, interval: 50 });
+const settled = (labels: number, tiers: number) => vi.waitFor(async () => { expect([(await rows()).length, await askedLater(), Math.max(...(await unread()))]).toEqual([labels, tiers, 0]); }, { timeout: 20_000, interval: 50 });
 /** Accepts a request, and gives it the answer of this tier. */
 async function complete(request_id: string, tier: string, content: object = {}): Promise<void> {
   const id = { tenant_id: "t1", request_id };
@@ -105,16 +111,16 @@ async function complete(request_id: string, tier: string, content: object = {}):
 }
 const costOfCall = (name: string) => FILE.tiers.filter((tier) => tier.name === name).reduce((sum, { price }) => sum + costOf(price, { input_tokens: 10, output_tokens: 2 }), 0);
 
-it("each sampled request is asked of every tier that did not answer it, once, though its completion is delivered twice, and becomes one row with all of them", async () => {
+it("each sampled request is asked of every tier that did not answer it, once, though its completion is delivered twice, and becomes one label, and one record of each tier", async () => {
   for (let i = 0; i < COUNT; i++) await complete(`r-${i}`, i % 4 === 0 ? "large" : "medium"); // every fourth is the baseline's own
-  await settled(COUNT);
+  await settled(COUNT, LATER);
   expect([called.length, new Set(called).size]).toEqual([2 * COUNT, 2 * COUNT]);
   for (const [i, { tiers, ...row }] of (await rows()).entries()) {
     const kept = tiers.find(({ is_kept }) => is_kept)?.tier;
     expect([i, tiers.map(({ tier, agreement_with_baseline }) => [tier, agreement_with_baseline]).sort()]).toEqual([i, [["large", 1], ["medium", 1], ["small", 0]]]);
     expect(row).toMatchObject({ agreement: 1, task: "mail", query: { digits: expect.any(Number) as number }, cost: costOfCall("small") + costOfCall(kept === "large" ? "medium" : "large") });
   }
-  expect((await broker.jsm.streams.info("SHADOWS")).state.messages).toBe(COUNT);
+  expect((await broker.jsm.streams.info("SHADOWS")).state.messages).toBe(COUNT + LATER);
   expect((await broker.jsm.streams.info("DEAD_LETTERS")).state.messages).toBe(0);
 });
 
@@ -122,7 +128,7 @@ it("a tier that fails leaves its record, and the others are asked all the same; 
   failing.add("small input fails-small").add("large input fails-large");
   await complete("fails-small", "medium");
   await complete("fails-large", "medium");
-  await settled(COUNT + 2);
+  await settled(COUNT + 2, LATER + 1);
   expect(await rowOf("fails-small")).toMatchObject({ agreement: 1, cost: costOfCall("large"), tiers: [{ tier: "medium", is_kept: true }, { tier: "large", is_sound: true }, { tier: "small", error_code: "backend_refused", confidence: null, agreement_with_baseline: null }] });
   expect(await rowOf("fails-large")).toMatchObject({ agreement: null, cost: 0, tiers: [{ tier: "medium" }, { tier: "large", error_code: "backend_refused" }] });
   expect(called).not.toContain("small input fails-large");
@@ -130,6 +136,6 @@ it("a tier that fails leaves its record, and the others are asked all the same; 
 
 it("a request below whose min_tier there are tiers is asked of these too", async () => {
   await complete("min-tier", "medium", { min_tier: "medium" });
-  await settled(COUNT + 3);
+  await settled(COUNT + 3, LATER + 2);
   expect((await rowOf("min-tier"))?.tiers.map(({ tier }) => tier)).toEqual(["medium", "large", "small"]);
 });

@@ -80,7 +80,7 @@ describe("a sampled completion", () => {
 
   it("of the baseline tier is asked of all others, when all are wanted", async () => {
     await makeShadow(deps({ shadowTiers: "all" }))(delivery(await accepted({ tier: "large", model: "l-1" })));
-    expect([await shadowOf(), await jobOf(n, "small")]).toMatchObject([null, { tier: "small", next_tiers: ["medium"], answers: [{ attempt: { tier: "large" }, is_own: true, output: "spam" }] }]);
+    expect([await shadowOf(), await jobOf(n, "small")]).toMatchObject([{ agreement: 1, tiers: [{ tier: "large" }] }, { tier: "small", next_tiers: ["medium"], answers: [{ attempt: { tier: "large" }, is_own: true, output: "spam" }] }]);
   });
 
   it("after an escalation hands on what the first tier answered, from RESULTS", async () => {
@@ -90,6 +90,21 @@ describe("a sampled completion", () => {
     await publish(resultSubject("infer", id(), 1), { ...resultFixture, ...id(), attempt: 1, saga: { ...saga, context: { ...saga.context, best } } });
     await makeShadow(deps({ shadowTiers: "all" }))(delivery(completion));
     expect(await jobOf()).toMatchObject({ tier: "large", next_tiers: [], answers: [{ attempt: { tier: "medium" }, output: "spam" }, { attempt: { tier: "small" }, is_own: true, output: "ham" }] });
+  });
+
+  it("of the baseline tier has its label though there is no room to ask others, who are asked when there is", async () => {
+    const completion = await accepted({ tier: "large", model: "l-1" });
+    let room = 0;
+    const publisher: ShadowDeps["publisher"] = {
+      ...broker.publisher,
+      emit: (event, traceparent) => event.type === "shadow_job.v1" && room++ === 0 ? Promise.reject(new AppError("storage_full", "SHADOW_JOBS is full")) : broker.publisher.emit(event, traceparent),
+    };
+    const shadow = makeShadow(deps({ shadowTiers: "all", publisher }));
+    await expect(shadow(delivery(completion))).rejects.toMatchObject({ isOutage: true });
+    expect([await shadowOf(), await jobOf(n, "small")]).toMatchObject([{ agreement: 1 }, null]);
+    const events = await count("SHADOWS");
+    await shadow(delivery(completion, { mayBeRepeat: true, deliveries: 2 }));
+    expect([(await jobOf(n, "small"))?.next_tiers, await count("SHADOWS")]).toEqual([["medium"], events]);
   });
 
   it("after an escalation whose first answer cannot be read asks that tier again", async () => {

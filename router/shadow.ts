@@ -46,16 +46,20 @@ export const makeShadow = (deps: ShadowDeps) => {
     const completion = readEvent(Completion, prefix, delivery);
     const keptAnswer = keptAnswerOf(completion);
     if (keptAnswer === null) return;
-    // The input may be gone by now, and the job too: what was done is not missed.
-    if (delivery.mayBeRepeat && (await streams.last("SHADOWS", shadowSubject(prefix, id))) !== null) return;
     const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process" };
     await tracer.span("shadow", { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent, annotate) => {
       const step = shadowStep(completion, keptAnswer, await find(deps, completion, earlierAnswers(completion, keptAnswer)), deps, now());
       annotate({ "infer.shadow": step.kind });
       switch (step.kind) {
         case "run": await publisher.emit(step.job, traceparent); break;
-        case "known": await publisher.emit(step.shadow, traceparent); break;
-        case "gone": await keepGone(deps, letters, id, delivery); break;
+        case "known":
+          await publisher.emit(step.shadow, traceparent); // first: a label does not wait for room in SHADOW_JOBS
+          if (step.job !== null) await publisher.emit(step.job, traceparent);
+          break;
+        case "gone":
+          // What was done before is not missed.
+          if (!delivery.mayBeRepeat || (await streams.last("SHADOWS", shadowSubject(prefix, id))) === null) await keepGone(deps, letters, id, delivery);
+          break;
         case "none": break;
       }
     });

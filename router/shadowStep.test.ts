@@ -54,7 +54,8 @@ describe("a sampled completion", () => {
   /** Who is asked, in order; or why nobody is. */
   const asked = (...args: Parameters<typeof stepOf>) => {
     const step = stepOf(...args);
-    return step?.kind === "run" ? [step.job.tier, ...step.job.next_tiers] : step?.kind;
+    const job = step !== null && "job" in step ? step.job : null;
+    return job === null ? step?.kind : [job.tier, ...job.next_tiers];
   };
   const known = (...args: Parameters<typeof stepOf>) => {
     const step = stepOf(...args);
@@ -74,7 +75,7 @@ describe("a sampled completion", () => {
 
   it("of the baseline tier agrees with itself, for nothing", () => {
     expect(stepOf(completed(attempt(1, "large")))).toMatchObject({
-      kind: "known",
+      kind: "known", job: null,
       shadow: { type: "shadow.v1", ...ID, policy: "cascade", task: "mail", query: queryFeatures(INPUT), kept: { tier: "large" }, reference: { tier: "large", attempt: null }, agreement: 1, at_ms: 5, tiers: [{ tier: "large", is_kept: true, is_shadow: false, agreement_with_baseline: 1 }] },
     });
   });
@@ -113,6 +114,10 @@ describe("a sampled completion", () => {
     expect(known(completed(...ESCALATED), { outputs: FIRST_KNOWN }, "all")).toEqual([["medium", "spam"], ["small", "ham"]]);
     expect(known(completed(attempt(1, "small", { is_sound: false }), attempt(2, "large")), {}, "baseline")).toEqual(["large", "small"]);
     expect(stepOf(completed(attempt(1, "large")), { request: null })).toMatchObject({ shadow: { query: null, agreement: 1 } });
+  });
+
+  it("whose baseline is known has its label at once, whoever is asked besides", () => {
+    expect(stepOf(completed(attempt(1, "large")), {}, "all")).toMatchObject({ kind: "known", shadow: { agreement: 1, tiers: [{ tier: "large" }] }, job: { tier: "small", next_tiers: ["medium", "huge"], answers: [{ attempt: { tier: "large" }, output: "spam" }] } });
   });
 
   it("reads the texts of its other sound answers", () => {

@@ -45,10 +45,10 @@ export interface SampleOptions {
   readonly shadowTiers: "baseline" | "all";
 }
 export type ShadowStep =
-  /** Asks a tier. */
+  /** Asks the baseline tier. */
   | { readonly kind: "run"; readonly job: ShadowJob }
-  /** Nobody needs to be asked: the request itself has the baseline's answer. */
-  | { readonly kind: "known"; readonly shadow: Shadow }
+  /** The request itself has the baseline's answer. `job`: asks others; `null`: nobody is asked. */
+  | { readonly kind: "known"; readonly shadow: Shadow; readonly job: ShadowJob | null }
   /** The caller rules the baseline tier out. */
   | { readonly kind: "none" }
   /** The baseline tier would have to be asked, and cannot be. */
@@ -71,8 +71,8 @@ export function shadowStep(completion: Completion, keptAnswer: KeptAnswer, { req
   if (!isKnown(baseline_tier) && !allowed.includes(baseline_tier)) return { kind: "none" };
   const others = shadowTiers === "all" ? allowed.filter((tier) => tier !== baseline_tier) : [];
   const [tier, ...next_tiers] = request === null ? [] : [baseline_tier, ...others].filter((name) => !isKnown(name));
-  if (request === null || tier === undefined) return { kind: "known", shadow: compareAnswers(sample, nowMs) };
-  return { kind: "run", job: { type: "shadow_job.v1", ...sample, tier, next_tiers, input: request.input } };
+  const job: ShadowJob | null = request === null || tier === undefined ? null : { type: "shadow_job.v1", ...sample, tier, next_tiers, input: request.input };
+  return job?.tier === baseline_tier ? { kind: "run", job } : { kind: "known", shadow: compareAnswers(sample, nowMs), job };
 }
 
 /**

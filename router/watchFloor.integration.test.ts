@@ -10,12 +10,13 @@ import { Completion, Job } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import shadowFixture from "#shared/contracts/fixtures/shadow.v1.json" with { type: "json" };
+import shadowTierFixture from "#shared/contracts/fixtures/shadow_tier.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
 import type { LearnedFacts } from "#shared/contracts/decision.ts";
 import type { FeedbackBody } from "#shared/contracts/feedback.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
-import { Shadow } from "#shared/contracts/shadow.ts";
+import { Shadow, ShadowTierEvent } from "#shared/contracts/shadow.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
@@ -195,6 +196,18 @@ it("counts only labels of cascade-routing by the active model, with something to
   await publish(2);
   await settled();
   expect(await samples()).toBe(2);
+});
+
+it("is shown labels alone, not how other tiers did", async () => {
+  await start();
+  await publish(1);
+  await settled();
+  const delivered = async () => (await broker.jsm.consumers.info("SHADOWS", "router-floor")).delivered.consumer_seq;
+  const [before, event] = [await delivered(), shadow()];
+  for (const tier of ["medium", "tiny"]) await broker.publisher.emit(ShadowTierEvent.parse({ ...shadowTierFixture, request_id: event.request_id, tier }), newTraceparent());
+  await broker.publisher.emit(event, newTraceparent());
+  await settled();
+  expect([await samples(), await delivered()]).toEqual([2, before + 1]);
 });
 
 it("goes on for a model whose successor cannot be used, and does not begin it anew", async () => {

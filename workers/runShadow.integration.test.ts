@@ -8,11 +8,11 @@ import { DeadLetter } from "#shared/contracts/events.ts";
 import jobFixture from "#shared/contracts/fixtures/shadow_job.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import shadowFixture from "#shared/contracts/fixtures/shadow.v1.json" with { type: "json" };
-import { Shadow, type ShadowAnswer, ShadowJob } from "#shared/contracts/shadow.ts";
+import { Shadow, type ShadowAnswer, ShadowJob, ShadowTierEvent } from "#shared/contracts/shadow.ts";
 import { type Tier, TierFile } from "#shared/contracts/tiers.ts";
 import { consumePerSlot } from "#shared/messaging/consume.ts";
 import { keepDeadLetter } from "#shared/messaging/keepDeadLetter.ts";
-import { shadowSubject, shadowWorkerSource, subjectOf } from "#shared/messaging/topology.ts";
+import { shadowSubject, shadowTierSubject, shadowWorkerSource, subjectOf } from "#shared/messaging/topology.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
@@ -37,8 +37,10 @@ const shutdown = new AbortController();
 const answers = new Map<string, (signal: AbortSignal) => Promise<BackendAnswer>>();
 const called: [input: string, traceparent: string][] = [];
 const observed: string[] = [];
-/** Publishes of a shadow event that are stored while their publisher never hears of it. */
+/** Publishes that are stored while their publisher never hears of it. */
 let unheard = 0;
+/** Processes that die before they publish an event. */
+let dying = 0;
 let running = 0, mostRunning = 0, n = 0;
 
 beforeAll(async () => {
@@ -47,6 +49,10 @@ beforeAll(async () => {
   const publisher: ShadowDeps["publisher"] = {
     ...broker.publisher,
     async emit(event, traceparent) {
+      if (event.type !== "shadow_job.v1" && dying > 0) {
+        dying--;
+        throw new TypeError("the process dies");
+      }
       const published = await broker.publisher.emit(event, traceparent);
       if (unheard-- > 0) throw new AppError("accept_unknown", "no PubAck");
       return published;
@@ -72,7 +78,7 @@ afterAll(async () => {
   await loop;
   await test.remove();
 });
-beforeEach(() => { unheard = 0; });
+beforeEach(() => { unheard = 0; dying = 0; });
 
 /** A job whose input is its id. */
 const newJob = (over: Partial<ShadowJob> = {}) => ShadowJob.parse({ ...jobFixture, request_id: `r-${++n}`, input: `r-${n}`, ...over });
@@ -162,39 +168,62 @@ it("does not call for what was recorded before, by whomever", async () => {
 });
 
 describe("in a chain", () => {
-  const chained = () => newJob({ answers: given("spam"), next_tiers: ["small", "medium"] });
+  const chained = (over: Partial<ShadowJob> = {}) => newJob({ answers: given("spam"), next_tiers: ["small", "medium"], ...over });
+  const LABEL = { agreement: 1, tiers: [{ tier: "small", is_kept: true }, { tier: "large", is_shadow: true, agreement_with_baseline: 1, cost_nano_usd: COST }] };
   const nextOf = async (job: ShadowJob) => ShadowJob.safeParse((await broker.streams.last("SHADOW_JOBS", subjectOf("infer", { ...job, tier: "small" })))?.json()).data ?? null;
+  /** With what another worker was told. */
+  const handedOn = (job: ShadowJob, output: string): ShadowJob => ({ ...job, tier: "small", next_tiers: ["medium"], answers: [...job.answers, { ...ANSWERS[0], attempt: { ...ANSWERS[0].attempt, tier: "large" }, is_own: false, output }] });
+  const timesObserved = ({ request_id }: ShadowJob) => observed.filter((one) => one === request_id).length;
 
-  it("hands on to the next tier, with its answer, and says nothing yet", async () => {
+  it("says at once what is known, and hands on to the next tier with its answer, which may never be there", async () => {
     const job = chained();
-    expect(await run(job)).toBeNull();
+    expect(await run(job)).toMatchObject(LABEL);
     expect(await nextOf(job)).toEqual({
       ...job, tier: "small", next_tiers: ["medium"],
       answers: [...job.answers, { attempt: expect.objectContaining({ tier: "large", cost_nano_usd: COST }) as object, is_own: false, output: "spam" }],
     });
-    expect(observed).toContain(job.request_id);
+    expect(timesObserved(job)).toBe(1);
   });
 
-  it("does not call again when the next job was stored and nobody knew", async () => {
+  it.each([1, 2])("does not call again when %d of its two messages were stored and nobody knew", async (messages) => {
     const job = chained();
-    unheard = 1;
+    unheard = messages;
     const letter = await lastLetter();
-    await run(job);
+    expect(await run(job)).toMatchObject(LABEL);
     expect([calls(job), await lastLetter(), (await nextOf(job))?.answers.length]).toEqual([1, letter, 2]);
   });
 
-  it("does not call for what another worker has handed on, and keeps what it paid for too late", async () => {
+  it("after a crash between its two messages makes the second of the first, and pays once", async () => {
     const job = chained();
-    await broker.publisher.emit({ ...job, tier: "small", next_tiers: [] }, TRACE);
-    await run(job);
+    const [letter, before] = [await lastLetter(), (await broker.jsm.streams.info("SHADOWS")).state.messages];
+    dying = 1;
+    expect(await run(job)).toMatchObject(LABEL);
+    expect([dying, calls(job), timesObserved(job), await lastLetter(), (await nextOf(job))?.answers.length]).toEqual([0, 1, 1, letter, 2]);
+    expect((await broker.jsm.streams.info("SHADOWS")).state.messages).toBe(before + 1);
+  });
+
+  it("does not call for what another worker has handed on, whose answer is the label", async () => {
+    const job = chained();
+    await broker.publisher.emit(handedOn(job, "ham"), TRACE);
+    expect(await run(job)).toMatchObject({ agreement: 0, reference: { attempt: { tier: "large", cost_nano_usd: 1_400 } } });
     expect(calls(job)).toBe(0);
-    const slow = chained();
-    answers.set(slow.input, async () => {
-      await broker.publisher.emit({ ...slow, tier: "small", next_tiers: [] }, TRACE);
+  });
+
+  it("keeps what it paid for after another worker had handed on, and says that one's answer", async () => {
+    const job = chained();
+    answers.set(job.input, async () => {
+      await broker.publisher.emit(handedOn(job, "ham"), TRACE);
       return SURE;
     });
-    await run(slow);
-    expect(await lastLetter()).toMatchObject({ reason: "late_result", request_id: slow.request_id, late_attempt: { tier: "large", cost_nano_usd: COST } });
+    expect(await run(job)).toMatchObject({ agreement: 0, reference: { attempt: { cost_nano_usd: 1_400 } } });
+    expect(await lastLetter()).toMatchObject({ reason: "late_result", request_id: job.request_id, late_attempt: { tier: "large", cost_nano_usd: COST } });
+  });
+
+  it("calls where what was handed on cannot be read, and says so", async () => {
+    const job = chained();
+    await broker.acks.publish(subjectOf("infer", { ...job, tier: "small" }), new TextEncoder().encode('{"type":"shadow_job.v2"}'));
+    expect(await run(job)).toMatchObject(LABEL);
+    expect([calls(job), timesObserved(job)]).toEqual([1, 1]);
   });
 
   it("ends with what it knows, and paid, when the texts are more than the broker takes", async () => {
@@ -205,6 +234,18 @@ describe("in a chain", () => {
     expect([calls(job), await nextOf(job), await lastLetter()]).toEqual([1, null, letter]);
   });
 
+  it("ends with what it knows, and paid, when there is no room for the next job", async () => {
+    const job = chained();
+    const { max_bytes } = (await broker.jsm.streams.info("SHADOW_JOBS")).config;
+    answers.set(job.input, async () => {
+      await broker.jsm.streams.update("SHADOW_JOBS", { max_bytes: 1 });
+      return SURE;
+    });
+    const label = await run(job);
+    await broker.jsm.streams.update("SHADOW_JOBS", { max_bytes });
+    expect([label, calls(job), await nextOf(job)]).toMatchObject([LABEL, 1, null]);
+  });
+
   it("asks nobody else when the baseline brings nothing to compare with", async () => {
     const job = chained();
     answers.set(job.input, async () => ({ ...SURE, is_sound: false }));
@@ -212,11 +253,39 @@ describe("in a chain", () => {
     expect(await nextOf(job)).toBeNull();
   });
 
-  it("records a tier that fails, and goes on", async () => {
-    const job = { ...chained(), baseline_tier: "huge" }; // of which this one is not asked
-    answers.set(job.input, async () => Promise.reject(new BackendError("backend_refused", "401")));
-    await run(job);
-    expect((await nextOf(job))?.answers.at(-1)).toMatchObject({ attempt: { tier: "large", outcome: { kind: "failed", code: "backend_refused" } }, output: null });
+  describe("after the baseline", () => {
+    /** The baseline is another tier, which said so. */
+    const later = (baseline: string, next_tiers = ["small", "medium"]) => {
+      const answer: ShadowAnswer = { ...ANSWERS[0], attempt: { ...ANSWERS[0].attempt, tier: "huge" }, is_own: false, output: baseline };
+      return chained({ baseline_tier: "huge", next_tiers, answers: [...given("spam"), answer] });
+    };
+    const recordOf = async (job: ShadowJob) => ShadowTierEvent.safeParse((await broker.streams.last("SHADOWS", shadowTierSubject("infer", job, "large")))?.json()).data ?? null;
+
+    it.each([["hands on", ["small", "medium"]], ["is the last", []]])("a tier that %s says at once how it did, and leaves the label to the baseline", async (_name, next_tiers) => {
+      const job = later("ham", next_tiers);
+      expect(await run(job)).toBeNull();
+      expect(await recordOf(job)).toEqual({
+        type: "shadow_tier.v1", tenant_id: "t1", request_id: job.request_id, tier: "large", model: "l-1", is_kept: false, is_shadow: true, error_code: null, is_sound: true, confidence: 0.9, confidence_source: "token_logprobs",
+        agreement_with_baseline: 0, agreement_with_kept: 1, cost_nano_usd: COST, cost_is_partial: false, latency_ms: expect.any(Number) as number, usage: SURE.usage, at_ms: expect.any(Number) as number,
+      });
+      expect([(await nextOf(job))?.answers.length, timesObserved(job)]).toEqual([next_tiers.length === 0 ? undefined : 3, 1]);
+    });
+
+    it("a crash between its two messages costs nothing", async () => {
+      const job = later("ham");
+      dying = 1;
+      await run(job);
+      expect([dying, calls(job), timesObserved(job), (await nextOf(job))?.answers.length]).toEqual([0, 1, 1, 3]);
+      expect(await recordOf(job)).toMatchObject({ agreement_with_baseline: 0, cost_nano_usd: COST });
+    });
+
+    it("a tier that fails leaves its record, and the next one is asked", async () => {
+      const job = later("ham");
+      answers.set(job.input, async () => Promise.reject(new BackendError("backend_refused", "401")));
+      await run(job);
+      expect(await recordOf(job)).toMatchObject({ error_code: "backend_refused", agreement_with_baseline: null });
+      expect((await nextOf(job))?.answers.at(-1)).toMatchObject({ attempt: { tier: "large", outcome: { kind: "failed", code: "backend_refused" } }, output: null });
+    });
   });
 });
 

@@ -1,14 +1,15 @@
 import type { Attributes } from "@opentelemetry/api";
 
-import { AppError } from "#shared/contracts/errors.ts";
+import { AppError, type ErrorCode } from "#shared/contracts/errors.ts";
 import type { Attempt } from "#shared/contracts/events.ts";
-import { type Shadow, ShadowJob } from "#shared/contracts/shadow.ts";
+import { type ShadowAnswer, type ShadowEvent, ShadowJob } from "#shared/contracts/shadow.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
-import type { Publisher } from "#shared/messaging/publish.ts";
+import type { Published, Publisher } from "#shared/messaging/publish.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
+import { readStored } from "#shared/messaging/readStored.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
-import { shadowSubject, subjectOf } from "#shared/messaging/topology.ts";
-import { compareAnswers, isReference } from "#shared/statistics/compareAnswers.ts";
+import { shadowSubject, shadowTierSubject, subjectOf } from "#shared/messaging/topology.ts";
+import { answerOf, compareAnswer, compareAnswers, isReference } from "#shared/statistics/compareAnswers.ts";
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 
 import { keepLate } from "./keepLate.ts";
@@ -18,64 +19,102 @@ export interface ShadowDeps extends CallDeps {
   readonly publisher: Publisher;
   readonly streams: StoredMessages;
   readonly prefix: string;
-  /** `shadow`: what came of it, once nobody else is asked. */
-  readonly observe: (job: ShadowJob, attempt: Attempt, end: { readonly shadow: Shadow | null; readonly traceId: string }) => void;
+  /** `event`: what it says of this tier. */
+  readonly observe: (job: ShadowJob, attempt: Attempt, end: { readonly event: ShadowEvent; readonly traceId: string }) => void;
 }
 
 /**
- * Asks this tier what it would have answered, then hands on to the next one; the last says how far all agree. Idempotent:
- * whether it was done is looked up each time, for a call costs more than a read, and nobody waits.
+ * Asks this tier what it would have answered, hands on to the next one, and says at once what is known: no answer, and no
+ * call's cost, waits for the tiers that come after. The next job is published first, because it alone has the text of the
+ * answer: whoever finds it without the event makes the event from it, and calls nobody. So where the event is, all is done.
+ * Idempotent: whether it was done is looked up each time, for a call costs more than a read, and nobody waits.
  */
 export const makeRunShadow = (deps: ShadowDeps) => {
-  const { prefix, tracer, observe } = deps;
+  const { prefix, publisher, streams, tracer, now, observe } = deps;
   const once = oncePerLease();
   return async (delivery: Delivery): Promise<void> => {
     const { lease } = delivery;
     const job = readEvent(ShadowJob, prefix, delivery);
-    if (await isDone(deps, job)) return;
+    if ((await streams.last("SHADOWS", eventSubject(prefix, job))) !== null) return;
     const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.tier": job.tier };
     await tracer.span("process infer.shadowjob", { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent, annotate) => {
+      /** Whether it was the first to say so. */
+      const say = async (known: Answered): Promise<boolean> => {
+        const event = eventOf(known, now());
+        const { isDuplicate } = await publisher.emit(event, traceparent);
+        if (!isDuplicate) observe(job, known.answer.attempt, { event, traceId: traceIdOf(traceparent) });
+        return !isDuplicate;
+      };
+      const earlier = answeredIn(job, await storedNext(deps, job));
+      if (earlier !== null) {
+        await say(earlier);
+        return;
+      }
       const run = await once(lease, () => runAttempt(deps, { input: job.input, attempt: 1, deadlineAtMs: Infinity, lease, traceparent }));
       annotate({ "infer.outcome": run.result.outcome.kind, "infer.cost_nano_usd": run.result.cost_nano_usd });
       if (lease.aborted) {
         await keepLate(deps, job, run.result, delivery);
         throw lease.reason;
       }
-      const { message, isDuplicate } = await emitAfter(deps, asked(job, run), traceparent);
-      if (isDuplicate) await keepLate(deps, job, run.result, delivery);
-      else observe(job, run.result, { shadow: message.type === "shadow.v1" ? message : null, traceId: traceIdOf(traceparent) });
+      const mine = withAnswer(job, run);
+      const next = await handOn(deps, nextJob(mine), traceparent);
+      const theirs = next?.isDuplicate === true ? answeredIn(job, next.stored) : null;
+      const isFirst = await say(theirs ?? mine);
+      const isKept = theirs === null && (isFirst || next?.isDuplicate === false); // handed on, it counts whoever says it
+      if (!isKept) await keepLate(deps, job, run.result, delivery);
     });
   };
 };
 
-/** An earlier delivery, or another worker, came this far. */
-async function isDone({ streams, prefix }: ShadowDeps, job: ShadowJob): Promise<boolean> {
-  if ((await streams.last("SHADOWS", shadowSubject(prefix, job))) !== null) return true;
-  const [tier] = job.next_tiers;
-  return tier !== undefined && (await streams.last("SHADOW_JOBS", subjectOf(prefix, { ...job, tier }))) !== null;
+/** A job whose `answers` have this tier's. */
+interface Answered {
+  readonly job: ShadowJob;
+  readonly answer: ShadowAnswer;
 }
 
-/** Where the texts are more than the broker takes, the chain ends: the event has no texts, and it has what was paid. */
-async function emitAfter({ publisher, now }: ShadowDeps, job: ShadowJob, traceparent: string): Promise<{ message: ShadowJob | Shadow; isDuplicate: boolean }> {
-  const emit = async (message: ShadowJob | Shadow) => ({ message, isDuplicate: (await publisher.emit(message, traceparent)).isDuplicate });
-  const next = nextJob(job);
-  if (next === null) return emit(compareAnswers(job, now()));
-  return emit(next).catch((error: unknown) => {
-    if (!(error instanceof AppError && error.code === "payload_too_large")) throw error;
-    return emit(compareAnswers(job, now()));
+const eventSubject = (prefix: string, job: ShadowJob): string => (isBaseline(job) ? shadowSubject(prefix, job) : shadowTierSubject(prefix, job, job.tier));
+
+/** What an earlier delivery, or another worker, has handed on. `null`: nothing that can be read. */
+async function storedNext({ streams, prefix }: ShadowDeps, job: ShadowJob): Promise<ShadowJob | null> {
+  const [tier] = job.next_tiers;
+  const stored = tier === undefined ? null : await streams.last("SHADOW_JOBS", subjectOf(prefix, { ...job, tier }));
+  return stored === null ? null : readStored(ShadowJob, stored);
+}
+
+/** Its texts are more than the broker takes, or SHADOW_JOBS is full: what was paid must not wait for room. */
+const ENDS_CHAIN: readonly ErrorCode[] = ["payload_too_large", "storage_full"];
+/** `null`: nobody else is asked. */
+async function handOn({ publisher }: ShadowDeps, next: ShadowJob | null, traceparent: string): Promise<Published<ShadowJob> | null> {
+  if (next === null) return null;
+  return publisher.emit(next, traceparent).catch((error: unknown) => {
+    if (error instanceof AppError && ENDS_CHAIN.includes(error.code)) return null;
+    throw error;
   });
 }
 
-/** Pure. With this tier's answer. */
-const asked = (job: ShadowJob, { result, output }: Run): ShadowJob => ({ ...job, answers: [...job.answers, { attempt: result, is_own: false, output }] });
+const isBaseline = ({ tier, baseline_tier }: ShadowJob): boolean => tier === baseline_tier;
+
+/** Pure. */
+function withAnswer(job: ShadowJob, { result, output }: Run): Answered {
+  const answer = { attempt: result, is_own: false, output };
+  return { job: { ...job, answers: [...job.answers, answer] }, answer };
+}
+
+/** Pure. `null`: `next` does not have this tier's answer. */
+function answeredIn(job: ShadowJob, next: ShadowJob | null): Answered | null {
+  const answer = next === null ? undefined : answerOf(next, job.tier);
+  return next === null || answer === undefined ? null : { job: { ...job, answers: next.answers }, answer };
+}
+
+/** Pure. The baseline's answer is the request's label. */
+const eventOf = ({ job, answer }: Answered, nowMs: number): ShadowEvent => (isBaseline(job) ? compareAnswers(job, nowMs) : compareAnswer(job, answer, nowMs));
 
 /**
  * Pure. `null`: nobody else is asked. A tier that failed is recorded as such, and the others are asked all the same. Without
  * a baseline to compare them with they would be paid for nothing.
  */
-function nextJob(job: ShadowJob): ShadowJob | null {
-  const answer = job.answers.at(-1);
-  const isVain = job.tier === job.baseline_tier && (answer === undefined || !isReference(answer));
+function nextJob({ job, answer }: Answered): ShadowJob | null {
+  const isVain = isBaseline(job) && !isReference(answer);
   const [tier, ...next_tiers] = job.next_tiers;
   return tier === undefined || isVain ? null : { ...job, tier, next_tiers };
 }

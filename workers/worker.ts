@@ -75,9 +75,10 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     });
     const runShadow = makeRunShadow({
       ...deps,
-      observe({ tenant_id, request_id }, attempt, { shadow, traceId: trace_id }) {
+      observe({ tenant_id, request_id }, attempt, { event, traceId: trace_id }) {
+        const agreement = event.type === "shadow.v1" ? event.agreement : event.agreement_with_baseline;
         metrics.observeCalls(attempt);
-        log.info({ tenant_id, request_id, trace_id, tier: tier.name, agreement: shadow?.agreement, tries: attempt.tries, latency_ms: attempt.latency_ms, cost_nano_usd: attempt.cost_nano_usd }, "shadow");
+        log.info({ tenant_id, request_id, trace_id, tier: tier.name, agreement, tries: attempt.tries, latency_ms: attempt.latency_ms, cost_nano_usd: attempt.cost_nano_usd }, "shadow");
       },
     });
     const limits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile: file };

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { Completion, DeadLetter, Job, Result } from "#shared/contracts/events.ts";
 import { FeedbackMessage } from "#shared/contracts/feedback.ts";
 import { RequestMessage } from "#shared/contracts/request.ts";
-import { Shadow, ShadowJob } from "#shared/contracts/shadow.ts";
+import { Shadow, ShadowJob, ShadowTierEvent } from "#shared/contracts/shadow.ts";
 import { VERSION } from "#shared/runtime/version.ts";
 
 interface Channel {
@@ -39,7 +39,11 @@ const CHANNELS: readonly Channel[] = [
   },
   {
     name: "shadow", address: "infer.shadow.{tenant_id}.{request_id}", schema: Shadow, io: "output", action: "send",
-    description: "How far a kept answer is what the baseline tier says, one per sampled request, with how every tier that is known did on it and the cost of asking (stream SHADOWS). That cost is none of the request's.",
+    description: "How far a kept answer is what the baseline tier says, one per sampled request, with how every tier did on it that was known by then and the cost of asking (stream SHADOWS). That cost is none of the request's.",
+  },
+  {
+    name: "shadowTier", address: "infer.shadow.{tenant_id}.{request_id}.{tier}", schema: ShadowTierEvent, io: "output", action: "send",
+    description: "How one more tier did on a sampled request, and the cost of asking it, one per tier that was asked after the baseline (stream SHADOWS, beside the request's shadow).",
   },
   { name: "job", address: "infer.job.{tier}.{tenant_id}.{request_id}.{attempt}", schema: Job, io: "output", action: "send", description: "Internal: one attempt, from a router to the workers of a tier (stream JOBS)." },
   { name: "shadowJob", address: "infer.shadowjob.{tier}.{tenant_id}.{request_id}", schema: ShadowJob, io: "output", action: "send", description: "Internal: a sampled request that a tier is asked about after it has its outcome, with what the tiers before it answered (stream SHADOW_JOBS)." },

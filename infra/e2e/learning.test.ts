@@ -36,7 +36,7 @@ test("what the running system has seen of itself becomes a model that decides", 
   expect(new Set(replies.map(({ outcome }) => outcome))).toEqual(new Set(["completed"]));
   await postJson(`${system.url("gateway")}/requests/${mails[0]?.id ?? ""}/feedback?tenant_id=tenant-1`, { score: 1, source: "user" });
 
-  const complete = () => audit.rows("SELECT 1 FROM shadows WHERE jsonb_array_length(tiers) = 3 AND query IS NOT NULL");
+  const complete = () => audit.rows("SELECT 1 FROM shadows WHERE jsonb_array_length(tiers) + (SELECT count(*) FROM shadow_tiers AS asked WHERE asked.request_id = shadows.request_id) = 3 AND query IS NOT NULL");
   await waitUntil(async () => ((await complete()).length === MAILS ? true : undefined), { deadlineMs: 60_000, everyMs: 200, describe: () => "not every request has labels of all tiers" });
   await waitUntil(async () => ((await audit.rows("SELECT 1 FROM feedback")).length === 1 ? true : undefined), { deadlineMs: 10_000, describe: () => "no feedback" });
   const printed = await system.inferctl("train", "--from-audit", "--publish");

@@ -8,10 +8,11 @@ import request from "./fixtures/request.v1.json" with { type: "json" };
 import result from "./fixtures/result.v1.json" with { type: "json" };
 import shadow from "./fixtures/shadow.v1.json" with { type: "json" };
 import shadowJob from "./fixtures/shadow_job.v1.json" with { type: "json" };
+import shadowTier from "./fixtures/shadow_tier.v1.json" with { type: "json" };
 import { Completion, DeadLetter, Job, Result } from "./events.ts";
 import { FeedbackMessage } from "./feedback.ts";
 import { RequestMessage } from "./request.ts";
-import { Shadow, ShadowJob } from "./shadow.ts";
+import { Shadow, ShadowJob, ShadowTierEvent } from "./shadow.ts";
 
 /** Messages as version 1 wrote them. They lie in streams and archives, so these files never change and always parse. */
 it.each([
@@ -23,6 +24,7 @@ it.each([
   ["feedback.v1", FeedbackMessage, feedback],
   ["shadow_job.v1", ShadowJob, shadowJob],
   ["shadow.v1", Shadow, shadow],
+  ["shadow_tier.v1", ShadowTierEvent, shadowTier],
 ] as const)("reads %s of the past and loses none of it", (type, schema, fixture) => {
   const read = schema.parse(fixture);
   expect(read.type).toBe(type);

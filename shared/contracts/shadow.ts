@@ -91,7 +91,7 @@ export const ShadowTier = z.object({
 });
 export type ShadowTier = z.infer<typeof ShadowTier>;
 
-/** What the baseline tier says about a kept answer, one per sampled request, and how other tiers did. It holds neither prompt nor answer. */
+/** What the baseline tier says about a kept answer, one per sampled request, and how the tiers did that answered before. It holds neither prompt nor answer. */
 export const Shadow = z.object({
   type: z.literal("shadow.v1"),
   ...id,
@@ -103,12 +103,25 @@ export const Shadow = z.object({
   reference: z.object({ tier: TierName, attempt: Attempt.nullable() }),
   /** How far the two answers are the same (`shared/statistics/agreement.ts`); `null` when the call brought no sound answer. */
   agreement: Probability.nullable(),
-  /** Every tier that is known, the request's own first. */
+  /** Every tier that was known by then, the request's own first. Who is asked afterwards has an event of its own. */
   tiers: z.array(ShadowTier),
   at_ms: EpochMs,
   ...routed,
 });
 export type Shadow = z.infer<typeof Shadow>;
 
+/** How a tier did that was asked after the baseline, one per tier that answered or failed. */
+export const ShadowTierEvent = z.object({
+  type: z.literal("shadow_tier.v1"),
+  ...id,
+  ...ShadowTier.shape,
+  at_ms: EpochMs,
+});
+export type ShadowTierEvent = z.infer<typeof ShadowTierEvent>;
+
+/** What SHADOWS holds. */
+export const ShadowEvent = z.discriminatedUnion("type", [Shadow, ShadowTierEvent]);
+export type ShadowEvent = z.infer<typeof ShadowEvent>;
+
 /** What is published once per subject: the first one wins. */
-export type OnceMessage = SagaMessage | ShadowJob | Shadow;
+export type OnceMessage = SagaMessage | ShadowJob | ShadowEvent;

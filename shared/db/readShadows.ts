@@ -5,7 +5,7 @@ import { AppError } from "#shared/contracts/errors.ts";
 import { Probability } from "#shared/contracts/probability.ts";
 import { Shadow } from "#shared/contracts/shadow.ts";
 
-/** A sampled request with what was said about its kept answer, by source. */
+/** A sampled request with how each tier did on it, and what was said about its kept answer, by source. */
 const ShadowWithFeedback = z.object({
   ...Shadow.pick({ tenant_id: true, request_id: true, task: true, query: true, tiers: true }).shape,
   /** ISO 8601. */
@@ -27,7 +27,9 @@ export interface ShadowsWanted {
 /** Few enough for the pool's statement timeout. */
 const PAGE_ROWS = 500;
 const QUERY = `
-  SELECT tenant_id, request_id, task, query, tiers, reference_tier, to_char(shadows.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at, shadows.at::text AS cursor_at,
+  SELECT tenant_id, request_id, task, query, reference_tier,
+    tiers || coalesce((SELECT jsonb_agg(to_jsonb(asked) || '{"is_kept": false, "is_shadow": true}' ORDER BY asked.at, tier) FROM shadow_tiers AS asked WHERE asked.request_id = shadows.request_id AND asked.tenant_id = shadows.tenant_id), '[]') AS tiers,
+    to_char(shadows.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at, shadows.at::text AS cursor_at,
     coalesce((SELECT jsonb_object_agg(source, score) FROM feedback WHERE feedback.request_id = shadows.request_id AND feedback.tenant_id = shadows.tenant_id), '{}') AS feedback
   FROM shadows
   WHERE ($1::timestamptz IS NULL OR shadows.at >= $1) AND ($2::text IS NULL OR tenant_id = $2)

@@ -3,7 +3,7 @@ import { bigint, boolean, doublePrecision, index, integer, jsonb, pgTable, prima
 
 import type { Attempt, Completion, Outcome } from "#shared/contracts/events.ts";
 import type { NanoUsd } from "#shared/contracts/money.ts";
-import type { Shadow } from "#shared/contracts/shadow.ts";
+import type { Shadow, ShadowTier } from "#shared/contracts/shadow.ts";
 
 const key = { tenant_id: text().notNull(), request_id: text().notNull() };
 const nanoUsd = () => bigint({ mode: "number" }).$type<NanoUsd>();
@@ -89,9 +89,9 @@ export const feedback = pgTable(
 );
 
 /**
- * What the baseline tier says about kept answers, one row per sampled request, and how every tier that is known did on it.
- * `cost_nano_usd` is of all calls that were made for it: beside the request's, never in it. `outcome` and all that follows
- * are of the baseline's call, `null` when none was needed.
+ * What the baseline tier says about kept answers, one row per sampled request, and how every tier did on it that was known
+ * by then. `cost_nano_usd` is of the calls that were made for it: beside the request's, never in it, and never in
+ * `shadow_tiers`. `outcome` and all that follows are of the baseline's call, `null` when none was needed.
  */
 export const shadows = pgTable(
   "shadows",
@@ -127,4 +127,31 @@ export const shadows = pgTable(
     stream_seq: bigint({ mode: "number" }).notNull(),
   },
   (t) => [primaryKey({ columns: [t.request_id, t.tenant_id] }), index("shadows_by_age").on(t.at)],
+);
+
+/**
+ * How a tier did on a sampled request that was asked after the baseline, one row per call, with its cost. May be there before
+ * the request's own row in `shadows`. Columns have the names of `ShadowTier`, so that a row can be read as one.
+ */
+export const shadowTiers = pgTable(
+  "shadow_tiers",
+  {
+    ...key,
+    tier: text().notNull(),
+    model: text().notNull(),
+    error_code: text(),
+    is_sound: boolean().notNull(),
+    confidence: doublePrecision(),
+    confidence_source: text(),
+    agreement_with_baseline: doublePrecision(),
+    agreement_with_kept: doublePrecision(),
+    cost_nano_usd: nanoUsd().notNull(),
+    cost_is_partial: boolean().notNull(),
+    latency_ms: doublePrecision().notNull(),
+    usage: jsonb().$type<ShadowTier["usage"]>(),
+    at: time().notNull(),
+    /** Of the event in SHADOWS. */
+    stream_seq: bigint({ mode: "number" }).notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.tier] }), index("shadow_tiers_by_age").on(t.at)],
 );

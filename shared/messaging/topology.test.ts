@@ -6,9 +6,10 @@ import job from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import result from "#shared/contracts/fixtures/result.v1.json" with { type: "json" };
 import shadow from "#shared/contracts/fixtures/shadow.v1.json" with { type: "json" };
 import shadowJob from "#shared/contracts/fixtures/shadow_job.v1.json" with { type: "json" };
-import { Shadow, ShadowJob } from "#shared/contracts/shadow.ts";
+import shadowTier from "#shared/contracts/fixtures/shadow_tier.v1.json" with { type: "json" };
+import { Shadow, ShadowJob, ShadowTierEvent } from "#shared/contracts/shadow.ts";
 
-import { anyJob, completionSubject, consumerOf, deadLetterSubject, feedbackSubject, idOf, replySubject, requestSubject, shadowSource, shadowSubject, shadowWorkerSource, sourcesOf, streamsOf, subjectOf, workerSource } from "./topology.ts";
+import { anyJob, completionSubject, consumerOf, deadLetterSubject, feedbackSubject, idOf, replySubject, requestSubject, shadowSource, shadowSubject, shadowTierSubject, shadowWorkerSource, sourcesOf, streamsOf, subjectOf, workerSource } from "./topology.ts";
 
 const ID = { tenant_id: "t1", request_id: "r-1" };
 
@@ -21,6 +22,8 @@ it.each([
   ["infer.shadowjob.large.t1.r-1", subjectOf("infer", ShadowJob.parse(shadowJob))],
   ["infer.shadow.t1.r-1", subjectOf("infer", Shadow.parse(shadow))],
   ["infer.shadow.t1.r-1", shadowSubject("infer", ID)],
+  ["infer.shadow.t1.r-1.medium", subjectOf("infer", ShadowTierEvent.parse(shadowTier))],
+  ["infer.shadow.t1.r-1.medium", shadowTierSubject("infer", ID, "medium")],
   ["infer.feedback.t1.r-1", feedbackSubject("infer", ID)],
   ["infer.job.*.t1.r-1.2", anyJob("infer", ID, 2)],
   ["infer.reply.gateway-1.t1.r-1", replySubject("infer", "gateway-1", ID)],
@@ -31,7 +34,7 @@ it.each([
 });
 
 describe("idOf", () => {
-  it.each(["infer.request.t1.r-1", "infer.feedback.t1.r-1", "infer.completion.t1.r-1", "infer.result.t1.r-1.2", "infer.reply.gateway-1.t1.r-1", "infer.job.small.t1.r-1.2", "infer.shadow.t1.r-1", "infer.shadowjob.large.t1.r-1"])("finds tenant and id in %s", (subject) => {
+  it.each(["infer.request.t1.r-1", "infer.feedback.t1.r-1", "infer.completion.t1.r-1", "infer.result.t1.r-1.2", "infer.reply.gateway-1.t1.r-1", "infer.job.small.t1.r-1.2", "infer.shadow.t1.r-1", "infer.shadow.t1.r-1.medium", "infer.shadowjob.large.t1.r-1"])("finds tenant and id in %s", (subject) => {
     expect(idOf("infer", subject)).toEqual(ID);
   });
 
@@ -40,7 +43,7 @@ describe("idOf", () => {
     "infer.request.t1", "infer.request.t1.r-1.x", "infer.request..r-1", "infer.request.t1.", "infer.request.", "infer.request", "infer.", "infer", "",
     "infer.request.t1.r 1", "infer.request.t1.ré", "infer.request.t1.r\0", "infer.request.t1.r-1\n", `infer.request.t1.${"x".repeat(65)}`,
     "other.request.t1.r-1", "inferx.request.t1.r-1", "xinfer.request.t1.r-1", "INFER.request.t1.r-1",
-    "infer.job.small.t1.r-1", "infer.job.small.t1.r-1.2.x", "infer.job.t1.r-1.2", "infer.result.t1.r-1", "infer.result.t1.r-1.2.x", "infer.completion.t1.r-1.x", "infer.feedback.t1", "infer.feedback.t1.r-1.x", "infer.feedback.t1.>", "infer.shadow.t1.r-1.x", "infer.shadowjob.t1.r-1", "infer.shadowjob.large.t1.r-1.2",
+    "infer.job.small.t1.r-1", "infer.job.small.t1.r-1.2.x", "infer.job.t1.r-1.2", "infer.result.t1.r-1", "infer.result.t1.r-1.2.x", "infer.completion.t1.r-1.x", "infer.feedback.t1", "infer.feedback.t1.r-1.x", "infer.feedback.t1.>", "infer.shadow.t1", "infer.shadow.t1.r-1.x.y", "infer.shadowjob.t1.r-1", "infer.shadowjob.large.t1.r-1.2",
     "infer.reply.t1.r-1", "infer.reply.gateway-1.t1.r-1.x", "infer.deadletter.JOBS.t1", "infer.other.t1.r-1", "infer.constructor.t1.r-1", "infer.__proto__.t1.r-1", "infer.toString.t1.r-1",
     "$JS.API.STREAM.DELETE.REQUESTS",
   ])("finds none in %j", (subject) => {
@@ -48,7 +51,7 @@ describe("idOf", () => {
   });
 
   it("finds what the subject of every event says", () => {
-    for (const event of [Job.parse(job), Result.parse(result), Completion.parse(completion), ShadowJob.parse(shadowJob), Shadow.parse(shadow)]) expect(idOf("infer", subjectOf("infer", event))).toEqual(ID);
+    for (const event of [Job.parse(job), Result.parse(result), Completion.parse(completion), ShadowJob.parse(shadowJob), Shadow.parse(shadow), ShadowTierEvent.parse(shadowTier)]) expect(idOf("infer", subjectOf("infer", event))).toEqual(ID);
   });
 });
 

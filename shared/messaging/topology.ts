@@ -22,7 +22,10 @@ export const completionSubject = (prefix: string, id: Id): string => `${prefix}.
 export const resultSubject = (prefix: string, id: Id, attempt: number | "*"): string => `${prefix}.result.${tokens(id)}.${attempt}`;
 /** A job of this attempt, whatever its tier. */
 export const anyJob = (prefix: string, id: Id, attempt: number | "*"): string => `${prefix}.job.*.${tokens(id)}.${attempt}`;
+/** The label of a request. */
 export const shadowSubject = (prefix: string, id: Id): string => `${prefix}.shadow.${tokens(id)}`;
+/** How one tier did on it that was asked afterwards. */
+export const shadowTierSubject = (prefix: string, id: Id, tier: string): string => `${shadowSubject(prefix, id)}.${tier}`;
 export const feedbackSubject = (prefix: string, id: Id): string => `${prefix}.feedback.${tokens(id)}`;
 /** The completion of this id under whatever tenant: for callers that were never asked for a tenant. */
 export const completionOfAnyTenant = (prefix: string, requestId: string): string => `${prefix}.completion.*.${requestId}`;
@@ -39,10 +42,13 @@ export function subjectOf(prefix: string, event: OnceMessage): string {
     case "completion.v1": return completionSubject(prefix, event);
     case "shadow_job.v1": return `${prefix}.shadowjob.${event.tier}.${tokens(event)}`;
     case "shadow.v1": return shadowSubject(prefix, event);
+    case "shadow_tier.v1": return shadowTierSubject(prefix, event, event.tier);
   }
 }
 
 const ID_POSITION: Record<string, number> = { request: 2, completion: 2, feedback: 2, shadow: 2, result: 2, reply: 3, job: 3, shadowjob: 3 };
+/** Tokens that may follow the id: an attempt, and a shadow's tier. */
+const TOKENS_AFTER: Record<string, readonly number[]> = { job: [1], result: [1], shadow: [0, 1] };
 /** Tenant and request id of a subject, or `null` when they are not valid ids: `infer.request.t1.*` can be stored literally. */
 export function idOf(prefix: string, subject: string): Id | null {
   if (!subject.startsWith(`${prefix}.`)) return null;
@@ -51,12 +57,12 @@ export function idOf(prefix: string, subject: string): Id | null {
   if (at === undefined) return null;
   const tenant = TenantId.safeParse(parts[at - 1]);
   const request = RequestId.safeParse(parts[at]);
-  const isLong = parts[0] === "job" || parts[0] === "result";
-  if (!tenant.success || !request.success || parts.length !== at + (isLong ? 2 : 1)) return null;
+  const after = parts.length - (at + 1);
+  if (!tenant.success || !request.success || !(TOKENS_AFTER[parts[0] ?? ""] ?? [0]).includes(after)) return null;
   return { tenant_id: tenant.data, request_id: request.data };
 }
 
-export const STREAM_OF = { "job.v1": "JOBS", "result.v1": "RESULTS", "completion.v1": "COMPLETIONS", "shadow_job.v1": "SHADOW_JOBS", "shadow.v1": "SHADOWS" } as const;
+export const STREAM_OF = { "job.v1": "JOBS", "result.v1": "RESULTS", "completion.v1": "COMPLETIONS", "shadow_job.v1": "SHADOW_JOBS", "shadow.v1": "SHADOWS", "shadow_tier.v1": "SHADOWS" } as const;
 /** The longest deadline must fit well inside: what ages out here unanswered could not be closed any more. */
 export const REQUESTS_MAX_AGE_MS = HOUR_MS;
 
@@ -87,7 +93,7 @@ export const streamsOf = (prefix: string, completionsMaxAgeMs: number): StreamSp
   stream("FEEDBACK", `${prefix}.feedback.*.*`, 30 * DAY_MS, 1_024 * MIB),
   // Streams of their own, so that what nobody waits for takes no room from what somebody does.
   { ...stream("SHADOW_JOBS", `${prefix}.shadowjob.*.*.*`, 2 * HOUR_MS, 256 * MIB), ...FIRST_WINS },
-  { ...stream("SHADOWS", `${prefix}.shadow.*.*`, 7 * DAY_MS, 256 * MIB), ...FIRST_WINS },
+  { ...stream("SHADOWS", `${prefix}.shadow.*.*`, 7 * DAY_MS, 256 * MIB), ...FIRST_WINS, subjects: [`${prefix}.shadow.*.*`, `${prefix}.shadow.*.*.*`] },
   stream("DEAD_LETTERS", `${prefix}.deadletter.*.*`, 30 * DAY_MS, 64 * MIB),
   { ...stream("ADVISORIES", "", 30 * DAY_MS, 16 * MIB), subjects: ["MAX_DELIVERIES", "MSG_TERMINATED"].map(advisory) },
 ];
@@ -137,12 +143,12 @@ export const shadowWorkerSource = (prefix: string, { name }: Pick<TierSlots, "na
 export const shadowSource = (prefix: string): Source =>
   ({ ...source("COMPLETIONS", SHADOW_DURABLE, `${prefix}.completion.>`), maxAckPending: 256, onlyNewWithinMs: REQUESTS_MAX_AGE_MS });
 
-/** Filters end in `>`: with `*.*` the broker would never deliver what was stored under a literal `>`. */
+/** Filters end in `>`: with `*.*` the broker would never deliver what was stored under a literal `>`. The floor's labels alone do without. */
 export const sourcesOf = (prefix: string) => ({
   routerRequests: source("REQUESTS", "router-requests", `${prefix}.request.>`),
   routerResults: source("RESULTS", "router-results", `${prefix}.result.>`),
   /** One at a time over all routers: the test of the floor takes its margins in their order. */
-  routerFloor: { ...source("SHADOWS", "router-floor", `${prefix}.shadow.>`), maxAckPending: 1 },
+  routerFloor: { ...source("SHADOWS", "router-floor", `${prefix}.shadow.*.*`), maxAckPending: 1 },
   routerFloorFeedback: { ...source("FEEDBACK", "router-floor-feedback", `${prefix}.feedback.>`), maxAckPending: 1 },
   deadLetterService: { ...source("ADVISORIES", "dead-letter-service", advisory("MAX_DELIVERIES")), maxDeliver: -1 },
   /** Unlimited deliveries: a sink halves a refused batch until the bad row is alone. */

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import jobFixture from "#shared/contracts/fixtures/shadow_job.v1.json" with { type: "json" };
 import { Sample, type ShadowAnswer } from "#shared/contracts/shadow.ts";
 
-import { compareAnswers } from "./compareAnswers.ts";
+import { compareAnswer, compareAnswers } from "./compareAnswers.ts";
 
 const FIXTURE = Sample.parse(jobFixture);
 const OWN = FIXTURE.answers[0] as ShadowAnswer;
@@ -19,6 +19,14 @@ it("says of each tier how far it agrees with the baseline and with the kept answ
     ["small", true, false, 0.5, 1], ["large", false, true, 1, 0.5], ["medium", false, true, 1, 0.5],
   ]);
   expect(JSON.stringify(shadow)).not.toContain("it is");
+});
+
+it("says the same of one tier alone as of all", () => {
+  const later = answer("medium", "Spam.");
+  const sample: Sample = { ...FIXTURE, answers: [{ ...OWN, output: "it is spam" }, answer("large", "spam"), later] };
+  const event = compareAnswer(sample, later, 9);
+  expect(event).toEqual({ type: "shadow_tier.v1", tenant_id: "t1", request_id: "r-1", ...compareAnswers(sample, 9).tiers[2], at_ms: 9 });
+  expect(event).toMatchObject({ tier: "medium", is_kept: false, is_shadow: true, agreement_with_baseline: 1, agreement_with_kept: 0.5 });
 });
 
 it.each<[string, ShadowAnswer, object, number | null]>([

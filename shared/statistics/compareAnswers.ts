@@ -1,4 +1,4 @@
-import type { Sample, Shadow, ShadowAnswer, ShadowTier } from "#shared/contracts/shadow.ts";
+import type { Sample, Shadow, ShadowAnswer, ShadowTier, ShadowTierEvent } from "#shared/contracts/shadow.ts";
 
 import { agreement } from "./agreement.ts";
 
@@ -9,22 +9,33 @@ export const isReference = ({ attempt: { outcome }, output }: ShadowAnswer): boo
  * What the answers to one request say about each other. An answer that is not sound (cut off, empty, refused) is no
  * reference, and agrees with nothing: its agreements are `null`. `nowMs`: epoch milliseconds. Pure.
  */
-export function compareAnswers({ tenant_id, request_id, policy, task, query, kept, baseline_tier, answers, model_version, floor_steps }: Sample, nowMs: number): Shadow {
-  const answerOf = (tier: string) => answers.find(({ attempt }) => attempt.tier === tier);
-  const [keptAnswer, baseline] = [answerOf(kept.tier), answerOf(baseline_tier)];
-  const tiers = answers.map((answer): ShadowTier => ({
-    ...recordOf(answer),
-    is_kept: answer === keptAnswer,
-    agreement_with_baseline: agreementOf(answer, baseline),
-    agreement_with_kept: agreementOf(answer, keptAnswer),
-  }));
+export function compareAnswers(sample: Sample, nowMs: number): Shadow {
+  const { tenant_id, request_id, policy, task, query, kept, baseline_tier, answers, model_version, floor_steps } = sample;
+  const [keptAnswer, baseline] = [answerOf(sample, kept.tier), answerOf(sample, baseline_tier)];
   return {
     type: "shadow.v1", tenant_id, request_id, policy, task, query, kept,
     reference: { tier: baseline_tier, attempt: baseline === undefined || baseline.is_own ? null : baseline.attempt },
     agreement: keptAnswer === undefined ? null : agreementOf(keptAnswer, baseline),
-    tiers,
+    tiers: answers.map((answer) => compared(sample, answer)),
     at_ms: nowMs,
     model_version, floor_steps,
+  };
+}
+
+/** What this answer, one of the sample's, says beside the others. Pure, as `compareAnswers`. */
+export const compareAnswer = (sample: Sample, answer: ShadowAnswer, nowMs: number): ShadowTierEvent =>
+  ({ type: "shadow_tier.v1", tenant_id: sample.tenant_id, request_id: sample.request_id, ...compared(sample, answer), at_ms: nowMs });
+
+/** `undefined`: the tier is not known. */
+export const answerOf = ({ answers }: Pick<Sample, "answers">, tier: string): ShadowAnswer | undefined => answers.find(({ attempt }) => attempt.tier === tier);
+
+function compared(sample: Sample, answer: ShadowAnswer): ShadowTier {
+  const keptAnswer = answerOf(sample, sample.kept.tier);
+  return {
+    ...recordOf(answer),
+    is_kept: answer === keptAnswer,
+    agreement_with_baseline: agreementOf(answer, answerOf(sample, sample.baseline_tier)),
+    agreement_with_kept: agreementOf(answer, keptAnswer),
   };
 }
 

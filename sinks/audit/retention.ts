@@ -22,6 +22,9 @@ const OLD_FEEDBACK = `
 const OLD_SHADOWS = `
   DELETE FROM shadows WHERE (request_id, tenant_id) IN (
     SELECT request_id, tenant_id FROM shadows WHERE at < now() - make_interval(days => $1) ORDER BY at LIMIT ${CHUNK})`;
+const OLD_SHADOW_TIERS = `
+  DELETE FROM shadow_tiers WHERE (request_id, tenant_id, tier) IN (
+    SELECT request_id, tenant_id, tier FROM shadow_tiers WHERE at < now() - make_interval(days => $1) ORDER BY at LIMIT ${CHUNK})`;
 
 /** Deletes what is older than `days`, in chunks, now and every hour until the signal. */
 export function keepFor(pool: Pool, days: number, log: Logger, signal: AbortSignal): void {
@@ -36,7 +39,7 @@ export function keepFor(pool: Pool, days: number, log: Logger, signal: AbortSign
 /** Returns how many rows were deleted, attempts not counted. */
 export async function deleteOld(pool: Pool, days: number, signal: AbortSignal): Promise<number> {
   let total = 0;
-  for (const sql of [OLD_REQUESTS, OLD_FEEDBACK, OLD_SHADOWS]) total += await deleteChunks(pool, sql, days, signal);
+  for (const sql of [OLD_REQUESTS, OLD_FEEDBACK, OLD_SHADOWS, OLD_SHADOW_TIERS]) total += await deleteChunks(pool, sql, days, signal);
   return total;
 }
 

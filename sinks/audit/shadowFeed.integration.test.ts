@@ -8,8 +8,9 @@ import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.t
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { DeadLetter } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/shadow.v1.json" with { type: "json" };
+import tierFixture from "#shared/contracts/fixtures/shadow_tier.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { Shadow, type ShadowTier } from "#shared/contracts/shadow.ts";
+import { Shadow, type ShadowTier, ShadowTierEvent } from "#shared/contracts/shadow.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
@@ -19,7 +20,7 @@ import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
 import { drain } from "./drain.ts";
 import { deleteOld } from "./retention.ts";
-import { shadowFeed, type ShadowRow, toShadowRow } from "./shadowFeed.ts";
+import { shadowFeed, type ShadowRow, type ShadowTierRow, toShadowItem } from "./shadowFeed.ts";
 
 const COMPARED = Shadow.parse(fixture);
 const ATTEMPT = COMPARED.reference.attempt;
@@ -30,6 +31,8 @@ const [SMALL, LARGE] = COMPARED.tiers as [ShadowTier, ShadowTier];
 const OWN = { kept: { ...COMPARED.kept, tier: "large" }, reference: { tier: "large", attempt: null }, agreement: 1, tiers: [{ ...LARGE, is_kept: true, is_shadow: false }, { ...SMALL, is_kept: false, is_shadow: true }] };
 const FAILED = { reference: { tier: "large", attempt: { ...ATTEMPT, usage: null, cost_nano_usd: nanoUsd(1_000), cost_is_partial: true, outcome: { kind: "failed" as const, code: "backend_unavailable" as const, message: "busy" } } }, agreement: null, tiers: [SMALL, { ...LARGE, cost_nano_usd: nanoUsd(1_000), cost_is_partial: true }] };
 const UNSOUND = { reference: { tier: "large", attempt: { ...ATTEMPT, outcome: { kind: "answered" as const, is_sound: false, confidence: 0.5, confidence_source: "prior" } } }, agreement: null, tiers: [SMALL, LARGE] };
+const TIER = ShadowTierEvent.parse(tierFixture);
+const tierOf = (request_id: string, over: Partial<ShadowTierEvent> = {}): ShadowTierEvent => ({ ...TIER, request_id, ...over });
 const WAIT = { timeout: 10_000, interval: 20 };
 let server: Awaited<ReturnType<typeof startTestServer>>;
 let database: Awaited<ReturnType<typeof makeTestDatabase>>;
@@ -58,6 +61,8 @@ afterAll(async () => {
 });
 
 const rowOf = async (request_id: string) => (await pool.query<ShadowRow>("SELECT *, cost_nano_usd::int, stream_seq::int FROM shadows WHERE request_id = $1", [request_id])).rows;
+const tierRowsOf = async (request_id: string) => (await pool.query<ShadowTierRow>("SELECT *, cost_nano_usd::int, stream_seq::int FROM shadow_tiers WHERE request_id = $1 ORDER BY tier", [request_id])).rows;
+const costs = async () => Number(/^infer_shadow_cost_nano_usd_total (\d+)$/m.exec(await registry.metrics())?.[1]);
 const settled = () => vi.waitFor(async () => {
   const { num_pending, num_ack_pending } = await broker.jsm.consumers.info("SHADOWS", "sink-audit-shadows");
   expect([num_pending, num_ack_pending]).toEqual([0, 0]);
@@ -82,6 +87,24 @@ it("writes each event as one row, with the cost of its call and of no request, a
   ]);
 });
 
+it("writes how each tier did that was asked later, with its cost, whether or not its request's row is there", async () => {
+  const before = await costs();
+  for (const event of [tierOf("early"), tierOf("early", { tier: "tiny", cost_nano_usd: nanoUsd(7), error_code: "backend_unavailable", is_sound: false, confidence: null, confidence_source: null, agreement_with_baseline: null, agreement_with_kept: null, usage: null })]) {
+    await broker.publisher.emit(event, newTraceparent());
+    expect(await broker.publisher.emit({ ...event, at_ms: event.at_ms + 1 }, newTraceparent())).toMatchObject({ isDuplicate: true });
+  }
+  await settled();
+  expect(await rowOf("early")).toEqual([]);
+  expect(await tierRowsOf("early")).toMatchObject([
+    { tenant_id: "t1", tier: "medium", model: "m-2026", error_code: null, is_sound: true, confidence: 0.8, confidence_source: "token_logprobs", agreement_with_baseline: 0.5, agreement_with_kept: 1, cost_nano_usd: 21_000, cost_is_partial: false, latency_ms: 90, usage: TIER.usage },
+    { tier: "tiny", error_code: "backend_unavailable", is_sound: false, confidence: null, agreement_with_baseline: null, cost_nano_usd: 7, usage: null },
+  ]);
+  expect((await costs()) - before).toBe(21_007);
+  await broker.publisher.emit(shadow("early", { tiers: [SMALL, LARGE] }), newTraceparent());
+  await settled();
+  expect([(await rowOf("early")).length, (await costs()) - before]).toEqual([1, 21_007 + 265_000]);
+});
+
 it("keeps what it cannot read as a dead letter, and goes on", async () => {
   await broker.acks.publish("infer.shadow.t1.unreadable", new TextEncoder().encode('{"type":"shadow.v2"}'));
   await broker.publisher.emit(shadow("after"), newTraceparent());
@@ -92,16 +115,26 @@ it("keeps what it cannot read as a dead letter, and goes on", async () => {
 
 it("writes an event that is delivered again once, and no other one over it", async () => {
   const { writer } = shadowFeed(pool, new Registry(), "infer");
-  const first = toShadowRow(shadow("again"), 50);
+  const first = toShadowItem(shadow("again"), 50);
   expect(await writer.write([first])).toEqual([{ ok: true }]);
-  expect(await writer.write([first, toShadowRow(shadow("again", { agreement: 0 }), 51), toShadowRow(shadow("again", { tenant_id: "t2" }), 52)])).toMatchObject([{ ok: true }, { ok: false }, { ok: true }]);
+  expect(await writer.write([first, toShadowItem(shadow("again", { agreement: 0 }), 51), toShadowItem(shadow("again", { tenant_id: "t2" }), 52)])).toMatchObject([{ ok: true }, { ok: false }, { ok: true }]);
   expect((await pool.query("SELECT tenant_id, agreement FROM shadows WHERE request_id = 'again' ORDER BY tenant_id")).rows).toEqual([{ tenant_id: "t1", agreement: 0.5 }, { tenant_id: "t2", agreement: 0.5 }]);
+});
+
+it("tells a tier's record from another one's of a used id, in a batch of both kinds", async () => {
+  const { writer } = shadowFeed(pool, new Registry(), "infer");
+  const batch = [toShadowItem(tierOf("mixed"), 60), toShadowItem(shadow("mixed"), 61), toShadowItem(tierOf("mixed", { model: "other" }), 62), toShadowItem(tierOf("mixed", { tier: "tiny" }), 63), toShadowItem(shadow("mixed", { agreement: 0 }), 64)];
+  for (let deliveries = 0; deliveries < 2; deliveries++) expect((await writer.write(batch)).map(({ ok }) => ok)).toEqual([true, true, false, true, false]);
+  expect((await tierRowsOf("mixed")).map(({ tier, model }) => [tier, model])).toEqual([["medium", "m-2026"], ["tiny", "m-2026"]]);
 });
 
 it("is deleted by its age", async () => {
   const { writer } = shadowFeed(pool, new Registry(), "infer");
-  await pool.query("DELETE FROM shadows");
-  await writer.write([91, 89].map((days) => toShadowRow(shadow(`d-${days}`, { at_ms: Date.now() - days * 86_400_000 }), days)));
-  expect(await deleteOld(pool, 90, new AbortController().signal)).toBe(1);
-  expect([await rowOf("d-91"), (await rowOf("d-89")).length]).toEqual([[], 1]);
+  await pool.query("TRUNCATE shadows, shadow_tiers");
+  await writer.write([91, 89].flatMap((days) => {
+    const at_ms = Date.now() - days * 86_400_000;
+    return [toShadowItem(shadow(`d-${days}`, { at_ms }), days), toShadowItem(tierOf(`d-${days}`, { at_ms }), 100 + days)];
+  }));
+  expect(await deleteOld(pool, 90, new AbortController().signal)).toBe(2);
+  expect([await rowOf("d-91"), await tierRowsOf("d-91"), (await rowOf("d-89")).length, (await tierRowsOf("d-89")).length]).toEqual([[], [], 1, 1]);
 });

@@ -1,27 +1,39 @@
-/** SHADOWS into the table `shadows`, with what they cost. */
-import type { Pool } from "pg";
+/** SHADOWS into the tables `shadows` and `shadow_tiers`, with what each call cost. */
+import type { ClientBase, Pool } from "pg";
 import { Counter, type Registry } from "prom-client";
 
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { Shadow } from "#shared/contracts/shadow.ts";
+import { type Shadow, ShadowEvent, type ShadowTierEvent } from "#shared/contracts/shadow.ts";
 import { makeBatchInsert } from "#shared/db/batchInsert.ts";
-import { shadows } from "#shared/db/schema.ts";
+import { shadows, shadowTiers } from "#shared/db/schema.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
 import { sourcesOf } from "#shared/messaging/topology.ts";
 
 import type { Feed } from "./drain.ts";
 import { makePlacesOfOwnRows } from "./ownRows.ts";
-import { makeWriter } from "./writer.ts";
+import { type Insert, makeWriter } from "./writer.ts";
 
 export type ShadowRow = typeof shadows.$inferInsert;
-
-const insertShadows = makeBatchInsert(shadows);
-const placesOfOwnRows = makePlacesOfOwnRows("shadows");
+export type ShadowTierRow = typeof shadowTiers.$inferInsert;
+/** A row of one of the two tables. */
+export type ShadowItem = { readonly table: "shadows"; readonly row: ShadowRow } | { readonly table: "shadow_tiers"; readonly row: ShadowTierRow };
 
 const iso = (epochMs: number) => new Date(epochMs).toISOString();
 
 /** Pure. `streamSeq` is its place in SHADOWS, so reading it again gives the same row. */
-export function toShadowRow({ tenant_id, request_id, policy, task, query, kept, reference, agreement, tiers, model_version, at_ms }: Shadow, streamSeq: number): ShadowRow {
+export const toShadowItem = (event: ShadowEvent, streamSeq: number): ShadowItem =>
+  event.type === "shadow.v1" ? { table: "shadows", row: toShadowRow(event, streamSeq) } : { table: "shadow_tiers", row: toTierRow(event, streamSeq) };
+
+function toTierRow(event: ShadowTierEvent, streamSeq: number): ShadowTierRow {
+  const { tenant_id, request_id, tier, model, error_code, is_sound, confidence, confidence_source, agreement_with_baseline, agreement_with_kept, cost_nano_usd, cost_is_partial, latency_ms, usage, at_ms } = event;
+  return {
+    tenant_id, request_id, tier, model, error_code, is_sound, confidence, confidence_source, agreement_with_baseline, agreement_with_kept, cost_nano_usd, cost_is_partial, latency_ms, usage,
+    at: iso(at_ms),
+    stream_seq: streamSeq,
+  };
+}
+
+function toShadowRow({ tenant_id, request_id, policy, task, query, kept, reference, agreement, tiers, model_version, at_ms }: Shadow, streamSeq: number): ShadowRow {
   const { tier, attempt } = reference;
   const calls = tiers.filter(({ is_shadow }) => is_shadow);
   const answer = attempt?.outcome.kind === "answered" ? attempt.outcome : null;
@@ -55,20 +67,33 @@ export function toShadowRow({ tenant_id, request_id, policy, task, query, kept, 
 /** `own`: the request itself has the baseline's answer. `compared`: there is an agreement. */
 const outcomeOf = ({ outcome, is_sound }: ShadowRow): string => (outcome === null ? "own" : outcome === "failed" ? "failed" : is_sound === true ? "compared" : "unsound");
 
-export function shadowFeed(pool: Pool, registry: Registry, prefix: string): Feed<ShadowRow> {
+const insertShadows = insertOwn("shadows", makeBatchInsert(shadows));
+const insertShadowTiers = insertOwn("shadow_tiers", makeBatchInsert(shadowTiers));
+
+function insertOwn<T extends ShadowRow | ShadowTierRow>(table: ShadowItem["table"], insertRows: (client: ClientBase, rows: readonly T[]) => Promise<number>): Insert<T> {
+  const placesOfOwnRows = makePlacesOfOwnRows(table);
+  return async (client, rows) => (rows.length === 0 || (await insertRows(client, rows)) === rows.length ? new Set(rows.keys()) : placesOfOwnRows(client, rows));
+}
+
+async function insert(client: ClientBase, batch: readonly ShadowItem[]): Promise<ReadonlySet<number>> {
+  const labels = batch.flatMap((item, place) => (item.table === "shadows" ? [{ place, row: item.row }] : []));
+  const tiers = batch.flatMap((item, place) => (item.table === "shadow_tiers" ? [{ place, row: item.row }] : []));
+  const written = await insertShadows(client, labels.map(({ row }) => row));
+  const writtenTiers = await insertShadowTiers(client, tiers.map(({ row }) => row));
+  return new Set([...labels.filter((_item, i) => written.has(i)), ...tiers.filter((_item, i) => writtenTiers.has(i))].map(({ place }) => place));
+}
+
+export function shadowFeed(pool: Pool, registry: Registry, prefix: string): Feed<ShadowItem> {
   const registers = [registry];
   const counted = new Counter({ name: "infer_shadow_total", help: "Sampled requests by tier of the kept answer and by what came of asking the baseline tier: own (not asked), compared, unsound, failed.", labelNames: ["tier", "outcome"], registers });
   const cost = new Counter({ name: "infer_shadow_cost_nano_usd_total", help: "What all calls for shadow labels cost. No request pays for it.", registers });
   return {
     source: sourcesOf(prefix).auditShadows,
     what: "infer.shadow",
-    read: (delivery) => toShadowRow(readEvent(Shadow, prefix, delivery), delivery.seq),
-    writer: makeWriter(pool, async (client, rows: readonly ShadowRow[]) => {
-      const newRows = await insertShadows(client, rows);
-      return newRows === rows.length ? new Set(rows.keys()) : placesOfOwnRows(client, rows);
-    }),
-    observe(row) {
-      counted.inc({ tier: row.kept_tier, outcome: outcomeOf(row) });
+    read: (delivery) => toShadowItem(readEvent(ShadowEvent, prefix, delivery), delivery.seq),
+    writer: makeWriter(pool, insert),
+    observe({ table, row }) {
+      if (table === "shadows") counted.inc({ tier: row.kept_tier, outcome: outcomeOf(row) });
       cost.inc(row.cost_nano_usd);
     },
   };

@@ -10,11 +10,11 @@ import { makeTestDatabase } from "#infra/testDatabase.ts";
 import fixture from "#shared/contracts/fixtures/shadow.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { RoutingModelFile } from "#shared/contracts/routingModel.ts";
-import { Shadow, type ShadowTier } from "#shared/contracts/shadow.ts";
+import { Shadow, type ShadowEvent, type ShadowTier } from "#shared/contracts/shadow.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { readShadows } from "#shared/db/readShadows.ts";
 import { feedbackFeed } from "#sinks/audit/feedbackFeed.ts";
-import { shadowFeed, toShadowRow } from "#sinks/audit/shadowFeed.ts";
+import { shadowFeed, toShadowItem } from "#sinks/audit/shadowFeed.ts";
 
 import { dispatch } from "../dispatch.ts";
 
@@ -38,13 +38,20 @@ function shadow(i: number, over: Partial<Shadow> = {}): Shadow {
   return { ...SHADOW, request_id: `r-${i}`, agreement: isRight ? 1 : 0, tiers, task: i % 2 === 0 ? "mail" : null, at_ms: BEGIN_MS + i * 3_600_000, ...over };
 }
 
+/** With an event of its own for the last tier, which may come first. */
+function askedLater(event: Shadow): ShadowEvent[] {
+  const { tenant_id, request_id, at_ms } = event;
+  return [...event.tiers.slice(2).map((tier) => ({ type: "shadow_tier.v1" as const, tenant_id, request_id, ...tier, at_ms })), { ...event, tiers: event.tiers.slice(0, 2) }];
+}
+
 beforeAll(async () => {
   database = await makeTestDatabase(inject("adminDatabaseUrl"), "from_audit");
   pool = makePool(database.url, "test", () => undefined);
   const complete = Array.from({ length: COMPLETE }, (_, i) => shadow(i));
   const [withoutMedium, unsampled, ofAnother] = [shadow(COMPLETE), shadow(COMPLETE + 1), shadow(COMPLETE + 2, { tenant_id: "t2" })];
-  const events = [...complete, { ...withoutMedium, tiers: withoutMedium.tiers.slice(0, 2) }, { ...unsampled, tiers: [] }, ofAnother];
-  expect(await shadowFeed(pool, new Registry(), "infer").writer.write(events.map((event, i) => toShadowRow(event, i + 1)))).toEqual(events.map(() => ({ ok: true })));
+  const events = [...complete, ofAnother].flatMap((event, i) => (i % 2 === 0 ? [event] : askedLater(event)));
+  events.push({ ...withoutMedium, tiers: withoutMedium.tiers.slice(0, 2) }, { ...unsampled, tiers: [] });
+  expect(await shadowFeed(pool, new Registry(), "infer").writer.write(events.map((event, i) => toShadowItem(event, i + 1)))).toEqual(events.map(() => ({ ok: true })));
   const said = (request_id: string, source: string, score: number, stream_seq: number) => ({ tenant_id: "t1", request_id, source, score, comment: null, stream_seq, at: new Date(BEGIN_MS).toISOString() });
   await feedbackFeed(pool, new Registry(), "infer").writer.write([said("r-4", "user", 1, 1), said("r-4", "thumbs", 0, 2), said("r-5", "user", 1, 3), said("r-5", "label", 0, 4)]);
 });
