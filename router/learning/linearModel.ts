@@ -21,8 +21,8 @@ export interface RidgeFit {
   readonly leverage: Float64Array;
 }
 
-/** `penalties`: of each column; the first is the constant, which is not penalised. `importance`: of each row, of mean 1. */
-export function ridge(x: Matrix, importance: Float64Array, penalties: readonly number[]): RidgeFit {
+/** The first column is the constant, which is not penalised. `importance`: of each row, of mean 1. */
+export function ridge(x: Matrix, importance: Float64Array, penalty: number): RidgeFit {
   const { rows, columns, values } = x;
   const gram = new Float64Array(columns * columns);
   for (let i = 0; i < rows; i++) {
@@ -32,7 +32,7 @@ export function ridge(x: Matrix, importance: Float64Array, penalties: readonly n
       for (let b = 0; b < columns; b++) gram[a * columns + b] = (gram[a * columns + b] ?? 0) + scaled * (values[at + b] ?? 0);
     }
   }
-  for (let a = 0; a < columns; a++) gram[a * columns + a] = (gram[a * columns + a] ?? 0) + (a === 0 ? 1e-6 : (penalties[a] ?? 0));
+  for (let a = 0; a < columns; a++) gram[a * columns + a] = (gram[a * columns + a] ?? 0) + (a === 0 ? 1e-6 : penalty);
   const inverse = inverted(gram, columns);
   // Row i of `projection`: what its target adds to each weight.
   const projection = new Float64Array(rows * columns);

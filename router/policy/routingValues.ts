@@ -6,7 +6,7 @@
 import type { QueryFeatures } from "#shared/contracts/queryFeatures.ts";
 import type { RoutingLevel, RoutingModel } from "#shared/contracts/routingModel.ts";
 
-import { calibratedLogOdds, logistic, scaledLogOdds } from "./calibration.ts";
+import { calibratedLogOdds, logistic } from "./calibration.ts";
 import { classProbabilities } from "./taskClasses.ts";
 
 /** A query as a model sees it. */
@@ -31,33 +31,17 @@ export const after = (places: readonly number[], place: number): number[] => (pl
 /** Doubles a probability around 1/2, into [-1, 1]. */
 const centred = (logOdds: number): number => 2 * logistic(logOdds) - 1;
 const LOG_ODDS_SCALE = 3;
-/** Raw confidences of about 0.993 and 0.99995, as `scaledLogOdds`: many models say 1 of half of their answers, and there what they say means more. */
-const KNEES = [1, 2];
 
-/** How sure an answer is. */
-export interface Sureness {
-  /** Calibrated log-odds. */
-  readonly logOdds: number;
-  /** Raw confidence in [0, 1]. */
-  readonly confidence: number;
-}
-
-/** `answers`: the first and the latest. */
-export function stateFeatures({ classes, features }: SeenQuery, answers: readonly Sureness[]): number[] {
-  const latest = answers.at(-1);
+/** `logOdds`: calibrated, of the first and the latest answer. */
+export function stateFeatures({ classes, features }: SeenQuery, logOdds: readonly number[]): number[] {
+  const latest = logOdds.at(-1);
   if (latest === undefined) return [...features];
-  const sure = centred(latest.logOdds), raw = scaledLogOdds(latest.confidence);
-  const found = [...features, sure, latest.logOdds / LOG_ODDS_SCALE, ...KNEES.map((knee) => Math.max(0, raw - knee))];
-  for (const share of classes) found.push(share * sure);
-  const first = answers.length > 1 ? answers[0] : undefined;
-  if (first !== undefined) found.push(centred(first.logOdds), centred(first.logOdds) * sure);
+  const confidence = centred(latest);
+  const found = [...features, confidence, latest / LOG_ODDS_SCALE];
+  for (const share of classes) found.push(share * confidence);
+  const first = logOdds.length > 1 ? logOdds[0] : undefined;
+  if (first !== undefined) found.push(centred(first), centred(first) * confidence);
   return found;
-}
-
-/** Whether this one of the features says how sure answers are, whatever the class of the task. */
-export function isSureness(feature: number, classes: number): boolean {
-  const from = 3 + 2 * classes, to = from + 2 + KNEES.length; // as `seenBy` ends
-  return (feature >= from && feature < to) || feature >= to + classes;
 }
 
 function dot(weights: readonly number[], features: readonly number[]): number {
@@ -87,7 +71,7 @@ export interface LearnedValues {
 export function valuesAt({ model, level, query }: LearnedValues, answered: Answered): Valued {
   const state = level.states[stateKey(answered.map(({ place }) => place))];
   if (state === undefined) return { stop: 0, go: [] };
-  const features = stateFeatures(query, answered.map(({ place, confidence }) => ({ logOdds: logOddsOf(model, query, place, confidence), confidence })));
+  const features = stateFeatures(query, answered.map(({ place, confidence }) => logOddsOf(model, query, place, confidence)));
   const go: NextStep[] = [];
   for (const [place, blind] of state.blind.entries()) {
     const read = state.read[place] ?? null;

@@ -7,7 +7,7 @@ import { type RoutingLevel, type RoutingModelFile, type StateValues, WORD_PLACES
 /** Length of a weight vector, by how many answers are known: none, one, or the first and the latest (`router/policy/routingValues.ts`). */
 export function featuresKnown(classes: number, answers: number): number {
   const ofQuery = 1 + classes + classes + 2;
-  const ofLatest = answers > 0 ? 4 + classes : 0;
+  const ofLatest = answers > 0 ? 2 + classes : 0;
   return ofQuery + ofLatest + (answers > 1 ? 2 : 0);
 }
 
