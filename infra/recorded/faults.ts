@@ -14,7 +14,7 @@ const aimed = {
   /** Default: all. */
   models: z.array(z.string()).min(1).max(1_000).optional(),
 };
-export const LONGEST_STALL_MS = 600_000;
+const LONGEST_STALL_MS = 600_000;
 const Fault = z.discriminatedUnion("kind", [
   /** An error instead of an answer, at once. */
   z.strictObject({ kind: z.literal("status"), status: z.int().min(400).max(599), retry_after_s: z.int().nonnegative().max(86_400).optional(), ...aimed }),

@@ -3,7 +3,7 @@ import { type RecordedAnswers, recordedAnswers, type RecordedRow } from "./recor
 
 export const LONG_TEXT = Array.from({ length: 40 }, (_, i) => `word${i}`).join(" ");
 
-export const ROWS: readonly RecordedRow[] = [
+const ROWS: readonly RecordedRow[] = [
   {
     id: "row-1", query: "What is 2 + 2?",
     tiers: {
