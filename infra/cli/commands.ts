@@ -6,6 +6,7 @@ import { localModels } from "./commands/localModels.ts";
 import { logs } from "./commands/logs.ts";
 import { models } from "./commands/models.ts";
 import { migrate } from "./commands/migrate.ts";
+import { serveRecorded } from "./commands/serveRecorded.ts";
 import { status } from "./commands/status.ts";
 import { topology } from "./commands/topology.ts";
 import { train } from "./commands/train.ts";
@@ -22,4 +23,5 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["evaluate", evaluate],
   ["train", train],
   ["models", models],
+  ["serve-recorded", serveRecorded],
 ]);

@@ -54,7 +54,7 @@ function usageError(message: string, helpCommand: string, printError: (line: str
 function printHelp(verb: string | undefined, { print }: CliContext, printError: (line: string) => void): number {
   if (verb === undefined || verb.startsWith("-")) {
     print("inferctl: runs the Cost-Aware ML Inference Optimizer on this machine, without Docker.\n\nUsage: npx inferctl <command> [options]\n");
-    for (const [name, { summary }] of COMMANDS) print(`  ${name.padEnd(14)}${summary}`);
+    for (const [name, { summary }] of COMMANDS) print(`  ${name.padEnd(16)}${summary}`);
     print("\nnpx inferctl <command> --help says more. Variables are in docs/configuration.md.");
     return 0;
   }

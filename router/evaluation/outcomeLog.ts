@@ -66,7 +66,8 @@ export const readTrainingLog = (file: string): Promise<TrainingRow[]> => readRow
 /** Models of the first row. Throws as `readOutcomeLog` does. */
 export const modelsOf = async (file: string): Promise<string[]> => (await readRows(file, (content) => Object.keys(readLine(content).tiers), 1)).flat();
 
-async function readRows<Row>(file: string, read: (content: string) => Row, most = Infinity): Promise<Row[]> {
+/** What `read` makes of each line that is not blank, in order. Throws `EvaluationError` with file and line for whatever `read` throws, and when there is no row. */
+export async function readRows<Row>(file: string, read: (content: string) => Row, most = Infinity): Promise<Row[]> {
   const rows: Row[] = [];
   let line = 0;
   try {
@@ -100,12 +101,13 @@ function readTrainingRow(content: string, file: string): TrainingRow {
 }
 
 function readLine(content: string): z.infer<typeof Line> {
-  const line = Line.safeParse(parse(content));
+  const line = Line.safeParse(parseLine(content));
   if (!line.success) throw new Error(issueLines(line.error).join("; "));
   return line.data;
 }
 
-function parse(content: string): unknown {
+/** Throws when it is not JSON. */
+export function parseLine(content: string): unknown {
   try {
     return JSON.parse(content);
   } catch {
