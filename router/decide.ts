@@ -1,3 +1,4 @@
+import { askedIn } from "#shared/contracts/chat.ts";
 import type { Decision, LearnedFacts } from "#shared/contracts/decision.ts";
 import type { Steps } from "#shared/contracts/floorGuard.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
@@ -44,7 +45,7 @@ export function decide(request: InferenceRequest, saga: SagaContext, { file, liv
 }
 
 function learnedFrom({ model, floorSteps }: { model: RoutingModelFile; floorSteps: Steps }, { policy, input }: InferenceRequest, saga: SagaContext): { learned: Learned; recorded: LearnedFacts } {
-  const features = queryFeatures(input);
+  const features = queryFeatures(askedIn(input));
   const query = seenBy(model, features);
   const { cascade_routing_level, predictive_level, cascade_keep_from } = model.operating;
   const named = policy === "predictive" || policy === "cascade-routing" ? policy : null; // those that have a level

@@ -8,6 +8,7 @@ import { type Attempt, Completion, Result } from "#shared/contracts/events.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
+import { askedBy } from "#shared/contracts/request.ts";
 import { fingerprintOf, parseRequestMessage } from "#shared/messaging/readRequest.ts";
 import { readStored } from "#shared/messaging/readStored.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
@@ -77,7 +78,7 @@ async function find({ streams, prefix }: ShadowDeps, completion: Completion, ear
   }
   // Another fingerprint: REQUESTS had forgotten the id, and it was used again.
   const isSame = message !== null && fingerprintOf(message) === completion.fingerprint;
-  return { request: isSame ? message : null, outputs };
+  return { request: isSame ? { input: askedBy(message), max_tier: message.max_tier } : null, outputs };
 }
 
 /** A sound answer is the best one when it comes, so the result that hands it on has its text. */

@@ -1,4 +1,5 @@
 /** Which kept answers are compared with other tiers', and whom that takes. Pure, so that a redelivery and every router agree. */
+import { askedIn, type Input } from "#shared/contracts/chat.ts";
 import type { Attempt, Completion } from "#shared/contracts/events.ts";
 import type { Kept, Sample, Shadow, ShadowAnswer, ShadowJob } from "#shared/contracts/shadow.ts";
 import type { TierFile } from "#shared/contracts/tiers.ts";
@@ -35,7 +36,7 @@ const isSound = ({ outcome }: Attempt): boolean => outcome.kind === "answered" &
 /** What the streams still hold of a sampled request. */
 export interface Found {
   /** `null`: REQUESTS has forgotten it. */
-  readonly request: { readonly input: string; readonly max_tier?: string | undefined } | null;
+  readonly request: { readonly input: Input; readonly max_tier?: string | undefined } | null;
   /** Texts of earlier answers, by the number of the attempt. */
   readonly outputs: ReadonlyMap<number, string>;
 }
@@ -64,7 +65,7 @@ export function shadowStep(completion: Completion, keptAnswer: KeptAnswer, { req
   const { tenant_id, request_id, task } = completion;
   const { baseline_tier } = tierFile;
   const answers = ownAnswers(completion, keptAnswer, outputs, baseline_tier);
-  const sample: Sample = { tenant_id, request_id, policy: keptAnswer.policy, task, query: request === null ? null : queryFeatures(request.input), kept: keptAnswer.kept, baseline_tier, answers, ...routedBy(completion) };
+  const sample: Sample = { tenant_id, request_id, policy: keptAnswer.policy, task, query: request === null ? null : queryFeatures(askedIn(request.input)), kept: keptAnswer.kept, baseline_tier, answers, ...routedBy(completion) };
   const isKnown = (tier: string) => answers.some(({ attempt }) => attempt.tier === tier);
   const allowed = namesUpTo(tierFile.tiers, request?.max_tier);
   if (!isKnown(baseline_tier) && request === null) return { kind: "gone" };

@@ -1,3 +1,4 @@
+import { bytesOf, type Input } from "#shared/contracts/chat.ts";
 import type { Facts, TierQuote } from "#shared/contracts/decision.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
@@ -34,8 +35,8 @@ function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined
   const slots = Math.max(1, live?.slots ?? tier.slots);
   const waitMs = Math.max(0, queueDepth + 1 - slots) * (latency.p50 / slots);
   const within = (atMs: number) => probabilityWithin(latency, atMs - nowMs - waitMs);
-  const inputBytes = Buffer.byteLength(request.input);
-  const maxOutput = maxOutputTokens(tier);
+  const inputBytes = bytesOf(request.input);
+  const maxOutput = Math.min(maxOutputTokens(tier), wantedOutputTokens(request.input));
   return {
     tier: tier.name,
     quality: tier.prior.quality,
@@ -53,4 +54,5 @@ function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined
 }
 
 const maxOutputTokens = ({ backend }: Tier): number => (backend.kind === "openai-compatible" ? backend.max_output_tokens : 1);
+const wantedOutputTokens = (input: Input): number => (typeof input === "string" ? Infinity : (input.max_output_tokens ?? Infinity));
 const systemBytes = ({ backend }: Tier): number => (backend.kind === "openai-compatible" && backend.system !== undefined ? Buffer.byteLength(backend.system) : 0);

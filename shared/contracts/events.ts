@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 
+import { AnswerMessage } from "./chat.ts";
 import { Decision, StopReason } from "./decision.ts";
 import { ERROR_CODE_NAMES } from "./errors.ts";
 import { Origin, RequestId, TenantId } from "./ids.ts";
@@ -20,6 +21,9 @@ export type EventError = z.infer<typeof EventError>;
 export const Usage = z.object({
   input_tokens: z.int().nonnegative(),
   output_tokens: z.int().nonnegative(),
+  /** Of `input_tokens`, read from the server's prompt cache, and of `output_tokens`, thought and not said. Absent: not told. */
+  cached_input_tokens: z.int().nonnegative().optional(),
+  reasoning_output_tokens: z.int().nonnegative().optional(),
   /** `reported` by the model's server, or `estimated` here because it said nothing. */
   source: z.enum(["reported", "estimated"]),
 });
@@ -32,6 +36,8 @@ export const Attempt = z.object({
   model: z.string(),
   started_at_ms: EpochMs,
   latency_ms: z.number().nonnegative(),
+  /** From the start to the first piece of the answer, where it was streamed. */
+  first_token_ms: z.number().nonnegative().optional(),
   /** Calls of the backend, the first included. */
   tries: z.int().nonnegative(),
   usage: Usage.nullable(),
@@ -73,6 +79,8 @@ export const Completion = z.object({
   degraded_reason: StopReason.nullable(),
   error: EventError.nullable(),
   output: z.string().nullable(),
+  /** Of an answer to a conversation. Absent: of a text, or no answer. */
+  message: AnswerMessage.optional(),
   tier: TierName.nullable(),
   model: z.string().nullable(),
   confidence: Probability.nullable(),

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 
+import { Chat, Input } from "./chat.ts";
 import { DIRECT_ORIGIN, Origin, RequestId, TenantId } from "./ids.ts";
 import { NanoUsd, UsdAmount } from "./money.ts";
 import { Probability } from "./probability.ts";
@@ -30,8 +31,11 @@ const Metadata = z
 
 const fields = {
   user_id: wellFormed(z.string().min(1).max(128)).describe("Whose request it is; for reports and limits."),
-  input: wellFormed(z.string().min(1).max(MAX_INPUT_BYTES - QUOTES, tooLong).refine(fitsAJob, tooLong)).refine((text) => text.trim() !== "", "must not be blank")
-    .describe("What the model is asked: at most 240 KiB as a JSON string in UTF-8."),
+  input: wellFormed(z.string().min(1).max(MAX_INPUT_BYTES - QUOTES, tooLong).refine(fitsAJob, tooLong)).refine((text) => text.trim() !== "", "must not be blank").optional()
+    .describe("What the model is asked: at most 240 KiB as a JSON string in UTF-8. Either this or `chat`."),
+  chat: Chat.refine((chat) => Buffer.byteLength(JSON.stringify(chat)) <= MAX_INPUT_BYTES, { error: `must be at most ${MAX_INPUT_BYTES / 1024} KiB as JSON in UTF-8` }).optional()
+    .describe("A conversation as OpenAI's chat completions have it, instead of `input`: at most 240 KiB as JSON in UTF-8."),
+  stream: z.boolean().optional().describe("Pieces of the answer go to `infer.token.<origin>.<tenant>.<request id>` while it grows, once it is certain to be the outcome. No part of the request's content."),
   budget: z.number().nonnegative().max(1_000_000).describe("Most that all attempts together may cost, in USD."),
   latency_slo_ms: z.int().positive().max(1_800_000).optional().describe("Wanted latency. Tiers that would miss it are skipped while another can meet it."),
   deadline_ms: z.int().positive().optional().describe("Latest time for an outcome, from acceptance on. Cut to the service's maximum."),
@@ -44,8 +48,13 @@ const fields = {
   explain: z.boolean().optional().describe("Over HTTP, the reply to this very call says of each decision all that it knew, predicted and drew. An audit event always does. No part of the request's content: a repeated request may choose anew."),
 };
 
+const ONE_THING = { error: "either input or chat says what is asked", path: ["input"] };
+function asksOneThing({ input, chat }: { input?: string | undefined; chat?: Chat | undefined }): boolean {
+  return (input === undefined) !== (chat === undefined);
+}
+
 /** Body of `POST /infer`. Unknown fields are refused, so a misspelt `budget` cannot pass as "no budget". */
-export const InferBody = z.strictObject({ request_id: RequestId.optional(), tenant_id: TenantId, ...fields });
+export const InferBody = z.strictObject({ request_id: RequestId.optional(), tenant_id: TenantId, ...fields }).refine(asksOneThing, ONE_THING);
 export type InferBody = z.infer<typeof InferBody>;
 
 /** Body of a message in REQUESTS. Tenant and id are in the subject; if they are here too, they must agree with it. */
@@ -56,7 +65,7 @@ export const RequestMessage = z.strictObject({
   /** Written by gateways: where the reply goes. */
   origin: Origin.default(DIRECT_ORIGIN),
   ...fields,
-});
+}).refine(asksOneThing, ONE_THING);
 export type RequestMessage = z.infer<typeof RequestMessage>;
 
 /** A request as the services see it: money in nano-dollars, times absolute, defaults filled in. */
@@ -65,7 +74,9 @@ export const InferenceRequest = z.object({
   request_id: RequestId,
   origin: Origin,
   user_id: fields.user_id,
-  input: z.string(),
+  input: Input,
+  /** Somebody watches the answer grow. */
+  stream: z.boolean().optional(),
   budget_nano_usd: NanoUsd,
   /** When REQUESTS stored it, by the broker's clock: epoch milliseconds. Every duration counts from here. */
   accepted_at_ms: EpochMs,
@@ -98,7 +109,8 @@ export function toRequest(id: { tenant_id: string; request_id: string }, message
     ...id,
     origin: message.origin,
     user_id: message.user_id,
-    input: message.input,
+    input: askedBy(message),
+    ...(message.stream === true ? { stream: true } : {}),
     budget_nano_usd: UsdAmount.parse(message.budget),
     accepted_at_ms: defaults.acceptedAtMs,
     deadline_at_ms: defaults.acceptedAtMs + deadlineMs,
@@ -113,14 +125,24 @@ export function toRequest(id: { tenant_id: string; request_id: string }, message
   };
 }
 
-/** What identifies the content of a request, in a fixed order: hash this. `origin`, `explain` and the id are not content. */
+/** One of the two is there, as the schema says. */
+export const askedBy = ({ input, chat }: Pick<RequestMessage, "input" | "chat">): Input => chat ?? input ?? "";
+
+/** What identifies the content of a request, in a fixed order: hash this. `origin`, `explain`, `stream` and the id are not content. */
 export function canonicalContent(message: Omit<RequestMessage, "origin" | "type" | "tenant_id" | "request_id">): string {
   const { metadata } = message;
   const sorted = metadata === undefined ? null : Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
   return JSON.stringify([
     message.user_id, message.input, message.budget, message.latency_slo_ms, message.deadline_ms, message.min_quality,
-    message.min_tier, message.max_tier, message.policy, message.task, sorted,
+    message.min_tier, message.max_tier, message.policy, message.task, sorted, ...(message.chat === undefined ? [] : [inOrder(message.chat)]),
   ]);
+}
+
+/** With the keys of every object in alphabetical order: clients write them in any. */
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, inner]) => [key, inOrder(inner)]));
 }
 
 type Named = Pick<RequestMessage, "min_tier" | "max_tier" | "policy">;

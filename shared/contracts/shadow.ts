@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 
+import { Input } from "./chat.ts";
 import { Attempt, EventError, type SagaMessage, Usage } from "./events.ts";
 import { Steps } from "./floorGuard.ts";
 import { RequestId, TenantId } from "./ids.ts";
@@ -64,7 +65,7 @@ export const ShadowJob = z.object({
   tier: TierName,
   /** Asked afterwards, in this order. */
   next_tiers: z.array(TierName),
-  input: z.string(),
+  input: Input,
 });
 export type ShadowJob = z.infer<typeof ShadowJob>;
 

@@ -25,9 +25,10 @@ export async function readCompletion(pool: Pool, requestId: string, tenantId: st
 }
 
 function toCompletion(row: typeof requests.$inferSelect, attemptRows: (typeof attempts.$inferSelect)[]): Completion {
-  const { error_code, error_message, accepted_at, completed_at, attempt_count: _count, stream_seq: _seq, ...same } = row;
+  const { message, error_code, error_message, accepted_at, completed_at, attempt_count: _count, stream_seq: _seq, ...same } = row;
   return Completion.parse({
     ...same,
+    message: message ?? undefined,
     type: "completion.v1",
     error: error_code === null ? null : { code: error_code, message: error_message ?? "" },
     accepted_at_ms: Date.parse(accepted_at),
@@ -38,9 +39,10 @@ function toCompletion(row: typeof requests.$inferSelect, attemptRows: (typeof at
 
 function toAttempt(row: typeof attempts.$inferSelect): unknown {
   const { attempt, tier, model, tries, latency_ms, cost_nano_usd, cost_is_partial, input_tokens, output_tokens, usage_source: source } = row;
+  const first_token_ms = row.first_token_ms ?? undefined;
   const outcome = row.outcome === "answered"
     ? { kind: "answered", is_sound: row.is_sound, confidence: row.confidence, confidence_source: row.confidence_source }
     : { kind: "failed", code: row.error_code, message: row.error_message };
-  const usage = source === null ? null : { input_tokens, output_tokens, source };
-  return { attempt, tier, model, tries, latency_ms, cost_nano_usd, cost_is_partial, usage, outcome, started_at_ms: Date.parse(row.started_at) } satisfies Record<keyof Attempt, unknown>;
+  const usage = source === null ? null : { input_tokens, output_tokens, source, cached_input_tokens: row.cached_input_tokens ?? undefined, reasoning_output_tokens: row.reasoning_output_tokens ?? undefined };
+  return { attempt, tier, model, tries, latency_ms, first_token_ms, cost_nano_usd, cost_is_partial, usage, outcome, started_at_ms: Date.parse(row.started_at) } satisfies Record<keyof Attempt, unknown>;
 }

@@ -10,17 +10,21 @@
  *      ├──────────────────────────────┘          closed by the sweeper or the dead-letter service
  *      └► rejected                               nothing could be tried
  *
+ * An answer that was shown while it grew cannot be taken back: should its attempt fail, the request fails with it.
+ * An answer to a conversation that is not sound, cut by a limit or refused, is the outcome when nothing better is had.
+ *
  * Only the pure `transition()` is used: no live actors, no `invoke`, no `after`; a deadline is an event.
  */
 import { assign, setup, transition } from "xstate";
 import { z } from "zod";
 
+import { AnswerMessage } from "#shared/contracts/chat.ts";
 import { Acceptance, Decision, StopReason } from "#shared/contracts/decision.ts";
 import { Attempt, EventError } from "#shared/contracts/events.ts";
 import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import { Rates, TierName } from "#shared/contracts/tiers.ts";
 
-const Answer = z.object({ attempt: z.int(), output: z.string(), tier: TierName, model: z.string(), confidence: z.number(), confidence_source: z.string() });
+const Answer = z.object({ attempt: z.int(), output: z.string(), tier: TierName, model: z.string(), confidence: z.number(), confidence_source: z.string(), message: AnswerMessage.optional() });
 type Answer = z.infer<typeof Answer>;
 
 /** What savings are measured against: the tier, and its price as it was when the request was routed first. */
@@ -38,6 +42,8 @@ export const Saga = z.object({
     acceptance: Acceptance,
     finished: z.array(Attempt),
     best: Answer.nullable(),
+    /** The latest answer to a conversation that is not sound: what a client gets when nothing better is had. It says itself that it was cut or refused. */
+    unsound: Answer.optional(),
     decisions: z.array(Decision),
     /** Why it ended without `completed`. */
     degraded_reason: StopReason.nullable(),
@@ -55,7 +61,8 @@ export const newSaga = (baseline: Baseline): Saga => ({
 
 export type MachineEvent =
   | { type: "DECIDED"; decision: Decision }
-  | { type: "RESULT"; result: Attempt; output: string | null }
+  /** `isCommitted`: pieces of the answer were shown already. */
+  | { type: "RESULT"; result: Attempt; output: string | null; message?: AnswerMessage; isCommitted?: boolean }
   /** Nobody will finish it: past its deadline, or given up on. */
   | { type: "CLOSED"; error: EventError };
 type Args = { context: SagaContext; event: MachineEvent };
@@ -65,10 +72,12 @@ const inferenceMachine = setup({
   guards: {
     isStaleResult: ({ context, event }: Args) => event.type === "RESULT" && (event.result.attempt !== context.attempt || !isInFlight(context)),
     isStaleDecision: ({ context, event }: Args) => event.type === "DECIDED" && (event.decision.after_attempt !== context.attempt || isInFlight(context)),
-    isAccepted: ({ context, event }: Args) => event.type === "RESULT" && isAccepted(context.acceptance, event.result.outcome),
+    isAccepted: ({ context, event }: Args) => event.type === "RESULT" && (isAccepted(context.acceptance, event.result.outcome) || wasShownSound(event)),
     runsTier: ({ event }: Args) => event.type === "DECIDED" && event.decision.step.kind === "run",
     isGoodEnough: ({ context, event }: Args) => context.best !== null && event.type === "DECIDED" && stopReason(event.decision) === "good_enough",
-    hasAnswer: ({ context }: Args) => context.best !== null,
+    hasAnswer: ({ context }: Args) => (context.best ?? context.unsound) !== undefined,
+    wasShown: ({ event }: Args) => event.type === "RESULT" && event.isCommitted === true,
+    wasShownWhole: ({ event }: Args) => event.type === "RESULT" && event.isCommitted === true && event.result.outcome.kind === "answered",
   },
   actions: {
     apply: assign(({ context, event }: Args) => applied(context, event)),
@@ -93,6 +102,8 @@ const inferenceMachine = setup({
         RESULT: [
           { guard: "isStaleResult" },
           { guard: "isAccepted", actions: "apply", target: "completed" },
+          { guard: "wasShownWhole", actions: "apply", target: "degraded" },
+          { guard: "wasShown", actions: "apply", target: "failed" },
           { actions: ["apply", "publishResult"] }, // the router decides
         ],
         DECIDED: [
@@ -126,6 +137,8 @@ export function advance(saga: Saga, event: MachineEvent) {
 export const spentOn = (context: SagaContext): NanoUsd => nanoUsd(context.finished.reduce((sum, attempt) => sum + attempt.cost_nano_usd, 0));
 const isInFlight = (context: SagaContext): boolean => context.attempt > context.finished.length;
 
+const wasShownSound = ({ result: { outcome }, isCommitted = false }: Extract<MachineEvent, { type: "RESULT" }>) => isCommitted && outcome.kind === "answered" && outcome.is_sound;
+
 const stopReason = ({ step }: Decision) => (step.kind === "stop" ? step.reason : null);
 
 /** The rule that a job carries, applied to its answer. */
@@ -135,7 +148,7 @@ export const isAccepted = (acceptance: Acceptance, outcome: Attempt["outcome"]) 
 /** What an event leaves behind, without the machine around it: for playing thousands of recorded answers. */
 export function applied(context: SagaContext, event: MachineEvent): SagaContext {
   switch (event.type) {
-    case "RESULT": return absorb(context, event.result, event.output);
+    case "RESULT": return absorb(context, event);
     case "DECIDED": return follow(context, event.decision);
     case "CLOSED": return close(context, event.error);
   }
@@ -145,12 +158,16 @@ export function applied(context: SagaContext, event: MachineEvent): SagaContext 
  * A later sound answer replaces an earlier one: it was bought because more was expected of it, and confidences of
  * different models cannot be compared before they are calibrated.
  */
-function absorb(context: SagaContext, result: Attempt, output: string | null): SagaContext {
+function absorb(context: SagaContext, { result, output, message, isCommitted = false }: Extract<MachineEvent, { type: "RESULT" }>): SagaContext {
   const finished = [...context.finished, result];
   const { outcome, attempt, tier, model } = result;
-  if (outcome.kind !== "answered" || !outcome.is_sound || output === null) return { ...context, finished };
-  const { confidence, confidence_source } = outcome;
-  return { ...context, finished, best: { attempt, output, tier, model, confidence, confidence_source } };
+  if (outcome.kind === "failed") return isCommitted ? { ...context, finished, best: null, error: { code: outcome.code, message: outcome.message } } : { ...context, finished };
+  if (output === null) return { ...context, finished };
+  const { confidence, confidence_source, is_sound } = outcome;
+  const answer = { attempt, output, tier, model, confidence, confidence_source, ...(message === undefined ? {} : { message }) };
+  if (is_sound) return { ...context, finished, best: answer };
+  if (isCommitted) return { ...context, finished, best: answer, degraded_reason: "tiers_exhausted" };
+  return message === undefined ? { ...context, finished } : { ...context, finished, unsound: answer };
 }
 
 function follow(context: SagaContext, decision: Decision): SagaContext {
@@ -158,12 +175,14 @@ function follow(context: SagaContext, decision: Decision): SagaContext {
   const { step } = decision;
   if (step.kind === "run") return { ...context, decisions, tier: step.tier, acceptance: step.acceptance, attempt: context.attempt + 1 };
   if (step.reason === "good_enough") return { ...context, decisions };
-  return context.best === null ? { ...context, decisions, error: errorOf(context, step.reason) } : { ...context, decisions, degraded_reason: step.reason };
+  const best = context.best ?? context.unsound ?? null;
+  return best === null ? { ...context, decisions, error: errorOf(context, step.reason) } : { ...context, best, decisions, degraded_reason: step.reason };
 }
 
 function close(context: SagaContext, error: EventError): SagaContext {
-  if (context.best === null) return { ...context, error };
-  return { ...context, degraded_reason: error.code === "deadline_exceeded" ? "deadline" : "unavailable" };
+  const best = context.best ?? context.unsound ?? null;
+  if (best === null) return { ...context, error };
+  return { ...context, best, degraded_reason: error.code === "deadline_exceeded" ? "deadline" : "unavailable" };
 }
 
 /** What a client is told when there is no answer at all. */

@@ -1,3 +1,4 @@
+import { bytesOf } from "#shared/contracts/chat.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { type Completion, Outcome, type SagaMessage } from "#shared/contracts/events.ts";
 import type { NanoUsd } from "#shared/contracts/money.ts";
@@ -42,6 +43,7 @@ function toCompletion(request: InferenceRequest, outcome: Outcome, context: Saga
     degraded_reason,
     error,
     output: best?.output ?? null,
+    ...(best?.message === undefined ? {} : { message: best.message }),
     tier: best?.tier ?? last?.tier ?? null,
     model: best?.model ?? last?.model ?? null,
     confidence: best?.confidence ?? null,
@@ -55,7 +57,7 @@ function toCompletion(request: InferenceRequest, outcome: Outcome, context: Saga
     task: request.task,
     budget_nano_usd: request.budget_nano_usd,
     metadata: request.metadata,
-    input_bytes: Buffer.byteLength(request.input),
+    input_bytes: bytesOf(request.input),
     fingerprint: request.fingerprint,
     accepted_at_ms: request.accepted_at_ms,
     completed_at_ms: nowMs,

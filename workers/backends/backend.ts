@@ -1,13 +1,23 @@
+import type { AnswerDelta, AnswerMessage, Input } from "#shared/contracts/chat.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 
 /** One call of a model. Its errors are `BackendError`s; anything else that it throws is a bug. */
 export interface Backend {
-  call(input: string, options: { readonly signal: AbortSignal; readonly traceparent: string }): Promise<BackendAnswer>;
+  call(input: Input, options: CallOptions): Promise<BackendAnswer>;
   close(): Promise<void>;
+}
+
+export interface CallOptions {
+  readonly signal: AbortSignal;
+  readonly traceparent: string;
+  /** With it the answer is asked for piece by piece, and each is told as it comes; their texts in order are `output`. A backend that cannot stream tells none. */
+  readonly onDelta?: (delta: AnswerDelta) => void;
 }
 
 export interface BackendAnswer {
   readonly output: string;
+  /** Of an answer to a conversation; absent for a text. */
+  readonly message?: AnswerMessage;
   /** The model that answered, as it names itself. */
   readonly model: string;
   readonly usage: Usage;
