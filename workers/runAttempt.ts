@@ -1,6 +1,7 @@
 /** One paid call of a tier's model, with its breaker and retries, as an attempt with its cost. For jobs and shadow jobs alike. */
 import type { Attributes } from "@opentelemetry/api";
 
+import type { AnswerDelta, AnswerMessage, Input } from "#shared/contracts/chat.ts";
 import type { Attempt } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { costOf, type Tier } from "#shared/contracts/tiers.ts";
@@ -20,25 +21,30 @@ export interface CallDeps {
   readonly random: () => number;
 }
 export interface Task {
-  readonly input: string;
+  readonly input: Input;
   readonly attempt: number;
   /** Of whoever waits for the answer, in epoch milliseconds; `Infinity`: nobody waits, and the tier's `timeout_ms` alone ends the call. */
   readonly deadlineAtMs: number;
   readonly lease: AbortSignal;
   readonly traceparent: string;
+  /** Told of the answer piece by piece, where somebody may see it grow. */
+  readonly onDelta?: (delta: AnswerDelta) => void;
+  /** Aborts when nobody waits any more. */
+  readonly cancelled?: AbortSignal;
 }
 export interface Run {
   readonly result: Attempt;
   /** `null`: the attempt failed. */
   readonly output: string | null;
+  readonly message?: AnswerMessage;
 }
 
 /**
  * Makes `run` give the same again for the same lease: a message that is held through an outage is handled again, but its
  * call is not paid again. Its lease stays the same.
  */
-export function oncePerLease(): (lease: AbortSignal, run: () => Promise<Run>) => Promise<Run> {
-  const inHand = new WeakMap<AbortSignal, Run>();
+export function oncePerLease<R>(): (lease: AbortSignal, run: () => Promise<R>) => Promise<R> {
+  const inHand = new WeakMap<AbortSignal, R>();
   return async (lease, run) => {
     const found = inHand.get(lease) ?? (await run());
     inHand.set(lease, found);
@@ -52,57 +58,67 @@ export async function runAttempt(deps: CallDeps, task: Task): Promise<Run> {
   const startedAtMs = now();
   const started = performance.now();
   const deadlineAtMs = Math.min(task.deadlineAtMs, startedAtMs + tier.timeout_ms);
+  const first: { tokenMs?: number } = {};
+  const { onDelta } = task;
+  const watched: Task = onDelta === undefined ? task : { ...task, onDelta: (delta) => { first.tokenMs ??= rounded(performance.now() - started); onDelta(delta); } };
   const tried = startedAtMs >= task.deadlineAtMs
     ? { tries: 0, mayHaveCost: false, outcome: { error: new BackendError("deadline_exceeded", "the deadline had passed before the call") } }
-    : await callUntil(deps, task, deadlineAtMs);
-  const facts = { attempt: task.attempt, tier: tier.name, started_at_ms: startedAtMs, latency_ms: Math.round((performance.now() - started) * 1_000) / 1_000, tries: tried.tries };
+    : await callUntil(deps, watched, deadlineAtMs, () => first.tokenMs !== undefined);
+  const facts = { attempt: task.attempt, tier: tier.name, started_at_ms: startedAtMs, latency_ms: rounded(performance.now() - started), ...(first.tokenMs === undefined ? {} : { first_token_ms: first.tokenMs }), tries: tried.tries };
   const cost_is_partial = tried.mayHaveCost;
   return "value" in tried.outcome ? answered(tier, { ...facts, cost_is_partial }, tried.outcome.value) : failed(tier, { ...facts, cost_is_partial }, tried.outcome.error);
 }
 
-async function callUntil({ backend, breaker, tier, tracer, now, random }: CallDeps, { input, deadlineAtMs: callersDeadlineAtMs, lease, traceparent }: Task, deadlineAtMs: number): Promise<Tried<BackendAnswer>> {
+const rounded = (ms: number): number => Math.round(ms * 1_000) / 1_000;
+
+/** `isShown`: pieces of an answer were told, so that it cannot be begun again. */
+async function callUntil({ backend, breaker, tier, tracer, now, random }: CallDeps, task: Task, deadlineAtMs: number, isShown: () => boolean): Promise<Tried<BackendAnswer>> {
+  const { input, deadlineAtMs: callersDeadlineAtMs, lease, traceparent, onDelta, cancelled } = task;
   const timeout = AbortSignal.timeout(Math.max(1, deadlineAtMs - now()));
-  const signal = AbortSignal.any([timeout, lease]);
+  const signal = AbortSignal.any([timeout, lease, ...(cancelled === undefined ? [] : [cancelled])]);
   const attributes: Attributes = { "gen_ai.operation.name": "chat", "gen_ai.provider.name": tier.backend.kind, "gen_ai.request.model": tier.backend.model };
   const once = () => tracer.span(`chat ${tier.backend.model}`, { kind: "CLIENT", parent: traceparent, attributes }, async (inner, annotate) => {
-    const answer = await backend.call(input, { signal, traceparent: inner });
+    const answer = await backend.call(input, { signal, traceparent: inner, ...(onDelta === undefined ? {} : { onDelta }) });
     annotate({ "gen_ai.response.model": answer.model, "gen_ai.usage.input_tokens": answer.usage.input_tokens, "gen_ai.usage.output_tokens": answer.usage.output_tokens });
     return answer;
   });
   const call = () => {
     const startedAtMs = performance.now();
-    const why = (error: unknown) => whyCut(error, { timeout, lease, isCallersDeadline: callersDeadlineAtMs <= deadlineAtMs, hadItsTime: performance.now() - startedAtMs >= tier.prior.latency_p95_ms });
+    const why = (error: unknown) => whyCut(error, { timeout, lease, cancelled, isCallersDeadline: callersDeadlineAtMs <= deadlineAtMs, hadItsTime: performance.now() - startedAtMs >= tier.prior.latency_p95_ms });
     return breaker.call(() => once().catch((error: unknown) => { throw why(error); }));
   };
-  return retry(call, { maxTries: tier.max_tries, deadlineAtMs, signal, now, random });
+  return retry(call, { maxTries: tier.max_tries, isOver: isShown, deadlineAtMs, signal, now, random });
 }
 
 interface Cut {
   readonly timeout: AbortSignal;
   readonly lease: AbortSignal;
+  readonly cancelled: AbortSignal | undefined;
   readonly isCallersDeadline: boolean;
   /** It ran for longer than this tier's calls usually do. */
   readonly hadItsTime: boolean;
 }
 /** An aborted call says only "aborted": was it the caller's deadline, a backend that took longer than its tier allows, or a lost lease? */
-function whyCut(error: unknown, { timeout, lease, isCallersDeadline, hadItsTime }: Cut): unknown {
+function whyCut(error: unknown, { timeout, lease, cancelled, isCallersDeadline, hadItsTime }: Cut): unknown {
   if (error instanceof BackendError) return error;
   if (lease.aborted) return new BackendError("backend_unavailable", "the call was cut off: this worker lost the job", { mayHaveCost: true, isBackendsFault: false, cause: error });
+  if (cancelled?.aborted === true) return new BackendError("cancelled", "the caller went away", { mayHaveCost: true, isBackendsFault: false, cause: error });
   if (!timeout.aborted) return error;
   if (isCallersDeadline) return new BackendError("deadline_exceeded", "the deadline passed during the call", { mayHaveCost: true, isBackendsFault: hadItsTime, cause: error });
   return new BackendError("backend_unavailable", "no answer within the tier's timeout_ms", { mayHaveCost: true, cause: error });
 }
 
-type AttemptFacts = Pick<Attempt, "attempt" | "tier" | "started_at_ms" | "latency_ms" | "tries" | "cost_is_partial">;
+type AttemptFacts = Pick<Attempt, "attempt" | "tier" | "started_at_ms" | "latency_ms" | "first_token_ms" | "tries" | "cost_is_partial">;
 
-function answered(tier: Tier, facts: AttemptFacts, { output, model, usage, is_sound, confidence, confidence_source }: BackendAnswer) {
+function answered(tier: Tier, facts: AttemptFacts, { output, message, model, usage, is_sound, confidence, confidence_source }: BackendAnswer): Run {
   const outcome = { kind: "answered", is_sound, confidence, confidence_source } as const;
-  return { output, result: { ...facts, model, usage, cost_nano_usd: costOf(tier.price, usage), outcome } };
+  return { output, ...(message === undefined ? {} : { message }), result: { ...facts, model, usage, cost_nano_usd: costOf(tier.price, usage), outcome } };
 }
 
 /** A failed call is an attempt too. Anything but a `BackendError` is a bug: thrown, so that the message is retried. */
-function failed(tier: Tier, facts: AttemptFacts, error: unknown) {
+function failed(tier: Tier, facts: AttemptFacts, error: unknown): Run {
   if (!(error instanceof BackendError)) throw error;
   const outcome = { kind: "failed", code: error.code, message: error.message } as const;
-  return { output: null, result: { ...facts, model: tier.backend.model, usage: null, cost_nano_usd: nanoUsd(0), outcome } };
+  const { usage } = error;
+  return { output: null, result: { ...facts, model: tier.backend.model, usage, cost_nano_usd: usage === null ? nanoUsd(0) : costOf(tier.price, usage), outcome } };
 }

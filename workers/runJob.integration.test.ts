@@ -3,6 +3,8 @@ import { pino } from "pino";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
+import { followCancellations, publishAnswer } from "#shared/messaging/answerStream.ts";
+import type { Input } from "#shared/contracts/chat.ts";
 import { Completion, DeadLetter, Job, Result } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
@@ -27,8 +29,8 @@ let broker: TestBroker["broker"];
 const shutdown = new AbortController();
 let loop: Promise<void>;
 /** What the model says to a request, and who asked. */
-const answers = new Map<string, BackendAnswer | (() => Promise<BackendAnswer>)>();
-const called: [input: string, traceparent: string][] = [];
+const answers = new Map<Input, BackendAnswer | (() => Promise<BackendAnswer>)>();
+const called: [input: Input, traceparent: string][] = [];
 const givenUp: [subject: string, code: string][] = [];
 let n = 0;
 
@@ -36,7 +38,7 @@ beforeAll(async () => {
   test = await startTestBroker(FILE.tiers);
   ({ nats, broker } = test);
   const runJob = makeRunJob({
-    ...broker, tier: LARGE, prefix: "infer", now: () => jobFixture.request.accepted_at_ms + 1_500, random: () => 0, observe: () => undefined,
+    ...broker, cancellations: followCancellations(nats, "infer"), show: (options) => publishAnswer(nats, "infer", options), tier: LARGE, prefix: "infer", now: () => jobFixture.request.accepted_at_ms + 1_500, random: () => 0, observe: () => undefined,
     breaker: makeBreaker(LARGE.breaker, () => undefined, Date.now),
     tracer: { span: (_name, { parent }, run) => run(parent ?? newTraceparent(), () => undefined) },
     backend: {

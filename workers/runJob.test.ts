@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import type { AnswerDelta } from "#shared/contracts/chat.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { type Attempt, type Completion, type DeadLetter, Job, Result } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
@@ -29,15 +30,18 @@ interface World {
   readonly isDuplicate?: boolean;
   /** The publishes that fail before one works; each time the message is handled again, as `consume` does while it holds it. */
   readonly outages?: number;
+  /** The caller goes away while the call runs. */
+  readonly leaves?: boolean;
   readonly job?: unknown;
 }
-async function run(call: Backend["call"], { tier = {}, nowMs = NOW, delivery = {}, stored = {}, isDuplicate = false, outages = 0, job = JOB }: World = {}) {
+async function run(call: Backend["call"], { tier = {}, nowMs = NOW, delivery = {}, stored = {}, isDuplicate = false, outages = 0, leaves = false, job = JOB }: World = {}) {
   const lease = new AbortController().signal;
+  const shown: AnswerDelta[] = [], gone = new AbortController();
   const emitted: OnceMessage[] = [], replied: Completion[] = [], letters: DeadLetter[] = [], observed: [Attempt, boolean][] = [];
   let calls = 0, failures = 0;
   const runJob = makeRunJob({
     tier: { ...LARGE, ...tier }, prefix: "infer", now: () => nowMs, random: () => 0,
-    backend: { call: (...args) => { calls++; return call(...args); }, close: async () => undefined },
+    backend: { call: (...args) => { calls++; if (leaves) setImmediate(() => { gone.abort(); }); return call(...args); }, close: async () => undefined },
     breaker: makeBreaker({ failures_in_a_row: 3, open_for_ms: 1_000 }, () => undefined, () => nowMs),
     publisher: {
       emit: async (event) => { if (failures++ < outages) throw new AppError("broker_unavailable", "away"); emitted.push(event); return { isDuplicate, stored: event }; },
@@ -45,6 +49,8 @@ async function run(call: Backend["call"], { tier = {}, nowMs = NOW, delivery = {
       deadLetter: async (letter) => void letters.push(letter),
     },
     streams: { last: async (_stream, subject) => (subject in stored ? ({ json: () => stored[subject] } as never) : null), first: async () => null, bySequence: async () => null, subjects: async () => [] },
+    cancellations: { signalFor: () => ({ signal: gone.signal, end: () => undefined }), close: () => undefined },
+    show: () => ({ push: (delta) => void shown.push(delta), flush: () => undefined }),
     tracer: { span: (_name, { parent }, inside) => inside(parent ?? TRACE, () => undefined) },
     observe: (_job, attempt, { isFinal }) => void observed.push([attempt, isFinal]),
   });
@@ -54,7 +60,7 @@ async function run(call: Backend["call"], { tier = {}, nowMs = NOW, delivery = {
   });
   for (let i = 0; i < outages; i++) await expect(deliver()).rejects.toMatchObject({ code: "broker_unavailable" });
   const error = await deliver().then(() => null, (thrown: unknown) => thrown);
-  return { emitted, replied, letters, observed, error, calls, last: (emitted[0] as { attempts?: Attempt[] } | undefined)?.attempts?.at(-1) ?? observed[0]?.[0] };
+  return { emitted, shown, replied, letters, observed, error, calls, last: (emitted[0] as { attempts?: Attempt[] } | undefined)?.attempts?.at(-1) ?? observed[0]?.[0] };
 }
 
 it("ends the request itself when its answer is sure enough, and charges what the tokens cost", async () => {
@@ -131,6 +137,40 @@ describe("a job that may be a repeat", () => {
 
   it("runs when there is no trace of it, or only of another attempt", async () => {
     expect(await run(async () => SURE, { delivery, stored: { "infer.result.t1.r-1.2": {} } })).toMatchObject({ calls: 1, emitted: [{ type: "completion.v1" }] });
+  });
+});
+
+describe("a job of which somebody watches the answer", () => {
+  const kept = (min_confidence: number) => ({ ...jobFixture, request: { ...jobFixture.request, stream: true }, saga: { ...jobFixture.saga, context: { ...jobFixture.saga.context, acceptance: { min_confidence } } } });
+  const telling: Backend["call"] = async (_input, { onDelta }) => { for (const text of ["sp", "am"]) onDelta?.({ text }); return SURE; };
+
+  it("shows its pieces where any answer will be kept, and says when the first one came", async () => {
+    const { shown, emitted } = await run(telling, { job: kept(0) });
+    expect(shown).toEqual([{ text: "sp" }, { text: "am" }]);
+    expect(emitted).toMatchObject([{ type: "completion.v1", outcome: "completed", output: "spam", attempts: [{}, {}, { first_token_ms: expect.any(Number) as number }] }]);
+  });
+
+  it("shows nothing of an answer that may still be rejected", async () => {
+    const { shown, emitted } = await run(telling, { job: kept(0.95) });
+    expect([shown, emitted]).toMatchObject([[], [{ type: "result.v1" }]]);
+  });
+
+  it("fails with it when it breaks off: no other answer follows, no second try, no earlier answer", async () => {
+    const { emitted, calls } = await run(async (_input, { onDelta }) => {
+      onDelta?.({ text: "sp" });
+      throw new BackendError("backend_unavailable", "the stream broke off", { isTransient: true, mayHaveCost: true, usage: { input_tokens: 10, output_tokens: 1, source: "estimated" } });
+    }, { job: kept(0) });
+    expect([calls, emitted]).toMatchObject([1, [{ type: "completion.v1", outcome: "failed", output: null, error: { code: "backend_unavailable" }, attempts: [{}, {}, { cost_nano_usd: 135_000, cost_is_partial: true, usage: { output_tokens: 1 } }] }]]);
+  });
+
+  it("is the outcome though it is cut, since it was shown, and the record says so", async () => {
+    const { emitted } = await run(async (input, options) => ({ ...(await telling(input, options)), is_sound: false, message: { finish_reason: "length", refusal: null } }), { job: kept(0) });
+    expect(emitted).toMatchObject([{ type: "completion.v1", outcome: "degraded", degraded_reason: "tiers_exhausted", output: "spam", message: { finish_reason: "length" } }]);
+  });
+
+  it("ends the request when the caller goes away, whatever else might be tried", async () => {
+    const { emitted } = await run(hang, { job: kept(0.95), leaves: true });
+    expect(emitted).toMatchObject([{ type: "completion.v1", outcome: "failed", error: { code: "cancelled" }, attempts: [{}, {}, { cost_is_partial: true }] }]);
   });
 });
 

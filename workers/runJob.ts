@@ -1,6 +1,10 @@
+import { randomUUID } from "node:crypto";
+
 import type { Attributes } from "@opentelemetry/api";
 
+import type { AnswerDelta } from "#shared/contracts/chat.ts";
 import { type Attempt, Completion, Job, Result } from "#shared/contracts/events.ts";
+import type { AnswerPublisher, AnswerPublisherOptions, Cancellations } from "#shared/messaging/answerStream.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
@@ -17,20 +21,22 @@ export interface JobDeps extends CallDeps {
   readonly publisher: Publisher;
   readonly streams: StoredMessages;
   readonly prefix: string;
+  readonly cancellations: Cancellations;
+  /** Shows pieces of an answer that will be the outcome. */
+  readonly show: (options: AnswerPublisherOptions) => AnswerPublisher;
   readonly observe: (job: Job, attempt: Attempt, end: { isFinal: boolean; traceId: string }) => void;
 }
 
 /** Runs one job: ends the request when the job's rule accepts the answer, asks the router otherwise. Idempotent. */
 export const makeRunJob = (deps: JobDeps) => {
-  const once = oncePerLease();
+  const once = oncePerLease<Shown>();
   return async (delivery: Delivery): Promise<void> => {
     const { lease } = delivery;
     const job = readEvent(Job, deps.prefix, delivery);
     if (delivery.mayBeRepeat && (await isDone(deps, job))) return;
     const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.tier": job.tier, "infer.attempt": job.attempt };
     await deps.tracer.span("process infer.job", { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent, annotate) => {
-      const { input, deadline_at_ms: deadlineAtMs } = job.request;
-      const run = await once(lease, () => runAttempt(deps, { input, attempt: job.attempt, deadlineAtMs, lease, traceparent }));
+      const run = await once(lease, () => runShown(deps, job, { lease, traceparent }));
       annotate({ "infer.outcome": run.result.outcome.kind, "infer.cost_nano_usd": run.result.cost_nano_usd });
       if (lease.aborted) {
         await keepLate(deps, job, run.result, delivery);
@@ -40,6 +46,28 @@ export const makeRunJob = (deps: JobDeps) => {
     });
   };
 };
+
+/** One attempt; where its answer will be kept whatever it is, its pieces are shown as they come. */
+async function runShown(deps: JobDeps, { tenant_id, request_id, tier, attempt, request, saga }: Job, { lease, traceparent }: { lease: AbortSignal; traceparent: string }): Promise<Shown> {
+  const { stream = false, origin, input, deadline_at_ms: deadlineAtMs } = request;
+  const id = { tenant_id, request_id };
+  const keepsAny = (readSaga(saga).context.acceptance?.min_confidence ?? 1) <= 0;
+  const shown = stream && keepsAny ? deps.show({ id, origin, run: randomUUID(), tier, model: deps.tier.backend.model }) : null;
+  const seen = { any: false };
+  const onDelta = (delta: AnswerDelta) => {
+    seen.any = true;
+    shown?.push(delta);
+  };
+  const cancellation = deps.cancellations.signalFor(id);
+  const cancelled = cancellation.signal;
+  const run = await runAttempt(deps, { input, attempt, deadlineAtMs, lease, traceparent, cancelled, ...(shown === null ? {} : { onDelta }) }).finally(() => { cancellation.end(); });
+  shown?.flush();
+  return { ...run, isFinal: seen.any || cancelled.aborted };
+}
+interface Shown extends Run {
+  /** No other answer can follow. */
+  readonly isFinal: boolean;
+}
 
 /** An earlier delivery came this far: its result is there, or the request has ended. Whoever waits may have missed the reply. */
 async function isDone({ streams, publisher, prefix }: JobDeps, job: Job): Promise<boolean> {
@@ -53,11 +81,11 @@ async function isDone({ streams, publisher, prefix }: JobDeps, job: Job): Promis
   return result !== null && readStored(Result, result) !== null;
 }
 
-async function publishAfter(deps: JobDeps, job: Job, { result, output }: Run, { traceparent, delivery }: { traceparent: string; delivery: Delivery }): Promise<void> {
+async function publishAfter(deps: JobDeps, job: Job, { result, output, message, isFinal }: Shown, { traceparent, delivery }: { traceparent: string; delivery: Delivery }): Promise<void> {
   const traceId = traceIdOf(traceparent);
-  for (const message of messagesAfter(job.request, readSaga(job.saga), { type: "RESULT", result, output }, { nowMs: deps.now(), traceId })) {
-    const { isDuplicate } = await deps.publisher.emit(message, traceparent);
-    deps.observe(job, result, { isFinal: message.type === "completion.v1", traceId });
+  for (const event of messagesAfter(job.request, readSaga(job.saga), { type: "RESULT", result, output, isFinal, ...(message === undefined ? {} : { message }) }, { nowMs: deps.now(), traceId })) {
+    const { isDuplicate } = await deps.publisher.emit(event, traceparent);
+    deps.observe(job, result, { isFinal: event.type === "completion.v1", traceId });
     if (isDuplicate) await keepLate(deps, job, result, delivery);
   }
 }

@@ -3,6 +3,7 @@ import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
+import type { Input } from "#shared/contracts/chat.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { DeadLetter } from "#shared/contracts/events.ts";
 import jobFixture from "#shared/contracts/fixtures/shadow_job.v1.json" with { type: "json" };
@@ -34,8 +35,8 @@ let broker: TestBroker["broker"];
 let loop: Promise<void>;
 const shutdown = new AbortController();
 /** What the model says to an input. */
-const answers = new Map<string, (signal: AbortSignal) => Promise<BackendAnswer>>();
-const called: [input: string, traceparent: string][] = [];
+const answers = new Map<Input, (signal: AbortSignal) => Promise<BackendAnswer>>();
+const called: [input: Input, traceparent: string][] = [];
 const observed: string[] = [];
 /** Publishes that are stored while their publisher never hears of it. */
 let unheard = 0;

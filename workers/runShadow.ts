@@ -31,7 +31,7 @@ export interface ShadowDeps extends CallDeps {
  */
 export const makeRunShadow = (deps: ShadowDeps) => {
   const { prefix, publisher, streams, tracer, now, observe } = deps;
-  const once = oncePerLease();
+  const once = oncePerLease<Run>();
   return async (delivery: Delivery): Promise<void> => {
     const { lease } = delivery;
     const job = readEvent(ShadowJob, prefix, delivery);

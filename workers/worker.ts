@@ -5,6 +5,7 @@ import type { Tier, TierFile } from "#shared/contracts/tiers.ts";
 import type { TierStatus } from "#shared/contracts/tierStatus.ts";
 import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { pushLatencies } from "#shared/liveState/latencyWindow.ts";
+import { followCancellations, publishAnswer } from "#shared/messaging/answerStream.ts";
 import { consumePerSlot } from "#shared/messaging/consume.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
@@ -62,8 +63,10 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     const metrics = makeWorkerMetrics(registry, tier.name, status);
 
     const deps = { tier, backend, breaker, publisher, streams, tracer, prefix: config.prefix, now: Date.now, random: Math.random };
+    const cancellations = followCancellations(nats, config.prefix);
+    onClose("cancellations", () => { cancellations.close(); });
     const runJob = makeRunJob({
-      ...deps,
+      ...deps, cancellations, show: (options) => publishAnswer(nats, config.prefix, options),
       observe({ tenant_id, request_id }, attempt, { isFinal, traceId }) {
         const { outcome, tries, latency_ms, cost_nano_usd } = attempt;
         metrics.observe(attempt, isFinal);

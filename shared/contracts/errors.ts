@@ -19,6 +19,8 @@ export const ERROR_CODES = {
   no_outcome: { httpStatus: 409, retryable: false },
   idempotency_mismatch: { httpStatus: 409, retryable: false },
   payload_too_large: { httpStatus: 413, retryable: false },
+  /** The caller went away, and with it the wish for an answer. */
+  cancelled: { httpStatus: 499, retryable: false },
   unsupported_media_type: { httpStatus: 415, retryable: false },
   internal: { httpStatus: 500, retryable: false },
   /** Given up on after repeated tries; the message is in DEAD_LETTERS. */

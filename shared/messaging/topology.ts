@@ -33,6 +33,12 @@ export const requestOfAnyTenant = (prefix: string, requestId: string): string =>
 /** Core subject, no stream. Sent by services only, and only after the completion is durable. */
 export const replySubject = (prefix: string, origin: string, id: Id): string => `${prefix}.reply.${origin}.${tokens(id)}`;
 export const repliesTo = (prefix: string, origin: string): string => `${prefix}.reply.${origin}.>`;
+/** Core subjects, no stream. Pieces of an answer that will be the outcome; written by services only. */
+export const tokenSubject = (prefix: string, origin: string, id: Id): string => `${prefix}.token.${origin}.${tokens(id)}`;
+export const tokensTo = (prefix: string, origin: string): string => `${prefix}.token.${origin}.>`;
+/** Core subjects, no stream. Nobody waits for the outcome any more; written by services only. */
+export const cancelSubject = (prefix: string, id: Id): string => `${prefix}.cancel.${tokens(id)}`;
+export const cancelsTo = (prefix: string): string => `${prefix}.cancel.>`;
 export const deadLetterSubject = (prefix: string, stream: string, tenantId: string | null): string => `${prefix}.deadletter.${stream}.${tenantId ?? "unknown"}`;
 
 export function subjectOf(prefix: string, event: OnceMessage): string {
@@ -46,7 +52,7 @@ export function subjectOf(prefix: string, event: OnceMessage): string {
   }
 }
 
-const ID_POSITION: Record<string, number> = { request: 2, completion: 2, feedback: 2, shadow: 2, result: 2, reply: 3, job: 3, shadowjob: 3 };
+const ID_POSITION: Record<string, number> = { request: 2, completion: 2, feedback: 2, shadow: 2, result: 2, cancel: 2, reply: 3, token: 3, job: 3, shadowjob: 3 };
 /** Tokens that may follow the id: an attempt, and a shadow's tier. */
 const TOKENS_AFTER: Record<string, readonly number[]> = { job: [1], result: [1], shadow: [0, 1] };
 /** Tenant and request id of a subject, or `null` when they are not valid ids: `infer.request.t1.*` can be stored literally. */

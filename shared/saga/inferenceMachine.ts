@@ -10,7 +10,8 @@
  *      ├──────────────────────────────┘          closed by the sweeper or the dead-letter service
  *      └► rejected                               nothing could be tried
  *
- * An answer that was shown while it grew cannot be taken back: should its attempt fail, the request fails with it.
+ * An answer that was shown while it grew cannot be taken back: should its attempt fail, the request fails with it. So it
+ * does when its caller went away.
  * An answer to a conversation that is not sound, cut by a limit or refused, is the outcome when nothing better is had.
  *
  * Only the pure `transition()` is used: no live actors, no `invoke`, no `after`; a deadline is an event.
@@ -61,8 +62,8 @@ export const newSaga = (baseline: Baseline): Saga => ({
 
 export type MachineEvent =
   | { type: "DECIDED"; decision: Decision }
-  /** `isCommitted`: pieces of the answer were shown already. */
-  | { type: "RESULT"; result: Attempt; output: string | null; message?: AnswerMessage; isCommitted?: boolean }
+  /** `isFinal`: nothing else may be tried, whatever came of it: pieces of the answer were shown already, or nobody waits any more. */
+  | { type: "RESULT"; result: Attempt; output: string | null; message?: AnswerMessage; isFinal?: boolean }
   /** Nobody will finish it: past its deadline, or given up on. */
   | { type: "CLOSED"; error: EventError };
 type Args = { context: SagaContext; event: MachineEvent };
@@ -72,12 +73,12 @@ const inferenceMachine = setup({
   guards: {
     isStaleResult: ({ context, event }: Args) => event.type === "RESULT" && (event.result.attempt !== context.attempt || !isInFlight(context)),
     isStaleDecision: ({ context, event }: Args) => event.type === "DECIDED" && (event.decision.after_attempt !== context.attempt || isInFlight(context)),
-    isAccepted: ({ context, event }: Args) => event.type === "RESULT" && (isAccepted(context.acceptance, event.result.outcome) || wasShownSound(event)),
+    isAccepted: ({ context, event }: Args) => event.type === "RESULT" && (isAccepted(context.acceptance, event.result.outcome) || isFinalSound(event)),
     runsTier: ({ event }: Args) => event.type === "DECIDED" && event.decision.step.kind === "run",
     isGoodEnough: ({ context, event }: Args) => context.best !== null && event.type === "DECIDED" && stopReason(event.decision) === "good_enough",
     hasAnswer: ({ context }: Args) => (context.best ?? context.unsound) !== undefined,
-    wasShown: ({ event }: Args) => event.type === "RESULT" && event.isCommitted === true,
-    wasShownWhole: ({ event }: Args) => event.type === "RESULT" && event.isCommitted === true && event.result.outcome.kind === "answered",
+    isFinal: ({ event }: Args) => event.type === "RESULT" && event.isFinal === true,
+    isFinalAnswer: ({ event }: Args) => event.type === "RESULT" && event.isFinal === true && event.result.outcome.kind === "answered",
   },
   actions: {
     apply: assign(({ context, event }: Args) => applied(context, event)),
@@ -102,8 +103,8 @@ const inferenceMachine = setup({
         RESULT: [
           { guard: "isStaleResult" },
           { guard: "isAccepted", actions: "apply", target: "completed" },
-          { guard: "wasShownWhole", actions: "apply", target: "degraded" },
-          { guard: "wasShown", actions: "apply", target: "failed" },
+          { guard: "isFinalAnswer", actions: "apply", target: "degraded" },
+          { guard: "isFinal", actions: "apply", target: "failed" },
           { actions: ["apply", "publishResult"] }, // the router decides
         ],
         DECIDED: [
@@ -137,7 +138,7 @@ export function advance(saga: Saga, event: MachineEvent) {
 export const spentOn = (context: SagaContext): NanoUsd => nanoUsd(context.finished.reduce((sum, attempt) => sum + attempt.cost_nano_usd, 0));
 const isInFlight = (context: SagaContext): boolean => context.attempt > context.finished.length;
 
-const wasShownSound = ({ result: { outcome }, isCommitted = false }: Extract<MachineEvent, { type: "RESULT" }>) => isCommitted && outcome.kind === "answered" && outcome.is_sound;
+const isFinalSound = ({ result: { outcome }, isFinal = false }: Extract<MachineEvent, { type: "RESULT" }>) => isFinal && outcome.kind === "answered" && outcome.is_sound;
 
 const stopReason = ({ step }: Decision) => (step.kind === "stop" ? step.reason : null);
 
@@ -158,15 +159,15 @@ export function applied(context: SagaContext, event: MachineEvent): SagaContext 
  * A later sound answer replaces an earlier one: it was bought because more was expected of it, and confidences of
  * different models cannot be compared before they are calibrated.
  */
-function absorb(context: SagaContext, { result, output, message, isCommitted = false }: Extract<MachineEvent, { type: "RESULT" }>): SagaContext {
+function absorb(context: SagaContext, { result, output, message, isFinal = false }: Extract<MachineEvent, { type: "RESULT" }>): SagaContext {
   const finished = [...context.finished, result];
   const { outcome, attempt, tier, model } = result;
-  if (outcome.kind === "failed") return isCommitted ? { ...context, finished, best: null, error: { code: outcome.code, message: outcome.message } } : { ...context, finished };
+  if (outcome.kind === "failed") return isFinal ? { ...context, finished, best: null, error: { code: outcome.code, message: outcome.message } } : { ...context, finished };
   if (output === null) return { ...context, finished };
   const { confidence, confidence_source, is_sound } = outcome;
   const answer = { attempt, output, tier, model, confidence, confidence_source, ...(message === undefined ? {} : { message }) };
   if (is_sound) return { ...context, finished, best: answer };
-  if (isCommitted) return { ...context, finished, best: answer, degraded_reason: "tiers_exhausted" };
+  if (isFinal) return { ...context, finished, best: answer, degraded_reason: "tiers_exhausted" };
   return message === undefined ? { ...context, finished } : { ...context, finished, unsound: answer };
 }
 

@@ -47,8 +47,8 @@ describe("messagesAfter", () => {
   });
 
   it("counts the input in bytes, not in characters", () => {
-    expect(completionFixture.input_bytes).toBe(Buffer.byteLength(String(JOB.request.input)));
-    expect(completionFixture.input_bytes).toBeGreaterThan(String(JOB.request.input).length);
+    expect(completionFixture.input_bytes).toBe(Buffer.byteLength(jobFixture.request.input));
+    expect(completionFixture.input_bytes).toBeGreaterThan(jobFixture.request.input.length);
   });
 });
 

@@ -36,6 +36,7 @@ export function toRows(event: Completion, streamSeq: number): Rows {
     completed_at: iso(event.completed_at_ms),
     origin: event.origin,
     output: event.output,
+    message: event.message ?? null,
     input_bytes: event.input_bytes,
     fingerprint: event.fingerprint,
     metadata: event.metadata,
@@ -61,10 +62,13 @@ function toAttemptRow({ outcome, usage, started_at_ms, ...rest }: Attempt): Omit
     tries: rest.tries,
     input_tokens: usage?.input_tokens ?? null,
     output_tokens: usage?.output_tokens ?? null,
+    cached_input_tokens: usage?.cached_input_tokens ?? null,
+    reasoning_output_tokens: usage?.reasoning_output_tokens ?? null,
     usage_source: usage?.source ?? null,
     cost_nano_usd: rest.cost_nano_usd,
     cost_is_partial: rest.cost_is_partial,
     started_at: iso(started_at_ms),
     latency_ms: rest.latency_ms,
+    first_token_ms: rest.first_token_ms ?? null,
   };
 }

@@ -1,6 +1,7 @@
+import type { Usage } from "#shared/contracts/events.ts";
 import type { ErrorCode } from "#shared/contracts/errors.ts";
 
-type BackendErrorCode = Extract<ErrorCode, "backend_unavailable" | "backend_refused" | "backend_bad_response" | "deadline_exceeded">;
+type BackendErrorCode = Extract<ErrorCode, "backend_unavailable" | "backend_refused" | "backend_bad_response" | "deadline_exceeded" | "cancelled">;
 interface Details extends ErrorOptions {
   /** Another try may succeed. */
   readonly isTransient?: boolean;
@@ -8,6 +9,8 @@ interface Details extends ErrorOptions {
   readonly retryAfterMs?: number;
   /** The server may have worked, and may charge for it. */
   readonly mayHaveCost?: boolean;
+  /** What was read and made until it broke off, as far as it is known here: it is charged for. */
+  readonly usage?: Usage;
   /** Whether it says something about the backend's health. Default true; false for what this one request caused. */
   readonly isBackendsFault?: boolean;
 }
@@ -20,12 +23,14 @@ export class BackendError extends Error {
   readonly retryAfterMs: number | null;
   readonly mayHaveCost: boolean;
   readonly isBackendsFault: boolean;
-  constructor(code: BackendErrorCode, message: string, { isTransient = false, retryAfterMs, mayHaveCost = false, isBackendsFault = true, ...options }: Details = {}) {
+  readonly usage: Usage | null;
+  constructor(code: BackendErrorCode, message: string, { isTransient = false, retryAfterMs, mayHaveCost = false, isBackendsFault = true, usage, ...options }: Details = {}) {
     super(message, options);
     this.code = code;
     this.isTransient = isTransient;
     this.retryAfterMs = retryAfterMs ?? null;
     this.mayHaveCost = mayHaveCost;
     this.isBackendsFault = isBackendsFault;
+    this.usage = usage ?? null;
   }
 }

@@ -2,6 +2,7 @@
 import { Agent, request as httpRequest } from "undici";
 import { z } from "zod";
 
+import { bytesOf, type Input } from "#shared/contracts/chat.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 import { storable } from "#shared/contracts/text.ts";
 import { type BackendConfig, estimateTokens, type Tier } from "#shared/contracts/tiers.ts";
@@ -43,14 +44,18 @@ export function makeOpenAiCompatible({ config, apiKey, priorQuality }: OpenAiCom
   const url = `${config.base_url.replace(/\/$/, "")}/chat/completions`;
   return {
     async call(input, { signal, traceparent }) {
-      const messages = [...(config.system === undefined ? [] : [{ role: "system", content: config.system }]), { role: "user", content: input }];
-      const body = JSON.stringify({ model: config.model, messages, [config.output_limit_field]: config.max_output_tokens, ...(config.logprobs ? { logprobs: true } : {}) });
+      const body = JSON.stringify({ ...bodyOf(input, config), ...(config.logprobs ? { logprobs: true } : {}) });
       const headers = { "content-type": "application/json", traceparent, ...(apiKey === null ? {} : { authorization: `Bearer ${apiKey}` }) };
       const bytes = await send(agent, url, headers, body, signal);
       return toAnswer(bytes, input, config.model, priorQuality);
     },
     close: () => agent.close(),
   };
+}
+
+function bodyOf(input: Input, { model, system, output_limit_field, max_output_tokens: most }: OpenAiCompatibleOptions["config"]) {
+  const { messages, max_output_tokens = most, ...rest } = typeof input === "string" ? { messages: [{ role: "user", content: input }] } : input;
+  return { model, messages: [...(system === undefined ? [] : [{ role: "system", content: system }]), ...messages], [output_limit_field]: Math.min(most, max_output_tokens), ...rest };
 }
 
 const NEVER_SENT: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT"]);
@@ -94,7 +99,7 @@ function retryAfterOf(header: string | string[] | undefined): { retryAfterMs?: n
 }
 
 /** Pure. Throws `backend_bad_response`. */
-export function toAnswer(bytes: Uint8Array, input: string, model: string, priorQuality: number): BackendAnswer {
+export function toAnswer(bytes: Uint8Array, input: Input, model: string, priorQuality: number): BackendAnswer {
   const reply = Reply.safeParse(readJson(bytes));
   const choice = reply.data?.choices[0];
   if (!reply.success || choice === undefined) throw new BackendError("backend_bad_response", "the reply is not a chat completion", { mayHaveCost: true });
@@ -118,7 +123,7 @@ function readJson(bytes: Uint8Array): unknown {
   }
 }
 
-function usageOf(usage: { prompt_tokens: number; completion_tokens: number } | null | undefined, input: string, output: string): Usage {
+function usageOf(usage: { prompt_tokens: number; completion_tokens: number } | null | undefined, input: Input, output: string): Usage {
   if (usage) return { input_tokens: usage.prompt_tokens, output_tokens: usage.completion_tokens, source: "reported" };
-  return { input_tokens: estimateTokens(Buffer.byteLength(input)), output_tokens: estimateTokens(Buffer.byteLength(output)), source: "estimated" };
+  return { input_tokens: estimateTokens(bytesOf(input)), output_tokens: estimateTokens(Buffer.byteLength(output)), source: "estimated" };
 }

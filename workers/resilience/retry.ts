@@ -5,6 +5,8 @@ import { BackendError } from "#workers/backends/backendError.ts";
 export interface RetryOptions {
   /** Calls in all, the first included. */
   readonly maxTries: number;
+  /** Asked after a failed try: nothing can be tried again. */
+  readonly isOver?: () => boolean;
   /** Epoch milliseconds: no wait ends after it. */
   readonly deadlineAtMs: number;
   readonly signal: AbortSignal;
@@ -41,7 +43,7 @@ export async function retry<T>(call: () => Promise<T>, options: RetryOptions): P
       return { tries, mayHaveCost, outcome: { value: await call() } };
     } catch (error) {
       mayHaveCost ||= error instanceof BackendError && error.mayHaveCost;
-      const delayMs = options.signal.aborted ? null : nextDelayMs(error, tries, options, options.now(), options.random());
+      const delayMs = options.signal.aborted || options.isOver?.() === true ? null : nextDelayMs(error, tries, options, options.now(), options.random());
       if (delayMs === null) return { tries, mayHaveCost, outcome: { error } };
       await sleep(delayMs, undefined, { signal: options.signal }).catch(() => undefined);
     }

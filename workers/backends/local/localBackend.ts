@@ -3,6 +3,8 @@
  * differences in quality and cost, without a network or a key. It loads a model that was trained ahead of time, and
  * never trains one.
  */
+import { askedIn } from "#shared/contracts/chat.ts";
+
 import type { Backend, BackendAnswer } from "../backend.ts";
 import { makeClassifier } from "./classifier.ts";
 import { countWords } from "./features.ts";
@@ -29,7 +31,11 @@ export async function makeLocalBackend({ dir, model }: LocalBackendOptions): Pro
   }
   const classify = makeClassifier(recipe.features, linear, calibration);
   return {
-    call: (input) => Promise.resolve(toAnswer(model, classify(input), countWords(input))),
+    call(input) {
+      const text = askedIn(input);
+      const answer = toAnswer(model, classify(text), countWords(text));
+      return Promise.resolve(typeof input === "string" ? answer : { ...answer, message: { finish_reason: "stop", refusal: null } });
+    },
     close: () => Promise.resolve(),
   };
 }
