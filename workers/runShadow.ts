@@ -50,7 +50,7 @@ export const makeRunShadow = (deps: ShadowDeps) => {
         await say(earlier);
         return;
       }
-      const run = await once(lease, () => runAttempt(deps, { input: job.input, attempt: 1, deadlineAtMs: Infinity, lease, traceparent }));
+      const run = await once(lease, () => runAttempt(deps, { tenantId: job.tenant_id, input: job.input, attempt: 1, deadlineAtMs: Infinity, lease, traceparent }));
       annotate({ "infer.outcome": run.result.outcome.kind, "infer.cost_nano_usd": run.result.cost_nano_usd });
       if (lease.aborted) {
         await keepLate(deps, job, run.result, delivery);

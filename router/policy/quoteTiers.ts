@@ -1,8 +1,8 @@
 import { bytesOf, type Input } from "#shared/contracts/chat.ts";
 import type { Facts, TierQuote } from "#shared/contracts/decision.ts";
-import { nanoUsd } from "#shared/contracts/money.ts";
+import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
-import { costOf, estimateTokens, type Tier, type TierFile } from "#shared/contracts/tiers.ts";
+import { costOf, estimateTokens, replicasOf, type Tier, type TierFile, type TierReplica } from "#shared/contracts/tiers.ts";
 
 import { type LatencyQuantiles, probabilityWithin } from "./onTime.ts";
 
@@ -35,15 +35,14 @@ function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined
   const slots = Math.max(1, live?.slots ?? tier.slots);
   const waitMs = Math.max(0, queueDepth + 1 - slots) * (latency.p50 / slots);
   const within = (atMs: number) => probabilityWithin(latency, atMs - nowMs - waitMs);
-  const inputBytes = bytesOf(request.input);
-  const maxOutput = Math.min(maxOutputTokens(tier), wantedOutputTokens(request.input));
+  const quotes = replicasOf(tier).map((replica) => costsOf(replica, request.input));
   return {
     tier: tier.name,
     quality: tier.prior.quality,
     accept_confidence: tier.accept_confidence,
-    expected_cost_nano_usd: costOf(tier.price, { input_tokens: estimateTokens(inputBytes), output_tokens: Math.ceil(maxOutput / 2) }),
-    // No byte-pair encoding has more tokens than the text has bytes; the rest is room for a chat template.
-    max_cost_nano_usd: nanoUsd(costOf(tier.price, { input_tokens: inputBytes + systemBytes(tier) + 64, output_tokens: maxOutput })),
+    // Nobody knows yet which replica will answer: the dearest counts.
+    expected_cost_nano_usd: nanoUsd(Math.max(...quotes.map(({ expected }) => expected))),
+    max_cost_nano_usd: nanoUsd(Math.max(...quotes.map(({ most }) => most))),
     on_time: within(request.deadline_at_ms),
     within_slo: request.latency_slo_ms === null ? 1 : within(request.accepted_at_ms + request.latency_slo_ms),
     expected_latency_ms: waitMs + latency.p50,
@@ -53,6 +52,17 @@ function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined
   };
 }
 
-const maxOutputTokens = ({ backend }: Tier): number => (backend.kind === "openai-compatible" ? backend.max_output_tokens : 1);
+/** In nano-dollars. */
+function costsOf(replica: TierReplica, input: Input): { expected: NanoUsd; most: NanoUsd } {
+  const inputBytes = bytesOf(input);
+  const maxOutput = Math.min(maxOutputTokens(replica), wantedOutputTokens(input));
+  return {
+    expected: costOf(replica.price, { input_tokens: estimateTokens(inputBytes), output_tokens: Math.ceil(maxOutput / 2) }),
+    // No byte-pair encoding has more tokens than the text has bytes; the rest is room for a chat template.
+    most: costOf(replica.price, { input_tokens: inputBytes + systemBytes(replica) + 64, output_tokens: maxOutput }),
+  };
+}
+
+const maxOutputTokens = ({ backend }: TierReplica): number => (backend.kind === "openai-compatible" ? backend.max_output_tokens : 1);
 const wantedOutputTokens = (input: Input): number => (typeof input === "string" ? Infinity : (input.max_output_tokens ?? Infinity));
-const systemBytes = ({ backend }: Tier): number => (backend.kind === "openai-compatible" && backend.system !== undefined ? Buffer.byteLength(backend.system) : 0);
+const systemBytes = ({ backend }: TierReplica): number => (backend.kind === "openai-compatible" && backend.system !== undefined ? Buffer.byteLength(backend.system) : 0);
