@@ -14,10 +14,10 @@ const COST = 10 * 1_000 + 2 * 2_000 + 7;
 const ANSWER: BackendAnswer = { output: "Paris", model: "m", usage: USAGE, is_sound: true, confidence: 0.6, confidence_source: "prior" };
 const TOKENS = [{ token: "Par", logprob: Math.log(0.9) }, { token: "is", logprob: Math.log(0.4) }];
 
-async function assessed(method: ConfidenceMethod, { answer = {}, isRead = true, call = async () => ANSWER }: { answer?: Partial<BackendAnswer>; isRead?: boolean; call?: Backend["call"] } = {}) {
+async function assessed(method: ConfidenceMethod, { answer = {}, earlier = null, isRead = true, call = async () => ANSWER }: { answer?: Partial<BackendAnswer>; earlier?: string | null; isRead?: boolean; call?: Backend["call"] } = {}) {
   const asked: Input[] = [];
   const backend: Backend = { call: (input, options) => { asked.push(input); return call(input, options); }, close: async () => undefined };
-  const found = await assess({ backend, tier: { price: PRICE } }, { input: "Capital of France?", answer: { ...ANSWER, ...answer }, method, isRead, signal: new AbortController().signal, traceparent: "" });
+  const found = await assess({ backend, tier: { price: PRICE } }, { input: "Capital of France?", answer: { ...ANSWER, ...answer }, method, earlier, isRead, signal: new AbortController().signal, traceparent: "" });
   return { ...found, asked };
 }
 
@@ -27,6 +27,12 @@ it.each([["token_logprobs", 0.6], ["least_token_logprob", 0.4]] as const)("goes 
 
 it.each(["token_logprobs", "answer_margin"] as const)("keeps the prior where %s has nothing to go by", async (kind) => {
   expect(await assessed({ kind })).toEqual({ confidence: 0.6, confidence_source: "prior", checks: [], asked: [] });
+});
+
+it("goes by the agreement with the tier before, and by the prior where there is none", async () => {
+  const method = { kind: "tier_agreement", answer_pattern: "^(\\w+)" } as const;
+  expect(await assessed(method, { earlier: "PARIS, of course" })).toMatchObject({ confidence: 1, confidence_source: "tier_agreement", checks: [], asked: [] });
+  expect(await assessed(method)).toMatchObject({ confidence: 0.6, confidence_source: "prior" });
 });
 
 it("leaves a classifier's probability alone", async () => {

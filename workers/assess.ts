@@ -1,5 +1,5 @@
 /** How sure an answer is, by the method that its tier has for the task. Some methods ask the model again, and that is paid for. */
-import type { AnswerToken, Input } from "#shared/contracts/chat.ts";
+import type { Input } from "#shared/contracts/chat.ts";
 import type { Check, EventError } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { type ConfidenceMethod, costOf, type Tier } from "#shared/contracts/tiers.ts";
@@ -8,6 +8,7 @@ import type { Backend, BackendAnswer } from "./backends/backend.ts";
 import { BackendError } from "./backends/backendError.ts";
 import { answerMargin, confidenceFromLogprobs, leastProbability } from "./confidence/fromLogprobs.ts";
 import { sampleAgreement } from "./confidence/sampleAgreement.ts";
+import { tierAgreement } from "./confidence/tierAgreement.ts";
 import { confidenceOfVerdict, verificationOf } from "./confidence/verification.ts";
 
 export interface Assessed {
@@ -20,6 +21,8 @@ export interface AssessOptions {
   readonly input: Input;
   readonly answer: BackendAnswer;
   readonly method: ConfidenceMethod;
+  /** What a cheaper tier answered before; `null`: nothing that was sound. */
+  readonly earlier: string | null;
   /** Whether the rule of acceptance reads the confidence; if not, nothing is paid for it. */
   readonly isRead: boolean;
   readonly signal: AbortSignal;
@@ -32,17 +35,18 @@ export async function assess(deps: Deps, options: AssessOptions): Promise<Assess
   const { answer, method, isRead } = options;
   const { confidence, confidence_source, is_sound } = answer;
   if (confidence_source === "class_probability") return { confidence, confidence_source, checks: [] };
-  const byTokens = confidenceOf(method, answer.tokens ?? []);
-  if (byTokens !== null) return { confidence: byTokens, confidence_source: method.kind, checks: [] };
+  const known = confidenceOf(method, options);
+  if (known !== null) return { confidence: known, confidence_source: method.kind, checks: [] };
   if (!isRead || !is_sound) return { confidence, confidence_source, checks: [] };
   const { value, checks } = await asked(deps, options);
   return value === null ? { confidence, confidence_source, checks } : { confidence: value, confidence_source: method.kind, checks };
 }
 
-/** Without another call. `null`: the method needs one, or the server sent no probabilities. */
-function confidenceOf({ kind }: ConfidenceMethod, tokens: readonly AnswerToken[]): number | null {
+/** Without another call. `null`: the method needs one, or there is nothing to go by. */
+function confidenceOf(method: ConfidenceMethod, { answer: { output, tokens = [] }, earlier }: Pick<AssessOptions, "answer" | "earlier">): number | null {
   const logprobs = () => tokens.map(({ logprob }) => logprob);
-  switch (kind) {
+  switch (method.kind) {
+    case "tier_agreement": return tierAgreement(output, earlier, method.answer_pattern === undefined ? null : new RegExp(method.answer_pattern, "giu"));
     case "token_logprobs": return confidenceFromLogprobs(logprobs());
     case "least_token_logprob": return leastProbability(logprobs());
     case "answer_margin": return answerMargin(tokens);
@@ -64,6 +68,7 @@ async function asked(deps: Deps, { input, answer, method, signal, traceparent }:
       const drawn = await Promise.all(Array.from({ length: samples }, () => call("sample_agreement", { ...chat, temperature })));
       return { value: sampleAgreement(answer.output, drawn.flatMap((one) => one.answer?.output ?? [])), checks: drawn.map((one) => one.check) };
     }
+    case "tier_agreement":
     case "token_logprobs":
     case "least_token_logprob":
     case "answer_margin": return { value: null, checks: [] };

@@ -4,10 +4,10 @@ import type { Attributes } from "@opentelemetry/api";
 import { type AnswerDelta, type AnswerMessage, askedIn, type Input } from "#shared/contracts/chat.ts";
 import type { Attempt } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { type ConfidenceMethod, costOf, type Tier } from "#shared/contracts/tiers.ts";
+import { costOf, type Tier } from "#shared/contracts/tiers.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
-import { assess, type Assessed } from "./assess.ts";
+import { assess, type Assessed, type AssessOptions } from "./assess.ts";
 import type { Backend, BackendAnswer } from "./backends/backend.ts";
 import { BackendError } from "./backends/backendError.ts";
 import { isInAskedScript } from "./confidence/language.ts";
@@ -32,7 +32,7 @@ export interface Task {
   /** Told of the answer piece by piece, where somebody may see it grow. */
   readonly onDelta?: (delta: AnswerDelta) => void;
   /** How the confidence is found, and whether a rule reads it; absent: as the backend says. */
-  readonly judged?: { readonly method: ConfidenceMethod; readonly isRead: boolean };
+  readonly judged?: Pick<AssessOptions, "method" | "earlier" | "isRead">;
   /** Aborts when nobody waits any more. */
   readonly cancelled?: AbortSignal;
 }

@@ -33,7 +33,7 @@ describe("cost", () => {
   it("counts the calls that tell how sure an answer is, by the request's task", () => {
     const judged = { ...FILE, tiers: FILE.tiers.map((tier) => ({ ...tier, confidence: { default: { kind: "self_verification" as const }, tasks: { poem: { kind: "sample_agreement" as const, samples: 2, temperature: 1 } } } })) };
     const most = (task: string | null) => factsFor({ ...REQUEST, task }, judged, new Map(), NOW).quotes.map((quote) => quote.max_cost_nano_usd);
-    const [small, , large] = quotes(IDLE).map((quote) => quote.max_cost_nano_usd) as [number, number, number];
+    const [small = 0, , large = 0] = quotes(IDLE).map((quote): number => quote.max_cost_nano_usd);
     expect(most("poem")).toMatchObject({ 0: 3 * small, 2: 3 * large });
     expect(most(null)).toMatchObject({ 0: small + (464 + 1 + 128) * 100 + 8 * 400, 2: large + (464 + 200 + 128) * 2_500 + 8 * 10_000 + 100_000 });
   });

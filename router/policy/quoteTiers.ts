@@ -69,6 +69,7 @@ function costsOf(tier: Tier, { input, task }: InferenceRequest): { expected: Nan
     switch (method.kind) {
       case "self_verification": return nanoUsd(cost + costOf(tier.price, { input_tokens: call.input_tokens + call.output_tokens + VERDICT.asked, output_tokens: VERDICT.answered }));
       case "sample_agreement": return nanoUsd(cost * (1 + method.samples));
+      case "tier_agreement":
       case "token_logprobs":
       case "least_token_logprob":
       case "answer_margin": return cost;

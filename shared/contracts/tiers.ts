@@ -64,6 +64,15 @@ export const BackendConfig = z.discriminatedUnion("kind", [
 ]);
 export type BackendConfig = z.infer<typeof BackendConfig>;
 
+/** A regular expression: where in a longer text the answer proper stands, in its first group. */
+const AnswerPattern = z.string().min(1).max(500).refine((source) => {
+  try {
+    return new RegExp(source, "giu").source !== "";
+  } catch {
+    return false;
+  }
+}, "is no regular expression (JavaScript, flags giu)");
+
 /** Where the confidence of a generated text comes from: raw, calibrated by a routing model. Names are what `confidence_source` says. */
 export const ConfidenceMethod = z.discriminatedUnion("kind", [
   /** Geometric mean, or least, of the tokens' probabilities. */
@@ -71,6 +80,8 @@ export const ConfidenceMethod = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("least_token_logprob") }),
   /** By how much the answer's first word was likelier than any other: for answers of one token. */
   z.strictObject({ kind: z.literal("answer_margin") }),
+  /** How far the answer is what the tier before it gave, for nothing; of the tier that is asked first the prior. */
+  z.strictObject({ kind: z.literal("tier_agreement"), answer_pattern: AnswerPattern.optional() }),
   /** A second short call asks the model whether its answer is right. It is paid for and in the audit. */
   z.strictObject({ kind: z.literal("self_verification") }),
   /** So many more answers are drawn, at this temperature, and paid for; how far the answer agrees with them. */
