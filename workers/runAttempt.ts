@@ -8,7 +8,7 @@ import { costOf, type Tier } from "#shared/contracts/tiers.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
 import type { Backend, BackendAnswer } from "./backends/backend.ts";
-import { BackendError } from "./backends/backendError.ts";
+import { BackendError, CutOff } from "./backends/backendError.ts";
 import type { Breaker } from "./resilience/breaker.ts";
 import { retry, type Tried } from "./resilience/retry.ts";
 
@@ -101,11 +101,13 @@ interface Cut {
 /** An aborted call says only "aborted": was it the caller's deadline, a backend that took longer than its tier allows, or a lost lease? */
 function whyCut(error: unknown, { timeout, lease, cancelled, isCallersDeadline, hadItsTime }: Cut): unknown {
   if (error instanceof BackendError) return error;
-  if (lease.aborted) return new BackendError("backend_unavailable", "the call was cut off: this worker lost the job", { mayHaveCost: true, isBackendsFault: false, cause: error });
-  if (cancelled?.aborted === true) return new BackendError("cancelled", "the caller went away", { mayHaveCost: true, isBackendsFault: false, cause: error });
+  const usage = error instanceof CutOff ? error.usage : null;
+  const details = { mayHaveCost: usage?.source !== "reported", ...(usage === null ? {} : { usage }), cause: error };
+  if (lease.aborted) return new BackendError("backend_unavailable", "the call was cut off: this worker lost the job", { ...details, isBackendsFault: false });
+  if (cancelled?.aborted === true) return new BackendError("cancelled", "the caller went away", { ...details, isBackendsFault: false });
   if (!timeout.aborted) return error;
-  if (isCallersDeadline) return new BackendError("deadline_exceeded", "the deadline passed during the call", { mayHaveCost: true, isBackendsFault: hadItsTime, cause: error });
-  return new BackendError("backend_unavailable", "no answer within the tier's timeout_ms", { mayHaveCost: true, cause: error });
+  if (isCallersDeadline) return new BackendError("deadline_exceeded", "the deadline passed during the call", { ...details, isBackendsFault: hadItsTime });
+  return new BackendError("backend_unavailable", "no answer within the tier's timeout_ms", details);
 }
 
 type AttemptFacts = Pick<Attempt, "attempt" | "tier" | "started_at_ms" | "latency_ms" | "first_token_ms" | "tries" | "cost_is_partial">;
