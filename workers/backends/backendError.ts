@@ -34,3 +34,13 @@ export class BackendError extends Error {
     this.usage = usage ?? null;
   }
 }
+
+/** A call that its signal ended. Whoever aborted knows why; `usage` is what the model had read and made by then, `null` when nothing came. */
+export class CutOff extends Error {
+  override readonly name = "CutOff";
+  readonly usage: Usage | null;
+  constructor(usage: Usage | null, options: ErrorOptions) {
+    super("the call was cut off", options);
+    this.usage = usage;
+  }
+}
