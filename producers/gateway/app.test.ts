@@ -31,13 +31,13 @@ beforeAll(async () => {
       return "accepted";
     },
     replies: { expect: () => ({ outcome: Promise.resolve(world.outcome), close: () => undefined }), find: async () => null },
-    limits, origin: "gateway-1", sweepGraceMs: 5_000, now: () => 1_000,
+    limits, cancel: () => undefined, origin: "gateway-1", sweepGraceMs: 5_000, now: () => 1_000,
   });
   app = await buildGateway({
     desk: () => {
       if (world.isStarting) throw new AppError("broker_unavailable", "starting");
       return {
-        inference, find: async () => world.found,
+        inference, find: async () => world.found, listen: () => () => undefined,
         submitFeedback: async (id, body, traceparent) => {
           if (world.fails) throw world.fails;
           world.feedback.push({ id, body, traceparent });
@@ -45,7 +45,7 @@ beforeAll(async () => {
       };
     },
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE.replace("4bf9", "0000"), () => undefined) },
-    registry: new Registry(), problems: () => world.problems, waiting: () => 0, isLoopbackOnly: true, version: "1.2.3",
+    registry: new Registry(), problems: () => world.problems, waiting: () => 0, isLoopbackOnly: true, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "1.2.3",
     log: pino({ level: "debug" }, { write: (line: string) => void world.logged.push(line) }),
   });
 });
@@ -265,7 +265,7 @@ describe("the pages around it", () => {
   it("describe the API in OpenAPI 3.1, from the schemas that validate", async () => {
     const document = (await app.inject("/openapi.json")).json<{ openapi: string; info: { version: string }; paths: Record<string, object> }>();
     expect([document.openapi, document.info.version]).toEqual(["3.1.0", "1.2.3"]);
-    expect(Object.keys(document.paths).sort()).toEqual(["/infer", "/requests/{id}", "/requests/{id}/feedback"]);
+    expect(Object.keys(document.paths).sort()).toEqual(["/infer", "/requests/{id}", "/requests/{id}/feedback", "/v1/chat/completions", "/v1/models", "/v1/models/{model}"]);
     expect(JSON.stringify(document.paths["/infer"])).toContain("Most that all attempts together may cost, in USD.");
   });
 

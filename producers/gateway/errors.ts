@@ -18,20 +18,15 @@ declare module "fastify" {
   }
 }
 
-const RETRY_AFTER_S = "1";
+export const RETRY_AFTER_S = "1";
 
 /** One place where what was thrown becomes an HTTP answer. What nobody expected is logged and says nothing. */
 export function addErrorHandlers(app: FastifyInstance, log: Logger): void {
   const methodsOf = makeMethodsOf(app);
   app.decorateRequest("ids", null);
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
-    const known = error instanceof AppError ? error : toAppError(error);
-    const { ids } = request;
-    const where = { ...ids, route: request.routeOptions.url };
-    if (known.code === "internal") log.error({ ...where, err: error }, "unhandled error");
-    else if (known.isOutage) log.warn({ ...where, err: error }, "answered 503");
-    else if (ids !== null) log.info({ ...where, code: known.code }, "refused"); // never the message: it may quote the body
-    return send(reply, known.code, known.publicMessage, known.retryable ? ids?.request_id : undefined);
+    const known = logged(log, error, request);
+    return send(reply, known.code, known.publicMessage, known.retryable ? request.ids?.request_id : undefined);
   });
   app.setNotFoundHandler((request, reply) => {
     const allowed = methodsOf(request);
@@ -39,6 +34,16 @@ export function addErrorHandlers(app: FastifyInstance, log: Logger): void {
     void reply.header("allow", allowed.join(", "));
     return send(reply, "method_not_allowed", `use ${allowed.join(" or ")}`);
   });
+}
+
+/** What was thrown, as what may be told of it. The one place where it is logged. */
+export function logged(log: Logger, error: FastifyError | AppError, { ids, routeOptions }: Pick<FastifyRequest, "ids" | "routeOptions">): AppError {
+  const known = error instanceof AppError ? error : toAppError(error);
+  const where = { ...ids, route: routeOptions.url };
+  if (known.code === "internal") log.error({ ...where, err: error }, "unhandled error");
+  else if (known.isOutage) log.warn({ ...where, err: error }, "answered 503");
+  else if (ids !== null) log.info({ ...where, code: known.code }, "refused"); // never the message: it may quote the body
+  return known;
 }
 
 /** `requestId`: for what may be asked again. Without it a retry of an id that was made here would be a second paid request. */
