@@ -73,7 +73,7 @@ describe("a whole answer", () => {
     expect(await client.chat.completions.create(withExtra(ask, { optimizer: { request_id: "again-1" } }))).toEqual(first);
     expect(await client.chat.completions.create(ask, { headers: { "x-optimizer-request-id": "again-1" } })).toEqual(first);
     expect(gateway.requests).toHaveLength(count);
-    const other = await errorOf(client.chat.completions.create({ ...ask, seed: 1 }, { headers: named("again-1") }));
+    const other = await errorOf(client.chat.completions.create({ ...ask, temperature: 1 }, { headers: named("again-1") }));
     expect([other instanceof ConflictError, other.status, other.code, other.headers?.get("x-should-retry")]).toEqual([true, 409, "idempotency_mismatch", "false"]);
   });
 
