@@ -261,6 +261,40 @@ describe("POST /requests/{id}/feedback", () => {
   });
 });
 
+describe("/v1", () => {
+  const CHAT = { model: "auto", messages: [{ role: "user", content: "hi" }] };
+  const ask = (payload: object = CHAT, headers: Record<string, string> = {}) => send({ url: "/v1/chat/completions", payload, headers });
+  const errorOf = (body: string) => (JSON.parse(body) as { error: { code: string; type: string; message: string } }).error;
+
+  it("answers in OpenAI's shape, also what goes wrong before or outside its routes", async () => {
+    expect((await ask()).json()).toMatchObject({ object: "chat.completion", choices: [{ message: { content: "spam 🌍" } }] });
+    const foreign = await ask(CHAT, { host: "evil.example" });
+    expect([foreign.statusCode, errorOf(foreign.body).code]).toEqual([403, "forbidden_host"]);
+    const wrongMethod = await app.inject({ method: "GET", url: "/v1/chat/completions" });
+    expect([wrongMethod.statusCode, wrongMethod.headers["allow"], errorOf(wrongMethod.body).type]).toEqual([405, "POST", "invalid_request_error"]);
+    world.isStarting = true;
+    const starting = await ask();
+    expect([starting.statusCode, starting.headers["retry-after"], starting.headers["x-should-retry"], errorOf(starting.body).code]).toEqual([503, "1", "true", "broker_unavailable"]);
+  });
+
+  it("tells a client that does not know its request's id not to repeat what may have been accepted", async () => {
+    world.fails = new AppError("accept_unknown", "m");
+    expect((await ask()).headers["x-should-retry"]).toBe("false");
+    expect((await ask(CHAT, { "idempotency-key": "mine" })).headers).toMatchObject({ "x-should-retry": "true", "x-request-id": "mine" });
+  });
+
+  it("tells nothing of an error that nobody expected, and never logs what was asked", async () => {
+    world.fails = new Error("password is hunter2");
+    for (const stream of [false, true]) {
+      const response = await ask({ ...CHAT, stream, messages: [{ role: "user", content: "sk-secret-123" }] });
+      expect([response.statusCode, errorOf(response.body)]).toEqual([500, { message: "internal error", type: "server_error", param: null, code: "internal" }]);
+    }
+    await ask({ ...CHAT, messages: [{ role: "boss", content: "sk-secret-123" }] });
+    expect(world.logged.join("")).toContain("unhandled error");
+    expect(world.logged.join("")).not.toContain("sk-secret-123");
+  });
+});
+
 describe("the pages around it", () => {
   it("describe the API in OpenAPI 3.1, from the schemas that validate", async () => {
     const document = (await app.inject("/openapi.json")).json<{ openapi: string; info: { version: string }; paths: Record<string, object> }>();

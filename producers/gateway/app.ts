@@ -56,7 +56,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   addJsonParser(app);
-  addErrorHandlers(app, deps.log);
+  const { methodsOf } = addErrorHandlers(app, deps.log);
   addHttpMetrics(app, deps.registry, deps.waiting);
   await app.register(helmet, { global: true, hsts: false, contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } } });
   await app.register(swagger, { openapi: openApiInfo(deps.version), transform: jsonSchemaTransform, hideUntagged: true });
@@ -67,7 +67,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     await api.register(inferRoute(deps));
     await api.register(requestsRoute(deps));
     await api.register(feedbackRoute(deps));
-    await api.register(openAiRoutes(deps), { prefix: "/v1" });
+    await api.register(openAiRoutes({ ...deps, methodsOf }), { prefix: "/v1" });
   });
   app.get("/openapi.json", () => app.swagger());
   await app.register(swaggerUi, { routePrefix: "/docs", staticCSP: true, uiConfig: { docExpansion: "full", tryItOutEnabled: true } });

@@ -20,8 +20,11 @@ declare module "fastify" {
 
 export const RETRY_AFTER_S = "1";
 
+/** Methods that the path of a request has. */
+export type MethodsOf = (request: FastifyRequest) => string[];
+
 /** One place where what was thrown becomes an HTTP answer. What nobody expected is logged and says nothing. */
-export function addErrorHandlers(app: FastifyInstance, log: Logger): void {
+export function addErrorHandlers(app: FastifyInstance, log: Logger): { readonly methodsOf: MethodsOf } {
   const methodsOf = makeMethodsOf(app);
   app.decorateRequest("ids", null);
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
@@ -34,6 +37,7 @@ export function addErrorHandlers(app: FastifyInstance, log: Logger): void {
     void reply.header("allow", allowed.join(", "));
     return send(reply, "method_not_allowed", `use ${allowed.join(" or ")}`);
   });
+  return { methodsOf };
 }
 
 /** What was thrown, as what may be told of it. The one place where it is logged. */
@@ -53,8 +57,8 @@ function send(reply: FastifyReply, code: ErrorCode, message: string, requestId?:
   return reply.code(httpStatus).send({ error: { code, message, retryable }, ...(requestId === undefined ? {} : { request_id: requestId }) } satisfies ErrorReply);
 }
 
-/** Methods that this path has, by the routes' patterns. */
-function makeMethodsOf(app: FastifyInstance): (request: FastifyRequest) => string[] {
+/** By the routes' patterns. */
+function makeMethodsOf(app: FastifyInstance): MethodsOf {
   const routes: { method: string; parts: string[] }[] = [];
   app.addHook("onRoute", ({ method, url }) => {
     for (const one of [method].flat()) routes.push({ method: one, parts: url.split("/") });
