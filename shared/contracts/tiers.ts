@@ -65,6 +65,8 @@ export const BackendConfig = z.discriminatedUnion("kind", [
     output_limit_field: z.enum(["max_tokens", "max_completion_tokens"]).default("max_tokens"),
     /** Ask for log probabilities, the source of confidence. Off for models that refuse them: then the prior stands in. */
     logprobs: z.boolean().default(true),
+    /** Ask for so many alternatives of each token, which the confidence `answer_margin` needs. */
+    top_logprobs: z.int().min(0).max(20).default(0),
     /** Ask a stream for its usage at its end. Off for servers that refuse `stream_options`: then tokens are estimated. */
     stream_usage: z.boolean().default(true),
     /** Longest silence within a stream. The tier's `timeout_ms` and the request's deadline end it as well. */

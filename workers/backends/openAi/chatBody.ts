@@ -13,10 +13,16 @@ export function chatBody(input: Input, config: OpenAiConfig, isStream: boolean):
     [output_limit_field]: Math.min(most, max_output_tokens),
     ...rest,
     ...(config.logprobs || logprobs ? { logprobs: true } : {}),
-    ...(logprobs && top_logprobs !== undefined ? { top_logprobs } : {}), // refused without the other
+    ...topLogprobs(config, logprobs ? (top_logprobs ?? 0) : 0),
     ...(isStream ? { stream: true } : {}),
     ...(isStream && config.stream_usage ? { stream_options: { include_usage: true } } : {}),
   };
+}
+
+/** As many as the caller or the tier's confidence needs; refused by servers without logprobs. */
+function topLogprobs(config: OpenAiConfig, wanted: number): { top_logprobs?: number } {
+  const most = Math.max(wanted, config.logprobs ? config.top_logprobs : 0);
+  return most > 0 ? { top_logprobs: most } : {};
 }
 
 /** The token limit was the caller's own, so that an answer that ends there is what was asked for. */

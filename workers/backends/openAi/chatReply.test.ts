@@ -22,6 +22,7 @@ const call = (over: object = {}) => ({ id: "call_a", type: "function", function:
 it("reads answer, model, usage and confidence", () => {
   expect(read(REPLY)).toEqual({
     output: "spam", model: "m-2026-01", usage: { input_tokens: 12, output_tokens: 3, source: "reported" }, is_sound: true, confidence: expect.closeTo(0.8, 9) as number, confidence_source: "token_logprobs",
+    tokens: expect.any(Array) as unknown[],
   });
 });
 

@@ -1,7 +1,7 @@
 /** What a server says, whole or in pieces, and the answer that it makes. Pure. */
 import { z } from "zod";
 
-import { type AnswerMessage, bytesOf, FinishReason, type Input, type ToolCall } from "#shared/contracts/chat.ts";
+import { type AnswerMessage, type AnswerToken, bytesOf, FinishReason, type Input, type ToolCall } from "#shared/contracts/chat.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 import { storable, storableJson } from "#shared/contracts/text.ts";
 import { estimateTokens } from "#shared/contracts/tiers.ts";
@@ -32,7 +32,12 @@ export const ReportedUsage = z.object({
 });
 export type ReportedUsage = z.infer<typeof ReportedUsage>;
 
-const Token = z.looseObject({ logprob: z.number() });
+const Token = z.looseObject({
+  token: z.string().optional(),
+  logprob: z.number(),
+  top_logprobs: z.array(z.looseObject({ token: z.string(), logprob: z.number() })).nullish(),
+});
+export type Token = z.infer<typeof Token>;
 export const Logprobs = z.object({ content: z.array(Token).nullish(), refusal: z.array(Token).nullish() });
 export type Logprobs = z.infer<typeof Logprobs>;
 
@@ -67,8 +72,8 @@ export interface Said {
   readonly refusal: string;
   readonly toolCalls: readonly SaidCall[];
   readonly finishReason: string | null;
-  /** Of the text's tokens. */
-  readonly logprobs: readonly number[];
+  /** Of the text. */
+  readonly tokens: readonly AnswerToken[];
   /** As they came, for a caller that asked. */
   readonly sentLogprobs: Logprobs | null;
   readonly model: string | null;
@@ -85,10 +90,13 @@ export function readReply(bytes: Uint8Array, asked: Asked): BackendAnswer {
   const text = message.content ?? "", toolCalls = message.tool_calls ?? [];
   return toAnswer({
     text, refusal: message.refusal ?? "", toolCalls, finishReason: finish_reason, model,
-    logprobs: logprobs?.content?.map(({ logprob }) => logprob) ?? [], sentLogprobs: logprobs,
+    tokens: logprobs?.content?.map(toToken) ?? [], sentLogprobs: logprobs,
     usage: usage ? reported(usage) : estimatedUsage(asked, Buffer.byteLength(text) + (toolCalls.length === 0 ? 0 : jsonBytes(toolCalls))),
   }, asked);
 }
+
+export const toToken = ({ token = "", logprob, top_logprobs }: Token): AnswerToken =>
+  ({ token, logprob, ...(top_logprobs == null ? {} : { alternatives: top_logprobs.map((other) => ({ token: other.token, logprob: other.logprob })) }) });
 
 /** `undefined` for what is not JSON: the schema says so. */
 export function readJson(bytes: Uint8Array): unknown {
@@ -106,10 +114,11 @@ export function toAnswer(said: Said, { input, config, priorQuality }: Asked): Ba
   const message = messageOf(said);
   const room = MAX_ANSWER_BYTES - jsonBytes([output, message]);
   if (room < 0) throw new BackendError("backend_bad_response", `the answer is larger than ${MAX_ANSWER_BYTES} bytes`, { usage, mayHaveCost: usage.source === "estimated", isBackendsFault: false });
-  const confidence = confidenceFromLogprobs(said.logprobs);
+  const confidence = confidenceFromLogprobs(said.tokens.map(({ logprob }) => logprob));
   return {
     output,
     ...(typeof input === "string" ? {} : { message: { ...message, ...logprobsFor(input, said.sentLogprobs, room) } }),
+    ...(said.tokens.length === 0 ? {} : { tokens: said.tokens }),
     model: storable(said.model ?? config.model).slice(0, 200),
     usage,
     is_sound: isSound(input, { text: output, ...message, isCallersLimit: said.finishReason === "length" && isCallersLimit(input, config) }),

@@ -1,14 +1,14 @@
 /** An answer that comes in pieces. Holds what came, and no more of it than an answer may have. No I/O. */
 import { z } from "zod";
 
-import type { AnswerDelta } from "#shared/contracts/chat.ts";
+import type { AnswerDelta, AnswerToken } from "#shared/contracts/chat.ts";
 import type { ErrorCode } from "#shared/contracts/errors.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 import { storable, storableJson } from "#shared/contracts/text.ts";
 
 import type { BackendAnswer } from "../backend.ts";
 import { BackendError } from "../backendError.ts";
-import { type Asked, estimatedUsage, jsonBytes, Logprobs, MAX_ANSWER_BYTES, readJson, reported, ReportedUsage, type SaidCall, SaidReason, toAnswer, wantsLogprobs } from "./chatReply.ts";
+import { type Asked, estimatedUsage, jsonBytes, Logprobs, MAX_ANSWER_BYTES, readJson, reported, ReportedUsage, type SaidCall, SaidReason, toAnswer, toToken, wantsLogprobs } from "./chatReply.ts";
 
 const CallPiece = z.looseObject({
   index: z.int().nonnegative().max(1_023).optional(),
@@ -160,9 +160,9 @@ function joined(call: SaidCall | undefined, { index: _index, function: more, ...
   return { ...call, ...known, function: { ...call?.function, ...others, name: name == null || name === "" ? before : name, arguments: textBefore + (text ?? "") } };
 }
 
-/** The numbers are for the confidence; all that came with them is kept for a caller that asked, unless it is more than can be handed on. */
+/** The tokens are for the confidence; all that came with them is kept for a caller that asked, unless it is more than can be handed on. */
 function makeLogprobs(isWanted: boolean) {
-  const numbers: number[] = [];
+  const tokens: AnswerToken[] = [];
   const content: Logprobs["content"] = [], refusal: Logprobs["refusal"] = [];
   let bytes = 0;
   const fits = () => bytes <= MAX_ANSWER_BYTES;
@@ -171,7 +171,7 @@ function makeLogprobs(isWanted: boolean) {
     add(given: Logprobs | null): unknown {
       const ofText = given?.content ?? [], ofRefusal = given?.refusal ?? [];
       if (ofText.length === 0 && ofRefusal.length === 0) return undefined;
-      numbers.push(...ofText.map(({ logprob }) => logprob));
+      tokens.push(...ofText.map(toToken));
       if (!isWanted) return undefined;
       bytes += jsonBytes(given);
       if (fits()) {
@@ -180,6 +180,6 @@ function makeLogprobs(isWanted: boolean) {
       }
       return storableJson(given);
     },
-    whole: () => ({ logprobs: numbers, sentLogprobs: numbers.length > 0 && fits() ? { content, refusal: refusal.length === 0 ? null : refusal } : null }),
+    whole: () => ({ tokens, sentLogprobs: tokens.length > 0 && fits() ? { content, refusal: refusal.length === 0 ? null : refusal } : null }),
   };
 }
