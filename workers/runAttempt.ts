@@ -98,14 +98,15 @@ interface Cut {
   /** It ran for longer than this tier's calls usually do. */
   readonly hadItsTime: boolean;
 }
-/** An aborted call says only "aborted": was it the caller's deadline, a backend that took longer than its tier allows, or a lost lease? */
+/** An aborted call says only "aborted", or `cancelled` with what it had spent: was it the caller's deadline, a backend that took longer than its tier allows, or a lost lease? */
 function whyCut(error: unknown, { timeout, lease, cancelled, isCallersDeadline, hadItsTime }: Cut): unknown {
-  if (error instanceof BackendError) return error;
-  if (lease.aborted) return new BackendError("backend_unavailable", "the call was cut off: this worker lost the job", { mayHaveCost: true, isBackendsFault: false, cause: error });
-  if (cancelled?.aborted === true) return new BackendError("cancelled", "the caller went away", { mayHaveCost: true, isBackendsFault: false, cause: error });
+  if (error instanceof BackendError && error.code !== "cancelled") return error;
+  const spent = { mayHaveCost: true, cause: error, ...(error instanceof BackendError && error.usage !== null ? { usage: error.usage } : {}) };
+  if (lease.aborted) return new BackendError("backend_unavailable", "the call was cut off: this worker lost the job", { ...spent, isBackendsFault: false });
+  if (cancelled?.aborted === true) return new BackendError("cancelled", "the caller went away", { ...spent, isBackendsFault: false });
   if (!timeout.aborted) return error;
-  if (isCallersDeadline) return new BackendError("deadline_exceeded", "the deadline passed during the call", { mayHaveCost: true, isBackendsFault: hadItsTime, cause: error });
-  return new BackendError("backend_unavailable", "no answer within the tier's timeout_ms", { mayHaveCost: true, cause: error });
+  if (isCallersDeadline) return new BackendError("deadline_exceeded", "the deadline passed during the call", { ...spent, isBackendsFault: hadItsTime });
+  return new BackendError("backend_unavailable", "no answer within the tier's timeout_ms", spent);
 }
 
 type AttemptFacts = Pick<Attempt, "attempt" | "tier" | "started_at_ms" | "latency_ms" | "first_token_ms" | "tries" | "cost_is_partial">;

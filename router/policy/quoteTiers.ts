@@ -53,6 +53,6 @@ function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined
   };
 }
 
-const maxOutputTokens = ({ backend }: Tier): number => (backend.kind === "openai-compatible" ? backend.max_output_tokens : 1);
+const maxOutputTokens = ({ backend }: Tier): number => (backend.kind === "local" ? 1 : backend.max_output_tokens);
 const wantedOutputTokens = (input: Input): number => (typeof input === "string" ? Infinity : (input.max_output_tokens ?? Infinity));
-const systemBytes = ({ backend }: Tier): number => (backend.kind === "openai-compatible" && backend.system !== undefined ? Buffer.byteLength(backend.system) : 0);
+const systemBytes = ({ backend }: Tier): number => (backend.kind !== "local" && backend.system !== undefined ? Buffer.byteLength(backend.system) : 0);

@@ -33,4 +33,10 @@ export class BackendError extends Error {
     this.isBackendsFault = isBackendsFault;
     this.usage = usage ?? null;
   }
+
+  /** The same, with what was spent until then. */
+  spending(usage: Usage): BackendError {
+    const { code, message, isTransient, retryAfterMs, isBackendsFault, cause } = this;
+    return new BackendError(code, message, { isTransient, isBackendsFault, mayHaveCost: true, usage, cause, ...(retryAfterMs === null ? {} : { retryAfterMs }) });
+  }
 }
