@@ -21,7 +21,7 @@ type Tokens = z.infer<typeof Tokens>;
 
 const Ending = { stop_reason: z.string().nullish(), stop_details: z.object({ explanation: z.string().nullish() }).nullish() };
 /** Other blocks, of thoughts and of tools that run there, are no part of the answer. */
-const Block = z.object({ type: z.string(), text: z.string().optional(), id: z.string().optional(), name: z.string().optional(), input: z.unknown() });
+const Block = z.object({ type: z.string(), text: z.string().optional(), id: z.string().optional(), name: z.string().optional(), input: z.unknown().optional() });
 const Whole = z.object({ type: z.literal("message"), model: z.string().nullish(), content: z.array(Block), usage: Tokens.nullish(), ...Ending });
 
 const index = z.int().nonnegative();
