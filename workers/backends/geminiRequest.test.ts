@@ -60,7 +60,7 @@ it.each<[string, object, Partial<GeminiConfig>, object]>([
   ["sampling", { temperature: 1.5, top_p: 0.5, seed: 7, frequency_penalty: 1, presence_penalty: -1 }, {}, { temperature: 1.5, topP: 0.5, seed: 7, frequencyPenalty: 1, presencePenalty: -1 }],
   ["a limit, capped", { max_output_tokens: 5_000 }, {}, {}],
   ["stop", { stop: ["END", "FIN"] }, {}, { stopSequences: ["END", "FIN"] }],
-  ["effort", { reasoning_effort: "low" }, {}, { thinkingConfig: { thinkingLevel: "LOW" } }],
+  ["effort", { reasoning_effort: "minimal" }, {}, { thinkingConfig: { thinkingLevel: "LOW" } }],
   ["JSON", { response_format: { type: "json_object" } }, {}, { responseMimeType: "application/json" }],
   ["a schema", { response_format: { type: "json_schema", json_schema: { name: "a", schema: PARAMETERS } } }, {}, { responseMimeType: "application/json", responseJsonSchema: PARAMETERS }],
   ["logprobs for our own use", {}, { logprobs: true }, { responseLogprobs: true }],

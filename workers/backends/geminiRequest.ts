@@ -85,7 +85,8 @@ function chosen(choice: NonNullable<ReturnType<typeof toolChoiceOf>>): object {
   return { mode: { auto: "AUTO", none: "NONE", required: "ANY" }[choice] };
 }
 
-const LEVELS: Readonly<Record<string, string>> = { none: "MINIMAL", minimal: "MINIMAL", low: "LOW", medium: "MEDIUM", high: "HIGH", xhigh: "HIGH", max: "HIGH" };
+/** `LOW` is the least that every model takes. */
+const LEVELS: Readonly<Record<string, string>> = { none: "LOW", minimal: "LOW", low: "LOW", medium: "MEDIUM", high: "HIGH", xhigh: "HIGH", max: "HIGH" };
 
 function generationConfigOf(chat: Chat, config: GeminiConfig): object {
   const { temperature, top_p: topP, seed, frequency_penalty: frequencyPenalty, presence_penalty: presencePenalty, reasoning_effort, response_format } = chat;
