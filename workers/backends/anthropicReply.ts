@@ -7,7 +7,7 @@ import type { Usage } from "#shared/contracts/events.ts";
 import { BackendError } from "./backendError.ts";
 import type { GrowingAnswer } from "./callStreaming.ts";
 import { errorOfStatus } from "./http.ts";
-import { badResponse, cutStream, type Finished, isTokenCount } from "./providerAnswer.ts";
+import { badResponse, cutAnswer, type Finished, isTokenCount } from "./providerAnswer.ts";
 
 const Count = z.number().refine(isTokenCount);
 const Tokens = z.object({
@@ -138,7 +138,7 @@ export function makeAnthropicStream(): GrowingAnswer {
       }
     },
     end() {
-      if (!state.isEnded) throw cutStream();
+      if (!state.isEnded) throw cutAnswer();
       const { isEnded: _, ...rest } = state;
       return finished({ ...rest, text: text.join(""), toolCalls: [...calls.values()].map((made) => toolCall(made.id, made.name, argumentsIn(made))) });
     },

@@ -9,7 +9,7 @@ import { BackendError } from "./backendError.ts";
 import type { GrowingAnswer } from "./callStreaming.ts";
 import type { SignedCall } from "./geminiRequest.ts";
 import { errorOfStatus } from "./http.ts";
-import { badResponse, cutStream, isTokenCount } from "./providerAnswer.ts";
+import { badResponse, cutAnswer, isTokenCount } from "./providerAnswer.ts";
 
 const Count = z.number().refine(isTokenCount);
 const Told = z.object({
@@ -94,7 +94,7 @@ export function makeGeminiAnswer({ newId, withLogprobs }: GeminiReplyOptions): G
     },
     end() {
       const { finish: reason, isBlocked, told: usage, model, average } = state;
-      if (reason === null && !isBlocked) throw cutStream();
+      if (reason === null && !isBlocked) throw cutAnswer();
       const known = reason === null ? "content_filter" : FINISHES[reason];
       if (known === undefined) {
         const error = badResponse("the answer ended for a reason that is not known here");

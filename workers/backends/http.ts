@@ -7,6 +7,7 @@ import { BackendError } from "./backendError.ts";
 import { serverSentEvents } from "./serverSentEvents.ts";
 
 const MAX_REPLY_BYTES = 8 * 1024 ** 2;
+const MAX_ERROR_BYTES = 64 * 1024;
 const LONGEST_RETRY_AFTER_MS = 60_000;
 const NEVER_SENT: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT"]);
 
@@ -47,7 +48,7 @@ async function open({ agent, url, headers, body, signal }: Post, idleTimeoutMs: 
   const sent = { "content-type": "application/json", ...headers };
   const response = await request(url, { method: "POST", dispatcher: agent, headers: sent, body: JSON.stringify(body), signal, headersTimeout: 0, bodyTimeout: idleTimeoutMs });
   if (response.statusCode === 200) return response;
-  await response.body.dump({ limit: MAX_REPLY_BYTES, signal });
+  void response.body.dump({ limit: MAX_ERROR_BYTES, signal }).catch(() => undefined); // nobody waits for what is not read
   throw errorOfStatus(response.statusCode, response.headers["retry-after"]);
 }
 

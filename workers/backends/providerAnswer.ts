@@ -18,7 +18,7 @@ export type Part = Exclude<Message["content"], string | null | undefined>[number
 export const refused = (what: string): BackendError => new BackendError("backend_refused", what, { isBackendsFault: false });
 export const badResponse = (what: string): BackendError => new BackendError("backend_bad_response", what, { mayHaveCost: true });
 /** No clean end: what was read may be half of the answer. */
-export const cutStream = (): BackendError => new BackendError("backend_unavailable", "the stream ended before the answer did", { isTransient: true, mayHaveCost: true });
+export const cutAnswer = (): BackendError => new BackendError("backend_unavailable", "the reply ended before the answer did", { isTransient: true, mayHaveCost: true });
 
 export const chatOf = (input: Input): Chat => (typeof input === "string" ? { messages: [{ role: "user", content: input }] } : input);
 export const partsOf = ({ content }: Message): readonly Part[] => (typeof content === "string" ? [{ type: "text", text: content }] : (content ?? []));

@@ -166,6 +166,11 @@ describe.each(PROVIDERS)("$kind", ({ kind, wholeUrl, streamUrl, whole, events, k
     expect(seen).toHaveLength(2);
   });
 
+  it("does not wait for the rest of an error", async () => {
+    answer = (response) => { response.writeHead(503, { "content-length": "1000" }).write("{"); };
+    expect(await call().catch((caught: unknown) => caught)).toMatchObject({ code: "backend_unavailable", message: "the model's server answered 503" });
+  });
+
   it.each([["empty", ""], ["HTML", "<html>"], ["of another API", '{"choices":[]}']])("takes a reply that is %s for a bad one", async (_name, body) => {
     answer = (response) => void response.writeHead(200).end(body);
     expect(await call().catch((caught: unknown) => caught)).toMatchObject({ code: "backend_bad_response", isTransient: false, mayHaveCost: true });
