@@ -1,14 +1,16 @@
 /** One paid call of a tier's model, with its breaker and retries, as an attempt with its cost. For jobs and shadow jobs alike. */
 import type { Attributes } from "@opentelemetry/api";
 
-import type { AnswerDelta, AnswerMessage, Input } from "#shared/contracts/chat.ts";
+import { type AnswerDelta, type AnswerMessage, askedIn, type Input } from "#shared/contracts/chat.ts";
 import type { Attempt } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { costOf, type Tier } from "#shared/contracts/tiers.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
+import { assess, type Assessed, type AssessOptions } from "./assess.ts";
 import type { Backend, BackendAnswer } from "./backends/backend.ts";
 import { BackendError } from "./backends/backendError.ts";
+import { isInAskedScript } from "./confidence/language.ts";
 import type { Breaker } from "./resilience/breaker.ts";
 import { retry, type Tried } from "./resilience/retry.ts";
 
@@ -29,6 +31,8 @@ export interface Task {
   readonly traceparent: string;
   /** Told of the answer piece by piece, where somebody may see it grow. */
   readonly onDelta?: (delta: AnswerDelta) => void;
+  /** How the confidence is found, and whether a rule reads it; absent: as the backend says. */
+  readonly judged?: Pick<AssessOptions, "method" | "earlier" | "isRead">;
   /** Aborts when nobody waits any more. */
   readonly cancelled?: AbortSignal;
 }
@@ -64,9 +68,20 @@ export async function runAttempt(deps: CallDeps, task: Task): Promise<Run> {
   const tried = startedAtMs >= task.deadlineAtMs
     ? { tries: 0, mayHaveCost: false, outcome: { error: new BackendError("deadline_exceeded", "the deadline had passed before the call") } }
     : await callUntil(deps, watched, deadlineAtMs, () => first.tokenMs !== undefined);
+  const assessed = "value" in tried.outcome ? await assessedIn(deps, task, tried.outcome.value, deadlineAtMs) : null;
   const facts = { attempt: task.attempt, tier: tier.name, started_at_ms: startedAtMs, latency_ms: rounded(performance.now() - started), ...(first.tokenMs === undefined ? {} : { first_token_ms: first.tokenMs }), tries: tried.tries };
   const cost_is_partial = tried.mayHaveCost;
-  return "value" in tried.outcome ? answered(tier, { ...facts, cost_is_partial }, tried.outcome.value) : failed(tier, { ...facts, cost_is_partial }, tried.outcome.error);
+  if ("error" in tried.outcome) return failed(tier, { ...facts, cost_is_partial }, tried.outcome.error);
+  return answered(tier, { ...facts, cost_is_partial }, { ...tried.outcome.value, checks: [], ...assessed });
+}
+
+/** What is sound and how sure it is, as the tier judges its answers. */
+async function assessedIn(deps: CallDeps, { input, judged, lease, cancelled, traceparent }: Task, whole: BackendAnswer, deadlineAtMs: number): Promise<Assessed & Pick<BackendAnswer, "is_sound">> {
+  const is_sound = whole.is_sound && (!deps.tier.same_script || isInAskedScript(askedIn(input), whole.output));
+  const { confidence, confidence_source } = whole;
+  if (judged === undefined) return { is_sound, confidence, confidence_source, checks: [] };
+  const signal = AbortSignal.any([AbortSignal.timeout(Math.max(1, deadlineAtMs - deps.now())), lease, ...(cancelled === undefined ? [] : [cancelled])]);
+  return { is_sound, ...(await assess(deps, { ...judged, input, answer: { ...whole, is_sound }, signal, traceparent })) };
 }
 
 const rounded = (ms: number): number => Math.round(ms * 1_000) / 1_000;
@@ -111,9 +126,9 @@ function whyCut(error: unknown, { timeout, lease, cancelled, isCallersDeadline, 
 
 type AttemptFacts = Pick<Attempt, "attempt" | "tier" | "started_at_ms" | "latency_ms" | "first_token_ms" | "tries" | "cost_is_partial">;
 
-function answered(tier: Tier, facts: AttemptFacts, { output, message, model, usage, is_sound, confidence, confidence_source }: BackendAnswer): Run {
+function answered(tier: Tier, facts: AttemptFacts, { output, message, model, usage, is_sound, confidence, confidence_source, checks }: Omit<BackendAnswer, "confidence_source"> & Assessed): Run {
   const outcome = { kind: "answered", is_sound, confidence, confidence_source } as const;
-  return { output, ...(message === undefined ? {} : { message }), result: { ...facts, model, usage, cost_nano_usd: costOf(tier.price, usage), outcome } };
+  return { output, ...(message === undefined ? {} : { message }), result: { ...facts, model, usage, cost_nano_usd: nanoUsd(costOf(tier.price, usage) + checks.reduce((sum, { cost_nano_usd }) => sum + cost_nano_usd, 0)), ...(checks.length === 0 ? {} : { checks: [...checks] }), outcome } };
 }
 
 /** A failed call is an attempt too. Anything but a `BackendError` is a bug: thrown, so that the message is retried. */

@@ -4,6 +4,7 @@ import type { Attributes } from "@opentelemetry/api";
 
 import type { AnswerDelta } from "#shared/contracts/chat.ts";
 import { type Attempt, Completion, Job, Result } from "#shared/contracts/events.ts";
+import { methodFor } from "#shared/contracts/tiers.ts";
 import type { AnswerPublisher, AnswerPublisherOptions, Cancellations } from "#shared/messaging/answerStream.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
@@ -51,7 +52,8 @@ export const makeRunJob = (deps: JobDeps) => {
 async function runShown(deps: JobDeps, { tenant_id, request_id, tier, attempt, request, saga }: Job, { lease, traceparent }: { lease: AbortSignal; traceparent: string }): Promise<Shown> {
   const { stream = false, origin, input, deadline_at_ms: deadlineAtMs } = request;
   const id = { tenant_id, request_id };
-  const keepsAny = (readSaga(saga).context.acceptance?.min_confidence ?? 1) <= 0;
+  const { acceptance, best } = readSaga(saga).context;
+  const keepsAny = (acceptance?.min_confidence ?? 1) <= 0;
   const shown = stream && keepsAny ? deps.show({ id, origin, run: randomUUID(), tier, model: deps.tier.backend.model }) : null;
   const seen = { any: false };
   const onDelta = (delta: AnswerDelta) => {
@@ -60,7 +62,7 @@ async function runShown(deps: JobDeps, { tenant_id, request_id, tier, attempt, r
   };
   const cancellation = deps.cancellations.signalFor(id);
   const cancelled = cancellation.signal;
-  const run = await runAttempt(deps, { input, attempt, deadlineAtMs, lease, traceparent, cancelled, ...(shown === null ? {} : { onDelta }) }).finally(() => { cancellation.end(); });
+  const run = await runAttempt(deps, { input, attempt, deadlineAtMs, lease, traceparent, cancelled, judged: { method: methodFor(deps.tier, request.task), earlier: best?.output ?? null, isRead: !keepsAny }, ...(shown === null ? {} : { onDelta }) }).finally(() => { cancellation.end(); });
   shown?.flush();
   return { ...run, isFinal: seen.any || cancelled.aborted };
 }

@@ -1,8 +1,8 @@
 import { bytesOf, type Input } from "#shared/contracts/chat.ts";
 import type { Facts, TierQuote } from "#shared/contracts/decision.ts";
-import { nanoUsd } from "#shared/contracts/money.ts";
+import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
-import { costOf, estimateTokens, type Tier, type TierFile } from "#shared/contracts/tiers.ts";
+import { costOf, estimateTokens, methodFor, type Tier, type TierFile, type TokenCount } from "#shared/contracts/tiers.ts";
 
 import { type LatencyQuantiles, probabilityWithin } from "./onTime.ts";
 
@@ -35,15 +35,13 @@ function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined
   const slots = Math.max(1, live?.slots ?? tier.slots);
   const waitMs = Math.max(0, queueDepth + 1 - slots) * (latency.p50 / slots);
   const within = (atMs: number) => probabilityWithin(latency, atMs - nowMs - waitMs);
-  const inputBytes = bytesOf(request.input);
-  const maxOutput = Math.min(maxOutputTokens(tier), wantedOutputTokens(request.input));
+  const { expected, most } = costsOf(tier, request);
   return {
     tier: tier.name,
     quality: tier.prior.quality,
     accept_confidence: tier.accept_confidence,
-    expected_cost_nano_usd: costOf(tier.price, { input_tokens: estimateTokens(inputBytes), output_tokens: Math.ceil(maxOutput / 2) }),
-    // No byte-pair encoding has more tokens than the text has bytes; the rest is room for a chat template.
-    max_cost_nano_usd: nanoUsd(costOf(tier.price, { input_tokens: inputBytes + systemBytes(tier) + 64, output_tokens: maxOutput })),
+    expected_cost_nano_usd: expected,
+    max_cost_nano_usd: most,
     on_time: within(request.deadline_at_ms),
     within_slo: request.latency_slo_ms === null ? 1 : within(request.accepted_at_ms + request.latency_slo_ms),
     expected_latency_ms: waitMs + latency.p50,
@@ -54,5 +52,31 @@ function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined
 }
 
 const maxOutputTokens = ({ backend }: Tier): number => (backend.kind === "local" ? 1 : backend.max_output_tokens);
+/** Room for a chat template and for the question of a verification, in tokens. */
+const TEMPLATE_TOKENS = 64;
+const VERDICT = { asked: 128, answered: 8 };
+
+/** Of a call and of those that tell how sure its answer is. */
+function costsOf(tier: Tier, { input, task }: InferenceRequest): { expected: NanoUsd; most: NanoUsd } {
+  const inputBytes = bytesOf(input);
+  const maxOutput = Math.min(maxOutputTokens(tier), wantedOutputTokens(input));
+  const likely = { input_tokens: estimateTokens(inputBytes), output_tokens: Math.ceil(maxOutput / 2) };
+  // No byte-pair encoding has more tokens than the text has bytes.
+  const worst = { input_tokens: inputBytes + systemBytes(tier) + TEMPLATE_TOKENS, output_tokens: maxOutput };
+  const withChecks = (call: TokenCount): NanoUsd => {
+    const cost = costOf(tier.price, call);
+    const method = methodFor(tier, task);
+    switch (method.kind) {
+      case "self_verification": return nanoUsd(cost + costOf(tier.price, { input_tokens: call.input_tokens + call.output_tokens + VERDICT.asked, output_tokens: VERDICT.answered }));
+      case "sample_agreement": return nanoUsd(cost * (1 + method.samples));
+      case "tier_agreement":
+      case "token_logprobs":
+      case "least_token_logprob":
+      case "answer_margin": return cost;
+    }
+  };
+  return { expected: withChecks(likely), most: withChecks(worst) };
+}
+
 const wantedOutputTokens = (input: Input): number => (typeof input === "string" ? Infinity : (input.max_output_tokens ?? Infinity));
 const systemBytes = ({ backend }: Tier): number => (backend.kind !== "local" && backend.system !== undefined ? Buffer.byteLength(backend.system) : 0);

@@ -93,6 +93,31 @@ export const BackendConfig = z.discriminatedUnion("kind", [
 ]);
 export type BackendConfig = z.infer<typeof BackendConfig>;
 
+/** A regular expression: where in a longer text the answer proper stands, in its first group. */
+const AnswerPattern = z.string().min(1).max(500).refine((source) => {
+  try {
+    return new RegExp(source, "giu").source !== "";
+  } catch {
+    return false;
+  }
+}, "is no regular expression (JavaScript, flags giu)");
+
+/** Where the confidence of a generated text comes from: raw, calibrated by a routing model. Names are what `confidence_source` says. */
+export const ConfidenceMethod = z.discriminatedUnion("kind", [
+  /** Geometric mean, or least, of the tokens' probabilities. */
+  z.strictObject({ kind: z.literal("token_logprobs") }),
+  z.strictObject({ kind: z.literal("least_token_logprob") }),
+  /** By how much the answer's first word was likelier than any other: for answers of one token. */
+  z.strictObject({ kind: z.literal("answer_margin") }),
+  /** How far the answer is what the tier before it gave, for nothing; of the tier that is asked first the prior. */
+  z.strictObject({ kind: z.literal("tier_agreement"), answer_pattern: AnswerPattern.optional() }),
+  /** A second short call asks the model whether its answer is right. It is paid for and in the audit. */
+  z.strictObject({ kind: z.literal("self_verification") }),
+  /** So many more answers are drawn, at this temperature, and paid for; how far the answer agrees with them. */
+  z.strictObject({ kind: z.literal("sample_agreement"), samples: z.int().min(1).max(8), temperature: z.number().min(0).max(2).default(1) }),
+]);
+export type ConfidenceMethod = z.infer<typeof ConfidenceMethod>;
+
 export const Tier = z.strictObject({
   name: TierName,
   /** Jobs that one worker process runs at once. */
@@ -103,6 +128,10 @@ export const Tier = z.strictObject({
   timeout_ms: z.int().min(10).max(600_000),
   /** Calls of the backend per attempt, the first included. */
   max_tries: z.int().min(1).max(10).default(3),
+  /** Of generated text; by the request's task, or else the default. What a method needs and a server does not send is replaced by the prior. */
+  confidence: z.strictObject({ default: ConfidenceMethod, tasks: z.record(z.string(), ConfidenceMethod).default({}) }).default({ default: { kind: "token_logprobs" }, tasks: {} }),
+  /** An answer in another writing system than the question counts as not sound. */
+  same_script: z.boolean().default(false),
   /** `cascade` keeps an answer from this confidence on; the last tier's answer is kept when nothing more can be tried. */
   accept_confidence: Probability,
   /** What is assumed until there are measurements: share of acceptable answers, and latency in milliseconds. */
@@ -138,6 +167,10 @@ export const TierFile = z
     }
   });
 export type TierFile = z.infer<typeof TierFile>;
+
+/** How the answers of a tier are judged for a task. */
+export const methodFor = ({ confidence }: Pick<Tier, "confidence">, task: string | null): ConfidenceMethod =>
+  (task !== null && Object.hasOwn(confidence.tasks, task) ? confidence.tasks[task] : undefined) ?? confidence.default;
 
 /** Every policy that a request may name, with these tiers. */
 export const policyNames = (tiers: readonly { readonly name: string }[]): string[] => ["static", "cheapest", "cascade", "predictive", "cascade-routing", ...tiers.map(({ name }) => `always-${name}`)];

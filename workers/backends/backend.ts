@@ -1,4 +1,4 @@
-import type { AnswerDelta, AnswerMessage, Input } from "#shared/contracts/chat.ts";
+import type { AnswerDelta, AnswerMessage, AnswerToken, Input } from "#shared/contracts/chat.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 
 /**
@@ -21,6 +21,8 @@ export interface BackendAnswer {
   readonly output: string;
   /** Of an answer to a conversation; absent for a text. */
   readonly message?: AnswerMessage;
+  /** Where the server sent probabilities. */
+  readonly tokens?: readonly AnswerToken[];
   /** The model that answered, as it names itself. */
   readonly model: string;
   readonly usage: Usage;

@@ -19,7 +19,7 @@ const end = (...events: unknown[]) => answer(...events).growing.end();
 
 it("reads text, model, confidence, and thoughts as output that is paid for", () => {
   expect(end(REPLY)).toEqual({
-    text: "AI learns patterns from data.", toolCalls: [], finish: "stop", refusal: null, model: "gemini-3-x-001", confidence: expect.closeTo(0.8, 9) as number,
+    text: "AI learns patterns from data.", toolCalls: [], tokens: [], finish: "stop", refusal: null, model: "gemini-3-x-001", confidence: expect.closeTo(0.8, 9) as number,
     usage: { input_tokens: 8, output_tokens: 26, cached_input_tokens: 4, reasoning_output_tokens: 20, source: "reported" },
   });
 });
@@ -40,6 +40,7 @@ it("takes confidence from the chosen tokens where they are told, and hands them 
   const logprobsResult = { chosenCandidates: [token("sp", 0.5), token("am", 0.5)], topCandidates: [{ candidates: [token("sp", 0.5), token("ha", 0.4)] }] };
   expect(end(withCandidate({ logprobsResult }))).toMatchObject({
     confidence: expect.closeTo(0.5, 9) as number,
+    tokens: [{ token: "sp", logprob: Math.log(0.5), alternatives: [{ token: "sp" }, { token: "ha" }] }, { token: "am" }],
     logprobs: { content: [{ token: "sp", logprob: Math.log(0.5), bytes: [115, 112], top_logprobs: [{ token: "sp" }, { token: "ha", logprob: Math.log(0.4) }] }, { token: "am", top_logprobs: [] }] },
   });
 });

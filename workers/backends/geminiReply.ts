@@ -53,8 +53,7 @@ interface GeminiReplyOptions {
 export function makeGeminiAnswer({ newId, withLogprobs }: GeminiReplyOptions): GrowingAnswer {
   const text: string[] = [];
   const calls: (ToolCall & { function: { arguments: string } })[] = [];
-  const logprobs: object[] = [];
-  const chosen: number[] = [];
+  const logprobs: ReturnType<typeof tokensOf> = [];
   let state: { finish: string | null; model: string | null; told: Usage | null; average: number | null; isBlocked: boolean } = { finish: null, model: null, told: null, average: null, isBlocked: false };
 
   const call = (made: z.infer<typeof FunctionCall>, signature: string | undefined): object => {
@@ -76,7 +75,6 @@ export function makeGeminiAnswer({ newId, withLogprobs }: GeminiReplyOptions): G
       const made = parts.flatMap((part) => (part.functionCall === undefined ? [] : [call(part.functionCall, part.thoughtSignature)]));
       const tokens = tokensOf(candidate?.logprobsResult ?? {});
       if (piece !== "") text.push(piece);
-      chosen.push(...tokens.map(({ logprob }) => logprob));
       logprobs.push(...tokens);
       state = {
         finish: candidate?.finishReason ?? state.finish,
@@ -106,9 +104,10 @@ export function makeGeminiAnswer({ newId, withLogprobs }: GeminiReplyOptions): G
         finish: known === "stop" && calls.length > 0 ? "tool_calls" : known,
         refusal: null,
         ...(withLogprobs && logprobs.length > 0 ? { logprobs: { content: logprobs } } : {}),
+        tokens: logprobs.map(({ token, logprob, top_logprobs }) => ({ token, logprob, ...(top_logprobs.length === 0 ? {} : { alternatives: top_logprobs }) })),
         model,
         usage,
-        confidence: confidenceFromLogprobs(chosen.length > 0 || average === null ? chosen : [average]),
+        confidence: confidenceFromLogprobs(logprobs.length > 0 || average === null ? logprobs.map(({ logprob }) => logprob) : [average]),
       };
     },
     usage: () => state.told,

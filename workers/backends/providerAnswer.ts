@@ -1,5 +1,5 @@
 /** What the native adapters have in common between a conversation as OpenAI writes it and their own form. Pure. */
-import { bytesOf, type Chat, type FinishReason, type Input, type ToolCall } from "#shared/contracts/chat.ts";
+import { type AnswerToken, bytesOf, type Chat, type FinishReason, type Input, type ToolCall } from "#shared/contracts/chat.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 import { storable } from "#shared/contracts/text.ts";
 import { estimateTokens } from "#shared/contracts/tiers.ts";
@@ -100,6 +100,7 @@ export interface Finished {
   readonly finish: FinishReason;
   readonly refusal: string | null;
   readonly logprobs?: unknown;
+  readonly tokens?: readonly AnswerToken[];
   /** As the server names it; `null`: it did not. */
   readonly model: string | null;
   /** `null`: not told. */
@@ -108,7 +109,7 @@ export interface Finished {
 }
 
 /** Throws `backend_bad_response` for an answer that no message could hold. */
-export function toAnswer(input: Input, { text, toolCalls, finish, refusal, logprobs, model, usage: told, confidence }: Finished, { model: asked, priorQuality }: { model: string; priorQuality: number }): BackendAnswer {
+export function toAnswer(input: Input, { text, toolCalls, finish, refusal, logprobs, tokens = [], model, usage: told, confidence }: Finished, { model: asked, priorQuality }: { model: string; priorQuality: number }): BackendAnswer {
   const output = storable(text);
   const message = { finish_reason: finish, refusal: refusal === null ? null : storable(refusal), ...(toolCalls.length === 0 ? {} : { tool_calls: [...toolCalls] }), ...(logprobs === undefined ? {} : { logprobs }) };
   const said = output + toolCalls.map((call) => call.function?.arguments ?? "").join("");
@@ -119,6 +120,7 @@ export function toAnswer(input: Input, { text, toolCalls, finish, refusal, logpr
   return {
     output,
     ...(isChat ? { message } : {}),
+    ...(tokens.length === 0 ? {} : { tokens }),
     model: storable(model ?? asked).slice(0, 200),
     usage,
     is_sound: refusal === null && (isCall || (finish === "stop" && output.trim() !== "")),
