@@ -8,6 +8,7 @@ import { assess } from "./assess.ts";
 import type { Backend, BackendAnswer } from "./backends/backend.ts";
 import { BackendError } from "./backends/backendError.ts";
 
+const HOSTED = { kind: "openai-compatible", model: "m", base_url: "http://127.0.0.1:1", max_output_tokens: 1, output_limit_field: "max_tokens", logprobs: true, top_logprobs: 0, stream_usage: true, idle_timeout_ms: 30_000 } as const;
 const PRICE = { input_nano_usd_per_million: nanoUsd(1_000_000_000), output_nano_usd_per_million: nanoUsd(2_000_000_000), request_nano_usd: nanoUsd(7), source: "t", valid_from: "2026-01-01" };
 const USAGE = { input_tokens: 10, output_tokens: 2, source: "reported" as const };
 const COST = 10 * 1_000 + 2 * 2_000 + 7;
@@ -17,7 +18,7 @@ const TOKENS = [{ token: "Par", logprob: Math.log(0.9) }, { token: "is", logprob
 async function assessed(method: ConfidenceMethod, { answer = {}, earlier = null, isRead = true, call = async () => ANSWER }: { answer?: Partial<BackendAnswer>; earlier?: string | null; isRead?: boolean; call?: Backend["call"] } = {}) {
   const asked: Input[] = [];
   const backend: Backend = { call: (input, options) => { asked.push(input); return call(input, options); }, close: async () => undefined };
-  const found = await assess({ backend, tier: { price: PRICE } }, { input: "Capital of France?", answer: { ...ANSWER, ...answer }, method, earlier, isRead, signal: new AbortController().signal, traceparent: "" });
+  const found = await assess({ backend, tier: { price: PRICE, backend: HOSTED } }, { input: "Capital of France?", answer: { ...ANSWER, ...answer }, method, earlier, isRead, signal: new AbortController().signal, traceparent: "" });
   return { ...found, asked };
 }
 

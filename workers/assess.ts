@@ -28,7 +28,7 @@ export interface AssessOptions {
   readonly signal: AbortSignal;
   readonly traceparent: string;
 }
-type Deps = { readonly backend: Backend; readonly tier: Pick<Tier, "price"> };
+type Deps = { readonly backend: Backend; readonly tier: Pick<Tier, "price" | "backend"> };
 
 /** A method that brings nothing is replaced by what the backend says. Of a check that fails its error is kept; what it throws beyond that is a bug. */
 export async function assess(deps: Deps, options: AssessOptions): Promise<Assessed> {
@@ -59,7 +59,7 @@ async function asked(deps: Deps, { input, answer, method, signal, traceparent }:
   const call = (kind: Check["kind"], about: Input) => check(deps, { kind, input: about, signal, traceparent });
   switch (method.kind) {
     case "self_verification": {
-      const verdict = await call(method.kind, verificationOf(input, answer.output));
+      const verdict = await call(method.kind, verificationOf(input, answer.output, { withLogprobs: givesLogprobs(deps.tier) }));
       return { value: verdict.answer === null ? null : confidenceOfVerdict(verdict.answer), checks: [verdict.check] };
     }
     case "sample_agreement": {
@@ -74,6 +74,9 @@ async function asked(deps: Deps, { input, answer, method, signal, traceparent }:
     case "answer_margin": return { value: null, checks: [] };
   }
 }
+
+/** Others refuse to be asked for them. */
+const givesLogprobs = ({ backend }: Deps["tier"]): boolean => "logprobs" in backend && backend.logprobs;
 
 async function check({ backend, tier }: Deps, { kind, input, signal, traceparent }: { kind: Check["kind"]; input: Input; signal: AbortSignal; traceparent: string }): Promise<{ answer: BackendAnswer | null; check: Check }> {
   const startedAtMs = performance.now();

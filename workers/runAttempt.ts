@@ -113,7 +113,7 @@ interface Cut {
   /** It ran for longer than this tier's calls usually do. */
   readonly hadItsTime: boolean;
 }
-/** An aborted call says only "aborted": was it the caller's deadline, a backend that took longer than its tier allows, or a lost lease? */
+/** An aborted call says only "aborted", perhaps with what it had spent (`CutOff`): was it the caller's deadline, a backend that took longer than its tier allows, or a lost lease? */
 function whyCut(error: unknown, { timeout, lease, cancelled, isCallersDeadline, hadItsTime }: Cut): unknown {
   if (error instanceof BackendError) return error;
   const usage = error instanceof CutOff ? error.usage : null;

@@ -63,10 +63,10 @@ test("one process with the addresses of all roles", () => {
 
 test("a role gets what it may know and nothing else", () => {
   const backend = { kind: "openai-compatible", model: "m", base_url: "http://127.0.0.1:1", max_output_tokens: 1, api_key: { env: "MY_KEY" } };
-  const hosted = { ...settings(), tiers: { tiers: [tier("hosted", backend)] } } as unknown as Settings;
+  const hosted = { ...settings(), tiers: { tiers: [tier("hosted", backend), tier("native", { kind: "gemini", model: "m", api_key: { env: "OTHER_KEY" } })] } } as unknown as Settings;
   const env = roleEnvironment(
-    { PATH: "/bin", MY_KEY: "k", AWS_SECRET_ACCESS_KEY: "x", NODE_AUTH_TOKEN: "x", NODE_ENV: "test", OTEL_SERVICE_NAME: "s", INFER_WORKER_TIER: "x", LOG_LEVEL: "" },
+    { PATH: "/bin", MY_KEY: "k", OTHER_KEY: "k", AWS_SECRET_ACCESS_KEY: "x", NODE_AUTH_TOKEN: "x", NODE_ENV: "test", OTEL_SERVICE_NAME: "s", INFER_WORKER_TIER: "x", LOG_LEVEL: "" },
     { settings: hosted, ports: DOCUMENTED, urls: { NATS_URL: "nats://127.0.0.1:1" } },
   );
-  expect(Object.keys(env).sort()).toEqual([...Object.keys(DOCUMENTED), "INFER_LOCAL_MODELS_DIR", "INFER_TIERS_FILE", "MY_KEY", "NATS_URL", "NODE_ENV", "OTEL_SERVICE_NAME", "PATH"].sort());
+  expect(Object.keys(env).sort()).toEqual([...Object.keys(DOCUMENTED), "INFER_LOCAL_MODELS_DIR", "INFER_TIERS_FILE", "MY_KEY", "NATS_URL", "NODE_ENV", "OTEL_SERVICE_NAME", "OTHER_KEY", "PATH"].sort());
 });

@@ -51,7 +51,7 @@ function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined
   };
 }
 
-const maxOutputTokens = ({ backend }: Tier): number => (backend.kind === "openai-compatible" ? backend.max_output_tokens : 1);
+const maxOutputTokens = ({ backend }: Tier): number => (backend.kind === "local" ? 1 : backend.max_output_tokens);
 /** Room for a chat template and for the question of a verification, in tokens. */
 const TEMPLATE_TOKENS = 64;
 const VERDICT = { asked: 128, answered: 8 };
@@ -79,4 +79,4 @@ function costsOf(tier: Tier, { input, task }: InferenceRequest): { expected: Nan
 }
 
 const wantedOutputTokens = (input: Input): number => (typeof input === "string" ? Infinity : (input.max_output_tokens ?? Infinity));
-const systemBytes = ({ backend }: Tier): number => (backend.kind === "openai-compatible" && backend.system !== undefined ? Buffer.byteLength(backend.system) : 0);
+const systemBytes = ({ backend }: Tier): number => (backend.kind !== "local" && backend.system !== undefined ? Buffer.byteLength(backend.system) : 0);

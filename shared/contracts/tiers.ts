@@ -51,6 +51,19 @@ const Price = z
 /** Where a secret is kept: never in the tier file itself. */
 const SecretReference = z.union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })]);
 
+const BaseUrl = z.url({ protocol: /^https?$/ }).refine((url) => new URL(url).username === "" && new URL(url).password === "", "must not hold a user or password: use api_key");
+
+/** What the native adapters have in common. */
+const provider = {
+  model: z.string().min(1),
+  api_key: SecretReference,
+  max_output_tokens: z.int().positive().max(1_000_000),
+  /** Sent before the system messages of a conversation. */
+  system: z.string().min(1).optional(),
+  /** A stream that says nothing for this long has failed. */
+  idle_timeout_ms: z.int().min(10).max(600_000).default(60_000),
+};
+
 export const BackendConfig = z.discriminatedUnion("kind", [
   /** A classifier in the worker's own process, trained ahead of time (`inferctl local-models`). */
   z.strictObject({ kind: z.literal("local"), model: z.string().min(1) }),
@@ -58,7 +71,7 @@ export const BackendConfig = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("openai-compatible"),
     model: z.string().min(1),
-    base_url: z.url({ protocol: /^https?$/ }).refine((url) => new URL(url).username === "" && new URL(url).password === "", "must not hold a user or password: use api_key"),
+    base_url: BaseUrl,
     api_key: SecretReference.optional(),
     max_output_tokens: z.int().positive().max(1_000_000),
     /** How the server calls its limit of output tokens; newer OpenAI models know only the second name. */
@@ -73,6 +86,22 @@ export const BackendConfig = z.discriminatedUnion("kind", [
     idle_timeout_ms: z.int().min(10).max(600_000).default(30_000),
     /** Sent as the system message, when there is one. */
     system: z.string().min(1).optional(),
+  }),
+  /** Anthropic's Messages API: `POST {base_url}/v1/messages`. */
+  z.strictObject({
+    kind: z.literal("anthropic"),
+    base_url: BaseUrl.default("https://api.anthropic.com"),
+    ...provider,
+    /** Hand on `temperature` and `top_p`. Off for models that refuse them. */
+    sampling: z.boolean().default(true),
+  }),
+  /** Google's Gemini API: `POST {base_url}/v1beta/models/{model}:generateContent`. */
+  z.strictObject({
+    kind: z.literal("gemini"),
+    base_url: BaseUrl.default("https://generativelanguage.googleapis.com"),
+    ...provider,
+    /** Ask for log probabilities, the source of confidence. Most models refuse them. */
+    logprobs: z.boolean().default(false),
   }),
 ]);
 export type BackendConfig = z.infer<typeof BackendConfig>;

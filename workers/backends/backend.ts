@@ -1,7 +1,10 @@
 import type { AnswerDelta, AnswerMessage, AnswerToken, Input } from "#shared/contracts/chat.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 
-/** One call of a model. Its errors are `BackendError`s; anything else that it throws is a bug. */
+/**
+ * One call of a model. Its errors are `BackendError`s; anything else that it throws is a bug, but for a call whose signal aborted:
+ * `cancelled` says what was spent until then, and whoever aborted says why.
+ */
 export interface Backend {
   call(input: Input, options: CallOptions): Promise<BackendAnswer>;
   close(): Promise<void>;

@@ -1,6 +1,8 @@
 import type { Tier } from "#shared/contracts/tiers.ts";
 
+import { makeAnthropic } from "./anthropic.ts";
 import type { Backend } from "./backend.ts";
+import { makeGemini } from "./gemini.ts";
 import { makeLocalBackend } from "./local/localBackend.ts";
 import { makeOpenAiCompatible } from "./openAiCompatible.ts";
 
@@ -14,6 +16,8 @@ interface BackendOptions {
 export async function makeBackend({ tier: { backend, prior }, apiKey, localModelsDir }: BackendOptions): Promise<Backend> {
   switch (backend.kind) {
     case "local": return makeLocalBackend({ dir: localModelsDir, model: backend.model });
+    case "anthropic": return makeAnthropic({ config: backend, apiKey, priorQuality: prior.quality });
+    case "gemini": return makeGemini({ config: backend, apiKey, priorQuality: prior.quality });
     case "openai-compatible": return makeOpenAiCompatible({ config: backend, apiKey, priorQuality: prior.quality });
   }
 }

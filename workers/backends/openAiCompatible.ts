@@ -8,7 +8,7 @@ import { BackendError, CutOff } from "./backendError.ts";
 import { chatBody, type OpenAiConfig } from "./openAi/chatBody.ts";
 import { type Asked, readReply } from "./openAi/chatReply.ts";
 import { errorOfStatus } from "./openAi/errorOfStatus.ts";
-import { type EventParser, makeEventParser } from "./openAi/serverSentEvents.ts";
+import { type EventParser, makeEventParser } from "./eventParser.ts";
 import { makeStreamedAnswer, type StreamedAnswer } from "./openAi/streamedAnswer.ts";
 
 /** Of a reply in one piece, which is all in memory. */

@@ -6,9 +6,9 @@ const QUESTION = "Is the answer above correct and complete? Reply with one word,
 const MOST_TOKENS = 3;
 
 /** What is asked. The conversation goes with it, so that a server's prompt cache is warm. */
-export function verificationOf(input: Input, output: string): Chat {
+export function verificationOf(input: Input, output: string, { withLogprobs }: { withLogprobs: boolean }): Chat {
   const messages = typeof input === "string" ? [{ role: "user" as const, content: input }] : input.messages;
-  return { messages: [...messages, { role: "assistant", content: output }, { role: "user", content: QUESTION }], max_output_tokens: MOST_TOKENS, temperature: 0, logprobs: true, top_logprobs: 5 };
+  return { messages: [...messages, { role: "assistant", content: output }, { role: "user", content: QUESTION }], max_output_tokens: MOST_TOKENS, temperature: 0, ...(withLogprobs ? { logprobs: true, top_logprobs: 5 } : {}) };
 }
 
 /** What a word without probabilities is worth. */

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { makeEventParser } from "./serverSentEvents.ts";
+import { makeEventParser } from "./eventParser.ts";
 
 /** `step`: bytes that come at once. */
 function parse(text: string | Uint8Array, step = Infinity, mostUnits = 1_000): string[] {
