@@ -100,6 +100,16 @@ describe("a status", () => {
   });
 });
 
+it.each([
+  ["large", (response: ServerResponse) => { response.writeHead(500, { "content-length": String(1024 ** 2) }).end("x".repeat(1024 ** 2)); }],
+  ["endless", (response: ServerResponse) => { const push = (): void => { while (!response.destroyed && response.write("x".repeat(10_000))); }; response.writeHead(500).on("drain", push); push(); }],
+  ["stuck", (response: ServerResponse) => { response.writeHead(500).write("x"); }],
+])("does not wait for the body of an error that is %s", async (_name, given) => {
+  const closed = new Promise<void>((resolve) => { answer = (response) => { response.on("close", resolve); given(response); }; });
+  expect(await failure()).toMatchObject({ code: "backend_unavailable", isTransient: true });
+  await closed;
+});
+
 describe("a reply", () => {
   const text = (body: string): Answer => (response) => void response.writeHead(200).end(body);
   it.each([["empty", ""], ["HTML", "<html>"], ["cut JSON", '{"choices":['], ["an error with status 200", '{"error":{"message":"x"}}'], ["a megabyte of brackets", "[".repeat(1_000_000)]])("that is %s is backend_bad_response", async (_name, body) => {
