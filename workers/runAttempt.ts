@@ -2,14 +2,14 @@
 import type { Attributes } from "@opentelemetry/api";
 
 import { type AnswerDelta, type AnswerMessage, askedIn, type Input } from "#shared/contracts/chat.ts";
-import type { Attempt } from "#shared/contracts/events.ts";
+import type { Attempt, Usage } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { costOf, type Tier } from "#shared/contracts/tiers.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
 import { assess, type Assessed, type AssessOptions } from "./assess.ts";
 import type { Backend, BackendAnswer } from "./backends/backend.ts";
-import { BackendError } from "./backends/backendError.ts";
+import { BackendError, CutOff } from "./backends/backendError.ts";
 import { isInAskedScript } from "./confidence/language.ts";
 import type { Breaker } from "./resilience/breaker.ts";
 import { retry, type Tried } from "./resilience/retry.ts";
@@ -66,13 +66,13 @@ export async function runAttempt(deps: CallDeps, task: Task): Promise<Run> {
   const { onDelta } = task;
   const watched: Task = onDelta === undefined ? task : { ...task, onDelta: (delta) => { first.tokenMs ??= rounded(performance.now() - started); onDelta(delta); } };
   const tried = startedAtMs >= task.deadlineAtMs
-    ? { tries: 0, mayHaveCost: false, outcome: { error: new BackendError("deadline_exceeded", "the deadline had passed before the call") } }
+    ? { tries: 0, mayHaveCost: false, spent: [], outcome: { error: new BackendError("deadline_exceeded", "the deadline had passed before the call") } }
     : await callUntil(deps, watched, deadlineAtMs, () => first.tokenMs !== undefined);
   const assessed = "value" in tried.outcome ? await assessedIn(deps, task, tried.outcome.value, deadlineAtMs) : null;
   const facts = { attempt: task.attempt, tier: tier.name, started_at_ms: startedAtMs, latency_ms: rounded(performance.now() - started), ...(first.tokenMs === undefined ? {} : { first_token_ms: first.tokenMs }), tries: tried.tries };
-  const cost_is_partial = tried.mayHaveCost;
-  if ("error" in tried.outcome) return failed(tier, { ...facts, cost_is_partial }, tried.outcome.error);
-  return answered(tier, { ...facts, cost_is_partial }, { ...tried.outcome.value, checks: [], ...assessed });
+  const billedCalls = { ...facts, cost_is_partial: tried.mayHaveCost, ...billed(tier, tried) };
+  if ("error" in tried.outcome) return failed(billedCalls, tried.outcome.error);
+  return answered(billedCalls, { ...tried.outcome.value, checks: [], ...assessed });
 }
 
 /** What is sound and how sure it is, as the tier judges its answers. */
@@ -113,28 +113,49 @@ interface Cut {
   /** It ran for longer than this tier's calls usually do. */
   readonly hadItsTime: boolean;
 }
-/** An aborted call says only "aborted", or `cancelled` with what it had spent: was it the caller's deadline, a backend that took longer than its tier allows, or a lost lease? */
+/** An aborted call says only "aborted": was it the caller's deadline, a backend that took longer than its tier allows, or a lost lease? */
 function whyCut(error: unknown, { timeout, lease, cancelled, isCallersDeadline, hadItsTime }: Cut): unknown {
-  if (error instanceof BackendError && error.code !== "cancelled") return error;
-  const spent = { mayHaveCost: true, cause: error, ...(error instanceof BackendError && error.usage !== null ? { usage: error.usage } : {}) };
-  if (lease.aborted) return new BackendError("backend_unavailable", "the call was cut off: this worker lost the job", { ...spent, isBackendsFault: false });
-  if (cancelled?.aborted === true) return new BackendError("cancelled", "the caller went away", { ...spent, isBackendsFault: false });
+  if (error instanceof BackendError) return error;
+  const usage = error instanceof CutOff ? error.usage : null;
+  const details = { mayHaveCost: usage?.source !== "reported", ...(usage === null ? {} : { usage }), cause: error };
+  if (lease.aborted) return new BackendError("backend_unavailable", "the call was cut off: this worker lost the job", { ...details, isBackendsFault: false });
+  if (cancelled?.aborted === true) return new BackendError("cancelled", "the caller went away", { ...details, isBackendsFault: false });
   if (!timeout.aborted) return error;
-  if (isCallersDeadline) return new BackendError("deadline_exceeded", "the deadline passed during the call", { ...spent, isBackendsFault: hadItsTime });
-  return new BackendError("backend_unavailable", "no answer within the tier's timeout_ms", spent);
+  if (isCallersDeadline) return new BackendError("deadline_exceeded", "the deadline passed during the call", { ...details, isBackendsFault: hadItsTime });
+  return new BackendError("backend_unavailable", "no answer within the tier's timeout_ms", details);
 }
 
-type AttemptFacts = Pick<Attempt, "attempt" | "tier" | "started_at_ms" | "latency_ms" | "first_token_ms" | "tries" | "cost_is_partial">;
+/** Every call for itself, as the server charges it; their tokens together. */
+function billed({ price, backend }: Tier, { spent, outcome }: Tried<BackendAnswer>): Pick<Attempt, "model" | "usage" | "cost_nano_usd"> {
+  const answer = "value" in outcome ? outcome.value : null;
+  const last = answer?.usage ?? ("error" in outcome && outcome.error instanceof BackendError ? outcome.error.usage : null);
+  const usages = last === null ? spent : [...spent, last];
+  const cost_nano_usd = nanoUsd(usages.reduce((sum, usage) => sum + costOf(price, usage), 0));
+  return { model: answer?.model ?? backend.model, usage: usages.length === 0 ? null : usages.reduce(together), cost_nano_usd };
+}
 
-function answered(tier: Tier, facts: AttemptFacts, { output, message, model, usage, is_sound, confidence, confidence_source, checks }: Omit<BackendAnswer, "confidence_source"> & Assessed): Run {
+function together(a: Usage, b: Usage): Usage {
+  const sum = (key: "cached_input_tokens" | "reasoning_output_tokens") => (a[key] === undefined && b[key] === undefined ? {} : { [key]: (a[key] ?? 0) + (b[key] ?? 0) });
+  return {
+    input_tokens: a.input_tokens + b.input_tokens,
+    output_tokens: a.output_tokens + b.output_tokens,
+    ...sum("cached_input_tokens"),
+    ...sum("reasoning_output_tokens"),
+    source: a.source === "reported" ? b.source : a.source,
+  };
+}
+
+type Billed = Omit<Attempt, "outcome">;
+
+function answered(billedCalls: Billed, { output, message, is_sound, confidence, confidence_source, checks }: Omit<BackendAnswer, "confidence_source"> & Assessed): Run {
   const outcome = { kind: "answered", is_sound, confidence, confidence_source } as const;
-  return { output, ...(message === undefined ? {} : { message }), result: { ...facts, model, usage, cost_nano_usd: nanoUsd(costOf(tier.price, usage) + checks.reduce((sum, { cost_nano_usd }) => sum + cost_nano_usd, 0)), ...(checks.length === 0 ? {} : { checks: [...checks] }), outcome } };
+  const cost_nano_usd = nanoUsd(checks.reduce((sum, check) => sum + check.cost_nano_usd, Number(billedCalls.cost_nano_usd)));
+  return { output, ...(message === undefined ? {} : { message }), result: { ...billedCalls, cost_nano_usd, ...(checks.length === 0 ? {} : { checks: [...checks] }), outcome } };
 }
 
 /** A failed call is an attempt too. Anything but a `BackendError` is a bug: thrown, so that the message is retried. */
-function failed(tier: Tier, facts: AttemptFacts, error: unknown): Run {
+function failed(billedCall: Billed, error: unknown): Run {
   if (!(error instanceof BackendError)) throw error;
   const outcome = { kind: "failed", code: error.code, message: error.message } as const;
-  const { usage } = error;
-  return { output: null, result: { ...facts, model: tier.backend.model, usage, cost_nano_usd: usage === null ? nanoUsd(0) : costOf(tier.price, usage), outcome } };
+  return { output: null, result: { ...billedCall, outcome } };
 }

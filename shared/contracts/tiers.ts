@@ -17,6 +17,8 @@ export const Rates = z.object({
   input_nano_usd_per_million: NanoUsd,
   output_nano_usd_per_million: NanoUsd,
   request_nano_usd: NanoUsd,
+  /** Of input tokens that the server read from its prompt cache. Absent: as all input. */
+  cached_input_nano_usd_per_million: NanoUsd.optional(),
 });
 export type Rates = z.infer<typeof Rates>;
 
@@ -29,14 +31,19 @@ const Price = z
   .strictObject({
     usd_per_million_input_tokens: perMillion,
     usd_per_million_output_tokens: perMillion,
+    usd_per_million_cached_input_tokens: perMillion.optional(),
     usd_per_request: UsdAmount.default(nanoUsd(0)),
     source: z.string().min(1),
     valid_from: z.iso.date(),
   })
-  .transform(({ usd_per_million_input_tokens, usd_per_million_output_tokens, usd_per_request, source, valid_from }) => ({
+  .refine(({ usd_per_million_input_tokens, usd_per_million_cached_input_tokens: cached = usd_per_million_input_tokens }) => cached <= usd_per_million_input_tokens, {
+    error: "above the price of input tokens: a budget counts on no more than that", path: ["usd_per_million_cached_input_tokens"],
+  })
+  .transform(({ usd_per_million_input_tokens, usd_per_million_output_tokens, usd_per_million_cached_input_tokens: cached, usd_per_request, source, valid_from }) => ({
     input_nano_usd_per_million: usd_per_million_input_tokens,
     output_nano_usd_per_million: usd_per_million_output_tokens,
     request_nano_usd: usd_per_request,
+    ...(cached === undefined ? {} : { cached_input_nano_usd_per_million: cached }),
     source,
     valid_from,
   }));
@@ -71,6 +78,10 @@ export const BackendConfig = z.discriminatedUnion("kind", [
     output_limit_field: z.enum(["max_tokens", "max_completion_tokens"]).default("max_tokens"),
     /** Ask for log probabilities, the source of confidence. Off for models that refuse them: then the prior stands in. */
     logprobs: z.boolean().default(true),
+    /** Ask a stream for its usage at its end. Off for servers that refuse `stream_options`: then tokens are estimated. */
+    stream_usage: z.boolean().default(true),
+    /** Longest silence within a stream. The tier's `timeout_ms` and the request's deadline end it as well. */
+    idle_timeout_ms: z.int().min(10).max(600_000).default(30_000),
     /** Sent as the system message, when there is one. */
     system: z.string().min(1).optional(),
   }),
@@ -178,14 +189,21 @@ export const policyNames = (tiers: readonly { readonly name: string }[]): string
 export interface TokenCount {
   readonly input_tokens: number;
   readonly output_tokens: number;
+  /** Of `input_tokens`. */
+  readonly cached_input_tokens?: number | undefined;
 }
 /** A rule of thumb for English text and byte-pair encodings: an expectation, and a usage that is marked as estimated. */
 const BYTES_PER_TOKEN = 4;
 export const estimateTokens = (bytes: number): number => Math.ceil(bytes / BYTES_PER_TOKEN);
 
-/** Cost of one call in nano-dollars, rounded up once for each kind of token. */
-export function costOf(rates: Rates, { input_tokens, output_tokens }: TokenCount): NanoUsd {
-  const input = tokenCost(input_tokens, rates.input_nano_usd_per_million);
+/**
+ * Cost of one call in nano-dollars, rounded up once for each kind of token. Cached input is a kind of its own where the
+ * rates have a price for it, and input like all other where they have none.
+ */
+export function costOf(rates: Rates, { input_tokens, output_tokens, cached_input_tokens = 0 }: TokenCount): NanoUsd {
+  const { input_nano_usd_per_million, cached_input_nano_usd_per_million: cachedPrice } = rates;
+  const cached = cachedPrice === undefined ? 0 : Math.min(cached_input_tokens, input_tokens);
+  const input = tokenCost(input_tokens - cached, input_nano_usd_per_million) + tokenCost(cached, cachedPrice ?? nanoUsd(0));
   const output = tokenCost(output_tokens, rates.output_nano_usd_per_million);
   return nanoUsd(input + output + rates.request_nano_usd);
 }

@@ -2,7 +2,7 @@ import type { AnswerDelta, Input } from "#shared/contracts/chat.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 
 import type { BackendAnswer } from "./backend.ts";
-import { BackendError } from "./backendError.ts";
+import { BackendError, CutOff } from "./backendError.ts";
 import { type Post, postForEvents } from "./http.ts";
 import { type Finished, spentUntil } from "./providerAnswer.ts";
 
@@ -37,7 +37,9 @@ export async function callStreaming({ post, idleTimeoutMs, growing, input, onDel
     }
     return answer(growing.end());
   } catch (error) {
-    if (!(error instanceof BackendError) || !isBegun || error.usage !== null) throw error;
-    throw error.spending(spentUntil(input, growing.said(), growing.usage()));
+    if (!isBegun) throw error;
+    const usage = spentUntil(input, growing.said(), growing.usage());
+    if (error instanceof CutOff) throw new CutOff(usage, { cause: error.cause });
+    throw error instanceof BackendError && error.usage === null ? error.spending(usage) : error;
   }
 }

@@ -3,7 +3,7 @@ import { Agent, request } from "undici";
 
 import { parseJson } from "#shared/runtime/parseJson.ts";
 
-import { BackendError } from "./backendError.ts";
+import { BackendError, CutOff } from "./backendError.ts";
 import { serverSentEvents } from "./serverSentEvents.ts";
 
 const MAX_REPLY_BYTES = 8 * 1024 ** 2;
@@ -16,7 +16,7 @@ export interface Post {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: object;
-  /** Ends the call, then `cancelled` is thrown: whoever aborted knows why. */
+  /** Ends the call with a `CutOff`. */
   readonly signal: AbortSignal;
 }
 
@@ -69,8 +69,8 @@ function readJson(bytes: Uint8Array): unknown {
   }
 }
 
-function brokenOff(error: unknown, signal: AbortSignal): BackendError {
-  if (signal.aborted) return new BackendError("cancelled", "the call was cut off", { mayHaveCost: true, isBackendsFault: false, cause: error });
+function brokenOff(error: unknown, signal: AbortSignal): BackendError | CutOff {
+  if (signal.aborted) return new CutOff(null, { cause: error });
   if (error instanceof BackendError) return error;
   const { code } = error as NodeJS.ErrnoException;
   if (code === "UND_ERR_BODY_TIMEOUT") return new BackendError("backend_unavailable", "the model's server fell silent", { isTransient: true, mayHaveCost: true, cause: error });

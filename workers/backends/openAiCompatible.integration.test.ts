@@ -83,7 +83,7 @@ it.each([
 describe("a status", () => {
   it.each([
     [429, { "retry-after": "2" }, { code: "backend_unavailable", isTransient: true, retryAfterMs: 2_000 }],
-    [429, { "retry-after": "Wed, 21 Oct 2026 07:28:00 GMT" }, { code: "backend_unavailable", isTransient: true, retryAfterMs: null }],
+    [429, { "retry-after": "Fri, 21 Oct 2101 07:28:00 GMT" }, { code: "backend_unavailable", isTransient: true, retryAfterMs: 60_000 }],
     [429, { "retry-after": "soon" }, { isTransient: true, retryAfterMs: null }],
     [429, { "retry-after": "-5" }, { isTransient: true, retryAfterMs: null }],
     [429, { "retry-after": "999999999" }, { isTransient: true, retryAfterMs: 60_000 }],

@@ -42,7 +42,7 @@ describe("retry", () => {
     ["returns at once what must not be repeated", 99, refused, { tries: 1, outcome: { error: refused } }],
   ])("%s", async (_name, times, error, tried) => {
     const { call, calls } = failing(times, error);
-    expect(await retry(call, options())).toEqual({ mayHaveCost: false, ...tried });
+    expect(await retry(call, options())).toEqual({ mayHaveCost: false, spent: [], ...tried });
     expect(calls()).toBe(tried.tries);
   });
 
@@ -50,7 +50,7 @@ describe("retry", () => {
     const abort = new AbortController();
     const { call, calls } = failing(99);
     const tried = await retry(async () => { abort.abort(); return call(); }, options({ signal: abort.signal }));
-    expect([calls(), tried]).toEqual([1, { tries: 1, mayHaveCost: false, outcome: { error: busy } }]);
+    expect([calls(), tried]).toEqual([1, { tries: 1, mayHaveCost: false, spent: [], outcome: { error: busy } }]);
   });
 
   it("ends a wait with the signal", async () => {

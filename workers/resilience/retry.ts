@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
+import type { Usage } from "#shared/contracts/events.ts";
 import { BackendError } from "#workers/backends/backendError.ts";
 
 export interface RetryOptions {
@@ -18,6 +19,8 @@ export interface Tried<T> {
   readonly tries: number;
   /** A try that failed may have been charged for. */
   readonly mayHaveCost: boolean;
+  /** Of the tries before the last, as far as it is known: the server charges for each. */
+  readonly spent: readonly Usage[];
   readonly outcome: { readonly value: T } | { readonly error: unknown };
 }
 
@@ -38,13 +41,15 @@ export function nextDelayMs(error: unknown, tries: number, { maxTries, deadlineA
 /** The one place that repeats a backend call. Not a library's: a wait must end with the signal and before the deadline. */
 export async function retry<T>(call: () => Promise<T>, options: RetryOptions): Promise<Tried<T>> {
   let mayHaveCost = false;
+  const spent: Usage[] = [];
   for (let tries = 1; ; tries++) {
     try {
-      return { tries, mayHaveCost, outcome: { value: await call() } };
+      return { tries, mayHaveCost, spent, outcome: { value: await call() } };
     } catch (error) {
       mayHaveCost ||= error instanceof BackendError && error.mayHaveCost;
       const delayMs = options.signal.aborted || options.isOver?.() === true ? null : nextDelayMs(error, tries, options, options.now(), options.random());
-      if (delayMs === null) return { tries, mayHaveCost, outcome: { error } };
+      if (delayMs === null) return { tries, mayHaveCost, spent, outcome: { error } };
+      if (error instanceof BackendError && error.usage !== null) spent.push(error.usage);
       await sleep(delayMs, undefined, { signal: options.signal }).catch(() => undefined);
     }
   }
