@@ -2,13 +2,13 @@ import { describe, expect, it } from "vitest";
 
 import type { Input } from "#shared/contracts/chat.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
-import type { ConfidenceMethod } from "#shared/contracts/tiers.ts";
+import { BackendConfig, type ConfidenceMethod } from "#shared/contracts/tiers.ts";
 
 import { assess } from "./assess.ts";
 import type { Backend, BackendAnswer } from "./backends/backend.ts";
 import { BackendError } from "./backends/backendError.ts";
 
-const HOSTED = { kind: "openai-compatible", model: "m", base_url: "http://127.0.0.1:1", max_output_tokens: 1, output_limit_field: "max_tokens", logprobs: true, top_logprobs: 0, stream_usage: true, idle_timeout_ms: 30_000 } as const;
+const HOSTED = BackendConfig.parse({ kind: "openai-compatible", model: "m", base_url: "http://127.0.0.1:1", max_output_tokens: 1 });
 const PRICE = { input_nano_usd_per_million: nanoUsd(1_000_000_000), output_nano_usd_per_million: nanoUsd(2_000_000_000), request_nano_usd: nanoUsd(7), source: "t", valid_from: "2026-01-01" };
 const USAGE = { input_tokens: 10, output_tokens: 2, source: "reported" as const };
 const COST = 10 * 1_000 + 2 * 2_000 + 7;

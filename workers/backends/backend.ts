@@ -3,7 +3,7 @@ import type { Usage } from "#shared/contracts/events.ts";
 
 /**
  * One call of a model. Its errors are `BackendError`s; anything else that it throws is a bug, but for a call whose signal aborted:
- * `cancelled` says what was spent until then, and whoever aborted says why.
+ * a `CutOff` says what was spent until then, and whoever aborted says why.
  */
 export interface Backend {
   call(input: Input, options: CallOptions): Promise<BackendAnswer>;

@@ -38,8 +38,8 @@ export async function callStreaming({ post, idleTimeoutMs, growing, input, onDel
     return answer(growing.end());
   } catch (error) {
     if (!isBegun) throw error;
-    const spent = () => spentUntil(input, growing.said(), growing.usage());
-    if (error instanceof CutOff) throw new CutOff(spent(), { cause: error.cause });
-    throw error instanceof BackendError && error.usage === null ? error.spending(spent()) : error;
+    const usage = spentUntil(input, growing.said(), growing.usage());
+    if (error instanceof CutOff) throw new CutOff(usage, { cause: error.cause });
+    throw error instanceof BackendError && error.usage === null ? error.spending(usage) : error;
   }
 }

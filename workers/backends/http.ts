@@ -16,7 +16,7 @@ export interface Post {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: object;
-  /** Ends the call, then `cancelled` is thrown: whoever aborted knows why. */
+  /** Ends the call with a `CutOff`. */
   readonly signal: AbortSignal;
 }
 
