@@ -1,14 +1,16 @@
 /** One paid call of a tier's model, with its replicas and retries, as an attempt with its cost. For jobs and shadow jobs alike. */
 import type { Attributes } from "@opentelemetry/api";
 
-import type { AnswerDelta, AnswerMessage, Input } from "#shared/contracts/chat.ts";
-import type { Attempt } from "#shared/contracts/events.ts";
+import { type AnswerDelta, type AnswerMessage, askedIn, type Input } from "#shared/contracts/chat.ts";
+import type { Attempt, Usage } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { costOf, type Rates, replicasOf, type Tier } from "#shared/contracts/tiers.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
+import { assess, type Assessed, type AssessOptions } from "./assess.ts";
 import type { BackendAnswer } from "./backends/backend.ts";
-import { BackendError } from "./backends/backendError.ts";
+import { BackendError, CutOff } from "./backends/backendError.ts";
+import { isInAskedScript } from "./confidence/language.ts";
 import type { Balanced, Replica } from "./resilience/balanced.ts";
 import { retry, type Tried } from "./resilience/retry.ts";
 
@@ -29,6 +31,8 @@ export interface Task {
   readonly traceparent: string;
   /** Told of the answer piece by piece, and who gives it, where somebody may see it grow. */
   readonly onDelta?: (delta: AnswerDelta, replica: Replica) => void;
+  /** How the confidence is found, and whether a rule reads it; absent: as the backend says. */
+  readonly judged?: Pick<AssessOptions, "method" | "earlier" | "isRead">;
   /** Aborts when nobody waits any more. */
   readonly cancelled?: AbortSignal;
 }
@@ -58,19 +62,22 @@ export async function runAttempt(deps: CallDeps, task: Task): Promise<Run> {
   const startedAtMs = now();
   const started = performance.now();
   const deadlineAtMs = Math.min(task.deadlineAtMs, startedAtMs + tier.timeout_ms);
-  const seen: Seen = { failed: new Set() };
+  const seen: Seen = { failed: new Set(), charges: [] };
   const { onDelta } = task;
   const watched: Task = onDelta === undefined ? task : { ...task, onDelta: (delta, replica) => { seen.firstTokenMs ??= rounded(performance.now() - started); onDelta(delta, replica); } };
   const tried = startedAtMs >= task.deadlineAtMs
     ? { tries: 0, mayHaveCost: false, outcome: { error: new BackendError("deadline_exceeded", "the deadline had passed before the call") } }
     : await callUntil(deps, watched, deadlineAtMs, seen);
+  const assessed = "value" in tried.outcome ? await assessedIn(deps, task, tried.outcome.value, deadlineAtMs) : null;
   const facts = {
     attempt: task.attempt, tier: tier.name, started_at_ms: startedAtMs, latency_ms: rounded(performance.now() - started), tries: tried.tries, cost_is_partial: tried.mayHaveCost,
     ...(seen.firstTokenMs === undefined ? {} : { first_token_ms: seen.firstTokenMs }),
     ...(seen.last === undefined || tier.replicas === undefined ? {} : { replica: seen.last.name }),
+    ...billed(seen.charges),
   };
-  const { backend: { model }, price } = seen.last ?? replicasOf(tier)[0];
-  return "value" in tried.outcome ? answered(price, facts, tried.outcome.value) : failed(price, { ...facts, model }, tried.outcome.error);
+  if ("error" in tried.outcome) return failed({ ...facts, model: (seen.last ?? replicasOf(tier)[0]).backend.model }, tried.outcome.error);
+  const { answer } = tried.outcome.value;
+  return answered({ ...facts, model: answer.model }, { ...answer, checks: [], ...assessed });
 }
 
 /** What is known of an attempt while it runs. */
@@ -81,11 +88,32 @@ interface Seen {
   last?: Replica;
   /** Names of replicas. */
   readonly failed: Set<string>;
+  /** Of all calls, failed ones too, as far as it is known. */
+  readonly charges: Charge[];
+}
+interface Charge {
+  readonly usage: Usage;
+  /** Of the replica that was called. */
+  readonly price: Rates;
+}
+/** An answer, and who gave it. */
+interface Given {
+  readonly answer: BackendAnswer;
+  readonly replica: Replica;
+}
+
+/** What is sound and how sure it is, as the tier judges its answers. Who answered is asked again: it has the question in its cache. */
+async function assessedIn({ tier, now }: CallDeps, { input, judged, lease, cancelled, traceparent }: Task, { answer, replica }: Given, deadlineAtMs: number): Promise<Assessed & Pick<BackendAnswer, "is_sound">> {
+  const is_sound = answer.is_sound && (!tier.same_script || isInAskedScript(askedIn(input), answer.output));
+  const { confidence, confidence_source } = answer;
+  if (judged === undefined) return { is_sound, confidence, confidence_source, checks: [] };
+  const signal = AbortSignal.any([AbortSignal.timeout(Math.max(1, deadlineAtMs - now())), lease, ...(cancelled === undefined ? [] : [cancelled])]);
+  return { is_sound, ...(await assess(replica, { ...judged, input, answer: { ...answer, is_sound }, signal, traceparent })) };
 }
 
 const rounded = (ms: number): number => Math.round(ms * 1_000) / 1_000;
 
-async function callUntil({ replicas, tier, tracer, now, random }: CallDeps, task: Task, deadlineAtMs: number, seen: Seen): Promise<Tried<BackendAnswer>> {
+async function callUntil({ replicas, tier, tracer, now, random }: CallDeps, task: Task, deadlineAtMs: number, seen: Seen): Promise<Tried<Given>> {
   const { tenantId, input, deadlineAtMs: callersDeadlineAtMs, lease, traceparent, onDelta, cancelled } = task;
   const timeout = AbortSignal.timeout(Math.max(1, deadlineAtMs - now()));
   const signal = AbortSignal.any([timeout, lease, ...(cancelled === undefined ? [] : [cancelled])]);
@@ -98,14 +126,21 @@ async function callUntil({ replicas, tier, tracer, now, random }: CallDeps, task
       return answer;
     });
   };
-  const call = () => replicas.call({ tenantId, input, avoid: seen.failed }, (replica) => {
+  const call = () => replicas.call({ tenantId, input, avoid: seen.failed }, async (replica) => {
     seen.last = replica;
     const startedAtMs = performance.now();
     const why = (error: unknown) => whyCut(error, { timeout, lease, cancelled, isCallersDeadline: callersDeadlineAtMs <= deadlineAtMs, hadItsTime: performance.now() - startedAtMs >= tier.prior.latency_p95_ms });
-    return once(replica).catch((error: unknown) => {
+    const charge = (usage: Usage) => { seen.charges.push({ usage, price: replica.price }); };
+    try {
+      const answer = await once(replica);
+      charge(answer.usage);
+      return { answer, replica };
+    } catch (thrown) {
       seen.failed.add(replica.name);
-      throw why(error);
-    });
+      const error = why(thrown);
+      if (error instanceof BackendError && error.usage !== null) charge(error.usage);
+      throw error;
+    }
   });
   return retry(call, { maxTries: tier.max_tries, isOver: () => seen.firstTokenMs !== undefined, canGoElsewhere: () => replicas.hasOther(seen.failed), deadlineAtMs, signal, now, random });
 }
@@ -118,27 +153,47 @@ interface Cut {
   /** It ran for longer than this tier's calls usually do. */
   readonly hadItsTime: boolean;
 }
-/** An aborted call says only "aborted": was it the caller's deadline, a backend that took longer than its tier allows, or a lost lease? */
+/** An aborted call says only "aborted", perhaps with what it had spent (`CutOff`): was it the caller's deadline, a backend that took longer than its tier allows, or a lost lease? */
 function whyCut(error: unknown, { timeout, lease, cancelled, isCallersDeadline, hadItsTime }: Cut): unknown {
   if (error instanceof BackendError) return error;
-  if (lease.aborted) return new BackendError("backend_unavailable", "the call was cut off: this worker lost the job", { mayHaveCost: true, isBackendsFault: false, cause: error });
-  if (cancelled?.aborted === true) return new BackendError("cancelled", "the caller went away", { mayHaveCost: true, isBackendsFault: false, cause: error });
+  const usage = error instanceof CutOff ? error.usage : null;
+  const details = { mayHaveCost: usage?.source !== "reported", ...(usage === null ? {} : { usage }), cause: error };
+  if (lease.aborted) return new BackendError("backend_unavailable", "the call was cut off: this worker lost the job", { ...details, isBackendsFault: false });
+  if (cancelled?.aborted === true) return new BackendError("cancelled", "the caller went away", { ...details, isBackendsFault: false });
   if (!timeout.aborted) return error;
-  if (isCallersDeadline) return new BackendError("deadline_exceeded", "the deadline passed during the call", { mayHaveCost: true, isBackendsFault: hadItsTime, cause: error });
-  return new BackendError("backend_unavailable", "no answer within the tier's timeout_ms", { mayHaveCost: true, cause: error });
+  if (isCallersDeadline) return new BackendError("deadline_exceeded", "the deadline passed during the call", { ...details, isBackendsFault: hadItsTime });
+  return new BackendError("backend_unavailable", "no answer within the tier's timeout_ms", details);
 }
 
-type AttemptFacts = Pick<Attempt, "attempt" | "tier" | "replica" | "started_at_ms" | "latency_ms" | "first_token_ms" | "tries" | "cost_is_partial">;
+/** Every call for itself, as its server charges it; their tokens together. */
+function billed(charges: readonly Charge[]): Pick<Attempt, "usage" | "cost_nano_usd"> {
+  const usages = charges.map(({ usage }) => usage);
+  const cost_nano_usd = nanoUsd(charges.reduce((sum, { price, usage }) => sum + costOf(price, usage), 0));
+  return { usage: usages.length === 0 ? null : usages.reduce(together), cost_nano_usd };
+}
 
-function answered(price: Rates, facts: AttemptFacts, { output, message, model, usage, is_sound, confidence, confidence_source }: BackendAnswer): Run {
+function together(a: Usage, b: Usage): Usage {
+  const sum = (key: "cached_input_tokens" | "reasoning_output_tokens") => (a[key] === undefined && b[key] === undefined ? {} : { [key]: (a[key] ?? 0) + (b[key] ?? 0) });
+  return {
+    input_tokens: a.input_tokens + b.input_tokens,
+    output_tokens: a.output_tokens + b.output_tokens,
+    ...sum("cached_input_tokens"),
+    ...sum("reasoning_output_tokens"),
+    source: a.source === "reported" ? b.source : a.source,
+  };
+}
+
+type Billed = Omit<Attempt, "outcome">;
+
+function answered(billedCalls: Billed, { output, message, is_sound, confidence, confidence_source, checks }: Omit<BackendAnswer, "confidence_source"> & Assessed): Run {
   const outcome = { kind: "answered", is_sound, confidence, confidence_source } as const;
-  return { output, ...(message === undefined ? {} : { message }), result: { ...facts, model, usage, cost_nano_usd: costOf(price, usage), outcome } };
+  const cost_nano_usd = nanoUsd(checks.reduce((sum, check) => sum + check.cost_nano_usd, Number(billedCalls.cost_nano_usd)));
+  return { output, ...(message === undefined ? {} : { message }), result: { ...billedCalls, cost_nano_usd, ...(checks.length === 0 ? {} : { checks: [...checks] }), outcome } };
 }
 
 /** A failed call is an attempt too. Anything but a `BackendError` is a bug: thrown, so that the message is retried. */
-function failed(price: Rates, facts: AttemptFacts & Pick<Attempt, "model">, error: unknown): Run {
+function failed(billedCall: Billed, error: unknown): Run {
   if (!(error instanceof BackendError)) throw error;
   const outcome = { kind: "failed", code: error.code, message: error.message } as const;
-  const { usage } = error;
-  return { output: null, result: { ...facts, usage, cost_nano_usd: usage === null ? nanoUsd(0) : costOf(price, usage), outcome } };
+  return { output: null, result: { ...billedCall, outcome } };
 }

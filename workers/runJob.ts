@@ -4,6 +4,7 @@ import type { Attributes } from "@opentelemetry/api";
 
 import type { AnswerDelta } from "#shared/contracts/chat.ts";
 import { type Attempt, Completion, Job, Result } from "#shared/contracts/events.ts";
+import { methodFor } from "#shared/contracts/tiers.ts";
 import type { AnswerPublisher, AnswerPublisherOptions, Cancellations } from "#shared/messaging/answerStream.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
@@ -52,7 +53,8 @@ export const makeRunJob = (deps: JobDeps) => {
 async function runShown(deps: JobDeps, { tenant_id, request_id, tier, attempt, request, saga }: Job, { lease, traceparent }: { lease: AbortSignal; traceparent: string }): Promise<Shown> {
   const { stream = false, origin, input, deadline_at_ms: deadlineAtMs } = request;
   const id = { tenant_id, request_id };
-  const keepsAny = (readSaga(saga).context.acceptance?.min_confidence ?? 1) <= 0;
+  const { acceptance, best } = readSaga(saga).context;
+  const keepsAny = (acceptance?.min_confidence ?? 1) <= 0;
   const seen: { shown?: AnswerPublisher } = {};
   const onDelta = (delta: AnswerDelta, { backend: { model } }: Replica) => {
     seen.shown ??= deps.show({ id, origin, run: randomUUID(), tier, model });
@@ -60,7 +62,8 @@ async function runShown(deps: JobDeps, { tenant_id, request_id, tier, attempt, r
   };
   const cancellation = deps.cancellations.signalFor(id);
   const cancelled = cancellation.signal;
-  const run = await runAttempt(deps, { tenantId: tenant_id, input, attempt, deadlineAtMs, lease, traceparent, cancelled, ...(stream && keepsAny ? { onDelta } : {}) }).finally(() => { cancellation.end(); });
+  const judged = { method: methodFor(deps.tier, request.task), earlier: best?.output ?? null, isRead: !keepsAny };
+  const run = await runAttempt(deps, { tenantId: tenant_id, input, attempt, deadlineAtMs, lease, traceparent, cancelled, judged, ...(stream && keepsAny ? { onDelta } : {}) }).finally(() => { cancellation.end(); });
   seen.shown?.flush();
   return { ...run, isFinal: seen.shown !== undefined || cancelled.aborted };
 }

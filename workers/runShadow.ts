@@ -3,6 +3,7 @@ import type { Attributes } from "@opentelemetry/api";
 import { AppError, type ErrorCode } from "#shared/contracts/errors.ts";
 import type { Attempt } from "#shared/contracts/events.ts";
 import { type ShadowAnswer, type ShadowEvent, ShadowJob } from "#shared/contracts/shadow.ts";
+import { methodFor } from "#shared/contracts/tiers.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import type { Published, Publisher } from "#shared/messaging/publish.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
@@ -50,7 +51,8 @@ export const makeRunShadow = (deps: ShadowDeps) => {
         await say(earlier);
         return;
       }
-      const run = await once(lease, () => runAttempt(deps, { tenantId: job.tenant_id, input: job.input, attempt: 1, deadlineAtMs: Infinity, lease, traceparent }));
+      const judged = { method: methodFor(deps.tier, job.task), earlier: null, isRead: job.tier !== job.baseline_tier };
+      const run = await once(lease, () => runAttempt(deps, { tenantId: job.tenant_id, input: job.input, attempt: 1, deadlineAtMs: Infinity, lease, traceparent, judged }));
       annotate({ "infer.outcome": run.result.outcome.kind, "infer.cost_nano_usd": run.result.cost_nano_usd });
       if (lease.aborted) {
         await keepLate(deps, job, run.result, delivery);

@@ -8,7 +8,7 @@ import { z } from "zod";
 import { InferBody } from "../../shared/contracts/request.ts";
 import { policyNames, TierFile } from "../../shared/contracts/tiers.ts";
 
-const FILES = ["tiers.yaml", "tiers.hosted.yaml"];
+const FILES = ["tiers.yaml", "tiers.hosted.yaml", "tiers.providers.yaml"];
 const read = (name: string): string => readFileSync(join(import.meta.dirname, name), "utf8");
 
 describe("the documents", () => {
@@ -60,9 +60,9 @@ describe.each(FILES)("%s", (name) => {
   });
 });
 
-it("both files have the same tiers, so that docker-compose.yml starts a worker for each of either", () => {
-  const [names, hosted] = FILES.map((name) => TierFile.parse(parse(read(name))).tiers.map((tier) => tier.name));
-  expect(hosted).toEqual(names);
+it("all files have the same tiers, so that docker-compose.yml starts a worker for each of any", () => {
+  const [names, ...others] = FILES.map((name) => TierFile.parse(parse(read(name))).tiers.map((tier) => tier.name));
+  for (const other of others) expect(other).toEqual(names);
 });
 
 describe("a tier file is refused with the place and the reason:", () => {
@@ -94,6 +94,8 @@ describe("a tier file is refused with the place and the reason:", () => {
     ["another version of the format", "tiers.yaml", "version: 1", "version: 2", "version", "expected 1"],
     ["a key in the file", "tiers.hosted.yaml", "api_key: { env: OPENAI_API_KEY }", "api_key: sk-0123456789", "tiers[1].backend.api_key", "Invalid input"],
     ["a file as an address", "tiers.hosted.yaml", "base_url: http://127.0.0.1:11434/v1", "base_url: file:///etc/passwd", "tiers[0].backend.base_url", "Invalid URL"],
+    ["a provider without its key", "tiers.providers.yaml", "api_key: { env: GEMINI_API_KEY }", "system: Be brief.", "tiers[1].backend.api_key", "Invalid input"],
+    ["a provider's option at another", "tiers.providers.yaml", "max_output_tokens: 8192", "max_output_tokens: 8192\n      sampling: false", "tiers[1].backend", "Unrecognized key: \"sampling\""],
     ["a backend without a limit of output", "tiers.hosted.yaml", "max_output_tokens: 4096", "system: Be brief.", "tiers[2].backend.max_output_tokens", "expected number, received undefined"],
   ];
   it.each(rows)("%s", (_what, name, from, to, place, reason) => {

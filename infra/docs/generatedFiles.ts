@@ -5,6 +5,7 @@ import { Registry } from "prom-client";
 import { stringify } from "yaml";
 
 import { buildGateway } from "#producers/gateway/app.ts";
+import { loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { VERSION } from "#shared/runtime/version.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 
@@ -25,8 +26,8 @@ export async function generatedFiles(): Promise<Record<string, string>> {
 async function openApi(): Promise<object> {
   const unused = () => Promise.reject(new Error("not called while documents are made"));
   const app = await buildGateway({
-    desk: () => ({ inference: { infer: unused, accept: unused }, find: unused, submitFeedback: unused }), tracer: startTracing(undefined, "docs").tracer, registry: new Registry(),
-    problems: () => [], waiting: () => 0, log: pino({ level: "silent" }), isLoopbackOnly: true, version: VERSION,
+    desk: () => ({ inference: { infer: unused, accept: unused }, find: unused, listen: () => () => undefined, submitFeedback: unused }), tracer: startTracing(undefined, "docs").tracer, registry: new Registry(),
+    problems: () => [], waiting: () => 0, log: pino({ level: "silent" }), isLoopbackOnly: true, version: VERSION, door: { tierFile: loadTierFile("infra/config/tiers.yaml"), budgetUsd: 0 },
   });
   await app.ready();
   const document = app.swagger();

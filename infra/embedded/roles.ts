@@ -67,7 +67,7 @@ const isForEveryProcess = (name: string): boolean =>
 
 function secretVariables({ tiers }: TierFile): Set<string> {
   const names = tiers.flatMap(replicasOf).flatMap(({ backend }) => {
-    const key = backend.kind === "openai-compatible" ? backend.api_key : undefined;
+    const key = backend.kind === "local" ? undefined : backend.api_key;
     return key !== undefined && "env" in key ? [key.env] : [];
   });
   return new Set(names);

@@ -74,7 +74,7 @@ test("streams as OpenAI does: role, pieces, reason, usage, end", async () => {
 
 test("a worker's backend reads it, with the recorded confidence", async () => {
   const { url } = await start();
-  const config = { kind: "openai-compatible", base_url: `${url}/v1`, model: "big", logprobs: true, max_output_tokens: 100, output_limit_field: "max_tokens" } as const;
+  const config = { kind: "openai-compatible", base_url: `${url}/v1`, model: "big", logprobs: true, top_logprobs: 0, max_output_tokens: 100, output_limit_field: "max_tokens", stream_usage: true, idle_timeout_ms: 30_000 } as const;
   const backend = makeOpenAiCompatible({ config, apiKey: null, priorQuality: 0.5 });
   const answer = await backend.call(QUERY, { signal: AbortSignal.timeout(10_000), traceparent: "00-2" });
   await backend.close();

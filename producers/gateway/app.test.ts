@@ -31,13 +31,13 @@ beforeAll(async () => {
       return "accepted";
     },
     replies: { expect: () => ({ outcome: Promise.resolve(world.outcome), close: () => undefined }), find: async () => null },
-    limits, origin: "gateway-1", sweepGraceMs: 5_000, now: () => 1_000,
+    limits, cancel: () => undefined, origin: "gateway-1", sweepGraceMs: 5_000, now: () => 1_000,
   });
   app = await buildGateway({
     desk: () => {
       if (world.isStarting) throw new AppError("broker_unavailable", "starting");
       return {
-        inference, find: async () => world.found,
+        inference, find: async () => world.found, listen: () => () => undefined,
         submitFeedback: async (id, body, traceparent) => {
           if (world.fails) throw world.fails;
           world.feedback.push({ id, body, traceparent });
@@ -45,7 +45,7 @@ beforeAll(async () => {
       };
     },
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE.replace("4bf9", "0000"), () => undefined) },
-    registry: new Registry(), problems: () => world.problems, waiting: () => 0, isLoopbackOnly: true, version: "1.2.3",
+    registry: new Registry(), problems: () => world.problems, waiting: () => 0, isLoopbackOnly: true, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "1.2.3",
     log: pino({ level: "debug" }, { write: (line: string) => void world.logged.push(line) }),
   });
 });
@@ -261,11 +261,45 @@ describe("POST /requests/{id}/feedback", () => {
   });
 });
 
+describe("/v1", () => {
+  const CHAT = { model: "auto", messages: [{ role: "user", content: "hi" }] };
+  const ask = (payload: object = CHAT, headers: Record<string, string> = {}) => send({ url: "/v1/chat/completions", payload, headers });
+  const errorOf = (body: string) => (JSON.parse(body) as { error: { code: string; type: string; message: string } }).error;
+
+  it("answers in OpenAI's shape, also what goes wrong before or outside its routes", async () => {
+    expect((await ask()).json()).toMatchObject({ object: "chat.completion", choices: [{ message: { content: "spam 🌍" } }] });
+    const foreign = await ask(CHAT, { host: "evil.example" });
+    expect([foreign.statusCode, errorOf(foreign.body).code]).toEqual([403, "forbidden_host"]);
+    const wrongMethod = await app.inject({ method: "GET", url: "/v1/chat/completions" });
+    expect([wrongMethod.statusCode, wrongMethod.headers["allow"], errorOf(wrongMethod.body).type]).toEqual([405, "POST", "invalid_request_error"]);
+    world.isStarting = true;
+    const starting = await ask();
+    expect([starting.statusCode, starting.headers["retry-after"], starting.headers["x-should-retry"], errorOf(starting.body).code]).toEqual([503, "1", "true", "broker_unavailable"]);
+  });
+
+  it("tells a client that does not know its request's id not to repeat what may have been accepted", async () => {
+    world.fails = new AppError("accept_unknown", "m");
+    expect((await ask()).headers["x-should-retry"]).toBe("false");
+    expect((await ask(CHAT, { "idempotency-key": "mine" })).headers).toMatchObject({ "x-should-retry": "true", "x-request-id": "mine" });
+  });
+
+  it("tells nothing of an error that nobody expected, and never logs what was asked", async () => {
+    world.fails = new Error("password is hunter2");
+    for (const stream of [false, true]) {
+      const response = await ask({ ...CHAT, stream, messages: [{ role: "user", content: "sk-secret-123" }] });
+      expect([response.statusCode, errorOf(response.body)]).toEqual([500, { message: "internal error", type: "server_error", param: null, code: "internal" }]);
+    }
+    await ask({ ...CHAT, messages: [{ role: "boss", content: "sk-secret-123" }] });
+    expect(world.logged.join("")).toContain("unhandled error");
+    expect(world.logged.join("")).not.toContain("sk-secret-123");
+  });
+});
+
 describe("the pages around it", () => {
   it("describe the API in OpenAPI 3.1, from the schemas that validate", async () => {
     const document = (await app.inject("/openapi.json")).json<{ openapi: string; info: { version: string }; paths: Record<string, object> }>();
     expect([document.openapi, document.info.version]).toEqual(["3.1.0", "1.2.3"]);
-    expect(Object.keys(document.paths).sort()).toEqual(["/infer", "/requests/{id}", "/requests/{id}/feedback"]);
+    expect(Object.keys(document.paths).sort()).toEqual(["/infer", "/requests/{id}", "/requests/{id}/feedback", "/v1/chat/completions", "/v1/models", "/v1/models/{model}"]);
     expect(JSON.stringify(document.paths["/infer"])).toContain("Most that all attempts together may cost, in USD.");
   });
 

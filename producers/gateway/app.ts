@@ -17,8 +17,10 @@ import type { Tracer } from "#shared/telemetry/tracing.ts";
 import type { GetDesk } from "./desk.ts";
 import { addErrorHandlers } from "./errors.ts";
 import { addHttpMetrics } from "./metrics.ts";
+import type { Door } from "./openAi/requestOf.ts";
 import { feedbackRoute } from "./routes/feedback.ts";
 import { inferRoute } from "./routes/infer.ts";
+import { openAiRoutes } from "./routes/openAi.ts";
 import { requestsRoute } from "./routes/requests.ts";
 
 export interface GatewayDeps {
@@ -30,6 +32,8 @@ export interface GatewayDeps {
   readonly log: Logger;
   /** Without API keys only local callers are served: a web page that resolves its own name to this address is refused. */
   readonly isLoopbackOnly: boolean;
+  /** Of `/v1`. */
+  readonly door: Door;
   readonly version: string;
 }
 
@@ -52,7 +56,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   addJsonParser(app);
-  addErrorHandlers(app, deps.log);
+  const { methodsOf } = addErrorHandlers(app, deps.log);
   addHttpMetrics(app, deps.registry, deps.waiting);
   await app.register(helmet, { global: true, hsts: false, contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } } });
   await app.register(swagger, { openapi: openApiInfo(deps.version), transform: jsonSchemaTransform, hideUntagged: true });
@@ -63,6 +67,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     await api.register(inferRoute(deps));
     await api.register(requestsRoute(deps));
     await api.register(feedbackRoute(deps));
+    await api.register(openAiRoutes({ ...deps, methodsOf }), { prefix: "/v1" });
   });
   app.get("/openapi.json", () => app.swagger());
   await app.register(swaggerUi, { routePrefix: "/docs", staticCSP: true, uiConfig: { docExpansion: "full", tryItOutEnabled: true } });
@@ -72,7 +77,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
 const openApiInfo = (version: string) => ({
   openapi: "3.1.0",
   info: { title: "Cost-Aware ML Inference Optimizer", version, description: "Sends each request to the cheapest model tier that is good enough, and says what that saved." },
-  tags: [{ name: "inference", description: "Ask, find the answer again, and say how good it was." }],
+  tags: [{ name: "inference", description: "Ask, find the answer again, and say how good it was." }, { name: "openai", description: "The same for OpenAI's clients." }],
 });
 
 /** The parser of the NATS door. Other content types, charsets and encodings are 415. */

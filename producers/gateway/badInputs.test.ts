@@ -7,6 +7,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
 import { Completion } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import { TierFile } from "#shared/contracts/tiers.ts";
 
 import { buildGateway } from "./app.ts";
 
@@ -18,9 +20,9 @@ let published = 0;
 beforeAll(async () => {
   const accept = async () => { published++; return null; };
   app = await buildGateway({
-    desk: () => ({ inference: { infer: async () => { published++; return DONE; }, accept }, find: async () => null, submitFeedback: async () => { published++; } }),
+    desk: () => ({ inference: { infer: async () => { published++; return DONE; }, accept }, find: async () => null, listen: () => () => undefined, submitFeedback: async () => { published++; } }),
     tracer: { span: (_name, _options, run) => run("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", () => undefined) },
-    registry: new Registry(), problems: () => [], waiting: () => 0, isLoopbackOnly: true, version: "0", log: pino({ level: "silent" }),
+    registry: new Registry(), problems: () => [], waiting: () => 0, isLoopbackOnly: true, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "0", log: pino({ level: "silent" }),
   });
 });
 afterAll(() => app.close());
@@ -142,7 +144,7 @@ describe("a path", () => {
     expect([statusCode, headers["allow"], (JSON.parse(body) as { error: { code: string } }).error.code]).toEqual([405, allow, "method_not_allowed"]);
   });
 
-  it.each(["//infer", "/INFER", "/infer;x", "/infer/", "/v1/infer", "/", "/requests/r-1/x"])("H-64 %s is 404", async (url) => {
+  it.each(["//infer", "/INFER", "/infer;x", "/infer/", "/", "/requests/r-1/x"])("H-64 %s is 404", async (url) => {
     expect(await answerTo({ url, payload: GOOD })).toEqual([404, "not_found"]);
     expect(published).toBe(0);
   });

@@ -1,3 +1,4 @@
+import type { AnswerStreams } from "#shared/messaging/answerStream.ts";
 import type { SubmitFeedback } from "#shared/messaging/submitFeedback.ts";
 
 import type { FindRequest } from "./findRequest.ts";
@@ -7,6 +8,7 @@ import type { Inference } from "./inference.ts";
 export interface Desk {
   readonly inference: Inference;
   readonly find: FindRequest;
+  readonly listen: AnswerStreams["listen"];
   readonly submitFeedback: SubmitFeedback;
 }
 /** Throws `broker_unavailable` until then: the process listens from its start on, so that `/healthz` and `/readyz` answer. */

@@ -18,20 +18,18 @@ declare module "fastify" {
   }
 }
 
-const RETRY_AFTER_S = "1";
+export const RETRY_AFTER_S = "1";
+
+/** Methods that the path of a request has. */
+export type MethodsOf = (request: FastifyRequest) => string[];
 
 /** One place where what was thrown becomes an HTTP answer. What nobody expected is logged and says nothing. */
-export function addErrorHandlers(app: FastifyInstance, log: Logger): void {
+export function addErrorHandlers(app: FastifyInstance, log: Logger): { readonly methodsOf: MethodsOf } {
   const methodsOf = makeMethodsOf(app);
   app.decorateRequest("ids", null);
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
-    const known = error instanceof AppError ? error : toAppError(error);
-    const { ids } = request;
-    const where = { ...ids, route: request.routeOptions.url };
-    if (known.code === "internal") log.error({ ...where, err: error }, "unhandled error");
-    else if (known.isOutage) log.warn({ ...where, err: error }, "answered 503");
-    else if (ids !== null) log.info({ ...where, code: known.code }, "refused"); // never the message: it may quote the body
-    return send(reply, known.code, known.publicMessage, known.retryable ? ids?.request_id : undefined);
+    const known = logged(log, error, request);
+    return send(reply, known.code, known.publicMessage, known.retryable ? request.ids?.request_id : undefined);
   });
   app.setNotFoundHandler((request, reply) => {
     const allowed = methodsOf(request);
@@ -39,6 +37,17 @@ export function addErrorHandlers(app: FastifyInstance, log: Logger): void {
     void reply.header("allow", allowed.join(", "));
     return send(reply, "method_not_allowed", `use ${allowed.join(" or ")}`);
   });
+  return { methodsOf };
+}
+
+/** What was thrown, as what may be told of it. The one place where it is logged. */
+export function logged(log: Logger, error: FastifyError | AppError, { ids, routeOptions }: Pick<FastifyRequest, "ids" | "routeOptions">): AppError {
+  const known = error instanceof AppError ? error : toAppError(error);
+  const where = { ...ids, route: routeOptions.url };
+  if (known.code === "internal") log.error({ ...where, err: error }, "unhandled error");
+  else if (known.isOutage) log.warn({ ...where, err: error }, "answered 503");
+  else if (ids !== null) log.info({ ...where, code: known.code }, "refused"); // never the message: it may quote the body
+  return known;
 }
 
 /** `requestId`: for what may be asked again. Without it a retry of an id that was made here would be a second paid request. */
@@ -48,8 +57,8 @@ function send(reply: FastifyReply, code: ErrorCode, message: string, requestId?:
   return reply.code(httpStatus).send({ error: { code, message, retryable }, ...(requestId === undefined ? {} : { request_id: requestId }) } satisfies ErrorReply);
 }
 
-/** Methods that this path has, by the routes' patterns. */
-function makeMethodsOf(app: FastifyInstance): (request: FastifyRequest) => string[] {
+/** By the routes' patterns. */
+function makeMethodsOf(app: FastifyInstance): MethodsOf {
   const routes: { method: string; parts: string[] }[] = [];
   app.addHook("onRoute", ({ method, url }) => {
     for (const one of [method].flat()) routes.push({ method: one, parts: url.split("/") });

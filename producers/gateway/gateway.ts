@@ -3,6 +3,7 @@ import type { z } from "zod";
 
 import { AppError } from "#shared/contracts/errors.ts";
 import { makePool } from "#shared/db/pool.ts";
+import { makeAnswerStreams } from "#shared/messaging/answerStream.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
 import { makeReplies } from "#shared/messaging/replies.ts";
 import { makeSubmitFeedback } from "#shared/messaging/submitFeedback.ts";
@@ -40,6 +41,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     const app = await buildGateway({
       desk: () => desk ?? starting(), tracer, registry, log,
       problems: readiness.problems, waiting: () => waiting(), isLoopbackOnly: config.isLoopbackOnly, version: VERSION,
+      door: { tierFile: limits.tierFile, budgetUsd: config.openAiBudgetUsd },
     });
     onClose("http", () => app.close());
     const port = await listen(app, { host: config.host, port: config.port, variable: "INFER_GATEWAY_PORT" });
@@ -48,9 +50,11 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     if (signal.aborted) return;
     const replies = makeReplies({ nats, streams, prefix, origin: instance, log, now: Date.now });
     onClose("replies", () => { replies.close(); });
-    const inference = makeInference({ submit: makeSubmitRequest({ acks, streams, prefix }), replies, limits, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
+    const answers = makeAnswerStreams(nats, { prefix, origin: instance, log });
+    onClose("answers", () => { answers.close(); });
+    const inference = makeInference({ submit: makeSubmitRequest({ acks, streams, prefix }), replies, cancel: (id) => { answers.cancel(id); }, limits, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
     waiting = replies.waiting;
-    desk = { inference, find: makeFindRequest({ streams, pool, prefix }), submitFeedback: makeSubmitFeedback({ acks, prefix }) };
+    desk = { inference, find: makeFindRequest({ streams, pool, prefix }), listen: (id, onMessage) => answers.listen(id, onMessage), submitFeedback: makeSubmitFeedback({ acks, prefix }) };
     onClose("requests", async () => {
       const late = setTimeout(() => { replies.giveUp(); }, context.drainMs); // their clients ask again with the same request_id
       await app.close().finally(() => { clearTimeout(late); });

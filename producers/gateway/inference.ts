@@ -5,11 +5,15 @@ import { type InferBody, unknownName } from "#shared/contracts/request.ts";
 import type { RequestLimits } from "#shared/messaging/readRequest.ts";
 import { joinOutcome, type Replies } from "#shared/messaging/replies.ts";
 import { assertSameRequest, type SubmitRequest } from "#shared/messaging/submitRequest.ts";
-import type { Id } from "#shared/messaging/topology.ts";
+import { type Id, tokens } from "#shared/messaging/topology.ts";
+
+import { makePresence } from "./presence.ts";
 
 export interface InferenceDeps {
   readonly submit: SubmitRequest;
   readonly replies: Pick<Replies, "expect" | "find">;
+  /** Nobody waits for the answer any more: whoever works on it stops. May get lost. */
+  readonly cancel: (id: Id) => void;
   readonly limits: RequestLimits;
   /** This gateway's instance id. */
   readonly origin: string;
@@ -17,8 +21,11 @@ export interface InferenceDeps {
   readonly now: () => number;
 }
 export interface Inference {
-  /** Resolves with the stored terminal event. Throws `outcome_pending` when there is none in time. `id`: the body's, or a new one. */
-  infer(id: Id, body: InferBody, traceparent: string): Promise<Completion>;
+  /**
+   * Resolves with the stored terminal event. Throws `outcome_pending` when there is none in time. `id`: the body's, or a new one.
+   * `gone`: the caller went away, and the request with it if it was accepted here and no other caller of this gateway waits for it.
+   */
+  infer(id: Id, body: InferBody, traceparent: string, gone?: AbortSignal): Promise<Completion>;
   /** Resolves once the request is accepted; with the outcome when it has one already, else `null`. */
   accept(id: Id, body: InferBody, traceparent: string): Promise<Completion | null>;
 }
@@ -26,7 +33,8 @@ export interface Inference {
 /** After the sweeper's grace its event is on the way: a sweep and a publish. */
 const AFTER_SWEEP_MS = 2_000;
 
-export function makeInference({ submit, replies, limits, origin, sweepGraceMs, now }: InferenceDeps): Inference {
+export function makeInference({ submit, replies, cancel, limits, origin, sweepGraceMs, now }: InferenceDeps): Inference {
+  const presence = makePresence();
   /** An id that the caller chose may be older than REQUESTS remembers: look for its outcome first. */
   const findEarlier = async (id: Id, body: InferBody): Promise<Completion | null> => {
     if (body.request_id === undefined) return null;
@@ -39,17 +47,20 @@ export function makeInference({ submit, replies, limits, origin, sweepGraceMs, n
     if (problem !== null) throw new AppError("invalid_request", problem);
   };
   return {
-    async infer(id, body, traceparent) {
+    async infer(id, body, traceparent, gone) {
       assertKnownNames(body);
       const earlier = await findEarlier(id, body);
       if (earlier !== null) return earlier;
       const deadlineAtMs = now() + Math.min(body.deadline_ms ?? limits.defaultDeadlineMs, limits.maxDeadlineMs);
       const lastLookAtMs = deadlineAtMs + sweepGraceMs + AFTER_SWEEP_MS;
       const expected = replies.expect(id, { deadlineAtMs, lastLookAtMs, anyOrigin: false });
+      const caller = presence.enter(tokens(id), { gone, onAbandoned: () => { if (now() < deadlineAtMs) cancel(id); } });
       try {
         const submitted = await submit(id, contentOf(body), { origin, traceparent });
+        if (submitted === "accepted") caller.accepted();
         return assertKnown(id, submitted === "accepted" ? await expected.outcome : await joinOutcome(replies, id, { deadlineAtMs, lastLookAtMs }));
       } finally {
+        caller.leave();
         expected.close();
       }
     },

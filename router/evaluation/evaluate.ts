@@ -9,6 +9,7 @@ import { type Candidate, learned, oracle, predictedFromOthers, queryLength, rand
 import { EvaluationError } from "./evaluationError.ts";
 import type { OutcomeRow } from "./outcomeLog.ts";
 import type { Played } from "./playRow.ts";
+import { withTierAgreement } from "./tierAgreement.ts";
 import { callMeasures, costAtQuality, errorCostAuc, mean, quantileOf } from "./routingMetrics.ts";
 import { isLearnedPolicy, LEARNED_POLICIES, type LearnedPolicy, type Member, type Setting, shuffledFolds } from "./trainModel.ts";
 
@@ -19,6 +20,8 @@ export interface EvaluateOptions {
   readonly others?: readonly TrainingRow[];
   /** Rows to play, or how often to split the training rows: each part is then played by what the others taught. */
   readonly test: readonly OutcomeRow[] | { readonly folds: number };
+  /** Where confidences come from (default: as recorded). */
+  readonly confidence?: "recorded" | "tier_agreement" | undefined;
   /** Play only rows of these data sets (default: all); every training row teaches. */
   readonly datasets?: readonly string[] | undefined;
   readonly tiers: readonly string[];
@@ -91,13 +94,15 @@ const RATIOS = ["0.95", "0.97", "0.99"];
 /** Checks what was asked for, and brings the tiers into their order. Throws `EvaluationError` when a tier or a policy is not known. */
 export function preparedFrom(options: EvaluateOptions): { setting: Setting; train: OutcomeRow[]; test: OutcomeRow[] } {
   const { policies: wanted = LEARNED_POLICIES, target, risk, paysVerification, labels = "qualities", seed } = options;
-  const { tiers, train, order } = cheapestFirst(options);
+  const { tiers, train: recorded, order } = cheapestFirst(options);
+  const judged = (rows: OutcomeRow[]) => (options.confidence === "tier_agreement" ? withTierAgreement(rows) : rows);
+  const train = judged(recorded);
   if (train.length === 0 && ("folds" in options.test || (options.others ?? []).length === 0)) throw new EvaluationError("no training row has all of the tiers; rows of other models can teach `predictive` alone, and only for --test");
   const baseline = options.baselineTier === null ? tiers.length - 1 : tiers.indexOf(options.baselineTier);
   if (baseline < 0) throw new EvaluationError(`--baseline ${options.baselineTier ?? ""} is not among the tiers: ${tiers.join(", ")}`);
   const unknown = wanted.find((policy) => !isLearnedPolicy(policy));
   if (unknown !== undefined) throw new EvaluationError(`there is no policy ${unknown} to evaluate; there are ${LEARNED_POLICIES.join(", ")}`);
-  const test = "folds" in options.test ? train : options.test.map((row) => inOrder(row, order));
+  const test = "folds" in options.test ? train : judged(options.test.map((row) => inOrder(row, order)));
   const hasConfidences = [...train, ...test].every((row) => row.tiers.slice(0, -1).every(({ confidence }) => confidence !== null));
   return { setting: { tiers, baseline, target, risk, latencySloMs: options.latencySloMs, paysVerification, hasConfidences, labels, random: seededRandom(seed) }, train, test };
 }

@@ -41,6 +41,20 @@ describe("cost", () => {
     expect(quoteOf("x".repeat(400))).toMatchObject({ expected_cost_nano_usd: 100 * 1_000 + 1_000 * 1_000, max_cost_nano_usd: 464 * 1_000 + 2_000 * 1_000 });
   });
 
+  it("counts the calls that tell how sure an answer is, by the request's task", () => {
+    const judged = { ...FILE, tiers: FILE.tiers.map((tier) => ({ ...tier, confidence: { default: { kind: "self_verification" as const }, tasks: { poem: { kind: "sample_agreement" as const, samples: 2, temperature: 1 } } } })) };
+    const most = (task: string | null) => factsFor({ ...REQUEST, task }, judged, new Map(), NOW).quotes.map((quote) => quote.max_cost_nano_usd);
+    const [small = 0, , large = 0] = quotes(IDLE).map((quote): number => quote.max_cost_nano_usd);
+    expect(most("poem")).toMatchObject({ 0: 3 * small, 2: 3 * large });
+    expect(most(null)).toMatchObject({ 0: small + (464 + 1 + 128) * 100 + 8 * 400, 2: large + (464 + 200 + 128) * 2_500 + 8 * 10_000 + 100_000 });
+  });
+
+  it("is that of a conversation's own limit where that is lower", () => {
+    const [, medium] = quotes(IDLE, { input: { messages: [{ role: "user", content: "x".repeat(370) }], max_output_tokens: 10 } });
+    expect(medium?.expected_cost_nano_usd).toBeLessThan(100 * 500 + 50 * 2_000);
+    expect(medium?.expected_cost_nano_usd).toBeGreaterThan(90 * 500 + 5 * 2_000 - 1);
+  });
+
   it.each(["", "x", "🌍".repeat(1_000), "ascii ".repeat(5_000)])("never fears less than it expects: %#", (input) => {
     for (const quote of quotes(IDLE, { input })) expect(quote.max_cost_nano_usd).toBeGreaterThanOrEqual(quote.expected_cost_nano_usd);
   });

@@ -2,7 +2,7 @@ import { bytesOf, type Input } from "#shared/contracts/chat.ts";
 import type { Facts, TierQuote } from "#shared/contracts/decision.ts";
 import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
-import { costOf, estimateTokens, replicasOf, type Tier, type TierFile, type TierReplica } from "#shared/contracts/tiers.ts";
+import { type ConfidenceMethod, costOf, estimateTokens, methodFor, replicasOf, type Tier, type TierFile, type TierReplica, type TokenCount } from "#shared/contracts/tiers.ts";
 
 import { type LatencyQuantiles, probabilityWithin } from "./onTime.ts";
 
@@ -35,7 +35,8 @@ function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined
   const slots = Math.max(1, live?.slots ?? tier.slots);
   const waitMs = Math.max(0, queueDepth + 1 - slots) * (latency.p50 / slots);
   const within = (atMs: number) => probabilityWithin(latency, atMs - nowMs - waitMs);
-  const quotes = replicasOf(tier).map((replica) => costsOf(replica, request.input));
+  const method = methodFor(tier, request.task);
+  const quotes = replicasOf(tier).map((replica) => costsOf(replica, method, request.input));
   return {
     tier: tier.name,
     quality: tier.prior.quality,
@@ -52,17 +53,31 @@ function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined
   };
 }
 
-/** In nano-dollars. */
-function costsOf(replica: TierReplica, input: Input): { expected: NanoUsd; most: NanoUsd } {
+/** Room for a chat template and for the question of a verification, in tokens. */
+const TEMPLATE_TOKENS = 64;
+const VERDICT = { asked: 128, answered: 8 };
+
+/** Of a call of a replica and of those that tell how sure its answer is. */
+function costsOf(replica: TierReplica, method: ConfidenceMethod, input: Input): { expected: NanoUsd; most: NanoUsd } {
   const inputBytes = bytesOf(input);
   const maxOutput = Math.min(maxOutputTokens(replica), wantedOutputTokens(input));
-  return {
-    expected: costOf(replica.price, { input_tokens: estimateTokens(inputBytes), output_tokens: Math.ceil(maxOutput / 2) }),
-    // No byte-pair encoding has more tokens than the text has bytes; the rest is room for a chat template.
-    most: costOf(replica.price, { input_tokens: inputBytes + systemBytes(replica) + 64, output_tokens: maxOutput }),
+  const likely = { input_tokens: estimateTokens(inputBytes), output_tokens: Math.ceil(maxOutput / 2) };
+  // No byte-pair encoding has more tokens than the text has bytes.
+  const worst = { input_tokens: inputBytes + systemBytes(replica) + TEMPLATE_TOKENS, output_tokens: maxOutput };
+  const withChecks = (call: TokenCount): NanoUsd => {
+    const cost = costOf(replica.price, call);
+    switch (method.kind) {
+      case "self_verification": return nanoUsd(cost + costOf(replica.price, { input_tokens: call.input_tokens + call.output_tokens + VERDICT.asked, output_tokens: VERDICT.answered }));
+      case "sample_agreement": return nanoUsd(cost * (1 + method.samples));
+      case "tier_agreement":
+      case "token_logprobs":
+      case "least_token_logprob":
+      case "answer_margin": return cost;
+    }
   };
+  return { expected: withChecks(likely), most: withChecks(worst) };
 }
 
-const maxOutputTokens = ({ backend }: TierReplica): number => (backend.kind === "openai-compatible" ? backend.max_output_tokens : 1);
+const maxOutputTokens = ({ backend }: TierReplica): number => (backend.kind === "local" ? 1 : backend.max_output_tokens);
 const wantedOutputTokens = (input: Input): number => (typeof input === "string" ? Infinity : (input.max_output_tokens ?? Infinity));
-const systemBytes = ({ backend }: TierReplica): number => (backend.kind === "openai-compatible" && backend.system !== undefined ? Buffer.byteLength(backend.system) : 0);
+const systemBytes = ({ backend }: TierReplica): number => (backend.kind !== "local" && backend.system !== undefined ? Buffer.byteLength(backend.system) : 0);

@@ -70,6 +70,14 @@ export const AnswerMessage = z.object({
 });
 export type AnswerMessage = z.infer<typeof AnswerMessage>;
 
+/** One token of an answer, with the natural logarithm of its probability. */
+export interface AnswerToken {
+  readonly token: string;
+  readonly logprob: number;
+  /** The likeliest tokens at its place, itself perhaps among them. */
+  readonly alternatives?: readonly { readonly token: string; readonly logprob: number }[];
+}
+
 /** A piece of an answer as it grows. Pieces of `text` in their order are the text. */
 export const AnswerDelta = z.object({
   text: z.string().optional(),

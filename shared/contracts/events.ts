@@ -29,6 +29,10 @@ export const Usage = z.object({
 });
 export type Usage = z.infer<typeof Usage>;
 
+/** One more call of the same model about an answer. One that failed says so, and may have cost money too. */
+export const Check = z.object({ kind: z.enum(["self_verification", "sample_agreement"]), usage: Usage.nullable(), cost_nano_usd: NanoUsd, latency_ms: z.number().nonnegative(), error_code: EventError.shape.code.nullable() });
+export type Check = z.infer<typeof Check>;
+
 /** One paid call of a backend with its retries, whatever came of it. A failed one may have cost money too. */
 export const Attempt = z.object({
   attempt: AttemptNumber,
@@ -44,6 +48,8 @@ export const Attempt = z.object({
   tries: z.int().nonnegative(),
   usage: Usage.nullable(),
   cost_nano_usd: NanoUsd,
+  /** Calls that were made to learn how sure the answer is. Their costs are in `cost_nano_usd`, their tokens not in `usage`. */
+  checks: z.array(Check).optional(),
   /** The call was cut off, so the server may have charged something that it did not tell. */
   cost_is_partial: z.boolean(),
   outcome: z.discriminatedUnion("kind", [

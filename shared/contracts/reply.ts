@@ -10,7 +10,7 @@ import { Probability } from "./probability.ts";
 
 const usd = (meaning: string) => z.number().nonnegative().describe(`${meaning} In USD, exact to the nano-dollar.`);
 
-const AttemptReply = z.object({
+export const AttemptReply = z.object({
   attempt: z.int(),
   tier: z.string(),
   model: z.string(),
@@ -26,7 +26,7 @@ const AttemptReply = z.object({
   output_tokens: z.int().nullable(),
 });
 
-const DecisionReply = z.object({
+export const DecisionReply = z.object({
   policy: z.string().nullable(),
   why: z.string().describe("The whole way to the answer in one sentence."),
   steps: z.array(

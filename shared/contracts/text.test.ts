@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { storable } from "./text.ts";
+import { storable, storableJson } from "./text.ts";
 
 it.each([
   ["plain text 🌍 שלום", "plain text 🌍 שלום"],
@@ -10,4 +10,8 @@ it.each([
   ["", ""],
 ])("makes %j storable as %j, once and again", (text, expected) => {
   expect([storable(text), storable(storable(text))]).toEqual([expected, expected]);
+});
+
+it("reaches every text of a JSON value", () => {
+  expect(storableJson({ "a\0": ["b\0", 1, null, true, { c: "\ud83c" }] })).toEqual({ "a\ufffd": ["b\ufffd", 1, null, true, { c: "\ufffd" }] });
 });

@@ -9,3 +9,11 @@ export const wellFormed = (text: z.ZodString) =>
  * For what others send and we must keep (an answer, an error's message); a caller's own text is refused instead (`request.ts`).
  */
 export const storable = (text: string): string => text.toWellFormed().replaceAll("\0", "\uFFFD");
+
+/** The same for every text in a JSON value, keys too. */
+export function storableJson(value: unknown): unknown {
+  if (typeof value === "string") return storable(value);
+  if (Array.isArray(value)) return value.map(storableJson);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [storable(key), storableJson(inner)]));
+}

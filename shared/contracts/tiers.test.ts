@@ -20,6 +20,18 @@ describe("costOf", () => {
     expect(costOf(given, { input_tokens, output_tokens })).toBe(cost);
   });
 
+  it.each([
+    ["at its own price", { cached: 10_000_000 }, 100, 60, 40 * 100 + 60 * 10],
+    ["as all input without one", {}, 100, 60, 100 * 100],
+    ["nothing where it is free", { cached: 0 }, 100, 60, 40 * 100],
+    ["no more of it than there was input", { cached: 10_000_000 }, 100, 900, 100 * 10],
+    ["each part rounded up for itself", { input: 1, cached: 1 }, 3, 1, 2],
+    ["all input as one kind without a price of its own", { input: 1 }, 3, 1, 1],
+  ])("charges cached input %s", (_name, { input = 100_000_000, cached }: { input?: number; cached?: number }, input_tokens, cached_input_tokens, cost) => {
+    const given = { ...rates(input, 0), ...(cached === undefined ? {} : { cached_input_nano_usd_per_million: nanoUsd(cached) }) };
+    expect(costOf(given, { input_tokens, output_tokens: 0, cached_input_tokens })).toBe(cost);
+  });
+
   it("never charges below the price", () => {
     for (let tokens = 0; tokens < 1_000; tokens++) expect(costOf(rates(37_499_999, 0), { input_tokens: tokens, output_tokens: 0 }) * 1_000_000).toBeGreaterThanOrEqual(tokens * 37_499_999);
   });
@@ -35,6 +47,11 @@ describe("the tier file", () => {
     expect(TierFile.parse(fixture).tiers.map(({ price }) => [price.input_nano_usd_per_million, price.output_nano_usd_per_million, price.request_nano_usd])).toEqual([
       [100_000_000, 400_000_000, 0], [500_000_000, 2_000_000_000, 0], [2_500_000_000, 10_000_000_000, 100_000],
     ]);
+  });
+
+  it("knows a price of cached input where there is one", () => {
+    const cached = TierFile.parse({ ...fixture, tiers: [{ ...small, price: { ...small?.price, usd_per_million_cached_input_tokens: 0.025 } }, ...others] }).tiers.map(({ price }) => price.cached_input_nano_usd_per_million);
+    expect(cached).toEqual([25_000_000, undefined, undefined]);
   });
 
   it.each([
@@ -54,6 +71,7 @@ describe("the tier file", () => {
     ["a price without a date", { price: { ...small?.price, valid_from: "soon" } }, /^tiers\.0\.price\.valid_from: /],
     ["no price, which would be free", { price: undefined }, /^tiers\.0\.price: /],
     ["a price per 1,000 tokens", { price: { ...small?.price, usd_per_million_input_tokens: 10_001 } }, /is this a price per 1,000 tokens/],
+    ["cached input that is dearer than input", { price: { ...small?.price, usd_per_million_cached_input_tokens: 0.2 } }, /^tiers\.0\.price\.usd_per_million_cached_input_tokens: /],
     ["a negative price", { price: { ...small?.price, usd_per_million_input_tokens: -1 } }, /^tiers\.0\.price\.usd_per_million_input_tokens: /],
     ["a key in the file itself", { backend: { kind: "openai-compatible", model: "m", base_url: "https://x.example", max_output_tokens: 1, api_key: "sk-1" } }, /^tiers\.0\.backend\.api_key: /],
     ["a base URL that is not HTTP", { backend: { kind: "openai-compatible", model: "m", base_url: "file:///etc", max_output_tokens: 1 } }, /^tiers\.0\.backend\.base_url: /],

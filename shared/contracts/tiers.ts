@@ -17,6 +17,8 @@ export const Rates = z.object({
   input_nano_usd_per_million: NanoUsd,
   output_nano_usd_per_million: NanoUsd,
   request_nano_usd: NanoUsd,
+  /** Of input tokens that the server read from its prompt cache. Absent: as all input. */
+  cached_input_nano_usd_per_million: NanoUsd.optional(),
 });
 export type Rates = z.infer<typeof Rates>;
 
@@ -29,20 +31,38 @@ const Price = z
   .strictObject({
     usd_per_million_input_tokens: perMillion,
     usd_per_million_output_tokens: perMillion,
+    usd_per_million_cached_input_tokens: perMillion.optional(),
     usd_per_request: UsdAmount.default(nanoUsd(0)),
     source: z.string().min(1),
     valid_from: z.iso.date(),
   })
-  .transform(({ usd_per_million_input_tokens, usd_per_million_output_tokens, usd_per_request, source, valid_from }) => ({
+  .refine(({ usd_per_million_input_tokens, usd_per_million_cached_input_tokens: cached = usd_per_million_input_tokens }) => cached <= usd_per_million_input_tokens, {
+    error: "above the price of input tokens: a budget counts on no more than that", path: ["usd_per_million_cached_input_tokens"],
+  })
+  .transform(({ usd_per_million_input_tokens, usd_per_million_output_tokens, usd_per_million_cached_input_tokens: cached, usd_per_request, source, valid_from }) => ({
     input_nano_usd_per_million: usd_per_million_input_tokens,
     output_nano_usd_per_million: usd_per_million_output_tokens,
     request_nano_usd: usd_per_request,
+    ...(cached === undefined ? {} : { cached_input_nano_usd_per_million: cached }),
     source,
     valid_from,
   }));
 
 /** Where a secret is kept: never in the tier file itself. */
 const SecretReference = z.union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })]);
+
+const BaseUrl = z.url({ protocol: /^https?$/ }).refine((url) => new URL(url).username === "" && new URL(url).password === "", "must not hold a user or password: use api_key");
+
+/** What the native adapters have in common. */
+const provider = {
+  model: z.string().min(1),
+  api_key: SecretReference,
+  max_output_tokens: z.int().positive().max(1_000_000),
+  /** Sent before the system messages of a conversation. */
+  system: z.string().min(1).optional(),
+  /** A stream that says nothing for this long has failed. */
+  idle_timeout_ms: z.int().min(10).max(600_000).default(60_000),
+};
 
 export const BackendConfig = z.discriminatedUnion("kind", [
   /** A classifier in the worker's own process, trained ahead of time (`inferctl local-models`). */
@@ -51,15 +71,37 @@ export const BackendConfig = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("openai-compatible"),
     model: z.string().min(1),
-    base_url: z.url({ protocol: /^https?$/ }).refine((url) => new URL(url).username === "" && new URL(url).password === "", "must not hold a user or password: use api_key"),
+    base_url: BaseUrl,
     api_key: SecretReference.optional(),
     max_output_tokens: z.int().positive().max(1_000_000),
     /** How the server calls its limit of output tokens; newer OpenAI models know only the second name. */
     output_limit_field: z.enum(["max_tokens", "max_completion_tokens"]).default("max_tokens"),
     /** Ask for log probabilities, the source of confidence. Off for models that refuse them: then the prior stands in. */
     logprobs: z.boolean().default(true),
+    /** Ask for so many alternatives of each token, which the confidence `answer_margin` needs. */
+    top_logprobs: z.int().min(0).max(20).default(0),
+    /** Ask a stream for its usage at its end. Off for servers that refuse `stream_options`: then tokens are estimated. */
+    stream_usage: z.boolean().default(true),
+    /** Longest silence within a stream. The tier's `timeout_ms` and the request's deadline end it as well. */
+    idle_timeout_ms: z.int().min(10).max(600_000).default(30_000),
     /** Sent as the system message, when there is one. */
     system: z.string().min(1).optional(),
+  }),
+  /** Anthropic's Messages API: `POST {base_url}/v1/messages`. */
+  z.strictObject({
+    kind: z.literal("anthropic"),
+    base_url: BaseUrl.default("https://api.anthropic.com"),
+    ...provider,
+    /** Hand on `temperature` and `top_p`. Off for models that refuse them. */
+    sampling: z.boolean().default(true),
+  }),
+  /** Google's Gemini API: `POST {base_url}/v1beta/models/{model}:generateContent`. */
+  z.strictObject({
+    kind: z.literal("gemini"),
+    base_url: BaseUrl.default("https://generativelanguage.googleapis.com"),
+    ...provider,
+    /** Ask for log probabilities, the source of confidence. Most models refuse them. */
+    logprobs: z.boolean().default(false),
   }),
 ]);
 export type BackendConfig = z.infer<typeof BackendConfig>;
@@ -71,6 +113,31 @@ const Replica = z.strictObject({
   /** Default: the tier's. */
   price: Price.optional(),
 });
+
+/** A regular expression: where in a longer text the answer proper stands, in its first group. */
+const AnswerPattern = z.string().min(1).max(500).refine((source) => {
+  try {
+    return new RegExp(source, "giu").source !== "";
+  } catch {
+    return false;
+  }
+}, "is no regular expression (JavaScript, flags giu)");
+
+/** Where the confidence of a generated text comes from: raw, calibrated by a routing model. Names are what `confidence_source` says. */
+export const ConfidenceMethod = z.discriminatedUnion("kind", [
+  /** Geometric mean, or least, of the tokens' probabilities. */
+  z.strictObject({ kind: z.literal("token_logprobs") }),
+  z.strictObject({ kind: z.literal("least_token_logprob") }),
+  /** By how much the answer's first word was likelier than any other: for answers of one token. */
+  z.strictObject({ kind: z.literal("answer_margin") }),
+  /** How far the answer is what the tier before it gave, for nothing; of the tier that is asked first the prior. */
+  z.strictObject({ kind: z.literal("tier_agreement"), answer_pattern: AnswerPattern.optional() }),
+  /** A second short call asks the model whether its answer is right. It is paid for and in the audit. */
+  z.strictObject({ kind: z.literal("self_verification") }),
+  /** So many more answers are drawn, at this temperature, and paid for; how far the answer agrees with them. */
+  z.strictObject({ kind: z.literal("sample_agreement"), samples: z.int().min(1).max(8), temperature: z.number().min(0).max(2).default(1) }),
+]);
+export type ConfidenceMethod = z.infer<typeof ConfidenceMethod>;
 
 const tierFields = z.strictObject({
   name: TierName,
@@ -87,6 +154,10 @@ const tierFields = z.strictObject({
   timeout_ms: z.int().min(10).max(600_000),
   /** Calls of the backend per attempt, the first included. */
   max_tries: z.int().min(1).max(10).default(3),
+  /** Of generated text; by the request's task, or else the default. What a method needs and a server does not send is replaced by the prior. */
+  confidence: z.strictObject({ default: ConfidenceMethod, tasks: z.record(z.string(), ConfidenceMethod).default({}) }).default({ default: { kind: "token_logprobs" }, tasks: {} }),
+  /** An answer in another writing system than the question counts as not sound. */
+  same_script: z.boolean().default(false),
   /** `cascade` keeps an answer from this confidence on; the last tier's answer is kept when nothing more can be tried. */
   accept_confidence: Probability,
   /** What is assumed until there are measurements: share of acceptable answers, and latency in milliseconds. */
@@ -144,20 +215,31 @@ export const TierFile = z
   });
 export type TierFile = z.infer<typeof TierFile>;
 
+/** How the answers of a tier are judged for a task. */
+export const methodFor = ({ confidence }: Pick<Tier, "confidence">, task: string | null): ConfidenceMethod =>
+  (task !== null && Object.hasOwn(confidence.tasks, task) ? confidence.tasks[task] : undefined) ?? confidence.default;
+
 /** Every policy that a request may name, with these tiers. */
 export const policyNames = (tiers: readonly { readonly name: string }[]): string[] => ["static", "cheapest", "cascade", "predictive", "cascade-routing", ...tiers.map(({ name }) => `always-${name}`)];
 
 export interface TokenCount {
   readonly input_tokens: number;
   readonly output_tokens: number;
+  /** Of `input_tokens`. */
+  readonly cached_input_tokens?: number | undefined;
 }
 /** A rule of thumb for English text and byte-pair encodings: an expectation, and a usage that is marked as estimated. */
 const BYTES_PER_TOKEN = 4;
 export const estimateTokens = (bytes: number): number => Math.ceil(bytes / BYTES_PER_TOKEN);
 
-/** Cost of one call in nano-dollars, rounded up once for each kind of token. */
-export function costOf(rates: Rates, { input_tokens, output_tokens }: TokenCount): NanoUsd {
-  const input = tokenCost(input_tokens, rates.input_nano_usd_per_million);
+/**
+ * Cost of one call in nano-dollars, rounded up once for each kind of token. Cached input is a kind of its own where the
+ * rates have a price for it, and input like all other where they have none.
+ */
+export function costOf(rates: Rates, { input_tokens, output_tokens, cached_input_tokens = 0 }: TokenCount): NanoUsd {
+  const { input_nano_usd_per_million, cached_input_nano_usd_per_million: cachedPrice } = rates;
+  const cached = cachedPrice === undefined ? 0 : Math.min(cached_input_tokens, input_tokens);
+  const input = tokenCost(input_tokens - cached, input_nano_usd_per_million) + tokenCost(cached, cachedPrice ?? nanoUsd(0));
   const output = tokenCost(output_tokens, rates.output_nano_usd_per_million);
   return nanoUsd(input + output + rates.request_nano_usd);
 }

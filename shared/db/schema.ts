@@ -69,6 +69,7 @@ export const attempts = pgTable(
     reasoning_output_tokens: integer(),
     usage_source: text(),
     cost_nano_usd: nanoUsd().notNull(),
+    checks: jsonb().$type<NonNullable<Attempt["checks"]>>(),
     cost_is_partial: boolean().notNull(),
     started_at: time().notNull(),
     latency_ms: doublePrecision().notNull(),

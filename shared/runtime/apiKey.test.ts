@@ -23,6 +23,11 @@ it.each([
   expect(readApiKey(tier(reference), { MY_KEY: "from-variable\n" }, folder)).toEqual({ key });
 });
 
+it.each(["anthropic", "gemini"])("reads that of %s", (kind) => {
+  const backend = BackendConfig.parse({ kind, model: "m", max_output_tokens: 1, api_key: { env: "MY_KEY" } });
+  expect(readApiKey({ name: "large", backend }, { MY_KEY: "k" }, folder)).toEqual({ key: "k" });
+});
+
 it("needs none for a local model", () => {
   expect(readApiKey({ name: "small", backend: { kind: "local", model: "m" } }, {}, folder)).toEqual({ key: null });
 });

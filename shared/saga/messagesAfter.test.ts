@@ -68,6 +68,8 @@ describe("baselineCost", () => {
     ["nobody knows when no attempt counted tokens", of(failed), null],
     ["the tokens of the attempt at the baseline's price", of(attempt({ tier: "small", usage: usage(10, 5) })), 10 * 2 + 5 * 3 + 10],
     ["the tokens of the last attempt that counted any", of(attempt({ tier: "small", usage: usage(10, 5) }), attempt({ tier: "medium", usage: usage(1, 1) }), failed), 2 + 3 + 10],
+    ["the tokens of an answer, not of a later attempt that was cut off", of(attempt({ tier: "small", usage: usage(10, 5) }), failed && { ...failed, usage: usage(10, 1) }), 10 * 2 + 5 * 3 + 10],
+    ["that of all input, whatever another tier's cache held", of(attempt({ tier: "small", usage: { ...usage(10, 5), cached_input_tokens: 9 } })), 10 * 2 + 5 * 3 + 10],
     ["what the baseline tier charged where it ran", of(attempt({ tier: "small", usage: usage(10, 5) }), attempt({ tier: "large", usage: usage(1, 1), cost_nano_usd: nanoUsd(777) })), 777],
     ["what the baseline tier charged even if another tier ran later", of(attempt({ tier: "large", cost_nano_usd: nanoUsd(777) }), attempt({ tier: "small", usage: usage(1, 1) })), 777],
     ["tokens at its price when the baseline tier ran and failed", of(attempt({ tier: "small", usage: usage(10, 5) }), failed && { ...failed, tier: "large" }), 10 * 2 + 5 * 3 + 10],

@@ -68,15 +68,18 @@ function toCompletion(request: InferenceRequest, outcome: Outcome, context: Saga
 
 /**
  * What the request would have cost on the baseline tier. Where that tier ran, what it charged; elsewhere the tokens of
- * the last attempt that counted any, at the baseline's price. `null` when no attempt counted tokens.
+ * the last answer, or else of the last attempt that counted any, at the baseline's price. `null` when no attempt counted
+ * tokens. What another tier's cache held says nothing of the baseline's: its input counts in full.
  */
 export function baselineCost({ baseline, finished }: SagaContext): NanoUsd | null {
   const ran = finished.filter(({ tier, outcome }) => tier === baseline.tier && outcome.kind === "answered");
   const known = ran.at(-1);
   if (known !== undefined) return known.cost_nano_usd;
-  const usage = finished.findLast((attempt) => attempt.usage !== null)?.usage;
+  const counted = finished.filter(({ usage }) => usage !== null);
+  const usage = (counted.findLast(({ outcome }) => outcome.kind === "answered") ?? counted.at(-1))?.usage;
   if (!usage) return null;
-  return costOf(baseline.rates, usage);
+  const { input_tokens, output_tokens } = usage;
+  return costOf(baseline.rates, { input_tokens, output_tokens });
 }
 
 export function readSaga(raw: Record<string, unknown>): Saga {

@@ -1,7 +1,10 @@
-import type { AnswerDelta, AnswerMessage, Input } from "#shared/contracts/chat.ts";
+import type { AnswerDelta, AnswerMessage, AnswerToken, Input } from "#shared/contracts/chat.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 
-/** One call of a model. Its errors are `BackendError`s; anything else that it throws is a bug. */
+/**
+ * One call of a model. Its errors are `BackendError`s; anything else that it throws is a bug, but for a call whose signal aborted:
+ * a `CutOff` says what was spent until then, and whoever aborted says why.
+ */
 export interface Backend {
   call(input: Input, options: CallOptions): Promise<BackendAnswer>;
   close(): Promise<void>;
@@ -18,6 +21,8 @@ export interface BackendAnswer {
   readonly output: string;
   /** Of an answer to a conversation; absent for a text. */
   readonly message?: AnswerMessage;
+  /** Where the server sent probabilities. */
+  readonly tokens?: readonly AnswerToken[];
   /** The model that answered, as it names itself. */
   readonly model: string;
   readonly usage: Usage;

@@ -33,4 +33,20 @@ export class BackendError extends Error {
     this.isBackendsFault = isBackendsFault;
     this.usage = usage ?? null;
   }
+
+  /** The same, with what was spent until then. */
+  spending(usage: Usage): BackendError {
+    const { code, message, isTransient, retryAfterMs, isBackendsFault, cause } = this;
+    return new BackendError(code, message, { isTransient, isBackendsFault, mayHaveCost: true, usage, cause, ...(retryAfterMs === null ? {} : { retryAfterMs }) });
+  }
+}
+
+/** A call that its signal ended. Whoever aborted knows why; `usage` is what the model had read and made by then, `null` when nothing came. */
+export class CutOff extends Error {
+  override readonly name = "CutOff";
+  readonly usage: Usage | null;
+  constructor(usage: Usage | null, options: ErrorOptions) {
+    super("the call was cut off", options);
+    this.usage = usage;
+  }
 }

@@ -1,6 +1,8 @@
 import type { BackendConfig, Tier } from "#shared/contracts/tiers.ts";
 
+import { makeAnthropic } from "./anthropic.ts";
 import type { Backend } from "./backend.ts";
+import { makeGemini } from "./gemini.ts";
 import { makeLocalBackend } from "./local/localBackend.ts";
 import { makeOpenAiCompatible } from "./openAiCompatible.ts";
 
@@ -15,6 +17,8 @@ interface BackendOptions {
 export async function makeBackend({ backend, prior, apiKey, localModelsDir }: BackendOptions): Promise<Backend> {
   switch (backend.kind) {
     case "local": return makeLocalBackend({ dir: localModelsDir, model: backend.model });
+    case "anthropic": return makeAnthropic({ config: backend, apiKey, priorQuality: prior.quality });
+    case "gemini": return makeGemini({ config: backend, apiKey, priorQuality: prior.quality });
     case "openai-compatible": return makeOpenAiCompatible({ config: backend, apiKey, priorQuality: prior.quality });
   }
 }

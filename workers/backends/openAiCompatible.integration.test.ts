@@ -83,7 +83,7 @@ it.each([
 describe("a status", () => {
   it.each([
     [429, { "retry-after": "2" }, { code: "backend_unavailable", isTransient: true, retryAfterMs: 2_000 }],
-    [429, { "retry-after": "Wed, 21 Oct 2026 07:28:00 GMT" }, { code: "backend_unavailable", isTransient: true, retryAfterMs: null }],
+    [429, { "retry-after": "Fri, 21 Oct 2101 07:28:00 GMT" }, { code: "backend_unavailable", isTransient: true, retryAfterMs: 60_000 }],
     [429, { "retry-after": "soon" }, { isTransient: true, retryAfterMs: null }],
     [429, { "retry-after": "-5" }, { isTransient: true, retryAfterMs: null }],
     [429, { "retry-after": "999999999" }, { isTransient: true, retryAfterMs: 60_000 }],
@@ -98,6 +98,16 @@ describe("a status", () => {
     expect(JSON.stringify([(error as Error).message, error])).not.toContain("sk-test-1");
     expect(seen).toHaveLength(1);
   });
+});
+
+it.each([
+  ["large", (response: ServerResponse) => { response.writeHead(500, { "content-length": String(1024 ** 2) }).end("x".repeat(1024 ** 2)); }],
+  ["endless", (response: ServerResponse) => { const push = (): void => { while (!response.destroyed && response.write("x".repeat(10_000))); }; response.writeHead(500).on("drain", push); push(); }],
+  ["stuck", (response: ServerResponse) => { response.writeHead(500).write("x"); }],
+])("does not wait for the body of an error that is %s", async (_name, given) => {
+  const closed = new Promise<void>((resolve) => { answer = (response) => { response.on("close", resolve); given(response); }; });
+  expect(await failure()).toMatchObject({ code: "backend_unavailable", isTransient: true });
+  await closed;
 });
 
 describe("a reply", () => {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 
-import { confidenceFromLogprobs } from "./fromLogprobs.ts";
+import { answerMargin, confidenceFromLogprobs, leastProbability } from "./fromLogprobs.ts";
 
 it.each([
   ["nothing of no tokens", [], null],
@@ -24,4 +24,25 @@ it("is between the least and the most likely token, whatever their order", () =>
     expect(confidence).toBeLessThanOrEqual(Math.max(...probabilities) + 1e-9);
     expect(confidenceFromLogprobs(probabilities.toReversed().map(Math.log))).toBeCloseTo(confidence, 9);
   }));
+});
+
+it.each([
+  ["nothing of no tokens", [], null],
+  ["the least of several", [0, Math.log(0.3), Math.log(0.9)], 0.3],
+])("takes %s", (_name, logprobs, least) => {
+  if (least === null) expect(leastProbability(logprobs)).toBeNull();
+  else expect(leastProbability(logprobs)).toBeCloseTo(least, 9);
+});
+
+const token = (text: string, p: number, alternatives?: Record<string, number>) =>
+  ({ token: text, logprob: Math.log(p), ...(alternatives === undefined ? {} : { alternatives: Object.entries(alternatives).map(([other, q]) => ({ token: other, logprob: Math.log(q) })) }) });
+it.each([
+  ["over the next likely", [token("B", 0.7, { B: 0.7, C: 0.2, A: 0.1 })], 0.5],
+  ["of the first word, not of what stands before it", [token(" (", 0.99, {}), token("B", 0.6, { C: 0.35 })], 0.25],
+  ["of 0, where another was likelier", [token("B", 0.3, { C: 0.6 })], 0],
+  ["unknown, without alternatives", [token("B", 0.7)], null],
+  ["unknown, without a word", [token("...", 0.7, { "!": 0.3 })], null],
+])("has a margin %s", (_name, tokens, expected) => {
+  if (expected === null) expect(answerMargin(tokens)).toBeNull();
+  else expect(answerMargin(tokens)).toBeCloseTo(expected, 9);
 });

@@ -39,11 +39,11 @@ describe("a conversation", () => {
 describe("switchingRatio", () => {
   const rates = { input_nano_usd_per_million: nanoUsd(1_000_000_000), output_nano_usd_per_million: nanoUsd(4_000_000_000), request_nano_usd: nanoUsd(0) };
   it.each([
-    ["nothing where cached input has no price of its own", undefined, 9_000, 1],
-    ["nothing where nothing has been read before", 100_000_000, 0, 1],
-    ["nothing where cached input is dearer", 2_000_000_000, 9_000, 1],
-    ["what the discount is of the call: 11,000 instead of 2,900 tokens' worth", 100_000_000, 9_000, 11_000 / 2_900],
-  ])("is %s", (_name, cached_input_nano_usd_per_million, known_tokens, ratio) => {
-    expect(switchingRatio({ ...rates, cached_input_nano_usd_per_million }, { input_tokens: 10_000, known_tokens }, 250)).toBeCloseTo(ratio, 9);
+    ["nothing where cached input has no price of its own", {}, 9_000, 1],
+    ["nothing where nothing has been read before", { cached_input_nano_usd_per_million: nanoUsd(100_000_000) }, 0, 1],
+    ["nothing where cached input is dearer", { cached_input_nano_usd_per_million: nanoUsd(2_000_000_000) }, 9_000, 1],
+    ["what the discount is of the call: 11,000 instead of 2,900 tokens' worth", { cached_input_nano_usd_per_million: nanoUsd(100_000_000) }, 9_000, 11_000 / 2_900],
+  ])("is %s", (_name, cachedRate, known_tokens, ratio) => {
+    expect(switchingRatio({ ...rates, ...cachedRate }, { input_tokens: 10_000, known_tokens }, 250)).toBeCloseTo(ratio, 9);
   });
 });

@@ -23,16 +23,12 @@ export function conversationOf(tenantId: string, input: Input): Conversation | n
   return { key: createHash("sha256").update(JSON.stringify([tenantId, begins])).digest("hex"), input_tokens: estimateTokens(bytesOf(input)), known_tokens };
 }
 
-/** What input costs that the server has in its cache, in nano-dollars per million tokens. Absent: as much as any other. */
-export type CachingRates = Rates & { readonly cached_input_nano_usd_per_million?: number | undefined };
-
 /**
  * How many times more the call costs where nobody has read what came before, 1 at least. Money and load are weighed as
  * ratios, so that no price of a millisecond is needed.
  */
-export function switchingRatio(rates: CachingRates, { input_tokens, known_tokens }: Pick<Conversation, "input_tokens" | "known_tokens">, output_tokens: TokenCount["output_tokens"]): number {
+export function switchingRatio(rates: Rates, { input_tokens, known_tokens }: Pick<Conversation, "input_tokens" | "known_tokens">, output_tokens: TokenCount["output_tokens"]): number {
   const cold = costOf(rates, { input_tokens, output_tokens });
-  const rate = rates.input_nano_usd_per_million;
-  const discount = (Math.max(0, rate - (rates.cached_input_nano_usd_per_million ?? rate)) * known_tokens) / 1e6;
-  return discount <= 0 ? 1 : cold / Math.max(1, cold - discount);
+  const warm = costOf(rates, { input_tokens, output_tokens, cached_input_tokens: known_tokens });
+  return Math.max(1, cold / Math.max(1, warm));
 }

@@ -34,6 +34,7 @@ export const evaluate: Command = {
     "--risk             probability with which the floor may fail, in (0, 0.5] (default 0.05)",
     "--latency-slo-ms   no more requests may be later than one in twenty, or than the baseline has; needs latencies in the logs",
     "--cost             total: with the calls that produced the confidences; generation: without (default total)",
+    "--confidence       recorded, or tier_agreement: how far an answer is that of the tier before, for which rows need answers (default recorded)",
     "--seed             of folds, resamples, shuffles and random mix (default 1)",
     "--json             one JSON object instead of the tables",
     "--out <folder>     also writes report.html, a picture of each curve (SVG) and evaluation.json there; replaces files of these names;",
@@ -42,7 +43,7 @@ export const evaluate: Command = {
   example: "inferctl evaluate --train train.jsonl.gz --test test.jsonl.gz --tiers llama3.1-8b,llama3.1-70b,llama3.1-405b --target 0.97",
   options: {
     train: { type: "string", multiple: true }, test: { type: "string", multiple: true }, folds: { type: "string" }, resamples: { type: "string" }, labels: { type: "string" }, shuffles: { type: "string" }, datasets: { type: "string" }, tiers: { type: "string" }, policy: { type: "string", multiple: true }, baseline: { type: "string" },
-    target: { type: "string" }, risk: { type: "string" }, "latency-slo-ms": { type: "string" }, cost: { type: "string" }, seed: { type: "string" }, json: { type: "boolean" }, out: { type: "string" },
+    target: { type: "string" }, risk: { type: "string" }, "latency-slo-ms": { type: "string" }, cost: { type: "string" }, confidence: { type: "string" }, seed: { type: "string" }, json: { type: "boolean" }, out: { type: "string" },
   },
   maxPositionals: 0,
   run: async ({ values }, { print, progress }) => {
@@ -101,13 +102,19 @@ export function tiersIn(values: Values): string[] {
 }
 
 /** What is wanted of the policies, whatever they are fitted on. */
-export function goalsOf(values: Values): Pick<EvaluateOptions, "target" | "risk" | "latencySloMs" | "paysVerification" | "seed"> {
+export function goalsOf(values: Values): Pick<EvaluateOptions, "confidence" | "target" | "risk" | "latencySloMs" | "paysVerification" | "seed"> {
   const cost = text(values, "cost") ?? "total";
   if (cost !== "total" && cost !== "generation") throw wrongUse("--cost is total or generation");
   const target = numberOf(values, "target", 0.97, { above: 0, most: 1 }), risk = numberOf(values, "risk", 0.05, { above: 0, most: 0.5 });
   const slo = text(values, "latency-slo-ms") === undefined ? null : numberOf(values, "latency-slo-ms", 0, { above: 0, most: 3_600_000 });
   const seed = wholeNumberOf(values, "seed", 1, { above: -1, most: 2 ** 32 - 1 });
-  return { target, risk, latencySloMs: slo, paysVerification: cost === "total", seed };
+  return { confidence: confidenceIn(values), target, risk, latencySloMs: slo, paysVerification: cost === "total", seed };
+}
+
+function confidenceIn(values: Values): EvaluateOptions["confidence"] {
+  const given = text(values, "confidence") ?? "recorded";
+  if (given !== "recorded" && given !== "tier_agreement") throw wrongUse("--confidence is recorded or tier_agreement");
+  return given;
 }
 
 export type Values = ParsedArguments["values"];

@@ -34,7 +34,7 @@ export const train: Command = {
     "--tenant           for --from-audit: requests of this tenant alone",
     "--max-rows         for --from-audit: the latest so many sampled requests (default 20000)",
     "--map              what the tier file calls a model of the logs: small=llama3.1-8b; may be repeated",
-    "--baseline, --target, --risk, --latency-slo-ms, --cost, --seed   as for `inferctl evaluate`; --baseline and --cost not with --from-audit",
+    "--baseline, --target, --risk, --latency-slo-ms, --cost, --confidence, --seed   as for `inferctl evaluate`; --baseline, --cost and --confidence not with --from-audit",
     "--out              writes the model there",
     "--publish          puts the model into NATS and activates it, unless no policy's floor was shown to hold; routers take it within seconds",
     "--json             the model as one JSON object",
@@ -42,7 +42,7 @@ export const train: Command = {
   example: "inferctl train --train train.jsonl.gz --tiers llama3.1-8b,llama3.1-70b,llama3.1-405b --map small=llama3.1-8b --map medium=llama3.1-70b --map large=llama3.1-405b --publish",
   options: {
     train: { type: "string", multiple: true }, "from-audit": { type: "boolean" }, since: { type: "string" }, tenant: { type: "string" }, "max-rows": { type: "string" }, tiers: { type: "string" }, map: { type: "string", multiple: true }, baseline: { type: "string" }, target: { type: "string" }, risk: { type: "string" },
-    "latency-slo-ms": { type: "string" }, cost: { type: "string" }, seed: { type: "string" }, out: { type: "string" }, publish: { type: "boolean" }, json: { type: "boolean" },
+    "latency-slo-ms": { type: "string" }, cost: { type: "string" }, confidence: { type: "string" }, seed: { type: "string" }, out: { type: "string" }, publish: { type: "boolean" }, json: { type: "boolean" },
   },
   maxPositionals: 0,
   run: async ({ values }, { environment, print, progress }) => {
@@ -144,7 +144,7 @@ function namesOf(pairs: readonly string[], models: readonly string[]): Map<strin
 }
 
 async function fromAudit(values: Values, environment: Environment, onProgress: (line: string) => void): Promise<Training> {
-  for (const other of ["train", "map", "baseline", "cost"]) if (values[other] !== undefined) throw wrongUse(`--${other} does not go with --from-audit: tiers and baseline are the tier file's, and a live cost is all that was paid`);
+  for (const other of ["train", "map", "baseline", "cost", "confidence"]) if (values[other] !== undefined) throw wrongUse(`--${other} does not go with --from-audit: tiers and baseline are the tier file's, and a live cost is all that was paid`);
   const goals = goalsOf(values);
   const { tiers: tierFile } = readSettings(environment, openHome(environment));
   const baselineTier = tierFile.baseline_tier;

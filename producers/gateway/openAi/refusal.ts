@@ -1,0 +1,64 @@
+import { type AppError, ERROR_CODES, type ErrorCode } from "#shared/contracts/errors.ts";
+import type { OpenAiErrorReply } from "#shared/contracts/openAi.ts";
+
+/** Why a call gets no answer, in OpenAI's words. */
+export interface Refusal {
+  readonly status: number;
+  readonly error: OpenAiErrorReply["error"];
+  /** Whether the same call may succeed later. */
+  readonly isRetryable: boolean;
+}
+export interface Refused {
+  /** It is the request's stored outcome: its id gives it for ever. */
+  readonly isOutcome: boolean;
+  /** The client did not choose the request's id, so a repeated call is another request. */
+  readonly isIdOurs: boolean;
+}
+
+const MAY_BE_ACCEPTED: ReadonlySet<string | null> = new Set<ErrorCode>(["accept_unknown", "outcome_pending"]);
+/** Pure. Whether a client that repeats by itself should: not where that fails again, or asks and pays a second time. */
+export function shouldRepeat({ isRetryable, error }: Refusal, { isOutcome, isIdOurs }: Refused): boolean {
+  if (!isRetryable) return false;
+  return isOutcome ? isIdOurs : !(isIdOurs && MAY_BE_ACCEPTED.has(error.code));
+}
+
+export const badCall = (code: string, message: string, param: string | null, status = 400): Refusal =>
+  ({ status, error: { message, type: "invalid_request_error", param, code }, isRetryable: false });
+
+/** Pure. A spent budget is a 429 here, as OpenAI's is, so that clients have a class for it. */
+export function refusalOf({ code, message }: { readonly code: ErrorCode; readonly message: string }): Refusal {
+  const { httpStatus, retryable } = ERROR_CODES[code];
+  const status = code === "budget_exceeded" ? 429 : httpStatus;
+  return { status, error: { message, type: typeOf(code, status), param: null, code }, isRetryable: retryable };
+}
+export const refusalOfError = ({ code, publicMessage }: AppError): Refusal => refusalOf({ code, message: publicMessage });
+
+function typeOf(code: ErrorCode, status: number): string {
+  if (code === "budget_exceeded") return "insufficient_quota";
+  if (code === "cancelled" || status === 502) return "api_error";
+  if (status === 504) return "timeout";
+  return status >= 500 ? "server_error" : "invalid_request_error";
+}
+
+interface Issue {
+  readonly path: readonly PropertyKey[];
+  readonly code: string | undefined;
+  readonly message: string;
+  /** Of `unrecognized_keys`. */
+  readonly keys?: readonly string[] | undefined;
+}
+/** Pure. What a schema said of a body, of which OpenAI's shape names the first problem. */
+export function refusalOfIssues([first]: readonly Issue[]): Refusal {
+  if (first === undefined) return badCall("invalid_value", "the request is not valid", null);
+  const [unknown] = first.keys ?? [];
+  const param = paramOf(unknown === undefined ? first.path : [...first.path, unknown]);
+  if (first.code === "unrecognized_keys") return badCall("unknown_parameter", `Unknown parameter: '${param ?? ""}'.`, param);
+  if (/received undefined/.test(first.message)) return badCall("missing_required_parameter", `Missing required parameter: '${param ?? "body"}'.`, param);
+  return badCall(first.code === "invalid_type" ? "invalid_type" : "invalid_value", `Invalid '${param ?? "body"}': ${first.message}`.slice(0, 500), param);
+}
+
+/** `messages[0].role`. */
+function paramOf(path: readonly PropertyKey[]): string | null {
+  const text = path.map((key) => (typeof key === "number" || /^\d+$/.test(String(key)) ? `[${String(key)}]` : `.${String(key)}`)).join("");
+  return text === "" ? null : text.replace(/^\./, "").slice(0, 200);
+}

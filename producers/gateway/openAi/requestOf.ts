@@ -1,0 +1,97 @@
+/** A chat completion as OpenAI's clients ask for it, as a request of ours. Pure: what is wrong with it comes back as a value. */
+import { type ChatCompletionBody, OptimizerControls } from "#shared/contracts/openAi.ts";
+import { InferBody } from "#shared/contracts/request.ts";
+import { storable } from "#shared/contracts/text.ts";
+import type { TierFile } from "#shared/contracts/tiers.ts";
+
+import { policyOf } from "./models.ts";
+import { badCall, type Refusal, refusalOfIssues } from "./refusal.ts";
+
+export type Asked = { readonly kind: "asked"; readonly body: InferBody } | { readonly kind: "refused"; readonly refusal: Refusal };
+export interface Door {
+  readonly tierFile: Pick<TierFile, "tiers">;
+  /** Budget of a request that names none, in USD. */
+  readonly budgetUsd: number;
+}
+/** Names in lower case, as node has them. */
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+const PREFIX = "x-optimizer-";
+const TENANT = `${PREFIX}tenant`;
+const DEFAULT_TENANT = "default";
+const DEFAULT_USER = "anonymous";
+
+export function requestOf(body: ChatCompletionBody, headers: Headers, { tierFile, budgetUsd }: Door): Asked {
+  const chosen = policyOf(body.model, tierFile);
+  if (chosen === null) return refused(badCall("model_not_found", `The model '${storable(body.model)}' does not exist: GET /v1/models lists all of them`, "model", 404));
+  const limit = body.max_completion_tokens ?? body.max_tokens;
+  if (body.max_tokens != null && limit !== body.max_tokens) return refused(badCall("invalid_value", "max_tokens and max_completion_tokens differ: name one of them", "max_tokens"));
+  if (body.top_logprobs != null && body.logprobs !== true) return refused(badCall("invalid_value", "top_logprobs needs logprobs: true", "top_logprobs"));
+  const controls = controlsOf(body.optimizer ?? {}, headers);
+  if ("error" in controls) return refused(controls);
+
+  const { budget_usd, ...rest } = controls;
+  const parsed = InferBody.safeParse(withoutUnset({
+    ...rest,
+    tenant_id: one(headers[TENANT]) ?? DEFAULT_TENANT,
+    user_id: body.user || DEFAULT_USER,
+    budget: budget_usd ?? budgetUsd,
+    metadata: body.metadata,
+    policy: chosen.policy,
+    stream: body.stream === true ? true : null,
+    chat: chatOf(body, limit),
+  }));
+  return parsed.success ? { kind: "asked", body: parsed.data } : refused(refusalOfIssues(parsed.error.issues.map(({ path, ...issue }) => ({ ...issue, path: ourNames(path) }))));
+}
+
+const refused = (refusal: Refusal): Asked => ({ kind: "refused", refusal });
+
+function chatOf(body: ChatCompletionBody, max_output_tokens: number | null | undefined) {
+  const { messages, tools, tool_choice, parallel_tool_calls, response_format, temperature, top_p, frequency_penalty, presence_penalty, stop, seed, logprobs, top_logprobs, reasoning_effort } = body;
+  return withoutUnset({
+    messages, tools, tool_choice, parallel_tool_calls, response_format, max_output_tokens,
+    temperature, top_p, frequency_penalty, presence_penalty, stop, seed, logprobs, top_logprobs, reasoning_effort,
+  });
+}
+
+const withoutUnset = (fields: Readonly<Record<string, unknown>>) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null && value !== undefined));
+
+/** Of the request as we call it, to what the caller wrote. */
+function ourNames(path: readonly PropertyKey[]): readonly PropertyKey[] {
+  const [first, ...rest] = path;
+  if (first === "chat") return rest[0] === "max_output_tokens" ? ["max_completion_tokens"] : rest.length === 0 ? ["messages"] : rest;
+  if (first === "user_id") return ["user"];
+  if (first === "tenant_id") return [TENANT];
+  return first === "metadata" ? path : ["optimizer", ...path];
+}
+
+/** Headers and body say the same, or only one of them says it. */
+function controlsOf(inBody: OptimizerControls, headers: Headers): OptimizerControls | Refusal {
+  const inHeaders: Record<string, unknown> = {};
+  for (const [header, value] of Object.entries(headers)) {
+    if (!header.startsWith(PREFIX) || header === TENANT) continue;
+    const name = header.slice(PREFIX.length).replaceAll("-", "_");
+    if (!(name in OptimizerControls.shape)) return badCall("unknown_parameter", `Unknown header: '${header}'.`, header);
+    inHeaders[name] = valueOf(name, one(value) ?? "");
+  }
+  const parsed = OptimizerControls.safeParse(inHeaders);
+  if (!parsed.success) return refusalOfIssues(parsed.error.issues.map(({ path, ...issue }) => ({ ...issue, path: [`${PREFIX}${String(path[0]).replaceAll("_", "-")}`] })));
+  const key = one(headers["idempotency-key"])?.replace(/^"(.*)"$/, "$1");
+  const sources: readonly OptimizerControls[] = [inBody, parsed.data, key === undefined ? {} : { request_id: key }];
+  const found: Record<string, unknown> = {};
+  for (const [name, value] of sources.flatMap((source) => Object.entries(source))) {
+    if (value === undefined) continue;
+    if (name in found && found[name] !== value) return badCall("invalid_value", `${name} is given twice and differs`, `optimizer.${name}`);
+    found[name] = value;
+  }
+  return found; // each value was read by that schema, but for the key, which the request's own reads
+}
+
+const NUMBERS: ReadonlySet<string> = new Set(["budget_usd", "min_quality", "deadline_ms", "latency_slo_ms"]);
+function valueOf(name: string, text: string): unknown {
+  if (NUMBERS.has(name)) return text.trim() === "" ? text : Number(text);
+  if (name === "explain") return text === "true" ? true : text === "false" ? false : text;
+  return text;
+}
+
+const one = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value);

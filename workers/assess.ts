@@ -1,0 +1,95 @@
+/** How sure an answer is, by the method that its tier has for the task. Some methods ask the model again, and that is paid for. */
+import type { Input } from "#shared/contracts/chat.ts";
+import type { Check, EventError } from "#shared/contracts/events.ts";
+import { nanoUsd } from "#shared/contracts/money.ts";
+import { type ConfidenceMethod, costOf } from "#shared/contracts/tiers.ts";
+
+import type { BackendAnswer } from "./backends/backend.ts";
+import { BackendError } from "./backends/backendError.ts";
+import { answerMargin, confidenceFromLogprobs, leastProbability } from "./confidence/fromLogprobs.ts";
+import { sampleAgreement } from "./confidence/sampleAgreement.ts";
+import { tierAgreement } from "./confidence/tierAgreement.ts";
+import { confidenceOfVerdict, verificationOf } from "./confidence/verification.ts";
+import type { Replica } from "./resilience/balanced.ts";
+
+export interface Assessed {
+  readonly confidence: number;
+  readonly confidence_source: string;
+  /** In the order in which they were made. */
+  readonly checks: readonly Check[];
+}
+export interface AssessOptions {
+  readonly input: Input;
+  readonly answer: BackendAnswer;
+  readonly method: ConfidenceMethod;
+  /** What a cheaper tier answered before; `null`: nothing that was sound. */
+  readonly earlier: string | null;
+  /** Whether the rule of acceptance reads the confidence; if not, nothing is paid for it. */
+  readonly isRead: boolean;
+  readonly signal: AbortSignal;
+  readonly traceparent: string;
+}
+/** Who gave the answer. */
+type Asked = Pick<Replica, "server" | "price" | "backend">;
+
+/** A method that brings nothing is replaced by what the backend says. Of a check that fails its error is kept; what it throws beyond that is a bug. */
+export async function assess(replica: Asked, options: AssessOptions): Promise<Assessed> {
+  const { answer, method, isRead } = options;
+  const { confidence, confidence_source, is_sound } = answer;
+  if (confidence_source === "class_probability") return { confidence, confidence_source, checks: [] };
+  const known = confidenceOf(method, options);
+  if (known !== null) return { confidence: known, confidence_source: method.kind, checks: [] };
+  if (!isRead || !is_sound) return { confidence, confidence_source, checks: [] };
+  const { value, checks } = await asked(replica, options);
+  return value === null ? { confidence, confidence_source, checks } : { confidence: value, confidence_source: method.kind, checks };
+}
+
+/** Without another call. `null`: the method needs one, or there is nothing to go by. */
+function confidenceOf(method: ConfidenceMethod, { answer: { output, tokens = [] }, earlier }: Pick<AssessOptions, "answer" | "earlier">): number | null {
+  const logprobs = () => tokens.map(({ logprob }) => logprob);
+  switch (method.kind) {
+    case "tier_agreement": return tierAgreement(output, earlier, method.answer_pattern === undefined ? null : new RegExp(method.answer_pattern, "giu"));
+    case "token_logprobs": return confidenceFromLogprobs(logprobs());
+    case "least_token_logprob": return leastProbability(logprobs());
+    case "answer_margin": return answerMargin(tokens);
+    case "self_verification":
+    case "sample_agreement": return null;
+  }
+}
+
+async function asked(replica: Asked, { input, answer, method, signal, traceparent }: AssessOptions): Promise<{ value: number | null; checks: Check[] }> {
+  const call = (kind: Check["kind"], about: Input) => check(replica, { kind, input: about, signal, traceparent });
+  switch (method.kind) {
+    case "self_verification": {
+      const verdict = await call(method.kind, verificationOf(input, answer.output, { withLogprobs: givesLogprobs(replica) }));
+      return { value: verdict.answer === null ? null : confidenceOfVerdict(verdict.answer), checks: [verdict.check] };
+    }
+    case "sample_agreement": {
+      const { samples, temperature } = method;
+      const chat = typeof input === "string" ? { messages: [{ role: "user" as const, content: input }] } : input;
+      const drawn = await Promise.all(Array.from({ length: samples }, () => call("sample_agreement", { ...chat, temperature })));
+      return { value: sampleAgreement(answer.output, drawn.flatMap((one) => one.answer?.output ?? [])), checks: drawn.map((one) => one.check) };
+    }
+    case "tier_agreement":
+    case "token_logprobs":
+    case "least_token_logprob":
+    case "answer_margin": return { value: null, checks: [] };
+  }
+}
+
+/** Others refuse to be asked for them. */
+const givesLogprobs = ({ backend }: Asked): boolean => "logprobs" in backend && backend.logprobs;
+
+async function check({ server, price }: Asked, { kind, input, signal, traceparent }: { kind: Check["kind"]; input: Input; signal: AbortSignal; traceparent: string }): Promise<{ answer: BackendAnswer | null; check: Check }> {
+  const startedAtMs = performance.now();
+  const record = (usage: Check["usage"], error_code: EventError["code"] | null): Check =>
+    ({ kind, usage, cost_nano_usd: usage === null ? nanoUsd(0) : costOf(price, usage), latency_ms: Math.round(performance.now() - startedAtMs), error_code });
+  try {
+    const answer = await server.call(input, { signal, traceparent });
+    return { answer, check: record(answer.usage, null) };
+  } catch (error) {
+    if (error instanceof BackendError) return { answer: null, check: record(error.usage, error.code) };
+    if (signal.aborted) return { answer: null, check: record(null, "deadline_exceeded") };
+    throw error;
+  }
+}

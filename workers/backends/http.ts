@@ -1,0 +1,92 @@
+/** POST to a model's server: whole or as a stream of events, each wait and each size bounded, its failures typed. */
+import { Agent, request } from "undici";
+
+import { parseJson } from "#shared/runtime/parseJson.ts";
+
+import { BackendError, CutOff } from "./backendError.ts";
+import { serverSentEvents } from "./serverSentEvents.ts";
+
+const MAX_REPLY_BYTES = 8 * 1024 ** 2;
+const MAX_ERROR_BYTES = 64 * 1024;
+const LONGEST_RETRY_AFTER_MS = 60_000;
+const NEVER_SENT: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT"]);
+
+export interface Post {
+  readonly agent: Agent;
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: object;
+  /** Ends the call with a `CutOff`. */
+  readonly signal: AbortSignal;
+}
+
+export const makeAgent = (): Agent => new Agent({ connect: { timeout: 5_000 }, keepAliveTimeout: 30_000 });
+
+/** The JSON of the reply. Throws `BackendError`. */
+export async function postJson(post: Post): Promise<unknown> {
+  try {
+    const { body } = await open(post, 0);
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of capped(body)) chunks.push(chunk);
+    return readJson(Buffer.concat(chunks));
+  } catch (error) {
+    throw brokenOff(error, post.signal);
+  }
+}
+
+/** The JSON of each event of the reply. Silence of `idleTimeoutMs` ends it. Throws `BackendError`. */
+export async function* postForEvents(post: Post, idleTimeoutMs: number): AsyncGenerator<unknown, void, undefined> {
+  try {
+    const { body } = await open(post, idleTimeoutMs);
+    for await (const data of serverSentEvents(capped(body))) yield readJson(Buffer.from(data));
+  } catch (error) {
+    throw brokenOff(error, post.signal);
+  }
+}
+
+async function open({ agent, url, headers, body, signal }: Post, idleTimeoutMs: number) {
+  const sent = { "content-type": "application/json", ...headers };
+  const response = await request(url, { method: "POST", dispatcher: agent, headers: sent, body: JSON.stringify(body), signal, headersTimeout: 0, bodyTimeout: idleTimeoutMs });
+  if (response.statusCode === 200) return response;
+  void response.body.dump({ limit: MAX_ERROR_BYTES, signal }).catch(() => undefined); // nobody waits for what is not read
+  throw errorOfStatus(response.statusCode, response.headers["retry-after"]);
+}
+
+async function* capped(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.length;
+    if (size > MAX_REPLY_BYTES) throw new BackendError("backend_bad_response", `the reply is larger than ${MAX_REPLY_BYTES} bytes`, { mayHaveCost: true });
+    yield chunk;
+  }
+}
+
+function readJson(bytes: Uint8Array): unknown {
+  try {
+    return parseJson(bytes);
+  } catch (error) {
+    throw new BackendError("backend_bad_response", "the reply is not JSON", { mayHaveCost: true, cause: error });
+  }
+}
+
+function brokenOff(error: unknown, signal: AbortSignal): BackendError | CutOff {
+  if (signal.aborted) return new CutOff(null, { cause: error });
+  if (error instanceof BackendError) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === "UND_ERR_BODY_TIMEOUT") return new BackendError("backend_unavailable", "the model's server fell silent", { isTransient: true, mayHaveCost: true, cause: error });
+  return new BackendError("backend_unavailable", "the model's server cannot be reached", { isTransient: true, mayHaveCost: !NEVER_SENT.has(String(code)), cause: error });
+}
+
+/** Nothing of the reply's body is repeated: servers echo keys and prompts. */
+export function errorOfStatus(status: number, retryAfter?: string | string[]): BackendError {
+  if (status === 408 || status === 409 || status === 429 || status >= 500) {
+    return new BackendError("backend_unavailable", `the model's server answered ${status}`, { isTransient: true, ...retryAfterOf(retryAfter) });
+  }
+  const isThisRequests = status === 400 || status === 413 || status === 422; // too long for the model, say: others are fine
+  return new BackendError("backend_refused", `the model's server answered ${status}: check model, key and limits of this tier`, { isBackendsFault: !isThisRequests });
+}
+
+function retryAfterOf(header: string | string[] | undefined): { retryAfterMs?: number } {
+  const seconds = Number(header);
+  return header !== undefined && Number.isFinite(seconds) && seconds >= 0 ? { retryAfterMs: Math.min(LONGEST_RETRY_AFTER_MS, seconds * 1_000) } : {};
+}
