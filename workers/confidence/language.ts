@@ -8,7 +8,7 @@ const PATTERNS = SCRIPTS.map((script) => [script, new RegExp(`\\p{Script=${scrip
 const LEAST_LETTERS = 20;
 
 /** The script of most of the letters; `null` when there are too few. Japanese and Chinese count as one. */
-export function scriptOf(text: string): string | null {
+function scriptOf(text: string): string | null {
   const counts = new Map<string, number>();
   for (const [script, pattern] of PATTERNS) {
     const group = EAST_ASIAN.has(script) ? "East Asian" : script;
