@@ -1,7 +1,7 @@
 /** One paid call of a tier's model, with its replicas and retries, as an attempt with its cost. For jobs and shadow jobs alike. */
 import type { Attributes } from "@opentelemetry/api";
 
-import { type AnswerDelta, type AnswerMessage, askedIn, type Input } from "#shared/contracts/chat.ts";
+import { type AnswerDelta, type AnswerMessage, type AnswerToken, askedIn, type Input } from "#shared/contracts/chat.ts";
 import type { Attempt, Usage } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { costOf, type Rates, replicasOf, type Tier } from "#shared/contracts/tiers.ts";
@@ -13,6 +13,7 @@ import { BackendError, CutOff } from "./backends/backendError.ts";
 import { isInAskedScript } from "./confidence/language.ts";
 import type { Balanced, Replica } from "./resilience/balanced.ts";
 import { retry, type Tried } from "./resilience/retry.ts";
+import type { Watcher } from "./watchAnswer.ts";
 
 export interface CallDeps {
   readonly tier: Tier;
@@ -30,7 +31,7 @@ export interface Task {
   readonly lease: AbortSignal;
   readonly traceparent: string;
   /** Told of the answer piece by piece, and who gives it, where somebody may see it grow. */
-  readonly onDelta?: (delta: AnswerDelta, replica: Replica) => void;
+  readonly watcher?: Watcher;
   /** How the confidence is found, and whether a rule reads it; absent: as the backend says. */
   readonly judged?: Pick<AssessOptions, "method" | "earlier" | "isRead">;
   /** Aborts when nobody waits any more. */
@@ -63,8 +64,8 @@ export async function runAttempt(deps: CallDeps, task: Task): Promise<Run> {
   const started = performance.now();
   const deadlineAtMs = Math.min(task.deadlineAtMs, startedAtMs + tier.timeout_ms);
   const seen: Seen = { failed: new Set(), charges: [] };
-  const { onDelta } = task;
-  const watched: Task = onDelta === undefined ? task : { ...task, onDelta: (delta, replica) => { seen.firstTokenMs ??= rounded(performance.now() - started); onDelta(delta, replica); } };
+  const { watcher } = task;
+  const watched: Task = watcher === undefined ? task : { ...task, watcher: { ...watcher, take(delta, tokens) { seen.firstTokenMs ??= rounded(performance.now() - started); watcher.take(delta, tokens); } } };
   const tried = startedAtMs >= task.deadlineAtMs
     ? { tries: 0, mayHaveCost: false, outcome: { error: new BackendError("deadline_exceeded", "the deadline had passed before the call") } }
     : await callUntil(deps, watched, deadlineAtMs, seen);
@@ -114,20 +115,21 @@ async function assessedIn({ tier, now }: CallDeps, { input, judged, lease, cance
 const rounded = (ms: number): number => Math.round(ms * 1_000) / 1_000;
 
 async function callUntil({ replicas, tier, tracer, now, random }: CallDeps, task: Task, deadlineAtMs: number, seen: Seen): Promise<Tried<Given>> {
-  const { tenantId, input, deadlineAtMs: callersDeadlineAtMs, lease, traceparent, onDelta, cancelled } = task;
+  const { tenantId, input, deadlineAtMs: callersDeadlineAtMs, lease, traceparent, watcher, cancelled } = task;
   const timeout = AbortSignal.timeout(Math.max(1, deadlineAtMs - now()));
   const signal = AbortSignal.any([timeout, lease, ...(cancelled === undefined ? [] : [cancelled])]);
   const once = (replica: Replica) => {
     const { name, backend: { kind, model }, server } = replica;
     const attributes: Attributes = { "gen_ai.operation.name": "chat", "gen_ai.provider.name": kind, "gen_ai.request.model": model, "infer.replica": name };
     return tracer.span(`chat ${model}`, { kind: "CLIENT", parent: traceparent, attributes }, async (inner, annotate) => {
-      const answer = await server.call(input, { signal, traceparent: inner, ...(onDelta === undefined ? {} : { onDelta: (delta: AnswerDelta) => { onDelta(delta, replica); } }) });
+      const answer = await server.call(input, { signal, traceparent: inner, ...(watcher === undefined ? {} : { onDelta: (delta: AnswerDelta, tokens: readonly AnswerToken[] = []) => { watcher.take(delta, tokens); } }) });
       annotate({ "gen_ai.response.model": answer.model, "gen_ai.usage.input_tokens": answer.usage.input_tokens, "gen_ai.usage.output_tokens": answer.usage.output_tokens });
       return answer;
     });
   };
   const call = () => replicas.call({ tenantId, input, avoid: seen.failed }, async (replica) => {
     seen.last = replica;
+    watcher?.begin(replica);
     const startedAtMs = performance.now();
     const why = (error: unknown) => whyCut(error, { timeout, lease, cancelled, isCallersDeadline: callersDeadlineAtMs <= deadlineAtMs, hadItsTime: performance.now() - startedAtMs >= tier.prior.latency_p95_ms });
     const charge = (usage: Usage) => { seen.charges.push({ usage, price: replica.price }); };
@@ -142,7 +144,7 @@ async function callUntil({ replicas, tier, tracer, now, random }: CallDeps, task
       throw error;
     }
   });
-  return retry(call, { maxTries: tier.max_tries, isOver: () => seen.firstTokenMs !== undefined, canGoElsewhere: () => replicas.hasOther(seen.failed), deadlineAtMs, signal, now, random });
+  return retry(call, { maxTries: tier.max_tries, isOver: () => watcher?.isShown() === true, canGoElsewhere: () => replicas.hasOther(seen.failed), deadlineAtMs, signal, now, random });
 }
 
 interface Cut {

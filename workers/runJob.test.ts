@@ -149,6 +149,31 @@ describe("a job of which somebody watches the answer", () => {
     expect(emitted).toMatchObject([{ type: "completion.v1", outcome: "completed", output: "spam", attempts: [{}, {}, { first_token_ms: expect.any(Number) as number }] }]);
   });
 
+  it("shows an answer that is sure enough so far, where the tier commits early, and keeps it whatever follows", async () => {
+    const early = { ...kept(0.95) };
+    const call: Backend["call"] = async (_input, { onDelta }) => {
+      onDelta?.({ text: "s" }, [{ token: "s", logprob: 0 }]);
+      onDelta?.({ text: "p" }, [{ token: "p", logprob: 0 }]);
+      onDelta?.({ text: "am" }, [{ token: "am", logprob: -9 }]);
+      return { ...SURE, confidence: 0.2 };
+    };
+    const { shown, emitted } = await run(call, { job: early, tier: { commit_after_tokens: 2 } });
+    expect(shown).toEqual([{ text: "s" }, { text: "p" }, { text: "am" }]);
+    expect(emitted).toMatchObject([{ type: "completion.v1", outcome: "completed", output: "spam", confidence: 0.2 }]);
+  });
+
+  it("shows nothing of a try that failed before it was sure, and tries again", async () => {
+    let tries = 0;
+    const call: Backend["call"] = async (_input, { onDelta }) => {
+      onDelta?.({ text: "sp" }, [{ token: "sp", logprob: 0 }]);
+      if (++tries === 1) throw new BackendError("backend_unavailable", "the stream broke off", { isTransient: true });
+      onDelta?.({ text: "am" }, [{ token: "am", logprob: 0 }]);
+      return SURE;
+    };
+    const { shown } = await run(call, { job: kept(0.95), tier: { commit_after_tokens: 2 } });
+    expect([tries, shown]).toEqual([2, [{ text: "sp" }, { text: "am" }]]);
+  });
+
   it("shows nothing of an answer that may still be rejected", async () => {
     const { shown, emitted } = await run(telling, { job: kept(0.95) });
     expect([shown, emitted]).toMatchObject([[], [{ type: "result.v1" }]]);

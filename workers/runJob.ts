@@ -2,9 +2,9 @@ import { randomUUID } from "node:crypto";
 
 import type { Attributes } from "@opentelemetry/api";
 
-import type { AnswerDelta } from "#shared/contracts/chat.ts";
+import type { Acceptance } from "#shared/contracts/decision.ts";
 import { type Attempt, Completion, Job, Result } from "#shared/contracts/events.ts";
-import { methodFor } from "#shared/contracts/tiers.ts";
+import { type ConfidenceMethod, methodFor, type Tier } from "#shared/contracts/tiers.ts";
 import type { AnswerPublisher, AnswerPublisherOptions, Cancellations } from "#shared/messaging/answerStream.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
@@ -15,9 +15,10 @@ import { completionSubject, resultSubject } from "#shared/messaging/topology.ts"
 import { messagesAfter, readSaga } from "#shared/saga/messagesAfter.ts";
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 
+import { type EarlyCommit, earlyCommit } from "./confidence/earlyCommit.ts";
 import { keepLate } from "./keepLate.ts";
-import type { Replica } from "./resilience/balanced.ts";
 import { type CallDeps, oncePerLease, type Run, runAttempt } from "./runAttempt.ts";
+import { watchAnswer } from "./watchAnswer.ts";
 
 export interface JobDeps extends CallDeps {
   readonly publisher: Publisher;
@@ -49,23 +50,27 @@ export const makeRunJob = (deps: JobDeps) => {
   };
 };
 
-/** One attempt; where its answer will be kept whatever it is, its pieces are shown as they come. */
+/** One attempt; where its answer is certain to be kept, its pieces are shown as they come. */
 async function runShown(deps: JobDeps, { tenant_id, request_id, tier, attempt, request, saga }: Job, { lease, traceparent }: { lease: AbortSignal; traceparent: string }): Promise<Shown> {
   const { stream = false, origin, input, deadline_at_ms: deadlineAtMs } = request;
   const id = { tenant_id, request_id };
   const { acceptance, best } = readSaga(saga).context;
   const keepsAny = (acceptance?.min_confidence ?? 1) <= 0;
-  const seen: { shown?: AnswerPublisher } = {};
-  const onDelta = (delta: AnswerDelta, { backend: { model } }: Replica) => {
-    seen.shown ??= deps.show({ id, origin, run: randomUUID(), tier, model });
-    seen.shown.push(delta);
-  };
+  const method = methodFor(deps.tier, request.task);
+  const commit = commitRule(deps.tier, method, acceptance);
+  const watcher = watchAnswer(({ backend: { model } }) => deps.show({ id, origin, run: randomUUID(), tier, model }), keepsAny ? null : commit);
   const cancellation = deps.cancellations.signalFor(id);
   const cancelled = cancellation.signal;
-  const judged = { method: methodFor(deps.tier, request.task), earlier: best?.output ?? null, isRead: !keepsAny };
-  const run = await runAttempt(deps, { tenantId: tenant_id, input, attempt, deadlineAtMs, lease, traceparent, cancelled, judged, ...(stream && keepsAny ? { onDelta } : {}) }).finally(() => { cancellation.end(); });
-  seen.shown?.flush();
-  return { ...run, isFinal: seen.shown !== undefined || cancelled.aborted };
+  const judged = { method, earlier: best?.output ?? null, isRead: !keepsAny };
+  const run = await runAttempt(deps, { tenantId: tenant_id, input, attempt, deadlineAtMs, lease, traceparent, cancelled, judged, ...(stream && (keepsAny || commit !== null) ? { watcher } : {}) }).finally(() => { cancellation.end(); });
+  watcher.flush();
+  return { ...run, isFinal: watcher.isShown() || cancelled.aborted };
+}
+/** How an answer that may still be rejected becomes certain before it is whole; `null`: not at all. */
+function commitRule({ commit_after_tokens: afterTokens }: Tier, method: ConfidenceMethod, acceptance: Acceptance): (() => EarlyCommit) | null {
+  if (afterTokens === undefined || acceptance === null) return null;
+  const rule = () => earlyCommit(method, { afterTokens, minConfidence: acceptance.min_confidence });
+  return rule() === null ? null : () => rule() ?? (() => false);
 }
 interface Shown extends Run {
   /** No other answer can follow. */

@@ -173,7 +173,7 @@ function describe({ seed, requests, concurrency, machine, escalation: up, first_
     `${requests} chats in each part, ${concurrency} streams at once; seed ${seed}; ${machine}`,
     `escalation: ${up.escalated} escalated; paid ${(up.cost_nano_usd / 1e9).toFixed(9)} USD, evaluation ${up.evaluated_cost_usd.toFixed(9)}, billed ${(up.billed_nano_usd / 1e9).toFixed(9)}`, ...lines(up.findings),
     `first token of a committed tier, ${first.calls} calls: alone p50 ${ms(first.direct.p50_ms)} p95 ${ms(first.direct.p95_ms)} ms, through the pipeline ${ms(first.through.p50_ms)} and ${ms(first.through.p95_ms)}; p50 added ${ms(first.added_p50_ms)}`,
-    `faults: ${broken.complete} complete, ${broken.failed} with an explicit error`, ...lines(broken.findings), "",
+    `faults: ${broken.complete} complete, ${broken.failed} with an explicit error or reason`, ...lines(broken.findings), "",
   ].join("\n"));
 }
 

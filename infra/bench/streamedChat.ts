@@ -8,7 +8,7 @@ const Chunk = z.object({
 });
 export interface StreamedChat {
   readonly text: string;
-  /** It ended as a whole answer does: with a reason and `[DONE]`. */
+  /** It ended as a whole answer does: with the reason `stop` and `[DONE]`. Another reason says itself that it was cut. */
   readonly isComplete: boolean;
   /** Of the HTTP reply or in the stream; `null`: none. */
   readonly error: string | null;
@@ -32,7 +32,7 @@ export async function streamChat(url: string, body: object, timeoutMs: number): 
   } catch (error) {
     seen.error ??= error instanceof Error ? error.name : String(error);
   }
-  return { text: seen.text, isComplete: seen.isDone && seen.reason !== null && seen.error === null, error: seen.error, optimizer: seen.optimizer, firstTextMs: seen.firstTextMs };
+  return { text: seen.text, isComplete: seen.isDone && seen.reason === "stop" && seen.error === null, error: seen.error ?? (seen.isDone && seen.reason !== "stop" ? seen.reason : null), optimizer: seen.optimizer, firstTextMs: seen.firstTextMs };
 
   function take(event: string): void {
     if (!event.startsWith("data: ")) return;

@@ -156,6 +156,8 @@ const tierFields = z.strictObject({
   max_tries: z.int().min(1).max(10).default(3),
   /** Of generated text; by the request's task, or else the default. What a method needs and a server does not send is replaced by the prior. */
   confidence: z.strictObject({ default: ConfidenceMethod, tasks: z.record(z.string(), ConfidenceMethod).default({}) }).default({ default: { kind: "token_logprobs" }, tasks: {} }),
+  /** A watched answer that is so far sure enough to be kept is shown from so many tokens on, and kept whatever follows. Absent: only whole. */
+  commit_after_tokens: z.int().min(1).max(10_000).optional(),
   /** An answer in another writing system than the question counts as not sound. */
   same_script: z.boolean().default(false),
   /** `cascade` keeps an answer from this confidence on; the last tier's answer is kept when nothing more can be tried. */

@@ -13,8 +13,8 @@ export interface Backend {
 export interface CallOptions {
   readonly signal: AbortSignal;
   readonly traceparent: string;
-  /** With it the answer is asked for piece by piece, and each is told as it comes; their texts in order are `output`. A backend that cannot stream tells none. */
-  readonly onDelta?: (delta: AnswerDelta) => void;
+  /** With it the answer is asked for piece by piece, and each is told as it comes; their texts in order are `output`. A backend that cannot stream tells none. `tokens`: those of the piece, where the server sends probabilities. */
+  readonly onDelta?: (delta: AnswerDelta, tokens?: readonly AnswerToken[]) => void;
 }
 
 export interface BackendAnswer {

@@ -1,9 +1,7 @@
 /** Any server that speaks OpenAI's `POST /chat/completions`: OpenAI, vLLM, Ollama, llama.cpp and others. */
 import { Agent, type Dispatcher, request as httpRequest } from "undici";
 
-import type { AnswerDelta } from "#shared/contracts/chat.ts";
-
-import type { Backend, BackendAnswer } from "./backend.ts";
+import type { Backend, BackendAnswer, CallOptions } from "./backend.ts";
 import { BackendError, CutOff } from "./backendError.ts";
 import { chatBody, type OpenAiConfig } from "./openAi/chatBody.ts";
 import { type Asked, readReply } from "./openAi/chatReply.ts";
@@ -76,12 +74,12 @@ async function readCapped(body: Body): Promise<Uint8Array> {
 }
 
 /** Reads no faster than its pieces are taken. An end before the server said how the answer ended is an error, whatever it looks like. */
-async function readStream(body: Body, streamed: StreamedAnswer, onDelta: (delta: AnswerDelta) => void, signal: AbortSignal): Promise<BackendAnswer> {
+async function readStream(body: Body, streamed: StreamedAnswer, onDelta: NonNullable<CallOptions["onDelta"]>, signal: AbortSignal): Promise<BackendAnswer> {
   const parser = makeEventParser(MAX_EVENT_UNITS);
   const take = (events: readonly string[]) => {
     for (const data of events) {
       const delta = streamed.take(data);
-      if (delta !== null) onDelta(delta);
+      if (delta !== null) onDelta(delta, streamed.newTokens());
     }
   };
   const chunks = body.iterator({ destroyOnReturn: false }) as AsyncIterator<Uint8Array, undefined>;

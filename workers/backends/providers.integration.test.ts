@@ -201,7 +201,7 @@ describe.each(PROVIDERS)("$kind", ({ kind, wholeUrl, streamUrl, whole, events, k
     const said: string[] = [];
     const { result } = await runAttempt(deps as never, {
       tenantId: "t1", input: CHAT, attempt: 1, deadlineAtMs: Infinity, lease: new AbortController().signal, traceparent: TRACE, cancelled: gone.signal,
-      onDelta: ({ text = "" }) => { said.push(text); if (text === "!") gone.abort(); },
+      watcher: { begin: () => undefined, take: ({ text = "" }) => { said.push(text); if (text === "!") gone.abort(); }, isShown: () => said.length > 0, flush: () => undefined },
     });
     await closed;
     expect(said.join("")).toBe("Hello!");

@@ -40,6 +40,8 @@ type StreamErrorCode = Extract<ErrorCode, "backend_unavailable" | "backend_bad_r
 export interface StreamedAnswer {
   /** The data of one event; the piece that it brings, if any. Throws `failure`. */
   take(data: string): AnswerDelta | null;
+  /** Those that came since this was asked last, where the server sends probabilities. */
+  newTokens(): AnswerToken[];
   /** It was said how the answer ended. */
   isComplete(): boolean;
   /** Nothing else comes. */
@@ -97,6 +99,7 @@ export function makeStreamedAnswer(asked: Asked): StreamedAnswer {
       const choice = chunk.choices?.find(({ index }) => (index ?? 0) === 0);
       return choice === undefined ? null : takeChoice(choice);
     },
+    newTokens: logprobs.fresh,
     isComplete: () => finishReason !== null,
     isOver: () => isOver,
     usage,
@@ -164,7 +167,7 @@ function joined(call: SaidCall | undefined, { index: _index, function: more, ...
 function makeLogprobs(isWanted: boolean) {
   const tokens: AnswerToken[] = [];
   const content: Logprobs["content"] = [], refusal: Logprobs["refusal"] = [];
-  let bytes = 0;
+  let bytes = 0, told = 0;
   const fits = () => bytes <= MAX_ANSWER_BYTES;
   return {
     /** As it came, for a caller that asked. */
@@ -180,6 +183,7 @@ function makeLogprobs(isWanted: boolean) {
       }
       return storableJson(given);
     },
+    fresh: () => tokens.slice(told, (told = tokens.length)),
     whole: () => ({ tokens, sentLogprobs: tokens.length > 0 && fits() ? { content, refusal: refusal.length === 0 ? null : refusal } : null }),
   };
 }
