@@ -33,6 +33,9 @@ export function refusalOf({ code, message }: { readonly code: ErrorCode; readonl
 }
 export const refusalOfError = ({ code, publicMessage }: AppError): Refusal => refusalOf({ code, message: publicMessage });
 
+/** What is told to a client whose pieces turned out not to be the answer. */
+export const STREAM_BROKEN: Refusal["error"] = { message: "the answer that was kept is not the one that was streamed: ask again with the same request_id for it", type: "server_error", param: null, code: "stream_broken" };
+
 function typeOf(code: ErrorCode, status: number): string {
   if (code === "budget_exceeded") return "insufficient_quota";
   if (code === "cancelled" || status === 502) return "api_error";

@@ -8,10 +8,11 @@ import type { AppError } from "#shared/contracts/errors.ts";
 import { logged, type MethodsOf } from "../errors.ts";
 import { badCall, refusalOf, refusalOfError, refusalOfIssues } from "../openAi/refusal.ts";
 import { sendRefusal } from "../openAi/sendRefusal.ts";
-import { type ChatDeps, chatCompletionsRoute } from "./chatCompletions.ts";
+import type { AnswerDeps } from "./answerCall.ts";
+import { chatCompletionsRoute } from "./chatCompletions.ts";
 import { modelsRoutes } from "./models.ts";
 
-export const openAiRoutes = (deps: ChatDeps & { readonly methodsOf: MethodsOf }): FastifyPluginAsyncZod => async (app) => {
+export const openAiRoutes = (deps: AnswerDeps & { readonly methodsOf: MethodsOf }): FastifyPluginAsyncZod => async (app) => {
   app.addHook("onRequest", (request, reply, done) => { done(void reply.header("x-request-id", request.id)); });
   addOpenAiErrors(app, deps);
   await app.register(modelsRoutes(deps));
