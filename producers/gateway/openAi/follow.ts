@@ -42,13 +42,13 @@ function grown(sent: Sent, delta: AnswerDelta): Sent {
   return { ...sent, calls, text: sent.text + (delta.text ?? ""), refusal: sent.refusal + (delta.refusal ?? ""), logprobs: sent.logprobs + tokensIn(delta.logprobs).length };
 }
 
-function pieceOf(piece: Readonly<Record<string, unknown>>): SentCall {
+export function pieceOf(piece: Readonly<Record<string, unknown>>): SentCall {
   const { name, arguments: args } = (typeof piece["function"] === "object" ? piece["function"] : null) as { name?: unknown; arguments?: unknown } | null ?? {};
   return { id: textOf(piece["id"]), name: textOf(name), arguments: textOf(args) };
 }
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 
-function tokensIn(logprobs: unknown): readonly unknown[] {
+export function tokensIn(logprobs: unknown): readonly unknown[] {
   const content = typeof logprobs === "object" && logprobs !== null && "content" in logprobs ? logprobs.content : null;
   return Array.isArray(content) ? content : [];
 }
