@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, inject, it, vi } from "vitest";
 
 import { runShadows } from "#router/runShadows.ts";
 import { makeShadow, type ShadowDeps } from "#router/shadow.ts";
+import { askedIn } from "#shared/contracts/chat.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
@@ -25,7 +26,7 @@ import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 import { drain } from "#sinks/audit/drain.ts";
 import { shadowFeed } from "#sinks/audit/shadowFeed.ts";
 import { BackendError } from "#workers/backends/backendError.ts";
-import { makeBreaker } from "#workers/resilience/breaker.ts";
+import { ofOneBackend } from "#workers/resilience/ofOneBackend.ts";
 import { makeRunShadow } from "#workers/runShadow.ts";
 
 import { startTestServer, TEST_SERVER_NAME } from "./embedded/testServers.ts";
@@ -63,15 +64,15 @@ beforeAll(async () => {
   const giveUp = keepDeadLetter(broker.publisher, "infer", Date.now);
   const sampling: ShadowDeps = { ...broker, prefix: "infer", share: 1, shadowTiers: "all", tierFile: FILE, tracer, observeGone: () => undefined, now: Date.now };
   const runShadowOf = (tier: Tier) => makeRunShadow({
-    ...broker, prefix: "infer", tier, tracer, now: Date.now, random: () => 0, observe: () => undefined, breaker: makeBreaker({ failures_in_a_row: 100, open_for_ms: 100 }, () => undefined, Date.now),
-    backend: {
-      call: async (input: string) => {
-        called.push(`${tier.name} ${input}`);
-        if (failing.has(`${tier.name} ${input}`)) throw new BackendError("backend_refused", "401");
+    ...broker, prefix: "infer", tier, tracer, now: Date.now, random: () => 0, observe: () => undefined,
+    replicas: ofOneBackend({ ...tier, breaker: { failures_in_a_row: 100, open_for_ms: 100 } }, {
+      call: async (input) => {
+        called.push(`${tier.name} ${askedIn(input)}`);
+        if (failing.has(`${tier.name} ${askedIn(input)}`)) throw new BackendError("backend_refused", "401");
         return { output: tier.name === "small" ? "ham" : "Spam!", model: `${tier.name}-1`, usage: { input_tokens: 10, output_tokens: 2, source: "reported" as const }, is_sound: true, confidence: 0.9, confidence_source: "prior" as const };
       },
       close: async () => undefined,
-    },
+    }),
   });
   const worker = (tier: Tier) => consumePerSlot({ js: broker.js, log, source: shadowWorkerSource("infer", tier), concurrency: 1, signal, giveUp, handle: runShadowOf(tier) });
   loops = [

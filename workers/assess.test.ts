@@ -17,8 +17,8 @@ const TOKENS = [{ token: "Par", logprob: Math.log(0.9) }, { token: "is", logprob
 
 async function assessed(method: ConfidenceMethod, { answer = {}, earlier = null, isRead = true, call = async () => ANSWER }: { answer?: Partial<BackendAnswer>; earlier?: string | null; isRead?: boolean; call?: Backend["call"] } = {}) {
   const asked: Input[] = [];
-  const backend: Backend = { call: (input, options) => { asked.push(input); return call(input, options); }, close: async () => undefined };
-  const found = await assess({ backend, tier: { price: PRICE, backend: HOSTED } }, { input: "Capital of France?", answer: { ...ANSWER, ...answer }, method, earlier, isRead, signal: new AbortController().signal, traceparent: "" });
+  const server: Backend = { call: (input, options) => { asked.push(input); return call(input, options); }, close: async () => undefined };
+  const found = await assess({ server, price: PRICE, backend: HOSTED }, { input: "Capital of France?", answer: { ...ANSWER, ...answer }, method, earlier, isRead, signal: new AbortController().signal, traceparent: "" });
   return { ...found, asked };
 }
 

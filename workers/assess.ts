@@ -2,14 +2,15 @@
 import type { Input } from "#shared/contracts/chat.ts";
 import type { Check, EventError } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { type ConfidenceMethod, costOf, type Tier } from "#shared/contracts/tiers.ts";
+import { type ConfidenceMethod, costOf } from "#shared/contracts/tiers.ts";
 
-import type { Backend, BackendAnswer } from "./backends/backend.ts";
+import type { BackendAnswer } from "./backends/backend.ts";
 import { BackendError } from "./backends/backendError.ts";
 import { answerMargin, confidenceFromLogprobs, leastProbability } from "./confidence/fromLogprobs.ts";
 import { sampleAgreement } from "./confidence/sampleAgreement.ts";
 import { tierAgreement } from "./confidence/tierAgreement.ts";
 import { confidenceOfVerdict, verificationOf } from "./confidence/verification.ts";
+import type { Replica } from "./resilience/balanced.ts";
 
 export interface Assessed {
   readonly confidence: number;
@@ -28,17 +29,18 @@ export interface AssessOptions {
   readonly signal: AbortSignal;
   readonly traceparent: string;
 }
-type Deps = { readonly backend: Backend; readonly tier: Pick<Tier, "price" | "backend"> };
+/** Who gave the answer. */
+type Asked = Pick<Replica, "server" | "price" | "backend">;
 
 /** A method that brings nothing is replaced by what the backend says. Of a check that fails its error is kept; what it throws beyond that is a bug. */
-export async function assess(deps: Deps, options: AssessOptions): Promise<Assessed> {
+export async function assess(replica: Asked, options: AssessOptions): Promise<Assessed> {
   const { answer, method, isRead } = options;
   const { confidence, confidence_source, is_sound } = answer;
   if (confidence_source === "class_probability") return { confidence, confidence_source, checks: [] };
   const known = confidenceOf(method, options);
   if (known !== null) return { confidence: known, confidence_source: method.kind, checks: [] };
   if (!isRead || !is_sound) return { confidence, confidence_source, checks: [] };
-  const { value, checks } = await asked(deps, options);
+  const { value, checks } = await asked(replica, options);
   return value === null ? { confidence, confidence_source, checks } : { confidence: value, confidence_source: method.kind, checks };
 }
 
@@ -55,11 +57,11 @@ function confidenceOf(method: ConfidenceMethod, { answer: { output, tokens = [] 
   }
 }
 
-async function asked(deps: Deps, { input, answer, method, signal, traceparent }: AssessOptions): Promise<{ value: number | null; checks: Check[] }> {
-  const call = (kind: Check["kind"], about: Input) => check(deps, { kind, input: about, signal, traceparent });
+async function asked(replica: Asked, { input, answer, method, signal, traceparent }: AssessOptions): Promise<{ value: number | null; checks: Check[] }> {
+  const call = (kind: Check["kind"], about: Input) => check(replica, { kind, input: about, signal, traceparent });
   switch (method.kind) {
     case "self_verification": {
-      const verdict = await call(method.kind, verificationOf(input, answer.output, { withLogprobs: givesLogprobs(deps.tier) }));
+      const verdict = await call(method.kind, verificationOf(input, answer.output, { withLogprobs: givesLogprobs(replica) }));
       return { value: verdict.answer === null ? null : confidenceOfVerdict(verdict.answer), checks: [verdict.check] };
     }
     case "sample_agreement": {
@@ -76,14 +78,14 @@ async function asked(deps: Deps, { input, answer, method, signal, traceparent }:
 }
 
 /** Others refuse to be asked for them. */
-const givesLogprobs = ({ backend }: Deps["tier"]): boolean => "logprobs" in backend && backend.logprobs;
+const givesLogprobs = ({ backend }: Asked): boolean => "logprobs" in backend && backend.logprobs;
 
-async function check({ backend, tier }: Deps, { kind, input, signal, traceparent }: { kind: Check["kind"]; input: Input; signal: AbortSignal; traceparent: string }): Promise<{ answer: BackendAnswer | null; check: Check }> {
+async function check({ server, price }: Asked, { kind, input, signal, traceparent }: { kind: Check["kind"]; input: Input; signal: AbortSignal; traceparent: string }): Promise<{ answer: BackendAnswer | null; check: Check }> {
   const startedAtMs = performance.now();
   const record = (usage: Check["usage"], error_code: EventError["code"] | null): Check =>
-    ({ kind, usage, cost_nano_usd: usage === null ? nanoUsd(0) : costOf(tier.price, usage), latency_ms: Math.round(performance.now() - startedAtMs), error_code });
+    ({ kind, usage, cost_nano_usd: usage === null ? nanoUsd(0) : costOf(price, usage), latency_ms: Math.round(performance.now() - startedAtMs), error_code });
   try {
-    const answer = await backend.call(input, { signal, traceparent });
+    const answer = await server.call(input, { signal, traceparent });
     return { answer, check: record(answer.usage, null) };
   } catch (error) {
     if (error instanceof BackendError) return { answer: null, check: record(error.usage, error.code) };

@@ -3,12 +3,14 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { Attempt } from "#shared/contracts/events.ts";
 import type { TierStatus } from "#shared/contracts/tierStatus.ts";
 
+import type { Load } from "./resilience/replicas.ts";
+
 /** From a tenth of a millisecond (local models) to two minutes (hosted ones). */
 const LATENCY_BUCKETS_S = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 const CONFIDENCE_BUCKETS = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1];
 const BREAKER_STATES = ["closed", "half_open", "open"] as const;
 
-export function makeWorkerMetrics(registry: Registry, tier: string, status: () => TierStatus) {
+export function makeWorkerMetrics(registry: Registry, tier: string, { status, loads }: { readonly status: () => TierStatus; readonly loads: () => readonly Load[] }) {
   const registers = [registry];
   const attempts = new Counter({ name: "infer_attempts_total", help: "Attempts that ended, by result: accepted by the rule, handed to the router, failed.", labelNames: ["tier", "result"], registers });
   const tries = new Counter({ name: "infer_backend_calls_total", help: "Calls of the backend, retries included.", labelNames: ["tier"], registers });
@@ -17,11 +19,21 @@ export function makeWorkerMetrics(registry: Registry, tier: string, status: () =
   new Gauge({ name: "infer_worker_slots", help: "Jobs that this process runs at once.", labelNames: ["tier"], registers, collect() { this.set({ tier }, status().slots); } });
   new Gauge({ name: "infer_worker_busy_slots", help: "Jobs that run now.", labelNames: ["tier"], registers, collect() { this.set({ tier }, status().busy); } });
   new Gauge({
-    name: "infer_breaker_state", help: "1 for the state that the breaker is in.", labelNames: ["tier", "state"], registers,
+    name: "infer_breaker_state", help: "1 for the state that the breaker is in; with replicas: open while all are ejected.", labelNames: ["tier", "state"], registers,
     collect() { for (const state of BREAKER_STATES) this.set({ tier, state }, status().breaker === state ? 1 : 0); },
   });
+  new Gauge({
+    name: "infer_replica_outstanding", help: "Calls that run now.", labelNames: ["tier", "replica"], registers,
+    collect() { for (const { name, outstanding } of loads()) this.set({ tier, replica: name }, outstanding); },
+  });
+  const requests = new Counter({ name: "infer_replica_requests_total", help: "Calls by replica, retries included. The one of a tier with a single backend has the tier's name.", labelNames: ["tier", "replica"], registers });
+  const ejections = new Counter({ name: "infer_replica_ejections_total", help: "How often a replica's breaker opened.", labelNames: ["tier", "replica"], registers });
   const observeCalls = (attempt: Attempt): void => { tries.inc({ tier }, attempt.tries); };
   return {
+    replicas: {
+      called: (replica: string): void => { requests.inc({ tier, replica }); },
+      ejected: (replica: string): void => { ejections.inc({ tier, replica }); },
+    },
     /** For shadow runs, which are none of a request's attempts. */
     observeCalls,
     observe(attempt: Attempt, isFinal: boolean): void {

@@ -4,11 +4,12 @@ import { describe, expect, it } from "vitest";
 import type { Attempt, Usage } from "#shared/contracts/events.ts";
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { type Tier, TierFile } from "#shared/contracts/tiers.ts";
+import { replicasOf, type Tier, TierFile } from "#shared/contracts/tiers.ts";
 
 import type { Backend, BackendAnswer } from "./backends/backend.ts";
 import { BackendError, CutOff } from "./backends/backendError.ts";
-import { makeBreaker } from "./resilience/breaker.ts";
+import { balanced, type Balanced } from "./resilience/balanced.ts";
+import { ofOneBackend } from "./resilience/ofOneBackend.ts";
 import { runAttempt, type Task } from "./runAttempt.ts";
 
 const LARGE = TierFile.parse(tierFixture).tiers.find(({ name }) => name === "large") as Tier;
@@ -18,19 +19,20 @@ const answer = (usage: Usage): BackendAnswer => ({ output: "spam", model: "l-1",
 const broken = (usage?: Usage) => new BackendError("backend_unavailable", "broke off", { isTransient: true, mayHaveCost: true, ...(usage === undefined ? {} : { usage }) });
 
 /** Each call in turn gives or throws the next of these. */
-async function run(calls: (BackendAnswer | Error)[], { tier = LARGE, task = {}, call }: { tier?: Tier; task?: Partial<Task>; call?: Backend["call"] } = {}): Promise<Attempt> {
-  const next: Backend["call"] = async () => {
-    const outcome = calls.shift();
-    if (outcome === undefined || outcome instanceof Error) throw outcome ?? new Error("one call too many");
-    return outcome;
-  };
+const inTurn = (calls: (BackendAnswer | Error)[]): Backend["call"] => async () => {
+  const outcome = calls.shift();
+  if (outcome === undefined || outcome instanceof Error) throw outcome ?? new Error("one call too many");
+  return outcome;
+};
+
+async function run(calls: (BackendAnswer | Error)[], { tier = LARGE, task = {}, call = inTurn(calls), replicas }: { tier?: Tier; task?: Partial<Task>; call?: Backend["call"]; replicas?: Balanced } = {}): Promise<Attempt> {
   const { result } = await runAttempt(
     {
-      tier, now: () => NOW_MS, random: () => 0, backend: { call: call ?? next, close: async () => undefined },
-      breaker: makeBreaker({ failures_in_a_row: 9, open_for_ms: 1_000 }, () => undefined, () => NOW_MS),
+      tier, now: () => NOW_MS, random: () => 0,
+      replicas: replicas ?? ofOneBackend({ ...tier, breaker: { failures_in_a_row: 9, open_for_ms: 1_000 } }, { call, close: async () => undefined }),
       tracer: { span: (_name, _options, inside) => inside("00-1", () => undefined) },
     },
-    { input: "x", attempt: 1, deadlineAtMs: NOW_MS + 60_000, lease: new AbortController().signal, traceparent: "00-1", ...task },
+    { tenantId: "t1", input: "x", attempt: 1, deadlineAtMs: NOW_MS + 60_000, lease: new AbortController().signal, traceparent: "00-1", ...task },
   );
   return result;
 }
@@ -49,6 +51,33 @@ describe("charges", () => {
   it("less for cached input where it has a price of its own", async () => {
     const tier = { ...LARGE, price: { ...LARGE.price, cached_input_nano_usd_per_million: nanoUsd(250_000_000) } };
     expect(await run([answer(used(10, 2, { cached_input_tokens: 4 }))], { tier })).toMatchObject({ cost_nano_usd: 6 * 2_500 + 4 * 250 + 2 * 10_000 + 100_000 });
+  });
+});
+
+describe("with replicas, of which the first is the dearer", () => {
+  const dear = { usd_per_million_input_tokens: 5, usd_per_million_output_tokens: 20, source: "made up for tests", valid_from: "2026-01-01" };
+  const hosted = (model: string) => ({ kind: "openai-compatible", model, base_url: "http://127.0.0.1:9/v1", max_output_tokens: 10 });
+  const replicated = { backend: undefined, replicas: [{ name: "a", backend: hosted("m-a"), price: dear }, { name: "b", backend: hosted("m-b") }], max_tries: 2 };
+  const tier = TierFile.parse({ ...tierFixture, tiers: tierFixture.tiers.map((one) => (one.name === "large" ? { ...one, ...replicated } : one)) }).tiers.find(({ name }) => name === "large") as Tier;
+  const runAt = async (calls: Record<"a" | "b", (BackendAnswer | Error)[]>, task: Partial<Task> = {}) => {
+    const servers = new Map(Object.entries(calls).map(([name, ofOne]): [string, Backend] => [name, { call: inTurn(ofOne), close: async () => undefined }]));
+    const made = replicasOf(tier).map((replica) => ({ ...replica, server: servers.get(replica.name) as Backend }));
+    const replicas = balanced(tier, made, { onChange: () => undefined, now: () => NOW_MS, random: () => 0, observe: { called: () => undefined, ejected: () => undefined } });
+    const result = await run([], { tier, task, replicas });
+    expect(calls).toEqual({ a: [], b: [] });
+    return result;
+  };
+  const TRY_AT_A = 10 * 5_000 + 20_000, CALL_OF_B = 145_000;
+
+  it("charges each call at the price of the one that made it, and names the last", async () => {
+    expect(await runAt({ a: [broken(used(10, 1))], b: [answer(used(10, 2))] })).toMatchObject({ replica: "b", model: "l-1", tries: 2, usage: used(20, 3), cost_nano_usd: TRY_AT_A + CALL_OF_B });
+    expect(await runAt({ a: [broken(used(10, 1))], b: [broken(used(10, 2))] })).toMatchObject({ replica: "b", model: "m-b", usage: used(20, 3), cost_nano_usd: TRY_AT_A + CALL_OF_B, outcome: { kind: "failed" } });
+  });
+
+  it("asks the one that answered how sure it is, at its price", async () => {
+    const judged = { method: { kind: "self_verification" as const }, earlier: null, isRead: true };
+    const result = await runAt({ a: [broken(used(10, 1))], b: [answer(used(10, 2)), { ...answer(used(10, 2)), output: "Yes" }] }, { judged });
+    expect(result).toMatchObject({ replica: "b", usage: used(20, 3), cost_nano_usd: TRY_AT_A + 2 * CALL_OF_B, checks: [{ cost_nano_usd: CALL_OF_B, error_code: null }], outcome: { confidence_source: "self_verification" } });
   });
 });
 

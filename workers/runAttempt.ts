@@ -1,36 +1,36 @@
-/** One paid call of a tier's model, with its breaker and retries, as an attempt with its cost. For jobs and shadow jobs alike. */
+/** One paid call of a tier's model, with its replicas and retries, as an attempt with its cost. For jobs and shadow jobs alike. */
 import type { Attributes } from "@opentelemetry/api";
 
 import { type AnswerDelta, type AnswerMessage, askedIn, type Input } from "#shared/contracts/chat.ts";
 import type { Attempt, Usage } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { costOf, type Tier } from "#shared/contracts/tiers.ts";
+import { costOf, type Rates, replicasOf, type Tier } from "#shared/contracts/tiers.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
 import { assess, type Assessed, type AssessOptions } from "./assess.ts";
-import type { Backend, BackendAnswer } from "./backends/backend.ts";
+import type { BackendAnswer } from "./backends/backend.ts";
 import { BackendError, CutOff } from "./backends/backendError.ts";
 import { isInAskedScript } from "./confidence/language.ts";
-import type { Breaker } from "./resilience/breaker.ts";
+import type { Balanced, Replica } from "./resilience/balanced.ts";
 import { retry, type Tried } from "./resilience/retry.ts";
 
 export interface CallDeps {
   readonly tier: Tier;
-  readonly backend: Backend;
-  readonly breaker: Breaker;
+  readonly replicas: Balanced;
   readonly tracer: Tracer;
   readonly now: () => number;
   readonly random: () => number;
 }
 export interface Task {
+  readonly tenantId: string;
   readonly input: Input;
   readonly attempt: number;
   /** Of whoever waits for the answer, in epoch milliseconds; `Infinity`: nobody waits, and the tier's `timeout_ms` alone ends the call. */
   readonly deadlineAtMs: number;
   readonly lease: AbortSignal;
   readonly traceparent: string;
-  /** Told of the answer piece by piece, where somebody may see it grow. */
-  readonly onDelta?: (delta: AnswerDelta) => void;
+  /** Told of the answer piece by piece, and who gives it, where somebody may see it grow. */
+  readonly onDelta?: (delta: AnswerDelta, replica: Replica) => void;
   /** How the confidence is found, and whether a rule reads it; absent: as the backend says. */
   readonly judged?: Pick<AssessOptions, "method" | "earlier" | "isRead">;
   /** Aborts when nobody waits any more. */
@@ -62,47 +62,87 @@ export async function runAttempt(deps: CallDeps, task: Task): Promise<Run> {
   const startedAtMs = now();
   const started = performance.now();
   const deadlineAtMs = Math.min(task.deadlineAtMs, startedAtMs + tier.timeout_ms);
-  const first: { tokenMs?: number } = {};
+  const seen: Seen = { failed: new Set(), charges: [] };
   const { onDelta } = task;
-  const watched: Task = onDelta === undefined ? task : { ...task, onDelta: (delta) => { first.tokenMs ??= rounded(performance.now() - started); onDelta(delta); } };
+  const watched: Task = onDelta === undefined ? task : { ...task, onDelta: (delta, replica) => { seen.firstTokenMs ??= rounded(performance.now() - started); onDelta(delta, replica); } };
   const tried = startedAtMs >= task.deadlineAtMs
-    ? { tries: 0, mayHaveCost: false, spent: [], outcome: { error: new BackendError("deadline_exceeded", "the deadline had passed before the call") } }
-    : await callUntil(deps, watched, deadlineAtMs, () => first.tokenMs !== undefined);
+    ? { tries: 0, mayHaveCost: false, outcome: { error: new BackendError("deadline_exceeded", "the deadline had passed before the call") } }
+    : await callUntil(deps, watched, deadlineAtMs, seen);
   const assessed = "value" in tried.outcome ? await assessedIn(deps, task, tried.outcome.value, deadlineAtMs) : null;
-  const facts = { attempt: task.attempt, tier: tier.name, started_at_ms: startedAtMs, latency_ms: rounded(performance.now() - started), ...(first.tokenMs === undefined ? {} : { first_token_ms: first.tokenMs }), tries: tried.tries };
-  const billedCalls = { ...facts, cost_is_partial: tried.mayHaveCost, ...billed(tier, tried) };
-  if ("error" in tried.outcome) return failed(billedCalls, tried.outcome.error);
-  return answered(billedCalls, { ...tried.outcome.value, checks: [], ...assessed });
+  const facts = {
+    attempt: task.attempt, tier: tier.name, started_at_ms: startedAtMs, latency_ms: rounded(performance.now() - started), tries: tried.tries, cost_is_partial: tried.mayHaveCost,
+    ...(seen.firstTokenMs === undefined ? {} : { first_token_ms: seen.firstTokenMs }),
+    ...(seen.last === undefined || tier.replicas === undefined ? {} : { replica: seen.last.name }),
+    ...billed(seen.charges),
+  };
+  if ("error" in tried.outcome) return failed({ ...facts, model: (seen.last ?? replicasOf(tier)[0]).backend.model }, tried.outcome.error);
+  const { answer } = tried.outcome.value;
+  return answered({ ...facts, model: answer.model }, { ...answer, checks: [], ...assessed });
 }
 
-/** What is sound and how sure it is, as the tier judges its answers. */
-async function assessedIn(deps: CallDeps, { input, judged, lease, cancelled, traceparent }: Task, whole: BackendAnswer, deadlineAtMs: number): Promise<Assessed & Pick<BackendAnswer, "is_sound">> {
-  const is_sound = whole.is_sound && (!deps.tier.same_script || isInAskedScript(askedIn(input), whole.output));
-  const { confidence, confidence_source } = whole;
+/** What is known of an attempt while it runs. */
+interface Seen {
+  /** Pieces of an answer were told, so that it cannot be begun again. */
+  firstTokenMs?: number;
+  /** Who was called last. */
+  last?: Replica;
+  /** Names of replicas. */
+  readonly failed: Set<string>;
+  /** Of all calls, failed ones too, as far as it is known. */
+  readonly charges: Charge[];
+}
+interface Charge {
+  readonly usage: Usage;
+  /** Of the replica that was called. */
+  readonly price: Rates;
+}
+/** An answer, and who gave it. */
+interface Given {
+  readonly answer: BackendAnswer;
+  readonly replica: Replica;
+}
+
+/** What is sound and how sure it is, as the tier judges its answers. Who answered is asked again: it has the question in its cache. */
+async function assessedIn({ tier, now }: CallDeps, { input, judged, lease, cancelled, traceparent }: Task, { answer, replica }: Given, deadlineAtMs: number): Promise<Assessed & Pick<BackendAnswer, "is_sound">> {
+  const is_sound = answer.is_sound && (!tier.same_script || isInAskedScript(askedIn(input), answer.output));
+  const { confidence, confidence_source } = answer;
   if (judged === undefined) return { is_sound, confidence, confidence_source, checks: [] };
-  const signal = AbortSignal.any([AbortSignal.timeout(Math.max(1, deadlineAtMs - deps.now())), lease, ...(cancelled === undefined ? [] : [cancelled])]);
-  return { is_sound, ...(await assess(deps, { ...judged, input, answer: { ...whole, is_sound }, signal, traceparent })) };
+  const signal = AbortSignal.any([AbortSignal.timeout(Math.max(1, deadlineAtMs - now())), lease, ...(cancelled === undefined ? [] : [cancelled])]);
+  return { is_sound, ...(await assess(replica, { ...judged, input, answer: { ...answer, is_sound }, signal, traceparent })) };
 }
 
 const rounded = (ms: number): number => Math.round(ms * 1_000) / 1_000;
 
-/** `isShown`: pieces of an answer were told, so that it cannot be begun again. */
-async function callUntil({ backend, breaker, tier, tracer, now, random }: CallDeps, task: Task, deadlineAtMs: number, isShown: () => boolean): Promise<Tried<BackendAnswer>> {
-  const { input, deadlineAtMs: callersDeadlineAtMs, lease, traceparent, onDelta, cancelled } = task;
+async function callUntil({ replicas, tier, tracer, now, random }: CallDeps, task: Task, deadlineAtMs: number, seen: Seen): Promise<Tried<Given>> {
+  const { tenantId, input, deadlineAtMs: callersDeadlineAtMs, lease, traceparent, onDelta, cancelled } = task;
   const timeout = AbortSignal.timeout(Math.max(1, deadlineAtMs - now()));
   const signal = AbortSignal.any([timeout, lease, ...(cancelled === undefined ? [] : [cancelled])]);
-  const attributes: Attributes = { "gen_ai.operation.name": "chat", "gen_ai.provider.name": tier.backend.kind, "gen_ai.request.model": tier.backend.model };
-  const once = () => tracer.span(`chat ${tier.backend.model}`, { kind: "CLIENT", parent: traceparent, attributes }, async (inner, annotate) => {
-    const answer = await backend.call(input, { signal, traceparent: inner, ...(onDelta === undefined ? {} : { onDelta }) });
-    annotate({ "gen_ai.response.model": answer.model, "gen_ai.usage.input_tokens": answer.usage.input_tokens, "gen_ai.usage.output_tokens": answer.usage.output_tokens });
-    return answer;
-  });
-  const call = () => {
+  const once = (replica: Replica) => {
+    const { name, backend: { kind, model }, server } = replica;
+    const attributes: Attributes = { "gen_ai.operation.name": "chat", "gen_ai.provider.name": kind, "gen_ai.request.model": model, "infer.replica": name };
+    return tracer.span(`chat ${model}`, { kind: "CLIENT", parent: traceparent, attributes }, async (inner, annotate) => {
+      const answer = await server.call(input, { signal, traceparent: inner, ...(onDelta === undefined ? {} : { onDelta: (delta: AnswerDelta) => { onDelta(delta, replica); } }) });
+      annotate({ "gen_ai.response.model": answer.model, "gen_ai.usage.input_tokens": answer.usage.input_tokens, "gen_ai.usage.output_tokens": answer.usage.output_tokens });
+      return answer;
+    });
+  };
+  const call = () => replicas.call({ tenantId, input, avoid: seen.failed }, async (replica) => {
+    seen.last = replica;
     const startedAtMs = performance.now();
     const why = (error: unknown) => whyCut(error, { timeout, lease, cancelled, isCallersDeadline: callersDeadlineAtMs <= deadlineAtMs, hadItsTime: performance.now() - startedAtMs >= tier.prior.latency_p95_ms });
-    return breaker.call(() => once().catch((error: unknown) => { throw why(error); }));
-  };
-  return retry(call, { maxTries: tier.max_tries, isOver: isShown, deadlineAtMs, signal, now, random });
+    const charge = (usage: Usage) => { seen.charges.push({ usage, price: replica.price }); };
+    try {
+      const answer = await once(replica);
+      charge(answer.usage);
+      return { answer, replica };
+    } catch (thrown) {
+      seen.failed.add(replica.name);
+      const error = why(thrown);
+      if (error instanceof BackendError && error.usage !== null) charge(error.usage);
+      throw error;
+    }
+  });
+  return retry(call, { maxTries: tier.max_tries, isOver: () => seen.firstTokenMs !== undefined, canGoElsewhere: () => replicas.hasOther(seen.failed), deadlineAtMs, signal, now, random });
 }
 
 interface Cut {
@@ -125,13 +165,11 @@ function whyCut(error: unknown, { timeout, lease, cancelled, isCallersDeadline, 
   return new BackendError("backend_unavailable", "no answer within the tier's timeout_ms", details);
 }
 
-/** Every call for itself, as the server charges it; their tokens together. */
-function billed({ price, backend }: Tier, { spent, outcome }: Tried<BackendAnswer>): Pick<Attempt, "model" | "usage" | "cost_nano_usd"> {
-  const answer = "value" in outcome ? outcome.value : null;
-  const last = answer?.usage ?? ("error" in outcome && outcome.error instanceof BackendError ? outcome.error.usage : null);
-  const usages = last === null ? spent : [...spent, last];
-  const cost_nano_usd = nanoUsd(usages.reduce((sum, usage) => sum + costOf(price, usage), 0));
-  return { model: answer?.model ?? backend.model, usage: usages.length === 0 ? null : usages.reduce(together), cost_nano_usd };
+/** Every call for itself, as its server charges it; their tokens together. */
+function billed(charges: readonly Charge[]): Pick<Attempt, "usage" | "cost_nano_usd"> {
+  const usages = charges.map(({ usage }) => usage);
+  const cost_nano_usd = nanoUsd(charges.reduce((sum, { price, usage }) => sum + costOf(price, usage), 0));
+  return { usage: usages.length === 0 ? null : usages.reduce(together), cost_nano_usd };
 }
 
 function together(a: Usage, b: Usage): Usage {

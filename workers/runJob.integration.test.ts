@@ -15,7 +15,7 @@ import { completionSubject, resultSubject, workerSource } from "#shared/messagin
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
 import type { BackendAnswer } from "./backends/backend.ts";
-import { makeBreaker } from "./resilience/breaker.ts";
+import { ofOneBackend } from "./resilience/ofOneBackend.ts";
 import { makeRunJob } from "./runJob.ts";
 
 const FILE = TierFile.parse(tierFixture);
@@ -39,16 +39,15 @@ beforeAll(async () => {
   ({ nats, broker } = test);
   const runJob = makeRunJob({
     ...broker, cancellations: followCancellations(nats, "infer"), show: (options) => publishAnswer(nats, "infer", options), tier: LARGE, prefix: "infer", now: () => jobFixture.request.accepted_at_ms + 1_500, random: () => 0, observe: () => undefined,
-    breaker: makeBreaker(LARGE.breaker, () => undefined, Date.now),
     tracer: { span: (_name, { parent }, run) => run(parent ?? newTraceparent(), () => undefined) },
-    backend: {
+    replicas: ofOneBackend(LARGE, {
       call: async (input, { traceparent }) => {
         called.push([input, traceparent]);
         const answer = answers.get(input) ?? SURE;
         return typeof answer === "function" ? answer() : answer;
       },
       close: async () => undefined,
-    },
+    }),
   });
   const source = workerSource("infer", LARGE);
   loop = consumePerSlot({ js: broker.js, log: pino({ level: "silent" }), source, concurrency: 2, signal: shutdown.signal, giveUp: async ({ subject }, { code }) => void givenUp.push([subject, code]), handle: runJob });

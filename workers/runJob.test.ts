@@ -12,7 +12,7 @@ import type { Delivery } from "#shared/messaging/consume.ts";
 
 import type { Backend, BackendAnswer } from "./backends/backend.ts";
 import { BackendError } from "./backends/backendError.ts";
-import { makeBreaker } from "./resilience/breaker.ts";
+import { ofOneBackend } from "./resilience/ofOneBackend.ts";
 import { makeRunJob } from "./runJob.ts";
 
 const JOB = Job.parse(jobFixture); // for `large`: from confidence 0.5 on its answer is accepted
@@ -41,8 +41,7 @@ async function run(call: Backend["call"], { tier = {}, nowMs = NOW, delivery = {
   let calls = 0, failures = 0;
   const runJob = makeRunJob({
     tier: { ...LARGE, ...tier }, prefix: "infer", now: () => nowMs, random: () => 0,
-    backend: { call: (...args) => { calls++; if (leaves) setImmediate(() => { gone.abort(); }); return call(...args); }, close: async () => undefined },
-    breaker: makeBreaker({ failures_in_a_row: 3, open_for_ms: 1_000 }, () => undefined, () => nowMs),
+    replicas: ofOneBackend({ ...LARGE, ...tier, breaker: { failures_in_a_row: 3, open_for_ms: 1_000 } }, { call: (...args) => { calls++; if (leaves) setImmediate(() => { gone.abort(); }); return call(...args); }, close: async () => undefined }),
     publisher: {
       emit: async (event) => { if (failures++ < outages) throw new AppError("broker_unavailable", "away"); emitted.push(event); return { isDuplicate, stored: event }; },
       reply: (completion) => void replied.push(completion),

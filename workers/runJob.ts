@@ -16,6 +16,7 @@ import { messagesAfter, readSaga } from "#shared/saga/messagesAfter.ts";
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 
 import { keepLate } from "./keepLate.ts";
+import type { Replica } from "./resilience/balanced.ts";
 import { type CallDeps, oncePerLease, type Run, runAttempt } from "./runAttempt.ts";
 
 export interface JobDeps extends CallDeps {
@@ -54,17 +55,17 @@ async function runShown(deps: JobDeps, { tenant_id, request_id, tier, attempt, r
   const id = { tenant_id, request_id };
   const { acceptance, best } = readSaga(saga).context;
   const keepsAny = (acceptance?.min_confidence ?? 1) <= 0;
-  const shown = stream && keepsAny ? deps.show({ id, origin, run: randomUUID(), tier, model: deps.tier.backend.model }) : null;
-  const seen = { any: false };
-  const onDelta = (delta: AnswerDelta) => {
-    seen.any = true;
-    shown?.push(delta);
+  const seen: { shown?: AnswerPublisher } = {};
+  const onDelta = (delta: AnswerDelta, { backend: { model } }: Replica) => {
+    seen.shown ??= deps.show({ id, origin, run: randomUUID(), tier, model });
+    seen.shown.push(delta);
   };
   const cancellation = deps.cancellations.signalFor(id);
   const cancelled = cancellation.signal;
-  const run = await runAttempt(deps, { input, attempt, deadlineAtMs, lease, traceparent, cancelled, judged: { method: methodFor(deps.tier, request.task), earlier: best?.output ?? null, isRead: !keepsAny }, ...(shown === null ? {} : { onDelta }) }).finally(() => { cancellation.end(); });
-  shown?.flush();
-  return { ...run, isFinal: seen.any || cancelled.aborted };
+  const judged = { method: methodFor(deps.tier, request.task), earlier: best?.output ?? null, isRead: !keepsAny };
+  const run = await runAttempt(deps, { tenantId: tenant_id, input, attempt, deadlineAtMs, lease, traceparent, cancelled, judged, ...(stream && keepsAny ? { onDelta } : {}) }).finally(() => { cancellation.end(); });
+  seen.shown?.flush();
+  return { ...run, isFinal: seen.shown !== undefined || cancelled.aborted };
 }
 interface Shown extends Run {
   /** No other answer can follow. */

@@ -19,7 +19,7 @@ import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
 import type { BackendAnswer } from "./backends/backend.ts";
 import { BackendError } from "./backends/backendError.ts";
-import { makeBreaker } from "./resilience/breaker.ts";
+import { ofOneBackend } from "./resilience/ofOneBackend.ts";
 import { makeRunShadow, type ShadowDeps } from "./runShadow.ts";
 
 const FILE = TierFile.parse(tierFixture);
@@ -62,15 +62,14 @@ beforeAll(async () => {
   const runShadow = makeRunShadow({
     ...broker, publisher, tier: LARGE, prefix: "infer", now: Date.now, random: () => 0, tracer,
     observe: ({ request_id }) => void observed.push(request_id),
-    breaker: makeBreaker({ failures_in_a_row: 100, open_for_ms: 100 }, () => undefined, Date.now),
-    backend: {
+    replicas: ofOneBackend({ ...LARGE, breaker: { failures_in_a_row: 100, open_for_ms: 100 } }, {
       call: async (input, { traceparent, signal }) => {
         called.push([input, traceparent]);
         mostRunning = Math.max(mostRunning, ++running);
         return (answers.get(input) ?? (async () => SURE))(signal).finally(() => { running--; });
       },
       close: async () => undefined,
-    },
+    }),
   });
   loop = consumePerSlot({ js: broker.js, log: pino({ level: "silent" }), source: shadowWorkerSource("infer", LARGE), concurrency: 1, signal: shutdown.signal, giveUp: keepDeadLetter(broker.publisher, "infer", Date.now), handle: runShadow });
 });

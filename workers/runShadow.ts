@@ -51,7 +51,8 @@ export const makeRunShadow = (deps: ShadowDeps) => {
         await say(earlier);
         return;
       }
-      const run = await once(lease, () => runAttempt(deps, { input: job.input, attempt: 1, deadlineAtMs: Infinity, lease, traceparent, judged: { method: methodFor(deps.tier, job.task), earlier: null, isRead: job.tier !== job.baseline_tier } }));
+      const judged = { method: methodFor(deps.tier, job.task), earlier: null, isRead: job.tier !== job.baseline_tier };
+      const run = await once(lease, () => runAttempt(deps, { tenantId: job.tenant_id, input: job.input, attempt: 1, deadlineAtMs: Infinity, lease, traceparent, judged }));
       annotate({ "infer.outcome": run.result.outcome.kind, "infer.cost_nano_usd": run.result.cost_nano_usd });
       if (lease.aborted) {
         await keepLate(deps, job, run.result, delivery);

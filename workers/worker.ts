@@ -1,7 +1,7 @@
 /** The worker role: one tier, `slots` jobs at once, and beside them one shadow job. */
 import type { z } from "zod";
 
-import type { Tier, TierFile } from "#shared/contracts/tiers.ts";
+import { replicasOf, type Tier, type TierFile } from "#shared/contracts/tiers.ts";
 import type { TierStatus } from "#shared/contracts/tierStatus.ts";
 import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { pushLatencies } from "#shared/liveState/latencyWindow.ts";
@@ -21,7 +21,7 @@ import { startTracing } from "#shared/telemetry/tracing.ts";
 import { makeBackend } from "./backends/makeBackend.ts";
 import { WorkerConfig } from "./config.ts";
 import { makeWorkerMetrics } from "./metrics.ts";
-import { makeBreaker } from "./resilience/breaker.ts";
+import { balanced } from "./resilience/balanced.ts";
 import { makeRunJob } from "./runJob.ts";
 import { makeRunShadow } from "./runShadow.ts";
 
@@ -37,7 +37,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     const { log, signal, onClose } = context;
     const file = loadTierFile(config.tiersFile);
     const { tier, port } = tierOf(file, config.tierName, config.firstPort);
-    const apiKey = loadApiKey(tier);
+    const configured = replicasOf(tier).map((replica) => ({ ...replica, apiKey: loadApiKey({ name: tier.name, backend: replica.backend }) }));
     const registry = makeRegistry(`worker-${tier.name}`);
     const readiness = makeReadiness(signal);
     const app = buildRoleServer(registry, readiness.problems);
@@ -46,23 +46,26 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
 
     const { tracer, close: closeTracing } = startTracing(config.otlpEndpoint, "infer-worker");
     onClose("tracing", closeTracing);
-    const backend = await makeBackend({ tier, apiKey, localModelsDir: config.localModelsDir });
-    onClose("backend", () => backend.close());
+    const servers = await Promise.all(configured.map(async ({ apiKey, ...replica }) => {
+      const server = await makeBackend({ backend: replica.backend, prior: tier.prior, apiKey, localModelsDir: config.localModelsDir });
+      onClose(`backend ${replica.name}`, () => server.close());
+      return { ...replica, server };
+    }));
     const source = workerSource(config.prefix, tier);
     const { nats, js, streams, publisher, instance } = await openBroker({ url: config.natsUrl, role: `worker-${tier.name}`, prefix: config.prefix, needed: [source], readiness }, context);
     if (signal.aborted) return;
 
     let busy = 0;
     let touch = (): void => undefined;
-    const breaker = makeBreaker(tier.breaker, () => { touch(); }, Date.now);
-    const status = (): TierStatus => ({ tier: tier.name, instance, slots: tier.slots, busy, ...breaker.state() });
+    const metrics = makeWorkerMetrics(registry, tier.name, { status: () => status(), loads: () => replicas.loads() });
+    const replicas = balanced(tier, servers, { onChange: () => { touch(); }, now: Date.now, random: Math.random, observe: metrics.replicas });
+    const status = (): TierStatus => ({ tier: tier.name, instance, slots: tier.slots, busy, ...replicas.state() });
     const beat = await beatStatus(nats, config.prefix, status, log);
     touch = () => { beat.touch(); };
     onClose("tier state", () => beat.stop());
     const latencies = reportLatencies(config, tier, context);
-    const metrics = makeWorkerMetrics(registry, tier.name, status);
 
-    const deps = { tier, backend, breaker, publisher, streams, tracer, prefix: config.prefix, now: Date.now, random: Math.random };
+    const deps = { tier, replicas, publisher, streams, tracer, prefix: config.prefix, now: Date.now, random: Math.random };
     const cancellations = followCancellations(nats, config.prefix);
     onClose("cancellations", () => { cancellations.close(); });
     const runJob = makeRunJob({
@@ -91,7 +94,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     const jobs = consumePerSlot({
       ...loop, source, concurrency: tier.slots,
       // A broken tier fails jobs faster than a healthy worker beside it runs them: it must not take most of them.
-      pauseMs: () => Math.min(MOST_PAUSE_MS, breaker.state().retry_in_ms),
+      pauseMs: () => Math.min(MOST_PAUSE_MS, replicas.state().retry_in_ms),
       async handle(delivery) {
         busy++;
         await runJob(delivery).finally(() => { busy--; });
@@ -100,7 +103,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     const shadows = consumePerSlot({
       ...loop, source: shadowWorkerSource(config.prefix, tier), concurrency: 1, handle: runShadow,
       // Requests come first; and while the breaker is open, a shadow would only be lost.
-      pauseMs: () => (busy >= tier.slots ? MOST_PAUSE_MS : breaker.state().retry_in_ms),
+      pauseMs: () => (busy >= tier.slots ? MOST_PAUSE_MS : replicas.state().retry_in_ms),
     }).catch((error: unknown) => { if (!signal.aborted) log.error({ err: error }, "the shadow loop ended; requests go on"); });
     await Promise.all([jobs, shadows]);
   },

@@ -8,9 +8,9 @@ import { type Played, playRow, type TierPrior } from "#router/evaluation/playRow
 import { tierAgreement } from "#workers/confidence/tierAgreement.ts";
 
 /** Where a text of a multiple-choice answer says its letter. */
-export const ANSWER_PATTERN = "answer is \\(?([A-J])\\)?";
+const ANSWER_PATTERN = "answer is \\(?([A-J])\\)?";
 /** The first tier has nothing to agree with, and is never kept; the second where it agrees with the first; the last always. */
-export const PRIOR_QUALITY = 0.5;
+const PRIOR_QUALITY = 0.5;
 const acceptFrom = (place: number, tiers: number): number => (place === 0 ? 1 : place === tiers - 1 ? 0 : 0.9);
 
 export interface RecordedChat {

@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 
 import { textTable } from "#infra/cli/textTable.ts";
 import { readTierFile } from "#shared/runtime/loadConfig.ts";
-import { costOf, type Tier } from "#shared/contracts/tiers.ts";
+import { costOf, replicasOf, type Tier } from "#shared/contracts/tiers.ts";
 import { makeLocalBackend } from "#workers/backends/local/localBackend.ts";
 import { loadMails, type Mail, type Split } from "#workers/backends/local/mails.ts";
 import { trainLocalModels } from "#workers/backends/local/train.ts";
@@ -82,8 +82,9 @@ async function measure(dir: string, tiers: readonly Tier[]): Promise<Report> {
   };
 }
 
-async function measureTier(dir: string, { name, backend, price }: Tier, test: readonly Mail[], validation: readonly Mail[]): Promise<MeasuredTier> {
-  if (backend.kind !== "local") throw new Error(`tier ${name} does not run a local model`);
+async function measureTier(dir: string, tier: Tier, test: readonly Mail[], validation: readonly Mail[]): Promise<MeasuredTier> {
+  const [{ backend, price }] = replicasOf(tier);
+  if (backend.kind !== "local") throw new Error(`tier ${tier.name} does not run a local model`);
   const model = await makeLocalBackend({ dir, model: backend.model });
   const answer = async ({ input, is_spam }: Mail): Promise<TierAnswer> => {
     const { output, confidence, usage } = await model.call(input, CALL);
@@ -94,7 +95,7 @@ async function measureTier(dir: string, { name, backend, price }: Tier, test: re
     for (const mail of mails) answers.push(await answer(mail));
     return answers;
   };
-  const measured = { name, test: await answerAll(test), validation: await answerAll(validation) };
+  const measured = { name: tier.name, test: await answerAll(test), validation: await answerAll(validation) };
   const passes: number[] = [];
   for (let pass = 0; pass < TIMED_PASSES; pass += 1) {
     const before = process.cpuUsage();

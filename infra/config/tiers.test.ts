@@ -89,7 +89,7 @@ describe("a tier file is refused with the place and the reason:", () => {
     ["per cent for a probability", "tiers.yaml", "accept_confidence: 0.95", "accept_confidence: 95", "tiers[0].accept_confidence", "expected number to be <=1"],
     ["a name that is no subject token", "tiers.yaml", "name: medium", "name: Medium.2", "tiers[1].name", "lower-case letters, digits and dashes"],
     ["no slots", "tiers.yaml", "slots: 2", "slots: 0", "tiers[2].slots", "expected number to be >=1"],
-    ["a tier without a backend", "tiers.yaml", "backend: { kind: local, model: mail-large }", "max_tries: 1", "tiers[2].backend", "expected object, received undefined"],
+    ["a tier without a backend", "tiers.yaml", "backend: { kind: local, model: mail-large }", "max_tries: 1", "tiers[2].backend", "a tier has either a backend or replicas"],
     ["a backend that nobody wrote", "tiers.yaml", "kind: local, model: mail-large", "kind: openai, model: gpt", "tiers[2].backend.kind", "Invalid discriminator value"],
     ["another version of the format", "tiers.yaml", "version: 1", "version: 2", "version", "expected 1"],
     ["a key in the file", "tiers.hosted.yaml", "api_key: { env: OPENAI_API_KEY }", "api_key: sk-0123456789", "tiers[1].backend.api_key", "Invalid input"],

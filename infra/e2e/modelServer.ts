@@ -56,6 +56,7 @@ export async function startModelServer(): Promise<ModelServer> {
     if (behaviour.delay_ms !== undefined) await delay(behaviour.delay_ms);
     if (behaviour.hold !== undefined) await until(behaviour.hold);
     response.statusCode = behaviour.status ?? 200;
+    response.setHeader("content-type", "application/json");
     response.end(behaviour.garbage ?? JSON.stringify(completion(name, model, behaviour)));
   };
   const server = createServer((request, response) => void answer(request, response).catch((error: unknown) => response.destroy(error as Error)));

@@ -6,6 +6,8 @@ export interface TestTier {
   readonly slots?: number;
   readonly max_tries?: number;
   readonly breaker?: { readonly failures_in_a_row: number; readonly open_for_ms: number };
+  /** Names, and models, of replicas instead of one backend. */
+  readonly replicas?: readonly string[];
   /** Name of the variable with the key. */
   readonly keyVariable?: string;
   /** Each tier costs ten times the one before; the first charges this per million tokens. */
@@ -17,9 +19,9 @@ export function writeTierFile(file: string, serverUrl: string, tiers: readonly T
   const last = tiers.at(-1)?.name ?? "";
   const content = {
     version: 1, baseline_tier: last, default_policy: "cascade", static_routes: { default: last },
-    tiers: tiers.map(({ name, slots = 8, max_tries = 1, breaker, keyVariable, usd_per_million }, i) => ({
+    tiers: tiers.map(({ name, slots = 8, max_tries = 1, breaker, replicas, keyVariable, usd_per_million }, i) => ({
       name, slots, max_tries,
-      backend: { kind: "openai-compatible", model: name, base_url: serverUrl, max_output_tokens: 100, ...(keyVariable === undefined ? {} : { api_key: { env: keyVariable } }) },
+      ...(replicas === undefined ? { backend: backendOf(name, serverUrl, keyVariable) } : { replicas: replicas.map((replica) => ({ name: replica, backend: backendOf(replica, serverUrl, keyVariable) })) }),
       price: { usd_per_million_input_tokens: usd_per_million ?? 10 ** i, usd_per_million_output_tokens: usd_per_million ?? 10 ** i, source: "test", valid_from: "2026-11-01" },
       timeout_ms: 120_000,
       accept_confidence: 0.9,
@@ -30,3 +32,7 @@ export function writeTierFile(file: string, serverUrl: string, tiers: readonly T
   writeFileSync(file, JSON.stringify(content, null, 2));
   return file;
 }
+
+const backendOf = (model: string, base_url: string, keyVariable: string | undefined) => ({
+  kind: "openai-compatible", model, base_url, max_output_tokens: 100, ...(keyVariable === undefined ? {} : { api_key: { env: keyVariable } }),
+});

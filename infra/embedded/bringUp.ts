@@ -7,6 +7,8 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { replicasOf } from "#shared/contracts/tiers.ts";
+
 import { choosePorts, type MovedPort, movedPorts } from "./choosePorts.ts";
 import type { Environment, Home } from "./homeFolder.ts";
 import { withHomeLock } from "./homeLock.ts";
@@ -123,7 +125,7 @@ async function runPreparation({ prepare, progress }: UpOptions, settings: Settin
   const { NATS_URL = "", DATABASE_URL = "" } = urlsOf(servers);
   await progress.step("NATS streams and consumers", () => prepare.topology(NATS_URL, settings, false));
   await progress.step("database migrations", () => prepare.migrations(DATABASE_URL), (applied) => (applied === 0 ? "none to apply" : `${applied} applied`));
-  if (!settings.tiers.tiers.some(({ backend }) => backend.kind === "local")) return;
+  if (!settings.tiers.tiers.flatMap(replicasOf).some(({ backend }) => backend.kind === "local")) return;
   const train = () => prepare.localModels(settings.localModelsDir, progress.note);
   await progress.step("local models", train, ({ models, wasCached }) => `${models.join(", ")}${wasCached ? " (trained before)" : ""}`);
 }

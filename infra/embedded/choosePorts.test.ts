@@ -63,7 +63,8 @@ test("one process with the addresses of all roles", () => {
 
 test("a role gets what it may know and nothing else", () => {
   const backend = { kind: "openai-compatible", model: "m", base_url: "http://127.0.0.1:1", max_output_tokens: 1, api_key: { env: "MY_KEY" } };
-  const hosted = { ...settings(), tiers: { tiers: [tier("hosted", backend), tier("native", { kind: "gemini", model: "m", api_key: { env: "OTHER_KEY" } })] } } as unknown as Settings;
+  const replicated = { name: "replicated", replicas: [{ name: "a", backend }, { name: "b", backend: { kind: "gemini", model: "m", api_key: { env: "OTHER_KEY" } } }] };
+  const hosted = { ...settings(), tiers: { tiers: [tier("hosted", backend), replicated] } } as unknown as Settings;
   const env = roleEnvironment(
     { PATH: "/bin", MY_KEY: "k", OTHER_KEY: "k", AWS_SECRET_ACCESS_KEY: "x", NODE_AUTH_TOKEN: "x", NODE_ENV: "test", OTEL_SERVICE_NAME: "s", INFER_WORKER_TIER: "x", LOG_LEVEL: "" },
     { settings: hosted, ports: DOCUMENTED, urls: { NATS_URL: "nats://127.0.0.1:1" } },

@@ -2,7 +2,7 @@
  * The processes of the project: which program, which port, which variables. A worker process serves one tier, so the
  * tier file decides how many there are. Pure but for `roleEnvironment`'s arguments.
  */
-import type { TierFile } from "#shared/contracts/tiers.ts";
+import { replicasOf, type TierFile } from "#shared/contracts/tiers.ts";
 import { ENVIRONMENT } from "#shared/runtime/environment.ts";
 
 import type { Environment } from "./homeFolder.ts";
@@ -66,7 +66,7 @@ const isForEveryProcess = (name: string): boolean =>
   name in ENVIRONMENT || ["PATH", "HOME", "TZ", "LANG"].includes(name) || name.startsWith("OTEL_") || (name.startsWith("NODE_") && !name.includes("TOKEN"));
 
 function secretVariables({ tiers }: TierFile): Set<string> {
-  const names = tiers.flatMap(({ backend }) => {
+  const names = tiers.flatMap(replicasOf).flatMap(({ backend }) => {
     const key = backend.kind === "local" ? undefined : backend.api_key;
     return key !== undefined && "env" in key ? [key.env] : [];
   });

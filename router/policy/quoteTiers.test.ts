@@ -30,6 +30,17 @@ describe("cost", () => {
     expect(quotes(IDLE).map((quote) => quote.max_cost_nano_usd)).toEqual([464 * 100 + 400, (464 + "Be brief.".length) * 500 + 100 * 2_000, 464 * 2_500 + 200 * 10_000 + 100_000]);
   });
 
+  it("is of the dearest replica for this request, since nobody knows who will answer", () => {
+    const [small, ...others] = tierFixture.tiers;
+    const replica = (name: string, usd_per_million_input_tokens: number, max_output_tokens: number) => ({
+      name, backend: { kind: "openai-compatible", model: "m", base_url: "http://127.0.0.1:1", max_output_tokens }, price: { ...small?.price, usd_per_million_input_tokens, usd_per_million_output_tokens: 1 },
+    });
+    const file = TierFile.parse({ ...tierFixture, tiers: [{ ...small, backend: undefined, replicas: [replica("a", 1, 10), replica("b", 2, 10), replica("c", 1, 2_000)] }, ...others] });
+    const quoteOf = (input: string) => factsFor({ ...REQUEST, input }, file, new Map(), NOW).quotes[0];
+    expect(quoteOf("x".repeat(8_000))).toMatchObject({ expected_cost_nano_usd: 2_000 * 2_000 + 5 * 1_000, max_cost_nano_usd: 8_064 * 2_000 + 10 * 1_000 });
+    expect(quoteOf("x".repeat(400))).toMatchObject({ expected_cost_nano_usd: 100 * 1_000 + 1_000 * 1_000, max_cost_nano_usd: 464 * 1_000 + 2_000 * 1_000 });
+  });
+
   it("counts the calls that tell how sure an answer is, by the request's task", () => {
     const judged = { ...FILE, tiers: FILE.tiers.map((tier) => ({ ...tier, confidence: { default: { kind: "self_verification" as const }, tasks: { poem: { kind: "sample_agreement" as const, samples: 2, temperature: 1 } } } })) };
     const most = (task: string | null) => factsFor({ ...REQUEST, task }, judged, new Map(), NOW).quotes.map((quote) => quote.max_cost_nano_usd);

@@ -2,7 +2,7 @@ import { bytesOf, type Input } from "#shared/contracts/chat.ts";
 import type { Facts, TierQuote } from "#shared/contracts/decision.ts";
 import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
-import { costOf, estimateTokens, methodFor, type Tier, type TierFile, type TokenCount } from "#shared/contracts/tiers.ts";
+import { type ConfidenceMethod, costOf, estimateTokens, methodFor, replicasOf, type Tier, type TierFile, type TierReplica, type TokenCount } from "#shared/contracts/tiers.ts";
 
 import { type LatencyQuantiles, probabilityWithin } from "./onTime.ts";
 
@@ -35,13 +35,15 @@ function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined
   const slots = Math.max(1, live?.slots ?? tier.slots);
   const waitMs = Math.max(0, queueDepth + 1 - slots) * (latency.p50 / slots);
   const within = (atMs: number) => probabilityWithin(latency, atMs - nowMs - waitMs);
-  const { expected, most } = costsOf(tier, request);
+  const method = methodFor(tier, request.task);
+  const quotes = replicasOf(tier).map((replica) => costsOf(replica, method, request.input));
   return {
     tier: tier.name,
     quality: tier.prior.quality,
     accept_confidence: tier.accept_confidence,
-    expected_cost_nano_usd: expected,
-    max_cost_nano_usd: most,
+    // Nobody knows yet which replica will answer: the dearest counts.
+    expected_cost_nano_usd: nanoUsd(Math.max(...quotes.map(({ expected }) => expected))),
+    max_cost_nano_usd: nanoUsd(Math.max(...quotes.map(({ most }) => most))),
     on_time: within(request.deadline_at_ms),
     within_slo: request.latency_slo_ms === null ? 1 : within(request.accepted_at_ms + request.latency_slo_ms),
     expected_latency_ms: waitMs + latency.p50,
@@ -51,23 +53,21 @@ function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined
   };
 }
 
-const maxOutputTokens = ({ backend }: Tier): number => (backend.kind === "local" ? 1 : backend.max_output_tokens);
 /** Room for a chat template and for the question of a verification, in tokens. */
 const TEMPLATE_TOKENS = 64;
 const VERDICT = { asked: 128, answered: 8 };
 
-/** Of a call and of those that tell how sure its answer is. */
-function costsOf(tier: Tier, { input, task }: InferenceRequest): { expected: NanoUsd; most: NanoUsd } {
+/** Of a call of a replica and of those that tell how sure its answer is. */
+function costsOf(replica: TierReplica, method: ConfidenceMethod, input: Input): { expected: NanoUsd; most: NanoUsd } {
   const inputBytes = bytesOf(input);
-  const maxOutput = Math.min(maxOutputTokens(tier), wantedOutputTokens(input));
+  const maxOutput = Math.min(maxOutputTokens(replica), wantedOutputTokens(input));
   const likely = { input_tokens: estimateTokens(inputBytes), output_tokens: Math.ceil(maxOutput / 2) };
   // No byte-pair encoding has more tokens than the text has bytes.
-  const worst = { input_tokens: inputBytes + systemBytes(tier) + TEMPLATE_TOKENS, output_tokens: maxOutput };
+  const worst = { input_tokens: inputBytes + systemBytes(replica) + TEMPLATE_TOKENS, output_tokens: maxOutput };
   const withChecks = (call: TokenCount): NanoUsd => {
-    const cost = costOf(tier.price, call);
-    const method = methodFor(tier, task);
+    const cost = costOf(replica.price, call);
     switch (method.kind) {
-      case "self_verification": return nanoUsd(cost + costOf(tier.price, { input_tokens: call.input_tokens + call.output_tokens + VERDICT.asked, output_tokens: VERDICT.answered }));
+      case "self_verification": return nanoUsd(cost + costOf(replica.price, { input_tokens: call.input_tokens + call.output_tokens + VERDICT.asked, output_tokens: VERDICT.answered }));
       case "sample_agreement": return nanoUsd(cost * (1 + method.samples));
       case "tier_agreement":
       case "token_logprobs":
@@ -78,5 +78,6 @@ function costsOf(tier: Tier, { input, task }: InferenceRequest): { expected: Nan
   return { expected: withChecks(likely), most: withChecks(worst) };
 }
 
+const maxOutputTokens = ({ backend }: TierReplica): number => (backend.kind === "local" ? 1 : backend.max_output_tokens);
 const wantedOutputTokens = (input: Input): number => (typeof input === "string" ? Infinity : (input.max_output_tokens ?? Infinity));
-const systemBytes = ({ backend }: Tier): number => (backend.kind !== "local" && backend.system !== undefined ? Buffer.byteLength(backend.system) : 0);
+const systemBytes = ({ backend }: TierReplica): number => (backend.kind !== "local" && backend.system !== undefined ? Buffer.byteLength(backend.system) : 0);

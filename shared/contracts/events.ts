@@ -38,6 +38,8 @@ export const Attempt = z.object({
   attempt: AttemptNumber,
   tier: TierName,
   model: z.string(),
+  /** Which of the tier's replicas answered or failed last. Absent: the tier has one backend, or none was called. */
+  replica: z.string().optional(),
   started_at_ms: EpochMs,
   latency_ms: z.number().nonnegative(),
   /** From the start to the first piece of the answer, where it was streamed. */

@@ -25,9 +25,9 @@ describe("toReply", () => {
     expect(InferReply.parse(reply)).toEqual(reply);
     expect(reply).toMatchObject({ request_id: "r-1", outcome: "completed", output: "spam 🌍", tier: "large", model: "l-2026", cost_usd: 0.000295, baseline_cost_usd: 0.000265, baseline_tier: "large", latency_ms: 1_620, error: null });
     expect(reply.attempts).toEqual([
-      { attempt: 1, tier: "small", model: "s", outcome: "failed", confidence: null, is_sound: null, error: { code: "backend_unavailable", message: "no answer within the tier's timeout_ms" }, cost_usd: 0, latency_ms: 1000.5, tries: 2, input_tokens: null, output_tokens: null },
-      { attempt: 2, tier: "medium", model: "m", outcome: "answered", confidence: 0.62, is_sound: true, error: null, cost_usd: 0.00003, latency_ms: 120.25, tries: 1, input_tokens: 40, output_tokens: 5 },
-      { attempt: 3, tier: "large", model: "l-2026", outcome: "answered", confidence: 0.97, is_sound: true, error: null, cost_usd: 0.000265, latency_ms: 480, tries: 1, input_tokens: 42, output_tokens: 6 },
+      { attempt: 1, tier: "small", model: "s", replica: null, outcome: "failed", confidence: null, is_sound: null, error: { code: "backend_unavailable", message: "no answer within the tier's timeout_ms" }, cost_usd: 0, latency_ms: 1000.5, tries: 2, input_tokens: null, output_tokens: null },
+      { attempt: 2, tier: "medium", model: "m", replica: null, outcome: "answered", confidence: 0.62, is_sound: true, error: null, cost_usd: 0.00003, latency_ms: 120.25, tries: 1, input_tokens: 40, output_tokens: 5 },
+      { attempt: 3, tier: "large", model: "l-2026", replica: "eu", outcome: "answered", confidence: 0.97, is_sound: true, error: null, cost_usd: 0.000265, latency_ms: 480, tries: 1, input_tokens: 42, output_tokens: 6 },
     ]);
   });
 

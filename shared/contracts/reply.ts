@@ -14,6 +14,7 @@ export const AttemptReply = z.object({
   attempt: z.int(),
   tier: z.string(),
   model: z.string(),
+  replica: z.string().nullable().describe("Which of the tier's servers answered, where it has several."),
   outcome: z.enum(["answered", "failed"]),
   confidence: Probability.nullable(),
   is_sound: z.boolean().nullable().describe("Complete, not empty, not a refusal."),
@@ -98,10 +99,11 @@ export function toReply(event: Completion, { explain = false }: { readonly expla
   };
 }
 
-function toAttemptReply({ attempt, tier, model, outcome, cost_nano_usd, latency_ms, tries, usage }: Attempt): z.infer<typeof AttemptReply> {
+function toAttemptReply({ attempt, tier, model, replica, outcome, cost_nano_usd, latency_ms, tries, usage }: Attempt): z.infer<typeof AttemptReply> {
   const answer = outcome.kind === "answered" ? outcome : null;
   return {
     attempt, tier, model,
+    replica: replica ?? null,
     outcome: outcome.kind,
     confidence: answer?.confidence ?? null,
     is_sound: answer?.is_sound ?? null,

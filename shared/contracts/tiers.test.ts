@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import fixture from "./fixtures/tier_file.v1.json" with { type: "json" };
 import { nanoUsd } from "./money.ts";
-import { costOf, policyNames, TierFile } from "./tiers.ts";
+import { costOf, policyNames, replicasOf, TierFile } from "./tiers.ts";
 
 const rates = (input: number, output: number, request = 0) => ({
   input_nano_usd_per_million: nanoUsd(input), output_nano_usd_per_million: nanoUsd(output), request_nano_usd: nanoUsd(request),
@@ -40,6 +40,7 @@ describe("costOf", () => {
 describe("the tier file", () => {
   const issues = (over: object) => (TierFile.safeParse({ ...fixture, ...over }).error?.issues ?? []).map(({ path, message }) => `${path.join(".")}: ${message}`).join("\n");
   const [small, ...others] = fixture.tiers;
+  const EU = { name: "eu", backend: small?.backend };
   const withSmall = (over: object) => issues({ tiers: [{ ...small, ...over }, ...others] });
 
   it("reads prices as price pages state them", () => {
@@ -75,10 +76,23 @@ describe("the tier file", () => {
     ["a key in the file itself", { backend: { kind: "openai-compatible", model: "m", base_url: "https://x.example", max_output_tokens: 1, api_key: "sk-1" } }, /^tiers\.0\.backend\.api_key: /],
     ["a base URL that is not HTTP", { backend: { kind: "openai-compatible", model: "m", base_url: "file:///etc", max_output_tokens: 1 } }, /^tiers\.0\.backend\.base_url: /],
     ["a backend of another kind", { backend: { kind: "magic", model: "m" } }, /^tiers\.0\.backend\.kind: /],
+    ["neither a backend nor replicas", { backend: undefined }, /^tiers\.0\.backend: a tier has either a backend or replicas/],
+    ["both a backend and replicas", { replicas: [EU] }, /^tiers\.0\.backend: a tier has either/],
+    ["an empty list of replicas", { backend: undefined, replicas: [] }, /^tiers\.0\.replicas: /],
+    ["two replicas of one name", { backend: undefined, replicas: [EU, EU] }, /^tiers\.0\.replicas: two replicas are named eu/],
+    ["a replica of no price source", { backend: undefined, replicas: [{ ...EU, price: { ...small?.price, source: "" } }] }, /^tiers\.0\.replicas\.0\.price\.source: /],
     ["no slots", { slots: 0 }, /^tiers\.0\.slots: /],
     ["a name with a dot", { name: "a.b" }, /^tiers\.0\.name: /],
   ])("refuses %s", (_name, over, issue) => {
     expect(withSmall(over)).toMatch(issue);
+  });
+
+  it("knows who answers for a tier: its one backend, by the tier's name, or its replicas, each at its own price or the tier's", () => {
+    const dearer = { ...small?.price, usd_per_million_input_tokens: 0.2 };
+    const { tiers: [replicated, medium] } = TierFile.parse({ ...fixture, tiers: [{ ...small, backend: undefined, replicas: [EU, { ...EU, name: "us", price: dearer }] }, ...others] });
+    if (replicated === undefined || medium === undefined) throw new Error("the fixture has three tiers");
+    expect(replicasOf(replicated).map(({ name, price }) => [name, price.input_nano_usd_per_million])).toEqual([["eu", 100_000_000], ["us", 200_000_000]]);
+    expect(replicasOf(medium)).toEqual([{ name: "medium", backend: medium.backend, price: medium.price }]);
   });
 
   it("offers a baseline policy for every tier", () => {

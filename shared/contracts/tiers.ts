@@ -106,6 +106,14 @@ export const BackendConfig = z.discriminatedUnion("kind", [
 ]);
 export type BackendConfig = z.infer<typeof BackendConfig>;
 
+/** One of several servers or providers of a tier. Its name is also a label of metrics. */
+const Replica = z.strictObject({
+  name: TierName,
+  backend: BackendConfig,
+  /** Default: the tier's. */
+  price: Price.optional(),
+});
+
 /** A regular expression: where in a longer text the answer proper stands, in its first group. */
 const AnswerPattern = z.string().min(1).max(500).refine((source) => {
   try {
@@ -131,11 +139,16 @@ export const ConfidenceMethod = z.discriminatedUnion("kind", [
 ]);
 export type ConfidenceMethod = z.infer<typeof ConfidenceMethod>;
 
-export const Tier = z.strictObject({
+const tierFields = z.strictObject({
   name: TierName,
   /** Jobs that one worker process runs at once. */
   slots: z.int().min(1).max(1_024),
-  backend: BackendConfig,
+  /** Either one backend, or some replicas of one. */
+  backend: BackendConfig.optional(),
+  replicas: z.array(Replica).min(1).max(32).optional(),
+  /** A conversation leaves the replica that knows it when that one's load costs more than this many times another's. */
+  affinity_max_cost_ratio: z.number().min(1).max(1_000).default(2),
+  /** With `replicas`: what those charge that state no price of their own, and what savings are measured by. */
   price: Price,
   /** Longest time of one attempt, retries included; the request's deadline caps it further. */
   timeout_ms: z.int().min(10).max(600_000),
@@ -153,7 +166,28 @@ export const Tier = z.strictObject({
     .strictObject({ failures_in_a_row: z.int().min(1).max(1_000), open_for_ms: z.int().min(100).max(600_000) })
     .default({ failures_in_a_row: 5, open_for_ms: 5_000 }),
 });
+
+export const Tier = tierFields.superRefine(({ backend, replicas = [] }, context) => {
+  if ((backend === undefined) === (replicas.length === 0)) context.addIssue({ code: "custom", path: ["backend"], message: "a tier has either a backend or replicas" });
+  const names = replicas.map(({ name }) => name);
+  const duplicate = names.find((name, i) => names.indexOf(name) !== i);
+  if (duplicate !== undefined) context.addIssue({ code: "custom", path: ["replicas"], message: `two replicas are named ${duplicate}` });
+});
 export type Tier = z.infer<typeof Tier>;
+
+/** A server of a tier, with the price that it charges. */
+export interface TierReplica {
+  readonly name: string;
+  readonly backend: BackendConfig;
+  readonly price: Tier["price"];
+}
+
+/** Who answers for a tier, one at least. The one of a tier with a single backend has the tier's name. */
+export function replicasOf({ name, backend, replicas = [], price }: Pick<Tier, "name" | "backend" | "replicas" | "price">): readonly [TierReplica, ...TierReplica[]] {
+  const [first, ...rest] = backend === undefined ? replicas.map((replica) => ({ ...replica, price: replica.price ?? price })) : [{ name, backend, price }];
+  if (first === undefined) throw new Error(`tier ${name} has no backend`); // its schema made sure
+  return [first, ...rest];
+}
 
 export const TierFile = z
   .strictObject({

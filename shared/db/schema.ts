@@ -55,6 +55,7 @@ export const attempts = pgTable(
     attempt: smallint().notNull(),
     tier: text().notNull(),
     model: text().notNull(),
+    replica: text(),
     outcome: text().$type<Attempt["outcome"]["kind"]>().notNull(),
     error_code: text(),
     error_message: text(),

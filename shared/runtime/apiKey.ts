@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 
-import type { Tier } from "#shared/contracts/tiers.ts";
+import type { BackendConfig } from "#shared/contracts/tiers.ts";
 
 /**
- * The key that the tier's backend sends, without the white space around it; null when it needs none. A problem names the
- * variable or file, the tier and what to do, and never quotes a key. A relative file counts from `folder`.
+ * The key that a backend sends, without the white space around it; null when it needs none. A problem names the
+ * variable or file, the tier (`name`) and what to do, and never quotes a key. A relative file counts from `folder`.
  */
-export function readApiKey({ name, backend }: Pick<Tier, "name" | "backend">, environment: NodeJS.ProcessEnv, folder: string): { readonly key: string | null } | { readonly problem: string } {
+export function readApiKey({ name, backend }: { readonly name: string; readonly backend: BackendConfig }, environment: NodeJS.ProcessEnv, folder: string): { readonly key: string | null } | { readonly problem: string } {
   const reference = backend.kind === "local" ? undefined : backend.api_key;
   if (reference === undefined) return { key: null };
   if ("env" in reference) {

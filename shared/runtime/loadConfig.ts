@@ -4,7 +4,7 @@ import { parse } from "yaml";
 import { z } from "zod";
 
 import { issueLines } from "#shared/contracts/describeIssues.ts";
-import { type Tier, TierFile } from "#shared/contracts/tiers.ts";
+import { type BackendConfig, TierFile } from "#shared/contracts/tiers.ts";
 
 import { readApiKey } from "./apiKey.ts";
 import { ENVIRONMENT, type VariableName } from "./environment.ts";
@@ -31,9 +31,9 @@ export function loadTierFile(path: string): TierFile {
   return "problems" in read ? exitWith(path, read.problems) : read.file;
 }
 
-/** The key of the tier's backend, null when it needs none. Ends the process with what to do when it is missing. */
-export function loadApiKey(tier: Tier): string | null {
-  const read = readApiKey(tier, process.env, process.cwd());
+/** The key of a backend of the tier `name`, null when it needs none. Ends the process with what to do when it is missing. */
+export function loadApiKey(owner: { readonly name: string; readonly backend: BackendConfig }): string | null {
+  const read = readApiKey(owner, process.env, process.cwd());
   return "problem" in read ? exitWith("the environment", [read.problem]) : read.key;
 }
 

@@ -19,8 +19,8 @@ it("makes one row of a request, with times as text and the place of its event", 
 it("makes one row of each attempt, whatever came of it", () => {
   expect(toRows(COMPLETION, 1).attempts).toMatchObject([
     { tenant_id: "t1", request_id: "r-1", attempt: 1, outcome: "failed", error_code: "backend_unavailable", is_sound: null, confidence: null, usage_source: null, input_tokens: null, cost_is_partial: true },
-    { attempt: 2, outcome: "answered", error_code: null, is_sound: true, confidence: 0.62, usage_source: "reported", input_tokens: 40, output_tokens: 5, cost_nano_usd: 30_000 },
-    { attempt: 3, outcome: "answered", usage_source: "estimated", started_at: "2026-01-01T00:00:01.134Z", cost_is_partial: false },
+    { attempt: 2, replica: null, outcome: "answered", error_code: null, is_sound: true, confidence: 0.62, usage_source: "reported", input_tokens: 40, output_tokens: 5, cost_nano_usd: 30_000 },
+    { attempt: 3, replica: "eu", outcome: "answered", usage_source: "estimated", started_at: "2026-01-01T00:00:01.134Z", cost_is_partial: false },
   ]);
 });
 

@@ -53,6 +53,7 @@ function toAttemptRow({ outcome, usage, started_at_ms, ...rest }: Attempt): Omit
     attempt: rest.attempt,
     tier: rest.tier,
     model: rest.model,
+    replica: rest.replica ?? null,
     outcome: outcome.kind,
     error_code: outcome.kind === "failed" ? outcome.code : null,
     error_message: outcome.kind === "failed" ? outcome.message : null,

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type AnswerDelta, Chat, type Input } from "#shared/contracts/chat.ts";
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { BackendConfig, type Tier, TierFile } from "#shared/contracts/tiers.ts";
-import { makeBreaker } from "#workers/resilience/breaker.ts";
+import { ofOneBackend } from "#workers/resilience/ofOneBackend.ts";
 import { runAttempt } from "#workers/runAttempt.ts";
 
 import { BackendError } from "./backendError.ts";
@@ -80,7 +80,7 @@ const streamed = (events: readonly object[], after: (response: ServerResponse) =
 describe.each(PROVIDERS)("$kind", ({ kind, wholeUrl, streamUrl, whole, events, key, error }) => {
   const backend = async (over: object = {}): Promise<Backend> => {
     const config = BackendConfig.parse({ kind, model: "m", base_url: baseUrl, api_key: { env: "KEY" }, max_output_tokens: 32, ...over });
-    const made = await makeBackend({ tier: { ...(TIER as Tier), backend: config, prior: { quality: 0.7, latency_p50_ms: 1, latency_p95_ms: 1 } }, apiKey: "sk-test-1", localModelsDir: "" });
+    const made = await makeBackend({ backend: config, prior: { quality: 0.7, latency_p50_ms: 1, latency_p95_ms: 1 }, apiKey: "sk-test-1", localModelsDir: "" });
     backends.push(made);
     return made;
   };
@@ -195,12 +195,12 @@ describe.each(PROVIDERS)("$kind", ({ kind, wholeUrl, streamUrl, whole, events, k
     });
     const tier = { ...(TIER as Tier), backend: BackendConfig.parse({ kind, model: "m", base_url: baseUrl, api_key: { env: "KEY" }, max_output_tokens: 32 }), timeout_ms: 10_000 };
     const deps = {
-      tier, backend: await backend(), breaker: makeBreaker(tier.breaker, () => undefined, Date.now), now: Date.now, random: () => 0,
+      tier, replicas: ofOneBackend(tier, await backend()), now: Date.now, random: () => 0,
       tracer: { span: <T>(_name: string, { parent }: { parent?: string }, inside: (trace: string, annotate: () => void) => Promise<T>) => inside(parent ?? TRACE, () => undefined) },
     };
     const said: string[] = [];
     const { result } = await runAttempt(deps as never, {
-      input: CHAT, attempt: 1, deadlineAtMs: Infinity, lease: new AbortController().signal, traceparent: TRACE, cancelled: gone.signal,
+      tenantId: "t1", input: CHAT, attempt: 1, deadlineAtMs: Infinity, lease: new AbortController().signal, traceparent: TRACE, cancelled: gone.signal,
       onDelta: ({ text = "" }) => { said.push(text); if (text === "!") gone.abort(); },
     });
     await closed;
@@ -212,7 +212,7 @@ describe.each(PROVIDERS)("$kind", ({ kind, wholeUrl, streamUrl, whole, events, k
 
 it("takes an answer of Anthropic that should be JSON and is not for unsound", async () => {
   const config = BackendConfig.parse({ kind: "anthropic", model: "m", base_url: baseUrl, api_key: { env: "KEY" }, max_output_tokens: 32 });
-  const made = await makeBackend({ tier: { ...(TIER as Tier), backend: config }, apiKey: "k", localModelsDir: "" });
+  const made = await makeBackend({ backend: config, prior: (TIER as Tier).prior, apiKey: "k", localModelsDir: "" });
   backends.push(made);
   const input = Chat.parse({ ...CHAT, response_format: { type: "json_object" } });
   const sound = async (text: string) => {

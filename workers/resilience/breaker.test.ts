@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { BackendError } from "#workers/backends/backendError.ts";
 
@@ -8,9 +8,9 @@ beforeEach(() => { vi.useFakeTimers({ now: 1_000_000 }); });
 afterEach(() => { vi.useRealTimers(); });
 
 const down = new BackendError("backend_unavailable", "down", { isTransient: true });
-function world() {
+function world(options: Parameters<typeof makeBreaker>[3] = {}) {
   let changes = 0;
-  const breaker = makeBreaker({ failures_in_a_row: 3, open_for_ms: 5_000 }, () => { changes++; }, Date.now);
+  const breaker = makeBreaker({ failures_in_a_row: 3, open_for_ms: 5_000 }, () => { changes++; }, Date.now, options);
   let calls = 0;
   const fail = (error: Error = down) => breaker.call(async () => { calls++; throw error; }).catch((thrown: unknown) => thrown);
   const succeed = () => breaker.call(async () => { calls++; return "answer"; });
@@ -114,4 +114,29 @@ it("lets nobody wait for a trial", async () => {
   void breaker.call(() => new Promise<string>(() => undefined));
   expect(await fail()).toMatchObject({ code: "backend_unavailable", isTransient: false });
   expect(calls()).toBe(3);
+});
+
+describe("with growth", () => {
+  it("stays open longer by as much again each time, up to so many times", async () => {
+    const { breaker, fail, open } = world({ mostGrowth: 3 });
+    const openForMs: number[] = [];
+    await open();
+    for (let i = 0; i < 4; i++) {
+      openForMs.push(breaker.state().retry_in_ms);
+      vi.advanceTimersByTime(breaker.state().retry_in_ms);
+      expect(breaker.state()).toEqual({ breaker: "open", retry_in_ms: 0 });
+      await fail();
+    }
+    expect(openForMs).toEqual([5_000, 10_000, 15_000, 15_000]);
+  });
+
+  it.each([["remembers when it opens again soon after it closed", 14_999, 10_000], ["forgets once it was closed for as long as the longest", 15_000, 5_000]])("%s", async (_name, closedForMs, retry_in_ms) => {
+    const { breaker, succeed, open } = world({ mostGrowth: 3 });
+    await open();
+    vi.advanceTimersByTime(5_000);
+    await succeed();
+    vi.advanceTimersByTime(closedForMs);
+    await open();
+    expect(breaker.state()).toEqual({ breaker: "open", retry_in_ms });
+  });
 });

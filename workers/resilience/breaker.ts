@@ -1,4 +1,4 @@
-import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen, isBrokenCircuitError } from "cockatiel";
+import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen, type IBackoff, isBrokenCircuitError } from "cockatiel";
 
 import type { Tier } from "#shared/contracts/tiers.ts";
 import type { TierStatus } from "#shared/contracts/tierStatus.ts";
@@ -12,16 +12,26 @@ export interface Breaker {
 
 /**
  * One breaker in front of one backend. What one request caused (its deadline, its size) does not count, but for a trial
- * call: a half-open breaker closes only after an answer. While a trial runs, other calls fail at once.
+ * call: a half-open breaker closes only after an answer. While a trial runs, other calls fail at once. With `mostGrowth` each
+ * further opening is longer by `open_for_ms`, up to that many times, until it was closed for as long as the longest.
  */
-export function makeBreaker({ failures_in_a_row, open_for_ms }: Tier["breaker"], onChange: () => void, now: () => number): Breaker {
+export function makeBreaker({ failures_in_a_row, open_for_ms }: Tier["breaker"], onChange: () => void, now: () => number, { mostGrowth = 1 } = {}): Breaker {
+  let openings = 0, openForMs = open_for_ms, closedAtMs = -Infinity;
+  const open = (): IBackoff<unknown> => {
+    const wasHealthy = now() - closedAtMs >= mostGrowth * open_for_ms;
+    openings = wasHealthy ? 1 : openings + 1;
+    openForMs = Math.min(openings, mostGrowth) * open_for_ms;
+    closedAtMs = Infinity;
+    return { duration: openForMs, next: open };
+  };
   const counts = (error: Error): boolean => error instanceof BackendError && (error.isBackendsFault || policy.state === CircuitState.HalfOpen);
   const policy = circuitBreaker(handleWhen(counts), {
-    halfOpenAfter: open_for_ms,
+    halfOpenAfter: { next: open },
     breaker: new ConsecutiveBreaker(failures_in_a_row),
   });
   let openedAtMs = 0;
   policy.onBreak(() => { openedAtMs = now(); });
+  policy.onReset(() => { closedAtMs = now(); });
   policy.onStateChange(onChange);
   return {
     async call(run) {
@@ -34,7 +44,7 @@ export function makeBreaker({ failures_in_a_row, open_for_ms }: Tier["breaker"],
       }
     },
     state() {
-      const retry_in_ms = Math.max(0, Math.ceil(openedAtMs + open_for_ms - now()));
+      const retry_in_ms = Math.max(0, Math.ceil(openedAtMs + openForMs - now()));
       switch (policy.state) {
         case CircuitState.Closed: return { breaker: "closed", retry_in_ms: 0 };
         case CircuitState.HalfOpen: return { breaker: "half_open", retry_in_ms: 0 };

@@ -28,6 +28,19 @@ describe("nextDelayMs", () => {
   });
 });
 
+describe("nextDelayMs, when another server can be asked", () => {
+  it.each([
+    ["waits for nothing, not even for what the one that failed asked for", asked(60_000), 1, limits, 0, 0],
+    ["repeats what one server refused: the other may have a better key", refused, 1, limits, 0, 0],
+    ["does not repeat what is the request's own fault", new BackendError("backend_refused", "413", { isBackendsFault: false }), 1, limits, 0, null],
+    ["ends with the last try all the same", busy, 5, limits, 0, null],
+    ["ends with the deadline all the same", busy, 1, limits, 1_000_000, null],
+    ["does not repeat a bug", new TypeError("x"), 1, limits, 0, null],
+  ])("%s", (_name, error, tries, given, nowMs, delayMs) => {
+    expect(nextDelayMs(error, tries, given, nowMs, 0.5, true)).toBe(delayMs);
+  });
+});
+
 describe("retry", () => {
   const options = (over: Partial<RetryOptions> = {}): RetryOptions => ({ ...limits, signal: new AbortController().signal, now: () => 0, random: () => 0, ...over });
   const failing = (times: number, error: Error = busy) => {
@@ -42,7 +55,7 @@ describe("retry", () => {
     ["returns at once what must not be repeated", 99, refused, { tries: 1, outcome: { error: refused } }],
   ])("%s", async (_name, times, error, tried) => {
     const { call, calls } = failing(times, error);
-    expect(await retry(call, options())).toEqual({ mayHaveCost: false, spent: [], ...tried });
+    expect(await retry(call, options())).toEqual({ mayHaveCost: false, ...tried });
     expect(calls()).toBe(tried.tries);
   });
 
@@ -50,7 +63,7 @@ describe("retry", () => {
     const abort = new AbortController();
     const { call, calls } = failing(99);
     const tried = await retry(async () => { abort.abort(); return call(); }, options({ signal: abort.signal }));
-    expect([calls(), tried]).toEqual([1, { tries: 1, mayHaveCost: false, spent: [], outcome: { error: busy } }]);
+    expect([calls(), tried]).toEqual([1, { tries: 1, mayHaveCost: false, outcome: { error: busy } }]);
   });
 
   it("ends a wait with the signal", async () => {

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { Usage } from "#shared/contracts/events.ts";
 import { BackendError } from "#workers/backends/backendError.ts";
 
 export interface RetryOptions {
@@ -8,6 +7,8 @@ export interface RetryOptions {
   readonly maxTries: number;
   /** Asked after a failed try: nothing can be tried again. */
   readonly isOver?: () => boolean;
+  /** Asked after a failed try: somebody else may be called, so that a server's fault is worth another try, at once. */
+  readonly canGoElsewhere?: () => boolean;
   /** Epoch milliseconds: no wait ends after it. */
   readonly deadlineAtMs: number;
   readonly signal: AbortSignal;
@@ -19,8 +20,6 @@ export interface Tried<T> {
   readonly tries: number;
   /** A try that failed may have been charged for. */
   readonly mayHaveCost: boolean;
-  /** Of the tries before the last, as far as it is known: the server charges for each. */
-  readonly spent: readonly Usage[];
   readonly outcome: { readonly value: T } | { readonly error: unknown };
 }
 
@@ -29,10 +28,13 @@ const LONGEST_BACKOFF_MS = 5_000;
 
 /**
  * How long to wait before the next try, in milliseconds; `null`: do not try again. Full jitter; a server's
- * `Retry-After` counts as the least wait. Pure. A wait that would pass the deadline is not begun.
+ * `Retry-After` counts as the least wait. Pure. A wait that would pass the deadline is not begun. `elsewhere`: another server
+ * is asked next, which need not be waited for.
  */
-export function nextDelayMs(error: unknown, tries: number, { maxTries, deadlineAtMs }: Pick<RetryOptions, "maxTries" | "deadlineAtMs">, nowMs: number, random: number): number | null {
-  if (!(error instanceof BackendError) || !error.isTransient || tries >= maxTries) return null;
+export function nextDelayMs(error: unknown, tries: number, { maxTries, deadlineAtMs }: Pick<RetryOptions, "maxTries" | "deadlineAtMs">, nowMs: number, random: number, elsewhere = false): number | null {
+  if (!(error instanceof BackendError) || tries >= maxTries) return null;
+  if (elsewhere && (error.isTransient || error.isBackendsFault)) return nowMs < deadlineAtMs ? 0 : null;
+  if (!error.isTransient) return null;
   const backoffMs = random * Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (tries - 1));
   const delayMs = Math.max(backoffMs, error.retryAfterMs ?? 0);
   return nowMs + delayMs < deadlineAtMs ? delayMs : null;
@@ -41,15 +43,13 @@ export function nextDelayMs(error: unknown, tries: number, { maxTries, deadlineA
 /** The one place that repeats a backend call. Not a library's: a wait must end with the signal and before the deadline. */
 export async function retry<T>(call: () => Promise<T>, options: RetryOptions): Promise<Tried<T>> {
   let mayHaveCost = false;
-  const spent: Usage[] = [];
   for (let tries = 1; ; tries++) {
     try {
-      return { tries, mayHaveCost, spent, outcome: { value: await call() } };
+      return { tries, mayHaveCost, outcome: { value: await call() } };
     } catch (error) {
       mayHaveCost ||= error instanceof BackendError && error.mayHaveCost;
-      const delayMs = options.signal.aborted || options.isOver?.() === true ? null : nextDelayMs(error, tries, options, options.now(), options.random());
-      if (delayMs === null) return { tries, mayHaveCost, spent, outcome: { error } };
-      if (error instanceof BackendError && error.usage !== null) spent.push(error.usage);
+      const delayMs = options.signal.aborted || options.isOver?.() === true ? null : nextDelayMs(error, tries, options, options.now(), options.random(), options.canGoElsewhere?.() ?? false);
+      if (delayMs === null) return { tries, mayHaveCost, outcome: { error } };
       await sleep(delayMs, undefined, { signal: options.signal }).catch(() => undefined);
     }
   }
