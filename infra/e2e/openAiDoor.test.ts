@@ -62,6 +62,17 @@ test("a tier's name asks that tier and no other, and the same id gives the same 
   expect(models.calls("one-tier")).toHaveLength(1);
 });
 
+test("a response is the same chat: an unsure answer escalates, whole and streamed", async () => {
+  const input = (name: string) => ({ model: "auto", instructions: "Be brief.", input: prompt(name, { alpha: UNSURE }) });
+  expect(await client.responses.create(input("responds"), named("responds"))).toMatchObject({ status: "completed", output_text: answerOf("responds", "beta"), usage: { total_tokens: 110 }, optimizer: { tier: "beta", attempts: [{ tier: "alpha" }, { tier: "beta" }] } });
+  const events: OpenAI.Responses.ResponseStreamEvent[] = [];
+  for await (const event of await client.responses.create({ ...input("streams"), stream: true }, named("streams"))) events.push(event);
+  expect(events.map((event) => (event.type === "response.output_text.delta" ? event.delta : "")).join("")).toBe(answerOf("streams", "beta"));
+  expect(events.at(-1)).toMatchObject({ type: "response.completed", response: { optimizer: { tier: "beta" } } });
+  const again = await client.chat.completions.create({ model: "auto", messages: [{ role: "system", content: "Be brief." }, { role: "user", content: input("responds").input }] }, named("responds"));
+  expect([again.choices[0]?.message.content, models.calls("responds").length]).toEqual([answerOf("responds", "beta"), 2]); // one request, whichever way it is asked
+});
+
 test("a deadline, a budget and broken models are errors of OpenAI's kinds", async () => {
   const deadline = await ask("late", { alpha: { hold: "never" }, beta: { hold: "never" } }, { optimizer: { deadline_ms: 700 } }).catch((error: unknown) => error);
   expect(deadline).toBeInstanceOf(InternalServerError);

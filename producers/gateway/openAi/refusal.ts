@@ -33,6 +33,9 @@ export function refusalOf({ code, message }: { readonly code: ErrorCode; readonl
 }
 export const refusalOfError = ({ code, publicMessage }: AppError): Refusal => refusalOf({ code, message: publicMessage });
 
+/** What is told to a client whose pieces turned out not to be the answer. */
+export const STREAM_BROKEN: Refusal["error"] = { message: "the answer that was kept is not the one that was streamed: ask again with the same request_id for it", type: "server_error", param: null, code: "stream_broken" };
+
 function typeOf(code: ErrorCode, status: number): string {
   if (code === "budget_exceeded") return "insufficient_quota";
   if (code === "cancelled" || status === 502) return "api_error";
@@ -46,15 +49,24 @@ interface Issue {
   readonly message: string;
   /** Of `unrecognized_keys`. */
   readonly keys?: readonly string[] | undefined;
+  /** Of `invalid_union`: what each of its kinds says, with paths from there on. */
+  readonly errors?: readonly (readonly Issue[])[] | undefined;
 }
 /** Pure. What a schema said of a body, of which OpenAI's shape names the first problem. */
-export function refusalOfIssues([first]: readonly Issue[]): Refusal {
-  if (first === undefined) return badCall("invalid_value", "the request is not valid", null);
+export function refusalOfIssues([outer]: readonly Issue[]): Refusal {
+  if (outer === undefined) return badCall("invalid_value", "the request is not valid", null);
+  const first = innermost(outer);
   const [unknown] = first.keys ?? [];
   const param = paramOf(unknown === undefined ? first.path : [...first.path, unknown]);
   if (first.code === "unrecognized_keys") return badCall("unknown_parameter", `Unknown parameter: '${param ?? ""}'.`, param);
   if (/received undefined/.test(first.message)) return badCall("missing_required_parameter", `Missing required parameter: '${param ?? "body"}'.`, param);
   return badCall(first.code === "invalid_type" ? "invalid_type" : "invalid_value", `Invalid '${param ?? "body"}': ${first.message}`.slice(0, 500), param);
+}
+
+/** Of the kinds that a value may have, what the one says that understood most of it. */
+function innermost(issue: Issue): Issue {
+  const [deepest] = (issue.errors ?? []).flatMap(([inner]) => inner ?? []).toSorted((a, b) => b.path.length - a.path.length);
+  return deepest === undefined || deepest.path.length === 0 ? issue : innermost({ ...deepest, path: [...issue.path, ...deepest.path] });
 }
 
 /** `messages[0].role`. */

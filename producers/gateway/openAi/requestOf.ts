@@ -14,19 +14,34 @@ export interface Door {
   readonly budgetUsd: number;
 }
 /** Names in lower case, as node has them. */
-type Headers = Readonly<Record<string, string | string[] | undefined>>;
+export type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
 const PREFIX = "x-optimizer-";
 const TENANT = `${PREFIX}tenant`;
 const DEFAULT_TENANT = "default";
 const DEFAULT_USER = "anonymous";
 
-export function requestOf(body: ChatCompletionBody, headers: Headers, { tierFile, budgetUsd }: Door): Asked {
-  const chosen = policyOf(body.model, tierFile);
-  if (chosen === null) return refused(badCall("model_not_found", `The model '${storable(body.model)}' does not exist: GET /v1/models lists all of them`, "model", 404));
+/** What both of OpenAI's APIs say beside the conversation. */
+interface Common {
+  readonly model: string;
+  readonly stream?: boolean | null | undefined;
+  readonly user?: string | null | undefined;
+  readonly metadata?: ChatCompletionBody["metadata"];
+  readonly optimizer?: OptimizerControls | undefined;
+}
+type Path = readonly PropertyKey[];
+
+export function requestOf(body: ChatCompletionBody, headers: Headers, door: Door): Asked {
   const limit = body.max_completion_tokens ?? body.max_tokens;
   if (body.max_tokens != null && limit !== body.max_tokens) return refused(badCall("invalid_value", "max_tokens and max_completion_tokens differ: name one of them", "max_tokens"));
   if (body.top_logprobs != null && body.logprobs !== true) return refused(badCall("invalid_value", "top_logprobs needs logprobs: true", "top_logprobs"));
+  return asking(body, chatOf(body, limit), headers, door, chatNames);
+}
+
+/** `chat` is read here by its own schema; `namesOf` gives where a caller wrote what lies at a path of it. */
+export function asking(body: Common, chat: object, headers: Headers, { tierFile, budgetUsd }: Door, namesOf: (path: Path) => Path): Asked {
+  const chosen = policyOf(body.model, tierFile);
+  if (chosen === null) return refused(badCall("model_not_found", `The model '${storable(body.model)}' does not exist: GET /v1/models lists all of them`, "model", 404));
   const controls = controlsOf(body.optimizer ?? {}, headers);
   if ("error" in controls) return refused(controls);
 
@@ -39,12 +54,12 @@ export function requestOf(body: ChatCompletionBody, headers: Headers, { tierFile
     metadata: body.metadata,
     policy: chosen.policy,
     stream: body.stream === true ? true : null,
-    chat: chatOf(body, limit),
+    chat,
   }));
-  return parsed.success ? { kind: "asked", body: parsed.data } : refused(refusalOfIssues(parsed.error.issues.map(({ path, ...issue }) => ({ ...issue, path: ourNames(path) }))));
+  return parsed.success ? { kind: "asked", body: parsed.data } : refused(refusalOfIssues(parsed.error.issues.map(({ path, ...issue }) => ({ ...issue, path: ourNames(path, namesOf) }))));
 }
 
-const refused = (refusal: Refusal): Asked => ({ kind: "refused", refusal });
+export const refused = (refusal: Refusal): Asked => ({ kind: "refused", refusal });
 
 function chatOf(body: ChatCompletionBody, max_output_tokens: number | null | undefined) {
   const { messages, tools, tool_choice, parallel_tool_calls, response_format, temperature, top_p, frequency_penalty, presence_penalty, stop, seed, logprobs, top_logprobs, reasoning_effort } = body;
@@ -54,12 +69,14 @@ function chatOf(body: ChatCompletionBody, max_output_tokens: number | null | und
   });
 }
 
-const withoutUnset = (fields: Readonly<Record<string, unknown>>) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null && value !== undefined));
+export const withoutUnset = (fields: Readonly<Record<string, unknown>>) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null && value !== undefined));
+
+const chatNames = (path: Path): Path => (path[0] === "max_output_tokens" ? ["max_completion_tokens"] : path.length === 0 ? ["messages"] : path);
 
 /** Of the request as we call it, to what the caller wrote. */
-function ourNames(path: readonly PropertyKey[]): readonly PropertyKey[] {
+function ourNames(path: Path, namesOf: (path: Path) => Path): Path {
   const [first, ...rest] = path;
-  if (first === "chat") return rest[0] === "max_output_tokens" ? ["max_completion_tokens"] : rest.length === 0 ? ["messages"] : rest;
+  if (first === "chat") return namesOf(rest);
   if (first === "user_id") return ["user"];
   if (first === "tenant_id") return [TENANT];
   return first === "metadata" ? path : ["optimizer", ...path];

@@ -6,8 +6,9 @@ import type { TokenMessage } from "#shared/contracts/chat.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 
-import { makeAnswerStream } from "./streamReply.ts";
+import { chunkFrames } from "./chunksOf.ts";
 import { refusalOf } from "./refusal.ts";
+import { makeAnswerStream } from "./streamReply.ts";
 
 const DONE = Completion.parse(fixture);
 const KIB = 1_024;
@@ -15,7 +16,7 @@ const piece = (seq: number, said: string): TokenMessage => ({ type: "token.v1", 
 
 function start() {
   const opened: { body: Readable; first: TokenMessage | Completion }[] = [];
-  const stream = makeAnswerStream({ head: { requestId: "r-1", created: 7, includeUsage: false }, explain: false, open: (body, first) => void opened.push({ body, first }) });
+  const stream = makeAnswerStream({ frames: chunkFrames({ requestId: "r-1", created: 7, includeUsage: false }, { explain: false }), open: (body, first) => void opened.push({ body, first }) });
   const body = () => opened[0]?.body ?? never();
   return { stream, opened, body };
 }

@@ -5,14 +5,24 @@
  */
 import { Readable } from "node:stream";
 
-import type { TokenMessage } from "#shared/contracts/chat.ts";
+import type { AnswerDelta, TokenMessage } from "#shared/contracts/chat.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 
-import { chunkOf, closingChunks, DONE_FRAME, follow, frameOf, KEEP_ALIVE_FRAME, NOTHING_SENT, openingChunk, restOf, stopped, type StreamHead } from "./chunksOf.ts";
-import type { Refusal } from "./refusal.ts";
+import { follow, NOTHING_SENT, restOf, stopped } from "./follow.ts";
+import { type Refusal, STREAM_BROKEN } from "./refusal.ts";
 
 const MOST_QUEUED_BYTES = 256 * 1024;
 const KEEP_ALIVE_MS = 10_000;
+const KEEP_ALIVE_FRAME = ": keep-alive\n\n";
+
+/** One stream as server-sent events of one API. Called in the order of what happens, `open` first, and nothing after `end` or `fail`. */
+export interface StreamFrames {
+  open(model: string): string;
+  piece(model: string, delta: AnswerDelta): string;
+  /** All of the stored answer was given to `piece`. */
+  end(event: Completion): string;
+  fail(error: Refusal["error"]): string;
+}
 
 export interface AnswerStream {
   onPiece(message: TokenMessage): void;
@@ -24,16 +34,12 @@ export interface AnswerStream {
   close(): void;
 }
 export interface AnswerStreamOptions {
-  readonly head: StreamHead;
-  readonly explain: boolean;
+  readonly frames: StreamFrames;
   /** Called once, with the first piece or the stored event, before anything is written. */
   readonly open: (body: Readable, first: TokenMessage | Completion) => void;
 }
 
-/** What is told to a client whose pieces turned out not to be the answer. */
-const CONTRADICTION = { message: "the answer that was kept is not the one that was streamed: ask again with the same request_id for it", type: "server_error", param: null, code: "stream_broken" };
-
-export function makeAnswerStream({ head, explain, open }: AnswerStreamOptions): AnswerStream {
+export function makeAnswerStream({ frames, open }: AnswerStreamOptions): AnswerStream {
   const body = new Readable({ read() { /* pushed as it comes */ } });
   let sent = NOTHING_SENT, isOpen = false;
   let keepAlive: NodeJS.Timeout | undefined;
@@ -42,7 +48,7 @@ export function makeAnswerStream({ head, explain, open }: AnswerStreamOptions): 
     if (isOpen) return;
     isOpen = true;
     open(body, first);
-    write(frameOf(openingChunk(head, first.model ?? "")));
+    write(frames.open(first.model ?? ""));
     keepAlive = setInterval(() => { if (body.readableLength < MOST_QUEUED_BYTES) write(KEEP_ALIVE_FRAME); }, KEEP_ALIVE_MS);
   };
   const finish = (frame: string) => {
@@ -57,21 +63,20 @@ export function makeAnswerStream({ head, explain, open }: AnswerStreamOptions): 
       sent = next.sent;
       if (next.deltas.length === 0) return;
       begin(message);
-      for (const delta of next.deltas) write(frameOf(chunkOf(head, message.model, delta)));
+      for (const delta of next.deltas) write(frames.piece(message.model, delta));
     },
     end(event) {
       const rest = restOf(sent, event);
       if (rest === null) {
-        finish(frameOf({ error: CONTRADICTION }));
+        finish(frames.fail(STREAM_BROKEN));
         return;
       }
       begin(event);
-      for (const delta of rest) write(frameOf(chunkOf(head, event.model ?? "", delta)));
-      for (const chunk of closingChunks(head, event, { explain })) write(frameOf(chunk));
-      finish(DONE_FRAME);
+      for (const delta of rest) write(frames.piece(event.model ?? "", delta));
+      finish(frames.end(event));
     },
     fail({ error }) {
-      if (isOpen) finish(frameOf({ error }));
+      if (isOpen) finish(frames.fail(error));
       return isOpen;
     },
     close: () => { clearInterval(keepAlive); },

@@ -8,21 +8,24 @@ import type { AppError } from "#shared/contracts/errors.ts";
 import { logged, type MethodsOf } from "../errors.ts";
 import { badCall, refusalOf, refusalOfError, refusalOfIssues } from "../openAi/refusal.ts";
 import { sendRefusal } from "../openAi/sendRefusal.ts";
-import { type ChatDeps, chatCompletionsRoute } from "./chatCompletions.ts";
+import type { AnswerDeps } from "./answerCall.ts";
+import { chatCompletionsRoute } from "./chatCompletions.ts";
 import { modelsRoutes } from "./models.ts";
+import { responsesRoute } from "./responses.ts";
 
-export const openAiRoutes = (deps: ChatDeps & { readonly methodsOf: MethodsOf }): FastifyPluginAsyncZod => async (app) => {
+export const openAiRoutes = (deps: AnswerDeps & { readonly methodsOf: MethodsOf }): FastifyPluginAsyncZod => async (app) => {
   app.addHook("onRequest", (request, reply, done) => { done(void reply.header("x-request-id", request.id)); });
   addOpenAiErrors(app, deps);
   await app.register(modelsRoutes(deps));
   await app.register(chatCompletionsRoute(deps));
+  await app.register(responsesRoute(deps));
 };
 
 function addOpenAiErrors(app: FastifyInstance, { log, methodsOf }: { readonly log: Logger; readonly methodsOf: MethodsOf }): void {
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
     const known = logged(log, error, request);
     if (!hasZodFastifySchemaValidationErrors(error)) return sendRefusal(reply, refusalOfError(known));
-    return sendRefusal(reply, refusalOfIssues(error.validation.map(({ instancePath, keyword, message = "invalid", params }) => ({ path: instancePath.split("/").filter((key) => key !== ""), code: keyword, message, keys: keysOf(params) }))));
+    return sendRefusal(reply, refusalOfIssues(error.validation.map(({ instancePath, keyword, message = "invalid", params }) => ({ path: instancePath.split("/").filter((key) => key !== ""), code: keyword, message, ...params }))));
   });
   app.setNotFoundHandler((request, reply) => {
     const allowed = methodsOf(request);
@@ -30,8 +33,4 @@ function addOpenAiErrors(app: FastifyInstance, { log, methodsOf }: { readonly lo
     if (allowed.length === 0) return sendRefusal(reply, badCall("unknown_url", `Unknown request URL: ${request.method} ${path}`, null, 404));
     return sendRefusal(reply.header("allow", allowed.join(", ")), refusalOf({ code: "method_not_allowed", message: `use ${allowed.join(" or ")}` }));
   });
-}
-
-function keysOf(params: object): readonly string[] | undefined {
-  return "keys" in params && Array.isArray(params.keys) ? params.keys.map(String) : undefined;
 }
