@@ -71,17 +71,19 @@ export const LAMBDAS = [0, ...Array.from({ length: STEPS - 1 }, (_, i) => 0.004 
 /** Calibrated confidences that `cascade` keeps, from the most careful down; above 1, none. */
 const KEEP_FROM = [Infinity, 0.999, 0.997, 0.995, 0.99, ...Array.from({ length: 20 }, (_, i) => 0.98 - 0.03 * i), 0];
 const FOLDS = 5;
-/** What a late request loses of its quality: the least of these at which most policies have a place to stand. */
-const LATE_PRICES = [0, 0.1, 0.3, 1];
+/** What a late request loses of its quality: the least of these at which most policies have a place to stand. Few: each has its part of the risk. */
+const LATE_PRICES = [0, 0.1];
 
 /** `policies`: which of them get operating points. */
 export function train(setting: Setting, rows: readonly OutcomeRow[], policies: readonly LearnedPolicy[], onProgress: (what: string) => void = () => undefined): Trained {
   const foldOf = shuffledFolds(rows.length, Math.min(FOLDS, rows.length), setting.random);
   const priced = policies.filter((policy) => policy !== "cascade"); // which never learns what lateness costs
+  const prices = setting.latencySloMs === null || priced.length === 0 ? [0] : LATE_PRICES;
+  const floor = { target: setting.target, risk: setting.risk / prices.length }; // each price is another try at the same promise
   let found: { latePrice: number; points: Trained["points"]; standing: number } | null = null;
-  for (const latePrice of setting.latencySloMs === null || priced.length === 0 ? [0] : LATE_PRICES) {
+  for (const latePrice of prices) {
     const heldOut = playHeldOut(setting, rows, { foldOf, policies, latePrice, onProgress });
-    const points = new Map(policies.map((policy) => [policy, { ...operatingPoint(setting, rows, heldOut.get(policy) ?? []), knobs: policy === "cascade" ? KEEP_FROM : LAMBDAS }]));
+    const points = new Map(policies.map((policy) => [policy, { ...operatingPoint(setting, floor, rows, heldOut.get(policy) ?? []), knobs: policy === "cascade" ? KEEP_FROM : LAMBDAS }]));
     const standing = priced.filter((policy) => points.get(policy)?.floored !== null).length;
     if (found === null || standing > found.standing) found = { latePrice, points, standing };
     if (standing === priced.length) break;
@@ -143,10 +145,10 @@ function playHeldOut(setting: Setting, rows: readonly OutcomeRow[], { foldOf, po
   return found;
 }
 
-function operatingPoint(setting: Setting, rows: readonly OutcomeRow[], plays: readonly (readonly Played[])[]): Omit<OperatingPoint, "knobs"> {
+function operatingPoint(setting: Setting, floor: Pick<Setting, "target" | "risk">, rows: readonly OutcomeRow[], plays: readonly (readonly Played[])[]): Omit<OperatingPoint, "knobs"> {
   const reference = (row: OutcomeRow | undefined) => row?.tiers[setting.baseline];
   const margins = plays.map((played) => played.map(({ quality }, i) => quality - setting.target * (reference(rows[i])?.quality ?? 0)));
-  const shown = lastThatHolds(margins, setting);
+  const shown = lastThatHolds(margins, floor);
   const floored = shown === null ? null : lastInTime(setting, rows, plays.slice(0, shown + 1));
   const held = floored === null ? undefined : plays[floored];
   const measured = held === undefined || floored === null ? null : {
