@@ -36,6 +36,8 @@ export interface Task {
   readonly judged?: Pick<AssessOptions, "method" | "earlier" | "isRead">;
   /** Aborts when nobody waits any more. */
   readonly cancelled?: AbortSignal;
+  /** Whether another try may be paid for when those before it have cost so much, in nano-dollars; absent: always. */
+  readonly canAfford?: (spentNanoUsd: number) => boolean;
 }
 export interface Run {
   readonly result: Attempt;
@@ -115,7 +117,7 @@ async function assessedIn({ tier, now }: CallDeps, { input, judged, lease, cance
 const rounded = (ms: number): number => Math.round(ms * 1_000) / 1_000;
 
 async function callUntil({ replicas, tier, tracer, now, random }: CallDeps, task: Task, deadlineAtMs: number, seen: Seen): Promise<Tried<Given>> {
-  const { tenantId, input, deadlineAtMs: callersDeadlineAtMs, lease, traceparent, watcher, cancelled } = task;
+  const { tenantId, input, deadlineAtMs: callersDeadlineAtMs, lease, traceparent, watcher, cancelled, canAfford = () => true } = task;
   const timeout = AbortSignal.timeout(Math.max(1, deadlineAtMs - now()));
   const signal = AbortSignal.any([timeout, lease, ...(cancelled === undefined ? [] : [cancelled])]);
   const once = (replica: Replica) => {
@@ -144,7 +146,7 @@ async function callUntil({ replicas, tier, tracer, now, random }: CallDeps, task
       throw error;
     }
   });
-  return retry(call, { maxTries: tier.max_tries, isOver: () => watcher?.isShown() === true, canGoElsewhere: () => replicas.hasOther(seen.failed), deadlineAtMs, signal, now, random });
+  return retry(call, { maxTries: tier.max_tries, isOver: () => watcher?.isShown() === true || !canAfford(billed(seen.charges).cost_nano_usd), canGoElsewhere: () => replicas.hasOther(seen.failed), deadlineAtMs, signal, now, random });
 }
 
 interface Cut {
@@ -190,7 +192,7 @@ type Billed = Omit<Attempt, "outcome">;
 function answered(billedCalls: Billed, { output, message, is_sound, confidence, confidence_source, checks }: Omit<BackendAnswer, "confidence_source"> & Assessed): Run {
   const outcome = { kind: "answered", is_sound, confidence, confidence_source } as const;
   const cost_nano_usd = nanoUsd(checks.reduce((sum, check) => sum + check.cost_nano_usd, Number(billedCalls.cost_nano_usd)));
-  return { output, ...(message === undefined ? {} : { message }), result: { ...billedCalls, cost_nano_usd, ...(checks.length === 0 ? {} : { checks: [...checks] }), outcome } };
+  return { output, ...(message === undefined ? {} : { message }), result: { ...billedCalls, cost_nano_usd, cost_is_partial: billedCalls.cost_is_partial || checks.some(({ usage }) => usage === null), ...(checks.length === 0 ? {} : { checks: [...checks] }), outcome } };
 }
 
 /** A failed call is an attempt too. Anything but a `BackendError` is a bug: thrown, so that the message is retried. */

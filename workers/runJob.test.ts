@@ -198,6 +198,23 @@ describe("a job of which somebody watches the answer", () => {
   });
 });
 
+describe("a try that failed and cost money", () => {
+  const failing: Backend["call"] = async () => Promise.reject(new BackendError("backend_unavailable", "the stream broke off", { isTransient: true, usage: SURE.usage }));
+  const within = (budget_nano_usd: number) => ({ ...jobFixture, request: { ...jobFixture.request, budget_nano_usd } });
+
+  it("is repeated while the budget holds the worst case of another one", async () => {
+    expect(await run(failing, { job: within(50_000_000) })).toMatchObject({ calls: LARGE.max_tries });
+  });
+
+  it("is the last one when it does not: the router decides what else can be paid for", async () => {
+    const quoted = jobFixture.saga.context.decisions.at(-1)?.facts.quotes.find(({ tier }) => tier === "large")?.max_cost_nano_usd ?? 0;
+    const spent = jobFixture.saga.context.finished.reduce((sum, { cost_nano_usd }) => sum + cost_nano_usd, 0);
+    expect(quoted).toBeGreaterThan(0);
+    const { calls, emitted } = await run(failing, { job: within(spent + quoted) });
+    expect([calls, emitted]).toMatchObject([1, [{ type: "result.v1" }]]);
+  });
+});
+
 it("keeps what was paid for and came too late, apart from the request", async () => {
   const { letters } = await run(async () => SURE, { isDuplicate: true });
   expect(letters).toMatchObject([{ reason: "late_result", stream: "JOBS", stream_seq: 7, tenant_id: "t1", request_id: "r-1", late_attempt: { attempt: 3, cost_nano_usd: 145_000, usage: SURE.usage } }]);

@@ -12,6 +12,7 @@ import { readEvent } from "#shared/messaging/readEvent.ts";
 import { readStored } from "#shared/messaging/readStored.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
 import { completionSubject, resultSubject } from "#shared/messaging/topology.ts";
+import { type SagaContext, spentOn } from "#shared/saga/inferenceMachine.ts";
 import { messagesAfter, readSaga } from "#shared/saga/messagesAfter.ts";
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 
@@ -54,7 +55,8 @@ export const makeRunJob = (deps: JobDeps) => {
 async function runShown(deps: JobDeps, { tenant_id, request_id, tier, attempt, request, saga }: Job, { lease, traceparent }: { lease: AbortSignal; traceparent: string }): Promise<Shown> {
   const { stream = false, origin, input, deadline_at_ms: deadlineAtMs } = request;
   const id = { tenant_id, request_id };
-  const { acceptance, best } = readSaga(saga).context;
+  const { context } = readSaga(saga);
+  const { acceptance, best } = context;
   const keepsAny = (acceptance?.min_confidence ?? 1) <= 0;
   const method = methodFor(deps.tier, request.task);
   const commit = commitRule(deps.tier, method, acceptance);
@@ -62,10 +64,17 @@ async function runShown(deps: JobDeps, { tenant_id, request_id, tier, attempt, r
   const cancellation = deps.cancellations.signalFor(id);
   const cancelled = cancellation.signal;
   const judged = { method, earlier: best?.output ?? null, isRead: !keepsAny };
-  const run = await runAttempt(deps, { tenantId: tenant_id, input, attempt, deadlineAtMs, lease, traceparent, cancelled, judged, ...(stream && (keepsAny || commit !== null) ? { watcher } : {}) }).finally(() => { cancellation.end(); });
+  const run = await runAttempt(deps, { tenantId: tenant_id, input, attempt, deadlineAtMs, lease, traceparent, cancelled, judged, canAfford: affordable(request, context, tier), ...(stream && (keepsAny || commit !== null) ? { watcher } : {}) }).finally(() => { cancellation.end(); });
   watcher.flush();
   return { ...run, isFinal: watcher.isShown() || cancelled.aborted };
 }
+/** A try that failed may have cost money: another one is made only where the budget holds its worst case too, as the router quoted it. */
+function affordable({ budget_nano_usd }: Job["request"], context: SagaContext, tier: string): (spentNanoUsd: number) => boolean {
+  const mostNanoUsd = context.decisions.at(-1)?.facts.quotes.find((quote) => quote.tier === tier)?.max_cost_nano_usd ?? 0;
+  const leftNanoUsd = budget_nano_usd - spentOn(context);
+  return (spentNanoUsd) => spentNanoUsd === 0 || spentNanoUsd + mostNanoUsd <= leftNanoUsd;
+}
+
 /** How an answer that may still be rejected becomes certain before it is whole; `null`: not at all. */
 function commitRule({ commit_after_tokens: afterTokens }: Tier, method: ConfidenceMethod, acceptance: Acceptance): (() => EarlyCommit) | null {
   if (afterTokens === undefined || acceptance === null) return null;
