@@ -24,7 +24,7 @@ export function makeAnthropic({ config, apiKey, priorQuality }: AnthropicOptions
       const body = anthropicBody(input, config);
       const post = (more: object): Post => ({ agent, url, headers, body: { ...body, ...more }, signal });
       const answer = (finished: Finished): BackendAnswer => {
-        const made = toAnswer(input, finished, { model: config.model, priorQuality });
+        const made = toAnswer(input, finished, { config, priorQuality });
         return mustBeJsonObject(input) && finished.finish === "stop" && (made.output.trim() === "" || objectIn(made.output) === null) ? { ...made, is_sound: false } : made;
       };
       if (onDelta === undefined) return answer(readWhole(await postJson(post({}))));

@@ -6,7 +6,7 @@ import type { Usage } from "#shared/contracts/events.ts";
 
 import { BackendError } from "./backendError.ts";
 import type { GrowingAnswer } from "./callStreaming.ts";
-import { errorOfStatus } from "./http.ts";
+import { errorOfStatus } from "./errorOfStatus.ts";
 import { badResponse, cutAnswer, type Finished, isTokenCount } from "./providerAnswer.ts";
 
 const Count = z.number().refine(isTokenCount);
@@ -148,6 +148,6 @@ export function makeAnthropicStream(): GrowingAnswer {
 }
 
 function errorOf(type: string): BackendError {
-  const { code, message, isTransient, isBackendsFault } = errorOfStatus(STATUS_OF_ERROR[type] ?? 500);
+  const { code, message, isTransient, isBackendsFault } = errorOfStatus(STATUS_OF_ERROR[type] ?? 500, undefined, 0);
   return new BackendError(code, message, { isTransient, isBackendsFault, mayHaveCost: true });
 }

@@ -17,6 +17,9 @@ export interface CallOptions {
   readonly onDelta?: (delta: AnswerDelta, tokens?: readonly AnswerToken[]) => void;
 }
 
+/** A longer answer would not fit into one message beside its record; the broker's limit is 1 MiB. */
+export const MAX_ANSWER_BYTES = 256 * 1024;
+
 export interface BackendAnswer {
   readonly output: string;
   /** Of an answer to a conversation; absent for a text. */

@@ -25,7 +25,7 @@ export function makeGemini({ config, apiKey, priorQuality }: GeminiOptions): Bac
       const headers = { traceparent, ...(apiKey === null ? {} : { "x-goog-api-key": apiKey }) };
       const body = geminiBody(input, config);
       const growing = makeGeminiAnswer({ newId: () => `call_${randomUUID()}`, withLogprobs: chatOf(input).logprobs === true });
-      const answer = (finished: Finished): BackendAnswer => toAnswer(input, finished, { model: config.model, priorQuality });
+      const answer = (finished: Finished): BackendAnswer => toAnswer(input, finished, { config, priorQuality });
       if (onDelta === undefined) {
         growing.read(await postJson({ agent, url: `${url}:generateContent`, headers, body, signal }));
         return answer(growing.end());

@@ -8,7 +8,7 @@ import { confidenceFromLogprobs } from "#workers/confidence/fromLogprobs.ts";
 import { BackendError } from "./backendError.ts";
 import type { GrowingAnswer } from "./callStreaming.ts";
 import type { SignedCall } from "./geminiRequest.ts";
-import { errorOfStatus } from "./http.ts";
+import { errorOfStatus } from "./errorOfStatus.ts";
 import { badResponse, cutAnswer, isTokenCount } from "./providerAnswer.ts";
 
 const Count = z.number().refine(isTokenCount);
@@ -134,6 +134,6 @@ function tokensOf({ chosenCandidates, topCandidates }: Partial<z.infer<typeof Lo
 }
 
 function errorOf(status: number): BackendError {
-  const { code, message, isTransient, isBackendsFault } = errorOfStatus(status);
+  const { code, message, isTransient, isBackendsFault } = errorOfStatus(status, undefined, 0);
   return new BackendError(code, message, { isTransient, isBackendsFault, mayHaveCost: true });
 }

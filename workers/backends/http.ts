@@ -4,11 +4,11 @@ import { Agent, request } from "undici";
 import { parseJson } from "#shared/runtime/parseJson.ts";
 
 import { BackendError, CutOff } from "./backendError.ts";
+import { errorOfStatus } from "./errorOfStatus.ts";
 import { serverSentEvents } from "./serverSentEvents.ts";
 
 const MAX_REPLY_BYTES = 8 * 1024 ** 2;
 const MAX_ERROR_BYTES = 64 * 1024;
-const LONGEST_RETRY_AFTER_MS = 60_000;
 const NEVER_SENT: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT"]);
 
 export interface Post {
@@ -49,7 +49,7 @@ async function open({ agent, url, headers, body, signal }: Post, idleTimeoutMs: 
   const response = await request(url, { method: "POST", dispatcher: agent, headers: sent, body: JSON.stringify(body), signal, headersTimeout: 0, bodyTimeout: idleTimeoutMs });
   if (response.statusCode === 200) return response;
   void response.body.dump({ limit: MAX_ERROR_BYTES, signal }).catch(() => undefined); // nobody waits for what is not read
-  throw errorOfStatus(response.statusCode, response.headers["retry-after"]);
+  throw errorOfStatus(response.statusCode, response.headers["retry-after"], Date.now());
 }
 
 async function* capped(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
@@ -75,18 +75,4 @@ function brokenOff(error: unknown, signal: AbortSignal): BackendError | CutOff {
   const { code } = error as NodeJS.ErrnoException;
   if (code === "UND_ERR_BODY_TIMEOUT") return new BackendError("backend_unavailable", "the model's server fell silent", { isTransient: true, mayHaveCost: true, cause: error });
   return new BackendError("backend_unavailable", "the model's server cannot be reached", { isTransient: true, mayHaveCost: !NEVER_SENT.has(String(code)), cause: error });
-}
-
-/** Nothing of the reply's body is repeated: servers echo keys and prompts. */
-export function errorOfStatus(status: number, retryAfter?: string | string[]): BackendError {
-  if (status === 408 || status === 409 || status === 429 || status >= 500) {
-    return new BackendError("backend_unavailable", `the model's server answered ${status}`, { isTransient: true, ...retryAfterOf(retryAfter) });
-  }
-  const isThisRequests = status === 400 || status === 413 || status === 422; // too long for the model, say: others are fine
-  return new BackendError("backend_refused", `the model's server answered ${status}: check model, key and limits of this tier`, { isBackendsFault: !isThisRequests });
-}
-
-function retryAfterOf(header: string | string[] | undefined): { retryAfterMs?: number } {
-  const seconds = Number(header);
-  return header !== undefined && Number.isFinite(seconds) && seconds >= 0 ? { retryAfterMs: Math.min(LONGEST_RETRY_AFTER_MS, seconds * 1_000) } : {};
 }

@@ -9,7 +9,7 @@ export interface Judged extends Pick<AnswerMessage, "refusal" | "finish_reason" 
 /**
  * Whether an answer is complete, not empty, not a refusal, and of the form that was asked for. Pure. Of a schema only that
  * the text is JSON: a caller's patterns and references would run here. Calls of tools are an answer to a conversation
- * alone, and each must have arguments that are JSON.
+ * alone, and each must have a JSON object as its arguments.
  */
 export function isSound(input: Input, { text, refusal, finish_reason, tool_calls = [], isCallersLimit }: Judged): boolean {
   if (refusal !== null && refusal !== "") return false;
@@ -21,16 +21,26 @@ export function isSound(input: Input, { text, refusal, finish_reason, tool_calls
     case "tool_calls": if (tool_calls.length === 0) return false; break;
     case "stop": break;
   }
-  if (tool_calls.length > 0) return tool_calls.every((call) => call.function === undefined || isJson(call.function.arguments));
+  if (tool_calls.length > 0) return tool_calls.every((call) => call.function === undefined || isObject(call.function.arguments));
   const { type = "text" } = input.response_format ?? {};
   return hasText && (type === "text" || isJson(text));
 }
 
-function isJson(text: string): boolean {
+/** The token limit was the caller's own, not the tier's, so that an answer that ends there is what was asked for. */
+export const isCallersLimit = (input: Input, tiersLimit: number): boolean => typeof input !== "string" && input.max_output_tokens !== undefined && input.max_output_tokens <= tiersLimit;
+
+const isJson = (text: string): boolean => parsed(text) !== undefined;
+
+function isObject(text: string): boolean {
+  const value = parsed(text);
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** `undefined`: no JSON. */
+function parsed(text: string): unknown {
   try {
-    JSON.parse(text);
-    return true;
+    return JSON.parse(text);
   } catch {
-    return false;
+    return undefined;
   }
 }

@@ -3,10 +3,10 @@ import { Agent, type Dispatcher, request as httpRequest } from "undici";
 
 import type { Backend, BackendAnswer, CallOptions } from "./backend.ts";
 import { BackendError, CutOff } from "./backendError.ts";
+import { errorOfStatus } from "./errorOfStatus.ts";
+import { type EventParser, makeEventParser } from "./eventParser.ts";
 import { chatBody, type OpenAiConfig } from "./openAi/chatBody.ts";
 import { type Asked, readReply } from "./openAi/chatReply.ts";
-import { errorOfStatus } from "./openAi/errorOfStatus.ts";
-import { type EventParser, makeEventParser } from "./eventParser.ts";
 import { makeStreamedAnswer, type StreamedAnswer } from "./openAi/streamedAnswer.ts";
 
 /** Of a reply in one piece, which is all in memory. */

@@ -6,7 +6,7 @@ import { type Finished, spentUntil, toAnswer } from "./providerAnswer.ts";
 
 const CHAT = Chat.parse({ messages: [{ role: "user", content: "Hello" }] });
 const DONE: Finished = { text: "Hi", toolCalls: [], finish: "stop", refusal: null, model: null, usage: { input_tokens: 1, output_tokens: 1, source: "reported" }, confidence: null };
-const made = (over: Partial<Finished> = {}, input: Parameters<typeof toAnswer>[0] = CHAT) => toAnswer(input, { ...DONE, ...over }, { model: "m", priorQuality: 0.7 });
+const made = (over: Partial<Finished> = {}, input: Parameters<typeof toAnswer>[0] = CHAT) => toAnswer(input, { ...DONE, ...over }, { config: { model: "m", max_output_tokens: 32 }, priorQuality: 0.7 });
 const call = (args: string) => ({ id: "a", type: "function", function: { name: "f", arguments: args } });
 
 describe("an answer is sound", () => {
@@ -19,6 +19,10 @@ describe("an answer is sound", () => {
     ["not when its arguments are cut", false, { finish: "tool_calls", toolCalls: [call("{}"), call('{"a":')] }], ["not when they are no object", false, { finish: "tool_calls", toolCalls: [call("[1]")] }],
   ])("%s", (_name, isSound, over) => {
     expect(made(over).is_sound).toBe(isSound);
+  });
+
+  it.each([[16, true], [64, false]])("when a limit of %d tokens cut it, only where that was the caller's own: %j", (max_output_tokens, isSound) => {
+    expect(made({ finish: "length" }, { ...CHAT, max_output_tokens }).is_sound).toBe(isSound);
   });
 
   it("only as text where a text was asked for", () => {

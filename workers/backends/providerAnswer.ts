@@ -4,11 +4,10 @@ import type { Usage } from "#shared/contracts/events.ts";
 import { storable } from "#shared/contracts/text.ts";
 import { estimateTokens } from "#shared/contracts/tiers.ts";
 
-import type { BackendAnswer } from "./backend.ts";
+import { type BackendAnswer, MAX_ANSWER_BYTES } from "./backend.ts";
 import { BackendError } from "./backendError.ts";
+import { isCallersLimit, isSound } from "./isSound.ts";
 
-/** A longer answer would not fit into one message beside its record; the broker's limit is 1 MiB. */
-const MAX_ANSWER_BYTES = 256 * 1024;
 const MAX_TOKENS = 1e9;
 
 export type Message = Chat["messages"][number];
@@ -108,22 +107,24 @@ export interface Finished {
   readonly confidence: number | null;
 }
 
+/** A call without arguments has none, and clients parse them. */
+const withArguments = (call: ToolCall): ToolCall => (call.function?.arguments === "" ? { ...call, function: { ...call.function, arguments: "{}" } } : call);
+
 /** Throws `backend_bad_response` for an answer that no message could hold. */
-export function toAnswer(input: Input, { text, toolCalls, finish, refusal, logprobs, tokens = [], model, usage: told, confidence }: Finished, { model: asked, priorQuality }: { model: string; priorQuality: number }): BackendAnswer {
+export function toAnswer(input: Input, { text, toolCalls, finish, refusal, logprobs, tokens = [], model, usage: told, confidence }: Finished, { config, priorQuality }: { config: { model: string; max_output_tokens: number }; priorQuality: number }): BackendAnswer {
   const output = storable(text);
-  const message = { finish_reason: finish, refusal: refusal === null ? null : storable(refusal), ...(toolCalls.length === 0 ? {} : { tool_calls: [...toolCalls] }), ...(logprobs === undefined ? {} : { logprobs }) };
+  const message = { finish_reason: finish, refusal: refusal === null ? null : storable(refusal), ...(toolCalls.length === 0 ? {} : { tool_calls: toolCalls.map(withArguments) }), ...(logprobs === undefined ? {} : { logprobs }) };
   const said = output + toolCalls.map((call) => call.function?.arguments ?? "").join("");
   const usage = told ?? spentUntil(input, said, null);
   if (Buffer.byteLength(JSON.stringify([output, message])) > MAX_ANSWER_BYTES) throw badResponse(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`).spending(usage);
   const isChat = typeof input !== "string";
-  const isCall = isChat && finish === "tool_calls" && toolCalls.length > 0 && toolCalls.every((call) => objectIn(call.function?.arguments ?? "") !== null);
   return {
     output,
     ...(isChat ? { message } : {}),
     ...(tokens.length === 0 ? {} : { tokens }),
-    model: storable(model ?? asked).slice(0, 200),
+    model: storable(model ?? config.model).slice(0, 200),
     usage,
-    is_sound: refusal === null && (isCall || (finish === "stop" && output.trim() !== "")),
+    is_sound: isSound(input, { text: output, ...message, isCallersLimit: finish === "length" && isCallersLimit(input, config.max_output_tokens) }),
     confidence: confidence ?? priorQuality,
     confidence_source: confidence === null ? "prior" : "token_logprobs",
   };

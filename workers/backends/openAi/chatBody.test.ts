@@ -3,7 +3,8 @@ import { expect, it } from "vitest";
 import type { Chat } from "#shared/contracts/chat.ts";
 import { BackendConfig } from "#shared/contracts/tiers.ts";
 
-import { chatBody, isCallersLimit, type OpenAiConfig } from "./chatBody.ts";
+import { isCallersLimit } from "../isSound.ts";
+import { chatBody, type OpenAiConfig } from "./chatBody.ts";
 
 const config = (over: object = {}) => BackendConfig.parse({ kind: "openai-compatible", model: "m", base_url: "http://127.0.0.1:9/v1", max_output_tokens: 32, logprobs: false, ...over }) as OpenAiConfig;
 const messages: Chat["messages"] = [{ role: "user", content: [{ type: "image_url", image_url: { url: "data:," } }] }, { role: "tool", tool_call_id: "1", content: "7" }];
@@ -23,7 +24,7 @@ it.each([[undefined, 32], [5, 5], [32, 32], [33, 32]])("caps a limit of %j token
 });
 
 it.each([[undefined, false], [5, true], [32, true], [33, false]])("a limit of %j tokens is the caller's own: %j", (wanted, expected) => {
-  expect(isCallersLimit({ messages, ...(wanted === undefined ? {} : { max_output_tokens: wanted }) }, config())).toBe(expected);
+  expect(isCallersLimit({ messages, ...(wanted === undefined ? {} : { max_output_tokens: wanted }) }, config().max_output_tokens)).toBe(expected);
 });
 
 it.each<[string, boolean, Partial<Chat>, object]>([

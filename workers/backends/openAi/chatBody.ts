@@ -24,6 +24,3 @@ function topLogprobs(config: OpenAiConfig, wanted: number): { top_logprobs?: num
   const most = Math.max(wanted, config.logprobs ? config.top_logprobs : 0);
   return most > 0 ? { top_logprobs: most } : {};
 }
-
-/** The token limit was the caller's own, so that an answer that ends there is what was asked for. */
-export const isCallersLimit = (input: Input, { max_output_tokens: most }: OpenAiConfig): boolean => typeof input !== "string" && input.max_output_tokens !== undefined && input.max_output_tokens <= most;

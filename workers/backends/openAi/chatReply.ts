@@ -8,10 +8,10 @@ import { estimateTokens } from "#shared/contracts/tiers.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
 import { confidenceFromLogprobs } from "#workers/confidence/fromLogprobs.ts";
 
-import type { BackendAnswer } from "../backend.ts";
+import { type BackendAnswer, MAX_ANSWER_BYTES } from "../backend.ts";
 import { BackendError } from "../backendError.ts";
-import { isSound } from "../isSound.ts";
-import { isCallersLimit, type OpenAiConfig } from "./chatBody.ts";
+import { isCallersLimit, isSound } from "../isSound.ts";
+import type { OpenAiConfig } from "./chatBody.ts";
 
 export interface Asked {
   readonly input: Input;
@@ -19,9 +19,6 @@ export interface Asked {
   /** Stands in for the confidence of a server that sends no logprobs. */
   readonly priorQuality: number;
 }
-
-/** A longer answer would not fit into one message beside its record; the broker's limit is 1 MiB. */
-export const MAX_ANSWER_BYTES = 256 * 1024;
 
 const Count = z.int().nonnegative().max(1e9);
 export const ReportedUsage = z.object({
@@ -121,7 +118,7 @@ export function toAnswer(said: Said, { input, config, priorQuality }: Asked): Ba
     ...(said.tokens.length === 0 ? {} : { tokens: said.tokens }),
     model: storable(said.model ?? config.model).slice(0, 200),
     usage,
-    is_sound: isSound(input, { text: output, ...message, isCallersLimit: said.finishReason === "length" && isCallersLimit(input, config) }),
+    is_sound: isSound(input, { text: output, ...message, isCallersLimit: said.finishReason === "length" && isCallersLimit(input, config.max_output_tokens) }),
     confidence: confidence ?? priorQuality,
     confidence_source: confidence === null ? "prior" : "token_logprobs",
   };

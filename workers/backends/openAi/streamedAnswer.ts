@@ -6,9 +6,9 @@ import type { ErrorCode } from "#shared/contracts/errors.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 import { storable, storableJson } from "#shared/contracts/text.ts";
 
-import type { BackendAnswer } from "../backend.ts";
+import { type BackendAnswer, MAX_ANSWER_BYTES } from "../backend.ts";
 import { BackendError } from "../backendError.ts";
-import { type Asked, estimatedUsage, jsonBytes, Logprobs, MAX_ANSWER_BYTES, readJson, reported, ReportedUsage, type SaidCall, SaidReason, toAnswer, toToken, wantsLogprobs } from "./chatReply.ts";
+import { type Asked, estimatedUsage, jsonBytes, Logprobs, readJson, reported, ReportedUsage, type SaidCall, SaidReason, toAnswer, toToken, wantsLogprobs } from "./chatReply.ts";
 
 const CallPiece = z.looseObject({
   index: z.int().nonnegative().max(1_023).optional(),

@@ -1,4 +1,4 @@
-import { BackendError } from "../backendError.ts";
+import { BackendError } from "./backendError.ts";
 
 const LONGEST_RETRY_AFTER_MS = 60_000;
 
