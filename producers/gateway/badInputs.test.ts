@@ -65,6 +65,7 @@ describe("a body", () => {
     ["B-25 with a lone surrogate", text('"task":"x","input":"\\ud800"').replace('"input":"hi",', ""), 400, "invalid_unicode"],
     ["B-26 with NUL", { ...GOOD, input: "a\0b" }, 400, "invalid_unicode"],
     ["B-27 that is not UTF-8", Buffer.concat([Buffer.from('{"input":"'), Buffer.from([0xff, 0xfe]), Buffer.from('"}')]), 400, "invalid_unicode"],
+    ["B-29 with a conversation 30,000 levels deep", `{"tenant_id":"t1","user_id":"u1","budget":1,"chat":{"messages":[{"role":"user","content":"x","extra":${"[".repeat(30_000)}${"]".repeat(30_000)}}]}}`, 400, "invalid_request"],
     ["B-29 30,000 levels deep", `${"[".repeat(30_000)}${"]".repeat(30_000)}`, 400, "invalid_request"],
     ["B-30 with 20,000 keys", Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`k${i}`, 0])), 400, "invalid_request"],
     ["B-30 with 20,000 metadata", { ...GOOD, metadata: Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`k${i}`, 0])) }, 400, "invalid_request"],

@@ -25,6 +25,17 @@ const MOST_BYTES_PER_UNIT = 6;
 const tooLong = { error: `must be at most ${MAX_INPUT_BYTES / 1024} KiB as a JSON string in UTF-8`, abort: true };
 const fitsAJob = (text: string) => text.length * MOST_BYTES_PER_UNIT + QUOTES <= MAX_INPUT_BYTES || Buffer.byteLength(JSON.stringify(text)) <= MAX_INPUT_BYTES;
 
+/** What handles a value level by level, JSON's own writer too, runs out of stack on a few thousand. */
+const MOST_DEPTH = 128;
+function isShallow(value: unknown): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; depth <= MOST_DEPTH; depth++) {
+    level = level.flatMap((one) => (typeof one === "object" && one !== null ? Object.values(one) : []));
+    if (level.length === 0) return true;
+  }
+  return false;
+}
+
 const Metadata = z
   .record(wellFormed(z.string().min(1).max(64)), z.union([wellFormed(z.string().max(512)), z.number(), z.boolean()]))
   .refine((entries) => Object.keys(entries).length <= 16, "at most 16 entries");
@@ -33,7 +44,7 @@ const fields = {
   user_id: wellFormed(z.string().min(1).max(128)).describe("Whose request it is; for reports and limits."),
   input: wellFormed(z.string().min(1).max(MAX_INPUT_BYTES - QUOTES, tooLong).refine(fitsAJob, tooLong)).refine((text) => text.trim() !== "", "must not be blank").optional()
     .describe("What the model is asked: at most 240 KiB as a JSON string in UTF-8. Either this or `chat`."),
-  chat: Chat.refine((chat) => Buffer.byteLength(JSON.stringify(chat)) <= MAX_INPUT_BYTES, { error: `must be at most ${MAX_INPUT_BYTES / 1024} KiB as JSON in UTF-8` }).optional()
+  chat: Chat.refine(isShallow, { error: `must not be nested more than ${MOST_DEPTH} deep`, abort: true }).refine((chat) => Buffer.byteLength(JSON.stringify(chat)) <= MAX_INPUT_BYTES, { error: `must be at most ${MAX_INPUT_BYTES / 1024} KiB as JSON in UTF-8` }).optional()
     .describe("A conversation as OpenAI's chat completions have it, instead of `input`: at most 240 KiB as JSON in UTF-8."),
   stream: z.boolean().optional().describe("Pieces of the answer go to `infer.token.<origin>.<tenant>.<request id>` while it grows, once it is certain to be the outcome. No part of the request's content."),
   budget: z.number().nonnegative().max(1_000_000).describe("Most that all attempts together may cost, in USD."),
