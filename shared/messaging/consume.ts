@@ -191,15 +191,14 @@ const PULL_ANSWER_WITHIN_MS = PULL_MS + 1_000;
 /** The client's own `next` waits for ever when the connection breaks during it. What comes too late is given back. */
 async function pull(consumer: Consumer): Promise<JsMsg | null> {
   const next = consumer.next({ expires: PULL_MS });
-  const timer = new AbortController();
-  const late = sleep(PULL_ANSWER_WITHIN_MS, undefined, { signal: timer.signal }).then(() => {
-    void next.then((message) => message?.nak(), () => undefined);
-    throw new Error("the broker does not answer a pull");
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      void next.then((message) => message?.nak(), () => undefined);
+      reject(new Error("the broker does not answer a pull"));
+    }, PULL_ANSWER_WITHIN_MS);
   });
-  return Promise.race([next, late]).finally(() => {
-    timer.abort();
-    late.catch(() => undefined);
-  });
+  return Promise.race([next, late]).finally(() => { clearTimeout(timer); });
 }
 
 function makeSettle({ log, source, handle, giveUp, signal }: ConsumeOptions) {
