@@ -7,7 +7,7 @@ import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { ty
 import { nanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import { type RoutingLevel, type RoutingModelFile, WORD_PLACES } from "#shared/contracts/routingModel.ts";
-import { TierFile } from "#shared/contracts/tiers.ts";
+import { fileFor, TierFile } from "#shared/contracts/tiers.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
 import { newSaga, type SagaContext } from "#shared/saga/inferenceMachine.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
@@ -121,4 +121,18 @@ it.each<[string, string, Partial<Known>]>([
   ["a policy whose floor is in doubt", "cascade-routing", { floorSteps: "all" }],
 ])("the record of %s has no values", (_what, policy, over) => {
   expect(decide(requestOf(policy, "hi"), after(["small", 0.2]), known(over)).learned).toMatchObject({ model_version: "v1", lambda_per_usd: null, stop_value: null, candidates: [] });
+});
+
+it("runs texts to embed on the embedder that is named, whose worst case is that of its input, and measures it against itself", () => {
+  const embedder = {
+    name: "vectors", slots: 4, dimensions: 8, timeout_ms: 5_000, backend: { kind: "openai-embeddings", model: "embed-3", base_url: "http://localhost:1/v1" },
+    price: { usd_per_million_input_tokens: 0.02, source: "test", valid_from: "2026-11-01" }, prior: { latency_p50_ms: 50, latency_p95_ms: 200 },
+  };
+  const file = TierFile.parse({ ...tierFixture, embedders: [embedder] });
+  const request: InferenceRequest = { ...Job.parse(jobFixture).request, input: { texts: ["twelve chars"] }, policy: "always-vectors", min_quality: null, min_tier: null, max_tier: null, latency_slo_ms: null };
+  const known: Known = { file, live: new Map(), model: null, floorSteps: 0, exploration: { share: 0, maxExtraCostNanoUsd: nanoUsd(0) }, nowMs: request.accepted_at_ms };
+  const { step, facts } = decide(request, newSaga(baselineOf(fileFor(file, request))).context, known);
+  expect(step).toMatchObject({ kind: "run", tier: "vectors" });
+  expect(facts.quotes.map(({ tier, max_cost_nano_usd }) => [tier, max_cost_nano_usd])).toEqual([["vectors", (16 + 64) * 20]]); // a token per byte of ["twelve chars"], and a template
+  expect(decide({ ...request, budget_nano_usd: nanoUsd(1) }, newSaga(baselineOf(fileFor(file, request))).context, known).step).toMatchObject({ kind: "stop", reason: "budget" });
 });

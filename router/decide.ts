@@ -3,7 +3,7 @@ import type { Decision, LearnedFacts } from "#shared/contracts/decision.ts";
 import type { Steps } from "#shared/contracts/floorGuard.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
-import type { TierFile } from "#shared/contracts/tiers.ts";
+import { fileFor, type TierFile } from "#shared/contracts/tiers.ts";
 import type { SagaContext } from "#shared/saga/inferenceMachine.ts";
 
 import { drawsFor } from "./drawsFor.ts";
@@ -32,7 +32,8 @@ export interface Known {
 const LEARNED = ["cascade-routing", "predictive", "cascade"];
 
 /** Pure: what the router does, what `POST /decide` explains, what replay repeats. */
-export function decide(request: InferenceRequest, saga: SagaContext, { file, live, model, floorSteps, exploration, nowMs }: Known): Decision {
+export function decide(request: InferenceRequest, saga: SagaContext, { file: whole, live, model, floorSteps, exploration, nowMs }: Known): Decision {
+  const file = fileFor(whole, request);
   const facts = factsFor(request, file, live, nowMs);
   const decision = { after_attempt: saga.attempt, policy: request.policy };
   if (model === null || !LEARNED.includes(request.policy)) return { ...decision, facts, step: chooseStep({ request, saga, facts }, file) };

@@ -6,6 +6,7 @@ import { AppError } from "#shared/contracts/errors.ts";
 import { Completion, Result, type SagaMessage } from "#shared/contracts/events.ts";
 import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
+import { fileFor } from "#shared/contracts/tiers.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
@@ -45,7 +46,7 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
     const request = readRequest(id, delivery.data, delivery.storedAtMs, deps.limits);
     // REQUESTS forgets an id after an hour, COMPLETIONS much later. Gateways look before they publish.
     if ((request.origin === DIRECT_ORIGIN || delivery.mayBeRepeat) && (await answerAgain(deps, request))) return;
-    await route(deps, request, newSaga(baselineOf(deps.limits.tierFile)), delivery);
+    await route(deps, request, newSaga(baselineOf(fileFor(deps.limits.tierFile, request))), delivery);
   },
   async result(delivery: Delivery): Promise<void> {
     const { request, saga } = readEvent(Result, deps.prefix, delivery);

@@ -1,6 +1,7 @@
 /** The router role: decides, sweeps, speaks for dead letters, samples for shadow labels, and watches the quality floor. Keeps no state that it could lose. */
 import type { z } from "zod";
 
+import { servedBy } from "#shared/contracts/tiers.ts";
 import { consume } from "#shared/messaging/consume.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
@@ -51,7 +52,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const needed = [routerRequests, routerResults, deadLetterService];
     const { nats, js, jsm, streams, publisher } = await openBroker({ url: config.natsUrl, role: "router", prefix, needed, readiness }, context);
     if (signal.aborted) return;
-    live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: tierFile.tiers, readiness, log }, context);
+    live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: servedBy(tierFile), readiness, log }, context);
 
     const metrics = makeRouterMetrics(registry, { fold: () => fold, routing: () => followed() });
     followed = await followModel({ nats, prefix, tierFile, log, observe: (change) => { metrics.observeModel(change); } }, context);

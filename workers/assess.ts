@@ -1,5 +1,5 @@
 /** How sure an answer is, by the method that its tier has for the task. Some methods ask the model again, and that is paid for. */
-import type { Input } from "#shared/contracts/chat.ts";
+import type { Prompt } from "#shared/contracts/chat.ts";
 import type { Check, EventError } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { type ConfidenceMethod, costOf } from "#shared/contracts/tiers.ts";
@@ -19,7 +19,7 @@ export interface Assessed {
   readonly checks: readonly Check[];
 }
 export interface AssessOptions {
-  readonly input: Input;
+  readonly input: Prompt;
   readonly answer: BackendAnswer;
   readonly method: ConfidenceMethod;
   /** What a cheaper tier answered before; `null`: nothing that was sound. */
@@ -58,7 +58,7 @@ function confidenceOf(method: ConfidenceMethod, { answer: { output, tokens = [] 
 }
 
 async function asked(replica: Asked, { input, answer, method, signal, traceparent }: AssessOptions): Promise<{ value: number | null; checks: Check[] }> {
-  const call = (kind: Check["kind"], about: Input) => check(replica, { kind, input: about, signal, traceparent });
+  const call = (kind: Check["kind"], about: Prompt) => check(replica, { kind, input: about, signal, traceparent });
   switch (method.kind) {
     case "self_verification": {
       const verdict = await call(method.kind, verificationOf(input, answer.output, { withLogprobs: givesLogprobs(replica) }));
@@ -80,7 +80,7 @@ async function asked(replica: Asked, { input, answer, method, signal, traceparen
 /** Others refuse to be asked for them. */
 const givesLogprobs = ({ backend }: Asked): boolean => "logprobs" in backend && backend.logprobs;
 
-async function check({ server, price }: Asked, { kind, input, signal, traceparent }: { kind: Check["kind"]; input: Input; signal: AbortSignal; traceparent: string }): Promise<{ answer: BackendAnswer | null; check: Check }> {
+async function check({ server, price }: Asked, { kind, input, signal, traceparent }: { kind: Check["kind"]; input: Prompt; signal: AbortSignal; traceparent: string }): Promise<{ answer: BackendAnswer | null; check: Check }> {
   const startedAtMs = performance.now();
   const record = (usage: Check["usage"], error_code: EventError["code"] | null): Check =>
     ({ kind, usage, cost_nano_usd: usage === null ? nanoUsd(0) : costOf(price, usage), latency_ms: Math.round(performance.now() - startedAtMs), error_code });

@@ -1,7 +1,7 @@
 /** One paid call of a tier's model, with its replicas and retries, as an attempt with its cost. For jobs and shadow jobs alike. */
 import type { Attributes } from "@opentelemetry/api";
 
-import { type AnswerDelta, type AnswerMessage, type AnswerToken, askedIn, type Input } from "#shared/contracts/chat.ts";
+import { type AnswerDelta, type AnswerMessage, type AnswerToken, askedIn, type Input, isEmbed } from "#shared/contracts/chat.ts";
 import type { Attempt, Usage } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { costOf, type Rates, replicasOf, type Tier } from "#shared/contracts/tiers.ts";
@@ -109,7 +109,7 @@ interface Given {
 async function assessedIn({ tier, now }: CallDeps, { input, judged, lease, cancelled, traceparent }: Task, { answer, replica }: Given, deadlineAtMs: number): Promise<Assessed & Pick<BackendAnswer, "is_sound">> {
   const is_sound = answer.is_sound && (!tier.same_script || isInAskedScript(askedIn(input), answer.output));
   const { confidence, confidence_source } = answer;
-  if (judged === undefined) return { is_sound, confidence, confidence_source, checks: [] };
+  if (judged === undefined || isEmbed(input)) return { is_sound, confidence, confidence_source, checks: [] };
   const signal = AbortSignal.any([AbortSignal.timeout(Math.max(1, deadlineAtMs - now())), lease, ...(cancelled === undefined ? [] : [cancelled])]);
   return { is_sound, ...(await assess(replica, { ...judged, input, answer: { ...answer, is_sound }, signal, traceparent })) };
 }
@@ -122,8 +122,9 @@ async function callUntil({ replicas, tier, tracer, now, random }: CallDeps, task
   const signal = AbortSignal.any([timeout, lease, ...(cancelled === undefined ? [] : [cancelled])]);
   const once = (replica: Replica) => {
     const { name, backend: { kind, model }, server } = replica;
-    const attributes: Attributes = { "gen_ai.operation.name": "chat", "gen_ai.provider.name": kind, "gen_ai.request.model": model, "infer.replica": name };
-    return tracer.span(`chat ${model}`, { kind: "CLIENT", parent: traceparent, attributes }, async (inner, annotate) => {
+    const operation = isEmbed(input) ? "embeddings" : "chat";
+    const attributes: Attributes = { "gen_ai.operation.name": operation, "gen_ai.provider.name": kind, "gen_ai.request.model": model, "infer.replica": name };
+    return tracer.span(`${operation} ${model}`, { kind: "CLIENT", parent: traceparent, attributes }, async (inner, annotate) => {
       const answer = await server.call(input, { signal, traceparent: inner, ...(watcher === undefined ? {} : { onDelta: (delta: AnswerDelta, tokens: readonly AnswerToken[] = []) => { watcher.take(delta, tokens); } }) });
       annotate({ "gen_ai.response.model": answer.model, "gen_ai.usage.input_tokens": answer.usage.input_tokens, "gen_ai.usage.output_tokens": answer.usage.output_tokens });
       return answer;

@@ -1,7 +1,7 @@
 /** The worker role: one tier, `slots` jobs at once, and beside them one shadow job. */
 import type { z } from "zod";
 
-import { replicasOf, type Tier, type TierFile } from "#shared/contracts/tiers.ts";
+import { replicasOf, servedBy, type Tier, type TierFile } from "#shared/contracts/tiers.ts";
 import type { TierStatus } from "#shared/contracts/tierStatus.ts";
 import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { pushLatencies } from "#shared/liveState/latencyWindow.ts";
@@ -110,10 +110,10 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
 };
 
 function tierOf(file: TierFile, name: string | undefined, firstPort: number): { tier: Tier; port: number } {
-  const names = file.tiers.map((tier) => tier.name);
-  const index = names.indexOf(name ?? "");
-  const tier = file.tiers[index];
-  if (tier === undefined) throw new Error(`INFER_WORKER_TIER must name a tier of the tier file: ${names.join(", ")}`);
+  const served = servedBy(file);
+  const index = served.findIndex((tier) => tier.name === name);
+  const tier = served[index];
+  if (tier === undefined) throw new Error(`INFER_WORKER_TIER must name a tier or an embedder of the tier file: ${served.map((one) => one.name).join(", ")}`);
   return { tier, port: firstPort === 0 ? 0 : firstPort + index };
 }
 

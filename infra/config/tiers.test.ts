@@ -68,7 +68,7 @@ it("all files have the same tiers, so that docker-compose.yml starts a worker fo
 describe("a tier file is refused with the place and the reason:", () => {
   // What is replaced must occur in the text, so that a row cannot pass because its mistake was never made.
   const rows: [what: string, file: string, from: string, to: string, place: string, reason: string][] = [
-    ["two tiers of one name", "tiers.yaml", "name: medium", "name: small", "tiers", "two tiers are named small"],
+    ["two tiers of one name", "tiers.yaml", "name: medium", "name: small", "tiers", "two are named small"],
     ["a baseline that is not there", "tiers.yaml", "baseline_tier: large", "baseline_tier: huge", "baseline_tier", "there is no tier huge; there are small, medium, large"],
     ["a static route to nowhere", "tiers.yaml", "{ default: medium }", "{ default: medum }", "static_routes.default", "there is no tier medum"],
     ["a task's route to nowhere", "tiers.yaml", "{ default: medium }", "{ default: medium, tasks: { spam: tiny } }", "static_routes.tasks.spam", "there is no tier tiny"],

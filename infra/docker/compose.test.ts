@@ -7,7 +7,7 @@ import { z } from "zod";
 
 import { GatewayConfig } from "../../producers/gateway/config.ts";
 import { RouterConfig } from "../../router/config.ts";
-import { TierFile } from "../../shared/contracts/tiers.ts";
+import { servedBy, TierFile } from "../../shared/contracts/tiers.ts";
 import { ENVIRONMENT, type VariableName } from "../../shared/runtime/environment.ts";
 import { AuditSinkConfig } from "../../sinks/audit/config.ts";
 import { MetricsSinkConfig } from "../../sinks/metrics/config.ts";
@@ -48,7 +48,7 @@ const facts: Facts = {
   },
   serverPort: { nats: defaultPortOf("NATS_URL"), redis: defaultPortOf("REDIS_URL"), postgresql: defaultPortOf("DATABASE_URL") },
   shutdownGraceMs: Number(defaultOf("INFER_SHUTDOWN_GRACE_MS")),
-  tiers: TierFile.parse(parse(read("infra/config/tiers.yaml"))).tiers.map(({ name }) => name),
+  tiers: servedBy(TierFile.parse(parse(read("infra/config/tiers.yaml")))).map(({ name }) => name),
   scraped,
 };
 

@@ -1,13 +1,17 @@
 /** One suite that three client libraries pass against the gateway of the whole system, and against a model's server itself. */
 import { readFile } from "node:fs/promises";
 
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
 
 import { type RecordedServer, startRecordedServer } from "#infra/recorded/recordedServer.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
+import type { EmbeddingList } from "#shared/contracts/openAi.ts";
+import { makePool } from "#shared/db/pool.ts";
 
-import { ANSWERS, CASES, conformanceTable, expectedOf, MODEL, SERVER_NAMES, type Server, type ServerName } from "./conformanceCases.ts";
+import { ANSWERS, CASES, expectedOf, MODEL, SERVER_NAMES, type Server, type ServerName, tableOf } from "./conformanceCases.ts";
+import { EMBEDDING_MODEL } from "#infra/recorded/embeddings.ts";
 import { CLIENTS } from "./conformanceClients.ts";
+import { EMBEDDING_CASES } from "./embeddingsCases.ts";
 import { startSystem, type System } from "./system.ts";
 
 /** Tests of faults must not make the tier look broken to those that follow. */
@@ -17,13 +21,15 @@ const bugs: unknown[] = [];
 let model: RecordedServer;
 let system: System;
 let dropDatabase: () => Promise<void>;
+let databaseUrl: string;
 beforeAll(async () => {
   model = await startRecordedServer({ answers: ANSWERS, faults: [], seed: 1, timeScale: 1, firstTokenShare: 0.001, defaultLatencyMs: 0, port: 0, onBug: (error) => bugs.push(error) });
   const database = await makeTestDatabase(inject("adminDatabaseUrl"), "e2e_conformance");
   dropDatabase = database.drop;
+  databaseUrl = database.url;
   system = await startSystem({
     isSingleProcess: true, env: { DATABASE_URL: database.url, REDIS_URL: `${inject("redisUrl")}/6` },
-    tiers: { serverUrl: `${model.url}/v1`, tiers: [{ name: MODEL, breaker: PATIENT }] },
+    tiers: { serverUrl: `${model.url}/v1`, tiers: [{ name: MODEL, breaker: PATIENT }], embedders: [{ name: "vectors", model: EMBEDDING_MODEL, dimensions: 1_536, usd_per_million: 0.02 }] },
   });
 });
 afterAll(async () => {
@@ -42,6 +48,45 @@ describe.each(SERVER_NAMES)("%s", (name) => {
   });
 });
 
-test("the documentation has this table", async () => {
-  expect(await readFile(new URL("../../docs/openai-compatibility.md", import.meta.url), "utf8")).toContain(conformanceTable());
+describe("embeddings", () => {
+  describe.each(CLIENTS)("$name", (client) => {
+    test.each(EMBEDDING_CASES.filter(({ only }) => only === undefined))("$name, as from the model's server", async (one) => {
+      for (const name of SERVER_NAMES) expect(await one.run(client, serverOf(name))).toBe(expectedOf(one, name, client.name));
+    });
+    test.each(EMBEDDING_CASES.filter(({ only }) => only === "gateway"))("$name", async (one) => {
+      expect(await one.run(client, serverOf("gateway"))).toBe(expectedOf(one, "gateway", client.name));
+    });
+  });
+
+  test("a call becomes as many requests as its vectors need; each is in the audit, all cost what the server billed, and the same call again costs nothing", async () => {
+    const pool = makePool(databaseUrl, "test", () => undefined);
+    const before = model.bill().total;
+    const body = { model: "vectors", input: Array.from({ length: 200 }, (_, i) => `${i} ${"word ".repeat(40)}`), dimensions: 1_536, encoding_format: "base64", optimizer: { request_id: "bulk" } };
+    const ask = async () => {
+      const reply = await fetch(`${system.url("gateway")}/v1/embeddings`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+      return { status: reply.status, cost: reply.headers.get("x-optimizer-cost-usd"), body: (await reply.json()) as EmbeddingList };
+    };
+    const first = await ask();
+    const after = model.bill().total;
+    expect(first).toMatchObject({ status: 200, body: { model: EMBEDDING_MODEL, optimizer: { request_id: "bulk", tier: "vectors", saving_usd: 0, outcome: "completed" } } });
+    expect(first.body.data).toHaveLength(200);
+    expect(first.body.usage.prompt_tokens).toBe(after.prompt_tokens - before.prompt_tokens);
+    expect(Math.round(first.body.optimizer.cost_usd * 1e9)).toBe(after.cost_nano_usd - before.cost_nano_usd);
+    expect(first.cost).toBe(String(first.body.optimizer.cost_usd));
+    expect(after.calls - before.calls).toBe(3);
+    expect(await ask()).toEqual(first);
+    expect(model.bill().total.calls).toBe(after.calls);
+    await vi.waitFor(async () => {
+      const { rows } = await pool.query<{ request_id: string; vectors: unknown; cost: number; output: string }>("SELECT request_id, message->'vectors' AS vectors, cost_nano_usd::int AS cost, output FROM requests WHERE request_id LIKE 'bulk%' ORDER BY request_id");
+      expect(rows.map(({ request_id, vectors }) => [request_id, vectors])).toEqual([["bulk-0", null], ["bulk-1", null], ["bulk-2", null]]);
+      expect(rows.reduce((sum, { cost }) => sum + cost, 0)).toBe(after.cost_nano_usd - before.cost_nano_usd);
+    }, { timeout: 10_000, interval: 50 });
+    await pool.end();
+  });
+});
+
+test("the documentation has these tables", async () => {
+  const page = await readFile(new URL("../../docs/openai-compatibility.md", import.meta.url), "utf8");
+  expect(page).toContain(tableOf(CASES));
+  expect(page).toContain(tableOf(EMBEDDING_CASES));
 });

@@ -13,14 +13,14 @@ import type { ServiceName } from "#infra/embedded/services.ts";
 import { readState, type State } from "#infra/embedded/stateFile.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 
-import { type TestTier, writeTierFile } from "./tierFile.ts";
+import { type TestEmbedder, type TestTier, writeTierFile } from "./tierFile.ts";
 
 export interface SystemOptions {
   /** Added to the environment of `inferctl`. */
   readonly env?: Readonly<Record<string, string>>;
   readonly isSingleProcess?: boolean;
   /** Tiers on a model server of the test's, instead of the local models. */
-  readonly tiers?: { readonly serverUrl: string; readonly tiers: readonly TestTier[] };
+  readonly tiers?: { readonly serverUrl: string; readonly tiers: readonly TestTier[]; readonly embedders?: readonly TestEmbedder[] };
 }
 export interface UpReport {
   readonly has_started_something: boolean;
@@ -60,7 +60,7 @@ export async function startSystem({ env = {}, isSingleProcess = false, tiers }: 
   mkdirSync(home, { mode: 0o755 });
   symlinkSync(shared.servers, join(home, "servers"));
   const ownEnv = Object.fromEntries(HANDED_ON.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
-  const tiersEnv = tiers === undefined ? {} : { INFER_TIERS_FILE: writeTierFile(join(folder, "tiers.json"), tiers.serverUrl, tiers.tiers) };
+  const tiersEnv = tiers === undefined ? {} : { INFER_TIERS_FILE: writeTierFile(join(folder, "tiers.json"), tiers.serverUrl, tiers.tiers, tiers.embedders) };
   const environment = { ...ownEnv, INFER_HOME: home, INFER_LOCAL_MODELS_DIR: join(shared.root, "local-models"), ...FREE_PORTS, ...tiersEnv, ...env };
   const inferctl = (...args: string[]) => runProgram(process.execPath, [join(project, "dist/inferctl.js"), ...args], { cwd: project, env: environment, timeoutMs: UP_TIMEOUT_MS });
   const state = () => readState(join(home, "state.json"));

@@ -14,8 +14,16 @@ export interface TestTier {
   readonly usd_per_million?: number;
 }
 
+/** An embedder; its model is the recorded server's. */
+export interface TestEmbedder {
+  readonly name: string;
+  readonly model: string;
+  readonly dimensions: number;
+  readonly usd_per_million: number;
+}
+
 /** A tier file whose models are all on one server. Cheapest first; JSON is YAML. */
-export function writeTierFile(file: string, serverUrl: string, tiers: readonly TestTier[]): string {
+export function writeTierFile(file: string, serverUrl: string, tiers: readonly TestTier[], embedders: readonly TestEmbedder[] = []): string {
   const last = tiers.at(-1)?.name ?? "";
   const content = {
     version: 1, baseline_tier: last, default_policy: "cascade", static_routes: { default: last },
@@ -27,6 +35,11 @@ export function writeTierFile(file: string, serverUrl: string, tiers: readonly T
       accept_confidence: 0.9,
       prior: { quality: 0.9, latency_p50_ms: 5, latency_p95_ms: 20 },
       ...(breaker === undefined ? {} : { breaker }),
+    })),
+    embedders: embedders.map(({ name, model, dimensions, usd_per_million }) => ({
+      name, slots: 8, dimensions, max_tries: 1, timeout_ms: 30_000, backend: { kind: "openai-embeddings", model, base_url: serverUrl },
+      price: { usd_per_million_input_tokens: usd_per_million, source: "test", valid_from: "2026-11-01" }, prior: { latency_p50_ms: 5, latency_p95_ms: 20 },
+      breaker: { failures_in_a_row: 1_000, open_for_ms: 100 },
     })),
   };
   writeFileSync(file, JSON.stringify(content, null, 2));

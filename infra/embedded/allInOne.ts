@@ -1,6 +1,7 @@
 /** Every role in one process, one worker per tier: for laptops. The roles' code is the same. */
 import { gateway } from "#producers/gateway/gateway.ts";
 import { router } from "#router/router.ts";
+import { servedBy } from "#shared/contracts/tiers.ts";
 import { loadConfig, loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { type Role, type RoleContext, runRolesTogether } from "#shared/runtime/runRole.ts";
 import { auditSink } from "#sinks/audit/auditSink.ts";
@@ -14,7 +15,7 @@ function prepared<C>({ name, config, start }: Role<C>) {
 }
 
 const workerConfig = loadConfig(WorkerConfig);
-const workers = loadTierFile(workerConfig.tiersFile).tiers.map(({ name }) => ({
+const workers = servedBy(loadTierFile(workerConfig.tiersFile)).map(({ name }) => ({
   name: `worker-${name}`,
   start: (context: RoleContext) => worker.start({ ...workerConfig, tierName: name }, context),
 }));

@@ -7,7 +7,7 @@ import type { PortVariable, Settings } from "./settings.ts";
 const tier = (name: string, backend: unknown = { kind: "local", model: name }) => ({ name, backend });
 const DOCUMENTED = { INFER_GATEWAY_PORT: 8080, INFER_ROUTER_PORT: 8081, INFER_AUDIT_SINK_PORT: 8085, INFER_METRICS_SINK_PORT: 8086, INFER_WORKER_PORT: 8090 };
 const settings = (chosen: Partial<Record<PortVariable, number>> = {}) =>
-  ({ ports: { ...DOCUMENTED, ...chosen }, chosenPorts: new Set(Object.keys(chosen)), roleHost: "127.0.0.1", tiersFile: "/t.yaml", localModelsDir: "/m", tiers: { tiers: [tier("small"), tier("large")] } }) as unknown as Settings;
+  ({ ports: { ...DOCUMENTED, ...chosen }, chosenPorts: new Set(Object.keys(chosen)), roleHost: "127.0.0.1", tiersFile: "/t.yaml", localModelsDir: "/m", tiers: { tiers: [tier("small"), tier("large")], embedders: [] } }) as unknown as Settings;
 
 function before(taken: number[], changes: Partial<PortsBefore> = {}): PortsBefore & { lines: string[] } {
   const lines: string[] = [];
@@ -64,7 +64,7 @@ test("one process with the addresses of all roles", () => {
 test("a role gets what it may know and nothing else", () => {
   const backend = { kind: "openai-compatible", model: "m", base_url: "http://127.0.0.1:1", max_output_tokens: 1, api_key: { env: "MY_KEY" } };
   const replicated = { name: "replicated", replicas: [{ name: "a", backend }, { name: "b", backend: { kind: "gemini", model: "m", api_key: { env: "OTHER_KEY" } } }] };
-  const hosted = { ...settings(), tiers: { tiers: [tier("hosted", backend), replicated] } } as unknown as Settings;
+  const hosted = { ...settings(), tiers: { tiers: [tier("hosted", backend), replicated], embedders: [] } } as unknown as Settings;
   const env = roleEnvironment(
     { PATH: "/bin", MY_KEY: "k", OTHER_KEY: "k", AWS_SECRET_ACCESS_KEY: "x", NODE_AUTH_TOKEN: "x", NODE_ENV: "test", OTEL_SERVICE_NAME: "s", INFER_WORKER_TIER: "x", LOG_LEVEL: "" },
     { settings: hosted, ports: DOCUMENTED, urls: { NATS_URL: "nats://127.0.0.1:1" } },

@@ -1,4 +1,5 @@
 /** The real steps, for `up` and for the commands of the same names. */
+import { servedBy } from "#shared/contracts/tiers.ts";
 import { migrateDatabase } from "#shared/db/migrate.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
@@ -13,7 +14,7 @@ export const prepareSteps: PrepareSteps = {
       throw new SetupError(`no usable NATS server at ${url}: ${messageOf(err)}`, "Start it, or correct NATS_URL.", { cause: err });
     });
     try {
-      await ensureTopology(nats, { prefix, tiers: tiers.tiers, completionsMaxAgeMs, update });
+      await ensureTopology(nats, { prefix, tiers: servedBy(tiers), completionsMaxAgeMs, update });
     } catch (err) {
       throw new SetupError(`NATS topology: ${messageOf(err)}`, "Correct what it names; `inferctl topology --update` changes existing streams.", { cause: err });
     } finally {

@@ -2,7 +2,7 @@
  * The processes of the project: which program, which port, which variables. A worker process serves one tier, so the
  * tier file decides how many there are. Pure but for `roleEnvironment`'s arguments.
  */
-import { replicasOf, type TierFile } from "#shared/contracts/tiers.ts";
+import { replicasOf, servedBy, type TierFile } from "#shared/contracts/tiers.ts";
 import { ENVIRONMENT } from "#shared/runtime/environment.ts";
 
 import type { Environment } from "./homeFolder.ts";
@@ -29,12 +29,12 @@ export interface PlannedProcess {
 }
 
 /** How many ports from the variable's on a set-up with these tiers takes. */
-export const portsTaken = (variable: PortVariable, { tiers }: Pick<TierFile, "tiers">): number => (variable === "INFER_WORKER_PORT" ? tiers.length : 1);
+export const portsTaken = (variable: PortVariable, file: Pick<TierFile, "tiers" | "embedders">): number => (variable === "INFER_WORKER_PORT" ? servedBy(file).length : 1);
 
 export function planProcesses({ tiers, roleHost }: Pick<Settings, "tiers" | "roleHost">, ports: Ports, isSingleProcess: boolean): PlannedProcess[] {
   const addressOf = (role: string, port: number) => ({ role, url: `http://${roleHost.includes(":") ? `[${roleHost}]` : roleHost}:${port}` });
   const singles = SINGLE_ROLES.map(({ role, variable }): PlannedProcess => ({ name: role, program: `${role}.js`, addresses: [addressOf(role, ports[variable])], env: {} }));
-  const workers = tiers.tiers.map(({ name }, i): PlannedProcess => ({
+  const workers = servedBy(tiers).map(({ name }, i): PlannedProcess => ({
     name: `worker-${name}`, program: "worker.js", addresses: [addressOf(`worker-${name}`, ports.INFER_WORKER_PORT + i)], env: { INFER_WORKER_TIER: name },
   }));
   const all = [...singles.slice(0, 2), ...workers, ...singles.slice(2)];
@@ -65,8 +65,8 @@ export function roleEnvironment(environment: Environment, { settings, ports, url
 const isForEveryProcess = (name: string): boolean =>
   name in ENVIRONMENT || ["PATH", "HOME", "TZ", "LANG"].includes(name) || name.startsWith("OTEL_") || (name.startsWith("NODE_") && !name.includes("TOKEN"));
 
-function secretVariables({ tiers }: TierFile): Set<string> {
-  const names = tiers.flatMap(replicasOf).flatMap(({ backend }) => {
+function secretVariables(file: TierFile): Set<string> {
+  const names = servedBy(file).flatMap(replicasOf).flatMap(({ backend }) => {
     const key = backend.kind === "local" ? undefined : backend.api_key;
     return key !== undefined && "env" in key ? [key.env] : [];
   });

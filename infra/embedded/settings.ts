@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import type { z } from "zod";
 
 import { issueLines } from "#shared/contracts/describeIssues.ts";
-import { replicasOf, type TierFile } from "#shared/contracts/tiers.ts";
+import { replicasOf, servedBy, type TierFile } from "#shared/contracts/tiers.ts";
 import { readApiKey } from "#shared/runtime/apiKey.ts";
 import { pick, readTierFile, unknownVariables } from "#shared/runtime/loadConfig.ts";
 import { ProcessConfig } from "#shared/runtime/runRole.ts";
@@ -45,7 +45,7 @@ export const readSettings = (environment: Environment, home: Home): Settings => 
 /** For `up`, before it ends or starts anything: with all that the roles read when they start, and the API keys of the tiers. */
 export function readRoleSettings(environment: Environment, home: Home): Settings {
   const settings = readChecked(environment, home, [...Object.values(ROLE_CONFIGS), ProcessConfig]);
-  const reads = settings.tiers.tiers.flatMap((tier) => replicasOf(tier).map(({ backend }) => readApiKey({ name: tier.name, backend }, environment, home.project)));
+  const reads = servedBy(settings.tiers).flatMap((tier) => replicasOf(tier).map(({ backend }) => readApiKey({ name: tier.name, backend }, environment, home.project)));
   const problems = [...new Set(reads.flatMap((read) => ("problem" in read ? [read.problem] : [])))];
   if (problems.length > 0) throw badConfig("the environment", problems, "Set it, or take a tier file that needs none");
   return settings;

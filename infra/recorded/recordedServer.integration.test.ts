@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 import { afterEach, describe, expect, test } from "vitest";
+import { z } from "zod";
 
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { makeOpenAiCompatible } from "#workers/backends/openAiCompatible.ts";
@@ -111,8 +112,22 @@ describe("what it cannot answer it refuses as OpenAI does, and bills nothing", (
 
 test("lists its models, and says that it is alive", async () => {
   const { url } = await start();
-  expect(await json(fetch(`${url}/v1/models`))).toMatchObject({ object: "list", data: [{ id: "big", object: "model", owned_by: "recorded" }, { id: "small" }] });
+  expect(await json(fetch(`${url}/v1/models`))).toMatchObject({ object: "list", data: [{ id: "big", object: "model", owned_by: "recorded" }, { id: "small" }, { id: "made-up-embeddings" }] });
   expect((await fetch(`${url}/healthz`)).status).toBe(200);
+});
+
+const EmbeddingReply = z.object({ data: z.array(z.object({ embedding: z.array(z.number()) })) });
+test("makes up vectors, the same for the same text, and bills their tokens", async () => {
+  const server = await start();
+  const embed = (input: unknown, more: object = {}) => json(fetch(`${server.url}/v1/embeddings`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ model: "made-up-embeddings", input, ...more }) }));
+  const [one, two] = [EmbeddingReply.parse(await embed(["red", "blue"])), EmbeddingReply.parse(await embed("blue"))];
+  expect(one.data.map(({ embedding }) => embedding.length)).toEqual([256, 256]);
+  expect(one.data[1]).toMatchObject({ embedding: two.data[0]?.embedding });
+  expect(one.data[0]?.embedding).not.toEqual(one.data[1]?.embedding);
+  expect(Math.hypot(...(one.data[0]?.embedding ?? []))).toBeCloseTo(1, 5);
+  expect(await embed([[1, 2, 3], [4]], { dimensions: 8 })).toMatchObject({ data: [{}, {}], usage: { prompt_tokens: 4 } });
+  expect(await embed("red", { model: "other" })).toMatchObject({ error: { code: "model_not_found" } });
+  expect(server.bill()).toMatchObject({ total: { calls: 3, completed: 3, prompt_tokens: 7, completion_tokens: 0, cost_nano_usd: 140 } });
 });
 
 describe("a client that leaves", () => {

@@ -15,6 +15,7 @@ import { isForeignHost } from "#shared/runtime/loopback.ts";
 import { type Bill, type BillReply, costByTokens, type EndedCall, makeBill } from "./bill.ts";
 import { type ChatRequest, readChatRequest } from "./chatRequest.ts";
 import { emptied, toCompletion, tokensOf } from "./completion.ts";
+import { costOfVectors, EMBEDDING_MODEL, readEmbeddingsRequest, textsOf, tokensOf as tokensOfTexts, vectorsFor } from "./embeddings.ts";
 import { Faults, type Hit, hitBy, unknownModelIn } from "./faults.ts";
 import { bodyFrames, type Reply, streamFrames } from "./frames.ts";
 import { type Played, playFrames } from "./playFrames.ts";
@@ -68,7 +69,9 @@ export async function startRecordedServer(options: RecordedServerOptions): Promi
   addErrorReplies(app, options.onBug);
   addOwnRoutes(app, options.answers, bill);
   const faults = addFaultRoutes(app, options);
-  addChatRoute(app, { ...options, bill, running, faults });
+  const deps = { ...options, bill, running, faults, countCall: makeCallCounter() };
+  addChatRoute(app, deps);
+  addEmbeddingsRoute(app, deps);
   const url = await app.listen({ host: LOOPBACK, port: options.port });
   return {
     url,
@@ -99,7 +102,7 @@ function addErrorReplies(app: FastifyInstance, onBug: (error: unknown) => void):
 
 function addOwnRoutes(app: FastifyInstance, answers: RecordedAnswers, bill: Bill): void {
   const created = Math.floor(Date.now() / 1_000);
-  const data = answers.models.map(({ model: id }) => ({ id, object: "model", created, owned_by: "recorded" }));
+  const data = [...answers.models.map(({ model }) => model), EMBEDDING_MODEL].map((id) => ({ id, object: "model", created, owned_by: "recorded" }));
   app.get("/healthz", () => ({ status: "alive" }));
   app.get("/v1/models", () => ({ object: "list", data }));
   app.get("/bill", (request, reply) => {
@@ -117,7 +120,7 @@ function addFaultRoutes(app: FastifyInstance, { answers, faults: first }: Record
   app.put("/faults", (request, reply) => {
     const given = Faults.safeParse(request.body);
     if (!given.success) return send(reply, refusal(400, null, describeIssues(given.error)));
-    const unknown = unknownModelIn(given.data, answers.hasModel);
+    const unknown = unknownModelIn(given.data, (model) => model === EMBEDDING_MODEL || answers.hasModel(model));
     if (unknown !== undefined) return send(reply, refusal(400, "model_not_found", unknownModel(unknown, answers), "models"));
     faults = given.data;
     return reply.send(faults);
@@ -132,10 +135,11 @@ interface ChatDeps extends Omit<RecordedServerOptions, "faults"> {
   /** Those that are being answered. */
   readonly running: Set<Promise<void>>;
   readonly faults: () => Faults;
+  /** The how-manieth call of this model and row it is, from 1. */
+  readonly countCall: (model: string, rowId: string) => number;
 }
 
 function addChatRoute(app: FastifyInstance, deps: ChatDeps): void {
-  const countCall = makeCallCounter();
   app.post("/v1/chat/completions", async (request, reply) => {
     const startedAtMs = performance.now();
     const chat = readChatRequest(request.body);
@@ -143,7 +147,7 @@ function addChatRoute(app: FastifyInstance, deps: ChatDeps): void {
     const found = findAnswer(deps.answers, chat);
     if ("status" in found) return send(reply, found);
     const { answer, text } = found;
-    const hit = hitBy(deps.faults(), deps.seed, { model: chat.model, rowId: answer.rowId, nth: countCall(chat.model, answer.rowId) });
+    const hit = hitBy(deps.faults(), deps.seed, { model: chat.model, rowId: answer.rowId, nth: deps.countCall(chat.model, answer.rowId) });
     const id = uuidv7();
     const end = deps.bill.start({ row_id: answer.rowId, model: chat.model, ...callerIds(request.headers), fault: hit.fault?.kind ?? (hit.slowBy === 1 ? null : "slow") });
     if (hit.fault?.kind === "status") {
@@ -159,6 +163,32 @@ function addChatRoute(app: FastifyInstance, deps: ChatDeps): void {
       .then(({ state, produced }) => { end({ state, ...usedBy(answer, { tokens: tokensOf(sent, produced), ofTokens: completion.wholeTokens, promptTokens: sent.promptTokens }) }); });
     deps.running.add(playing);
     await playing.catch(deps.onBug).finally(() => deps.running.delete(playing));
+    return reply;
+  });
+}
+
+/** At once, or with a fault: an error, half of the reply and then nothing or no JSON, or no vectors. Other faults do nothing here. */
+function addEmbeddingsRoute(app: FastifyInstance, { bill, faults, seed, countCall }: ChatDeps): void {
+  app.post("/v1/embeddings", (request, reply) => {
+    const asked = readEmbeddingsRequest(request.body);
+    if ("status" in asked) return send(reply, asked);
+    const texts = textsOf(asked), tokens = tokensOfTexts(texts);
+    const rowId = "embeddings";
+    const { fault } = hitBy(faults(), seed, { model: asked.model, rowId, nth: countCall(asked.model, rowId) });
+    const end = bill.start({ row_id: rowId, model: asked.model, ...callerIds(request.headers), fault: fault?.kind ?? null });
+    if (fault?.kind === "status") {
+      end({ state: "failed", ...usedBy({ costUsd: 0 }, null) });
+      return send(reply, refusal(fault.status, "injected_fault", `a fault that was asked for: ${fault.status}`));
+    }
+    const body = JSON.stringify(vectorsFor(asked, fault?.kind === "empty" ? [] : texts));
+    const half = body.slice(0, body.length / 2);
+    end({ state: fault === null ? "completed" : "failed", prompt_tokens: tokens, completion_tokens: 0, cost_nano_usd: costOfVectors(tokens) });
+    void reply.type("application/json");
+    if (fault?.kind === "garble") return reply.send(half);
+    if (fault?.kind !== "cut") return reply.send(body);
+    const { raw } = reply.hijack();
+    raw.setHeader("content-length", String(Buffer.byteLength(body)));
+    raw.write(half, () => { raw.destroy(); });
     return reply;
   });
 }
@@ -193,7 +223,7 @@ function timingOf({ latencyMs }: RecordedAnswer, { slowBy }: Hit, pieces: number
 }
 
 /** `null`: the model was not asked. */
-function usedBy({ costUsd }: RecordedAnswer, used: { readonly promptTokens: number; readonly tokens: number; readonly ofTokens: number } | null): Omit<EndedCall, "state"> {
+function usedBy({ costUsd }: Pick<RecordedAnswer, "costUsd">, used: { readonly promptTokens: number; readonly tokens: number; readonly ofTokens: number } | null): Omit<EndedCall, "state"> {
   if (used === null) return { prompt_tokens: 0, completion_tokens: 0, cost_nano_usd: costByTokens(0, 0, 0, 0) };
   const { promptTokens, tokens, ofTokens } = used;
   return { prompt_tokens: promptTokens, completion_tokens: tokens, cost_nano_usd: costByTokens(costUsd, promptTokens, tokens, ofTokens) };

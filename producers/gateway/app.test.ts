@@ -299,7 +299,7 @@ describe("the pages around it", () => {
   it("describe the API in OpenAPI 3.1, from the schemas that validate", async () => {
     const document = (await app.inject("/openapi.json")).json<{ openapi: string; info: { version: string }; paths: Record<string, object> }>();
     expect([document.openapi, document.info.version]).toEqual(["3.1.0", "1.2.3"]);
-    expect(Object.keys(document.paths).sort()).toEqual(["/infer", "/requests/{id}", "/requests/{id}/feedback", "/v1/chat/completions", "/v1/models", "/v1/models/{model}", "/v1/responses"]);
+    expect(Object.keys(document.paths).sort()).toEqual(["/infer", "/requests/{id}", "/requests/{id}/feedback", "/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/models/{model}", "/v1/responses"]);
     expect(JSON.stringify(document.paths["/infer"])).toContain("Most that all attempts together may cost, in USD.");
   });
 

@@ -1,8 +1,8 @@
-import { bytesOf, type Input } from "#shared/contracts/chat.ts";
+import { bytesOf, type Input, isEmbed } from "#shared/contracts/chat.ts";
 import type { Facts, TierQuote } from "#shared/contracts/decision.ts";
 import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
-import { type ConfidenceMethod, costOf, estimateTokens, methodFor, replicasOf, type Tier, type TierFile, type TierReplica, type TokenCount } from "#shared/contracts/tiers.ts";
+import { type ConfidenceMethod, costOf, estimateTokens, methodFor, mostOutputTokens, replicasOf, type Tier, type TierFile, type TierReplica, type TokenCount } from "#shared/contracts/tiers.ts";
 
 import { type LatencyQuantiles, probabilityWithin } from "./onTime.ts";
 
@@ -60,7 +60,7 @@ const VERDICT = { asked: 128, answered: 8 };
 /** Of a call of a replica and of those that tell how sure its answer is. */
 function costsOf(replica: TierReplica, method: ConfidenceMethod, input: Input): { expected: NanoUsd; most: NanoUsd } {
   const inputBytes = bytesOf(input);
-  const maxOutput = Math.min(maxOutputTokens(replica), wantedOutputTokens(input));
+  const maxOutput = Math.min(mostOutputTokens(replica.backend), wantedOutputTokens(input));
   const likely = { input_tokens: estimateTokens(inputBytes), output_tokens: Math.ceil(maxOutput / 2) };
   // No byte-pair encoding has more tokens than the text has bytes.
   const worst = { input_tokens: inputBytes + systemBytes(replica) + TEMPLATE_TOKENS, output_tokens: maxOutput };
@@ -78,6 +78,5 @@ function costsOf(replica: TierReplica, method: ConfidenceMethod, input: Input): 
   return { expected: withChecks(likely), most: withChecks(worst) };
 }
 
-const maxOutputTokens = ({ backend }: TierReplica): number => (backend.kind === "local" ? 1 : backend.max_output_tokens);
-const wantedOutputTokens = (input: Input): number => (typeof input === "string" ? Infinity : (input.max_output_tokens ?? Infinity));
-const systemBytes = ({ backend }: TierReplica): number => (backend.kind !== "local" && backend.system !== undefined ? Buffer.byteLength(backend.system) : 0);
+const wantedOutputTokens = (input: Input): number => (typeof input === "string" || isEmbed(input) ? Infinity : (input.max_output_tokens ?? Infinity));
+const systemBytes = ({ backend }: TierReplica): number => ("system" in backend && backend.system !== undefined ? Buffer.byteLength(backend.system) : 0);

@@ -39,27 +39,44 @@ export const Chat = z.strictObject({
 });
 export type Chat = z.infer<typeof Chat>;
 
-/** What a model is asked: a text, or a conversation. */
-export const Input = z.union([z.string(), Chat]);
+/** What is to be turned into vectors: each text, or text as a model's token ids, into one. */
+export const Embed = z.strictObject({
+  texts: z.array(z.union([z.string().min(1), z.array(z.int().nonnegative().max(10_000_000)).min(1).max(8_192)])).min(1).max(2_048),
+  /** Of each vector. Absent: as many as the model's have. */
+  dimensions: z.int().positive().max(16_384).optional(),
+});
+export type Embed = z.infer<typeof Embed>;
+
+/** What a model that answers is asked: a text, or a conversation. */
+export const Prompt = z.union([z.string(), Chat]);
+export type Prompt = z.infer<typeof Prompt>;
+
+/** What any model is asked. */
+export const Input = z.union([z.string(), Chat, Embed]);
 export type Input = z.infer<typeof Input>;
+export const isEmbed = (input: Input): input is Embed => typeof input !== "string" && "texts" in input;
 
 /**
  * The text that says what is asked: of a conversation, its last message from the user. For features of routing and for
- * models that read one text. Empty when that message has no text.
+ * models that read one text. Empty when that message has no text, and for texts to embed.
  */
 export function askedIn(input: Input): string {
   if (typeof input === "string") return input;
+  if (isEmbed(input)) return "";
   const content = input.messages.findLast(({ role }) => role === "user")?.content ?? "";
   return typeof content === "string" ? content : content.flatMap(({ type, text }) => (type === "text" || type === "input_text" ? [text ?? ""] : [])).join("\n");
 }
 
 /** All that a model reads, in UTF-8 bytes: no tokenizer makes more tokens of it. */
-export const bytesOf = (input: Input): number => Buffer.byteLength(typeof input === "string" ? input : JSON.stringify([input.messages, input.tools, input.response_format]));
+export function bytesOf(input: Input): number {
+  if (typeof input === "string") return Buffer.byteLength(input);
+  return Buffer.byteLength(JSON.stringify(isEmbed(input) ? input.texts : [input.messages, input.tools, input.response_format]));
+}
 
 export const FinishReason = z.enum(["stop", "length", "tool_calls", "content_filter"]);
 export type FinishReason = z.infer<typeof FinishReason>;
 
-/** What an answer to a conversation has beside its text. */
+/** What an answer has beside its text. */
 export const AnswerMessage = z.object({
   /** `length` and `content_filter`: the text is not complete. */
   finish_reason: FinishReason,
@@ -67,6 +84,8 @@ export const AnswerMessage = z.object({
   tool_calls: z.array(ToolCall).optional(),
   /** As the model's server sent them, when the request asked for them. */
   logprobs: z.unknown().optional(),
+  /** Of texts to embed, in their order: each vector's 32-bit floats, little-endian, in base64. */
+  vectors: z.array(z.base64()).optional(),
 });
 export type AnswerMessage = z.infer<typeof AnswerMessage>;
 

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 
-import { Chat, FinishReason } from "./chat.ts";
+import { Chat, Embed, FinishReason } from "./chat.ts";
 import { Outcome } from "./events.ts";
 import { Probability } from "./probability.ts";
 import { AttemptReply, DecisionReply } from "./reply.ts";
@@ -118,6 +118,26 @@ export interface ChatCompletionChunk {
   readonly usage?: CompletionUsage | null;
   readonly optimizer?: OptimizerReply;
 }
+
+/** Body of `POST /v1/embeddings`. */
+export const EmbeddingsBody = z.strictObject({
+  model: z.string().min(1).max(256).describe("An embedder's name or its model. Vectors of different models cannot be compared, so there is no `auto`."),
+  input: z.union([z.string(), Embed.shape.texts, z.array(z.int().nonnegative()).min(1).max(8_192)]).describe("A text, or up to 2048; or one or more as token ids."),
+  dimensions: Embed.shape.dimensions.nullable(),
+  encoding_format: z.enum(["float", "base64"]).nullish(),
+  user: z.string().max(128).nullish().describe("The request's `user_id`; `anonymous` without it."),
+  optimizer: OptimizerControls.optional(),
+});
+export type EmbeddingsBody = z.infer<typeof EmbeddingsBody>;
+
+export const EmbeddingList = z.object({
+  object: z.literal("list"),
+  data: z.array(z.object({ object: z.literal("embedding"), index: z.int(), embedding: z.union([z.array(z.number()), z.string()]) })),
+  model: z.string().describe("The model that made them."),
+  usage: z.object({ prompt_tokens: z.int(), total_tokens: z.int() }),
+  optimizer: OptimizerReply,
+});
+export type EmbeddingList = z.infer<typeof EmbeddingList>;
 
 export const OpenAiErrorReply = z.object({
   error: z.object({ message: z.string(), type: z.string(), param: z.string().nullable(), code: z.string().nullable() }),

@@ -1,6 +1,7 @@
 /** What HTTP callers get: an audit event as an answer, with money in dollars. */
 import { z } from "zod";
 
+import { AnswerMessage } from "./chat.ts";
 import { type Decision, Exclusion, Exploration, Facts, LearnedFacts, SoftLimit, StopReason } from "./decision.ts";
 import { ERROR_CODE_NAMES, ERROR_CODES } from "./errors.ts";
 import { type Attempt, type Completion, EventError, Outcome } from "./events.ts";
@@ -51,6 +52,7 @@ export const InferReply = z.object({
   outcome: Outcome,
   degraded_reason: StopReason.nullable(),
   output: z.string().nullable(),
+  message: AnswerMessage.optional().describe("Of an answer to a conversation: its finish reason, calls of tools. Of texts to embed: `vectors`, 32-bit floats, little-endian, in base64."),
   tier: z.string().nullable(),
   model: z.string().nullable(),
   confidence: Probability.nullable(),
@@ -84,6 +86,7 @@ export function toReply(event: Completion, { explain = false }: { readonly expla
     outcome: event.outcome,
     degraded_reason: event.degraded_reason,
     output: event.output,
+    ...(event.message === undefined ? {} : { message: event.message }),
     tier: event.tier,
     model: event.model,
     confidence: event.confidence,

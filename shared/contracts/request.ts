@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 
-import { Chat, Input } from "./chat.ts";
+import { Chat, Embed, Input } from "./chat.ts";
 import { DIRECT_ORIGIN, Origin, RequestId, TenantId } from "./ids.ts";
 import { NanoUsd, UsdAmount } from "./money.ts";
 import { Probability } from "./probability.ts";
@@ -46,6 +46,8 @@ const fields = {
     .describe("What the model is asked: at most 240 KiB as a JSON string in UTF-8. Either this or `chat`."),
   chat: Chat.refine(isShallow, { error: `must not be nested more than ${MOST_DEPTH} deep`, abort: true }).refine((chat) => Buffer.byteLength(JSON.stringify(chat)) <= MAX_INPUT_BYTES, { error: `must be at most ${MAX_INPUT_BYTES / 1024} KiB as JSON in UTF-8` }).optional()
     .describe("A conversation as OpenAI's chat completions have it, instead of `input`: at most 240 KiB as JSON in UTF-8."),
+  embed: Embed.refine((embed) => Buffer.byteLength(JSON.stringify(embed)) <= MAX_INPUT_BYTES, { error: `must be at most ${MAX_INPUT_BYTES / 1024} KiB as JSON in UTF-8` }).optional()
+    .describe("Texts to turn into vectors, instead of `input`: at most 240 KiB as JSON in UTF-8. `policy` names the embedder: `always-<embedder>`."),
   stream: z.boolean().optional().describe("Pieces of the answer go to `infer.token.<origin>.<tenant>.<request id>` while it grows, once it is certain to be the outcome. No part of the request's content."),
   budget: z.number().nonnegative().max(1_000_000).describe("Most that all attempts together may cost, in USD."),
   latency_slo_ms: z.int().positive().max(1_800_000).optional().describe("Wanted latency. Tiers that would miss it are skipped while another can meet it."),
@@ -59,9 +61,9 @@ const fields = {
   explain: z.boolean().optional().describe("Over HTTP, the reply to this very call says of each decision all that it knew, predicted and drew. An audit event always does. No part of the request's content: a repeated request may choose anew."),
 };
 
-const ONE_THING = { error: "either input or chat says what is asked", path: ["input"] };
-function asksOneThing({ input, chat }: { input?: string | undefined; chat?: Chat | undefined }): boolean {
-  return (input === undefined) !== (chat === undefined);
+const ONE_THING = { error: "one of input, chat and embed says what is asked", path: ["input"] };
+function asksOneThing({ input, chat, embed }: { input?: string | undefined; chat?: Chat | undefined; embed?: Embed | undefined }): boolean {
+  return [input, chat, embed].filter((one) => one !== undefined).length === 1;
 }
 
 /** Body of `POST /infer`. Unknown fields are refused, so a misspelt `budget` cannot pass as "no budget". */
@@ -136,8 +138,8 @@ export function toRequest(id: { tenant_id: string; request_id: string }, message
   };
 }
 
-/** One of the two is there, as the schema says. */
-export const askedBy = ({ input, chat }: Pick<RequestMessage, "input" | "chat">): Input => chat ?? input ?? "";
+/** One of them is there, as the schema says. */
+export const askedBy = ({ input, chat, embed }: Pick<RequestMessage, "input" | "chat" | "embed">): Input => chat ?? embed ?? input ?? "";
 
 /** What identifies the content of a request, in a fixed order: hash this. `origin`, `explain`, `stream` and the id are not content. */
 export function canonicalContent(message: Omit<RequestMessage, "origin" | "type" | "tenant_id" | "request_id">): string {
@@ -145,7 +147,7 @@ export function canonicalContent(message: Omit<RequestMessage, "origin" | "type"
   const sorted = metadata === undefined ? null : Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
   return JSON.stringify([
     message.user_id, message.input, message.budget, message.latency_slo_ms, message.deadline_ms, message.min_quality,
-    message.min_tier, message.max_tier, message.policy, message.task, sorted, ...(message.chat === undefined ? [] : [inOrder(message.chat)]),
+    message.min_tier, message.max_tier, message.policy, message.task, sorted, ...(message.chat === undefined ? [] : [inOrder(message.chat)]), ...(message.embed === undefined ? [] : [inOrder({ embed: message.embed })]),
   ]);
 }
 
@@ -156,14 +158,15 @@ function inOrder(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, inner]) => [key, inOrder(inner)]));
 }
 
-type Named = Pick<RequestMessage, "min_tier" | "max_tier" | "policy">;
+type Named = Pick<RequestMessage, "min_tier" | "max_tier" | "policy" | "embed">;
 /** Tiers and policies that a request names but this service does not have; `null` when all is well. It quotes them as text that the audit can hold. */
-export function unknownName(named: Named, file: Pick<TierFile, "tiers">): string | null {
+export function unknownName(named: Named, file: Pick<TierFile, "tiers" | "embedders">): string | null {
   const problem = unknownNameOf(named, file);
   return problem === null ? null : storable(problem);
 }
 
-function unknownNameOf({ min_tier, max_tier, policy }: Named, file: Pick<TierFile, "tiers">): string | null {
+function unknownNameOf({ min_tier, max_tier, policy, embed }: Named, file: Pick<TierFile, "tiers" | "embedders">): string | null {
+  if (embed !== undefined) return problemOfEmbedding({ min_tier, max_tier, policy }, file);
   const names = file.tiers.map(({ name }) => name);
   for (const [field, tier] of Object.entries({ min_tier, max_tier })) {
     if (tier !== undefined && !names.includes(tier)) return `${field}: there is no tier ${tier}; there are ${names.join(", ")}`;
@@ -172,4 +175,12 @@ function unknownNameOf({ min_tier, max_tier, policy }: Named, file: Pick<TierFil
   const policies = policyNames(file.tiers);
   if (policy !== undefined && !policies.includes(policy)) return `policy: there is no policy ${policy}; there are ${policies.join(", ")}`;
   return null;
+}
+
+/** Vectors of different models cannot be compared, so the caller chooses the model, and there is nothing to escalate to. */
+function problemOfEmbedding({ min_tier, max_tier, policy }: Omit<Named, "embed">, { embedders }: Pick<TierFile, "embedders">): string | null {
+  if (min_tier !== undefined || max_tier !== undefined) return "min_tier, max_tier: embedders are no tiers";
+  const policies = embedders.map(({ name }) => `always-${name}`);
+  if (policies.length === 0) return "embed: the tier file has no embedders";
+  return policies.includes(policy ?? "") ? null : `policy: an embedding names its embedder; there are ${policies.join(", ")}`;
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import fixture from "./fixtures/tier_file.v1.json" with { type: "json" };
 import { nanoUsd } from "./money.ts";
-import { costOf, policyNames, replicasOf, TierFile } from "./tiers.ts";
+import { costOf, fileFor, policyNames, replicasOf, servedBy, TierFile } from "./tiers.ts";
 
 const rates = (input: number, output: number, request = 0) => ({
   input_nano_usd_per_million: nanoUsd(input), output_nano_usd_per_million: nanoUsd(output), request_nano_usd: nanoUsd(request),
@@ -49,13 +49,37 @@ describe("the tier file", () => {
     ]);
   });
 
+  const VECTORS = {
+    name: "vectors", slots: 4, dimensions: 1_536, timeout_ms: 5_000, backend: { kind: "openai-embeddings", model: "embed-3", base_url: "http://localhost:1/v1" },
+    price: { usd_per_million_input_tokens: 0.02, source: "test", valid_from: "2026-11-01" }, prior: { latency_p50_ms: 50, latency_p95_ms: 200 },
+  };
+
+  it("has embedders beside the tiers: they run as tiers do, and no policy knows them", () => {
+    const file = TierFile.parse({ ...fixture, embedders: [VECTORS] });
+    expect(servedBy(file).map(({ name }) => name)).toEqual(["small", "medium", "large", "vectors"]);
+    expect(policyNames(file.tiers)).not.toContain("always-vectors");
+    expect(file.embedders[0]?.price).toMatchObject({ input_nano_usd_per_million: 20_000_000, output_nano_usd_per_million: 0, request_nano_usd: 0 });
+    const embed = { texts: ["one"] };
+    expect(fileFor(file, { input: embed, policy: "always-vectors" })).toMatchObject({ tiers: [{ name: "vectors" }], baseline_tier: "vectors" });
+    expect(fileFor(file, { input: "one", policy: "always-vectors" })).toBe(file);
+  });
+
+  it.each([
+    ["of a tier's name", { embedders: [{ ...VECTORS, name: "small" }] }, /two are named small/],
+    ["of one name", { embedders: [VECTORS, VECTORS] }, /^embedders: two are named vectors/],
+    ["that chat", { embedders: [{ ...VECTORS, backend: small?.backend }] }, /^embedders.0.backend/],
+    ["among the tiers", { tiers: [{ ...small, backend: VECTORS.backend }, ...others] }, /^tiers.0.backend.kind: makes vectors and no answers/],
+  ])("refuses embedders %s", (_what, over, problem) => {
+    expect(issues(over)).toMatch(problem);
+  });
+
   it("knows a price of cached input where there is one", () => {
     const cached = TierFile.parse({ ...fixture, tiers: [{ ...small, price: { ...small?.price, usd_per_million_cached_input_tokens: 0.025 } }, ...others] }).tiers.map(({ price }) => price.cached_input_nano_usd_per_million);
     expect(cached).toEqual([25_000_000, undefined, undefined]);
   });
 
   it.each([
-    ["two tiers of one name", { tiers: [small, small] }, /two tiers are named small/],
+    ["two tiers of one name", { tiers: [small, small] }, /^tiers: two are named small/],
     ["no tier", { tiers: [] }, /^tiers: /],
     ["a baseline that is not there", { baseline_tier: "huge" }, /^baseline_tier: there is no tier huge; there are small, medium, large/],
     ["a route to nowhere", { static_routes: { default: "medium", tasks: { mail: "tiny" } } }, /^static_routes\.tasks\.mail: there is no tier tiny/],

@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 
+import { type Input, isEmbed } from "./chat.ts";
 import { Probability } from "./probability.ts";
 import { NanoUsd, nanoUsd, tokenCost, UsdAmount } from "./money.ts";
 
@@ -64,6 +65,14 @@ const provider = {
   idle_timeout_ms: z.int().min(10).max(600_000).default(60_000),
 };
 
+/** Any server that speaks `POST {base_url}/embeddings`. */
+const EmbeddingsBackend = z.strictObject({
+  kind: z.literal("openai-embeddings"),
+  model: z.string().min(1),
+  base_url: BaseUrl,
+  api_key: SecretReference.optional(),
+});
+
 export const BackendConfig = z.discriminatedUnion("kind", [
   /** A classifier in the worker's own process, trained ahead of time (`inferctl local-models`). */
   z.strictObject({ kind: z.literal("local"), model: z.string().min(1) }),
@@ -103,6 +112,7 @@ export const BackendConfig = z.discriminatedUnion("kind", [
     /** Ask for log probabilities, the source of confidence. Most models refuse them. */
     logprobs: z.boolean().default(false),
   }),
+  EmbeddingsBackend,
 ]);
 export type BackendConfig = z.infer<typeof BackendConfig>;
 
@@ -174,14 +184,48 @@ export const Tier = tierFields.superRefine(({ backend, replicas = [] }, context)
   const names = replicas.map(({ name }) => name);
   const duplicate = names.find((name, i) => names.indexOf(name) !== i);
   if (duplicate !== undefined) context.addIssue({ code: "custom", path: ["replicas"], message: `two replicas are named ${duplicate}` });
+  if ([backend, ...replicas.map((replica) => replica.backend)].some((one) => one?.kind === "openai-embeddings")) context.addIssue({ code: "custom", path: ["backend", "kind"], message: "makes vectors and no answers: list it under embedders" });
 });
 export type Tier = z.infer<typeof Tier>;
+
+const { name, slots, timeout_ms, max_tries, breaker } = tierFields.shape;
+/**
+ * A model that turns texts into vectors. It runs as a tier does, with a queue, workers and a breaker of its own; it is
+ * no tier, since the vectors of two models cannot be compared: nothing escalates to or from it.
+ */
+const Embedder = z
+  .strictObject({
+    name, slots, backend: EmbeddingsBackend, timeout_ms, max_tries, breaker,
+    price: z.strictObject({ usd_per_million_input_tokens: perMillion, usd_per_request: UsdAmount.default(nanoUsd(0)), source: z.string().min(1), valid_from: z.iso.date() }),
+    /** Of its vectors, the longest. It says how many texts fit into one request. */
+    dimensions: z.int().min(1).max(16_384),
+    /** Assumed until there are measurements, in milliseconds. */
+    prior: z.strictObject({ latency_p50_ms: z.number().positive(), latency_p95_ms: z.number().positive() }),
+  })
+  .transform(({ price: { usd_per_million_input_tokens, usd_per_request, source, valid_from }, prior, dimensions, ...fields }): Tier & { dimensions: number } => ({
+    ...fields, dimensions,
+    price: { input_nano_usd_per_million: usd_per_million_input_tokens, output_nano_usd_per_million: nanoUsd(0), request_nano_usd: usd_per_request, source, valid_from },
+    prior: { quality: 1, ...prior },
+    affinity_max_cost_ratio: 1, confidence: { default: { kind: "token_logprobs" }, tasks: {} }, same_script: false, accept_confidence: 0,
+  }));
+export type Embedder = z.infer<typeof Embedder>;
 
 /** A server of a tier, with the price that it charges. */
 export interface TierReplica {
   readonly name: string;
   readonly backend: BackendConfig;
   readonly price: Tier["price"];
+}
+
+/** Of one call. A classifier says one word, vectors are none. */
+export function mostOutputTokens(backend: BackendConfig): number {
+  switch (backend.kind) {
+    case "local": return 1;
+    case "openai-embeddings": return 0;
+    case "openai-compatible":
+    case "anthropic":
+    case "gemini": return backend.max_output_tokens;
+  }
 }
 
 /** Who answers for a tier, one at least. The one of a tier with a single backend has the tier's name. */
@@ -196,6 +240,8 @@ export const TierFile = z
     version: z.literal(1),
     /** Cheapest first. */
     tiers: z.array(Tier).min(1).max(16),
+    /** Models for `POST /v1/embeddings`. */
+    embedders: z.array(Embedder).max(16).default([]),
     /** Savings are measured against this tier: what every request would have cost there. */
     baseline_tier: TierName,
     default_policy: z.string().min(1),
@@ -204,8 +250,9 @@ export const TierFile = z
   })
   .superRefine((file, context) => {
     const names = file.tiers.map((tier) => tier.name);
-    const duplicate = names.find((name, i) => names.indexOf(name) !== i);
-    if (duplicate !== undefined) context.addIssue({ code: "custom", path: ["tiers"], message: `two tiers are named ${duplicate}` });
+    const all = servedBy(file).map((one) => one.name);
+    const duplicate = all.find((one, i) => all.indexOf(one) !== i);
+    if (duplicate !== undefined) context.addIssue({ code: "custom", path: [names.includes(duplicate) ? "tiers" : "embedders"], message: `two are named ${duplicate}` });
     const used: [string, TierName][] = [["baseline_tier", file.baseline_tier], ["static_routes.default", file.static_routes.default]];
     for (const [task, tier] of Object.entries(file.static_routes.tasks)) used.push([`static_routes.tasks.${task}`, tier]);
     for (const [path, name] of used) {
@@ -216,6 +263,17 @@ export const TierFile = z
     }
   });
 export type TierFile = z.infer<typeof TierFile>;
+
+/** All that has workers: tiers, then embedders. */
+export const servedBy = ({ tiers, embedders }: Pick<TierFile, "tiers" | "embedders">): Tier[] => [...tiers, ...embedders];
+
+/** The tiers of which one may be chosen: texts to embed have the one embedder that is named, measured against itself. `policy`: of the request. */
+export function fileFor(file: TierFile, { input, policy }: { readonly input: Input; readonly policy: string }): TierFile {
+  if (!isEmbed(input)) return file;
+  const named = file.embedders.filter((embedder) => policy === `always-${embedder.name}`);
+  const [one] = named;
+  return one === undefined ? file : { ...file, tiers: named, baseline_tier: one.name };
+}
 
 /** How the answers of a tier are judged for a task. */
 export const methodFor = ({ confidence }: Pick<Tier, "confidence">, task: string | null): ConfidenceMethod =>

@@ -1,3 +1,4 @@
+import type { AnswerMessage } from "#shared/contracts/chat.ts";
 import type { Attempt, Completion } from "#shared/contracts/events.ts";
 import type { attempts, requests } from "#shared/db/schema.ts";
 
@@ -36,7 +37,7 @@ export function toRows(event: Completion, streamSeq: number): Rows {
     completed_at: iso(event.completed_at_ms),
     origin: event.origin,
     output: event.output,
-    message: event.message ?? null,
+    message: event.message === undefined ? null : withoutVectors(event.message),
     input_bytes: event.input_bytes,
     fingerprint: event.fingerprint,
     metadata: event.metadata,
@@ -45,6 +46,11 @@ export function toRows(event: Completion, streamSeq: number): Rows {
     stream_seq: streamSeq,
   };
   return { request, attempts: event.attempts.map((attempt) => ({ tenant_id, request_id, ...toAttemptRow(attempt) })) };
+}
+
+/** They are larger than all else together, and a model makes them again from the same texts; COMPLETIONS has them for its time. */
+function withoutVectors({ vectors: _vectors, ...message }: AnswerMessage): AnswerMessage {
+  return message;
 }
 
 function toAttemptRow({ outcome, usage, started_at_ms, ...rest }: Attempt): Omit<AttemptRow, "tenant_id" | "request_id"> {

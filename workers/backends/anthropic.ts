@@ -1,4 +1,5 @@
 /** Anthropic's Messages API, without its client: ADR 0011. */
+import type { Prompt } from "#shared/contracts/chat.ts";
 import type { Tier } from "#shared/contracts/tiers.ts";
 
 import { makeAnthropicStream, readWhole } from "./anthropicReply.ts";
@@ -15,7 +16,7 @@ export interface AnthropicOptions {
   readonly priorQuality: Tier["prior"]["quality"];
 }
 
-export function makeAnthropic({ config, apiKey, priorQuality }: AnthropicOptions): Backend {
+export function makeAnthropic({ config, apiKey, priorQuality }: AnthropicOptions): Backend<Prompt> {
   const agent = makeAgent();
   const url = `${config.base_url.replace(/\/$/, "")}/v1/messages`;
   return {

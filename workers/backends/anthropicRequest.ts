@@ -1,5 +1,5 @@
 /** A conversation as Anthropic's Messages API wants it. Pure. What is mapped, left out and refused: docs/openai-compatibility.md. */
-import type { Chat, Input } from "#shared/contracts/chat.ts";
+import type { Chat, Prompt } from "#shared/contracts/chat.ts";
 import type { BackendConfig } from "#shared/contracts/tiers.ts";
 
 import { argumentsOf, chatOf, functionOf, imageOf, isText, type Message, type Part, partsOf, refused, schemaOf, stopsOf, textOf, toolChoiceOf } from "./providerAnswer.ts";
@@ -9,7 +9,7 @@ export type AnthropicConfig = Extract<BackendConfig, { kind: "anthropic" }>;
 const JSON_ONLY = "Answer with one JSON object and nothing else: no prose, no code fence.";
 
 /** Throws `backend_refused` for what the API cannot do. */
-export function anthropicBody(input: Input, config: AnthropicConfig) {
+export function anthropicBody(input: Prompt, config: AnthropicConfig) {
   const chat = chatOf(input);
   refuseUnknown(chat);
   const system = systemOf(chat, config.system);
@@ -28,7 +28,7 @@ export function anthropicBody(input: Input, config: AnthropicConfig) {
 }
 
 /** Whether the answer is only sound as a JSON object: asked for in words, so it may not be one. */
-export const mustBeJsonObject = (input: Input): boolean => chatOf(input).response_format?.type === "json_object";
+export const mustBeJsonObject = (input: Prompt): boolean => chatOf(input).response_format?.type === "json_object";
 
 function refuseUnknown({ logprobs, frequency_penalty, presence_penalty }: Chat): void {
   if (logprobs === true) throw refused("Anthropic gives no logprobs");

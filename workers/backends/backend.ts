@@ -5,8 +5,8 @@ import type { Usage } from "#shared/contracts/events.ts";
  * One call of a model. Its errors are `BackendError`s; anything else that it throws is a bug, but for a call whose signal aborted:
  * a `CutOff` says what was spent until then, and whoever aborted says why.
  */
-export interface Backend {
-  call(input: Input, options: CallOptions): Promise<BackendAnswer>;
+export interface Backend<I extends Input = Input> {
+  call(input: I, options: CallOptions): Promise<BackendAnswer>;
   close(): Promise<void>;
 }
 

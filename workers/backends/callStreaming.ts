@@ -1,4 +1,4 @@
-import type { AnswerDelta, Input } from "#shared/contracts/chat.ts";
+import type { AnswerDelta, Prompt } from "#shared/contracts/chat.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 
 import type { BackendAnswer } from "./backend.ts";
@@ -22,7 +22,7 @@ interface Call {
   readonly post: Post;
   readonly idleTimeoutMs: number;
   readonly growing: GrowingAnswer;
-  readonly input: Input;
+  readonly input: Prompt;
   readonly onDelta: (delta: AnswerDelta) => void;
 }
 

@@ -1,6 +1,7 @@
 /** Google's Gemini API, without its client: ADR 0011. */
 import { randomUUID } from "node:crypto";
 
+import type { Prompt } from "#shared/contracts/chat.ts";
 import type { Tier } from "#shared/contracts/tiers.ts";
 
 import type { Backend, BackendAnswer } from "./backend.ts";
@@ -17,7 +18,7 @@ export interface GeminiOptions {
   readonly priorQuality: Tier["prior"]["quality"];
 }
 
-export function makeGemini({ config, apiKey, priorQuality }: GeminiOptions): Backend {
+export function makeGemini({ config, apiKey, priorQuality }: GeminiOptions): Backend<Prompt> {
   const agent = makeAgent();
   const url = `${config.base_url.replace(/\/$/, "")}/v1beta/models/${encodeURIComponent(config.model)}`;
   return {

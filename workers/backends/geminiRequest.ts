@@ -1,5 +1,5 @@
 /** A conversation as Google's Gemini API wants it. Pure. What is mapped, left out and refused: docs/openai-compatibility.md. */
-import type { Chat, Input } from "#shared/contracts/chat.ts";
+import type { Chat, Prompt } from "#shared/contracts/chat.ts";
 import type { BackendConfig } from "#shared/contracts/tiers.ts";
 
 import { argumentsOf, chatOf, functionOf, imageOf, isText, type Message, partsOf, refused, schemaOf, stopsOf, textOf, toolChoiceOf } from "./providerAnswer.ts";
@@ -16,7 +16,7 @@ const NO_SIGNATURE = "skip_thought_signature_validator";
 const UNSIGNED = /^gemini-[12]\b/;
 
 /** Throws `backend_refused` for what the API cannot do. */
-export function geminiBody(input: Input, config: GeminiConfig) {
+export function geminiBody(input: Prompt, config: GeminiConfig) {
   const chat = chatOf(input);
   const system = [...(config.system === undefined ? [] : [config.system]), ...chat.messages.filter(isSystem).map(textOf)].filter((text) => text !== "");
   return {

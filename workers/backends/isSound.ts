@@ -1,4 +1,4 @@
-import type { AnswerMessage, Input } from "#shared/contracts/chat.ts";
+import type { AnswerMessage, Prompt } from "#shared/contracts/chat.ts";
 
 export interface Judged extends Pick<AnswerMessage, "refusal" | "finish_reason" | "tool_calls"> {
   readonly text: string;
@@ -11,7 +11,7 @@ export interface Judged extends Pick<AnswerMessage, "refusal" | "finish_reason" 
  * the text is JSON: a caller's patterns and references would run here. Calls of tools are an answer to a conversation
  * alone, and each must have a JSON object as its arguments.
  */
-export function isSound(input: Input, { text, refusal, finish_reason, tool_calls = [], isCallersLimit }: Judged): boolean {
+export function isSound(input: Prompt, { text, refusal, finish_reason, tool_calls = [], isCallersLimit }: Judged): boolean {
   if (refusal !== null && refusal !== "") return false;
   const hasText = text.trim() !== "";
   if (typeof input === "string") return finish_reason === "stop" && hasText;
@@ -27,7 +27,7 @@ export function isSound(input: Input, { text, refusal, finish_reason, tool_calls
 }
 
 /** The token limit was the caller's own, not the tier's, so that an answer that ends there is what was asked for. */
-export const isCallersLimit = (input: Input, tiersLimit: number): boolean => typeof input !== "string" && input.max_output_tokens !== undefined && input.max_output_tokens <= tiersLimit;
+export const isCallersLimit = (input: Prompt, tiersLimit: number): boolean => typeof input !== "string" && input.max_output_tokens !== undefined && input.max_output_tokens <= tiersLimit;
 
 const isJson = (text: string): boolean => parsed(text) !== undefined;
 

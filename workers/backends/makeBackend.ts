@@ -1,10 +1,13 @@
+import { type Embed, type Input, isEmbed, type Prompt } from "#shared/contracts/chat.ts";
 import type { BackendConfig, Tier } from "#shared/contracts/tiers.ts";
 
 import { makeAnthropic } from "./anthropic.ts";
-import type { Backend } from "./backend.ts";
+import type { Backend, CallOptions } from "./backend.ts";
+import { BackendError } from "./backendError.ts";
 import { makeGemini } from "./gemini.ts";
 import { makeLocalBackend } from "./local/localBackend.ts";
 import { makeOpenAiCompatible } from "./openAiCompatible.ts";
+import { makeOpenAiEmbeddings } from "./openAiEmbeddings.ts";
 
 interface BackendOptions {
   readonly backend: BackendConfig;
@@ -16,9 +19,15 @@ interface BackendOptions {
 /** The backend that a tier or one of its replicas names. Throws when its local model is missing, and says which. */
 export async function makeBackend({ backend, prior, apiKey, localModelsDir }: BackendOptions): Promise<Backend> {
   switch (backend.kind) {
-    case "local": return makeLocalBackend({ dir: localModelsDir, model: backend.model });
-    case "anthropic": return makeAnthropic({ config: backend, apiKey, priorQuality: prior.quality });
-    case "gemini": return makeGemini({ config: backend, apiKey, priorQuality: prior.quality });
-    case "openai-compatible": return makeOpenAiCompatible({ config: backend, apiKey, priorQuality: prior.quality });
+    case "local": return answering(await makeLocalBackend({ dir: localModelsDir, model: backend.model }));
+    case "anthropic": return answering(makeAnthropic({ config: backend, apiKey, priorQuality: prior.quality }));
+    case "gemini": return answering(makeGemini({ config: backend, apiKey, priorQuality: prior.quality }));
+    case "openai-compatible": return answering(makeOpenAiCompatible({ config: backend, apiKey, priorQuality: prior.quality }));
+    case "openai-embeddings": return embedding(makeOpenAiEmbeddings({ config: backend, apiKey }));
   }
 }
+
+/** The tier file says who does what, and routers go by it: these say it to a job that an older router made. */
+const answering = (backend: Backend<Prompt>): Backend => ({ ...backend, call: (input: Input, options: CallOptions) => (isEmbed(input) ? refuse("it answers, and makes no vectors") : backend.call(input, options)) });
+const embedding = (backend: Backend<Embed>): Backend => ({ ...backend, call: (input: Input, options: CallOptions) => (isEmbed(input) ? backend.call(input, options) : refuse("it makes vectors, and answers nothing")) });
+const refuse = (why: string) => Promise.reject(new BackendError("backend_refused", why, { isBackendsFault: false }));

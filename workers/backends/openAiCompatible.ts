@@ -1,6 +1,8 @@
 /** Any server that speaks OpenAI's `POST /chat/completions`: OpenAI, vLLM, Ollama, llama.cpp and others. */
 import { Agent, type Dispatcher, request as httpRequest } from "undici";
 
+import type { Prompt } from "#shared/contracts/chat.ts";
+
 import type { Backend, BackendAnswer, CallOptions } from "./backend.ts";
 import { BackendError, CutOff } from "./backendError.ts";
 import { errorOfStatus } from "./errorOfStatus.ts";
@@ -24,7 +26,7 @@ export interface OpenAiCompatibleOptions {
   readonly priorQuality: Asked["priorQuality"];
 }
 
-export function makeOpenAiCompatible({ config, apiKey, priorQuality }: OpenAiCompatibleOptions): Backend {
+export function makeOpenAiCompatible({ config, apiKey, priorQuality }: OpenAiCompatibleOptions): Backend<Prompt> {
   const agent = new Agent({ connect: { timeout: 5_000 }, keepAliveTimeout: 30_000 });
   const url = `${config.base_url.replace(/\/$/, "")}/chat/completions`;
   return {

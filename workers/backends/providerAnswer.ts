@@ -1,5 +1,5 @@
 /** What the native adapters have in common between a conversation as OpenAI writes it and their own form. Pure. */
-import { type AnswerToken, bytesOf, type Chat, type FinishReason, type Input, type ToolCall } from "#shared/contracts/chat.ts";
+import { type AnswerToken, bytesOf, type Chat, type FinishReason, type Prompt, type ToolCall } from "#shared/contracts/chat.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 import { storable } from "#shared/contracts/text.ts";
 import { estimateTokens } from "#shared/contracts/tiers.ts";
@@ -19,7 +19,7 @@ export const badResponse = (what: string): BackendError => new BackendError("bac
 /** No clean end: what was read may be half of the answer. */
 export const cutAnswer = (): BackendError => new BackendError("backend_unavailable", "the reply ended before the answer did", { isTransient: true, mayHaveCost: true });
 
-export const chatOf = (input: Input): Chat => (typeof input === "string" ? { messages: [{ role: "user", content: input }] } : input);
+export const chatOf = (input: Prompt): Chat => (typeof input === "string" ? { messages: [{ role: "user", content: input }] } : input);
 export const partsOf = ({ content }: Message): readonly Part[] => (typeof content === "string" ? [{ type: "text", text: content }] : (content ?? []));
 export const isText = ({ type }: Part): boolean => type === "text" || type === "input_text" || type === "output_text";
 export const stopsOf = ({ stop }: Chat): string[] => (typeof stop === "string" ? [stop] : (stop ?? []));
@@ -88,7 +88,7 @@ export function objectIn(json: string): object | null {
 export const isTokenCount = (count: number): boolean => Number.isInteger(count) && count >= 0 && count <= MAX_TOKENS;
 
 /** What was spent until it broke off: at least what was told, and what was read and said. */
-export function spentUntil(input: Input, said: string, told: Usage | null): Usage {
+export function spentUntil(input: Prompt, said: string, told: Usage | null): Usage {
   const output = estimateTokens(Buffer.byteLength(said));
   return { ...(told ?? { input_tokens: estimateTokens(bytesOf(input)) }), output_tokens: Math.max(told?.output_tokens ?? 0, output), source: "estimated" };
 }
@@ -111,7 +111,7 @@ export interface Finished {
 const withArguments = (call: ToolCall): ToolCall => (call.function?.arguments === "" ? { ...call, function: { ...call.function, arguments: "{}" } } : call);
 
 /** Throws `backend_bad_response` for an answer that no message could hold. */
-export function toAnswer(input: Input, { text, toolCalls, finish, refusal, logprobs, tokens = [], model, usage: told, confidence }: Finished, { config, priorQuality }: { config: { model: string; max_output_tokens: number }; priorQuality: number }): BackendAnswer {
+export function toAnswer(input: Prompt, { text, toolCalls, finish, refusal, logprobs, tokens = [], model, usage: told, confidence }: Finished, { config, priorQuality }: { config: { model: string; max_output_tokens: number }; priorQuality: number }): BackendAnswer {
   const output = storable(text);
   const message = { finish_reason: finish, refusal: refusal === null ? null : storable(refusal), ...(toolCalls.length === 0 ? {} : { tool_calls: toolCalls.map(withArguments) }), ...(logprobs === undefined ? {} : { logprobs }) };
   const said = output + toolCalls.map((call) => call.function?.arguments ?? "").join("");

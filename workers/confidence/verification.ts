@@ -1,12 +1,12 @@
 /** Self-verification: the model is asked, in a second short call, whether the answer is right. Raw, not calibrated. Pure. */
-import type { AnswerToken, Chat, Input } from "#shared/contracts/chat.ts";
+import type { AnswerToken, Chat, Prompt } from "#shared/contracts/chat.ts";
 
 const QUESTION = "Is the answer above correct and complete? Reply with one word, yes or no.";
 /** A word and what may stand before it. */
 const MOST_TOKENS = 3;
 
 /** What is asked. The conversation goes with it, so that a server's prompt cache is warm. */
-export function verificationOf(input: Input, output: string, { withLogprobs }: { withLogprobs: boolean }): Chat {
+export function verificationOf(input: Prompt, output: string, { withLogprobs }: { withLogprobs: boolean }): Chat {
   const messages = typeof input === "string" ? [{ role: "user" as const, content: input }] : input.messages;
   return { messages: [...messages, { role: "assistant", content: output }, { role: "user", content: QUESTION }], max_output_tokens: MOST_TOKENS, temperature: 0, ...(withLogprobs ? { logprobs: true, top_logprobs: 5 } : {}) };
 }

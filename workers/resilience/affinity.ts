@@ -1,7 +1,7 @@
 /** What a conversation would lose on another replica than the one that has read its beginning. Pure. */
 import { createHash } from "node:crypto";
 
-import { bytesOf, type Input } from "#shared/contracts/chat.ts";
+import { bytesOf, type Input, isEmbed } from "#shared/contracts/chat.ts";
 import { costOf, estimateTokens, type Rates, type TokenCount } from "#shared/contracts/tiers.ts";
 
 export interface Conversation {
@@ -12,9 +12,9 @@ export interface Conversation {
   readonly known_tokens: number;
 }
 
-/** `null`: a text, which is no part of anything. A conversation is known by how it begins: all up to the first message of its user. */
+/** `null`: a text, or texts to embed, which is no part of anything. A conversation is known by how it begins: all up to the first message of its user. */
 export function conversationOf(tenantId: string, input: Input): Conversation | null {
-  if (typeof input === "string") return null;
+  if (typeof input === "string" || isEmbed(input)) return null;
   const { messages } = input;
   const first = messages.findIndex(({ role }) => role === "user");
   const last = messages.findLastIndex(({ role }) => role === "user");

@@ -1,6 +1,6 @@
 /** The replicas of a tier as one: who is called, who is left out for a while, and what is known of each. The choice itself is in `replicas.ts`. */
 import type { Input } from "#shared/contracts/chat.ts";
-import type { Tier, TierReplica } from "#shared/contracts/tiers.ts";
+import { mostOutputTokens, type Tier, type TierReplica } from "#shared/contracts/tiers.ts";
 import type { Backend } from "#workers/backends/backend.ts";
 import { BackendError } from "#workers/backends/backendError.ts";
 
@@ -98,7 +98,7 @@ function mayCall(breaker: Breaker): boolean {
 }
 
 /** Half of what it may generate, as the router expects it. */
-const expectedOutput = ({ backend }: Replica): number => (backend.kind === "local" ? 1 : Math.ceil(backend.max_output_tokens / 2));
+const expectedOutput = ({ backend }: Replica): number => Math.ceil(mostOutputTokens(backend) / 2);
 
 async function measured<T>(entry: Entry, run: () => Promise<T>, priorMs: number): Promise<T> {
   entry.outstanding++;

@@ -31,6 +31,7 @@ export const serveRecorded: Command = {
     "--seed                 of which calls they hit (default 1)",
     "--json                 one JSON object when ready, and the bill as another at the end",
     "",
+    "POST /v1/embeddings gives vectors of the model made-up-embeddings: from each text's hash, at 0.02 USD per million tokens; they mean nothing.",
     "GET /bill says what a provider would have charged so far, GET /bill?calls=true for which calls (the latest 50,000). Ends with Ctrl-C.",
   ],
   example: "inferctl serve-recorded outcomes.jsonl.gz --time-scale 0.1 --port 8399",

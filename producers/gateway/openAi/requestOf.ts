@@ -9,7 +9,7 @@ import { badCall, type Refusal, refusalOfIssues } from "./refusal.ts";
 
 export type Asked = { readonly kind: "asked"; readonly body: InferBody } | { readonly kind: "refused"; readonly refusal: Refusal };
 export interface Door {
-  readonly tierFile: Pick<TierFile, "tiers">;
+  readonly tierFile: Pick<TierFile, "tiers" | "embedders">;
   /** Budget of a request that names none, in USD. */
   readonly budgetUsd: number;
 }
@@ -39,9 +39,15 @@ export function requestOf(body: ChatCompletionBody, headers: Headers, door: Door
 }
 
 /** `chat` is read here by its own schema; `namesOf` gives where a caller wrote what lies at a path of it. */
-export function asking(body: Common, chat: object, headers: Headers, { tierFile, budgetUsd }: Door, namesOf: (path: Path) => Path): Asked {
-  const chosen = policyOf(body.model, tierFile);
-  if (chosen === null) return refused(badCall("model_not_found", `The model '${storable(body.model)}' does not exist: GET /v1/models lists all of them`, "model", 404));
+export function asking(body: Common, chat: object, headers: Headers, door: Door, namesOf: (path: Path) => Path): Asked {
+  const chosen = policyOf(body.model, door.tierFile);
+  return chosen === null ? refused(noSuchModel(body.model)) : askingBy(chosen.policy, body, { chat }, headers, door, namesOf);
+}
+
+export const noSuchModel = (model: string): Refusal => badCall("model_not_found", `The model '${storable(model)}' does not exist: GET /v1/models lists all of them`, "model", 404);
+
+/** As `asking`, of a policy that was chosen already. */
+export function askingBy(policy: string | null, body: Omit<Common, "model">, question: { readonly chat: object } | { readonly embed: object }, headers: Headers, { budgetUsd }: Door, namesOf: (path: Path) => Path): Asked {
   const controls = controlsOf(body.optimizer ?? {}, headers);
   if ("error" in controls) return refused(controls);
 
@@ -52,9 +58,9 @@ export function asking(body: Common, chat: object, headers: Headers, { tierFile,
     user_id: body.user || DEFAULT_USER,
     budget: budget_usd ?? budgetUsd,
     metadata: body.metadata,
-    policy: chosen.policy,
+    policy,
     stream: body.stream === true ? true : null,
-    chat,
+    ...question,
   }));
   return parsed.success ? { kind: "asked", body: parsed.data } : refused(refusalOfIssues(parsed.error.issues.map(({ path, ...issue }) => ({ ...issue, path: ourNames(path, namesOf) }))));
 }
@@ -76,7 +82,7 @@ const chatNames = (path: Path): Path => (path[0] === "max_output_tokens" ? ["max
 /** Of the request as we call it, to what the caller wrote. */
 function ourNames(path: Path, namesOf: (path: Path) => Path): Path {
   const [first, ...rest] = path;
-  if (first === "chat") return namesOf(rest);
+  if (first === "chat" || first === "embed") return namesOf(rest);
   if (first === "user_id") return ["user"];
   if (first === "tenant_id") return [TENANT];
   return first === "metadata" ? path : ["optimizer", ...path];

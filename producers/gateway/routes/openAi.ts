@@ -10,6 +10,7 @@ import { badCall, refusalOf, refusalOfError, refusalOfIssues } from "../openAi/r
 import { sendRefusal } from "../openAi/sendRefusal.ts";
 import type { AnswerDeps } from "./answerCall.ts";
 import { chatCompletionsRoute } from "./chatCompletions.ts";
+import { embeddingsRoute } from "./embeddings.ts";
 import { modelsRoutes } from "./models.ts";
 import { responsesRoute } from "./responses.ts";
 
@@ -18,6 +19,7 @@ export const openAiRoutes = (deps: AnswerDeps & { readonly methodsOf: MethodsOf 
   addOpenAiErrors(app, deps);
   await app.register(modelsRoutes(deps));
   await app.register(chatCompletionsRoute(deps));
+  await app.register(embeddingsRoute(deps));
   await app.register(responsesRoute(deps));
 };
 

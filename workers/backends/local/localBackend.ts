@@ -3,7 +3,7 @@
  * differences in quality and cost, without a network or a key. It loads a model that was trained ahead of time, and
  * never trains one.
  */
-import { askedIn } from "#shared/contracts/chat.ts";
+import { askedIn, type Prompt } from "#shared/contracts/chat.ts";
 
 import type { Backend, BackendAnswer } from "../backend.ts";
 import { makeClassifier } from "./classifier.ts";
@@ -22,7 +22,7 @@ export interface LocalBackendOptions {
  * Throws when there is no such model, or its file is missing, damaged or made by another version; the message says what
  * to run. A call answers "spam" or "ham" at once (10 ms for a million characters), so it does not look at its signal.
  */
-export async function makeLocalBackend({ dir, model }: LocalBackendOptions): Promise<Backend> {
+export async function makeLocalBackend({ dir, model }: LocalBackendOptions): Promise<Backend<Prompt>> {
   const recipe = RECIPES.find(({ name }) => name === model);
   if (recipe === undefined) throw new Error(`there is no local model ${model}; there are ${RECIPES.map(({ name }) => name).join(", ")}`);
   const { header, linear, calibration } = await readModel(dir, model, 2 ** recipe.features.table_bits);

@@ -1,10 +1,10 @@
-import type { Input } from "#shared/contracts/chat.ts";
+import type { Prompt } from "#shared/contracts/chat.ts";
 import type { BackendConfig } from "#shared/contracts/tiers.ts";
 
 export type OpenAiConfig = Extract<BackendConfig, { kind: "openai-compatible" }>;
 
 /** Body of `POST /chat/completions`: the conversation's fields as they are, but for what the tier caps, names or needs itself. Pure. */
-export function chatBody(input: Input, config: OpenAiConfig, isStream: boolean): Record<string, unknown> {
+export function chatBody(input: Prompt, config: OpenAiConfig, isStream: boolean): Record<string, unknown> {
   const { model, system, output_limit_field, max_output_tokens: most } = config;
   const { messages, max_output_tokens = most, logprobs = false, top_logprobs, ...rest } = typeof input === "string" ? { messages: [{ role: "user", content: input }] } : input;
   return {

@@ -1,7 +1,7 @@
 /** What a server says, whole or in pieces, and the answer that it makes. Pure. */
 import { z } from "zod";
 
-import { type AnswerMessage, type AnswerToken, bytesOf, FinishReason, type Input, type ToolCall } from "#shared/contracts/chat.ts";
+import { type AnswerMessage, type AnswerToken, bytesOf, FinishReason, type Prompt, type ToolCall } from "#shared/contracts/chat.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 import { storable, storableJson } from "#shared/contracts/text.ts";
 import { estimateTokens } from "#shared/contracts/tiers.ts";
@@ -14,7 +14,7 @@ import { isCallersLimit, isSound } from "../isSound.ts";
 import type { OpenAiConfig } from "./chatBody.ts";
 
 export interface Asked {
-  readonly input: Input;
+  readonly input: Prompt;
   readonly config: OpenAiConfig;
   /** Stands in for the confidence of a server that sends no logprobs. */
   readonly priorQuality: number;
@@ -137,13 +137,13 @@ function withIdAndType(call: SaidCall, index: number): ToolCall {
 }
 
 /** Left out where they would make the answer too large for its message. */
-function logprobsFor(input: Input, logprobs: Logprobs | null, room: number): { logprobs?: unknown } {
+function logprobsFor(input: Prompt, logprobs: Logprobs | null, room: number): { logprobs?: unknown } {
   if (logprobs === null || !wantsLogprobs(input)) return {};
   const sent = storableJson({ content: logprobs.content ?? null, refusal: logprobs.refusal ?? null });
   return jsonBytes(sent) > room ? {} : { logprobs: sent };
 }
 
-export const wantsLogprobs = (input: Input): boolean => typeof input !== "string" && input.logprobs === true;
+export const wantsLogprobs = (input: Prompt): boolean => typeof input !== "string" && input.logprobs === true;
 
 export function reported({ prompt_tokens, completion_tokens, prompt_tokens_details, completion_tokens_details }: ReportedUsage): Usage {
   const cached = prompt_tokens_details?.cached_tokens, reasoning = completion_tokens_details?.reasoning_tokens;

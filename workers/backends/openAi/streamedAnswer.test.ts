@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import type { AnswerDelta, Chat, Input } from "#shared/contracts/chat.ts";
+import type { AnswerDelta, Chat, Prompt } from "#shared/contracts/chat.ts";
 import { BackendConfig } from "#shared/contracts/tiers.ts";
 
 import type { OpenAiConfig } from "./chatBody.ts";
@@ -8,18 +8,18 @@ import { makeStreamedAnswer } from "./streamedAnswer.ts";
 
 const config = BackendConfig.parse({ kind: "openai-compatible", model: "m", base_url: "http://127.0.0.1:9/v1", max_output_tokens: 32 }) as OpenAiConfig;
 const CHAT: Chat = { messages: [{ role: "user", content: "is this spam?" }] };
-const begin = (input: Input = CHAT) => makeStreamedAnswer({ input, config, priorQuality: 0.7 });
+const begin = (input: Prompt = CHAT) => makeStreamedAnswer({ input, config, priorQuality: 0.7 });
 const piece = (delta: object, over: object = {}, top: object = {}) => ({ id: "c", object: "chat.completion.chunk", model: "m-1", choices: [{ index: 0, delta, finish_reason: null, ...over }], ...top });
 const text = (content: string, over: object = {}) => piece({ content }, over);
 const end = (finish_reason = "stop") => piece({}, { finish_reason });
 const usage = (over: object = {}) => ({ choices: [], usage: { prompt_tokens: 12, completion_tokens: 3, ...over } });
 /** The pieces that could be shown, and the answer. */
-function play(events: readonly unknown[], input?: Input) {
+function play(events: readonly unknown[], input?: Prompt) {
   const streamed = begin(input);
   const deltas = events.map((event) => streamed.take(typeof event === "string" ? event : JSON.stringify(event))).filter((delta): delta is AnswerDelta => delta !== null);
   return { deltas, streamed };
 }
-const answered = (events: readonly unknown[], input?: Input) => play(events, input).streamed.answer();
+const answered = (events: readonly unknown[], input?: Prompt) => play(events, input).streamed.answer();
 const thrown = (run: () => unknown): unknown => { try { return run(); } catch (error) { return error; } };
 
 it("tells each piece of the text, and the whole at the end", () => {
