@@ -8,6 +8,9 @@ const chat = (over: Partial<Chat> = {}): Chat => ({ messages: [{ role: "user", c
 const answer = (over: Partial<Judged> = {}): Judged => ({ text: "spam", refusal: null, finish_reason: "stop", isCallersLimit: false, ...over });
 const calling = (...texts: string[]): Partial<Judged> => ({ text: "", finish_reason: "tool_calls", tool_calls: texts.map((text) => ({ id: "1", type: "function", function: { name: "f", arguments: text } })) });
 const json = chat({ response_format: { type: "json_object" } });
+const COLOUR = { type: "object", properties: { colour: { type: "string" } }, required: ["colour"] };
+const colour = chat({ response_format: { type: "json_schema", json_schema: { name: "x", schema: COLOUR } } });
+const tool = (strict: boolean) => chat({ tools: [{ type: "function", function: { name: "f", parameters: COLOUR, strict } }] });
 const schema = chat({ response_format: { type: "json_schema", json_schema: { name: "x", schema: {} } } });
 
 it.each<[string, boolean, Chat | string, Judged]>([
@@ -28,6 +31,13 @@ it.each<[string, boolean, Chat | string, Judged]>([
   ["text where JSON was asked for", false, json, answer()],
   ["JSON for a schema", true, schema, answer({ text: "{}" })],
   ["text for a schema", false, schema, answer()],
+  ["JSON that matches the schema", true, colour, answer({ text: '{"colour":"red"}' })],
+  ["JSON that does not", false, colour, answer({ text: '{"color":"red"}' })],
+  ["JSON for a schema that is none", true, chat({ response_format: { type: "json_schema", json_schema: { name: "x", schema: { type: "strin" } } } }), answer({ text: "1" })],
+  ["a call that matches its strict tool", true, tool(true), answer(calling('{"colour":"red"}'))],
+  ["a call that does not match its strict tool", false, tool(true), answer(calling('{"colour":1}'))],
+  ["a call that does not match a tool that is not strict", true, tool(false), answer(calling('{"colour":1}'))],
+  ["a call of a tool that was not offered", true, tool(true), answer({ ...calling(), tool_calls: [{ id: "1", type: "function", function: { name: "g", arguments: "{}" } }] })],
   ["JSON that the caller had cut", false, json, answer({ text: '{"a":', finish_reason: "length", isCallersLimit: true })],
   ["a call where JSON was asked for", true, json, answer(calling("{}"))],
   ["text for a text", true, "x", answer()],
