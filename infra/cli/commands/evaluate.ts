@@ -112,9 +112,8 @@ export function goalsOf(values: Values): Pick<EvaluateOptions, "confidence" | "t
 }
 
 function confidenceIn(values: Values): EvaluateOptions["confidence"] {
-  const given = text(values, "confidence") ?? "recorded";
-  if (given !== "recorded" && given !== "tier_agreement") throw wrongUse("--confidence is recorded or tier_agreement");
-  return given;
+  const given = list(values, "confidence") ?? [];
+  return given[0] as EvaluateOptions["confidence"];
 }
 
 export type Values = ParsedArguments["values"];
