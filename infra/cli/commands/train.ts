@@ -34,7 +34,7 @@ export const train: Command = {
     "--tenant           for --from-audit: requests of this tenant alone",
     "--max-rows         for --from-audit: the latest so many sampled requests (default 20000)",
     "--map              what the tier file calls a model of the logs: small=llama3.1-8b; may be repeated",
-    "--baseline, --target, --risk, --latency-slo-ms, --cost, --confidence, --seed   as for `inferctl evaluate`; --baseline, --cost and --confidence not with --from-audit",
+    "--baseline, --target, --risk, --latency-slo-ms, --cost, --confidence, --seed   as for `inferctl evaluate`, with one source; --baseline, --cost and --confidence not with --from-audit",
     "--out              writes the model there",
     "--publish          puts the model into NATS and activates it, unless no policy's floor was shown to hold; routers take it within seconds",
     "--json             the model as one JSON object",
