@@ -133,7 +133,7 @@ export function evaluate(options: EvaluateOptions): Evaluation {
   const playFamily = playedOnce(test);
   const policies = candidates.flatMap((candidate) => {
     onProgress(`playing ${candidate.policy}`);
-    return report({ candidate, familyPlays: playFamily(candidate.family), setting, test, datasets, hasFrontierIntervals: options.hasFrontierIntervals === true && isLearnedPolicy(candidate.policy) });
+    return report({ candidate, familyPlays: playFamily(candidate.family), setting, test, datasets, hasFrontierIntervals: options.hasFrontierIntervals === true && (isLearnedPolicy(candidate.policy) || candidate.policy === "raw-confidence") });
   });
   const unshown = candidates.filter(({ isShown }) => isShown === false).map(({ policy }) => policy);
   const repeated = repeatedRows(train, "folds" in options.test ? [] : test);
