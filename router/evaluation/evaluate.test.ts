@@ -176,16 +176,15 @@ describe("a played row", () => {
 });
 
 describe("agreement with a tier before", () => {
-  /** The first says one of many things, the second what the first says when it is right: together dearer than the third alone. */
+  /** The second is right when it says what the first says, which is never right and nearly as dear as the third. */
   const agreeing = (n: number): OutcomeRow[] => population(n, 9).map((row, i) => {
     const isRight = i % 2 === 0;
     const tier = (quality: number, cost_usd: number, answer: string) => ({ quality, cost_usd, verify_cost_usd: 0, confidence: null, latency_ms: null, answer });
-    return { ...row, tiers: [tier(1, 0.008, `word${i}`), tier(isRight ? 1 : 0, 0.004, isRight ? `word${i}` : "other"), tier(1, 0.01, `word${i}`)] };
+    return { ...row, tiers: [tier(0, 0.008, `word${i}`), tier(isRight ? 1 : 0, 0.001, isRight ? `word${i}` : "other"), tier(1, 0.01, `word${i}`)] };
   });
 
   it("is not known of a tier that is run without that one: nothing is saved by it for nothing", () => {
-    const rows = agreeing(240).map((row) => ({ ...row, tiers: row.tiers.map((outcome, t) => (t === 0 ? { ...outcome, quality: 0 } : outcome)) }));
-    const { policies } = evaluate(options({ train: rows, test: { folds: 3 }, isOrdered: true, confidence: "tier_agreement", policies: ["cascade-routing"] }));
+    const { policies } = evaluate(options({ train: agreeing(240), test: { folds: 3 }, isOrdered: true, confidence: "tier_agreement", policies: ["cascade-routing"] }));
     expect(named("cascade-routing", "all", { ...found, policies }).saving_at_ratio?.["0.97"]).toBeLessThan(0.1);
   });
 });
