@@ -80,8 +80,13 @@ export async function readRecordedAnswers(files: readonly string[], outputFiles:
       return row;
     })));
   }
+  return recordedAnswers(rows, await readOutputs(outputFiles));
+}
+
+/** Full texts, JSON lines, plain or .gz. Throws `EvaluationError` with `<file>:<line>: <what>` for a line that cannot be read, and a text that is given twice. */
+export async function readOutputs(files: readonly string[]): Promise<RecordedOutputs> {
   const outputs = new Map<string, Map<string, string>>();
-  for (const file of outputFiles) {
+  for (const file of files) {
     await readRows(file, (content) => {
       const { id, outputs: texts } = parsed(Outputs, content);
       const known = outputs.get(id) ?? new Map<string, string>();
@@ -90,7 +95,7 @@ export async function readRecordedAnswers(files: readonly string[], outputFiles:
       outputs.set(id, new Map([...known, ...Object.entries(texts)]));
     });
   }
-  return recordedAnswers(rows, outputs);
+  return outputs;
 }
 
 /** Pure. */

@@ -6,7 +6,7 @@ type Given = Partial<PolicyReport> & { readonly policy: string };
 export function policyReport({ policy, ...over }: Given): PolicyReport {
   const saving = over.saving ?? 0.4;
   return {
-    policy, dataset: "all", n: 1_200, quality: 0.8, quality_ratio: 0.98, cost_per_1k_usd: 0.3, saving, saving_ci95: [saving - 0.02, saving + 0.02], margin_ci95: [0.001, 0.02],
+    policy, dataset: "all", n: 1_200, quality: 0.8, quality_ratio: 0.98, cost_per_1k_usd: 0.3, checks_per_1k_usd: 0, saving, saving_ci95: [saving - 0.02, saving + 0.02], margin_ci95: [0.001, 0.02],
     latency_p50_ms: 500, latency_p95_ms: 2_000, tier_share: { small: 0.6, large: 0.4 }, escalation_share: { small: 0.4, large: 0 }, target_held: true, ...over,
   };
 }

@@ -30,7 +30,7 @@ export interface Candidate {
 
 const once = (row: OutcomeRow, place: number): Played => {
   const outcome = row.tiers[place];
-  return { tried: [place], quality: outcome?.quality ?? 0, cost_usd: outcome?.cost_usd ?? 0, latency_ms: outcome?.latency_ms ?? null };
+  return { tried: [place], quality: outcome?.quality ?? 0, cost_usd: outcome?.cost_usd ?? 0, latency_ms: outcome?.latency_ms ?? null, checks_usd: 0 };
 };
 const qualityOf = (rows: readonly OutcomeRow[], place: number) => mean(rows.map((row) => row.tiers[place]?.quality ?? 0));
 

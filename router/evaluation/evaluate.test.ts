@@ -161,10 +161,31 @@ describe("a played row", () => {
     expect(play(row, [0, 0, 0]).cost_usd).toBeCloseTo(0.001, 12); // kept unread
   });
 
+  it("waits for each check that a rule read, and does not know how long when nobody measured it", () => {
+    const [row] = rows as [OutcomeRow];
+    const checked = (verify_latency_ms: number | null) => ({ ...row, tiers: row.tiers.map((outcome) => ({ ...outcome, verify_latency_ms })) });
+    expect(play(checked(7), [1.01, 1.01, 0])).toMatchObject({ latency_ms: 614, checks_usd: expect.closeTo(0.0002, 12) as number });
+    expect([play(checked(null), [1.01, 1.01, 0]).latency_ms, play(checked(null), [0, 0, 0]).latency_ms]).toEqual([null, 100]);
+  });
+
   it("goes straight to a tier that is in time, when trying another first would be too late", () => {
     const [row] = rows as [OutcomeRow];
     expect(play(row, [1.01, 1.01, 0], { latencySloMs: 250 }).tried).toEqual([0]);
     expect(play(row, [1.01, 1.01, 0], { latencySloMs: 500 }).tried).toEqual([0, 1]);
+  });
+});
+
+describe("agreement with a tier before", () => {
+  /** The second is right when it says what the first says, which is never right and nearly as dear as the third. */
+  const agreeing = (n: number): OutcomeRow[] => population(n, 9).map((row, i) => {
+    const isRight = i % 2 === 0;
+    const tier = (quality: number, cost_usd: number, answer: string) => ({ quality, cost_usd, verify_cost_usd: 0, confidence: null, latency_ms: null, answer });
+    return { ...row, tiers: [tier(0, 0.008, `word${i}`), tier(isRight ? 1 : 0, 0.001, isRight ? `word${i}` : "other"), tier(1, 0.01, `word${i}`)] };
+  });
+
+  it("is not known of a tier that is run without that one: nothing is saved by it for nothing", () => {
+    const { policies } = evaluate(options({ train: agreeing(240), test: { folds: 3 }, isOrdered: true, confidence: "tier_agreement", policies: ["cascade-routing"] }));
+    expect(named("cascade-routing", "all", { ...found, policies }).saving_at_ratio?.["0.97"]).toBeLessThan(0.1);
   });
 });
 

@@ -6,10 +6,11 @@ import { fitGainPredictor, type TrainingRow } from "#router/learning/fitGainPred
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
 import { type Candidate, learned, oracle, predictedFromOthers, queryLength, randomMix, rawConfidence, tiersAlone } from "./candidates.ts";
+import type { ConfidenceSource } from "./confidenceNames.ts";
+import { priorsFrom, requireSource, type TextJudge, withSource } from "./confidenceSources.ts";
 import { EvaluationError } from "./evaluationError.ts";
 import type { OutcomeRow } from "./outcomeLog.ts";
 import type { Played } from "./playRow.ts";
-import { withTierAgreement } from "./tierAgreement.ts";
 import { callMeasures, costAtQuality, errorCostAuc, mean, quantileOf } from "./routingMetrics.ts";
 import { isLearnedPolicy, LEARNED_POLICIES, type LearnedPolicy, type Member, type Setting, shuffledFolds } from "./trainModel.ts";
 
@@ -20,8 +21,12 @@ export interface EvaluateOptions {
   readonly others?: readonly TrainingRow[];
   /** Rows to play, or how often to split the training rows: each part is then played by what the others taught. */
   readonly test: readonly OutcomeRow[] | { readonly folds: number };
-  /** Where confidences come from (default: as recorded). */
-  readonly confidence?: "recorded" | "tier_agreement" | undefined;
+  /** Where confidences come from. Default: as recorded, all of them or none; a source that is named has the prior where a row lacks it. */
+  readonly confidence?: ConfidenceSource | undefined;
+  /** Of the rows' texts, where they have some. */
+  readonly judge?: TextJudge | undefined;
+  /** Whether savings along the frontier get intervals (default: no). */
+  readonly hasFrontierIntervals?: boolean;
   /** Play only rows of these data sets (default: all); every training row teaches. */
   readonly datasets?: readonly string[] | undefined;
   readonly tiers: readonly string[];
@@ -55,6 +60,8 @@ export interface PolicyReport {
   readonly quality: number;
   readonly quality_ratio: number;
   readonly cost_per_1k_usd: number;
+  /** Of it, what the calls cost that produced confidences. */
+  readonly checks_per_1k_usd: number;
   readonly saving: number;
   readonly saving_ci95: readonly [number, number];
   /** Of the mean of quality − target · baseline's quality. */
@@ -74,6 +81,8 @@ export interface PolicyReport {
   readonly frontier?: readonly FrontierPoint[];
   /** On the frontier, by quality ratio; `null` where it is not reached. */
   readonly saving_at_ratio?: Readonly<Record<string, number | null>>;
+  /** Of the same; over the resamples that reach it. `null`: less than 95 % of them do. */
+  readonly saving_at_ratio_ci95?: Readonly<Record<string, readonly [number, number] | null>>;
 }
 export interface Evaluation {
   readonly seed: number;
@@ -95,7 +104,10 @@ const RATIOS = ["0.95", "0.97", "0.99"];
 export function preparedFrom(options: EvaluateOptions): { setting: Setting; train: OutcomeRow[]; test: OutcomeRow[] } {
   const { policies: wanted = LEARNED_POLICIES, target, risk, paysVerification, labels = "qualities", seed } = options;
   const { tiers, train: recorded, order } = cheapestFirst(options);
-  const judged = (rows: OutcomeRow[]) => (options.confidence === "tier_agreement" ? withTierAgreement(rows) : rows);
+  const { confidence, judge = null } = options;
+  const sourced = { priors: priorsFrom(recorded, tiers.length), judge };
+  if (confidence !== undefined && recorded.length > 0) requireSource(recorded, confidence, judge);
+  const judged = (rows: OutcomeRow[]) => (confidence === undefined ? rows : withSource(rows, confidence, sourced));
   const train = judged(recorded);
   if (train.length === 0 && ("folds" in options.test || (options.others ?? []).length === 0)) throw new EvaluationError("no training row has all of the tiers; rows of other models can teach `predictive` alone, and only for --test");
   const baseline = options.baselineTier === null ? tiers.length - 1 : tiers.indexOf(options.baselineTier);
@@ -121,7 +133,7 @@ export function evaluate(options: EvaluateOptions): Evaluation {
   const playFamily = playedOnce(test);
   const policies = candidates.flatMap((candidate) => {
     onProgress(`playing ${candidate.policy}`);
-    return report({ candidate, familyPlays: playFamily(candidate.family), setting, test, datasets });
+    return report({ candidate, familyPlays: playFamily(candidate.family), setting, test, datasets, hasFrontierIntervals: options.hasFrontierIntervals === true && (isLearnedPolicy(candidate.policy) || candidate.policy === "raw-confidence") });
   });
   const unshown = candidates.filter(({ isShown }) => isShown === false).map(({ policy }) => policy);
   const repeated = repeatedRows(train, "folds" in options.test ? [] : test);
@@ -137,7 +149,7 @@ export function evaluate(options: EvaluateOptions): Evaluation {
 }
 
 /** Throws `EvaluationError` when there is no such data set. */
-function rowsOf(rows: OutcomeRow[], datasets: readonly string[] | undefined): OutcomeRow[] {
+export function rowsOf(rows: OutcomeRow[], datasets: readonly string[] | undefined): OutcomeRow[] {
   if (datasets === undefined) return rows;
   const known = new Set(rows.map(({ dataset }) => dataset));
   const missing = datasets.find((name) => !known.has(name));
@@ -218,8 +230,9 @@ interface Reported {
   readonly setting: Setting;
   readonly test: readonly OutcomeRow[];
   readonly datasets: readonly string[];
+  readonly hasFrontierIntervals: boolean;
 }
-function report({ candidate, familyPlays, setting, test, datasets }: Reported): PolicyReport[] {
+function report({ candidate, familyPlays, setting, test, datasets, hasFrontierIntervals }: Reported): PolicyReport[] {
   const plays = test.map(candidate.play);
   const groups: [string, number[]][] = [["all", [...test.keys()]], ...(datasets.length > 1 ? datasets : []).map((name): [string, number[]] => [name, [...test.keys()].filter((i) => test[i]?.dataset === name)])];
   return groups.map(([dataset, rows]) => {
@@ -231,6 +244,7 @@ function report({ candidate, familyPlays, setting, test, datasets }: Reported): 
       ...(candidate.isShown === undefined ? {} : { floor_shown: candidate.isShown }),
       ...(setting.tiers.length === 2 && candidate.score !== undefined ? callMeasures(of.map((row) => ({ score: candidate.score?.(row) ?? 0, weak: row.tiers[0]?.quality ?? 0, strong: row.tiers[1]?.quality ?? 0 }))) : {}),
       ...frontierOf(familyPlays.map(({ knob, plays: all }) => ({ knob, plays: pick(all) })), of, setting),
+      ...(hasFrontierIntervals ? { saving_at_ratio_ci95: frontierIntervals(familyPlays.map(({ plays: all }) => pick(all)), of, setting) } : {}),
     };
   });
 }
@@ -246,7 +260,7 @@ function operatingPoint(plays: readonly Played[], rows: readonly OutcomeRow[], s
   const intervals = bootstrap(plays, qualities, costs, setting);
   const share = (count: (play: Played, place: number) => boolean) => Object.fromEntries(setting.tiers.map((tier, place) => [tier, mean(plays.map((play) => (count(play, place) ? 1 : 0)))]));
   return {
-    quality, quality_ratio, cost_per_1k_usd: 1_000 * cost, saving: 1 - cost / mean(costs), ...intervals,
+    quality, quality_ratio, cost_per_1k_usd: 1_000 * cost, checks_per_1k_usd: 1_000 * mean(plays.map(({ checks_usd }) => checks_usd)), saving: 1 - cost / mean(costs), ...intervals,
     latency_p50_ms: latencyQuantile(plays, 0.5), latency_p95_ms: latencyQuantile(plays, 0.95),
     tier_share: share(({ tried }, place) => tried.at(-1) === place),
     escalation_share: share(({ tried }, place) => tried.slice(0, -1).includes(place)),
@@ -298,4 +312,34 @@ function frontierOf(family: readonly FamilyPlays[], rows: readonly OutcomeRow[],
     // Between the costs of the cheapest and of the dearest tier alone.
     ...(setting.tiers.length > 2 ? { error_cost_auc: errorCostAuc(points, Math.min(...tierCosts), Math.max(...tierCosts)) } : {}),
   };
+}
+
+/** Percentile intervals of the saving at which the curve crosses each ratio, from the resamples of rows that `bootstrap` draws, too. */
+function frontierIntervals(family: readonly (readonly Played[])[], rows: readonly OutcomeRow[], setting: Setting): Record<string, [number, number] | null> {
+  const n = rows.length;
+  const random = seededRandom(n);
+  const { qualities, costs } = baselineOf(rows, setting);
+  const columns = family.map((plays) => ({ quality: Float64Array.from(plays, ({ quality }) => quality), cost_usd: Float64Array.from(plays, ({ cost_usd }) => cost_usd) }));
+  const reference = { quality: Float64Array.from(qualities), cost_usd: Float64Array.from(costs) };
+  const times = new Float64Array(n);
+  const weighted = (values: Float64Array) => {
+    let sum = 0;
+    for (let i = 0; i < n; i++) sum += (times[i] ?? 0) * (values[i] ?? 0);
+    return sum / n;
+  };
+  const drawn = new Map(RATIOS.map((ratio): [string, number[]] => [ratio, []]));
+  for (let resample = 0; resample < RESAMPLES; resample++) {
+    times.fill(0);
+    for (let k = 0; k < n; k++) {
+      const i = Math.floor(random() * n);
+      times[i] = (times[i] ?? 0) + 1;
+    }
+    const points = columns.map(({ quality, cost_usd }) => ({ quality: weighted(quality), cost_usd: weighted(cost_usd) }));
+    const [quality, paid] = [weighted(reference.quality), weighted(reference.cost_usd)];
+    for (const [ratio, savings] of drawn) {
+      const cost = costAtQuality(points, Number(ratio) * quality);
+      if (cost !== null) savings.push(1 - cost / paid);
+    }
+  }
+  return Object.fromEntries([...drawn].map(([ratio, savings]) => [ratio, savings.length < 0.95 * RESAMPLES ? null : [quantileOf(savings, 0.025) ?? NaN, quantileOf(savings, 0.975) ?? NaN]]));
 }

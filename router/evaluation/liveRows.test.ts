@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import fixture from "#shared/contracts/fixtures/shadow.v1.json" with { type: "json" };
+import { nanoUsd } from "#shared/contracts/money.ts";
 import { Shadow, type ShadowTier } from "#shared/contracts/shadow.ts";
 
 import { gatherLiveRows, liveQuality, type LiveRecord, toLiveRow, trustedScore } from "./liveRows.ts";
@@ -53,9 +54,18 @@ it.each([
 
 describe("a sampled request", () => {
   it("becomes a row with the tiers that were asked for, in their order, and what they cost, without a cost of verifying", () => {
-    const outcome = (quality: number, { cost_nano_usd, confidence, latency_ms, agreement_with_baseline: agreement }: ShadowTier) => ({ quality, cost_usd: cost_nano_usd / 1e9, verify_cost_usd: 0, confidence, latency_ms, agreement });
+    const outcome = (quality: number, { cost_nano_usd, confidence, latency_ms, agreement_with_baseline: agreement }: ShadowTier) =>
+      ({ quality, cost_usd: cost_nano_usd / 1e9, verify_cost_usd: 0, verify_latency_ms: 0, confidence, latency_ms, agreement, confidences: { token_logprobs: { value: confidence, cost_usd: 0, latency_ms: 0 } } });
     expect(toLiveRow(record(), WANTED)).toEqual({ row: { id: "t1/r-1", dataset: "mail", query: "", features: SHADOW.query, tiers: [outcome(0.5, SMALL), outcome(0.25, MEDIUM), outcome(1, LARGE)] } });
     expect(toLiveRow(record({ task: null }), { ...WANTED, tiers: ["small", "large"] })).toMatchObject({ row: { dataset: "live", tiers: [{ quality: 0.5 }, { quality: 1 }] } });
+  });
+
+  it("has the cost and the time of finding a confidence apart from the answer's, under the name of its source", () => {
+    const checked = (over: Partial<ShadowTier>) => toLiveRow(record({ tiers: [{ ...SMALL, cost_nano_usd: nanoUsd(1_000), latency_ms: 90, confidence: 0.6, checks: { cost_nano_usd: nanoUsd(400), latency_ms: 30 }, ...over }, MEDIUM, LARGE] }), WANTED);
+    expect(checked({ confidence_source: "self_verification" })).toMatchObject({ row: { tiers: [{ cost_usd: 6e-7, verify_cost_usd: 4e-7, latency_ms: 60, verify_latency_ms: 30, confidences: { self_verification: { value: 0.6, cost_usd: 4e-7, latency_ms: 30 } } }, {}, {}] } });
+    expect(checked({ confidence_source: "self_verification", checks: undefined })).toMatchObject({ row: { tiers: [{ cost_usd: 1e-6, verify_cost_usd: 0, latency_ms: 90, confidences: { self_verification: { cost_usd: 0 } } }, {}, {}] } });
+    expect(checked({ confidence_source: "prior" })).toMatchObject({ row: { tiers: [expect.not.objectContaining({ confidences: expect.anything() as unknown }) as unknown, {}, {}] } }); // a check that told nothing is a cost of the answer
+    expect(checked({ confidence_source: "prior" })).toMatchObject({ row: { tiers: [{ cost_usd: 1e-6, verify_cost_usd: 0, latency_ms: 90 }, {}, {}] } });
   });
 
   it("is labelled by what is said of its kept answer", () => {

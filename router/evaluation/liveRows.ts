@@ -6,6 +6,7 @@
 import type { QueryFeatures } from "#shared/contracts/queryFeatures.ts";
 import type { ShadowTier } from "#shared/contracts/shadow.ts";
 
+import { isPaidMethod, RECORDED_SOURCES } from "./confidenceNames.ts";
 import type { OutcomeRow, TierOutcome } from "./outcomeLog.ts";
 
 /** Who is believed first. Other sources are kept in the audit and teach nothing: nobody said what they mean. */
@@ -72,13 +73,21 @@ export function toLiveRow({ id, task, query, reference_tier, tiers: found, feedb
 }
 
 /**
- * A live confidence comes with the answer, so no call was paid to verify it. An answer that is not sound is never kept,
- * whatever its confidence: 0 says so to whoever decides by it.
+ * An answer that is not sound is never kept, whatever its confidence: 0 says so to whoever decides by it. What a confidence
+ * cost is set apart from the answer where it is known and brought one; else it stays in the answer's cost.
  */
 function outcomeOf(record: ShadowTier, score: number | null): TierOutcome | null {
   const quality = liveQuality(record, score);
   if (quality === null) return null;
-  return { quality, cost_usd: record.cost_nano_usd / 1e9, verify_cost_usd: 0, confidence: record.is_sound ? record.confidence : 0, latency_ms: record.latency_ms, agreement: record.is_sound ? record.agreement_with_baseline : 0 };
+  const { confidence: said, confidence_source: source, is_sound, cost_nano_usd, latency_ms, checks } = record;
+  const confidence = is_sound ? said : 0;
+  const paid = checks === undefined || source === null || !isPaidMethod(source) ? { cost_nano_usd: 0, latency_ms: 0 } : checks;
+  const [verify_cost_usd, verify_latency_ms] = [paid.cost_nano_usd / 1e9, paid.latency_ms];
+  const isNamed = confidence !== null && RECORDED_SOURCES.some((name) => name === source);
+  return {
+    quality, cost_usd: (cost_nano_usd - paid.cost_nano_usd) / 1e9, verify_cost_usd, verify_latency_ms, confidence, latency_ms: Math.max(0, latency_ms - verify_latency_ms), agreement: is_sound ? record.agreement_with_baseline : 0,
+    ...(isNamed && source !== null ? { confidences: { [source]: { value: confidence, cost_usd: verify_cost_usd, latency_ms: verify_latency_ms } } } : {}),
+  };
 }
 
 /** Rows, and what became of the other requests. */

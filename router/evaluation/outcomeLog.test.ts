@@ -24,6 +24,13 @@ it("gives the tiers that were asked for, in that order, plain or compressed", as
   ]);
 });
 
+it("has several confidences of an answer, of which those without calls cost nothing and take no time", () => {
+  const confidences = { token_logprobs: { value: 0.8 }, self_verification: { value: 0.6, cost_usd: 0.001 }, sample_agreement: { value: 0.5, cost_usd: 0.002, latency_ms: 70 } };
+  expect(readRow(line({ tiers: { small: { ...GOOD.tiers.small, confidences } } }), ["small"]).tiers[0]?.confidences).toEqual({
+    token_logprobs: { value: 0.8, cost_usd: 0, latency_ms: 0 }, self_verification: { value: 0.6, cost_usd: 0.001, latency_ms: null }, sample_agreement: { value: 0.5, cost_usd: 0.002, latency_ms: 70 },
+  });
+});
+
 describe("a row is refused that", () => {
   const small = (change: object) => line({ tiers: { small: { ...GOOD.tiers.small, ...change } } });
   it.each([
@@ -33,6 +40,8 @@ describe("a row is refused that", () => {
     ["has neither correct nor score", small({ correct: undefined }), "tiers.small.needs `correct` or `score`"],
     ["has a confidence above 1", small({ confidence: 1.5 }), "tiers.small.confidence: "],
     ["has a negative cost", small({ cost_usd: -1 }), "tiers.small.cost_usd: "],
+    ["has a confidence of a source that nobody knows", small({ confidences: { magic: { value: 0.5 } } }), "tiers.small.confidences"],
+    ["has a paid confidence without its price", small({ confidences: { self_verification: { value: 0.5 } } }), "tiers.small.confidences.self_verification: needs `cost_usd`: it takes calls of its own"],
     ["names a tier that every object has", line({}), "no outcome of tier constructor", "constructor"],
   ])("%s", (_name, content, message, tier = "small") => { expect(() => readRow(content, [tier])).toThrow(message); });
 });

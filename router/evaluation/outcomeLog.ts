@@ -16,9 +16,13 @@ import { queryFeatures } from "#router/policy/queryFeatures.ts";
 import { Probability } from "#shared/contracts/probability.ts";
 import type { QueryFeatures } from "#shared/contracts/queryFeatures.ts";
 
+import { isPaidMethod, RECORDED_SOURCES } from "./confidenceNames.ts";
 import { EvaluationError } from "./evaluationError.ts";
 
 const usd = z.number().nonnegative().max(1_000);
+const milliseconds = z.number().nonnegative();
+/** By one source, with what its own calls cost and how long they took. */
+const Confidence = z.object({ value: Probability, cost_usd: usd.optional(), latency_ms: milliseconds.optional() });
 const Outcome = z
   .object({
     correct: z.union([z.literal(0), z.literal(1)]).optional(),
@@ -26,25 +30,49 @@ const Outcome = z
     cost_usd: usd,
     /** Of the extra call that produced `confidence`. */
     verify_cost_usd: usd.default(0),
+    /** Of the same call. */
+    verify_latency_ms: milliseconds.optional(),
     confidence: Probability.optional(),
-    latency_ms: z.number().nonnegative().optional(),
+    confidences: z.partialRecord(z.enum(RECORDED_SOURCES), Confidence).optional(),
+    latency_ms: milliseconds.optional(),
     answer: z.union([z.string(), z.number()]).transform(String).optional(),
   })
-  .refine(({ correct, score }) => correct !== undefined || score !== undefined, "needs `correct` or `score`");
+  .refine(({ correct, score }) => correct !== undefined || score !== undefined, "needs `correct` or `score`")
+  .superRefine(({ confidences = {} }, context) => {
+    for (const [source, one] of Object.entries(confidences)) if (isPaidMethod(source) && one.cost_usd === undefined) context.addIssue({ code: "custom", path: ["confidences", source], message: "needs `cost_usd`: it takes calls of its own" });
+  });
 const Line = z.object({ id: z.string(), dataset: z.string(), query: z.string(), tiers: z.record(z.string(), z.unknown()) });
 
+/** What one source said of an answer. */
+export interface SourcedConfidence {
+  /** Raw, in [0, 1]. */
+  readonly value: number;
+  readonly cost_usd: number;
+  /** `null`: it took calls, and nobody measured how long. */
+  readonly latency_ms: number | null;
+}
 /** One tier's answer to one query. */
 export interface TierOutcome {
   /** In [0, 1]. */
   readonly quality: number;
   readonly cost_usd: number;
   readonly verify_cost_usd: number;
+  /** Of the calls that produced `confidence`; `null`: it is not known. Absent: counted as 0. */
+  readonly verify_latency_ms?: number | null;
   /** Raw, in [0, 1]; `null` when the log has none. */
   readonly confidence: number | null;
+  /** By source, where the log has several. */
+  readonly confidences?: Readonly<Record<string, SourcedConfidence>>;
+  /** Where `confidence` depends on which tier answered before: by its place, and without any. */
+  readonly after?: { readonly none: number; readonly places: readonly number[] };
+  /** `confidence` is a prior that stands in. */
+  readonly lacks_confidence?: boolean;
   /** `null` when it was not measured. */
   readonly latency_ms: number | null;
   /** Its text, where the log has it. */
   readonly answer?: string;
+  /** The whole of it, where recorded texts were given. */
+  readonly text?: string;
   /** How far it is the baseline's answer, where that was compared already; `null` when it could not be. */
   readonly agreement?: number | null;
 }
@@ -119,6 +147,18 @@ function readOutcome(outcomes: Readonly<Record<string, unknown>>, tier: string):
   if (!Object.hasOwn(outcomes, tier)) throw new Error(`no outcome of tier ${tier}; there are ${Object.keys(outcomes).join(", ")}`);
   const outcome = Outcome.safeParse(outcomes[tier]);
   if (!outcome.success) throw new Error(issueLines(outcome.error).map((issue) => `tiers.${tier}.${issue}`).join("; "));
-  const { correct, score, cost_usd, verify_cost_usd, confidence = null, latency_ms = null, answer } = outcome.data;
-  return { quality: score ?? correct ?? 0, cost_usd, verify_cost_usd, confidence, latency_ms, ...(answer === undefined ? {} : { answer }) };
+  const { correct, score, cost_usd, verify_cost_usd, verify_latency_ms, confidence = null, confidences, latency_ms = null, answer } = outcome.data;
+  return {
+    quality: score ?? correct ?? 0, cost_usd, verify_cost_usd, confidence, latency_ms,
+    ...(verify_latency_ms === undefined ? {} : { verify_latency_ms }), ...(answer === undefined ? {} : { answer }), ...(confidences === undefined ? {} : { confidences: sourced(confidences) }),
+  };
+}
+
+/** What takes no call of its own costs nothing and takes no time. */
+function sourced(confidences: Readonly<Record<string, z.infer<typeof Confidence> | undefined>>): Record<string, SourcedConfidence> {
+  return Object.fromEntries(Object.entries(confidences).flatMap(([source, one]) => {
+    if (one === undefined) return [];
+    const { value, cost_usd = 0, latency_ms = isPaidMethod(source) || cost_usd > 0 ? null : 0 } = one;
+    return [[source, { value, cost_usd, latency_ms }]];
+  }));
 }

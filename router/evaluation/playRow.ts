@@ -12,7 +12,8 @@ import type { Learned, Predicted } from "#router/policy/policy.ts";
 import { MIN_ON_TIME, MIN_WITHIN_SLO } from "#router/policy/quoteTiers.ts";
 
 import { EvaluationError } from "./evaluationError.ts";
-import type { OutcomeRow, TierOutcome } from "./outcomeLog.ts";
+import { confidenceAfter } from "./confidenceSources.ts";
+import type { OutcomeRow } from "./outcomeLog.ts";
 
 /** What is known of a tier before the row is played: from training rows. */
 export interface TierPrior {
@@ -30,6 +31,8 @@ export interface Played {
   readonly cost_usd: number;
   /** `null` when it is not known of each tier that was run. */
   readonly latency_ms: number | null;
+  /** Of `cost_usd`, what the calls cost that produced confidences. */
+  readonly checks_usd: number;
 }
 export interface PlayOptions {
   readonly policy: string;
@@ -38,7 +41,7 @@ export interface PlayOptions {
   readonly learned?: Learned;
   readonly predicted?: Predicted;
   readonly latencySloMs: number | null;
-  /** Whether the call that produced a confidence is paid for. It is made only where a rule reads the confidence. */
+  /** Whether the call that produced a confidence is paid for and waited for. It is made only where a rule reads the confidence. */
   readonly paysVerification: boolean;
 }
 
@@ -54,6 +57,7 @@ export function playRow(row: OutcomeRow, { policy, tiers, learned, predicted, la
   const tried: number[] = [];
   let saga: SagaContext = FRESH;
   let cost_usd = 0;
+  let checks_usd = 0;
   let latency_ms: number | null = 0;
   for (;;) {
     const elapsedMs = latency_ms ?? 0;
@@ -64,15 +68,18 @@ export function playRow(row: OutcomeRow, { policy, tiers, learned, predicted, la
     const outcome = row.tiers[place];
     if (outcome === undefined) throw new Error(`the policy chose ${step.tier}, which is not among the tiers`);
     const readsConfidence = (step.acceptance?.min_confidence ?? 1) > 0;
-    if (readsConfidence && outcome.confidence === null) throw new EvaluationError(`row ${row.id}: ${policy} needs the confidence of ${step.tier}, and the log has none`);
+    const confidence = confidenceAfter(outcome, tried.at(-1));
+    if (readsConfidence && confidence === null) throw new EvaluationError(`row ${row.id}: ${policy} needs the confidence of ${step.tier}, and the log has none`);
     tried.push(place);
-    cost_usd += outcome.cost_usd + (readsConfidence && paysVerification ? outcome.verify_cost_usd : 0);
-    latency_ms = latency_ms === null || outcome.latency_ms === null ? null : latency_ms + outcome.latency_ms;
-    const result = attemptOf(tried.length, step.tier, outcome);
+    const check = readsConfidence && paysVerification ? { usd: outcome.verify_cost_usd, ms: outcome.verify_latency_ms ?? (outcome.verify_latency_ms === null ? null : 0) } : { usd: 0, ms: 0 };
+    cost_usd += outcome.cost_usd + check.usd;
+    checks_usd += check.usd;
+    latency_ms = latency_ms === null || outcome.latency_ms === null || check.ms === null ? null : latency_ms + outcome.latency_ms + check.ms;
+    const result = attemptOf(tried.length, step.tier, confidence);
     saga = applied({ ...saga, tier: step.tier, acceptance: step.acceptance, attempt: tried.length }, { type: "RESULT", result, output: "" });
     if (isAccepted(step.acceptance, result.outcome)) break;
   }
-  return { tried, quality: row.tiers[tried.at(-1) ?? -1]?.quality ?? 0, cost_usd, latency_ms };
+  return { tried, quality: row.tiers[tried.at(-1) ?? -1]?.quality ?? 0, cost_usd, latency_ms, checks_usd };
 }
 
 /** They are the same for every row, and a row is played a hundred times. */
@@ -92,7 +99,7 @@ function quoteOf({ name, quality, cost_usd, latency, accept_confidence }: TierPr
   };
 }
 
-const attemptOf = (attempt: number, tier: string, { confidence }: TierOutcome): Attempt => ({
+const attemptOf = (attempt: number, tier: string, confidence: number | null): Attempt => ({
   attempt, tier, model: tier, started_at_ms: 0, latency_ms: 0, tries: 1, usage: null, cost_nano_usd: nanoUsd(0), cost_is_partial: false,
   outcome: { kind: "answered", is_sound: true, confidence: confidence ?? 0, confidence_source: "log" },
 });

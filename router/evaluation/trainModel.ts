@@ -13,6 +13,7 @@ import { type SeenQuery, seenBy } from "#router/policy/routingValues.ts";
 import type { Measured, RoutingModel } from "#shared/contracts/routingModel.ts";
 import { agreement } from "#shared/statistics/agreement.ts";
 
+import { confidenceAfter } from "./confidenceSources.ts";
 import type { OutcomeRow } from "./outcomeLog.ts";
 import { type Played, playRow, type TierPrior } from "./playRow.ts";
 import { mean, quantileOf } from "./routingMetrics.ts";
@@ -94,18 +95,30 @@ export function train(setting: Setting, rows: readonly OutcomeRow[], policies: r
 }
 
 function fitModel(setting: Setting, rows: readonly OutcomeRow[], latePrice: number): RoutingModel {
-  const { tiers, baseline, target, risk, latencySloMs, paysVerification, hasConfidences } = setting;
-  const labelled = rows.map(({ features, dataset, tiers: outcomes }): LabelledRow => ({
-    query: features, label: dataset, tiers: outcomes.map((outcome) => ({ ...outcome, confidence: hasConfidences ? outcome.confidence : null, verify_cost_usd: paysVerification ? outcome.verify_cost_usd : 0 })),
-  }));
-  const classes = fitTaskClasses(labelled);
-  const queries = labelled.map(({ query }) => seenBy({ classes }, query));
-  const shares = queries.map((query) => query.classes);
-  const calibration = tiers.map((_tier, place) => fitCalibration(labelled.map((row) => row.tiers[place] ?? { quality: 0, confidence: null }), shares));
+  const { tiers, baseline, target, risk, latencySloMs } = setting;
+  const { labelled, classes, queries, calibration } = calibrated(setting, rows);
   const model = { tiers: [...tiers], calibration };
   const baselineCost = mean(rows.map((row) => row.tiers[baseline]?.cost_usd ?? 0));
   const levels = fitLevels({ rows: labelled, queries, model, baseline, latencySloMs, latePrice }, LAMBDAS.map((lambda) => lambda / Math.max(1e-12, baselineCost)));
   return { type: "routing_model.v1", ...model, baseline_tier: tiers[baseline] ?? "", target, risk, latency_slo_ms: latencySloMs, classes, levels };
+}
+
+interface Calibrated extends Pick<RoutingModel, "classes" | "calibration"> {
+  readonly labelled: readonly LabelledRow[];
+  readonly queries: readonly SeenQuery[];
+}
+/** What a model learns first: kinds of work, and what each tier's confidences mean. */
+export function calibrated({ tiers, hasConfidences, paysVerification }: Pick<Setting, "tiers" | "hasConfidences" | "paysVerification">, rows: readonly OutcomeRow[]): Calibrated {
+  const labelled = rows.map(({ features, dataset, tiers: outcomes }): LabelledRow => ({
+    query: features, label: dataset, tiers: outcomes.map((outcome) => ({
+      ...outcome, confidence: hasConfidences ? outcome.confidence : null, verify_cost_usd: paysVerification ? outcome.verify_cost_usd : 0,
+      ...(hasConfidences && outcome.after !== undefined ? { confidence_alone: confidenceAfter(outcome, undefined) } : {}),
+    })),
+  }));
+  const classes = fitTaskClasses(labelled);
+  const queries = labelled.map(({ query }) => seenBy({ classes }, query));
+  const shares = queries.map((query) => query.classes);
+  return { labelled, classes, queries, calibration: tiers.map((_tier, place) => fitCalibration(labelled.map((row) => row.tiers[place] ?? { quality: 0, confidence: null }), shares)) };
 }
 
 function familiesOf(setting: Setting, rows: readonly OutcomeRow[], model: RoutingModel, policies: readonly LearnedPolicy[]): Map<LearnedPolicy, Member[]> {

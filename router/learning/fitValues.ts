@@ -133,7 +133,7 @@ function regressionOn(places: readonly number[], { rows, queries, model }: Value
     const query = queries[i] ?? { classes: [], features: [] };
     const logOdds = places.map((place) => {
       const calibration = model.calibration[place] ?? null;
-      return calibration === null ? 0 : calibratedLogOdds(calibration, query.classes, tiers[place]?.confidence ?? 0);
+      return calibration === null ? 0 : calibratedLogOdds(calibration, query.classes, (places.length === 1 ? (tiers[place]?.confidence_alone ?? tiers[place]?.confidence) : tiers[place]?.confidence) ?? 0);
     });
     const latest = logOdds.at(-1);
     if (latest !== undefined) importance[i] = 1 / (LEAST_VARIANCE + logistic(latest) * (1 - logistic(latest)));

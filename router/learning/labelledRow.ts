@@ -16,5 +16,7 @@ export interface LabelledTier {
   readonly verify_cost_usd: number;
   /** Raw. `null`: the tier gives none. */
   readonly confidence: number | null;
+  /** The same when no other tier answered before, where that makes a difference. */
+  readonly confidence_alone?: number | null;
   readonly latency_ms: number | null;
 }

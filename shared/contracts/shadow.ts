@@ -88,6 +88,8 @@ export const ShadowTier = z.object({
   cost_nano_usd: NanoUsd,
   cost_is_partial: z.boolean(),
   latency_ms: z.number().nonnegative(),
+  /** Of that cost and time, what the calls took that found the confidence. Absent: it was not kept apart, as in `shadow_tiers`. */
+  checks: z.object({ cost_nano_usd: NanoUsd, latency_ms: z.number().nonnegative() }).optional(),
   usage: Usage.nullable(),
 });
 export type ShadowTier = z.infer<typeof ShadowTier>;

@@ -1,3 +1,5 @@
+import type { Attempt } from "#shared/contracts/events.ts";
+import { nanoUsd } from "#shared/contracts/money.ts";
 import type { Sample, Shadow, ShadowAnswer, ShadowTier, ShadowTierEvent } from "#shared/contracts/shadow.ts";
 
 import { agreement } from "./agreement.ts";
@@ -54,6 +56,12 @@ function recordOf({ attempt, is_own }: ShadowAnswer): Omit<ShadowTier, "is_kept"
     is_sound: answer?.is_sound ?? false,
     confidence: answer?.confidence ?? null,
     confidence_source: answer?.confidence_source ?? null,
-    cost_nano_usd, cost_is_partial, latency_ms, usage,
+    cost_nano_usd, cost_is_partial, latency_ms,
+    checks: checksOf(attempt),
+    usage,
   };
 }
+
+/** They are made at the same time, where there are several. */
+const checksOf = ({ checks = [] }: Attempt): NonNullable<ShadowTier["checks"]> =>
+  ({ cost_nano_usd: nanoUsd(checks.reduce((sum, check) => sum + check.cost_nano_usd, 0)), latency_ms: Math.max(0, ...checks.map((check) => check.latency_ms)) });

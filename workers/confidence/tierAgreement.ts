@@ -12,7 +12,8 @@ export function tierAgreement(output: string, earlier: string | null, pattern: R
   return one === null || other === null ? 0 : agreement(one, other);
 }
 
-function answerIn(text: string, pattern: RegExp): string | null {
+/** Where `pattern` finds the answer proper; `null`: nowhere. */
+export function answerIn(text: string, pattern: RegExp): string | null {
   const last = [...text.matchAll(pattern)].at(-1);
   return last === undefined ? null : (last[1] ?? last[0]);
 }

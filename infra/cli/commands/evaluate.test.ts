@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { afterAll, describe, expect, it } from "vitest";
 
+import type { SourceComparison } from "#router/evaluation/compareSources.ts";
 import type { Evaluation } from "#router/evaluation/evaluate.ts";
 
 import { dispatch } from "../dispatch.ts";
@@ -64,6 +65,47 @@ describe("inferctl evaluate", () => {
     const { code, printed } = await inferctl("--train", FILE, "--resamples", "3", "--tiers", "small,large", "--policy", "cascade");
     expect([code, printed]).toEqual([0, expect.stringMatching(/3 random halves: 30 training rows[\s\S]*FLOOR FAILED[\s\S]*cascade +\d of 3/)]);
     expect((await inferctl(...GOOD, "--resamples", "3")).errors).toContain("--resamples does not go with --test");
+  });
+
+  describe("with several sources of confidence", () => {
+    const sourced = (i: number) => {
+      const { tiers, ...rest } = JSON.parse(row(i)) as { tiers: { small: { confidence: number }; large: object } };
+      const confidences = { token_logprobs: { value: 0.5 + (i % 7) / 20 }, self_verification: { value: tiers.small.confidence, cost_usd: 0.0002, latency_ms: 5 } };
+      return JSON.stringify({ ...rest, tiers: { small: { ...tiers.small, confidences }, medium: { ...outcome(1, 0.9, 0.002), answer: "A" }, large: tiers.large } });
+    };
+    const SOURCED = join(folder, "sourced.jsonl"), TEXTS = join(folder, "texts.jsonl");
+    writeFileSync(SOURCED, Array.from({ length: 60 }, (_, i) => sourced(i)).join("\n"));
+    writeFileSync(TEXTS, Array.from({ length: 60 }, (_, i) => JSON.stringify({ id: String(i), outputs: { small: i % 3 === 0 ? "No idea." : "The answer is (A).", medium: "So the answer is A" } })).join("\n"));
+    const CHEAP = ["--policy", "cascade", "--folds", "3"];
+
+    it("prints each one's tables and one of all, and a page with links to each one's page", async () => {
+      const out = join(folder, "report");
+      const { code, printed } = await inferctl("--train", SOURCED, "--tiers", "small,large", ...CHEAP, "--confidence", "token_logprobs", "--confidence", "self_verification", "--out", out);
+      expect([code, printed]).toEqual([0, expect.stringMatching(/confidence: token_logprobs[^]*confidence: self_verification[^]*compared, on the same rows[^]*self_verification +cascade .* 0\.2000 +\d+ +/)]);
+      expect(printed).toMatch(/self_verification +small +100\.0 +1\.000/);
+      expect(readFileSync(join(out, "report.html"), "utf8")).toContain('href="self_verification-report.html"');
+      expect(readdirSync(out)).toEqual(expect.arrayContaining(["comparison.json", "report.html", "self_verification-report.html", "token_logprobs-curve-all.svg"]));
+    });
+
+    it("reads texts as workers do: agreement of what the pattern finds, and soundness", async () => {
+      const { printed } = await inferctl("--train", SOURCED, "--tiers", "small,medium,large", ...CHEAP, "--json", "--outputs", TEXTS, "--answer-pattern", "answer is \\(?([A-J])", "--confidence", "tier_agreement", "--confidence", "soundness");
+      const { sources } = JSON.parse(printed) as SourceComparison;
+      expect(sources.map(({ source, on_tiers }) => [source, on_tiers.map(({ tier, share, auc }) => [tier, share, auc])])).toEqual([
+        ["tier_agreement", [["small", 0, null], ["medium", 1, null]]], ["soundness", [["small", 1, 1], ["medium", 1, null]]],
+      ]);
+    });
+
+    it.each([
+      ["a source that no row has, and says which there are", [...CHEAP, "--confidence", "recorded", "--confidence", "answer_margin"], /no row has a confidence answer_margin.*there is recorded, token_logprobs, self_verification/],
+      ["a source that nobody knows", [...CHEAP, "--confidence", "magic"], /--confidence is one of recorded, .*not magic/],
+      ["several for resamples", ["--resamples", "2", "--confidence", "recorded", "--confidence", "token_logprobs"], /--resamples takes one --confidence/],
+      ["a pattern without texts", [...CHEAP, "--answer-pattern", "x"], /--answer-pattern goes with --outputs/],
+      ["a pattern that is none", [...CHEAP, "--outputs", TEXTS, "--answer-pattern", "("], /is no regular expression/],
+      ["texts of other rows", [...CHEAP, "--outputs", LONG], /long\.jsonl:1: outputs: /],
+    ])("refuses %s", async (_name, args, message) => {
+      const { code, errors } = await inferctl("--train", SOURCED, "--tiers", "small,large", ...args);
+      expect([code, errors]).toEqual([64, expect.stringMatching(message)]);
+    });
   });
 
   it("says what labels are worth", async () => {

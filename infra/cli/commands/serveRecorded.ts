@@ -13,7 +13,7 @@ import { aborted } from "#shared/runtime/lifecycle.ts";
 
 import { type Command, EXIT_USAGE } from "../command.ts";
 import { textTable } from "../textTable.ts";
-import { list, text, type Values } from "./evaluate.ts";
+import { list, text, type Values } from "./evaluationValues.ts";
 
 export const serveRecorded: Command = {
   summary: "Serves recorded answers of real models as an OpenAI-compatible server: real behaviour, pace and price, without a key.",

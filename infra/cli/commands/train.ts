@@ -2,8 +2,7 @@ import { createHash } from "node:crypto";
 import { access, constants, readFile, stat, writeFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 
-import { type Environment, openHome } from "#infra/embedded/homeFolder.ts";
-import { readSettings } from "#infra/embedded/settings.ts";
+import type { Environment } from "#infra/embedded/homeFolder.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
 import { type EvaluateOptions, preparedFrom } from "#router/evaluation/evaluate.ts";
 import { EvaluationError } from "#router/evaluation/evaluationError.ts";
@@ -13,12 +12,13 @@ import { LEARNED_POLICIES, type Setting, train as fit } from "#router/evaluation
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { TierName } from "#shared/contracts/tiers.ts";
 
-import { readAuditRows } from "../auditRows.ts";
 import { calibrationTable } from "../calibrationTable.ts";
 import { type Command, EXIT_USAGE } from "../command.ts";
 import { hasFloor, requireFit, withModelStore } from "../modelStore.ts";
 import { textTable } from "../textTable.ts";
-import { goalsOf, list, optionsOf, text, tiersIn, type Values, wholeNumberOf, wrongUse } from "./evaluate.ts";
+import { AUDIT_DETAILS, AUDIT_OPTIONS, auditOptions, requireAudit } from "./auditOptions.ts";
+import { optionsOf } from "./evaluate.ts";
+import { list, text, tiersIn, type Values, wrongUse } from "./evaluationValues.ts";
 
 export const train: Command = {
   summary: "Learns from outcome logs, or from the running system's own shadow labels and feedback, when a cheap tier is good enough: makes a routing model, and can put it to work.",
@@ -30,18 +30,16 @@ export const train: Command = {
     "                   Sampled requests need an answer of every tier: INFER_SHADOW_SHARE above 0, INFER_SHADOW_TIERS=all.",
     "                   A tier's answer is as good as it agrees with the baseline's, unless somebody said how good the kept answer was.",
     "                   Tiers and baseline are the tier file's; --tiers takes some of them",
-    "--since            for --from-audit: not before this, as ISO time or an age such as 7d or 12h",
-    "--tenant           for --from-audit: requests of this tenant alone",
-    "--max-rows         for --from-audit: the latest so many sampled requests (default 20000)",
+    ...AUDIT_DETAILS,
     "--map              what the tier file calls a model of the logs: small=llama3.1-8b; may be repeated",
-    "--baseline, --target, --risk, --latency-slo-ms, --cost, --confidence, --seed   as for `inferctl evaluate`; --baseline, --cost and --confidence not with --from-audit",
+    "--baseline, --target, --risk, --latency-slo-ms, --cost, --confidence, --seed   as for `inferctl evaluate`, with one source; --baseline, --cost and --confidence not with --from-audit",
     "--out              writes the model there",
     "--publish          puts the model into NATS and activates it, unless no policy's floor was shown to hold; routers take it within seconds",
     "--json             the model as one JSON object",
   ],
   example: "inferctl train --train train.jsonl.gz --tiers llama3.1-8b,llama3.1-70b,llama3.1-405b --map small=llama3.1-8b --map medium=llama3.1-70b --map large=llama3.1-405b --publish",
   options: {
-    train: { type: "string", multiple: true }, "from-audit": { type: "boolean" }, since: { type: "string" }, tenant: { type: "string" }, "max-rows": { type: "string" }, tiers: { type: "string" }, map: { type: "string", multiple: true }, baseline: { type: "string" }, target: { type: "string" }, risk: { type: "string" },
+    train: { type: "string", multiple: true }, ...AUDIT_OPTIONS, tiers: { type: "string" }, map: { type: "string", multiple: true }, baseline: { type: "string" }, target: { type: "string" }, risk: { type: "string" },
     "latency-slo-ms": { type: "string" }, cost: { type: "string" }, confidence: { type: "string" }, seed: { type: "string" }, out: { type: "string" }, publish: { type: "boolean" }, json: { type: "boolean" },
   },
   maxPositionals: 0,
@@ -115,9 +113,14 @@ async function prepared(values: Values, environment: Environment, onProgress: (l
   }
 }
 
+async function fromAudit(values: Values, environment: Environment, onProgress: (line: string) => void): Promise<Training> {
+  const { options, source } = await auditOptions(values, { environment, refused: ["train", "map", "baseline", "cost", "confidence"], onProgress });
+  return { options, sources: [source], names: new Map() };
+}
+
 async function fromFiles(values: Values, onProgress: (line: string) => void): Promise<Training> {
   if (values["train"] === undefined) throw wrongUse("say what to learn from: --train <file> with --tiers <a,b>, or --from-audit");
-  for (const other of ["since", "tenant", "max-rows"]) if (values[other] !== undefined) throw wrongUse(`--${other} goes with --from-audit`);
+  requireAudit(values);
   const names = namesOf(list(values, "map") ?? [], tiersIn(values));
   const options = await optionsOf(values, onProgress);
   const sources = await Promise.all((list(values, "train") ?? []).map(async (file) => ({
@@ -141,32 +144,6 @@ function namesOf(pairs: readonly string[], models: readonly string[]): Map<strin
   const twice = called.find((tier, i) => called.indexOf(tier) !== i);
   if (twice !== undefined) throw wrongUse(`--map: ${models.filter((_model, i) => called[i] === twice).join(" and ")} cannot both be the tier ${twice}`);
   return names;
-}
-
-async function fromAudit(values: Values, environment: Environment, onProgress: (line: string) => void): Promise<Training> {
-  for (const other of ["train", "map", "baseline", "cost", "confidence"]) if (values[other] !== undefined) throw wrongUse(`--${other} does not go with --from-audit: tiers and baseline are the tier file's, and a live cost is all that was paid`);
-  const goals = goalsOf(values);
-  const { tiers: tierFile } = readSettings(environment, openHome(environment));
-  const baselineTier = tierFile.baseline_tier;
-  const known = tierFile.tiers.map(({ name }) => name);
-  const asked = values["tiers"] === undefined ? known : tiersIn(values);
-  const unknown = asked.find((name) => !known.includes(name));
-  if (unknown !== undefined) throw wrongUse(`--tiers: the tier file has no ${unknown}; it has ${known.join(", ")}`);
-  if (!asked.includes(baselineTier)) throw wrongUse(`--tiers: the baseline tier ${baselineTier} must be among them, since the labels are agreement with it`);
-  const tiers = known.filter((name) => asked.includes(name));
-  const { rows, source } = await readAuditRows(environment, { tiers, baselineTier, since: sinceOf(values, Date.now()), tenantId: text(values, "tenant") ?? null, maxRows: wholeNumberOf(values, "max-rows", 20_000, { above: 0, most: 1_000_000 }) }, onProgress);
-  return { options: { ...goals, train: rows, tiers, isOrdered: true, labels: "agreement", baselineTier, onProgress }, sources: [source], names: new Map() };
-}
-
-const AGE_MS = { d: 86_400_000, h: 3_600_000 };
-/** As ISO 8601. */
-function sinceOf(values: Values, nowMs: number): string | null {
-  const given = text(values, "since");
-  if (given === undefined) return null;
-  const [, count, unit] = /^(\d{1,5})([dh])$/.exec(given) ?? [];
-  const atMs = count === undefined ? Date.parse(given) : nowMs - Number(count) * AGE_MS[unit === "d" ? "d" : "h"];
-  if (Number.isNaN(atMs)) throw wrongUse(`--since must be an ISO time or an age such as 7d or 12h, not ${given}`);
-  return new Date(atMs).toISOString();
 }
 
 /** `small=llama3.1-8b`: model of the log, name of the tier. */

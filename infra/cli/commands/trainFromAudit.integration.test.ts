@@ -7,6 +7,7 @@ import { Registry } from "prom-client";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 
 import { makeTestDatabase } from "#infra/testDatabase.ts";
+import type { SourceComparison } from "#router/evaluation/compareSources.ts";
 import fixture from "#shared/contracts/fixtures/shadow.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { RoutingModelFile } from "#shared/contracts/routingModel.ts";
@@ -61,10 +62,11 @@ afterAll(async () => {
   rmSync(home, { recursive: true });
 });
 
-async function train(...args: string[]) {
+const train = (...args: string[]) => inferctl("train", ...args);
+async function inferctl(verb: string, ...args: string[]) {
   const printed: string[] = [], errors: string[] = [], notes: string[] = [];
   const unused = () => Promise.reject(new Error("not used"));
-  const code = await dispatch(["train", "--from-audit", ...args], {
+  const code = await dispatch([verb, "--from-audit", ...args], {
     environment: { DATABASE_URL: database.url, INFER_HOME: home }, print: (line) => void printed.push(line), progress: { note: (line) => void notes.push(line), step: (_title, run) => run() },
     prepare: { topology: unused, migrations: unused, localModels: unused },
   }, (line) => void errors.push(line));
@@ -108,6 +110,22 @@ describe("takes", () => {
   it("two of the tiers, where that is all that was asked", async () => {
     const trained = await train("--json", LAST, "--tiers", "large,small");
     expect([modelOf(trained).tiers, trained.notes]).toEqual([["small", "large"], expect.stringContaining("102 of 103 sampled requests have answers of all of small, large") as string]);
+  });
+});
+
+describe("evaluate", () => {
+  const CHEAP = [LAST, "--folds", "3", "--policy", "cascade", "--json"];
+
+  it("plays them as well, and compares the sources that their confidences have", async () => {
+    const { code, printed, errors } = await inferctl("evaluate", ...CHEAP, "--confidence", "token_logprobs", "--confidence", "recorded");
+    const { tiers, rows, sources } = JSON.parse(printed) as SourceComparison;
+    expect([code, errors, tiers, rows.test, sources.map(({ source }) => source)]).toEqual([0, "", ["small", "medium", "large"], 101, ["token_logprobs", "recorded"]]);
+    expect(sources[0]?.on_tiers).toMatchObject([{ tier: "small", dataset: "all", share: 1, auc: 1 }, { tier: "medium" }, {}, {}, {}, {}]);
+  });
+
+  it("says which sources there are", async () => {
+    expect((await inferctl("evaluate", ...CHEAP, "--confidence", "self_verification")).errors).toContain("no row has a confidence self_verification of a tier below the last; there is recorded, token_logprobs");
+    expect((await inferctl("evaluate", ...CHEAP, "--train", "x.jsonl")).errors).toContain("--train does not go with --from-audit");
   });
 });
 
