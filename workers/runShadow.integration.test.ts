@@ -266,7 +266,7 @@ describe("in a chain", () => {
       expect(await run(job)).toBeNull();
       expect(await recordOf(job)).toEqual({
         type: "shadow_tier.v1", tenant_id: "t1", request_id: job.request_id, tier: "large", model: "l-1", is_kept: false, is_shadow: true, error_code: null, is_sound: true, confidence: 0.9, confidence_source: "token_logprobs",
-        agreement_with_baseline: 0, agreement_with_kept: 1, cost_nano_usd: COST, cost_is_partial: false, latency_ms: expect.any(Number) as number, usage: SURE.usage, at_ms: expect.any(Number) as number,
+        agreement_with_baseline: 0, agreement_with_kept: 1, cost_nano_usd: COST, cost_is_partial: false, checks: { cost_nano_usd: 0, latency_ms: 0 }, latency_ms: expect.any(Number) as number, usage: SURE.usage, at_ms: expect.any(Number) as number,
       });
       expect([(await nextOf(job))?.answers.length, timesObserved(job)]).toEqual([next_tiers.length === 0 ? undefined : 3, 1]);
     });
