@@ -1,4 +1,6 @@
 /** The worker role: one tier, `slots` jobs at once, and beside them one shadow job. */
+import { dirname } from "node:path";
+
 import type { z } from "zod";
 
 import { replicasOf, servedBy, type Tier, type TierFile } from "#shared/contracts/tiers.ts";
@@ -47,7 +49,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     const { tracer, close: closeTracing } = startTracing(config.otlpEndpoint, "infer-worker");
     onClose("tracing", closeTracing);
     const servers = await Promise.all(configured.map(async ({ apiKey, ...replica }) => {
-      const server = await makeBackend({ backend: replica.backend, prior: tier.prior, apiKey, localModelsDir: config.localModelsDir });
+      const server = await makeBackend({ backend: replica.backend, prior: tier.prior, apiKey, localModelsDir: config.localModelsDir, tiersDir: dirname(config.tiersFile) });
       onClose(`backend ${replica.name}`, () => server.close());
       return { ...replica, server };
     }));

@@ -67,7 +67,7 @@ const isForEveryProcess = (name: string): boolean =>
 
 function secretVariables(file: TierFile): Set<string> {
   const names = servedBy(file).flatMap(replicasOf).flatMap(({ backend }) => {
-    const key = backend.kind === "local" ? undefined : backend.api_key;
+    const key = "api_key" in backend ? backend.api_key : undefined;
     return key !== undefined && "env" in key ? [key.env] : [];
   });
   return new Set(names);

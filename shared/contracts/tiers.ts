@@ -76,6 +76,20 @@ const EmbeddingsBackend = z.strictObject({
 export const BackendConfig = z.discriminatedUnion("kind", [
   /** A classifier in the worker's own process, trained ahead of time (`inferctl local-models`). */
   z.strictObject({ kind: z.literal("local"), model: z.string().min(1) }),
+  /** A text classifier in the worker's own process, as an ONNX file; needs the package onnxruntime-node. Relative paths start from the tier file's folder. */
+  z.strictObject({
+    kind: z.literal("onnx"),
+    model: z.string().min(1),
+    model_file: z.string().min(1),
+    /** In Hugging Face's format: `tokenizer.json`. */
+    tokenizer_file: z.string().min(1),
+    /** What it answers: a text for each of the model's outputs, in their order. */
+    labels: z.array(z.string().min(1).max(1_000)).min(2).max(10_000),
+    /** Most tokens that the model reads, special ones included; the rest of a text is not looked at. */
+    max_tokens: z.int().min(1).max(131_072).default(512),
+    /** Of one call. Calls of one worker process run one after the other. */
+    threads: z.int().min(1).max(256).default(1),
+  }),
   /** Any server that speaks `POST {base_url}/chat/completions`. */
   z.strictObject({
     kind: z.literal("openai-compatible"),
@@ -220,7 +234,8 @@ export interface TierReplica {
 /** Of one call. A classifier says one word, vectors are none. */
 export function mostOutputTokens(backend: BackendConfig): number {
   switch (backend.kind) {
-    case "local": return 1;
+    case "local":
+    case "onnx": return 1;
     case "openai-embeddings": return 0;
     case "openai-compatible":
     case "anthropic":

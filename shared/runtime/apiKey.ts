@@ -8,7 +8,7 @@ import type { BackendConfig } from "#shared/contracts/tiers.ts";
  * variable or file, the tier (`name`) and what to do, and never quotes a key. A relative file counts from `folder`.
  */
 export function readApiKey({ name, backend }: { readonly name: string; readonly backend: BackendConfig }, environment: NodeJS.ProcessEnv, folder: string): { readonly key: string | null } | { readonly problem: string } {
-  const reference = backend.kind === "local" ? undefined : backend.api_key;
+  const reference = "api_key" in backend ? backend.api_key : undefined;
   if (reference === undefined) return { key: null };
   if ("env" in reference) {
     const key = environment[reference.env]?.trim();

@@ -6,6 +6,7 @@ import type { Backend, CallOptions } from "./backend.ts";
 import { BackendError } from "./backendError.ts";
 import { makeGemini } from "./gemini.ts";
 import { makeLocalBackend } from "./local/localBackend.ts";
+import { makeOnnxClassifier } from "./onnx/onnxClassifier.ts";
 import { makeOpenAiCompatible } from "./openAiCompatible.ts";
 import { makeOpenAiEmbeddings } from "./openAiEmbeddings.ts";
 
@@ -14,12 +15,15 @@ interface BackendOptions {
   readonly prior: Tier["prior"];
   readonly apiKey: string | null;
   readonly localModelsDir: string;
+  /** Of the tier file: relative paths in it start there. */
+  readonly tiersDir: string;
 }
 
-/** The backend that a tier or one of its replicas names. Throws when its local model is missing, and says which. */
-export async function makeBackend({ backend, prior, apiKey, localModelsDir }: BackendOptions): Promise<Backend> {
+/** The backend that a tier or one of its replicas names. Throws when a model's file is missing, and says which. */
+export async function makeBackend({ backend, prior, apiKey, localModelsDir, tiersDir }: BackendOptions): Promise<Backend> {
   switch (backend.kind) {
     case "local": return answering(await makeLocalBackend({ dir: localModelsDir, model: backend.model }));
+    case "onnx": return answering(await makeOnnxClassifier({ config: backend, dir: tiersDir }));
     case "anthropic": return answering(makeAnthropic({ config: backend, apiKey, priorQuality: prior.quality }));
     case "gemini": return answering(makeGemini({ config: backend, apiKey, priorQuality: prior.quality }));
     case "openai-compatible": return answering(makeOpenAiCompatible({ config: backend, apiKey, priorQuality: prior.quality }));

@@ -80,7 +80,7 @@ const streamed = (events: readonly object[], after: (response: ServerResponse) =
 describe.each(PROVIDERS)("$kind", ({ kind, wholeUrl, streamUrl, whole, events, key, error }) => {
   const backend = async (over: object = {}): Promise<Backend> => {
     const config = BackendConfig.parse({ kind, model: "m", base_url: baseUrl, api_key: { env: "KEY" }, max_output_tokens: 32, ...over });
-    const made = await makeBackend({ backend: config, prior: { quality: 0.7, latency_p50_ms: 1, latency_p95_ms: 1 }, apiKey: "sk-test-1", localModelsDir: "" });
+    const made = await makeBackend({ backend: config, prior: { quality: 0.7, latency_p50_ms: 1, latency_p95_ms: 1 }, apiKey: "sk-test-1", localModelsDir: "", tiersDir: "" });
     backends.push(made);
     return made;
   };
@@ -212,7 +212,7 @@ describe.each(PROVIDERS)("$kind", ({ kind, wholeUrl, streamUrl, whole, events, k
 
 it("takes an answer of Anthropic that should be JSON and is not for unsound", async () => {
   const config = BackendConfig.parse({ kind: "anthropic", model: "m", base_url: baseUrl, api_key: { env: "KEY" }, max_output_tokens: 32 });
-  const made = await makeBackend({ backend: config, prior: (TIER as Tier).prior, apiKey: "k", localModelsDir: "" });
+  const made = await makeBackend({ backend: config, prior: (TIER as Tier).prior, apiKey: "k", localModelsDir: "", tiersDir: "" });
   backends.push(made);
   const input = Chat.parse({ ...CHAT, response_format: { type: "json_object" } });
   const sound = async (text: string) => {
