@@ -5,6 +5,7 @@ import { pino } from "pino";
 import { Registry } from "prom-client";
 import { afterAll, beforeAll, expect, inject, it, vi } from "vitest";
 
+import { isDrained } from "#infra/embedded/isDrained.ts";
 import { runShadows } from "#router/runShadows.ts";
 import { makeShadow, type ShadowDeps } from "#router/shadow.ts";
 import { askedIn } from "#shared/contracts/chat.ts";
@@ -97,11 +98,8 @@ const rows = async () => (await pool.query<Row>(`
   FROM shadows LEFT JOIN shadow_tiers AS asked USING (tenant_id, request_id) GROUP BY tenant_id, request_id`)).rows;
 const askedLater = async () => (await pool.query("SELECT 1 FROM shadow_tiers")).rowCount;
 const rowOf = async (request_id: string) => (await rows()).find((row) => row.request_id === request_id);
-const unread = async () => Promise.all([["COMPLETIONS", "router-shadow"], ["COMPLETIONS", SECOND.durable], ...FILE.tiers.map(({ name }) => ["SHADOW_JOBS", `shadow-worker-${name}`]), ["SHADOWS", "sink-audit-shadows"]].map(async ([stream = "", durable = ""]) => {
-  const { num_pending, num_ack_pending } = await broker.jsm.consumers.info(stream, durable);
-  return num_pending + num_ack_pending;
-}));
-const settled = (labels: number, tiers: number) => vi.waitFor(async () => { expect([(await rows()).length, await askedLater(), Math.max(...(await unread()))]).toEqual([labels, tiers, 0]); }, { timeout: 20_000, interval: 50 });
+const areDrained = () => Promise.all([["COMPLETIONS", "router-shadow"], ["COMPLETIONS", SECOND.durable], ...FILE.tiers.map(({ name }) => ["SHADOW_JOBS", `shadow-worker-${name}`]), ["SHADOWS", "sink-audit-shadows"]].map(([stream = "", durable = ""]) => isDrained(broker.jsm, stream, durable)));
+const settled = (labels: number, tiers: number) => vi.waitFor(async () => { expect([(await rows()).length, await askedLater(), (await areDrained()).every(Boolean)]).toEqual([labels, tiers, true]); }, { timeout: 20_000, interval: 50 });
 /** Accepts a request, and gives it the answer of this tier. */
 async function complete(request_id: string, tier: string, content: object = {}): Promise<void> {
   const id = { tenant_id: "t1", request_id };

@@ -1,6 +1,7 @@
 import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 
+import { isDrained } from "#infra/embedded/isDrained.ts";
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { type Attempt, Completion, DeadLetter } from "#shared/contracts/events.ts";
@@ -170,8 +171,7 @@ describe("the loop", () => {
   };
   const consumer = () => broker.jsm.consumers.info("COMPLETIONS", "router-shadow").catch(() => null);
   const settled = () => vi.waitFor(async () => {
-    const found = await consumer();
-    expect([found?.num_pending, found?.num_ack_pending]).toEqual([0, 0]);
+    expect(await isDrained(broker.jsm, "COMPLETIONS", "router-shadow")).toBe(true);
   }, WAIT);
 
   it("with share 0 reads nothing, publishes nothing and leaves nothing behind", async () => {

@@ -4,6 +4,7 @@ import { pino } from "pino";
 import { Registry } from "prom-client";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 
+import { isDrained } from "#infra/embedded/isDrained.ts";
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { Completion, Job } from "#shared/contracts/events.ts";
@@ -102,8 +103,7 @@ const publish = async (count: number, over: Partial<Shadow> = {}) => { for (let 
 const settled = () => vi.waitFor(async () => {
   if (stops.length === 0) return;
   for (const [stream, durable] of [["SHADOWS", "router-floor"], ["FEEDBACK", "router-floor-feedback"]] as const) {
-    const { num_pending, num_ack_pending } = await broker.jsm.consumers.info(stream, durable);
-    expect([num_pending, num_ack_pending]).toEqual([0, 0]);
+    expect(await isDrained(broker.jsm, stream, durable)).toBe(true);
   }
 }, { ...WAIT, timeout: 20_000 }); // what a stopped router held comes after `ack_wait`
 const guard = async () => {

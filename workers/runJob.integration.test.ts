@@ -2,6 +2,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 
+import { isDrained } from "#infra/embedded/isDrained.ts";
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { followCancellations, publishAnswer } from "#shared/messaging/answerStream.ts";
 import type { Input } from "#shared/contracts/chat.ts";
@@ -67,8 +68,7 @@ const runs = (job: Job) => called.filter(([input]) => input === job.request_id).
 const completionOf = async (job: Job) => Completion.safeParse((await broker.streams.last("COMPLETIONS", completionSubject("infer", job)))?.json()).data ?? null;
 const resultOf = async (job: Job) => Result.safeParse((await broker.streams.last("RESULTS", resultSubject("infer", job, job.attempt)))?.json()).data ?? null;
 const settled = () => vi.waitFor(async () => {
-  const { num_pending, num_ack_pending } = await broker.jsm.consumers.info("JOBS", "worker-large");
-  expect([num_pending, num_ack_pending]).toEqual([0, 0]);
+  expect(await isDrained(broker.jsm, "JOBS", "worker-large")).toBe(true);
 }, WAIT);
 const replies: Completion[] = [];
 const listen = async () => {

@@ -2,6 +2,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 
+import { isDrained } from "#infra/embedded/isDrained.ts";
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import type { Input } from "#shared/contracts/chat.ts";
 import { AppError } from "#shared/contracts/errors.ts";
@@ -88,8 +89,7 @@ const given = (output: string) => [{ ...ANSWERS[0], output }];
 const calls = ({ input }: ShadowJob) => called.filter(([asked]) => asked === input).length;
 const shadowOf = async (job: ShadowJob) => Shadow.safeParse((await broker.streams.last("SHADOWS", shadowSubject("infer", job)))?.json()).data ?? null;
 const settled = () => vi.waitFor(async () => {
-  const { num_pending, num_ack_pending } = await broker.jsm.consumers.info("SHADOW_JOBS", "shadow-worker-large");
-  expect([num_pending, num_ack_pending]).toEqual([0, 0]);
+  expect(await isDrained(broker.jsm, "SHADOW_JOBS", "shadow-worker-large")).toBe(true);
 }, WAIT);
 const run = async (job: ShadowJob) => {
   await broker.publisher.emit(job, TRACE);

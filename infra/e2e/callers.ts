@@ -3,6 +3,7 @@ import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManage
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { Pool } from "pg";
 
+import { isDrained } from "#infra/embedded/isDrained.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { Completion, DeadLetter } from "#shared/contracts/events.ts";
 import type { ErrorReply, InferReply } from "#shared/contracts/reply.ts";
@@ -91,8 +92,8 @@ async function readDeadLetters(jsm: JetStreamManager): Promise<DeadLetter[]> {
 async function unread(jsm: JetStreamManager): Promise<string[]> {
   const busy: string[] = [];
   for (const stream of ["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS", "SHADOW_JOBS", "SHADOWS"]) {
-    for await (const { name, config, num_pending, num_ack_pending } of jsm.consumers.list(stream)) {
-      if (config.durable_name !== undefined && num_pending + num_ack_pending > 0) busy.push(name);
+    for await (const { name, config } of jsm.consumers.list(stream)) {
+      if (config.durable_name !== undefined && !(await isDrained(jsm, stream, name))) busy.push(name);
     }
   }
   return busy;

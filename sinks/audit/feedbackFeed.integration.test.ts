@@ -4,6 +4,7 @@ import { pino } from "pino";
 import { Registry } from "prom-client";
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from "vitest";
 
+import { isDrained } from "#infra/embedded/isDrained.ts";
 import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { DeadLetter } from "#shared/contracts/events.ts";
@@ -50,8 +51,7 @@ const publish = (subject: string, body: unknown) => broker.acks.publish(subject,
 const lastSeq = async () => (await broker.jsm.streams.info("FEEDBACK")).state.last_seq;
 const counts = async () => new Map([...(await registry.metrics()).matchAll(/^infer_feedback_total\{source="(.*)"\} (\d+)$/gm)].map(([, source = "", count]) => [source, Number(count)]));
 const settled = () => vi.waitFor(async () => {
-  const { num_pending, num_ack_pending } = await broker.jsm.consumers.info("FEEDBACK", "sink-audit-feedback");
-  expect([num_pending, num_ack_pending]).toEqual([0, 0]);
+  expect(await isDrained(broker.jsm, "FEEDBACK", "sink-audit-feedback")).toBe(true);
 }, WAIT);
 
 describe("feedback", () => {

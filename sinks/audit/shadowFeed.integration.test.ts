@@ -4,6 +4,7 @@ import { pino } from "pino";
 import { Registry } from "prom-client";
 import { afterAll, beforeAll, expect, inject, it, vi } from "vitest";
 
+import { isDrained } from "#infra/embedded/isDrained.ts";
 import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { DeadLetter } from "#shared/contracts/events.ts";
@@ -64,8 +65,7 @@ const rowOf = async (request_id: string) => (await pool.query<ShadowRow>("SELECT
 const tierRowsOf = async (request_id: string) => (await pool.query<ShadowTierRow>("SELECT *, cost_nano_usd::int, stream_seq::int FROM shadow_tiers WHERE request_id = $1 ORDER BY tier", [request_id])).rows;
 const costs = async () => Number(/^infer_shadow_cost_nano_usd_total (\d+)$/m.exec(await registry.metrics())?.[1]);
 const settled = () => vi.waitFor(async () => {
-  const { num_pending, num_ack_pending } = await broker.jsm.consumers.info("SHADOWS", "sink-audit-shadows");
-  expect([num_pending, num_ack_pending]).toEqual([0, 0]);
+  expect(await isDrained(broker.jsm, "SHADOWS", "sink-audit-shadows")).toBe(true);
 }, WAIT);
 
 it("writes each event as one row, with the cost of its call and of no request, and counts what came of it", async () => {
