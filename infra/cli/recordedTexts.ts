@@ -1,5 +1,5 @@
 /** Recorded texts for evaluation, judged by the workers' own functions. */
-import { readOutputs } from "#infra/recorded/recordedAnswers.ts";
+import { readOutputs, type RecordedOutput } from "#infra/recorded/recordedAnswers.ts";
 import type { TextJudge } from "#router/evaluation/confidenceSources.ts";
 import { EvaluationError } from "#router/evaluation/evaluationError.ts";
 import type { OutcomeRow } from "#router/evaluation/outcomeLog.ts";
@@ -28,4 +28,5 @@ export async function textsFor(files: readonly string[], tiers: readonly string[
   };
 }
 
-const withText = (outcome: OutcomeRow["tiers"][number], text: string | undefined) => (text === undefined ? outcome : { ...outcome, text });
+/** Calls without a text are an empty one. */
+const withText = (outcome: OutcomeRow["tiers"][number], output: RecordedOutput | undefined) => (output === undefined ? outcome : { ...outcome, text: output.text ?? "" });

@@ -1,6 +1,8 @@
 /** One suite that three client libraries pass against the gateway of the whole system, and against a model's server itself. */
 import { readFile } from "node:fs/promises";
 
+import OpenAI from "openai";
+import type { ResponseInput, ResponseStreamEvent } from "openai/resources/responses/responses";
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
 
 import { type RecordedServer, startRecordedServer } from "#infra/recorded/recordedServer.ts";
@@ -8,11 +10,12 @@ import { makeTestDatabase } from "#infra/testDatabase.ts";
 import type { EmbeddingList } from "#shared/contracts/openAi.ts";
 import { makePool } from "#shared/db/pool.ts";
 
-import { ANSWERS, CASES, expectedOf, MODEL, SERVER_NAMES, type Server, type ServerName, tableOf } from "./conformanceCases.ts";
+import { ANSWERS, CASES, expectedOf, LONG_TEXT, LOOKS, MODEL, NEXT_MODEL, QUERIES, seen, SERVER_NAMES, type Server, type ServerName, tableOf, withFault } from "./conformanceCases.ts";
 import { EMBEDDING_MODEL } from "#infra/recorded/embeddings.ts";
 import { CLIENTS } from "./conformanceClients.ts";
 import { EMBEDDING_CASES } from "./embeddingsCases.ts";
 import { startSystem, type System } from "./system.ts";
+import { TOOL_CASES } from "./toolCases.ts";
 
 /** Tests of faults must not make the tier look broken to those that follow. */
 const PATIENT = { failures_in_a_row: 1_000, open_for_ms: 100 };
@@ -29,7 +32,7 @@ beforeAll(async () => {
   databaseUrl = database.url;
   system = await startSystem({
     isSingleProcess: true, env: { DATABASE_URL: database.url, REDIS_URL: `${inject("redisUrl")}/6` },
-    tiers: { serverUrl: `${model.url}/v1`, tiers: [{ name: MODEL, breaker: PATIENT }], embedders: [{ name: "vectors", model: EMBEDDING_MODEL, dimensions: 1_536, usd_per_million: 0.02 }] },
+    tiers: { serverUrl: `${model.url}/v1`, tiers: [{ name: MODEL, breaker: PATIENT }, { name: NEXT_MODEL, breaker: PATIENT }], embedders: [{ name: "vectors", model: EMBEDDING_MODEL, dimensions: 1_536, usd_per_million: 0.02 }] },
   });
 });
 afterAll(async () => {
@@ -42,10 +45,46 @@ const serverOf = (name: ServerName): Server => ({ upstreamUrl: model.url, baseUr
 
 describe.each(SERVER_NAMES)("%s", (name) => {
   describe.each(CLIENTS)("$name", (client) => {
-    test.each(CASES)("$name", async (one) => {
+    test.each([...CASES, ...TOOL_CASES].filter(({ only }) => only === undefined || only === name))("$name", async (one) => {
       expect(await one.run(client, serverOf(name))).toBe(expectedOf(one, name, client.name));
     });
   });
+});
+
+/** As `openai` asks for them; the other clients have no need of `/v1/responses`. */
+describe("calls in a response", () => {
+  const client = () => new OpenAI({ baseURL: `${system.url("gateway")}/v1`, apiKey: "any", maxRetries: 0, timeout: 20_000 });
+  const PARAMETERS = { type: "object", properties: { at: { type: "string" } }, required: ["at"], additionalProperties: false };
+  const asking = (input: string | ResponseInput) => ({ model: MODEL, input, tools: [{ type: "function" as const, name: "look", parameters: PARAMETERS, strict: true }] });
+  const calls = (most: number) => LOOKS.slice(0, most).map(({ id, input }) => ({ type: "function_call", call_id: id, name: "look", arguments: JSON.stringify(input), status: "completed" }));
+  const eventsOf = async (input: string) => {
+    const events: ResponseStreamEvent[] = [];
+    for await (const event of await client().responses.create({ ...asking(input), stream: true })) events.push(event);
+    return events;
+  };
+
+  test.each([["one", QUERIES.look, 1], ["two parallel ones", QUERIES.lookTwice, 2]])("are the same whole and streamed, and their results lead to the answer: %s", async (_name, query, most) => {
+    const whole = await client().responses.create(asking(query));
+    expect(whole).toMatchObject({ status: "completed", output: calls(most) });
+    expect(whole.output).toHaveLength(most);
+    const events = await eventsOf(query);
+    expect(events.at(-1)).toMatchObject({ type: "response.completed", response: { output: calls(most) } });
+    const deltas = calls(most).map((_call, place) => events.flatMap((event) => (event.type === "response.function_call_arguments.delta" && event.output_index === place ? [event.delta] : [])));
+    expect(deltas.map((pieces) => pieces.join(""))).toEqual(calls(most).map((call) => call.arguments));
+    for (const pieces of deltas) expect(pieces.length).toBeGreaterThan(1);
+    const results = LOOKS.slice(0, most).map(({ id, input }) => ({ type: "function_call_output", call_id: id, output: seen(input.at) }));
+    const input = [{ role: "user", content: query }, ...whole.output, ...results] as ResponseInput;
+    expect((await client().responses.create(asking(input))).output_text).toBe(LONG_TEXT);
+    expect(await client().responses.stream(asking(input)).finalResponse()).toMatchObject({ status: "completed", output_text: LONG_TEXT });
+  });
+
+  test("are never done in a stream that is cut in their arguments", () =>
+    withFault(serverOf("gateway"), { kind: "cut", share: 1 }, async () => {
+      const events = await eventsOf(QUERIES.look);
+      expect(events.map(({ type }) => type)).toContain("response.function_call_arguments.delta");
+      expect(events.map(({ type }) => type).filter((type) => /done|completed|incomplete/.test(type))).toEqual([]);
+      expect(events.at(-1)).toMatchObject({ type: "response.failed", response: { status: "failed", error: { code: "backend_unavailable" }, output: [] } });
+    }));
 });
 
 describe("embeddings", () => {
@@ -88,5 +127,6 @@ describe("embeddings", () => {
 test("the documentation has these tables", async () => {
   const page = await readFile(new URL("../../docs/openai-compatibility.md", import.meta.url), "utf8");
   expect(page).toContain(tableOf(CASES));
+  expect(page).toContain(tableOf(TOOL_CASES));
   expect(page).toContain(tableOf(EMBEDDING_CASES));
 });

@@ -12,8 +12,15 @@ import { recordedAnswers } from "#infra/recorded/recordedAnswers.ts";
 import { type Answer, type Ask, type Client, CLIENT_NAMES, type ClientName } from "./conformanceClients.ts";
 
 export const MODEL = "solid";
-const LONG_TEXT = Array.from({ length: 40 }, (_, i) => `word${i}`).join(" ");
+/** Asked where `MODEL` does not do. */
+export const NEXT_MODEL = "sturdy";
+export const LONG_TEXT = Array.from({ length: 40 }, (_, i) => `word${i}`).join(" ");
 const JSON_TEXT = '{"colour":"red"}';
+export const QUERIES = { look: "Look here.", lookTwice: "Look here and there.", right: "Name a colour.", wrong: "Name a colour, badly." };
+export const seen = (at: string): string => `Seen ${at}.`;
+/** Long enough that half of their arguments are several pieces. */
+export const LOOKS = [{ id: "call_1", input: { at: "here, in the house behind the lake" } }, { id: "call_2", input: { at: "there, under the tree in front of it" } }] as const;
+const looking = (most: number) => ({ text: null, calls: LOOKS.slice(0, most).map(({ id, input }) => ({ id, name: "look", arguments: JSON.stringify(input) })) });
 const TOKENS = { prompt_tokens: 10, completion_tokens: 40, confidence: 0.95, cost_usd: 0.00005 };
 const [COUNT, COLOUR, PONDER, TALK] = ["Count.", "Name a colour as JSON.", "Ponder.", "Talk for a minute."] as const;
 export const ANSWERS = recordedAnswers([
@@ -21,7 +28,12 @@ export const ANSWERS = recordedAnswers([
   { id: "colour", query: COLOUR, tiers: { [MODEL]: { ...TOKENS, latency_ms: 0, answer: JSON_TEXT } } },
   { id: "ponder", query: PONDER, tiers: { [MODEL]: { ...TOKENS, latency_ms: 1_500, answer: LONG_TEXT } } },
   { id: "talk", query: TALK, tiers: { [MODEL]: { ...TOKENS, latency_ms: 60_000, answer: LONG_TEXT } } },
-], new Map());
+  { id: "look", query: QUERIES.look, tiers: { [MODEL]: { ...TOKENS, latency_ms: 200 } } },
+  { id: "look twice", query: QUERIES.lookTwice, tiers: { [MODEL]: { ...TOKENS, latency_ms: 200 } } },
+  ...LOOKS.map(({ id, input }) => ({ id: `seen ${id}`, query: seen(input.at), tiers: { [MODEL]: { ...TOKENS, latency_ms: 0, answer: LONG_TEXT } } })),
+  { id: "right", query: QUERIES.right, tiers: { [MODEL]: { ...TOKENS, latency_ms: 0, answer: JSON_TEXT } } },
+  { id: "wrong", query: QUERIES.wrong, tiers: { [MODEL]: { ...TOKENS, latency_ms: 0, answer: '{"colour":7}' }, [NEXT_MODEL]: { ...TOKENS, latency_ms: 0, answer: JSON_TEXT } } },
+], new Map([["look", new Map([[MODEL, looking(1)]])], ["look twice", new Map([[MODEL, looking(2)]])]]));
 
 export const SERVER_NAMES = ["gateway", "recorded"] as const;
 export type ServerName = (typeof SERVER_NAMES)[number];
@@ -45,21 +57,26 @@ export const expectedOf = ({ expected }: Case, server: ServerName, client: Clien
   return typeof own === "string" ? own : own[client];
 };
 
-const both = (expected: Expected) => ({ gateway: expected, recorded: expected });
-const by = (openai: string, ai: string, langchain = openai): Expected => ({ openai, "AI SDK": ai, "LangChain.js": langchain });
+export const both = (expected: Expected) => ({ gateway: expected, recorded: expected });
+export const by = (openai: string, ai: string, langchain = openai): Readonly<Record<ClientName, string>> => ({ openai, "AI SDK": ai, "LangChain.js": langchain });
 /** `kind`: the class of `openai`, which LangChain.js hands on. */
 const refused = (what: string, kind: string, retryAfterS?: number): Expected => {
   const after = retryAfterS === undefined ? "" : `, retry after ${retryAfterS} s`;
   return by(`${what}, \`${kind}\`${after}`, `${what}, \`APICallError\`${after}`);
 };
 
-const asking = ({ baseUrl }: Server, query: string, more: Partial<Ask> = {}): Ask => ({ baseUrl, model: MODEL, messages: [{ role: "user", content: query }], ...more });
+export const asking = ({ baseUrl }: Server, query: string, more: Partial<Ask> = {}): Ask => ({ baseUrl, model: MODEL, messages: [{ role: "user", content: query }], ...more });
 
-/** What the client has in the end: so much of `text` and the finish reason, or the error. */
-async function outcomeOf(client: Client, answer: Promise<Answer>, text: string): Promise<string> {
+/** What the client has in the end: so much of `text` and the finish reason, or the error. Calls are no part of it. */
+export const outcomeOf = (client: Client, answer: Promise<Answer>, text: string): Promise<string> =>
+  orFailure(client, answer.then(({ text: got, calls, finishReason }) => {
+    const isPart = calls.length === 0 && (got === text || (got !== "" && text.startsWith(got)));
+    return `${isPart ? (got === text ? "the text" : "a part") : `other: ${JSON.stringify([got, calls])}`}, ${reasonIn(finishReason)}`;
+  }));
+export const reasonIn = (finishReason: string | null): string => (finishReason === null ? "no reason" : `\`${finishReason}\``);
+export async function orFailure(client: Client, outcome: Promise<string>): Promise<string> {
   try {
-    const { text: got, finishReason } = await answer;
-    return `${got === text ? "the text" : got !== "" && text.startsWith(got) ? "a part" : `other text: ${got}`}, ${finishReason === null ? "no reason" : `\`${finishReason}\``}`;
+    return await outcome;
   } catch (error) {
     const { kind, status, code, retryAfter } = client.failureOf(error);
     return [[status, code === null ? null : `\`${code}\``].filter((part) => part !== null).join(" "), `\`${kind}\``, retryAfter === null ? "" : `retry after ${retryAfter} s`].filter((part) => part !== "").join(", ");
@@ -72,7 +89,7 @@ async function put({ upstreamUrl }: Server, faults: Faults): Promise<void> {
   const reply = await fetch(`${upstreamUrl}/faults`, { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify(faults) });
   expect(reply.status).toBe(200);
 }
-export async function withFault(server: Server, fault: Faults[number], run: () => Promise<string>, model = MODEL): Promise<string> {
+export async function withFault<T>(server: Server, fault: Faults[number], run: () => Promise<T>, model = MODEL): Promise<T> {
   await put(server, [{ ...fault, models: [model] }]);
   return run().finally(() => put(server, []));
 }
@@ -102,12 +119,12 @@ const broken = (name: string, kind: "cut" | "garble" | "truncate", expected: Cas
   run: (client, server) => withFault(server, { kind, share: 1 }, () => streamed(client, asking(server, COUNT))),
 });
 /** By an error within the stream. */
-const ended = (code: string): Expected => by(`\`${code}\`, \`APIError\``, `\`${code}\`, \`error part\``);
+export const ended = (code: string): Expected => by(`\`${code}\`, \`APIError\``, `\`${code}\`, \`error part\``);
 
 const CONVERSATION: Ask["messages"] = [
   { role: "system", content: "Be brief." }, { role: "user", content: "Hello." }, { role: "assistant", content: "Hello!" }, { role: "user", content: COUNT },
 ];
-const TEXT = "the text, `stop`";
+export const TEXT = "the text, `stop`";
 
 export const CASES: readonly Case[] = [
   {
@@ -147,7 +164,7 @@ export const CASES: readonly Case[] = [
     expected: both(by("40 of 40", "not offered")),
   })),
   { name: "JSON mode", run: (client, server) => whole(client, asking(server, COLOUR, { wantsJson: true }), JSON_TEXT), expected: both(TEXT) },
-  { name: "tools, of which the model calls none", run: (client, server) => whole(client, asking(server, COUNT, { hasTools: true })), expected: both(TEXT) },
+  { name: "tools, of which the model calls none", run: (client, server) => whole(client, asking(server, COUNT, { toolChoice: "auto" })), expected: both(TEXT) },
   { name: "an unknown model", run: (client, server) => whole(client, asking(server, COUNT, { model: "gpt-9" })), expected: both(refused("404 `model_not_found`", "NotFoundError")) },
   { name: "an unknown model, streamed", run: (client, server) => streamed(client, asking(server, COUNT, { model: "gpt-9" })), expected: both(refused("404 `model_not_found`", "NotFoundError")) },
   { name: "a body that is no JSON", run: (client, server) => whole(client, asking(server, COUNT, { send: sendHalf })), expected: { gateway: refused("400 `invalid_json`", "BadRequestError"), recorded: refused("400", "BadRequestError") } },

@@ -4,14 +4,13 @@ import { confidenceFromLogprobs } from "#workers/confidence/fromLogprobs.ts";
 
 import { type ChatRequest, readChatRequest } from "./chatRequest.ts";
 import { chunksOf, type Completion, emptied, toCompletion, tokensOf, wholeReply } from "./completion.ts";
-import { LONG_TEXT, madeUpAnswers } from "./madeUpAnswers.ts";
+import { CALLS, LONG_TEXT, madeUpAnswers } from "./madeUpAnswers.ts";
 
-function completionOf(model: string, more: object = {}): Completion {
-  const query = "What is 2 + 2?";
+function completionOf(model: string, more: object = {}, query = "What is 2 + 2?"): Completion {
   const answer = madeUpAnswers().find(query, model);
   if (answer === undefined) throw new Error(`no answer of ${model}`);
   const request = readChatRequest({ model, messages: [{ role: "user", content: query }], ...more }) as ChatRequest;
-  return toCompletion(answer, answer.text ?? "", request, { id: "chatcmpl-1", created: 1_700_000_000 });
+  return toCompletion(answer, { text: answer.text ?? "", calls: answer.calls }, request, { id: "chatcmpl-1", created: 1_700_000_000 });
 }
 
 test("a reply has OpenAI's shape and the recorded tokens, and nothing else", () => {
@@ -20,6 +19,28 @@ test("a reply has OpenAI's shape and the recorded tokens, and nothing else", () 
     choices: [{ index: 0, message: { role: "assistant", content: LONG_TEXT, refusal: null }, logprobs: null, finish_reason: "stop" }],
     usage: { prompt_tokens: 10, completion_tokens: 50, total_tokens: 60, prompt_tokens_details: { cached_tokens: 0 }, completion_tokens_details: { reasoning_tokens: 0 } },
   });
+});
+
+const LOOK = "Look here and there.";
+const TOOLS = { tools: [{ type: "function", function: { name: "look" } }] };
+const SENT_CALLS = CALLS.map(({ id, ...called }) => ({ id, type: "function", function: called }));
+
+test("calls have OpenAI's shape, no text, and tokens for their arguments", () => {
+  const { choices, usage } = wholeReply(completionOf("big", { ...TOOLS, logprobs: true }, LOOK));
+  expect(choices).toEqual([{ index: 0, message: { role: "assistant", content: null, refusal: null, tool_calls: SENT_CALLS }, logprobs: null, finish_reason: "tool_calls" }]);
+  expect(usage).toMatchObject({ prompt_tokens: 5, completion_tokens: 8 });
+  expect(wholeReply(completionOf("small", TOOLS, LOOK)).choices[0]?.message).toMatchObject({ content: "I look.", tool_calls: SENT_CALLS.slice(0, 1) });
+});
+
+test("calls of the one function that was asked for end with stop, those that had to be any with their own reason", () => {
+  const reasonOf = (tool_choice: unknown) => wholeReply(completionOf("big", { ...TOOLS, tool_choice }, LOOK)).choices[0]?.finish_reason;
+  expect([reasonOf("required"), reasonOf({ type: "function", function: { name: "look" } })]).toEqual(["tool_calls", "stop"]);
+});
+
+test("half of some calls is what had come of them, for its share of 40 tokens, and no reason", () => {
+  const half = wholeReply(completionOf("small", TOOLS, LOOK), 4);
+  expect(half.choices[0]).toMatchObject({ message: { content: "I look.", tool_calls: [{ id: "call_1", function: { name: "look", arguments: '{"at' } }] }, finish_reason: null });
+  expect(half.usage.completion_tokens).toBe(23);
 });
 
 test("without recorded tokens they are a quarter of the characters, rounded up", () => {
@@ -44,7 +65,7 @@ test("logprobs give the recorded confidence back, by their mean and their least 
 });
 
 test("a confidence of 0 is a number in JSON, and 0 again", () => {
-  const { logprob } = toCompletion({ rowId: "r", query: "q", text: "t", costUsd: 0, promptTokens: 1, completionTokens: 1, confidence: 0, latencyMs: null }, "t", { ...(readChatRequest({ model: "m", messages: [{ role: "user", content: "q" }], logprobs: true }) as ChatRequest) }, { id: "x", created: 0 });
+  const { logprob } = toCompletion({ rowId: "r", query: "q", text: "t", calls: [], costUsd: 0, promptTokens: 1, completionTokens: 1, confidence: 0, latencyMs: null }, { text: "t", calls: [] }, { ...(readChatRequest({ model: "m", messages: [{ role: "user", content: "q" }], logprobs: true }) as ChatRequest) }, { id: "x", created: 0 });
   expect([logprob, Math.exp(logprob ?? 0)]).toEqual([-9_999, 0]);
 });
 

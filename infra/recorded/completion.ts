@@ -1,6 +1,6 @@
 /** A recorded answer in the shapes in which OpenAI sends one, whole and in chunks. Pure. */
 import type { ChatRequest } from "./chatRequest.ts";
-import { cutText, piecesOf } from "./pieces.ts";
+import { cutAnswer, type CutAnswer, joined, type Piece, piecesOf, type SaidAnswer } from "./pieces.ts";
 import type { RecordedAnswer } from "./recordedAnswers.ts";
 
 const CHARACTERS_PER_TOKEN = 4;
@@ -14,33 +14,36 @@ export interface Completion {
   /** Epoch seconds. */
   readonly created: number;
   readonly model: string;
-  readonly pieces: readonly string[];
-  readonly finishReason: "stop" | "length";
+  readonly pieces: readonly Piece[];
+  readonly finishReason: CutAnswer["finishReason"];
   readonly promptTokens: number;
   readonly wholePieces: number;
   readonly wholeTokens: number;
   readonly mostPieces: number | null;
-  /** Of each piece; `null` when the caller wants none or none was recorded. */
+  /** Of each piece of text; `null` when the caller wants none or none was recorded. */
   readonly logprob: number | null;
   readonly hasAlternative: boolean;
 }
 
 /**
- * `text` is the answer's. Tokens are the recorded ones, else a quarter of the characters, rounded up.
+ * `said` is what of the answer the request allows. Tokens are the recorded ones, else a quarter of the characters of text
+ * and arguments, rounded up. A call of the one function that was asked for ends with `stop`, as OpenAI's do (what OpenAI
+ * sent for each `tool_choice`: vllm-project/vllm#25054).
  *
  * A logprob is the logarithm of the one confidence that the log has for the whole answer, the same for each piece, so that
- * their mean and their least value are that confidence again. It is *not* the probability of that piece: pieces are words,
+ * their mean and their least value are that confidence again. Calls have none. It is *not* the probability of that piece: pieces are words,
  * and the confidence may have come from a second call that asked the model whether it was right, which is not billed here.
  * The one alternative of `top_logprobs` is the piece itself: no other was recorded.
  */
-export function toCompletion(answer: RecordedAnswer, text: string, request: ChatRequest, { id, created }: Pick<Completion, "id" | "created">): Completion {
+export function toCompletion(answer: RecordedAnswer, said: SaidAnswer, request: ChatRequest, { id, created }: Pick<Completion, "id" | "created">): Completion {
   const { query, promptTokens, completionTokens, confidence } = answer;
+  const { pieces, finishReason } = cutAnswer(said, request.stops, request.mostPieces);
   return {
-    id, created, model: request.model,
-    ...cutText(text, request.stops, request.mostPieces),
+    id, created, model: request.model, pieces,
+    finishReason: finishReason === "tool_calls" && typeof request.toolChoice === "object" ? "stop" : finishReason,
     promptTokens: promptTokens ?? estimated(query),
-    wholePieces: piecesOf(text).length,
-    wholeTokens: completionTokens ?? estimated(text),
+    wholePieces: piecesOf(said).length,
+    wholeTokens: completionTokens ?? estimated(said.text + said.calls.map((call) => call.arguments).join("")),
     mostPieces: request.mostPieces,
     logprob: request.wantsLogprobs && confidence !== null ? Math.max(LEAST_LOGPROB, Math.log(confidence)) : null,
     hasAlternative: request.wantsAlternative,
@@ -49,7 +52,7 @@ export function toCompletion(answer: RecordedAnswer, text: string, request: Chat
 
 const estimated = (text: string): number => Math.ceil(text.length / CHARACTERS_PER_TOKEN);
 
-/** A reply without text, which costs the prompt. */
+/** A reply without text or calls, which costs the prompt. */
 export const emptied = (completion: Completion): Completion => ({ ...completion, pieces: [], finishReason: "stop", wholePieces: 0, wholeTokens: 0 });
 
 /** Tokens of the first `produced` pieces: all for all, else in proportion, and not more than the caller allowed. */
@@ -69,9 +72,9 @@ function usageOf(completion: Completion, produced: number) {
   };
 }
 
-function logprobsOf({ logprob, hasAlternative }: Completion, pieces: readonly string[]) {
-  if (logprob === null) return null;
-  const content = pieces.map((token) => {
+function logprobsOf({ logprob, hasAlternative }: Completion, pieces: readonly Piece[]) {
+  if (logprob === null || (pieces.length > 0 && pieces.every(({ kind }) => kind !== "text"))) return null;
+  const content = pieces.flatMap((piece) => (piece.kind === "text" ? [piece.text] : [])).map((token) => {
     const entry = { token, logprob, bytes: [...Buffer.from(token)] };
     return { ...entry, top_logprobs: hasAlternative ? [entry] : [] };
   });
@@ -80,10 +83,24 @@ function logprobsOf({ logprob, hasAlternative }: Completion, pieces: readonly st
 
 const head = ({ id, created, model }: Completion, object: string) => ({ id, object, created, model, system_fingerprint: FINGERPRINT });
 
+const toolCallOf = ({ id, name, arguments: text }: SaidAnswer["calls"][number]) => ({ id, type: "function", function: { name, arguments: text } });
+
+function deltaOf(piece: Piece) {
+  switch (piece.kind) {
+    case "text": return { content: piece.text };
+    case "call": return { tool_calls: [{ index: piece.index, ...toolCallOf({ ...piece.call, arguments: "" }) }] };
+    case "arguments": return { tool_calls: [{ index: piece.index, function: { arguments: piece.text } }] };
+  }
+}
+
 /** With all pieces; or with the first `kept` and no reason why it ends there. */
 export function wholeReply(completion: Completion, kept: number | null = null) {
   const pieces = kept === null ? completion.pieces : completion.pieces.slice(0, kept);
-  const message = { role: "assistant", content: pieces.join(""), refusal: null };
+  const { text, calls } = joined(pieces);
+  const message = {
+    role: "assistant", content: text === "" && calls.length > 0 ? null : text, refusal: null,
+    ...(calls.length === 0 ? {} : { tool_calls: calls.map(toolCallOf) }),
+  };
   return {
     ...head(completion, "chat.completion"),
     choices: [{ index: 0, message, logprobs: logprobsOf(completion, pieces), finish_reason: kept === null ? completion.finishReason : null }],
@@ -98,8 +115,8 @@ export function chunksOf(completion: Completion, includesUsage: boolean) {
     ...common, choices: [{ index: 0, delta, logprobs, finish_reason: finishReason }], ...(includesUsage ? { usage: null } : {}),
   });
   return {
-    role: () => chunk({ role: "assistant", content: "", refusal: null }, null),
-    piece: (piece: string) => chunk({ content: piece }, null, logprobsOf(completion, [piece])),
+    role: () => chunk({ role: "assistant", content: completion.pieces[0]?.kind === "call" ? null : "", refusal: null }, null),
+    piece: (piece: Piece) => chunk(deltaOf(piece), null, logprobsOf(completion, [piece])),
     finish: () => chunk({}, completion.finishReason),
     usage: () => ({ ...common, choices: [], usage: usageOf(completion, completion.pieces.length) }),
   };

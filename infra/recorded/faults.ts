@@ -26,9 +26,9 @@ const Fault = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("garble"), ...aimed }),
   /** The latency times so much. Adds to whatever else hits the call. */
   z.strictObject({ kind: z.literal("slow"), factor: z.number().positive().max(1_000), ...aimed }),
-  /** A reply without text. */
+  /** A reply without text or calls. */
   z.strictObject({ kind: z.literal("empty"), ...aimed }),
-  /** Half of the text, then a clean end without finish_reason; a stream is without [DONE], too. */
+  /** Half of the answer, then a clean end without finish_reason; a stream is without [DONE], too. */
   z.strictObject({ kind: z.literal("truncate"), ...aimed }),
 ]);
 export type Fault = z.infer<typeof Fault>;

@@ -4,23 +4,28 @@ import type { ChatRequest } from "./chatRequest.ts";
 import { emptied, toCompletion } from "./completion.ts";
 import { Faults, hitBy } from "./faults.ts";
 import { bodyFrames, type Frame, type Reply, streamFrames } from "./frames.ts";
+import type { SaidAnswer } from "./pieces.ts";
 
-const REQUEST: ChatRequest = { model: "big", query: "q", isStream: true, includesUsage: true, mostPieces: null, stops: [], wantsLogprobs: false, wantsAlternative: false };
-const ANSWER = { rowId: "r", query: "q", text: "a b c d", costUsd: 1, promptTokens: 1, completionTokens: 4, confidence: null, latencyMs: 100 };
+const REQUEST: ChatRequest = { model: "big", query: "q", isStream: true, includesUsage: true, mostPieces: null, stops: [], wantsLogprobs: false, wantsAlternative: false, toolChoice: "auto" };
+const ANSWER = { rowId: "r", query: "q", text: "a b c d", calls: [], costUsd: 1, promptTokens: 1, completionTokens: 4, confidence: null, latencyMs: 100 };
 const timing = { latencyMs: 100, firstTokenShare: 0.1, pieces: 4 };
 
-function replyWith(fault: object | null): Reply {
+const CALLS = [{ id: "c1", name: "f", arguments: '{"a":1}' }, { id: "c2", name: "g", arguments: "{}" }];
+
+function replyWith(fault: object | null, said: SaidAnswer = ANSWER): Reply {
   const faults = fault === null ? [] : Faults.parse([{ ...fault, share: 1 }]);
-  const completion = toCompletion(ANSWER, ANSWER.text, REQUEST, { id: "x", created: 0 });
+  const completion = toCompletion(ANSWER, said, REQUEST, { id: "x", created: 0 });
   const hit = hitBy(faults, 1, { model: "big", rowId: "r", nth: 1 });
   return { completion: hit.fault?.kind === "empty" ? emptied(completion) : completion, timing, fault: hit.fault };
 }
-/** What is sent, one word a frame: a piece's text, or what kind of thing it is. */
+/** What is sent, one word a frame: a piece's text, a call's beginning or more of its arguments, or what kind of thing it is. */
 function outline(frame: Frame): string {
   if (frame.kind !== "bytes") return frame.kind === "end" ? `end:${frame.state}` : frame.kind;
   const [, first = ""] = /^data: (.*)\n\n/.exec(String(frame.bytes)) ?? [];
   try {
-    const { choices } = JSON.parse(first) as { choices: { delta: { role?: string; content?: string }; finish_reason: string | null }[] };
+    const { choices } = JSON.parse(first) as { choices: { delta: { role?: string; content?: string; tool_calls?: { index: number; id?: string; type?: string; function: { name?: string; arguments: string } }[] }; finish_reason: string | null }[] };
+    const call = choices[0]?.delta.tool_calls?.[0];
+    if (call !== undefined) return [call.index, call.id, call.type, call.function.name, call.function.arguments].filter((part) => part !== undefined).join(":");
     return choices[0]?.delta.role ?? choices[0]?.delta.content?.trim() ?? choices[0]?.finish_reason ?? "?";
   } catch {
     return "garbage";
@@ -36,6 +41,17 @@ test.each([
   [{ kind: "empty" }, "assistant stop end:failed"],
 ])("a stream with the fault %j", (fault, sent) => {
   expect([...streamFrames(replyWith(fault), true)].map(outline).join(" ")).toBe(sent);
+});
+
+test.each([
+  [null, 'assistant 0:c1:function:f: 0:{"a" 0::1} 1:c2:function:g: 1:{} tool_calls end:completed'],
+  [{ kind: "cut" }, 'assistant 0:c1:function:f: 0:{"a" destroy'],
+  [{ kind: "truncate" }, 'assistant 0:c1:function:f: 0:{"a" end:failed'],
+  [{ kind: "stall" }, 'assistant 0:c1:function:f: 0:{"a" silence 0::1} 1:c2:function:g: 1:{} tool_calls end:completed'],
+  [{ kind: "garble" }, 'assistant 0:c1:function:f: 0:{"a" garbage 0::1} 1:c2:function:g: 1:{} tool_calls end:failed'],
+  [{ kind: "empty" }, "assistant stop end:failed"],
+])("a stream of calls with the fault %j", (fault, sent) => {
+  expect([...streamFrames(replyWith(fault, { text: "", calls: CALLS }), true)].map(outline).join(" ")).toBe(sent);
 });
 
 test("each piece comes in its time, and says how much is there then", () => {

@@ -2,6 +2,8 @@
  * What real models answered, read from outcome logs: by the query's text (trimmed) and the model's name. What the log
  * knows of right and wrong is not even read, so nothing of it can get out.
  */
+import { createHash } from "node:crypto";
+
 import { z } from "zod";
 
 import { parseLine, readRows } from "#router/evaluation/outcomeLog.ts";
@@ -23,15 +25,35 @@ const Row = z.object({
   tiers: z.record(z.string(), Outcome).refine((tiers) => Object.keys(tiers).length > 0, "no outcome of any model"),
 });
 export type RecordedRow = z.infer<typeof Row>;
-const Outputs = z.object({ id: z.string(), outputs: z.record(z.string(), z.string()) });
+
+const name = z.string().min(1).max(256);
+const Calls = z.strictObject({ content: z.string().nullable(), tool_calls: z.array(z.strictObject({ id: name.optional(), name, arguments: z.string() })).min(1).max(128) });
+const Outputs = z.object({
+  id: z.string(),
+  outputs: z.record(z.string(), z.union([z.string(), Calls], "must be a text, or {\"content\": <text or null>, \"tool_calls\": [{\"id\"?, \"name\", \"arguments\": \"<JSON>\"}, …]}")),
+});
+
+/** A call of a function, its arguments as the model wrote them. */
+export interface RecordedCall {
+  readonly id: string;
+  readonly name: string;
+  readonly arguments: string;
+}
+/** What a model said: a text, or calls with or without one. */
+export interface RecordedOutput {
+  /** `null`: calls alone. */
+  readonly text: string | null;
+  readonly calls: readonly RecordedCall[];
+}
 
 /** One model's answer to one query. `null` is what the log does not have. */
 export interface RecordedAnswer {
   readonly rowId: string;
   /** Trimmed. */
   readonly query: string;
-  /** Its full text, else the log's short answer. */
+  /** Its full text, else the log's short answer; also `null` where it was calls alone. */
   readonly text: string | null;
+  readonly calls: readonly RecordedCall[];
   /** Of the whole answer; a call that verified it is not in it. */
   readonly costUsd: number;
   readonly promptTokens: number | null;
@@ -41,11 +63,12 @@ export interface RecordedAnswer {
   readonly latencyMs: number | null;
 }
 
-/** How many queries a model answered, and for how many of them the log has a text, a confidence, a latency. */
+/** How many queries a model answered, and for how many of them the log has a text, calls, a confidence, a latency. */
 export interface ModelCoverage {
   readonly model: string;
   readonly queries: number;
   readonly texts: number;
+  readonly calls: number;
   readonly confidences: number;
   readonly latencies: number;
 }
@@ -62,12 +85,12 @@ export interface RecordedAnswers {
   readonly find: (query: string, model: string) => RecordedAnswer | undefined;
 }
 
-/** Full texts by row id, then by model. */
-export type RecordedOutputs = ReadonlyMap<string, ReadonlyMap<string, string>>;
+/** Full answers by row id, then by model. */
+export type RecordedOutputs = ReadonlyMap<string, ReadonlyMap<string, RecordedOutput>>;
 
 /**
- * Reads outcome logs and the full texts that belong to them, JSON lines, plain or .gz. Throws `EvaluationError` with
- * `<file>:<line>: <what>` for a row that cannot be read, an id that stands for two queries, and a text that is given twice.
+ * Reads outcome logs and the full answers that belong to them, JSON lines, plain or .gz. Throws `EvaluationError` with
+ * `<file>:<line>: <what>` for a row that cannot be read, an id that stands for two queries, and an answer that is given twice.
  */
 export async function readRecordedAnswers(files: readonly string[], outputFiles: readonly string[]): Promise<RecordedAnswers> {
   const rows: RecordedRow[] = [];
@@ -83,19 +106,26 @@ export async function readRecordedAnswers(files: readonly string[], outputFiles:
   return recordedAnswers(rows, await readOutputs(outputFiles));
 }
 
-/** Full texts, JSON lines, plain or .gz. Throws `EvaluationError` with `<file>:<line>: <what>` for a line that cannot be read, and a text that is given twice. */
+/** Full answers, JSON lines, plain or .gz. Throws `EvaluationError` with `<file>:<line>: <what>` for a line that cannot be read, and an answer that is given twice. */
 export async function readOutputs(files: readonly string[]): Promise<RecordedOutputs> {
-  const outputs = new Map<string, Map<string, string>>();
+  const outputs = new Map<string, Map<string, RecordedOutput>>();
   for (const file of files) {
     await readRows(file, (content) => {
-      const { id, outputs: texts } = parsed(Outputs, content);
-      const known = outputs.get(id) ?? new Map<string, string>();
-      const twice = Object.keys(texts).find((model) => known.has(model));
-      if (twice !== undefined) throw new Error(`the text of ${twice} for ${id} was given before`);
-      outputs.set(id, new Map([...known, ...Object.entries(texts)]));
+      const { id, outputs: given } = parsed(Outputs, content);
+      const known = outputs.get(id) ?? new Map<string, RecordedOutput>();
+      const twice = Object.keys(given).find((model) => known.has(model));
+      if (twice !== undefined) throw new Error(`the answer of ${twice} for ${id} was given before`);
+      outputs.set(id, new Map([...known, ...Object.entries(given).map(([model, output]) => [model, toOutput(id, model, output)] as const)]));
     });
   }
   return outputs;
+}
+
+/** An id that was not recorded is the same each time the answer is asked for, and no other answer's. */
+function toOutput(rowId: string, model: string, output: string | z.infer<typeof Calls>): RecordedOutput {
+  if (typeof output === "string") return { text: output, calls: [] };
+  const madeUp = (index: number) => `call_${createHash("sha256").update(JSON.stringify([rowId, model, index])).digest("hex").slice(0, 24)}`;
+  return { text: output.content === "" ? null : output.content, calls: output.tool_calls.map(({ id, ...call }, index) => ({ id: id ?? madeUp(index), ...call })) };
 }
 
 /** Pure. */
@@ -120,18 +150,18 @@ export function recordedAnswers(rows: readonly RecordedRow[], outputs: RecordedO
   };
 }
 
-function toAnswer(rowId: string, query: string, outcome: z.infer<typeof Outcome>, output: string | undefined): RecordedAnswer {
+function toAnswer(rowId: string, query: string, outcome: z.infer<typeof Outcome>, output: RecordedOutput | undefined): RecordedAnswer {
   const { cost_usd: costUsd, prompt_tokens: promptTokens = null, completion_tokens: completionTokens = null, confidence = null, latency_ms: latencyMs = null, answer = null } = outcome;
-  return { rowId, query, text: output ?? answer, costUsd, promptTokens, completionTokens, confidence, latencyMs };
+  return { rowId, query, ...(output ?? { text: answer, calls: [] }), costUsd, promptTokens, completionTokens, confidence, latencyMs };
 }
 
 /** By name. */
 function coverageOf(byQuery: ReadonlyMap<string, ReadonlyMap<string, RecordedAnswer>>): ModelCoverage[] {
   const coverage = new Map<string, ModelCoverage>();
   for (const answers of byQuery.values()) {
-    for (const [model, { text, confidence, latencyMs }] of answers) {
-      const { queries, texts, confidences, latencies } = coverage.get(model) ?? { queries: 0, texts: 0, confidences: 0, latencies: 0 };
-      coverage.set(model, { model, queries: queries + 1, texts: texts + Number(text !== null), confidences: confidences + Number(confidence !== null), latencies: latencies + Number(latencyMs !== null) });
+    for (const [model, { text, calls: called, confidence, latencyMs }] of answers) {
+      const { queries, texts, calls, confidences, latencies } = coverage.get(model) ?? { queries: 0, texts: 0, calls: 0, confidences: 0, latencies: 0 };
+      coverage.set(model, { model, queries: queries + 1, texts: texts + Number(text !== null), calls: calls + Number(called.length > 0), confidences: confidences + Number(confidence !== null), latencies: latencies + Number(latencyMs !== null) });
     }
   }
   return [...coverage.values()].sort((a, b) => (a.model < b.model ? -1 : 1));

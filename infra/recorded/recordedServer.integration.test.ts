@@ -13,11 +13,13 @@ import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { makeOpenAiCompatible } from "#workers/backends/openAiCompatible.ts";
 
 import { type BillReply, type CallList, costByTokens } from "./bill.ts";
-import { LONG_TEXT, madeUpAnswers } from "./madeUpAnswers.ts";
+import { CALLS, LONG_TEXT, madeUpAnswers } from "./madeUpAnswers.ts";
 import { recordedAnswers } from "./recordedAnswers.ts";
 import { type RecordedServer, type RecordedServerOptions, startRecordedServer } from "./recordedServer.ts";
 
 const QUERY = "What is 2 + 2?";
+const LOOKING = { messages: [{ role: "user", content: "Look here and there." }] };
+const TOOLS = { tools: [{ type: "function", function: { name: "look" } }] };
 const servers: RecordedServer[] = [];
 const bugs: unknown[] = [];
 afterEach(async () => {
@@ -82,12 +84,36 @@ test("a worker's backend reads it, with the recorded confidence", async () => {
   expect(answer).toMatchObject({ output: LONG_TEXT, is_sound: true, confidence: expect.closeTo(0.75, 10) as number, confidence_source: "token_logprobs", usage: { input_tokens: 10, output_tokens: 50 } });
 });
 
+test("calls are answered where there are tools, and after their results the text of the last one is what is asked", async () => {
+  const server = await start();
+  const first = await json<{ choices: { message: object; finish_reason: string }[] }>(ask(server, { ...LOOKING, ...TOOLS }));
+  expect(first.choices).toMatchObject([{ message: { content: null, tool_calls: CALLS.map(({ id, name, arguments: text }) => ({ id, type: "function", function: { name, arguments: text } })) }, finish_reason: "tool_calls" }]);
+  const results = CALLS.map(({ id }, index) => ({ role: "tool", tool_call_id: id, content: index === 0 ? "nothing" : QUERY }));
+  expect(await json(ask(server, { ...TOOLS, messages: [...LOOKING.messages, first.choices[0]?.message, ...results] }))).toMatchObject({ choices: [{ message: { content: LONG_TEXT }, finish_reason: "stop" }] });
+  expect(await json(ask(server, { ...LOOKING, model: "small" }))).toMatchObject({ choices: [{ message: { content: "I look." }, finish_reason: "stop" }] });
+  expect((await settled(server)).calls).toMatchObject([{ row_id: "row-3", completion_tokens: 8, cost_nano_usd: 100_000 }, { row_id: "row-1" }, { row_id: "row-3", model: "small" }]);
+});
+
+test("a stream that is cut in a call's arguments has the half of them, and is billed for it", async () => {
+  const server = await start({ faults: [{ kind: "cut", share: 1 }] });
+  const reply = await ask(server, { ...LOOKING, ...TOOLS, stream: true });
+  let text = "";
+  await expect(reply.body?.pipeThrough(new TextDecoderStream()).pipeTo(new WritableStream({ write: (more) => { text += more; } }))).rejects.toThrow();
+  expect(text).toContain('{"index":0,"id":"call_1","type":"function","function":{"name":"look","arguments":""}}');
+  expect(text).not.toContain("call_2");
+  expect((await settled(server)).calls).toMatchObject([{ fault: "cut", state: "failed", completion_tokens: 4 }]);
+});
+
 describe("what it cannot answer it refuses as OpenAI does, and bills nothing", () => {
   test.each([
     ["an unknown model", { model: "huge" }, 404, "model_not_found"],
     ["an unknown query", { messages: [{ role: "user", content: "What?" }] }, 400, "unknown_query"],
     ["an answer without text", { model: "small", messages: [{ role: "user", content: "Name a colour." }] }, 400, "no_recorded_text"],
     ["a model that was not asked this query", { messages: [{ role: "user", content: "Name a colour." }] }, 400, "no_recorded_text"],
+    ["calls, without tools", LOOKING, 400, "only_calls_recorded"],
+    ["calls, where none may be made", { ...LOOKING, ...TOOLS, tool_choice: "none" }, 400, "only_calls_recorded"],
+    ["calls of another function", { ...LOOKING, ...TOOLS, tool_choice: { type: "function", function: { name: "taste" } } }, 400, "no_recorded_call"],
+    ["a call, where a text was recorded", { ...TOOLS, tool_choice: "required" }, 400, "no_recorded_call"],
     ["two answers", { n: 2 }, 400, null],
   ])("%s", async (_what, more, status, code) => {
     const server = await start();

@@ -18,8 +18,9 @@ import { emptied, toCompletion, tokensOf } from "./completion.ts";
 import { costOfVectors, EMBEDDING_MODEL, readEmbeddingsRequest, textsOf, tokensOf as tokensOfTexts, vectorsFor } from "./embeddings.ts";
 import { Faults, type Hit, hitBy, unknownModelIn } from "./faults.ts";
 import { bodyFrames, type Reply, streamFrames } from "./frames.ts";
+import type { SaidAnswer } from "./pieces.ts";
 import { type Played, playFrames } from "./playFrames.ts";
-import type { RecordedAnswer, RecordedAnswers } from "./recordedAnswers.ts";
+import type { RecordedAnswer, RecordedAnswers, RecordedCall } from "./recordedAnswers.ts";
 import { type Refusal, refusal } from "./refusal.ts";
 import { piecesBy, type Timing } from "./timing.ts";
 
@@ -146,7 +147,7 @@ function addChatRoute(app: FastifyInstance, deps: ChatDeps): void {
     if ("status" in chat) return send(reply, chat);
     const found = findAnswer(deps.answers, chat);
     if ("status" in found) return send(reply, found);
-    const { answer, text } = found;
+    const { answer, said } = found;
     const hit = hitBy(deps.faults(), deps.seed, { model: chat.model, rowId: answer.rowId, nth: deps.countCall(chat.model, answer.rowId) });
     const id = uuidv7();
     const end = deps.bill.start({ row_id: answer.rowId, model: chat.model, ...callerIds(request.headers), fault: hit.fault?.kind ?? (hit.slowBy === 1 ? null : "slow") });
@@ -155,7 +156,7 @@ function addChatRoute(app: FastifyInstance, deps: ChatDeps): void {
       if (hit.fault.retry_after_s !== undefined) void reply.header("retry-after", hit.fault.retry_after_s);
       return send(reply, refusal(hit.fault.status, "injected_fault", `a fault that was asked for: ${hit.fault.status}`));
     }
-    const completion = toCompletion(answer, text, chat, { id: `chatcmpl-${id}`, created: Math.floor(Date.now() / 1_000) });
+    const completion = toCompletion(answer, said, chat, { id: `chatcmpl-${id}`, created: Math.floor(Date.now() / 1_000) });
     const sent = hit.fault?.kind === "empty" ? emptied(completion) : completion;
     const timing = timingOf(answer, hit, completion.wholePieces, deps);
     void reply.hijack().raw.setHeader("x-request-id", `req_${id}`);
@@ -204,13 +205,25 @@ function makeCallCounter(): (model: string, rowId: string) => number {
   };
 }
 
-function findAnswer(answers: RecordedAnswers, { model, query }: ChatRequest): { readonly answer: RecordedAnswer; readonly text: string } | Refusal {
+/** The answer, and what of it is said to this request: calls only to one with tools. */
+function findAnswer(answers: RecordedAnswers, { model, query, toolChoice }: ChatRequest): { readonly answer: RecordedAnswer; readonly said: SaidAnswer } | Refusal {
   if (!answers.hasModel(model)) return refusal(404, "model_not_found", unknownModel(model, answers), "model");
-  if (!answers.hasQuery(query)) return refusal(400, "unknown_query", "no row has this query: send the text of a row's `query`, unchanged, as the last user message", "messages");
+  if (!answers.hasQuery(query)) return refusal(400, "unknown_query", "no row has this query: send the text of a row's `query`, unchanged, as the last message from the user or a tool", "messages");
   const answer = answers.find(query, model);
   if (answer === undefined) return refusal(400, "no_recorded_text", `${model} was not asked this query: ask a model of its row`, "model");
-  if (answer.text === null) return refusal(400, "no_recorded_text", `the row of this query has no \`answer\` of ${model}: start the server with --outputs, or with rows that have one`, "model");
-  return { answer, text: answer.text };
+  const calls = toolChoice === "none" ? [] : answer.calls;
+  if (calls.length < answer.calls.length && answer.text === null) return refusal(400, "only_calls_recorded", `${model} answered this query with calls alone: send tools, and not the tool_choice none`, "tools");
+  if (calls.length === 0 && answer.text === null) return refusal(400, "no_recorded_text", `the row of this query has no \`answer\` of ${model}: start the server with --outputs, or with rows that have one`, "model");
+  const missing = missingCall(calls, toolChoice);
+  if (missing !== null) return refusal(400, "no_recorded_call", `${model} did not answer this query with ${missing}: only what was recorded can be had`, "tool_choice");
+  return { answer, said: { text: answer.text ?? "", calls } };
+}
+
+/** What must be called and was not. */
+function missingCall(calls: readonly RecordedCall[], toolChoice: ChatRequest["toolChoice"]): string | null {
+  if (toolChoice === "none" || toolChoice === "auto") return null;
+  if (toolChoice === "required") return calls.length > 0 ? null : "a call";
+  return calls.length > 0 && calls.every(({ name }) => name === toolChoice.only) ? null : `calls of ${toolChoice.only} alone`;
 }
 
 function callerIds(headers: IncomingHttpHeaders): { readonly request_id: string | null; readonly traceparent: string | null } {

@@ -19,6 +19,7 @@ beforeEach(() => { gateway.play(({ complete }) => complete()); });
 
 const ask = { model: "auto", input: "Is this spam?" };
 const CALL = { id: "call-1", type: "function" as const, function: { name: "look", arguments: '{"at":"🌍"}' } };
+const OTHER_CALL = { id: "call-2", type: "function" as const, function: { name: "look", arguments: '{"at":"there"}' } };
 const CALLING = { output: "", message: { finish_reason: "tool_calls" as const, refusal: null, tool_calls: [CALL] } };
 const PARAMETERS = { type: "object", properties: { at: { type: "string" } }, required: ["at"], additionalProperties: false };
 const TOOL = { type: "function" as const, name: "look", parameters: PARAMETERS, strict: true };
@@ -136,6 +137,19 @@ describe("a streamed response", () => {
     }
     gateway.play(async ({ piece, complete }) => { piece(0, [{ text: "sp" }]); await complete(); });
     expect(await client.responses.stream(ask).finalResponse()).toMatchObject({ status: "completed", output: [{ content: [{ text: "spam 🌍" }] }] });
+  });
+
+  it("has parallel calls whole, also where the model goes on with one after it has begun the next", async () => {
+    const more = (index: number, args: string) => ({ tool_calls: [{ index, function: { arguments: args } }] });
+    gateway.play(async ({ piece, complete }) => {
+      piece(0, [{ tool_calls: [CALL, OTHER_CALL].map((call, index) => ({ index, ...call, function: { name: "look", arguments: "" } })) }]);
+      piece(1, [more(0, '{"at"'), more(1, '{"at":"th'), more(0, ':"🌍"}'), more(1, 'ere"}')]);
+      await complete({ ...CALLING, message: { ...CALLING.message, tool_calls: [CALL, OTHER_CALL] } });
+    });
+    const stream = client.responses.stream({ ...ask, tools: [TOOL] });
+    const { events } = await collect(stream);
+    expect((await stream.finalResponse()).output).toMatchObject([{ call_id: "call-1", arguments: '{"at":"🌍"}', status: "completed" }, { call_id: "call-2", arguments: '{"at":"there"}', status: "completed" }]);
+    expect(events.flatMap((event) => (event.type === "response.function_call_arguments.delta" ? [event.output_index] : []))).toEqual([0, 1, 0, 1]);
   });
 
   it("is whole, from the stored event, when a piece got lost", async () => {

@@ -75,7 +75,7 @@ describe("inferctl evaluate", () => {
     };
     const SOURCED = join(folder, "sourced.jsonl"), TEXTS = join(folder, "texts.jsonl");
     writeFileSync(SOURCED, Array.from({ length: 60 }, (_, i) => sourced(i)).join("\n"));
-    writeFileSync(TEXTS, Array.from({ length: 60 }, (_, i) => JSON.stringify({ id: String(i), outputs: { small: i % 3 === 0 ? "No idea." : "The answer is (A).", medium: "So the answer is A" } })).join("\n"));
+    writeFileSync(TEXTS, Array.from({ length: 60 }, (_, i) => JSON.stringify({ id: String(i), outputs: { small: i % 6 === 0 ? { content: null, tool_calls: [{ name: "look", arguments: "{}" }] } : i % 3 === 0 ? "No idea." : "The answer is (A).", medium: "So the answer is A" } })).join("\n"));
     const CHEAP = ["--policy", "cascade", "--folds", "3"];
 
     it("prints each one's tables and one of all, and a page with links to each one's page", async () => {
@@ -87,7 +87,7 @@ describe("inferctl evaluate", () => {
       expect(readdirSync(out)).toEqual(expect.arrayContaining(["comparison.json", "report.html", "self_verification-report.html", "token_logprobs-curve-all.svg"]));
     });
 
-    it("reads texts as workers do: agreement of what the pattern finds, and soundness", async () => {
+    it("reads texts as workers do: agreement of what the pattern finds, and soundness; calls alone are an empty one", async () => {
       const { printed } = await inferctl("--train", SOURCED, "--tiers", "small,medium,large", ...CHEAP, "--json", "--outputs", TEXTS, "--answer-pattern", "answer is \\(?([A-J])", "--confidence", "tier_agreement", "--confidence", "soundness");
       const { sources } = JSON.parse(printed) as SourceComparison;
       expect(sources.map(({ source, on_tiers }) => [source, on_tiers.map(({ tier, share, auc }) => [tier, share, auc])])).toEqual([

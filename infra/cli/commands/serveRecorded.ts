@@ -20,8 +20,9 @@ export const serveRecorded: Command = {
   usage: "<outcomes> [<outcomes> ...] [--outputs <file>] [options]",
   details: [
     "<outcomes>             JSON lines, plain or .gz, as for `inferctl evaluate`; of each model also \"answer\"?, \"prompt_tokens\"?, \"completion_tokens\"?.",
-    "                       A call's last user message must be the `query` of a row, its model one of the row's",
-    "--outputs              full texts, {\"id\",\"outputs\":{\"<model>\":\"<text>\"}} a line; may be repeated (default: each row's answer)",
+    "                       The last message from the user or a tool must be the `query` of a row, the model one of the row's",
+    "--outputs              full answers, {\"id\",\"outputs\":{\"<model>\":\"<text>\"}} a line; may be repeated (default: each row's answer). In place of a text",
+    "                       calls: {\"content\":<text or null>,\"tool_calls\":[{\"id\"?,\"name\",\"arguments\":\"<JSON>\"}, ...]}, see below",
     "--port                 on 127.0.0.1 (default 0: any that is free)",
     "--time-scale           recorded latencies times this, 0 to 1000; 0 is none (default 1)",
     "--first-token-share    share of the latency after which a stream begins, in [0, 1] (default 0.3)",
@@ -30,6 +31,10 @@ export const serveRecorded: Command = {
     "                       slow (\"factor\"), empty or truncate; PUT /faults changes it while running",
     "--seed                 of which calls they hit (default 1)",
     "--json                 one JSON object when ready, and the bill as another at the end",
+    "",
+    "Calls are answered where the request has tools. Without tools, or with tool_choice none, the answer is its text alone; calls without a text are",
+    "then a 400 only_calls_recorded. A tool_choice that the recorded answer does not meet is a 400 no_recorded_call. After the calls' results the last",
+    "one's text is the `query` of the row that goes on.",
     "",
     "POST /v1/embeddings gives vectors of the model made-up-embeddings: from each text's hash, at 0.02 USD per million tokens; they mean nothing.",
     "GET /bill says what a provider would have charged so far, GET /bill?calls=true for which calls (the latest 50,000). Ends with Ctrl-C.",
@@ -120,9 +125,9 @@ async function start(options: RecordedServerOptions): Promise<RecordedServer> {
 const baseUrl = ({ url }: RecordedServer): string => `${url}/v1`;
 
 function ready(server: RecordedServer, { models, rows, queries }: RecordedAnswers): string {
-  const lines = models.map((one) => [one.model, ...[one.queries, one.texts, one.confidences, one.latencies].map(String)]);
+  const lines = models.map((one) => [one.model, ...[one.queries, one.texts, one.calls, one.confidences, one.latencies].map(String)]);
   return `\n${rows} rows with ${queries} queries, served at ${baseUrl(server)} (base_url of a tier)\n
-${textTable(["MODEL", "QUERIES", "WITH TEXT", "WITH CONFIDENCE", "WITH LATENCY"], lines)}
+${textTable(["MODEL", "QUERIES", "WITH TEXT", "WITH CALLS", "WITH CONFIDENCE", "WITH LATENCY"], lines)}
 
 Stop it with: Ctrl-C; it says then what it would have cost, as ${server.url}/bill does now`;
 }

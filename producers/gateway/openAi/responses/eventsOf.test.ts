@@ -48,13 +48,13 @@ describe("the events of a response", () => {
     expect(events.at(-1)?.response).toMatchObject({ status: "completed", optimizer: { tier: "large" }, usage: { total_tokens: 48 } });
   });
 
-  it("of calls have one item after the other, also behind a text", () => {
+  it("of calls have one item after the other, also behind a text, and end them together", () => {
     const event = saidBy({ finish_reason: "tool_calls", refusal: null, tool_calls: [call("a", '{"x":1}'), call("b", "{}")] }, "well");
     const events = play([{ text: "well" }, { tool_calls: [{ index: 0, ...call("a", "") }] }, { tool_calls: [{ index: 0, function: { arguments: '{"x"' } }] }], event);
     const CALL_DONE = ["function_call_arguments.done", "output_item.done"];
     expect(typesOf(events)).toEqual([
       ...START, ...PART, "output_text.delta", ...TEXT_DONE,
-      "output_item.added", "function_call_arguments.delta", "function_call_arguments.delta", ...CALL_DONE, "output_item.added", "function_call_arguments.delta", ...CALL_DONE, "completed",
+      "output_item.added", "function_call_arguments.delta", "function_call_arguments.delta", "output_item.added", "function_call_arguments.delta", ...CALL_DONE, ...CALL_DONE, "completed",
     ]);
     expect(events.filter(({ type }) => type === "response.output_item.done")).toMatchObject([
       { output_index: 0, item: { type: "message" } }, { output_index: 1, item: { id: "fc_r-1_1", call_id: "a", name: "f-a", arguments: '{"x":1}', status: "completed" } }, { output_index: 2, item: { call_id: "b" } },
@@ -82,10 +82,19 @@ describe("the events of a response", () => {
     expect(last?.type).toBe(`response.${whole.status}`);
   });
 
-  it("fail, and never complete, where a call goes on that has ended", () => {
-    const event = saidBy({ finish_reason: "tool_calls", refusal: null, tool_calls: [call("a", "{}"), call("b", "{}")] });
-    const events = play([{ tool_calls: [{ index: 0, ...call("a", "{") }] }, { tool_calls: [{ index: 1, ...call("b", "{}") }] }, { tool_calls: [{ index: 0, function: { arguments: "}" } }] }], event);
-    expect(events.at(-1)).toMatchObject({ type: "response.failed", response: { status: "failed", error: { code: "stream_broken" }, output: [] } });
-    expect(typesOf(events)).not.toContain("completed");
+  it("go on with any call that has begun, and end as the whole reply is", () => {
+    const event = saidBy({ finish_reason: "tool_calls", refusal: null, tool_calls: [call("a", '{"x":1}'), call("b", '{"y":2}')] });
+    const more = (index: number, args: string) => ({ index, function: { arguments: args } });
+    const events = play([{ tool_calls: [{ index: 0, ...call("a", "") }, { index: 1, ...call("b", "") }] }, { tool_calls: [more(0, '{"x"'), more(1, '{"y"')] }, { tool_calls: [more(0, ":1")] }], event);
+    const said = events.flatMap(({ type, output_index, delta }) => (type === "response.function_call_arguments.delta" ? [[output_index, delta]] : []));
+    expect(said).toEqual([[0, '{"x"'], [1, '{"y"'], [0, ":1"], [0, "}"], [1, ":2}"]]);
+    expect(events.filter(({ type }) => /arguments\.done$/.test(type))).toMatchObject([{ output_index: 0, item_id: "fc_r-1_0", arguments: '{"x":1}' }, { output_index: 1, item_id: "fc_r-1_1", arguments: '{"y":2}' }]);
+    expect(events.at(-1)?.response).toEqual({ ...responseOf(event, ECHO, briefly), created_at: 7 });
+  });
+
+  it("of a call that goes on behind a text end in the items' order, the message with the status of all", () => {
+    const event = saidBy({ finish_reason: "length", refusal: null, tool_calls: [call("a", "{}")] }, "well");
+    const events = play([{ tool_calls: [{ index: 0, ...call("a", "{") }] }, { text: "well" }, { tool_calls: [{ index: 0, function: { arguments: "}" } }] }], event);
+    expect(events.filter(({ type }) => type === "response.output_item.done")).toMatchObject([{ output_index: 0, item: { type: "function_call", arguments: "{}", status: "completed" } }, { output_index: 1, item: { type: "message", status: "incomplete" } }]);
   });
 });

@@ -1,39 +1,39 @@
-/** A response's stream. Its items come one after the other: one ends where the next begins, and the last with the answer. */
+/** A response's stream. A message ends where the next item begins. A call ends with the answer: until then a model may go on with it, whatever it began since. */
 import type { AnswerDelta } from "#shared/contracts/chat.ts";
 import type { OutputItem, OutputMessage, OutputPart } from "#shared/contracts/responses.ts";
 
 import { pieceOf, tokensIn } from "../follow.ts";
-import { type Refusal, STREAM_BROKEN } from "../refusal.ts";
+import type { Refusal } from "../refusal.ts";
 import type { StreamFrames } from "../streamReply.ts";
 import { answered, callItem, messageItem, refusalPart, type ResponseHead, responseInProgress, statusOf, textPart } from "./replyOf.ts";
 
 export function responseFrames(head: ResponseHead, options: { readonly explain: boolean }): StreamFrames {
   const { requestId } = head;
-  /** Only the last item is open, and of a message its last part. */
+  /** Open are those in progress: calls, and a message only as the last item; of that its last part. */
   const output: OutputItem[] = [];
   /** Where in `output` a call is, by the model's index. */
   const places = new Map<number, number>();
-  let sequence = 0, model = "", isBroken = false;
+  let sequence = 0, model = "";
 
   const frame = (type: string, fields: object) => `event: ${type}\ndata: ${JSON.stringify({ type, sequence_number: sequence++, ...fields })}\n\n`;
   const last = () => output.length - 1;
   const placeOf = ({ id, content }: OutputMessage) => ({ item_id: id, output_index: last(), content_index: content.length - 1 });
 
   function begin(item: OutputItem): string {
-    const ended = end("completed");
+    const ended = output.at(-1)?.type === "message" ? end(last(), "completed") : "";
     output.push(item);
     return ended + frame("response.output_item.added", { output_index: last(), item });
   }
 
-  function end(status: OutputItem["status"]): string {
-    const open = output.at(-1);
-    if (open === undefined) return "";
+  function end(place: number, status: OutputItem["status"]): string {
+    const open = output[place];
+    if (open?.status !== "in_progress") return "";
     const item = { ...open, status };
-    output[last()] = item;
+    output[place] = item;
     const ended = item.type === "message"
       ? endPart(item)
-      : frame("response.function_call_arguments.done", { item_id: item.id, output_index: last(), name: item.name, arguments: item.arguments });
-    return ended + frame("response.output_item.done", { output_index: last(), item });
+      : frame("response.function_call_arguments.done", { item_id: item.id, output_index: place, name: item.name, arguments: item.arguments });
+    return ended + frame("response.output_item.done", { output_index: place, item });
   }
 
   function beginPart(message: OutputMessage, part: OutputPart): string {
@@ -77,19 +77,16 @@ export function responseFrames(head: ResponseHead, options: { readonly explain: 
     return "";
   }
 
-  /** More of a call that has ended cannot be said any more. */
   function sayCall(piece: NonNullable<AnswerDelta["tool_calls"]>[number]): string {
     const { id, name, arguments: delta } = pieceOf(piece);
-    const isNew = !places.has(piece.index);
-    const begun = isNew ? begin(callItem(requestId, output.length, { call_id: id, name, arguments: "" })) : "";
-    if (isNew) places.set(piece.index, last());
-    const call = output.at(-1);
-    if (call?.type !== "function_call" || places.get(piece.index) !== last()) {
-      isBroken = true;
-      return "";
-    }
-    output[last()] = { ...call, call_id: call.call_id || id, name: isNew ? name : call.name + name, arguments: call.arguments + delta };
-    return begun + (delta === "" ? "" : frame("response.function_call_arguments.delta", { item_id: call.id, output_index: last(), delta }));
+    const known = places.get(piece.index);
+    const begun = known === undefined ? begin(callItem(requestId, output.length, { call_id: id, name, arguments: "" })) : "";
+    const place = known ?? last();
+    places.set(piece.index, place);
+    const call = output[place];
+    if (call?.type !== "function_call") return begun;
+    output[place] = { ...call, call_id: call.call_id || id, name: known === undefined ? name : call.name + name, arguments: call.arguments + delta };
+    return begun + (delta === "" ? "" : frame("response.function_call_arguments.delta", { item_id: call.id, output_index: place, delta }));
   }
 
   function isTextOpen(): boolean {
@@ -112,10 +109,10 @@ export function responseFrames(head: ResponseHead, options: { readonly explain: 
       return said + (refusal === "" ? "" : say(refusalPart(refusal))) + tool_calls.map(sayCall).join("");
     },
     end(event) {
-      if (isBroken) return fail(STREAM_BROKEN);
       const begun = output.length === 0 ? say(textPart("", [])) : "";
       const status = statusOf(event);
-      return begun + end(status) + frame(`response.${status}`, { response: answered(head, event, output, options) });
+      const ended = output.map((_item, place) => end(place, place === last() ? status : "completed")).join("");
+      return begun + ended + frame(`response.${status}`, { response: answered(head, event, output, options) });
     },
     fail,
   };
