@@ -26,11 +26,12 @@ export interface AssessOptions {
   readonly earlier: string | null;
   /** Whether the rule of acceptance reads the confidence; if not, nothing is paid for it. */
   readonly isRead: boolean;
-  readonly signal: AbortSignal;
-  readonly traceparent: string;
 }
 /** Who gave the answer. */
-type Asked = Pick<Replica, "server" | "price" | "backend">;
+interface Asked extends Pick<Replica, "price" | "backend"> {
+  /** Calls it again. Throws `BackendError`, also where nothing was sent. */
+  readonly ask: (about: Prompt) => Promise<BackendAnswer>;
+}
 
 /** A method that brings nothing is replaced by what the backend says. Of a check that fails its error is kept; what it throws beyond that is a bug. */
 export async function assess(replica: Asked, options: AssessOptions): Promise<Assessed> {
@@ -57,8 +58,8 @@ function confidenceOf(method: ConfidenceMethod, { answer: { output, tokens = [] 
   }
 }
 
-async function asked(replica: Asked, { input, answer, method, signal, traceparent }: AssessOptions): Promise<{ value: number | null; checks: Check[] }> {
-  const call = (kind: Check["kind"], about: Prompt) => check(replica, { kind, input: about, signal, traceparent });
+async function asked(replica: Asked, { input, answer, method }: AssessOptions): Promise<{ value: number | null; checks: Check[] }> {
+  const call = (kind: Check["kind"], about: Prompt) => check(replica, kind, about);
   switch (method.kind) {
     case "self_verification": {
       const verdict = await call(method.kind, verificationOf(input, answer.output, { withLogprobs: givesLogprobs(replica) }));
@@ -80,16 +81,15 @@ async function asked(replica: Asked, { input, answer, method, signal, traceparen
 /** Others refuse to be asked for them. */
 const givesLogprobs = ({ backend }: Asked): boolean => "logprobs" in backend && backend.logprobs;
 
-async function check({ server, price }: Asked, { kind, input, signal, traceparent }: { kind: Check["kind"]; input: Prompt; signal: AbortSignal; traceparent: string }): Promise<{ answer: BackendAnswer | null; check: Check }> {
+async function check({ ask, price }: Asked, kind: Check["kind"], about: Prompt): Promise<{ answer: BackendAnswer | null; check: Check }> {
   const startedAtMs = performance.now();
   const record = (usage: Check["usage"], error_code: EventError["code"] | null): Check =>
     ({ kind, usage, cost_nano_usd: usage === null ? nanoUsd(0) : costOf(price, usage), latency_ms: Math.round(performance.now() - startedAtMs), error_code });
   try {
-    const answer = await server.call(input, { signal, traceparent });
+    const answer = await ask(about);
     return { answer, check: record(answer.usage, null) };
   } catch (error) {
     if (error instanceof BackendError) return { answer: null, check: record(error.usage, error.code) };
-    if (signal.aborted) return { answer: null, check: record(null, "deadline_exceeded") };
     throw error;
   }
 }

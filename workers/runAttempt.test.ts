@@ -81,6 +81,57 @@ describe("with replicas, of which the first is the dearer", () => {
   });
 });
 
+describe("a check", () => {
+  const tier = { ...LARGE, breaker: { failures_in_a_row: 2, open_for_ms: 60_000 } };
+  const verified = { judged: { method: { kind: "self_verification" as const }, earlier: null, isRead: true } };
+  const drawn = { judged: { method: { kind: "sample_agreement" as const, samples: 2, temperature: 1 }, earlier: null, isRead: true } };
+  const observed = { onChange: () => undefined, now: () => NOW_MS, random: () => 0, observe: { called: () => undefined, ejected: () => undefined } };
+  const world = (call: Backend["call"]) => balanced(tier, replicasOf(tier).map((replica) => ({ ...replica, server: { call, close: async () => undefined } })), observed);
+
+  it("is its replica's load", async () => {
+    const outstanding: number[] = [];
+    const replicas: Balanced = world(async () => {
+      outstanding.push(replicas.loads()[0]?.outstanding ?? 0);
+      return answer(used(10, 2));
+    });
+    await run([], { tier, replicas, task: drawn });
+    expect(outstanding).toEqual([1, 1, 2]);
+  });
+
+  it("opens its replica's breaker when it fails", async () => {
+    const replicas = world(inTurn([answer(used(10, 2)), broken(), broken()]));
+    expect(await run([], { tier, replicas, task: drawn })).toMatchObject({ outcome: { kind: "answered", confidence_source: "prior" } });
+    expect(replicas.state().breaker).toBe("open");
+  });
+
+  it("that hangs until the tier's time is over is its replica's fault, and one that the caller's deadline cut off early is not", async () => {
+    const hanging = (): Backend["call"] => {
+      const first = [answer(used(10, 2))];
+      return (_input, { signal }) => {
+        const given = first.pop();
+        return given === undefined ? new Promise((_resolve, reject) => { signal.addEventListener("abort", () => { reject(new CutOff(null, { cause: signal.reason })); }); }) : Promise.resolve(given);
+      };
+    };
+    const slow = world(hanging()), hurried = world(hanging());
+    expect(await run([], { tier: { ...tier, timeout_ms: 20 }, replicas: slow, task: drawn })).toMatchObject({ checks: [{ error_code: "backend_unavailable" }, {}], cost_is_partial: true });
+    expect(await run([], { tier, replicas: hurried, task: { ...drawn, deadlineAtMs: NOW_MS + 20 } })).toMatchObject({ checks: [{ error_code: "deadline_exceeded" }, {}] });
+    expect([slow.state().breaker, hurried.state().breaker]).toEqual(["open", "closed"]);
+  });
+
+  it("is not sent while its replica's breaker is open: then the backend's own confidence stands", async () => {
+    let calls = 0;
+    const replicas: Balanced = world(async () => {
+      calls++;
+      for (let i = 0; i < 2; i++) await replicas.callAgain({ name: tier.name }, () => Promise.reject(broken())).catch(() => undefined); // other jobs' calls
+      return answer(used(10, 2));
+    });
+    expect(await run([], { tier, replicas, task: verified })).toMatchObject({
+      cost_nano_usd: 145_000, checks: [{ usage: null, cost_nano_usd: 0, error_code: "backend_unavailable" }], outcome: { confidence: 0.9, confidence_source: "prior" },
+    });
+    expect(calls).toBe(1);
+  });
+});
+
 describe("what a call that was cut off had made by then is charged", () => {
   const cutOff = (usage: Usage | null): Backend["call"] => (_input, { signal }) => new Promise((_resolve, reject) => { signal.addEventListener("abort", () => { reject(new CutOff(usage, { cause: signal.reason })); }); });
   it.each<[string, string, (gone: AbortSignal) => { task?: Partial<Task>; tier?: Tier }]>([
