@@ -27,7 +27,7 @@ it.each([["token_logprobs", 0.6], ["least_token_logprob", 0.4]] as const)("goes 
 });
 
 it.each(["token_logprobs", "answer_margin"] as const)("keeps the prior where %s has nothing to go by", async (kind) => {
-  expect(await assessed({ kind })).toEqual({ confidence: 0.6, confidence_source: "prior", checks: [], asked: [] });
+  expect(await assessed({ kind })).toEqual({ confidence: 0.6, confidence_source: "prior", checks: [], mayHaveCost: false, asked: [] });
 });
 
 it("goes by the agreement with the tier before, and by the prior where there is none", async () => {

@@ -118,6 +118,15 @@ describe("a check", () => {
     expect([slow.state().breaker, hurried.state().breaker]).toEqual(["open", "closed"]);
   });
 
+  it.each<[string, BackendError, Partial<Attempt>]>([
+    ["was refused before anything was sent costs nothing, and that is all", new BackendError("backend_refused", "no"), { cost_nano_usd: nanoUsd(145_000), cost_is_partial: false }],
+    ["broke off may have cost more than nothing", broken(), { cost_nano_usd: nanoUsd(145_000), cost_is_partial: true }],
+    ["broke off may have cost more than what came of it", broken(used(10, 1, { source: "estimated" })), { cost_nano_usd: nanoUsd(280_000), cost_is_partial: true }],
+    ["failed with its bill costs that, and that is all", new BackendError("backend_bad_response", "no", { usage: used(10, 1) }), { cost_nano_usd: nanoUsd(280_000), cost_is_partial: false }],
+  ])("that %s", async (_name, error, expected) => {
+    expect(await run([answer(used(10, 2)), error], { tier, task: verified })).toMatchObject(expected);
+  });
+
   it("is not sent while its replica's breaker is open: then the backend's own confidence stands", async () => {
     let calls = 0;
     const replicas: Balanced = world(async () => {
@@ -126,7 +135,7 @@ describe("a check", () => {
       return answer(used(10, 2));
     });
     expect(await run([], { tier, replicas, task: verified })).toMatchObject({
-      cost_nano_usd: 145_000, checks: [{ usage: null, cost_nano_usd: 0, error_code: "backend_unavailable" }], outcome: { confidence: 0.9, confidence_source: "prior" },
+      cost_nano_usd: 145_000, cost_is_partial: false, checks: [{ usage: null, cost_nano_usd: 0, error_code: "backend_unavailable" }], outcome: { confidence: 0.9, confidence_source: "prior" },
     });
     expect(calls).toBe(1);
   });

@@ -5,7 +5,7 @@ import { nanoUsd } from "#shared/contracts/money.ts";
 import { costOf, type Rates, replicasOf, type Tier } from "#shared/contracts/tiers.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
-import { assess, type Assessed, type AssessOptions } from "./assess.ts";
+import { assess, type Assessed, type AssessOptions, UNCHECKED } from "./assess.ts";
 import type { BackendAnswer } from "./backends/backend.ts";
 import { BackendError } from "./backends/backendError.ts";
 import { callReplica, type Limits, limitsOf } from "./callReplica.ts";
@@ -79,7 +79,7 @@ export async function runAttempt(deps: CallDeps, task: Task): Promise<Run> {
   };
   if ("error" in tried.outcome) return failed({ ...facts, model: (seen.last ?? replicasOf(tier)[0]).backend.model }, tried.outcome.error);
   const { answer } = tried.outcome.value;
-  return answered({ ...facts, model: answer.model }, { ...answer, checks: [], ...assessed });
+  return answered({ ...facts, model: answer.model }, { ...answer, ...UNCHECKED, ...assessed });
 }
 
 /** What is known of an attempt while it runs. */
@@ -108,7 +108,7 @@ interface Given {
 async function assessedIn({ tier, tracer, replicas }: CallDeps, { input, judged, traceparent }: Task, { answer, replica }: Given, limits: Limits): Promise<Assessed & Pick<BackendAnswer, "is_sound">> {
   const is_sound = answer.is_sound && (!tier.same_script || isInAskedScript(askedIn(input), answer.output));
   const { confidence, confidence_source } = answer;
-  if (judged === undefined || isEmbed(input)) return { is_sound, confidence, confidence_source, checks: [] };
+  if (judged === undefined || isEmbed(input)) return { is_sound, confidence, confidence_source, ...UNCHECKED };
   const ask = (about: Prompt) => replicas.callAgain(replica, () => callReplica({ tier, tracer, limits, traceparent }, replica, about));
   return { is_sound, ...(await assess({ ...replica, ask }, { ...judged, input, answer: { ...answer, is_sound } })) };
 }
@@ -156,10 +156,10 @@ function together(a: Usage, b: Usage): Usage {
 
 type Billed = Omit<Attempt, "outcome">;
 
-function answered(billedCalls: Billed, { output, message, is_sound, confidence, confidence_source, checks }: Omit<BackendAnswer, "confidence_source"> & Assessed): Run {
+function answered(billedCalls: Billed, { output, message, is_sound, confidence, confidence_source, checks, mayHaveCost }: Omit<BackendAnswer, "confidence_source"> & Assessed): Run {
   const outcome = { kind: "answered", is_sound, confidence, confidence_source } as const;
   const cost_nano_usd = nanoUsd(checks.reduce((sum, check) => sum + check.cost_nano_usd, Number(billedCalls.cost_nano_usd)));
-  return { output, ...(message === undefined ? {} : { message }), result: { ...billedCalls, cost_nano_usd, cost_is_partial: billedCalls.cost_is_partial || checks.some(({ usage }) => usage === null), ...(checks.length === 0 ? {} : { checks: [...checks] }), outcome } };
+  return { output, ...(message === undefined ? {} : { message }), result: { ...billedCalls, cost_nano_usd, cost_is_partial: billedCalls.cost_is_partial || mayHaveCost, ...(checks.length === 0 ? {} : { checks: [...checks] }), outcome } };
 }
 
 /** A failed call is an attempt too. Anything but a `BackendError` is a bug: thrown, so that the message is retried. */
