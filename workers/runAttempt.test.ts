@@ -48,9 +48,12 @@ describe("charges", () => {
     expect(calls).toEqual([]);
   });
 
-  it("less for cached input where it has a price of its own", async () => {
-    const tier = { ...LARGE, price: { ...LARGE.price, cached_input_nano_usd_per_million: nanoUsd(250_000_000) } };
-    expect(await run([answer(used(10, 2, { cached_input_tokens: 4 }))], { tier })).toMatchObject({ cost_nano_usd: 6 * 2_500 + 4 * 250 + 2 * 10_000 + 100_000 });
+  it("less for input that was read from a cache and more for what was written to it, where they have prices of their own", async () => {
+    const tier = { ...LARGE, price: { ...LARGE.price, cached_input_nano_usd_per_million: nanoUsd(250_000_000), cache_write_nano_usd_per_million: nanoUsd(3_125_000_000) } };
+    const usage = { cached_input_tokens: 4, cache_write_input_tokens: 3 };
+    const one = 3 * 2_500 + 4 * 250 + 3 * 3_125 + 2 * 10_000 + 100_000;
+    expect(await run([answer(used(10, 2, usage))], { tier })).toMatchObject({ cost_nano_usd: one });
+    expect(await run([broken(used(10, 2, usage)), answer(used(10, 2, usage))], { tier })).toMatchObject({ cost_nano_usd: 2 * one, usage: { cached_input_tokens: 8, cache_write_input_tokens: 6 } });
   });
 });
 

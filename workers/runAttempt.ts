@@ -144,11 +144,12 @@ function billed(charges: readonly Charge[]): Pick<Attempt, "usage" | "cost_nano_
 }
 
 function together(a: Usage, b: Usage): Usage {
-  const sum = (key: "cached_input_tokens" | "reasoning_output_tokens") => (a[key] === undefined && b[key] === undefined ? {} : { [key]: (a[key] ?? 0) + (b[key] ?? 0) });
+  const sum = (key: "cached_input_tokens" | "cache_write_input_tokens" | "reasoning_output_tokens") => (a[key] === undefined && b[key] === undefined ? {} : { [key]: (a[key] ?? 0) + (b[key] ?? 0) });
   return {
     input_tokens: a.input_tokens + b.input_tokens,
     output_tokens: a.output_tokens + b.output_tokens,
     ...sum("cached_input_tokens"),
+    ...sum("cache_write_input_tokens"),
     ...sum("reasoning_output_tokens"),
     source: a.source === "reported" ? b.source : a.source,
   };
