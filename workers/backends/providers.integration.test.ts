@@ -166,9 +166,10 @@ describe.each(PROVIDERS)("$kind", ({ kind, wholeUrl, streamUrl, whole, events, k
     expect(seen).toHaveLength(2);
   });
 
-  it("does not wait for the rest of an error", async () => {
-    answer = (response) => { response.writeHead(503, { "content-length": "1000" }).write("{"); };
+  it("does not wait for the rest of an error, and lets go of who does not send it", async () => {
+    const closed = new Promise<void>((resolve) => { answer = (response) => { response.on("close", resolve).writeHead(503, { "content-length": "1000" }).write("{"); }; });
     expect(await call().catch((caught: unknown) => caught)).toMatchObject({ code: "backend_unavailable", message: "the model's server answered 503" });
+    await closed;
   });
 
   it.each([["empty", ""], ["HTML", "<html>"], ["of another API", '{"choices":[]}']])("takes a reply that is %s for a bad one", async (_name, body) => {
