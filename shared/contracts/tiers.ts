@@ -58,6 +58,12 @@ const SecretReference = z.union([z.strictObject({ env: z.string().min(1) }), z.s
 
 const BaseUrl = z.url({ protocol: /^https?$/ }).refine((url) => new URL(url).username === "" && new URL(url).password === "", "must not hold a user or password: use api_key");
 
+/**
+ * A call whose reply has not begun for so long has failed, and another replica is asked: a stream by its first byte, any other by its
+ * headers, which most servers send with the whole answer. Absent: as long as the tier's `timeout_ms`.
+ */
+const first_byte_timeout_ms = z.int().min(10).max(600_000).optional();
+
 /** What the native adapters have in common. */
 const provider = {
   model: z.string().min(1),
@@ -67,6 +73,7 @@ const provider = {
   system: z.string().min(1).optional(),
   /** A stream that says nothing for this long has failed. */
   idle_timeout_ms: z.int().min(10).max(600_000).default(60_000),
+  first_byte_timeout_ms,
 };
 
 /** Any server that speaks `POST {base_url}/embeddings`. */
@@ -75,6 +82,7 @@ const EmbeddingsBackend = z.strictObject({
   model: z.string().min(1),
   base_url: BaseUrl,
   api_key: SecretReference.optional(),
+  first_byte_timeout_ms,
 });
 
 export const BackendConfig = z.discriminatedUnion("kind", [
@@ -97,6 +105,7 @@ export const BackendConfig = z.discriminatedUnion("kind", [
     stream_usage: z.boolean().default(true),
     /** Longest silence within a stream. The tier's `timeout_ms` and the request's deadline end it as well. */
     idle_timeout_ms: z.int().min(10).max(600_000).default(30_000),
+    first_byte_timeout_ms,
     /** Sent as the system message, when there is one. */
     system: z.string().min(1).optional(),
   }),

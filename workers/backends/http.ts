@@ -20,6 +20,8 @@ export interface Post {
   readonly body: object;
   /** Ends the call with a `CutOff`. */
   readonly signal: AbortSignal;
+  /** Longest wait for the first byte of a stream, or for the headers of any other reply. */
+  readonly firstByteTimeoutMs: number | undefined;
 }
 
 export const makeAgent = (): Agent => new Agent({ connect: { timeout: 5_000 }, keepAliveTimeout: 30_000 });
@@ -42,18 +44,29 @@ export async function* postForEvents(post: Post, idleTimeoutMs: number): AsyncGe
 
 export type Body = Dispatcher.ResponseData["body"];
 
-/** The reply, of status 200. Throws `BackendError`. */
-export async function open({ agent, url, headers, body, signal }: Post, idleTimeoutMs: number): Promise<Dispatcher.ResponseData> {
+/** The reply, of status 200. `idleTimeoutMs`: of a stream; 0: it is none. Throws `BackendError`. */
+export async function open({ agent, url, headers, body, signal, firstByteTimeoutMs }: Post, idleTimeoutMs: number): Promise<Dispatcher.ResponseData> {
   const sent = { "content-type": "application/json", ...headers };
+  const late = new AbortController();
+  const timer = firstByteTimeoutMs === undefined ? null : setTimeout(() => { late.abort(); }, firstByteTimeoutMs);
   try {
-    const response = await request(url, { method: "POST", dispatcher: agent, headers: sent, body: JSON.stringify(body), signal, headersTimeout: 0, bodyTimeout: idleTimeoutMs });
-    if (response.statusCode === 200) return response;
-    letGo(response.body);
-    throw errorOfStatus(response.statusCode, response.headers["retry-after"], Date.now());
+    const response = await request(url, { method: "POST", dispatcher: agent, headers: sent, body: JSON.stringify(body), signal: AbortSignal.any([signal, late.signal]), headersTimeout: 0, bodyTimeout: idleTimeoutMs });
+    if (response.statusCode !== 200) {
+      letGo(response.body);
+      throw errorOfStatus(response.statusCode, response.headers["retry-after"], Date.now());
+    }
+    if (timer !== null && idleTimeoutMs > 0) await hasBegun(response.body);
+    return response;
   } catch (error) {
+    if (late.signal.aborted && !signal.aborted) throw new BackendError("backend_unavailable", "the model's server sent nothing within first_byte_timeout_ms", { isTransient: true, mayHaveCost: true, cause: error });
     throw brokenOff(error, signal);
+  } finally {
+    if (timer !== null) clearTimeout(timer);
   }
 }
+
+/** A byte is there, or its end. */
+const hasBegun = (body: Body): Promise<void> => new Promise((resolve, reject) => { body.once("readable", resolve).once("end", resolve).once("error", reject); });
 
 /** Throws `BackendError`. */
 export async function readAll(body: Body, signal: AbortSignal): Promise<Uint8Array> {

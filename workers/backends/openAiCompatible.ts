@@ -27,7 +27,7 @@ export function makeOpenAiCompatible({ config, apiKey, priorQuality }: OpenAiCom
       const asked = { input, config, priorQuality };
       const headers = { traceparent, ...(apiKey === null ? {} : { authorization: `Bearer ${apiKey}` }) };
       const body = chatBody(input, config, onDelta !== undefined);
-      const reply = await open({ agent, url, headers, body, signal }, onDelta === undefined ? 0 : config.idle_timeout_ms);
+      const reply = await open({ agent, url, headers, body, signal, firstByteTimeoutMs: config.first_byte_timeout_ms }, onDelta === undefined ? 0 : config.idle_timeout_ms);
       if (onDelta === undefined || isJson(reply.headers["content-type"])) return readReply(await readAll(reply.body, signal), asked);
       return readStream(reply.body, makeStreamedAnswer(asked), onDelta, signal);
     },
