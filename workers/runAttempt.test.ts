@@ -57,6 +57,13 @@ describe("charges", () => {
   });
 });
 
+it("says of an attempt that failed how long a server asked to wait, in whole milliseconds, and nothing where none did", async () => {
+  const busy = new BackendError("backend_unavailable", "busy", { isTransient: true, retryAfterMs: 2_999.5 });
+  const task = { deadlineAtMs: NOW_MS + 1_000 };
+  expect((await run([busy], { task })).outcome).toEqual({ kind: "failed", code: "backend_unavailable", message: "busy", retry_after_ms: 3_000 });
+  expect((await run([new BackendError("backend_refused", "no")], { task })).outcome).toEqual({ kind: "failed", code: "backend_refused", message: "no" });
+});
+
 describe("with replicas, of which the first is the dearer", () => {
   const dear = { usd_per_million_input_tokens: 5, usd_per_million_output_tokens: 20, source: "made up for tests", valid_from: "2026-01-01" };
   const hosted = (model: string) => ({ kind: "openai-compatible", model, base_url: "http://127.0.0.1:9/v1", max_output_tokens: 10 });

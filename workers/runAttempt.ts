@@ -68,7 +68,7 @@ export async function runAttempt(deps: CallDeps, task: Task): Promise<Run> {
   const { watcher } = task;
   const watched: Task = watcher === undefined ? task : { ...task, watcher: { ...watcher, take(delta, tokens) { seen.firstTokenMs ??= rounded(performance.now() - started); watcher.take(delta, tokens); } } };
   const tried = startedAtMs >= task.deadlineAtMs
-    ? { tries: 0, mayHaveCost: false, outcome: { error: new BackendError("deadline_exceeded", "the deadline had passed before the call") } }
+    ? { tries: 0, mayHaveCost: false, retryAfterMs: null, outcome: { error: new BackendError("deadline_exceeded", "the deadline had passed before the call") } }
     : await callUntil(deps, watched, limits, seen);
   const assessed = "value" in tried.outcome ? await assessedIn(deps, task, tried.outcome.value, limits) : null;
   const facts = {
@@ -77,7 +77,7 @@ export async function runAttempt(deps: CallDeps, task: Task): Promise<Run> {
     ...(seen.last === undefined || tier.replicas === undefined ? {} : { replica: seen.last.name }),
     ...billed(seen.charges),
   };
-  if ("error" in tried.outcome) return failed({ ...facts, model: (seen.last ?? replicasOf(tier)[0]).backend.model }, tried.outcome.error);
+  if ("error" in tried.outcome) return failed({ ...facts, model: (seen.last ?? replicasOf(tier)[0]).backend.model }, tried.outcome.error, tried.retryAfterMs);
   const { answer } = tried.outcome.value;
   return answered({ ...facts, model: answer.model }, { ...answer, ...UNCHECKED, ...assessed });
 }
@@ -164,8 +164,8 @@ function answered(billedCalls: Billed, { output, message, is_sound, confidence, 
 }
 
 /** A failed call is an attempt too. Anything but a `BackendError` is a bug: thrown, so that the message is retried. */
-function failed(billedCall: Billed, error: unknown): Run {
+function failed(billedCall: Billed, error: unknown, retryAfterMs: number | null): Run {
   if (!(error instanceof BackendError)) throw error;
-  const outcome = { kind: "failed", code: error.code, message: error.message } as const;
+  const outcome = { kind: "failed", code: error.code, message: error.message, ...(retryAfterMs === null ? {} : { retry_after_ms: Math.ceil(retryAfterMs) }) } as const;
   return { output: null, result: { ...billedCall, outcome } };
 }

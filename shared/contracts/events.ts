@@ -56,7 +56,8 @@ export const Attempt = z.object({
   outcome: z.discriminatedUnion("kind", [
     /** `is_sound`: complete, not empty, not a refusal. */
     z.object({ kind: z.literal("answered"), is_sound: z.boolean(), confidence: Probability, confidence_source: z.string() }),
-    z.object({ kind: z.literal("failed"), ...EventError.shape }),
+    /** `retry_after_ms`: the longest wait that a server asked for. Absent: none did. */
+    z.object({ kind: z.literal("failed"), ...EventError.shape, retry_after_ms: z.int().nonnegative().optional() }),
   ]),
 });
 export type Attempt = z.infer<typeof Attempt>;

@@ -37,6 +37,7 @@ function toCompletion(row: typeof requests.$inferSelect, attemptRows: (typeof at
   });
 }
 
+/** Without the wait that a server asked for: it is over by now. */
 function toAttempt(row: typeof attempts.$inferSelect): unknown {
   const { attempt, tier, model, tries, latency_ms, cost_nano_usd, cost_is_partial, input_tokens, output_tokens, usage_source: source } = row;
   const replica = row.replica ?? undefined;
