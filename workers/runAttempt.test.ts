@@ -1,6 +1,7 @@
 /** What an attempt is billed, whatever came of its calls. The tier charges 2.50 and 10 USD per million tokens, and 100,000 nano-dollars per call. */
 import { describe, expect, it } from "vitest";
 
+import { ofOneBackend } from "#infra/ofOneBackend.ts";
 import type { Attempt, Usage } from "#shared/contracts/events.ts";
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
@@ -9,7 +10,6 @@ import { replicasOf, type Tier, TierFile } from "#shared/contracts/tiers.ts";
 import type { Backend, BackendAnswer } from "./backends/backend.ts";
 import { BackendError, CutOff } from "./backends/backendError.ts";
 import { balanced, type Balanced } from "./resilience/balanced.ts";
-import { ofOneBackend } from "./resilience/ofOneBackend.ts";
 import { runAttempt, type Task } from "./runAttempt.ts";
 
 const LARGE = TierFile.parse(tierFixture).tiers.find(({ name }) => name === "large") as Tier;
@@ -95,8 +95,7 @@ describe("a check", () => {
   const tier = { ...LARGE, breaker: { failures_in_a_row: 2, open_for_ms: 60_000 } };
   const verified = { judged: { method: { kind: "self_verification" as const }, earlier: null, isRead: true } };
   const drawn = { judged: { method: { kind: "sample_agreement" as const, samples: 2, temperature: 1 }, earlier: null, isRead: true } };
-  const observed = { onChange: () => undefined, now: () => NOW_MS, random: () => 0, observe: { called: () => undefined, ejected: () => undefined } };
-  const world = (call: Backend["call"]) => balanced(tier, replicasOf(tier).map((replica) => ({ ...replica, server: { call, close: async () => undefined } })), observed);
+  const world = (call: Backend["call"]) => ofOneBackend(tier, { call, close: async () => undefined });
 
   it("is its replica's load", async () => {
     const outstanding: number[] = [];

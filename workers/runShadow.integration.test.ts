@@ -3,6 +3,7 @@ import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
+import { ofOneBackend } from "#infra/ofOneBackend.ts";
 import type { Input } from "#shared/contracts/chat.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { DeadLetter } from "#shared/contracts/events.ts";
@@ -19,7 +20,6 @@ import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
 import type { BackendAnswer } from "./backends/backend.ts";
 import { BackendError } from "./backends/backendError.ts";
-import { ofOneBackend } from "./resilience/ofOneBackend.ts";
 import { makeRunShadow, type ShadowDeps } from "./runShadow.ts";
 
 const FILE = TierFile.parse(tierFixture);

@@ -4,10 +4,10 @@ import type { AddressInfo } from "node:net";
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
+import { ofOneBackend } from "#infra/ofOneBackend.ts";
 import { type AnswerDelta, Chat, type Input } from "#shared/contracts/chat.ts";
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { BackendConfig, type Tier, TierFile } from "#shared/contracts/tiers.ts";
-import { ofOneBackend } from "#workers/resilience/ofOneBackend.ts";
 import { runAttempt } from "#workers/runAttempt.ts";
 
 import { BackendError } from "./backendError.ts";
