@@ -27,10 +27,10 @@ import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 import { drain } from "#sinks/audit/drain.ts";
 import { shadowFeed } from "#sinks/audit/shadowFeed.ts";
 import { BackendError } from "#workers/backends/backendError.ts";
-import { ofOneBackend } from "#workers/resilience/ofOneBackend.ts";
 import { makeRunShadow } from "#workers/runShadow.ts";
 
 import { startTestServer, TEST_SERVER_NAME } from "./embedded/testServers.ts";
+import { ofOneBackend } from "./ofOneBackend.ts";
 import { makeTestDatabase } from "./testDatabase.ts";
 
 const FILE = TierFile.parse(tierFixture);

@@ -5,7 +5,7 @@ import { nanoUsd } from "#shared/contracts/money.ts";
 import { BackendConfig, type ConfidenceMethod } from "#shared/contracts/tiers.ts";
 
 import { assess } from "./assess.ts";
-import type { Backend, BackendAnswer } from "./backends/backend.ts";
+import type { BackendAnswer } from "./backends/backend.ts";
 import { BackendError } from "./backends/backendError.ts";
 
 const HOSTED = BackendConfig.parse({ kind: "openai-compatible", model: "m", base_url: "http://127.0.0.1:1", max_output_tokens: 1 });
@@ -15,10 +15,10 @@ const COST = 10 * 1_000 + 2 * 2_000 + 7;
 const ANSWER: BackendAnswer = { output: "Paris", model: "m", usage: USAGE, is_sound: true, confidence: 0.6, confidence_source: "prior" };
 const TOKENS = [{ token: "Par", logprob: Math.log(0.9) }, { token: "is", logprob: Math.log(0.4) }];
 
-async function assessed(method: ConfidenceMethod, { answer = {}, earlier = null, isRead = true, call = async () => ANSWER }: { answer?: Partial<BackendAnswer>; earlier?: string | null; isRead?: boolean; call?: Backend["call"] } = {}) {
+async function assessed(method: ConfidenceMethod, { answer = {}, earlier = null, isRead = true, call = async () => ANSWER }: { answer?: Partial<BackendAnswer>; earlier?: string | null; isRead?: boolean; call?: () => Promise<BackendAnswer> } = {}) {
   const asked: Input[] = [];
-  const server: Backend = { call: (input, options) => { asked.push(input); return call(input, options); }, close: async () => undefined };
-  const found = await assess({ server, price: PRICE, backend: HOSTED }, { input: "Capital of France?", answer: { ...ANSWER, ...answer }, method, earlier, isRead, signal: new AbortController().signal, traceparent: "" });
+  const ask = (about: Input) => { asked.push(about); return call(); };
+  const found = await assess({ ask, price: PRICE, backend: HOSTED }, { input: "Capital of France?", answer: { ...ANSWER, ...answer }, method, earlier, isRead });
   return { ...found, asked };
 }
 
@@ -27,7 +27,7 @@ it.each([["token_logprobs", 0.6], ["least_token_logprob", 0.4]] as const)("goes 
 });
 
 it.each(["token_logprobs", "answer_margin"] as const)("keeps the prior where %s has nothing to go by", async (kind) => {
-  expect(await assessed({ kind })).toEqual({ confidence: 0.6, confidence_source: "prior", checks: [], asked: [] });
+  expect(await assessed({ kind })).toEqual({ confidence: 0.6, confidence_source: "prior", checks: [], mayHaveCost: false, asked: [] });
 });
 
 it("goes by the agreement with the tier before, and by the prior where there is none", async () => {

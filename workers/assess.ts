@@ -17,6 +17,8 @@ export interface Assessed {
   readonly confidence_source: string;
   /** In the order in which they were made. */
   readonly checks: readonly Check[];
+  /** One of them failed and may have been charged for, beyond what is told here. */
+  readonly mayHaveCost: boolean;
 }
 export interface AssessOptions {
   readonly input: Prompt;
@@ -26,23 +28,28 @@ export interface AssessOptions {
   readonly earlier: string | null;
   /** Whether the rule of acceptance reads the confidence; if not, nothing is paid for it. */
   readonly isRead: boolean;
-  readonly signal: AbortSignal;
-  readonly traceparent: string;
 }
 /** Who gave the answer. */
-type Asked = Pick<Replica, "server" | "price" | "backend">;
+interface Asked extends Pick<Replica, "price" | "backend"> {
+  /** Calls it again. Throws `BackendError`, also where nothing was sent. */
+  readonly ask: (about: Prompt) => Promise<BackendAnswer>;
+}
 
 /** A method that brings nothing is replaced by what the backend says. Of a check that fails its error is kept; what it throws beyond that is a bug. */
 export async function assess(replica: Asked, options: AssessOptions): Promise<Assessed> {
   const { answer, method, isRead } = options;
   const { confidence, confidence_source, is_sound } = answer;
-  if (confidence_source === "class_probability") return { confidence, confidence_source, checks: [] };
+  const own = { confidence, confidence_source, ...UNCHECKED };
+  if (confidence_source === "class_probability") return own;
   const known = confidenceOf(method, options);
-  if (known !== null) return { confidence: known, confidence_source: method.kind, checks: [] };
-  if (!isRead || !is_sound) return { confidence, confidence_source, checks: [] };
-  const { value, checks } = await asked(replica, options);
-  return value === null ? { confidence, confidence_source, checks } : { confidence: value, confidence_source: method.kind, checks };
+  if (known !== null) return { confidence: known, confidence_source: method.kind, ...UNCHECKED };
+  if (!isRead || !is_sound) return own;
+  const { value, made } = await asked(replica, options);
+  const checked = { checks: made.map(({ check }) => check), mayHaveCost: made.some((one) => one.mayHaveCost) };
+  return value === null ? { ...own, ...checked } : { confidence: value, confidence_source: method.kind, ...checked };
 }
+/** Nothing was asked again. */
+export const UNCHECKED = { checks: [], mayHaveCost: false } as const;
 
 /** Without another call. `null`: the method needs one, or there is nothing to go by. */
 function confidenceOf(method: ConfidenceMethod, { answer: { output, tokens = [] }, earlier }: Pick<AssessOptions, "answer" | "earlier">): number | null {
@@ -57,39 +64,44 @@ function confidenceOf(method: ConfidenceMethod, { answer: { output, tokens = [] 
   }
 }
 
-async function asked(replica: Asked, { input, answer, method, signal, traceparent }: AssessOptions): Promise<{ value: number | null; checks: Check[] }> {
-  const call = (kind: Check["kind"], about: Prompt) => check(replica, { kind, input: about, signal, traceparent });
+async function asked(replica: Asked, { input, answer, method }: AssessOptions): Promise<{ value: number | null; made: readonly Made[] }> {
+  const call = (kind: Check["kind"], about: Prompt) => makeCheck(replica, kind, about);
   switch (method.kind) {
     case "self_verification": {
       const verdict = await call(method.kind, verificationOf(input, answer.output, { withLogprobs: givesLogprobs(replica) }));
-      return { value: verdict.answer === null ? null : confidenceOfVerdict(verdict.answer), checks: [verdict.check] };
+      return { value: verdict.answer === null ? null : confidenceOfVerdict(verdict.answer), made: [verdict] };
     }
     case "sample_agreement": {
       const { samples, temperature } = method;
       const chat = typeof input === "string" ? { messages: [{ role: "user" as const, content: input }] } : input;
       const drawn = await Promise.all(Array.from({ length: samples }, () => call("sample_agreement", { ...chat, temperature })));
-      return { value: sampleAgreement(answer.output, drawn.flatMap((one) => one.answer?.output ?? [])), checks: drawn.map((one) => one.check) };
+      return { value: sampleAgreement(answer.output, drawn.flatMap((one) => one.answer?.output ?? [])), made: drawn };
     }
     case "tier_agreement":
     case "token_logprobs":
     case "least_token_logprob":
-    case "answer_margin": return { value: null, checks: [] };
+    case "answer_margin": return { value: null, made: [] };
   }
 }
 
 /** Others refuse to be asked for them. */
 const givesLogprobs = ({ backend }: Asked): boolean => "logprobs" in backend && backend.logprobs;
 
-async function check({ server, price }: Asked, { kind, input, signal, traceparent }: { kind: Check["kind"]; input: Prompt; signal: AbortSignal; traceparent: string }): Promise<{ answer: BackendAnswer | null; check: Check }> {
+interface Made {
+  /** `null`: it failed. */
+  readonly answer: BackendAnswer | null;
+  readonly check: Check;
+  readonly mayHaveCost: boolean;
+}
+async function makeCheck({ ask, price }: Asked, kind: Check["kind"], about: Prompt): Promise<Made> {
   const startedAtMs = performance.now();
   const record = (usage: Check["usage"], error_code: EventError["code"] | null): Check =>
     ({ kind, usage, cost_nano_usd: usage === null ? nanoUsd(0) : costOf(price, usage), latency_ms: Math.round(performance.now() - startedAtMs), error_code });
   try {
-    const answer = await server.call(input, { signal, traceparent });
-    return { answer, check: record(answer.usage, null) };
+    const answer = await ask(about);
+    return { answer, check: record(answer.usage, null), mayHaveCost: false };
   } catch (error) {
-    if (error instanceof BackendError) return { answer: null, check: record(error.usage, error.code) };
-    if (signal.aborted) return { answer: null, check: record(null, "deadline_exceeded") };
-    throw error;
+    if (!(error instanceof BackendError)) throw error;
+    return { answer: null, check: record(error.usage, error.code), mayHaveCost: error.mayHaveCost };
   }
 }

@@ -26,7 +26,7 @@ export function makeWorkerMetrics(registry: Registry, tier: string, { status, lo
     name: "infer_replica_outstanding", help: "Calls that run now.", labelNames: ["tier", "replica"], registers,
     collect() { for (const { name, outstanding } of loads()) this.set({ tier, replica: name }, outstanding); },
   });
-  const requests = new Counter({ name: "infer_replica_requests_total", help: "Calls by replica, retries included. The one of a tier with a single backend has the tier's name.", labelNames: ["tier", "replica"], registers });
+  const requests = new Counter({ name: "infer_replica_requests_total", help: "Calls by replica, retries and checks included. The one of a tier with a single backend has the tier's name.", labelNames: ["tier", "replica"], registers });
   const ejections = new Counter({ name: "infer_replica_ejections_total", help: "How often a replica's breaker opened.", labelNames: ["tier", "replica"], registers });
   const observeCalls = (attempt: Attempt): void => { tries.inc({ tier }, attempt.tries); };
   return {

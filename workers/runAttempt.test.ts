@@ -1,6 +1,7 @@
 /** What an attempt is billed, whatever came of its calls. The tier charges 2.50 and 10 USD per million tokens, and 100,000 nano-dollars per call. */
 import { describe, expect, it } from "vitest";
 
+import { ofOneBackend } from "#infra/ofOneBackend.ts";
 import type { Attempt, Usage } from "#shared/contracts/events.ts";
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
@@ -9,7 +10,6 @@ import { replicasOf, type Tier, TierFile } from "#shared/contracts/tiers.ts";
 import type { Backend, BackendAnswer } from "./backends/backend.ts";
 import { BackendError, CutOff } from "./backends/backendError.ts";
 import { balanced, type Balanced } from "./resilience/balanced.ts";
-import { ofOneBackend } from "./resilience/ofOneBackend.ts";
 import { runAttempt, type Task } from "./runAttempt.ts";
 
 const LARGE = TierFile.parse(tierFixture).tiers.find(({ name }) => name === "large") as Tier;
@@ -48,10 +48,20 @@ describe("charges", () => {
     expect(calls).toEqual([]);
   });
 
-  it("less for cached input where it has a price of its own", async () => {
-    const tier = { ...LARGE, price: { ...LARGE.price, cached_input_nano_usd_per_million: nanoUsd(250_000_000) } };
-    expect(await run([answer(used(10, 2, { cached_input_tokens: 4 }))], { tier })).toMatchObject({ cost_nano_usd: 6 * 2_500 + 4 * 250 + 2 * 10_000 + 100_000 });
+  it("less for input that was read from a cache and more for what was written to it, where they have prices of their own", async () => {
+    const tier = { ...LARGE, price: { ...LARGE.price, cached_input_nano_usd_per_million: nanoUsd(250_000_000), cache_write_nano_usd_per_million: nanoUsd(3_125_000_000) } };
+    const usage = { cached_input_tokens: 4, cache_write_input_tokens: 3 };
+    const one = 3 * 2_500 + 4 * 250 + 3 * 3_125 + 2 * 10_000 + 100_000;
+    expect(await run([answer(used(10, 2, usage))], { tier })).toMatchObject({ cost_nano_usd: one });
+    expect(await run([broken(used(10, 2, usage)), answer(used(10, 2, usage))], { tier })).toMatchObject({ cost_nano_usd: 2 * one, usage: { cached_input_tokens: 8, cache_write_input_tokens: 6 } });
   });
+});
+
+it("says of an attempt that failed how long a server asked to wait, in whole milliseconds, and nothing where none did", async () => {
+  const busy = new BackendError("backend_unavailable", "busy", { isTransient: true, retryAfterMs: 2_999.5 });
+  const task = { deadlineAtMs: NOW_MS + 1_000 };
+  expect((await run([busy], { task })).outcome).toEqual({ kind: "failed", code: "backend_unavailable", message: "busy", retry_after_ms: 3_000 });
+  expect((await run([new BackendError("backend_refused", "no")], { task })).outcome).toEqual({ kind: "failed", code: "backend_refused", message: "no" });
 });
 
 describe("with replicas, of which the first is the dearer", () => {
@@ -78,6 +88,65 @@ describe("with replicas, of which the first is the dearer", () => {
     const judged = { method: { kind: "self_verification" as const }, earlier: null, isRead: true };
     const result = await runAt({ a: [broken(used(10, 1))], b: [answer(used(10, 2)), { ...answer(used(10, 2)), output: "Yes" }] }, { judged });
     expect(result).toMatchObject({ replica: "b", usage: used(20, 3), cost_nano_usd: TRY_AT_A + 2 * CALL_OF_B, checks: [{ cost_nano_usd: CALL_OF_B, error_code: null }], outcome: { confidence_source: "self_verification" } });
+  });
+});
+
+describe("a check", () => {
+  const tier = { ...LARGE, breaker: { failures_in_a_row: 2, open_for_ms: 60_000 } };
+  const verified = { judged: { method: { kind: "self_verification" as const }, earlier: null, isRead: true } };
+  const drawn = { judged: { method: { kind: "sample_agreement" as const, samples: 2, temperature: 1 }, earlier: null, isRead: true } };
+  const world = (call: Backend["call"]) => ofOneBackend(tier, { call, close: async () => undefined });
+
+  it("is its replica's load", async () => {
+    const outstanding: number[] = [];
+    const replicas: Balanced = world(async () => {
+      outstanding.push(replicas.loads()[0]?.outstanding ?? 0);
+      return answer(used(10, 2));
+    });
+    await run([], { tier, replicas, task: drawn });
+    expect(outstanding).toEqual([1, 1, 2]);
+  });
+
+  it("opens its replica's breaker when it fails", async () => {
+    const replicas = world(inTurn([answer(used(10, 2)), broken(), broken()]));
+    expect(await run([], { tier, replicas, task: drawn })).toMatchObject({ outcome: { kind: "answered", confidence_source: "prior" } });
+    expect(replicas.state().breaker).toBe("open");
+  });
+
+  it("that hangs until the tier's time is over is its replica's fault, and one that the caller's deadline cut off early is not", async () => {
+    const hanging = (): Backend["call"] => {
+      const first = [answer(used(10, 2))];
+      return (_input, { signal }) => {
+        const given = first.pop();
+        return given === undefined ? new Promise((_resolve, reject) => { signal.addEventListener("abort", () => { reject(new CutOff(null, { cause: signal.reason })); }); }) : Promise.resolve(given);
+      };
+    };
+    const slow = world(hanging()), hurried = world(hanging());
+    expect(await run([], { tier: { ...tier, timeout_ms: 20 }, replicas: slow, task: drawn })).toMatchObject({ checks: [{ error_code: "backend_unavailable" }, {}], cost_is_partial: true });
+    expect(await run([], { tier, replicas: hurried, task: { ...drawn, deadlineAtMs: NOW_MS + 20 } })).toMatchObject({ checks: [{ error_code: "deadline_exceeded" }, {}] });
+    expect([slow.state().breaker, hurried.state().breaker]).toEqual(["open", "closed"]);
+  });
+
+  it.each<[string, BackendError, Partial<Attempt>]>([
+    ["was refused before anything was sent costs nothing, and that is all", new BackendError("backend_refused", "no"), { cost_nano_usd: nanoUsd(145_000), cost_is_partial: false }],
+    ["broke off may have cost more than nothing", broken(), { cost_nano_usd: nanoUsd(145_000), cost_is_partial: true }],
+    ["broke off may have cost more than what came of it", broken(used(10, 1, { source: "estimated" })), { cost_nano_usd: nanoUsd(280_000), cost_is_partial: true }],
+    ["failed with its bill costs that, and that is all", new BackendError("backend_bad_response", "no", { usage: used(10, 1) }), { cost_nano_usd: nanoUsd(280_000), cost_is_partial: false }],
+  ])("that %s", async (_name, error, expected) => {
+    expect(await run([answer(used(10, 2)), error], { tier, task: verified })).toMatchObject(expected);
+  });
+
+  it("is not sent while its replica's breaker is open: then the backend's own confidence stands", async () => {
+    let calls = 0;
+    const replicas: Balanced = world(async () => {
+      calls++;
+      for (let i = 0; i < 2; i++) await replicas.callAgain({ name: tier.name }, () => Promise.reject(broken())).catch(() => undefined); // other jobs' calls
+      return answer(used(10, 2));
+    });
+    expect(await run([], { tier, replicas, task: verified })).toMatchObject({
+      cost_nano_usd: 145_000, cost_is_partial: false, checks: [{ usage: null, cost_nano_usd: 0, error_code: "backend_unavailable" }], outcome: { confidence: 0.9, confidence_source: "prior" },
+    });
+    expect(calls).toBe(1);
   });
 });
 

@@ -1,15 +1,14 @@
 /** One paid call of a tier's model, with its replicas and retries, as an attempt with its cost. For jobs and shadow jobs alike. */
-import type { Attributes } from "@opentelemetry/api";
-
-import { type AnswerDelta, type AnswerMessage, type AnswerToken, askedIn, type Input, isEmbed } from "#shared/contracts/chat.ts";
+import { type AnswerDelta, type AnswerMessage, type AnswerToken, askedIn, type Input, isEmbed, type Prompt } from "#shared/contracts/chat.ts";
 import type { Attempt, Usage } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { costOf, type Rates, replicasOf, type Tier } from "#shared/contracts/tiers.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
-import { assess, type Assessed, type AssessOptions } from "./assess.ts";
+import { assess, type Assessed, type AssessOptions, UNCHECKED } from "./assess.ts";
 import type { BackendAnswer } from "./backends/backend.ts";
-import { BackendError, CutOff } from "./backends/backendError.ts";
+import { BackendError } from "./backends/backendError.ts";
+import { callReplica, type Limits, limitsOf } from "./callReplica.ts";
 import { isInAskedScript } from "./confidence/language.ts";
 import type { Balanced, Replica } from "./resilience/balanced.ts";
 import { retry, type Tried } from "./resilience/retry.ts";
@@ -64,23 +63,23 @@ export async function runAttempt(deps: CallDeps, task: Task): Promise<Run> {
   const { tier, now } = deps;
   const startedAtMs = now();
   const started = performance.now();
-  const deadlineAtMs = Math.min(task.deadlineAtMs, startedAtMs + tier.timeout_ms);
+  const limits = limitsOf(task, tier, startedAtMs);
   const seen: Seen = { failed: new Set(), charges: [] };
   const { watcher } = task;
   const watched: Task = watcher === undefined ? task : { ...task, watcher: { ...watcher, take(delta, tokens) { seen.firstTokenMs ??= rounded(performance.now() - started); watcher.take(delta, tokens); } } };
   const tried = startedAtMs >= task.deadlineAtMs
-    ? { tries: 0, mayHaveCost: false, outcome: { error: new BackendError("deadline_exceeded", "the deadline had passed before the call") } }
-    : await callUntil(deps, watched, deadlineAtMs, seen);
-  const assessed = "value" in tried.outcome ? await assessedIn(deps, task, tried.outcome.value, deadlineAtMs) : null;
+    ? { tries: 0, mayHaveCost: false, retryAfterMs: null, outcome: { error: new BackendError("deadline_exceeded", "the deadline had passed before the call") } }
+    : await callUntil(deps, watched, limits, seen);
+  const assessed = "value" in tried.outcome ? await assessedIn(deps, task, tried.outcome.value, limits) : null;
   const facts = {
     attempt: task.attempt, tier: tier.name, started_at_ms: startedAtMs, latency_ms: rounded(performance.now() - started), tries: tried.tries, cost_is_partial: tried.mayHaveCost,
     ...(seen.firstTokenMs === undefined ? {} : { first_token_ms: seen.firstTokenMs }),
     ...(seen.last === undefined || tier.replicas === undefined ? {} : { replica: seen.last.name }),
     ...billed(seen.charges),
   };
-  if ("error" in tried.outcome) return failed({ ...facts, model: (seen.last ?? replicasOf(tier)[0]).backend.model }, tried.outcome.error);
+  if ("error" in tried.outcome) return failed({ ...facts, model: (seen.last ?? replicasOf(tier)[0]).backend.model }, tried.outcome.error, tried.retryAfterMs);
   const { answer } = tried.outcome.value;
-  return answered({ ...facts, model: answer.model }, { ...answer, checks: [], ...assessed });
+  return answered({ ...facts, model: answer.model }, { ...answer, ...UNCHECKED, ...assessed });
 }
 
 /** What is known of an attempt while it runs. */
@@ -106,68 +105,35 @@ interface Given {
 }
 
 /** What is sound and how sure it is, as the tier judges its answers. Who answered is asked again: it has the question in its cache. */
-async function assessedIn({ tier, now }: CallDeps, { input, judged, lease, cancelled, traceparent }: Task, { answer, replica }: Given, deadlineAtMs: number): Promise<Assessed & Pick<BackendAnswer, "is_sound">> {
+async function assessedIn({ tier, tracer, replicas }: CallDeps, { input, judged, traceparent }: Task, { answer, replica }: Given, limits: Limits): Promise<Assessed & Pick<BackendAnswer, "is_sound">> {
   const is_sound = answer.is_sound && (!tier.same_script || isInAskedScript(askedIn(input), answer.output));
   const { confidence, confidence_source } = answer;
-  if (judged === undefined || isEmbed(input)) return { is_sound, confidence, confidence_source, checks: [] };
-  const signal = AbortSignal.any([AbortSignal.timeout(Math.max(1, deadlineAtMs - now())), lease, ...(cancelled === undefined ? [] : [cancelled])]);
-  return { is_sound, ...(await assess(replica, { ...judged, input, answer: { ...answer, is_sound }, signal, traceparent })) };
+  if (judged === undefined || isEmbed(input)) return { is_sound, confidence, confidence_source, ...UNCHECKED };
+  const ask = (about: Prompt) => replicas.callAgain(replica, () => callReplica({ tier, tracer, limits, traceparent }, replica, about));
+  return { is_sound, ...(await assess({ ...replica, ask }, { ...judged, input, answer: { ...answer, is_sound } })) };
 }
 
 const rounded = (ms: number): number => Math.round(ms * 1_000) / 1_000;
 
-async function callUntil({ replicas, tier, tracer, now, random }: CallDeps, task: Task, deadlineAtMs: number, seen: Seen): Promise<Tried<Given>> {
-  const { tenantId, input, deadlineAtMs: callersDeadlineAtMs, lease, traceparent, watcher, cancelled, canAfford = () => true } = task;
-  const timeout = AbortSignal.timeout(Math.max(1, deadlineAtMs - now()));
-  const signal = AbortSignal.any([timeout, lease, ...(cancelled === undefined ? [] : [cancelled])]);
-  const once = (replica: Replica) => {
-    const { name, backend: { kind, model }, server } = replica;
-    const operation = isEmbed(input) ? "embeddings" : "chat";
-    const attributes: Attributes = { "gen_ai.operation.name": operation, "gen_ai.provider.name": kind, "gen_ai.request.model": model, "infer.replica": name };
-    return tracer.span(`${operation} ${model}`, { kind: "CLIENT", parent: traceparent, attributes }, async (inner, annotate) => {
-      const answer = await server.call(input, { signal, traceparent: inner, ...(watcher === undefined ? {} : { onDelta: (delta: AnswerDelta, tokens: readonly AnswerToken[] = []) => { watcher.take(delta, tokens); } }) });
-      annotate({ "gen_ai.response.model": answer.model, "gen_ai.usage.input_tokens": answer.usage.input_tokens, "gen_ai.usage.output_tokens": answer.usage.output_tokens });
-      return answer;
-    });
-  };
+async function callUntil({ replicas, tier, tracer, now, random }: CallDeps, task: Task, limits: Limits, seen: Seen): Promise<Tried<Given>> {
+  const { tenantId, input, traceparent, watcher, canAfford = () => true } = task;
+  const { deadlineAtMs, signal } = limits;
+  const watching = watcher === undefined ? {} : { onDelta: (delta: AnswerDelta, tokens: readonly AnswerToken[] = []) => { watcher.take(delta, tokens); } };
   const call = () => replicas.call({ tenantId, input, avoid: seen.failed }, async (replica) => {
     seen.last = replica;
     watcher?.begin(replica);
-    const startedAtMs = performance.now();
-    const why = (error: unknown) => whyCut(error, { timeout, lease, cancelled, isCallersDeadline: callersDeadlineAtMs <= deadlineAtMs, hadItsTime: performance.now() - startedAtMs >= tier.prior.latency_p95_ms });
     const charge = (usage: Usage) => { seen.charges.push({ usage, price: replica.price }); };
     try {
-      const answer = await once(replica);
+      const answer = await callReplica({ tier, tracer, limits, traceparent }, replica, input, watching);
       charge(answer.usage);
       return { answer, replica };
-    } catch (thrown) {
+    } catch (error) {
       seen.failed.add(replica.name);
-      const error = why(thrown);
       if (error instanceof BackendError && error.usage !== null) charge(error.usage);
       throw error;
     }
   });
   return retry(call, { maxTries: tier.max_tries, isOver: () => watcher?.isShown() === true || !canAfford(billed(seen.charges).cost_nano_usd), canGoElsewhere: () => replicas.hasOther(seen.failed), deadlineAtMs, signal, now, random });
-}
-
-interface Cut {
-  readonly timeout: AbortSignal;
-  readonly lease: AbortSignal;
-  readonly cancelled: AbortSignal | undefined;
-  readonly isCallersDeadline: boolean;
-  /** It ran for longer than this tier's calls usually do. */
-  readonly hadItsTime: boolean;
-}
-/** An aborted call says only "aborted", perhaps with what it had spent (`CutOff`): was it the caller's deadline, a backend that took longer than its tier allows, or a lost lease? */
-function whyCut(error: unknown, { timeout, lease, cancelled, isCallersDeadline, hadItsTime }: Cut): unknown {
-  if (error instanceof BackendError) return error;
-  const usage = error instanceof CutOff ? error.usage : null;
-  const details = { mayHaveCost: usage?.source !== "reported", ...(usage === null ? {} : { usage }), cause: error };
-  if (lease.aborted) return new BackendError("backend_unavailable", "the call was cut off: this worker lost the job", { ...details, isBackendsFault: false });
-  if (cancelled?.aborted === true) return new BackendError("cancelled", "the caller went away", { ...details, isBackendsFault: false });
-  if (!timeout.aborted) return error;
-  if (isCallersDeadline) return new BackendError("deadline_exceeded", "the deadline passed during the call", { ...details, isBackendsFault: hadItsTime });
-  return new BackendError("backend_unavailable", "no answer within the tier's timeout_ms", details);
 }
 
 /** Every call for itself, as its server charges it; their tokens together. */
@@ -178,11 +144,12 @@ function billed(charges: readonly Charge[]): Pick<Attempt, "usage" | "cost_nano_
 }
 
 function together(a: Usage, b: Usage): Usage {
-  const sum = (key: "cached_input_tokens" | "reasoning_output_tokens") => (a[key] === undefined && b[key] === undefined ? {} : { [key]: (a[key] ?? 0) + (b[key] ?? 0) });
+  const sum = (key: "cached_input_tokens" | "cache_write_input_tokens" | "reasoning_output_tokens") => (a[key] === undefined && b[key] === undefined ? {} : { [key]: (a[key] ?? 0) + (b[key] ?? 0) });
   return {
     input_tokens: a.input_tokens + b.input_tokens,
     output_tokens: a.output_tokens + b.output_tokens,
     ...sum("cached_input_tokens"),
+    ...sum("cache_write_input_tokens"),
     ...sum("reasoning_output_tokens"),
     source: a.source === "reported" ? b.source : a.source,
   };
@@ -190,15 +157,15 @@ function together(a: Usage, b: Usage): Usage {
 
 type Billed = Omit<Attempt, "outcome">;
 
-function answered(billedCalls: Billed, { output, message, is_sound, confidence, confidence_source, checks }: Omit<BackendAnswer, "confidence_source"> & Assessed): Run {
+function answered(billedCalls: Billed, { output, message, is_sound, confidence, confidence_source, checks, mayHaveCost }: Omit<BackendAnswer, "confidence_source"> & Assessed): Run {
   const outcome = { kind: "answered", is_sound, confidence, confidence_source } as const;
   const cost_nano_usd = nanoUsd(checks.reduce((sum, check) => sum + check.cost_nano_usd, Number(billedCalls.cost_nano_usd)));
-  return { output, ...(message === undefined ? {} : { message }), result: { ...billedCalls, cost_nano_usd, cost_is_partial: billedCalls.cost_is_partial || checks.some(({ usage }) => usage === null), ...(checks.length === 0 ? {} : { checks: [...checks] }), outcome } };
+  return { output, ...(message === undefined ? {} : { message }), result: { ...billedCalls, cost_nano_usd, cost_is_partial: billedCalls.cost_is_partial || mayHaveCost, ...(checks.length === 0 ? {} : { checks: [...checks] }), outcome } };
 }
 
 /** A failed call is an attempt too. Anything but a `BackendError` is a bug: thrown, so that the message is retried. */
-function failed(billedCall: Billed, error: unknown): Run {
+function failed(billedCall: Billed, error: unknown, retryAfterMs: number | null): Run {
   if (!(error instanceof BackendError)) throw error;
-  const outcome = { kind: "failed", code: error.code, message: error.message } as const;
+  const outcome = { kind: "failed", code: error.code, message: error.message, ...(retryAfterMs === null ? {} : { retry_after_ms: Math.ceil(retryAfterMs) }) } as const;
   return { output: null, result: { ...billedCall, outcome } };
 }

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, it, vi } from "vitest";
 
 import { isDrained } from "#infra/embedded/isDrained.ts";
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
+import { ofOneBackend } from "#infra/ofOneBackend.ts";
 import { followCancellations, publishAnswer } from "#shared/messaging/answerStream.ts";
 import type { Input } from "#shared/contracts/chat.ts";
 import { Completion, DeadLetter, Job, Result } from "#shared/contracts/events.ts";
@@ -16,7 +17,6 @@ import { completionSubject, resultSubject, workerSource } from "#shared/messagin
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
 import type { BackendAnswer } from "./backends/backend.ts";
-import { ofOneBackend } from "./resilience/ofOneBackend.ts";
 import { makeRunJob } from "./runJob.ts";
 
 const FILE = TierFile.parse(tierFixture);

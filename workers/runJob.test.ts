@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 
+import { ofOneBackend } from "#infra/ofOneBackend.ts";
 import type { AnswerDelta } from "#shared/contracts/chat.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { type Attempt, type Completion, type DeadLetter, Job, Result } from "#shared/contracts/events.ts";
@@ -12,7 +13,6 @@ import type { Delivery } from "#shared/messaging/consume.ts";
 
 import type { Backend, BackendAnswer } from "./backends/backend.ts";
 import { BackendError } from "./backends/backendError.ts";
-import { ofOneBackend } from "./resilience/ofOneBackend.ts";
 import { makeRunJob } from "./runJob.ts";
 
 const JOB = Job.parse(jobFixture); // for `large`: from confidence 0.5 on its answer is accepted

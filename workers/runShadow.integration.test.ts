@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vites
 
 import { isDrained } from "#infra/embedded/isDrained.ts";
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
+import { ofOneBackend } from "#infra/ofOneBackend.ts";
 import type { Input } from "#shared/contracts/chat.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { DeadLetter } from "#shared/contracts/events.ts";
@@ -20,7 +21,6 @@ import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
 import type { BackendAnswer } from "./backends/backend.ts";
 import { BackendError } from "./backends/backendError.ts";
-import { ofOneBackend } from "./resilience/ofOneBackend.ts";
 import { makeRunShadow, type ShadowDeps } from "./runShadow.ts";
 
 const FILE = TierFile.parse(tierFixture);

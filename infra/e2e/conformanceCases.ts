@@ -180,7 +180,7 @@ export const CASES: readonly Case[] = [
     {
       name: `the model's server answers 429${i === 0 ? "" : ", streamed"}`,
       run: (client, server) => withFault(server, { kind: "status", status: 429, retry_after_s: 3, share: 1 }, () => ask(client, asking(server, COUNT))),
-      expected: { gateway: refused("503 `backend_unavailable`", "InternalServerError", 1), recorded: refused("429 `injected_fault`", "RateLimitError", 3) },
+      expected: { gateway: refused("503 `backend_unavailable`", "InternalServerError", 3), recorded: refused("429 `injected_fault`", "RateLimitError", 3) },
     },
   ]),
   {

@@ -18,7 +18,8 @@ declare module "fastify" {
   }
 }
 
-export const RETRY_AFTER_S = "1";
+/** After an outage of which nobody knows how long it lasts. */
+export const RETRY_AFTER_S = 1;
 
 /** Methods that the path of a request has. */
 export type MethodsOf = (request: FastifyRequest) => string[];

@@ -4,7 +4,8 @@ import type { ChatCompletionChunk } from "openai/resources/chat/completions";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
 import { startTestGateway, type TestGateway } from "#infra/testGateway.ts";
-import type { Completion } from "#shared/contracts/events.ts";
+import { Attempt, type Completion } from "#shared/contracts/events.ts";
+import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import type { OptimizerReply } from "#shared/contracts/openAi.ts";
 
 let gateway: TestGateway;
@@ -133,6 +134,15 @@ describe("an error", () => {
       expect(error).toBeInstanceOf(kind);
       expect(error).toMatchObject({ status, code, type, param: null });
       expect([error.headers?.get("x-should-retry"), error.headers?.get("x-optimizer-outcome"), error.headers?.get("retry-after")]).toEqual([shouldRetry, outcome, status === 503 ? "1" : null]);
+    }
+  });
+
+  it("says to wait as long as the longest that a model's server asked for, whole or streamed", async () => {
+    const error = { code: "backend_unavailable", message: "m" } as const;
+    const attempts = [{ retry_after_ms: 2_001 }, { retry_after_ms: 500 }, {}].map((wait, i) => Attempt.parse({ ...completionFixture.attempts[0], attempt: i + 1, outcome: { kind: "failed", ...error, ...wait } }));
+    gateway.play(({ complete }) => complete({ outcome: "failed", error, output: null, tier: null, model: null, confidence: null, confidence_source: null, attempts }));
+    for (const stream of [false, true]) {
+      expect((await errorOf(client.chat.completions.create({ ...ask, stream }))).headers?.get("retry-after")).toBe("3");
     }
   });
 

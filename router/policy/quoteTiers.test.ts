@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Job } from "#shared/contracts/events.ts";
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import { nanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 
@@ -28,6 +29,13 @@ describe("cost", () => {
 
   it("fears a token per byte, the system message, the chat template and the longest answer", () => {
     expect(quotes(IDLE).map((quote) => quote.max_cost_nano_usd)).toEqual([464 * 100 + 400, (464 + "Be brief.".length) * 500 + 100 * 2_000, 464 * 2_500 + 200 * 10_000 + 100_000]);
+  });
+
+  it("fears that all input is written to a cache where that is dearer, also by the checks", () => {
+    const [dear] = FILE.tiers.map((tier) => ({ ...tier, price: { ...tier.price, cache_write_nano_usd_per_million: nanoUsd(125_000_000) }, confidence: { default: { kind: "self_verification" as const }, tasks: {} } }));
+    const [quote] = factsFor(REQUEST, { ...FILE, tiers: dear === undefined ? [] : [dear] }, new Map(), NOW).quotes;
+    const EXPECTED = 100 * 100 + 400 + (100 + 1 + 128) * 100 + 8 * 400;
+    expect(quote).toMatchObject({ expected_cost_nano_usd: EXPECTED, max_cost_nano_usd: 464 * 125 + 400 + (464 + 1 + 128) * 125 + 8 * 400 });
   });
 
   it("is of the dearest replica for this request, since nobody knows who will answer", () => {

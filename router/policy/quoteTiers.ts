@@ -2,7 +2,7 @@ import { bytesOf, type Input, isEmbed } from "#shared/contracts/chat.ts";
 import type { Facts, TierQuote } from "#shared/contracts/decision.ts";
 import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
-import { type ConfidenceMethod, costOf, estimateTokens, methodFor, mostOutputTokens, replicasOf, type Tier, type TierFile, type TierReplica, type TokenCount } from "#shared/contracts/tiers.ts";
+import { type ConfidenceMethod, costOf, estimateTokens, methodFor, mostCostOf, mostOutputTokens, replicasOf, type Tier, type TierFile, type TierReplica, type TokenCount } from "#shared/contracts/tiers.ts";
 
 import { type LatencyQuantiles, probabilityWithin } from "./onTime.ts";
 
@@ -64,10 +64,10 @@ function costsOf(replica: TierReplica, method: ConfidenceMethod, input: Input): 
   const likely = { input_tokens: estimateTokens(inputBytes), output_tokens: Math.ceil(maxOutput / 2) };
   // No byte-pair encoding has more tokens than the text has bytes.
   const worst = { input_tokens: inputBytes + systemBytes(replica) + TEMPLATE_TOKENS, output_tokens: maxOutput };
-  const withChecks = (call: TokenCount): NanoUsd => {
-    const cost = costOf(replica.price, call);
+  const withChecks = (priced: typeof costOf, call: TokenCount): NanoUsd => {
+    const cost = priced(replica.price, call);
     switch (method.kind) {
-      case "self_verification": return nanoUsd(cost + costOf(replica.price, { input_tokens: call.input_tokens + call.output_tokens + VERDICT.asked, output_tokens: VERDICT.answered }));
+      case "self_verification": return nanoUsd(cost + priced(replica.price, { input_tokens: call.input_tokens + call.output_tokens + VERDICT.asked, output_tokens: VERDICT.answered }));
       case "sample_agreement": return nanoUsd(cost * (1 + method.samples));
       case "tier_agreement":
       case "token_logprobs":
@@ -75,7 +75,7 @@ function costsOf(replica: TierReplica, method: ConfidenceMethod, input: Input): 
       case "answer_margin": return cost;
     }
   };
-  return { expected: withChecks(likely), most: withChecks(worst) };
+  return { expected: withChecks(costOf, likely), most: withChecks(mostCostOf, worst) };
 }
 
 const wantedOutputTokens = (input: Input): number => (typeof input === "string" || isEmbed(input) ? Infinity : (input.max_output_tokens ?? Infinity));

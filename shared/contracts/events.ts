@@ -21,8 +21,9 @@ export type EventError = z.infer<typeof EventError>;
 export const Usage = z.object({
   input_tokens: z.int().nonnegative(),
   output_tokens: z.int().nonnegative(),
-  /** Of `input_tokens`, read from the server's prompt cache, and of `output_tokens`, thought and not said. Absent: not told. */
+  /** Of `input_tokens`, read from the server's prompt cache or written to it, and of `output_tokens`, thought and not said. Absent: not told. */
   cached_input_tokens: z.int().nonnegative().optional(),
+  cache_write_input_tokens: z.int().nonnegative().optional(),
   reasoning_output_tokens: z.int().nonnegative().optional(),
   /** `reported` by the model's server, or `estimated` here because it said nothing. */
   source: z.enum(["reported", "estimated"]),
@@ -55,7 +56,8 @@ export const Attempt = z.object({
   outcome: z.discriminatedUnion("kind", [
     /** `is_sound`: complete, not empty, not a refusal. */
     z.object({ kind: z.literal("answered"), is_sound: z.boolean(), confidence: Probability, confidence_source: z.string() }),
-    z.object({ kind: z.literal("failed"), ...EventError.shape }),
+    /** `retry_after_ms`: the longest wait that a server asked for. Absent: none did. */
+    z.object({ kind: z.literal("failed"), ...EventError.shape, retry_after_ms: z.int().nonnegative().optional() }),
   ]),
 });
 export type Attempt = z.infer<typeof Attempt>;

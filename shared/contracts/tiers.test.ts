@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import fixture from "./fixtures/tier_file.v1.json" with { type: "json" };
 import { nanoUsd } from "./money.ts";
-import { costOf, fileFor, policyNames, replicasOf, servedBy, TierFile } from "./tiers.ts";
+import { costOf, fileFor, mostCostOf, policyNames, replicasOf, servedBy, TierFile } from "./tiers.ts";
 
 const rates = (input: number, output: number, request = 0) => ({
   input_nano_usd_per_million: nanoUsd(input), output_nano_usd_per_million: nanoUsd(output), request_nano_usd: nanoUsd(request),
@@ -30,6 +30,20 @@ describe("costOf", () => {
   ])("charges cached input %s", (_name, { input = 100_000_000, cached }: { input?: number; cached?: number }, input_tokens, cached_input_tokens, cost) => {
     const given = { ...rates(input, 0), ...(cached === undefined ? {} : { cached_input_nano_usd_per_million: nanoUsd(cached) }) };
     expect(costOf(given, { input_tokens, output_tokens: 0, cached_input_tokens })).toBe(cost);
+  });
+
+  it.each([
+    ["at its own price, beside what was read from the cache", { cached: 10_000_000, written: 125_000_000 }, { cached_input_tokens: 60, cache_write_input_tokens: 30 }, 10 * 100 + 60 * 10 + 30 * 125],
+    ["as all input without one", { cached: 10_000_000 }, { cached_input_tokens: 60, cache_write_input_tokens: 30 }, 40 * 100 + 60 * 10],
+    ["no more of it than was not read from the cache", { cached: 10_000_000, written: 125_000_000 }, { cached_input_tokens: 60, cache_write_input_tokens: 900 }, 60 * 10 + 40 * 125],
+  ])("charges what was written to a cache %s", (_name, { cached, written }: { cached: number; written?: number }, counts, cost) => {
+    const given = { ...rates(100_000_000, 0), cached_input_nano_usd_per_million: nanoUsd(cached), ...(written === undefined ? {} : { cache_write_nano_usd_per_million: nanoUsd(written) }) };
+    expect(costOf(given, { input_tokens: 100, output_tokens: 0, ...counts })).toBe(cost);
+    expect(mostCostOf(given, { input_tokens: 100, output_tokens: 0 })).toBe(100 * (written === undefined ? 100 : 125));
+  });
+
+  it("fears no cheap write to a cache, but that there is none", () => {
+    expect(mostCostOf({ ...rates(100_000_000, 1_000_000), cache_write_nano_usd_per_million: nanoUsd(50_000_000) }, { input_tokens: 100, output_tokens: 3 })).toBe(100 * 100 + 3);
   });
 
   it("never charges below the price", () => {
@@ -73,9 +87,9 @@ describe("the tier file", () => {
     expect(issues(over)).toMatch(problem);
   });
 
-  it("knows a price of cached input where there is one", () => {
-    const cached = TierFile.parse({ ...fixture, tiers: [{ ...small, price: { ...small?.price, usd_per_million_cached_input_tokens: 0.025 } }, ...others] }).tiers.map(({ price }) => price.cached_input_nano_usd_per_million);
-    expect(cached).toEqual([25_000_000, undefined, undefined]);
+  it("knows prices of what is read from a cache and written to it where there are any", () => {
+    const cached = TierFile.parse({ ...fixture, tiers: [{ ...small, price: { ...small?.price, usd_per_million_cached_input_tokens: 0.025, usd_per_million_cache_write_tokens: 0.125 } }, ...others] }).tiers;
+    expect(cached.map(({ price }) => [price.cached_input_nano_usd_per_million, price.cache_write_nano_usd_per_million])).toEqual([[25_000_000, 125_000_000], [undefined, undefined], [undefined, undefined]]);
   });
 
   it.each([

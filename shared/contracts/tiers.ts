@@ -20,6 +20,8 @@ export const Rates = z.object({
   request_nano_usd: NanoUsd,
   /** Of input tokens that the server read from its prompt cache. Absent: as all input. */
   cached_input_nano_usd_per_million: NanoUsd.optional(),
+  /** Of input tokens that the server wrote to its prompt cache. Absent: as all input. */
+  cache_write_nano_usd_per_million: NanoUsd.optional(),
 });
 export type Rates = z.infer<typeof Rates>;
 
@@ -33,6 +35,7 @@ const Price = z
     usd_per_million_input_tokens: perMillion,
     usd_per_million_output_tokens: perMillion,
     usd_per_million_cached_input_tokens: perMillion.optional(),
+    usd_per_million_cache_write_tokens: perMillion.optional(),
     usd_per_request: UsdAmount.default(nanoUsd(0)),
     source: z.string().min(1),
     valid_from: z.iso.date(),
@@ -40,11 +43,12 @@ const Price = z
   .refine(({ usd_per_million_input_tokens, usd_per_million_cached_input_tokens: cached = usd_per_million_input_tokens }) => cached <= usd_per_million_input_tokens, {
     error: "above the price of input tokens: a budget counts on no more than that", path: ["usd_per_million_cached_input_tokens"],
   })
-  .transform(({ usd_per_million_input_tokens, usd_per_million_output_tokens, usd_per_million_cached_input_tokens: cached, usd_per_request, source, valid_from }) => ({
+  .transform(({ usd_per_million_input_tokens, usd_per_million_output_tokens, usd_per_million_cached_input_tokens: cached, usd_per_million_cache_write_tokens: written, usd_per_request, source, valid_from }) => ({
     input_nano_usd_per_million: usd_per_million_input_tokens,
     output_nano_usd_per_million: usd_per_million_output_tokens,
     request_nano_usd: usd_per_request,
     ...(cached === undefined ? {} : { cached_input_nano_usd_per_million: cached }),
+    ...(written === undefined ? {} : { cache_write_nano_usd_per_million: written }),
     source,
     valid_from,
   }));
@@ -53,6 +57,12 @@ const Price = z
 const SecretReference = z.union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })]);
 
 const BaseUrl = z.url({ protocol: /^https?$/ }).refine((url) => new URL(url).username === "" && new URL(url).password === "", "must not hold a user or password: use api_key");
+
+/**
+ * A call whose reply has not begun for so long has failed, and another replica is asked: a stream by its first byte, any other by its
+ * headers, which most servers send with the whole answer. Absent: as long as the tier's `timeout_ms`.
+ */
+const first_byte_timeout_ms = z.int().min(10).max(600_000).optional();
 
 /** What the native adapters have in common. */
 const provider = {
@@ -63,6 +73,7 @@ const provider = {
   system: z.string().min(1).optional(),
   /** A stream that says nothing for this long has failed. */
   idle_timeout_ms: z.int().min(10).max(600_000).default(60_000),
+  first_byte_timeout_ms,
 };
 
 /** Any server that speaks `POST {base_url}/embeddings`. */
@@ -71,6 +82,7 @@ const EmbeddingsBackend = z.strictObject({
   model: z.string().min(1),
   base_url: BaseUrl,
   api_key: SecretReference.optional(),
+  first_byte_timeout_ms,
 });
 
 export const BackendConfig = z.discriminatedUnion("kind", [
@@ -107,6 +119,7 @@ export const BackendConfig = z.discriminatedUnion("kind", [
     stream_usage: z.boolean().default(true),
     /** Longest silence within a stream. The tier's `timeout_ms` and the request's deadline end it as well. */
     idle_timeout_ms: z.int().min(10).max(600_000).default(30_000),
+    first_byte_timeout_ms,
     /** Sent as the system message, when there is one. */
     system: z.string().min(1).optional(),
   }),
@@ -300,21 +313,27 @@ export const policyNames = (tiers: readonly { readonly name: string }[]): string
 export interface TokenCount {
   readonly input_tokens: number;
   readonly output_tokens: number;
-  /** Of `input_tokens`. */
+  /** Of `input_tokens`, read from the server's prompt cache, and written to it. */
   readonly cached_input_tokens?: number | undefined;
+  readonly cache_write_input_tokens?: number | undefined;
 }
 /** A rule of thumb for English text and byte-pair encodings: an expectation, and a usage that is marked as estimated. */
 const BYTES_PER_TOKEN = 4;
 export const estimateTokens = (bytes: number): number => Math.ceil(bytes / BYTES_PER_TOKEN);
 
 /**
- * Cost of one call in nano-dollars, rounded up once for each kind of token. Cached input is a kind of its own where the
- * rates have a price for it, and input like all other where they have none.
+ * Cost of one call in nano-dollars, rounded up once for each kind of token. Input that was read from a cache or written to it is a
+ * kind of its own where the rates have a price for it, and input like all other where they have none.
  */
-export function costOf(rates: Rates, { input_tokens, output_tokens, cached_input_tokens = 0 }: TokenCount): NanoUsd {
-  const { input_nano_usd_per_million, cached_input_nano_usd_per_million: cachedPrice } = rates;
+export function costOf(rates: Rates, { input_tokens, output_tokens, cached_input_tokens = 0, cache_write_input_tokens = 0 }: TokenCount): NanoUsd {
+  const { input_nano_usd_per_million: price, cached_input_nano_usd_per_million: cachedPrice, cache_write_nano_usd_per_million: writePrice } = rates;
   const cached = cachedPrice === undefined ? 0 : Math.min(cached_input_tokens, input_tokens);
-  const input = tokenCost(input_tokens - cached, input_nano_usd_per_million) + tokenCost(cached, cachedPrice ?? nanoUsd(0));
+  const written = writePrice === undefined ? 0 : Math.min(cache_write_input_tokens, input_tokens - cached);
+  const input = tokenCost(input_tokens - cached - written, price) + tokenCost(cached, cachedPrice ?? price) + tokenCost(written, writePrice ?? price);
   const output = tokenCost(output_tokens, rates.output_nano_usd_per_million);
   return nanoUsd(input + output + rates.request_nano_usd);
 }
+
+/** The most that a call of so many tokens can cost: its server may write all that it reads to its cache. */
+export const mostCostOf = (rates: Rates, call: TokenCount): NanoUsd =>
+  nanoUsd(Math.max(costOf(rates, call), costOf(rates, { ...call, cache_write_input_tokens: call.input_tokens })));

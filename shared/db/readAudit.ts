@@ -37,6 +37,7 @@ function toCompletion(row: typeof requests.$inferSelect, attemptRows: (typeof at
   });
 }
 
+/** Without the wait that a server asked for: it is over by now. */
 function toAttempt(row: typeof attempts.$inferSelect): unknown {
   const { attempt, tier, model, tries, latency_ms, cost_nano_usd, cost_is_partial, input_tokens, output_tokens, usage_source: source } = row;
   const replica = row.replica ?? undefined;
@@ -44,6 +45,6 @@ function toAttempt(row: typeof attempts.$inferSelect): unknown {
   const outcome = row.outcome === "answered"
     ? { kind: "answered", is_sound: row.is_sound, confidence: row.confidence, confidence_source: row.confidence_source }
     : { kind: "failed", code: row.error_code, message: row.error_message };
-  const usage = source === null ? null : { input_tokens, output_tokens, source, cached_input_tokens: row.cached_input_tokens ?? undefined, reasoning_output_tokens: row.reasoning_output_tokens ?? undefined };
+  const usage = source === null ? null : { input_tokens, output_tokens, source, cached_input_tokens: row.cached_input_tokens ?? undefined, cache_write_input_tokens: row.cache_write_input_tokens ?? undefined, reasoning_output_tokens: row.reasoning_output_tokens ?? undefined };
   return { attempt, tier, model, replica, tries, latency_ms, first_token_ms, checks: row.checks ?? undefined, cost_nano_usd, cost_is_partial, usage, outcome, started_at_ms: Date.parse(row.started_at) } satisfies Record<keyof Attempt, unknown>;
 }

@@ -66,6 +66,7 @@ export const attempts = pgTable(
     input_tokens: integer(),
     output_tokens: integer(),
     cached_input_tokens: integer(),
+    cache_write_input_tokens: integer(),
     reasoning_output_tokens: integer(),
     usage_source: text(),
     cost_nano_usd: nanoUsd().notNull(),

@@ -70,6 +70,7 @@ function toAttemptRow({ outcome, usage, started_at_ms, ...rest }: Attempt): Omit
     input_tokens: usage?.input_tokens ?? null,
     output_tokens: usage?.output_tokens ?? null,
     cached_input_tokens: usage?.cached_input_tokens ?? null,
+    cache_write_input_tokens: usage?.cache_write_input_tokens ?? null,
     reasoning_output_tokens: usage?.reasoning_output_tokens ?? null,
     usage_source: usage?.source ?? null,
     cost_nano_usd: rest.cost_nano_usd,

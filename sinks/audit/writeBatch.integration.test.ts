@@ -39,6 +39,13 @@ describe("a batch", () => {
     expect([await count("requests"), await count("attempts")]).toEqual([4, 9]);
   });
 
+  it("keeps each count of tokens that a model's server told", async () => {
+    const usage = { input_tokens: 40, output_tokens: 5, cached_input_tokens: 30, cache_write_input_tokens: 8, reasoning_output_tokens: 2, source: "reported" as const };
+    const told = event("a", { attempts: COMPLETION.attempts.map((attempt) => ({ ...attempt, usage })) });
+    await makeAuditWriter(pool).write(rows(told));
+    expect(await readCompletion(pool, "a", "t1")).toEqual(told);
+  });
+
   it("keeps the first event of a request, and tenants apart", async () => {
     const writer = makeAuditWriter(pool);
     const written = await writer.write(rows(event("a", { output: "first" }), event("a", { output: "second" }), event("a", { tenant_id: "t2", output: "mine" })));

@@ -23,7 +23,7 @@ export function makeAnthropic({ config, apiKey, priorQuality }: AnthropicOptions
     async call(input, { signal, traceparent, onDelta }) {
       const headers = { "anthropic-version": "2023-06-01", traceparent, ...(apiKey === null ? {} : { "x-api-key": apiKey }) };
       const body = anthropicBody(input, config);
-      const post = (more: object): Post => ({ agent, url, headers, body: { ...body, ...more }, signal });
+      const post = (more: object): Post => ({ agent, url, headers, body: { ...body, ...more }, signal, firstByteTimeoutMs: config.first_byte_timeout_ms });
       const answer = (finished: Finished): BackendAnswer => {
         const made = toAnswer(input, finished, { config, priorQuality });
         return mustBeJsonObject(input) && finished.finish === "stop" && (made.output.trim() === "" || objectIn(made.output) === null) ? { ...made, is_sound: false } : made;

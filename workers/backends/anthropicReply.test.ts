@@ -35,7 +35,7 @@ describe("a whole message", () => {
   it("counts what was written to the cache and read from it as input", () => {
     expect(readWhole(MESSAGE)).toEqual({
       text: "Hi! My name is Claude.", toolCalls: [], finish: "stop", refusal: null, model: "claude-x-20260101", confidence: null,
-      usage: { input_tokens: 3195, cached_input_tokens: 1000, output_tokens: 503, reasoning_output_tokens: 12, source: "reported" },
+      usage: { input_tokens: 3195, cached_input_tokens: 1000, cache_write_input_tokens: 100, output_tokens: 503, reasoning_output_tokens: 12, source: "reported" },
     });
   });
 
@@ -71,7 +71,7 @@ describe("a stream", () => {
     ]);
     expect(stream.end()).toEqual({
       text: "Okay, let's check", toolCalls: [CALL], finish: "tool_calls", refusal: null, model: "claude-x-20260101", confidence: null,
-      usage: { input_tokens: 572, cached_input_tokens: 100, output_tokens: 89, source: "reported" },
+      usage: { input_tokens: 572, cached_input_tokens: 100, cache_write_input_tokens: 0, output_tokens: 89, source: "reported" },
     });
   });
 

@@ -72,12 +72,13 @@ function finished({ tokens, stop_reason, stop_details, ...rest }: State): Finish
 }
 
 function usageOf({ input_tokens, output_tokens, cache_read_input_tokens, cache_creation_input_tokens, output_tokens_details }: Tokens): Usage {
-  const cached = cache_read_input_tokens ?? 0;
+  const cached = cache_read_input_tokens ?? 0, written = cache_creation_input_tokens ?? 0;
   const thought = output_tokens_details?.thinking_tokens;
   return {
-    input_tokens: (input_tokens ?? 0) + cached + (cache_creation_input_tokens ?? 0),
+    input_tokens: (input_tokens ?? 0) + cached + written,
     output_tokens: output_tokens ?? 0,
     cached_input_tokens: cached,
+    cache_write_input_tokens: written,
     ...(thought == null ? {} : { reasoning_output_tokens: thought }),
     source: "reported",
   };

@@ -20,6 +20,7 @@ export interface GeminiOptions {
 
 export function makeGemini({ config, apiKey, priorQuality }: GeminiOptions): Backend<Prompt> {
   const agent = makeAgent();
+  const firstByteTimeoutMs = config.first_byte_timeout_ms;
   const url = `${config.base_url.replace(/\/$/, "")}/v1beta/models/${encodeURIComponent(config.model)}`;
   return {
     async call(input, { signal, traceparent, onDelta }) {
@@ -28,10 +29,10 @@ export function makeGemini({ config, apiKey, priorQuality }: GeminiOptions): Bac
       const growing = makeGeminiAnswer({ newId: () => `call_${randomUUID()}`, withLogprobs: chatOf(input).logprobs === true });
       const answer = (finished: Finished): BackendAnswer => toAnswer(input, finished, { config, priorQuality });
       if (onDelta === undefined) {
-        growing.read(await postJson({ agent, url: `${url}:generateContent`, headers, body, signal }));
+        growing.read(await postJson({ agent, url: `${url}:generateContent`, headers, body, signal, firstByteTimeoutMs }));
         return answer(growing.end());
       }
-      const post = { agent, url: `${url}:streamGenerateContent?alt=sse`, headers, body, signal };
+      const post = { agent, url: `${url}:streamGenerateContent?alt=sse`, headers, body, signal, firstByteTimeoutMs };
       return callStreaming({ post, idleTimeoutMs: config.idle_timeout_ms, growing, input, onDelta }, answer);
     },
     close: () => agent.close(),

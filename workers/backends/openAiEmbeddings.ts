@@ -28,7 +28,7 @@ export function makeOpenAiEmbeddings({ config, apiKey }: { readonly config: Embe
       const headers = { traceparent, ...(apiKey === null ? {} : { authorization: `Bearer ${apiKey}` }) };
       const { texts: input, dimensions } = embed;
       const body = { model: config.model, input, encoding_format: "base64", ...(dimensions === undefined ? {} : { dimensions }) };
-      return readVectors(await postJson({ agent, url, headers, body, signal }), embed, config);
+      return readVectors(await postJson({ agent, url, headers, body, signal, firstByteTimeoutMs: config.first_byte_timeout_ms }), embed, config);
     },
     close: () => agent.close(),
   };

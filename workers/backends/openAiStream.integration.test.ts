@@ -136,6 +136,16 @@ describe("a scripted server's stream", () => {
     expect(textOf(streamed.deltas)).toBe("aaaa");
   });
 
+  it("that does not begin in time has failed, and one that has begun may take its time", async () => {
+    const backend = backendAt(url, { first_byte_timeout_ms: 50 });
+    for (const none of [() => undefined, (response: ServerResponse) => { begin(response).flushHeaders(); }]) {
+      answer = none;
+      expect(await failureOf(stream(backend))).toMatchObject({ code: "backend_unavailable", message: "the model's server sent nothing within first_byte_timeout_ms", isTransient: true, isBackendsFault: true, mayHaveCost: true });
+    }
+    answer = (response) => { begin(response).write(piece({ content: "a" })); setTimeout(() => { response.end(piece({ content: "b" }, "stop") + DONE); }, 150); };
+    expect((await stream(backend).outcome).output).toBe("ab");
+  });
+
   it("that is not UTF-8 is an error", async () => {
     answer = (response) => { begin(response).end(Buffer.concat([Buffer.from(piece({ content: "a" })), Buffer.from([0x64, 0xff, 0x0a])])); };
     expect(await failureOf(stream(backendAt(url)))).toMatchObject({ code: "backend_bad_response" });

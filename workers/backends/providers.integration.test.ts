@@ -4,10 +4,10 @@ import type { AddressInfo } from "node:net";
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
+import { ofOneBackend } from "#infra/ofOneBackend.ts";
 import { type AnswerDelta, Chat, type Input } from "#shared/contracts/chat.ts";
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { BackendConfig, type Tier, TierFile } from "#shared/contracts/tiers.ts";
-import { ofOneBackend } from "#workers/resilience/ofOneBackend.ts";
 import { runAttempt } from "#workers/runAttempt.ts";
 
 import { BackendError } from "./backendError.ts";
@@ -151,6 +151,30 @@ describe.each(PROVIDERS)("$kind", ({ kind, wholeUrl, streamUrl, whole, events, k
     });
   });
 
+  describe("without a first byte in time it is the server's failure, which may have cost something:", () => {
+    const NONE = { code: "backend_unavailable", message: "the model's server sent nothing within first_byte_timeout_ms", isTransient: true, isBackendsFault: true, mayHaveCost: true, usage: null };
+    const over = { first_byte_timeout_ms: 50 };
+    it.each<[string, Answer]>([["no headers", () => undefined], ["headers alone", (response) => { response.writeHead(200, { "content-type": "text/event-stream" }).flushHeaders(); }]])("a stream of %s", async (_name, script) => {
+      const closed = new Promise<void>((resolve) => { answer = (response, request) => { response.on("close", resolve); script(response, request); }; });
+      expect(await stream({ over })).toMatchObject({ deltas: [], thrown: NONE });
+      await closed;
+    });
+
+    it("a whole reply without headers; one that has them may take its time", async () => {
+      answer = () => undefined;
+      expect(await call({ over }).catch((caught: unknown) => caught)).toMatchObject(NONE);
+      answer = (response) => { response.writeHead(200).flushHeaders(); setTimeout(() => { response.end(JSON.stringify(whole)); }, 150); };
+      expect((await call({ over })).output).toBe("Hello!");
+    });
+
+    it("but not a stream that has begun, nor one that has ended", async () => {
+      answer = streamed(events.slice(0, 1), (response) => { setTimeout(() => { response.end(events.slice(1).map(sse).join("")); }, 150); });
+      expect((await stream({ over })).value?.output).toBe("Hello!");
+      answer = (response) => void response.writeHead(200, { "content-length": "0" }).end();
+      expect((await stream({ over })).thrown).toMatchObject({ message: "the reply ended before the answer did" });
+    });
+  });
+
   it.each([
     [429, { "retry-after": "2" }, { code: "backend_unavailable", isTransient: true, retryAfterMs: 2_000 }], [529, {}, { code: "backend_unavailable", isTransient: true, retryAfterMs: null }],
     [500, {}, { code: "backend_unavailable", isTransient: true }], [400, {}, { code: "backend_refused", isBackendsFault: false }], [401, {}, { code: "backend_refused", isBackendsFault: true }],
@@ -166,9 +190,10 @@ describe.each(PROVIDERS)("$kind", ({ kind, wholeUrl, streamUrl, whole, events, k
     expect(seen).toHaveLength(2);
   });
 
-  it("does not wait for the rest of an error", async () => {
-    answer = (response) => { response.writeHead(503, { "content-length": "1000" }).write("{"); };
+  it("does not wait for the rest of an error, and lets go of who does not send it", async () => {
+    const closed = new Promise<void>((resolve) => { answer = (response) => { response.on("close", resolve).writeHead(503, { "content-length": "1000" }).write("{"); }; });
     expect(await call().catch((caught: unknown) => caught)).toMatchObject({ code: "backend_unavailable", message: "the model's server answered 503" });
+    await closed;
   });
 
   it.each([["empty", ""], ["HTML", "<html>"], ["of another API", '{"choices":[]}']])("takes a reply that is %s for a bad one", async (_name, body) => {

@@ -43,6 +43,8 @@ describe("switchingRatio", () => {
     ["nothing where nothing has been read before", { cached_input_nano_usd_per_million: nanoUsd(100_000_000) }, 0, 1],
     ["nothing where cached input is dearer", { cached_input_nano_usd_per_million: nanoUsd(2_000_000_000) }, 9_000, 1],
     ["what the discount is of the call: 11,000 instead of 2,900 tokens' worth", { cached_input_nano_usd_per_million: nanoUsd(100_000_000) }, 9_000, 11_000 / 2_900],
+    ["more where the new one writes it all to its cache, and not only the last 1,000", { cached_input_nano_usd_per_million: nanoUsd(100_000_000), cache_write_nano_usd_per_million: nanoUsd(1_250_000_000) }, 9_000, 13_500 / 3_150],
+    ["nothing where both write it all", { cached_input_nano_usd_per_million: nanoUsd(100_000_000), cache_write_nano_usd_per_million: nanoUsd(1_250_000_000) }, 0, 1],
   ])("is %s", (_name, cachedRate, known_tokens, ratio) => {
     expect(switchingRatio({ ...rates, ...cachedRate }, { input_tokens: 10_000, known_tokens }, 250)).toBeCloseTo(ratio, 9);
   });

@@ -25,10 +25,10 @@ export function conversationOf(tenantId: string, input: Input): Conversation | n
 
 /**
  * How many times more the call costs where nobody has read what came before, 1 at least. Money and load are weighed as
- * ratios, so that no price of a millisecond is needed.
+ * ratios, so that no price of a millisecond is needed. Whoever charges for what it writes to its cache is expected to write all that is new.
  */
 export function switchingRatio(rates: Rates, { input_tokens, known_tokens }: Pick<Conversation, "input_tokens" | "known_tokens">, output_tokens: TokenCount["output_tokens"]): number {
-  const cold = costOf(rates, { input_tokens, output_tokens });
-  const warm = costOf(rates, { input_tokens, output_tokens, cached_input_tokens: known_tokens });
+  const call = (known: number) => costOf(rates, { input_tokens, output_tokens, cached_input_tokens: known, cache_write_input_tokens: input_tokens - known });
+  const cold = call(0), warm = call(known_tokens);
   return Math.max(1, cold / Math.max(1, warm));
 }

@@ -17,11 +17,11 @@ const SLOW_MS = 80;
 type Name = "quick" | "slow" | "broken";
 const NAMES: readonly Name[] = ["quick", "slow", "broken"];
 const good = (response: ServerResponse, model: string) => void response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ model, usage: { prompt_tokens: 1_000, completion_tokens: 0 }, choices: [{ finish_reason: "stop", message: { content: "spam" } }] }));
-let status: number;
+let status: number | "hangs";
 const answer: Record<Name, (response: ServerResponse) => void> = {
   quick: (response) => { good(response, "quick"); },
   slow: (response) => void setTimeout(() => { good(response, "slow"); }, SLOW_MS),
-  broken: (response) => { if (status === 200) good(response, "broken"); else response.writeHead(status, { "retry-after": "60" }).end("{}"); },
+  broken: (response) => { if (status === 200) good(response, "broken"); else if (status !== "hangs") response.writeHead(status, { "retry-after": "60" }).end("{}"); },
 };
 const servers: Server[] = [];
 const urls = new Map<Name, string>();
@@ -40,7 +40,7 @@ afterAll(() => {
 async function startTier(over: Partial<Tier> = {}) {
   const [small, ...others] = tierFixture.tiers;
   const replicas = NAMES.map((name, i) => ({
-    name, backend: { kind: "openai-compatible", model: name, base_url: urls.get(name), max_output_tokens: 10 },
+    name, backend: { kind: "openai-compatible", model: name, base_url: urls.get(name), max_output_tokens: 10, first_byte_timeout_ms: 1_000 },
     price: { usd_per_million_input_tokens: i + 1, usd_per_million_output_tokens: 1, source: "test", valid_from: "2026-11-01" },
   }));
   const [parsed] = TierFile.parse({ ...tierFixture, tiers: [{ ...small, backend: undefined, replicas, max_tries: 3, timeout_ms: 10_000, breaker: { failures_in_a_row: 3, open_for_ms: 100 } }, ...others] }).tiers;
@@ -74,6 +74,19 @@ it.each([500, 401, 429])("fails no attempt while one server is well, whatever an
   expect(calls.get("broken")).toBeLessThan(40);
   expect(results.reduce((sum, { tries }) => sum + tries, 0)).toBe([...calls.values()].reduce((sum, count) => sum + count, 0));
   expect(Math.max(...results.map(({ latency_ms }) => latency_ms))).toBeLessThan(5_000); // nobody waits for what the failing one asks for
+  await group.close();
+});
+
+it("gives up one that hangs in time for another to answer, and leaves it out", async () => {
+  status = "hangs";
+  const { group, ejected, attempts } = await startTier();
+  const results = await attempts(40, 8);
+  expect(results.filter(({ outcome }) => outcome.kind === "failed")).toEqual([]);
+  expect(ejected).toContain("broken");
+  for (const { tries, cost_is_partial, latency_ms } of results) {
+    expect(cost_is_partial).toBe(tries > 1);
+    expect(latency_ms).toBeLessThan(5_000); // of the 10,000 that an attempt has
+  }
   await group.close();
 });
 

@@ -78,6 +78,23 @@ it("is open only while all are, until the first of them is due, and half open wh
   expect(made.state().breaker).toBe("closed");
 });
 
+it("calls one again as any other call of it: it is its load, opens its breaker, and is not sent while that is open", async () => {
+  const { made, call, called, ejected, down } = world(["a", "b"]);
+  const again = (run: () => Promise<string>) => made.callAgain({ name: "a" }, run).catch((error: unknown) => error);
+  let end: (answer: string) => void = () => undefined;
+  const running = again(() => new Promise((resolve) => { end = resolve; }));
+  await call(async () => "answer");
+  expect([called, made.loads().map(({ outstanding }) => outstanding)]).toEqual([["a", "b"], [1, 0]]);
+  end("answer");
+  expect([await running, made.loads().map(({ outstanding }) => outstanding)]).toEqual(["answer", [0, 0]]);
+
+  await again(down);
+  await again(down);
+  expect([ejected, made.hasOther(new Set(["b"]))]).toEqual([["a"], false]);
+  called.length = 0;
+  expect([await again(async () => "answer"), called]).toMatchObject([{ code: "backend_unavailable", mayHaveCost: false }, []]);
+});
+
 it("does not take to one that fails quickly", async () => {
   const { made, call, down } = world(["a", "b"]);
   await call(async () => { vi.advanceTimersByTime(100); return "answer"; }, ["a"]);

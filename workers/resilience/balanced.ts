@@ -20,6 +20,8 @@ export interface Asked {
 export interface Balanced {
   /** Runs it with one of the replicas. Fails at once with a `BackendError` while none may be called. */
   call<T>(asked: Asked, run: (replica: Replica) => Promise<T>): Promise<T>;
+  /** Runs it with this one and no other. Fails at once with a `BackendError` while its breaker lets nothing through. */
+  callAgain<T>(replica: Pick<Replica, "name">, run: () => Promise<T>): Promise<T>;
   /** Whether one that is not among `tried` may be called now. */
   hasOther(tried: ReadonlySet<string>): boolean;
   /** Open only while all are; half open when a trial runs and no other may be called. */
@@ -73,14 +75,21 @@ export function balanced(tier: Pick<Tier, "breaker" | "prior" | "affinity_max_co
     return replica === undefined ? 1 : switchingRatio(replica.price, conversation, expectedOutput(replica));
   };
 
+  const callAt = <T>(entry: Entry, run: (replica: Replica) => Promise<T>): Promise<T> => entry.breaker.call(() => {
+    observe.called(entry.replica.name);
+    return measured(entry, () => run(entry.replica), priorMs);
+  });
+
   return {
     async call(asked, run) {
       const entry = choose(asked);
       if (entry === undefined) throw new BackendError("backend_unavailable", "the circuit breakers of all replicas of this tier are open");
-      return entry.breaker.call(() => {
-        observe.called(entry.replica.name);
-        return measured(entry, () => run(entry.replica), priorMs);
-      });
+      return callAt(entry, run);
+    },
+    async callAgain({ name }, run) {
+      const entry = entries.get(name);
+      if (entry === undefined) throw new Error(`this tier has no replica ${name}`);
+      return callAt(entry, run);
     },
     hasOther: (tried) => callable().some(({ replica }) => !tried.has(replica.name)),
     state: () => stateOf([...entries.values()].map(({ breaker }) => breaker.state())),

@@ -55,7 +55,7 @@ describe("retry", () => {
     ["returns at once what must not be repeated", 99, refused, { tries: 1, outcome: { error: refused } }],
   ])("%s", async (_name, times, error, tried) => {
     const { call, calls } = failing(times, error);
-    expect(await retry(call, options())).toEqual({ mayHaveCost: false, ...tried });
+    expect(await retry(call, options())).toEqual({ mayHaveCost: false, retryAfterMs: null, ...tried });
     expect(calls()).toBe(tried.tries);
   });
 
@@ -63,7 +63,12 @@ describe("retry", () => {
     const abort = new AbortController();
     const { call, calls } = failing(99);
     const tried = await retry(async () => { abort.abort(); return call(); }, options({ signal: abort.signal }));
-    expect([calls(), tried]).toEqual([1, { tries: 1, mayHaveCost: false, outcome: { error: busy } }]);
+    expect([calls(), tried]).toEqual([1, { tries: 1, mayHaveCost: false, retryAfterMs: null, outcome: { error: busy } }]);
+  });
+
+  it("tells the longest wait that was asked for, whichever try it was", async () => {
+    const errors = [asked(1), asked(3), asked(2), busy];
+    expect(await retry(() => Promise.reject(errors.shift() ?? refused), options({ maxTries: 4 }))).toMatchObject({ tries: 4, retryAfterMs: 3, outcome: { error: busy } });
   });
 
   it("ends a wait with the signal", async () => {

@@ -20,6 +20,8 @@ export interface Tried<T> {
   readonly tries: number;
   /** A try that failed may have been charged for. */
   readonly mayHaveCost: boolean;
+  /** The longest wait that a server asked for, in milliseconds; `null`: none did. */
+  readonly retryAfterMs: number | null;
   readonly outcome: { readonly value: T } | { readonly error: unknown };
 }
 
@@ -42,14 +44,17 @@ export function nextDelayMs(error: unknown, tries: number, { maxTries, deadlineA
 
 /** The one place that repeats a backend call. Not a library's: a wait must end with the signal and before the deadline. */
 export async function retry<T>(call: () => Promise<T>, options: RetryOptions): Promise<Tried<T>> {
-  let mayHaveCost = false;
+  let mayHaveCost = false, retryAfterMs: number | null = null;
   for (let tries = 1; ; tries++) {
     try {
-      return { tries, mayHaveCost, outcome: { value: await call() } };
+      return { tries, mayHaveCost, retryAfterMs, outcome: { value: await call() } };
     } catch (error) {
-      mayHaveCost ||= error instanceof BackendError && error.mayHaveCost;
+      if (error instanceof BackendError) {
+        mayHaveCost ||= error.mayHaveCost;
+        if (error.retryAfterMs !== null) retryAfterMs = Math.max(retryAfterMs ?? 0, error.retryAfterMs);
+      }
       const delayMs = options.signal.aborted || options.isOver?.() === true ? null : nextDelayMs(error, tries, options, options.now(), options.random(), options.canGoElsewhere?.() ?? false);
-      if (delayMs === null) return { tries, mayHaveCost, outcome: { error } };
+      if (delayMs === null) return { tries, mayHaveCost, retryAfterMs, outcome: { error } };
       await sleep(delayMs, undefined, { signal: options.signal }).catch(() => undefined);
     }
   }

@@ -1,14 +1,23 @@
 import type { FastifyReply } from "fastify";
 
+import type { Completion } from "#shared/contracts/events.ts";
+
 import { RETRY_AFTER_S } from "../errors.ts";
 import { type Refusal, shouldRepeat } from "./refusal.ts";
 
-/** A refusal as the reply. OpenAI's clients repeat some statuses by themselves unless `x-should-retry` says no. */
-export function sendRefusal(reply: FastifyReply, refusal: Refusal, { isOutcome = false }: { readonly isOutcome?: boolean } = {}): FastifyReply {
+/**
+ * A refusal as the reply; `outcome`: the request's, where it has one. OpenAI's clients repeat some statuses by themselves unless
+ * `x-should-retry` says no, and not before `retry-after`.
+ */
+export function sendRefusal(reply: FastifyReply, refusal: Refusal, outcome: Pick<Completion, "attempts"> | null = null): FastifyReply {
   const { request } = reply;
   const { status, error } = refusal;
   if (request.ids !== null) void reply.header("x-request-id", request.ids.request_id);
-  if (status === 503) void reply.header("retry-after", RETRY_AFTER_S);
+  if (status === 503) void reply.header("retry-after", retryAfterS(outcome?.attempts ?? []));
   const isIdOurs = request.ids === null || request.ids.request_id === request.id;
-  return reply.code(status).header("x-should-retry", String(shouldRepeat(refusal, { isOutcome, isIdOurs }))).send({ error });
+  return reply.code(status).header("x-should-retry", String(shouldRepeat(refusal, { isOutcome: outcome !== null, isIdOurs }))).send({ error });
 }
+
+/** As long as any of the models' servers asked for: the next request may come to the same. */
+const retryAfterS = (attempts: Completion["attempts"]): number =>
+  Math.max(RETRY_AFTER_S, ...attempts.map(({ outcome }) => (outcome.kind === "failed" ? Math.ceil((outcome.retry_after_ms ?? 0) / 1_000) : 0)));

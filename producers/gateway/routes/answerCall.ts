@@ -56,7 +56,7 @@ export function makeAnswerCall({ desk, tracer, log }: AnswerDeps, route: string)
     logOutcome(reply, completion);
     void reply.headers(headersOf(completion));
     if (completion.error === null) reply.send(form.whole(completion, { explain }));
-    else sendRefusal(reply, refusalOf(completion.error), { isOutcome: true });
+    else sendRefusal(reply, refusalOf(completion.error), completion);
   }
 
   async function streamed({ id, body, traceparent, form }: Call, reply: FastifyReply): Promise<void> {
@@ -77,7 +77,7 @@ export function makeAnswerCall({ desk, tracer, log }: AnswerDeps, route: string)
       logOutcome(reply, completion);
       const { error } = completion;
       if (error === null) stream.end(completion);
-      else if (!stream.fail(refusalOf(error))) sendRefusal(reply.headers(headersOf(completion)), refusalOf(error), { isOutcome: true });
+      else if (!stream.fail(refusalOf(error))) sendRefusal(reply.headers(headersOf(completion)), refusalOf(error), completion);
     } catch (error) {
       if (!reply.sent) throw error;
       stream.fail(refusalOfError(logged(log, error as FastifyError, reply.request)));

@@ -52,7 +52,7 @@ export const embeddingsRoute = ({ desk, tracer, log, door }: AnswerDeps): Fastif
       log.info({ ...request.ids, outcome: (failed ?? whole).outcome, code: failed?.error?.code, tier: whole.tier, latency_ms: whole.latency_ms, cost_nano_usd: whole.cost_nano_usd, requests: events.length }, "answered");
       void reply.headers(headersOf({ ...whole, outcome: (failed ?? whole).outcome }));
       if (failed?.error == null) reply.send(vectorsReplyOf(id, [first, ...rest], body, { explain: parts[0]?.explain ?? false }));
-      else sendRefusal(reply, refusalOf(failed.error), { isOutcome: true });
+      else sendRefusal(reply, refusalOf(failed.error), failed);
     });
   }
 };

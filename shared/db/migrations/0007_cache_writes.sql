@@ -1,0 +1,1 @@
+ALTER TABLE "attempts" ADD COLUMN "cache_write_input_tokens" integer;
