@@ -8,8 +8,7 @@ export default defineConfig({
     // CI counts from the JSON report.
     reporters: process.env["TEST_REPORT_FILE"] === undefined ? ["default"] : ["default", ["json", { outputFile: process.env["TEST_REPORT_FILE"] }]],
     projects: [
-      // Some fit models: 3 s of nothing but CPU, and several times as long on a busy machine.
-      { test: { name: "unit", include: ["**/*.test.ts"], exclude: [...EXCLUDED, "**/*.integration.test.ts", "infra/e2e/**"], testTimeout: 60_000, isolate: false } },
+      { test: { name: "unit", include: ["**/*.test.ts"], exclude: [...EXCLUDED, "**/*.integration.test.ts", "infra/e2e/**"], testTimeout: 10_000, isolate: false } },
       {
         test: {
           name: "integration", include: ["**/*.integration.test.ts"], exclude: EXCLUDED, globalSetup: "infra/testSetup.ts",

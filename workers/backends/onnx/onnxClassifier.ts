@@ -49,11 +49,11 @@ export async function makeOnnxClassifier({ config, dir, loadRuntime = installed 
   const modelFile = resolve(dir, config.model_file);
   const session = await InferenceSession.create(modelFile, { intraOpNumThreads: threads, interOpNumThreads: 1 }).catch((error: unknown) => fail(`model_file ${modelFile} cannot be loaded`, error));
 
-  const [output] = session.outputNames.includes("logits") ? ["logits"] : session.outputNames;
+  const output = session.outputNames.includes("logits") ? "logits" : (session.outputNames[0] ?? "");
   const logitsOf = async ({ ids }: TokensRead): Promise<number[]> => {
     const feeds = session.inputNames.map((name) => [name, new Tensor("int64", BigInt64Array.from(ids, (id) => BigInt(valueOf(name, id))), [1, ids.length])]);
-    const { [output ?? ""]: logits } = await session.run(Object.fromEntries(feeds) as InferenceSession.FeedsType, output === undefined ? [] : [output]);
-    if (logits?.type !== "float32" || logits.dims.length !== 2 || logits.dims[0] !== 1) throw new Error(`its output ${output ?? ""} is ${logits?.type ?? "missing"} of shape [${logits?.dims.join(", ") ?? ""}]: it must be float32 of shape [texts, labels]`);
+    const { [output]: logits } = await session.run(Object.fromEntries(feeds) as InferenceSession.FeedsType, [output]);
+    if (logits?.type !== "float32" || logits.dims.length !== 2 || logits.dims[0] !== 1) throw new Error(`its output ${output} is ${logits?.type ?? "missing"} of shape [${logits?.dims.join(", ") ?? ""}]: it must be float32 of shape [texts, labels]`);
     return Array.from(logits.data as Float32Array);
   };
   try {

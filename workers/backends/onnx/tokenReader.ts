@@ -41,8 +41,9 @@ export function makeTokenReader(definition: unknown, maxTokens: number): (text: 
   };
 }
 
-/** What stands before and after every text. */
+/** What stands before and after every text. Throws when it cannot be told apart from a text. */
 function around(whole: readonly number[], bare: readonly number[]): readonly [readonly number[], readonly number[]] {
   const start = whole.findIndex((_, i) => bare.every((id, k) => whole[i + k] === id));
-  return start < 0 || bare.length === 0 ? [[], []] : [whole.slice(0, start), whole.slice(start + bare.length)];
+  if (start < 0 || bare.length === 0) throw new Error("it has no token for the letter a, so its special tokens cannot be told");
+  return [whole.slice(0, start), whole.slice(start + bare.length)];
 }

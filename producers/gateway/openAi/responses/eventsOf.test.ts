@@ -92,6 +92,13 @@ describe("the events of a response", () => {
     expect(events.at(-1)?.response).toEqual({ ...responseOf(event, ECHO, briefly), created_at: 7 });
   });
 
+  it("of calls that were cut while a model went on with them in turns are none of them done, as in the whole reply", () => {
+    const event = saidBy({ finish_reason: "length", refusal: null, tool_calls: [call("a", '{"x"'), call("b", '{"y"')] });
+    const events = play([{ tool_calls: [{ index: 0, ...call("a", "") }, { index: 1, ...call("b", '{"y"') }] }], event);
+    expect(events.filter(({ type }) => type === "response.output_item.done")).toMatchObject([{ output_index: 0, item: { status: "incomplete" } }, { output_index: 1, item: { status: "incomplete" } }]);
+    expect(events.at(-1)?.response).toEqual({ ...responseOf(event, ECHO, briefly), created_at: 7 });
+  });
+
   it("of a call that goes on behind a text end in the items' order, the message with the status of all", () => {
     const event = saidBy({ finish_reason: "length", refusal: null, tool_calls: [call("a", "{}")] }, "well");
     const events = play([{ tool_calls: [{ index: 0, ...call("a", "{") }] }, { text: "well" }, { tool_calls: [{ index: 0, function: { arguments: "}" } }] }], event);

@@ -5,7 +5,7 @@ import type { OutputItem, OutputMessage, OutputPart } from "#shared/contracts/re
 import { pieceOf, tokensIn } from "../follow.ts";
 import type { Refusal } from "../refusal.ts";
 import type { StreamFrames } from "../streamReply.ts";
-import { answered, callItem, messageItem, refusalPart, type ResponseHead, responseInProgress, statusOf, textPart } from "./replyOf.ts";
+import { answered, callItem, itemStatusOf, messageItem, refusalPart, type ResponseHead, responseInProgress, statusOf, textPart } from "./replyOf.ts";
 
 export function responseFrames(head: ResponseHead, options: { readonly explain: boolean }): StreamFrames {
   const { requestId } = head;
@@ -110,9 +110,8 @@ export function responseFrames(head: ResponseHead, options: { readonly explain: 
     },
     end(event) {
       const begun = output.length === 0 ? say(textPart("", [])) : "";
-      const status = statusOf(event);
-      const ended = output.map((_item, place) => end(place, place === last() ? status : "completed")).join("");
-      return begun + ended + frame(`response.${status}`, { response: answered(head, event, output, options) });
+      const ended = output.map((item, place) => end(place, itemStatusOf(event, item, place === last()))).join("");
+      return begun + ended + frame(`response.${statusOf(event)}`, { response: answered(head, event, output, options) });
     },
     fail,
   };

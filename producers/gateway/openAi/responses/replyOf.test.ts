@@ -39,6 +39,16 @@ describe("responseOf", () => {
     expect(of({ finish_reason, refusal: null }, "spa")).toMatchObject({ status: "incomplete", incomplete_details: { reason }, output: [{ status: "incomplete", content: [{ text: "spa" }] }] });
   });
 
+  it.each([
+    [["{}", '{"x"'], ["completed", "incomplete"]],
+    [['{"x"', "{}"], ["incomplete", "incomplete"]],
+    [['{"x"', "{}", "{}"], ["incomplete", "completed", "incomplete"]],
+  ])("that was cut in its calls %j has them as %j", (args, statuses) => {
+    const tool_calls = args.map((text) => ({ ...CALL, function: { ...CALL.function, arguments: text } }));
+    expect(of({ finish_reason: "length", refusal: null, tool_calls }).output.map(({ status }) => status)).toEqual(statuses);
+    expect(of({ finish_reason: "tool_calls", refusal: null, tool_calls }).output.map(({ status }) => status)).toEqual(statuses.map(() => "completed"));
+  });
+
   it("says again what was asked", () => {
     const asked = { instructions: "i", tools: [{ type: "function", name: "f", parameters: {}, strict: true }], tool_choice: "required", temperature: 0, top_p: 1, max_output_tokens: 9, metadata: { k: "v" }, user: "u", text: { format: { type: "json_object" } } };
     expect(ResponseReply.parse(responseOf(DONE, echoOf(ResponseBody.parse({ model: "auto", input: "hi", ...asked })), { explain: false }))).toMatchObject(asked);

@@ -69,7 +69,21 @@ function incompleteDetailsOf(event: Completion): ResponseReply["incomplete_detai
   return reason === "content_filter" ? { reason } : null;
 }
 
-/** One message, where there is anything to say, and the calls. What is incomplete is the last of them. */
+/** How an item of the answer ended: of one that was cut, the last, and calls whose arguments are no JSON, which a model went on with in turns. */
+export function itemStatusOf(event: Completion, item: OutputItem, isLast: boolean): "completed" | "incomplete" {
+  return isLast || (item.type === "function_call" && !isJson(item.arguments)) ? statusOf(event) : "completed";
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** One message, where there is anything to say, and the calls. */
 function outputOf(event: Completion): OutputItem[] {
   const { request_id, message } = event;
   const text = event.output ?? "", calls = message?.tool_calls ?? [], refusal = message?.refusal ?? "";
@@ -82,7 +96,7 @@ function outputOf(event: Completion): OutputItem[] {
     ...before,
     ...calls.map((call, index) => callItem(request_id, before.length + index, { call_id: call.id, name: call.function?.name ?? "", arguments: call.function?.arguments ?? "" })),
   ];
-  return items.map((item, index) => ({ ...item, status: index === items.length - 1 ? statusOf(event) : "completed" }));
+  return items.map((item, index) => ({ ...item, status: itemStatusOf(event, item, index === items.length - 1) }));
 }
 
 function responseUsageOf(event: Completion): ResponseUsage | null {
