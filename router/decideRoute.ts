@@ -27,7 +27,7 @@ function explain(value: unknown, limits: RequestLimits, known: Omit<Known, "file
   if (!body.success) throw badRequest(body.error);
   const problem = unknownName(body.data, limits.tierFile);
   if (problem !== null) throw new AppError("invalid_request", problem);
-  const { tenant_id, request_id = "undecided" } = body.data;
+  const { tenant_id = "undecided", request_id = "undecided" } = body.data;
   const { defaultDeadlineMs, maxDeadlineMs, tierFile } = limits;
   const defaults = { acceptedAtMs: known.nowMs, defaultDeadlineMs, maxDeadlineMs, defaultPolicy: tierFile.default_policy, fingerprint: fingerprintOf(body.data) };
   const request = toRequest({ tenant_id, request_id }, { ...body.data, origin: DIRECT_ORIGIN }, defaults);

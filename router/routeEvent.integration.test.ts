@@ -11,6 +11,7 @@ import resultFixture from "#shared/contracts/fixtures/result.v1.json" with { typ
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
+import { DEFAULT_SETTINGS, type TenantStatus } from "#shared/contracts/tenant.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 import { consume, type Delivery } from "#shared/messaging/consume.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
@@ -44,13 +45,15 @@ const MODEL: RoutingModelFile = {
   operating: { cascade_routing_level: 0, predictive_level: null, cascade_keep_from: null }, data: { fingerprint: "f", rows: 1, sources: [] }, metrics: { cascade_routing: null, predictive: null, cascade: null },
 };
 let model: RoutingModelFile | null = null;
+let status: TenantStatus = "active";
+let settings = DEFAULT_SETTINGS;
 let nowMs = AT + 10;
 let n = 0;
 beforeAll(async () => {
   test = await startTestBroker(FILE.tiers);
   ({ nats, broker } = test);
   route = makeRouteEvent({
-    ...broker, prefix: "infer", limits: LIMITS, observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
+    ...broker, prefix: "infer", limits: LIMITS, standingOf: async () => ({ status, settings }), observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
     live: () => new Map(FILE.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: breakers[name] ?? "closed", workers: 1, slots: 1 }])),
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE, () => undefined) },
   });
@@ -58,7 +61,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await test.remove();
 });
-beforeEach(() => { n++; breakers = {}; model = null; nowMs = AT + 10; decisions.length = 0; });
+beforeEach(() => { n++; breakers = {}; model = null; status = "active"; settings = DEFAULT_SETTINGS; nowMs = AT + 10; decisions.length = 0; });
 
 const id = () => ({ tenant_id: "t1", request_id: `r-${n}` });
 const renamed = <T extends object>(event: T): T => JSON.parse(JSON.stringify(event).replaceAll('"r-1"', `"r-${n}"`)) as T;
@@ -94,6 +97,30 @@ describe("a request", () => {
   it("that nothing can be tried for is rejected, durably", async () => {
     await route.request(request({}, { budget: 0 }));
     expect([await jobs(), await completion()]).toMatchObject([[], { outcome: "rejected", error: { code: "budget_exceeded" }, cost_nano_usd: 0 }]);
+  });
+
+  it("of a suspended tenant is rejected, durably, without a decision", async () => {
+    status = "suspended";
+    await route.request(request());
+    expect([await jobs(), await completion(), decisions]).toMatchObject([[], { outcome: "rejected", error: { code: "tenant_suspended" }, cost_nano_usd: 0 }, []]);
+  });
+
+  it("runs on tiers that its tenant allows, and the record says which were not", async () => {
+    settings = { ...DEFAULT_SETTINGS, allowed_tiers: ["large"] };
+    await route.request(request());
+    expect([await jobs(), decisions]).toMatchObject([[`infer.job.large.t1.r-${n}.1`], [{ step: { tier: "large", excluded: { small: "not_allowed", medium: "not_allowed" } } }]]);
+  });
+
+  it("that names no policy has its tenant's, and what was asked goes into the record only where that is kept", async () => {
+    settings = { ...DEFAULT_SETTINGS, policy: "always-medium", retention: { prompts: "stored", days: null } };
+    await route.request(request({}, { policy: undefined, budget: 0 }));
+    const { policy, input, input_sha256 } = (await completion()) ?? {};
+    expect([policy, input, input_sha256]).toEqual(["always-medium", requestFixture.input, expect.stringMatching(/^[0-9a-f]{64}$/)]);
+    n++;
+    settings = DEFAULT_SETTINGS;
+    await route.request(request({}, { budget: 0 }));
+    expect(await completion()).toMatchObject({ input_sha256 });
+    expect(await completion()).not.toHaveProperty("input");
   });
 
   it("past its deadline ends without a call", async () => {

@@ -3,7 +3,7 @@ import type { Attributes } from "@opentelemetry/api";
 
 import type { Decision } from "#shared/contracts/decision.ts";
 import { AppError } from "#shared/contracts/errors.ts";
-import { Completion, Result, type SagaMessage } from "#shared/contracts/events.ts";
+import { Completion, type EventError, Result, type SagaMessage } from "#shared/contracts/events.ts";
 import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import { fileFor } from "#shared/contracts/tiers.ts";
@@ -19,6 +19,7 @@ import { type MachineEvent, newSaga, type Saga } from "#shared/saga/inferenceMac
 import { messagesAfter, readSaga } from "#shared/saga/messagesAfter.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
+import type { Standing } from "#shared/tenancy/directory.ts";
 
 import { decide, type Known } from "./decide.ts";
 import type { ExploreSettings } from "./policy/explore.ts";
@@ -29,6 +30,8 @@ export interface RouterDeps {
   readonly streams: StoredMessages;
   readonly prefix: string;
   readonly limits: RequestLimits;
+  /** What holds for a tenant. Throws an outage where that must be known and is not. */
+  readonly standingOf: (tenantId: string) => Promise<Standing>;
   readonly live: () => LiveTiers;
   /** The active routing model, and how careful the guard of its floor is. */
   readonly routing: () => Pick<Known, "model" | "floorSteps">;
@@ -43,16 +46,27 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
   async request(delivery: Delivery): Promise<void> {
     const id = idOf(deps.prefix, delivery.subject);
     if (id === null) throw new AppError("bad_subject", "the subject must be <prefix>.request.<tenant>.<request id>");
-    const request = readRequest(id, delivery.data, delivery.storedAtMs, deps.limits);
+    const { status, settings } = await deps.standingOf(id.tenant_id);
+    const request = readRequest(id, delivery.data, delivery.storedAtMs, deps.limits, settings);
     // REQUESTS forgets an id after an hour, COMPLETIONS much later. Gateways look before they publish.
     if ((request.origin === DIRECT_ORIGIN || delivery.mayBeRepeat) && (await answerAgain(deps, request))) return;
-    await route(deps, request, newSaga(baselineOf(fileFor(deps.limits.tierFile, request))), delivery);
+    const saga = newSaga(baselineOf(fileFor(deps.limits.tierFile, request)));
+    if (status === "active") await route(deps, request, saga, delivery);
+    else await refuse(deps, request, saga, { code: "tenant_suspended", message: `tenant ${id.tenant_id} is suspended` }, delivery);
   },
   async result(delivery: Delivery): Promise<void> {
     const { request, saga } = readEvent(Result, deps.prefix, delivery);
     await route(deps, request, readSaga(saga), delivery);
   },
 });
+
+/** Ends a request that may not be tried at all. */
+async function refuse({ tracer, publisher, now }: RouterDeps, request: InferenceRequest, saga: Saga, error: EventError, { traceparent: parent }: Delivery): Promise<void> {
+  const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.refused": error.code };
+  await tracer.span("process infer.request", { kind: "CONSUMER", parent, attributes }, async (traceparent) => {
+    for (const message of messagesAfter(request, saga, { type: "REFUSED", error }, { nowMs: now(), traceId: traceIdOf(traceparent) })) await publisher.emit(message, traceparent);
+  });
+}
 
 async function answerAgain({ streams, publisher, prefix }: RouterDeps, request: InferenceRequest): Promise<boolean> {
   const stored = await streams.last("COMPLETIONS", completionSubject(prefix, request));

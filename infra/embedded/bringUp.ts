@@ -12,6 +12,7 @@ import { replicasOf } from "#shared/contracts/tiers.ts";
 import { choosePorts, type MovedPort, movedPorts } from "./choosePorts.ts";
 import type { Environment, Home } from "./homeFolder.ts";
 import { withHomeLock } from "./homeLock.ts";
+import { withOwnSecret } from "./ownSecret.ts";
 import type { PrepareSteps } from "./prepare.ts";
 import { probeServer } from "./probeServer.ts";
 import { endProcess, isRunning } from "./processIdentity.ts";
@@ -53,9 +54,10 @@ const READY_DEADLINE_MS = 60_000;
 const OF_THE_SHELL: ReadonlySet<string> = new Set(["PATH", "HOME", "LANG", "TZ"]);
 
 /** Throws a `SetupError`; what did start stays, noted, for the next `up` or for `down`. */
-export async function bringUp(options: UpOptions): Promise<UpResult> {
-  const { home, environment, progress } = options;
-  const settings = readRoleSettings(environment, home);
+export async function bringUp(given: UpOptions): Promise<UpResult> {
+  const { home, progress } = given;
+  const options = { ...given, environment: withOwnSecret(given.environment, home, { makes: true }) };
+  const settings = readRoleSettings(options.environment, home);
   return withHomeLock(home.root, progress.note, async () => {
     const notebook = openNotebook(home.stateFile);
     const newServers = await ensureServers(options, settings, notebook);

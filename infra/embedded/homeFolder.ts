@@ -24,6 +24,8 @@ export interface Home {
   /** Programs that were unpacked or copied, kept for the next start. */
   readonly servers: string;
   readonly stateFile: string;
+  /** Of `INFER_SECRET`, where nobody sets it. */
+  readonly secretFile: string;
 }
 
 /** Another user for a child process. Only root can ask for it. */
@@ -90,7 +92,7 @@ function canEnter(folder: string, user: RunAs): boolean {
 }
 
 function homeAt(root: string, project: string): Home {
-  const home = { project, root, data: join(root, "data"), logs: join(root, "logs"), servers: join(root, "servers"), stateFile: join(root, "state.json") };
+  const home = { project, root, data: join(root, "data"), logs: join(root, "logs"), servers: join(root, "servers"), stateFile: join(root, "state.json"), secretFile: join(root, "secret") };
   for (const folder of [home.data, home.logs, home.servers]) mkdirSync(folder, { recursive: true });
   return home;
 }

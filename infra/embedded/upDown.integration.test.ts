@@ -149,7 +149,7 @@ test.each([false, true])("what runs survives an up with a wrong value or without
   const changes: [Environment, RegExp][] = [
     [{ INFER_SHADOW_SHARE: "2", INFER_SHADOW_TIERS: "foo", INFER_AUDIT_BATCH_SIZE: "0" }, /INFER_SHADOW_SHARE: Too big[^]*INFER_SHADOW_TIERS: [^]*INFER_AUDIT_BATCH_SIZE: /],
     [{ INFER_EXPLORE_SHARE: "10%", LOG_LEVEL: "loud" }, /INFER_EXPLORE_SHARE: must be a number[^]*LOG_LEVEL: /],
-    [{ INFER_HTTP_HOST: "0.0.0.0" }, /INFER_HTTP_HOST: the gateway serves without API keys/],
+    [{ INFER_HTTP_HOST: "0.0.0.0" }, /INFER_HTTP_HOST: without API keys the gateway listens on loopback only/],
     [{ INFER_TIERS_FILE: hosted }, /OPENAI_API_KEY: not set, and tier medium [^]*OPENAI_API_KEY: not set, and tier large /],
   ];
   for (const [changed, message] of changes) {

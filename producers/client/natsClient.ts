@@ -71,6 +71,7 @@ export async function connectInferClient({ url, prefix = "infer", ackTimeoutMs =
     const parsed = InferBody.safeParse(body);
     if (!parsed.success) throw badRequest(parsed.error);
     const { request_id = uuidv7(), tenant_id, ...content } = parsed.data;
+    if (tenant_id === undefined) throw new AppError("invalid_request", "tenant_id: say which tenant it is for");
     return { id: { tenant_id, request_id }, content };
   };
   const traceOf = ({ traceparent }: InferOptions) => traceparentFrom(traceparent) ?? newTraceparent();

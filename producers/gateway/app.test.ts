@@ -10,6 +10,7 @@ import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { ty
 import { TierFile } from "#shared/contracts/tiers.ts";
 
 import { buildGateway } from "./app.ts";
+import { makeCallers } from "./callers.ts";
 import type { Found } from "./findRequest.ts";
 import { makeInference } from "./inference.ts";
 
@@ -45,7 +46,7 @@ beforeAll(async () => {
       };
     },
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE.replace("4bf9", "0000"), () => undefined) },
-    registry: new Registry(), problems: () => world.problems, waiting: () => 0, isLoopbackOnly: true, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "1.2.3",
+    registry: new Registry(), problems: () => world.problems, waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "1.2.3",
     log: pino({ level: "debug" }, { write: (line: string) => void world.logged.push(line) }),
   });
 });

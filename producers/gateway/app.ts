@@ -14,6 +14,7 @@ import { parseJson } from "#shared/runtime/parseJson.ts";
 import { addHealthRoutes, type Problems } from "#shared/runtime/roleServer.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
+import type { Callers } from "./callers.ts";
 import type { GetDesk } from "./desk.ts";
 import { addErrorHandlers } from "./errors.ts";
 import { addHttpMetrics } from "./metrics.ts";
@@ -30,8 +31,9 @@ export interface GatewayDeps {
   readonly problems: Problems;
   readonly waiting: () => number;
   readonly log: Logger;
+  readonly callers: Callers;
   /** Without API keys only local callers are served: a web page that resolves its own name to this address is refused. */
-  readonly isLoopbackOnly: boolean;
+  readonly isKeyless: boolean;
   /** Of `/v1`. */
   readonly door: Door;
   readonly version: string;
@@ -62,8 +64,9 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
   await app.register(swagger, { openapi: openApiInfo(deps.version), transform: jsonSchemaTransform, hideUntagged: true });
   addHealthRoutes(app, deps.registry, deps.problems);
   await app.register(async (api) => {
-    if (deps.isLoopbackOnly) api.addHook("onRequest", (request, _reply, done) => { done(hostProblem(request.hostname)); });
+    if (deps.isKeyless) api.addHook("onRequest", (request, _reply, done) => { done(hostProblem(request.hostname)); });
     api.addHook("onSend", (_request, reply, payload, done) => { done(null, (void reply.header("cache-control", "no-store"), payload)); });
+    deps.callers.guard(api);
     await api.register(inferRoute(deps));
     await api.register(requestsRoute(deps));
     await api.register(feedbackRoute(deps));

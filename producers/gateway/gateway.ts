@@ -16,8 +16,11 @@ import { listen, makeRegistry } from "#shared/runtime/roleServer.ts";
 import type { Role } from "#shared/runtime/runRole.ts";
 import { VERSION } from "#shared/runtime/version.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
+import { makeDirectory } from "#shared/tenancy/directory.ts";
+import { subkey } from "#shared/tenancy/keyText.ts";
 
 import { buildGateway } from "./app.ts";
+import { makeCallers } from "./callers.ts";
 import { GatewayConfig } from "./config.ts";
 import type { Desk } from "./desk.ts";
 import { makeFindRequest } from "./findRequest.ts";
@@ -36,11 +39,13 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     onClose("tracing", closeTracing);
     const pool = makePool(config.databaseUrl, "gateway", (error) => { log.warn({ err: error }, "a Postgres connection broke"); });
     onClose("postgres", () => pool.end());
+    const directory = makeDirectory({ pool, pepper: config.secret === null ? null : subkey(config.secret, "api-keys"), now: Date.now });
+    const callers = makeCallers({ directory, isKeyless: config.isKeyless, log });
     let desk: Desk | null = null;
     let waiting = () => 0;
     const app = await buildGateway({
       desk: () => desk ?? starting(), tracer, registry, log,
-      problems: readiness.problems, waiting: () => waiting(), isLoopbackOnly: config.isLoopbackOnly, version: VERSION,
+      problems: readiness.problems, waiting: () => waiting(), callers, isKeyless: config.isKeyless, version: VERSION,
       door: { tierFile: limits.tierFile, budgetUsd: config.openAiBudgetUsd },
     });
     onClose("http", () => app.close());

@@ -7,6 +7,7 @@ import { joinOutcome, type Replies } from "#shared/messaging/replies.ts";
 import { assertSameRequest, type SubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { type Id, tokens } from "#shared/messaging/topology.ts";
 
+import type { Caller } from "./callers.ts";
 import { makePresence } from "./presence.ts";
 
 export interface InferenceDeps {
@@ -25,9 +26,14 @@ export interface Inference {
    * Resolves with the stored terminal event. Throws `outcome_pending` when there is none in time. `id`: the body's, or a new one.
    * `gone`: the caller went away, and the request with it if it was accepted here and no other caller of this gateway waits for it.
    */
-  infer(id: Id, body: InferBody, traceparent: string, gone?: AbortSignal): Promise<Completion>;
+  infer(id: Id, body: InferBody, call: Call): Promise<Completion>;
   /** Resolves once the request is accepted; with the outcome when it has one already, else `null`. */
-  accept(id: Id, body: InferBody, traceparent: string): Promise<Completion | null>;
+  accept(id: Id, body: InferBody, call: Call): Promise<Completion | null>;
+}
+export interface Call {
+  readonly caller: Caller;
+  readonly traceparent: string;
+  readonly gone?: AbortSignal | undefined;
 }
 
 /** After the sweeper's grace its event is on the way: a sweep and a publish. */
@@ -47,7 +53,7 @@ export function makeInference({ submit, replies, cancel, limits, origin, sweepGr
     if (problem !== null) throw new AppError("invalid_request", problem);
   };
   return {
-    async infer(id, body, traceparent, gone) {
+    async infer(id, body, { traceparent, gone }) {
       assertKnownNames(body);
       const earlier = await findEarlier(id, body);
       if (earlier !== null) return earlier;
@@ -64,7 +70,7 @@ export function makeInference({ submit, replies, cancel, limits, origin, sweepGr
         expected.close();
       }
     },
-    async accept(id, body, traceparent) {
+    async accept(id, body, { traceparent }) {
       assertKnownNames(body);
       const completion = await findEarlier(id, body);
       if (completion === null) await submit(id, contentOf(body), { origin, traceparent });

@@ -40,6 +40,7 @@ function isGoodEnough({ saga, request }: Situation): boolean {
 const isTried = ({ tier }: TierQuote, saga: SagaContext) => saga.finished.some((attempt) => attempt.tier === tier);
 
 function limitOn(quote: TierQuote, { request, facts }: Situation, remaining: NanoUsd): Exclusion | null {
+  if (request.allowed_tiers?.includes(quote.tier) === false) return "not_allowed";
   const rank = (tier: string) => facts.quotes.findIndex((other) => other.tier === tier);
   if (request.min_tier !== null && rank(quote.tier) < rank(request.min_tier)) return "below_min_tier";
   if (request.max_tier !== null && rank(quote.tier) > rank(request.max_tier)) return "above_max_tier";

@@ -13,7 +13,7 @@ import type { PredictorFeatures } from "./predictorFeatures.ts";
 import type { SeenQuery } from "./routingValues.ts";
 
 /** What policies look at in a request; never its input. */
-export type Wish = Pick<InferenceRequest, "policy" | "task" | "min_tier" | "max_tier" | "min_quality" | "budget_nano_usd">;
+export type Wish = Pick<InferenceRequest, "policy" | "task" | "min_tier" | "max_tier" | "min_quality" | "budget_nano_usd" | "allowed_tiers">;
 export type StaticRoutes = Pick<TierFile, "static_routes">;
 export interface Situation {
   readonly request: Wish;

@@ -49,7 +49,7 @@ export const Acceptance = z.object({ min_confidence: Probability }).nullable();
 export type Acceptance = z.infer<typeof Acceptance>;
 
 /** Why a tier could not be chosen. The words go to the audit and to clients as they are: keep them stable. */
-export const Exclusion = z.enum(["tried", "below_min_tier", "above_max_tier", "not_in_policy", "breaker_open", "no_worker", "too_late", "beyond_slo", "over_budget"]);
+export const Exclusion = z.enum(["tried", "not_allowed", "below_min_tier", "above_max_tier", "not_in_policy", "breaker_open", "no_worker", "too_late", "beyond_slo", "over_budget"]);
 export type Exclusion = z.infer<typeof Exclusion>;
 
 /** `good_enough`: the answer in hand is kept. All others: nothing more can be tried, and this is what stood in the way. */

@@ -11,17 +11,27 @@ export const ERROR_CODES = {
   unsupported_version: { httpStatus: 400, retryable: false },
   /** A NATS subject that holds no valid tenant and request id. */
   bad_subject: { httpStatus: 400, retryable: false },
+  /** No API key, or none that is valid. Never for an outage. */
+  unauthenticated: { httpStatus: 401, retryable: false },
   budget_exceeded: { httpStatus: 402, retryable: false },
   forbidden_host: { httpStatus: 403, retryable: false },
+  /** The key's role does not allow it. */
+  forbidden: { httpStatus: 403, retryable: false },
+  /** The body names another tenant than the key's. */
+  tenant_mismatch: { httpStatus: 403, retryable: false },
+  tenant_suspended: { httpStatus: 403, retryable: false },
   not_found: { httpStatus: 404, retryable: false },
   method_not_allowed: { httpStatus: 405, retryable: false },
   /** What needs the outcome of a request came before there is one. */
   no_outcome: { httpStatus: 409, retryable: false },
+  /** What was to be made is there already, or would be too many. */
+  conflict: { httpStatus: 409, retryable: false },
   idempotency_mismatch: { httpStatus: 409, retryable: false },
   payload_too_large: { httpStatus: 413, retryable: false },
   /** The caller went away, and with it the wish for an answer. */
   cancelled: { httpStatus: 499, retryable: false },
   unsupported_media_type: { httpStatus: 415, retryable: false },
+  rate_limited: { httpStatus: 429, retryable: true },
   internal: { httpStatus: 500, retryable: false },
   /** Given up on after repeated tries; the message is in DEAD_LETTERS. */
   poison: { httpStatus: 500, retryable: false },

@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 
-import { AnswerMessage } from "./chat.ts";
+import { AnswerMessage, Input } from "./chat.ts";
 import { Decision, StopReason } from "./decision.ts";
 import { ERROR_CODE_NAMES } from "./errors.ts";
 import { Origin, RequestId, TenantId } from "./ids.ts";
@@ -106,6 +106,10 @@ export const Completion = z.object({
   budget_nano_usd: NanoUsd.nullable(),
   metadata: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).nullable(),
   input_bytes: z.int().nonnegative().nullable(),
+  /** Of what was asked, in hex. Absent: an older event, or the request could not be read. */
+  input_sha256: z.string().optional(),
+  /** What was asked, where the tenant's retention has prompts stored. */
+  input: Input.optional(),
   fingerprint: z.string().nullable(),
   accepted_at_ms: EpochMs,
   completed_at_ms: EpochMs,

@@ -9,6 +9,7 @@ import { DIRECT_ORIGIN, Origin, RequestId, TenantId } from "./ids.ts";
 import { NanoUsd, UsdAmount } from "./money.ts";
 import { Probability } from "./probability.ts";
 import { storable, wellFormed } from "./text.ts";
+import type { TenantSettings } from "./tenant.ts";
 import { policyNames, type TierFile, TierName } from "./tiers.ts";
 
 /** Epoch milliseconds that a `Date` can hold: one that it cannot would throw wherever it is read, for ever. */
@@ -67,7 +68,7 @@ function asksOneThing({ input, chat, embed }: { input?: string | undefined; chat
 }
 
 /** Body of `POST /infer`. Unknown fields are refused, so a misspelt `budget` cannot pass as "no budget". */
-export const InferBody = z.strictObject({ request_id: RequestId.optional(), tenant_id: TenantId, ...fields }).refine(asksOneThing, ONE_THING);
+export const InferBody = z.strictObject({ request_id: RequestId.optional(), tenant_id: TenantId.optional().describe("Needed without an API key. With one it is the key's, and may be left out."), ...fields }).refine(asksOneThing, ONE_THING);
 export type InferBody = z.infer<typeof InferBody>;
 
 /** Body of a message in REQUESTS. Tenant and id are in the subject; if they are here too, they must agree with it. */
@@ -99,11 +100,17 @@ export const InferenceRequest = z.object({
   min_quality: Probability.nullable(),
   min_tier: TierName.nullable(),
   max_tier: TierName.nullable(),
+  /** Of the tenant. Absent: all. */
+  allowed_tiers: z.array(TierName).optional(),
+  /** The tenant's retention has what is asked stored in the audit. */
+  keeps_input: z.boolean().optional(),
   policy: z.string(),
   task: z.string().nullable(),
   metadata: Metadata.nullable(),
   /** SHA-256 of what the caller asked for, to tell a repeated request from another one with the same id. */
   fingerprint: z.string(),
+  /** SHA-256 of `input` alone, in hex. Absent: accepted by an older version. */
+  input_sha256: z.string().optional(),
 });
 export type InferenceRequest = z.infer<typeof InferenceRequest>;
 
@@ -112,11 +119,15 @@ interface Defaults {
   readonly defaultDeadlineMs: number;
   readonly maxDeadlineMs: number;
   readonly defaultPolicy: string;
+  /** Of the tenant; absent where nothing depends on them. */
+  readonly settings?: Pick<TenantSettings, "policy" | "allowed_tiers" | "retention"> | undefined;
   readonly fingerprint: string;
+  readonly inputSha256?: string | undefined;
 }
 
 /** Pure. `id` is what the subject says: that is what the broker authorised. */
 export function toRequest(id: { tenant_id: string; request_id: string }, message: RequestMessage, defaults: Defaults): InferenceRequest {
+  const { settings } = defaults;
   const deadlineMs = Math.min(message.deadline_ms ?? defaults.defaultDeadlineMs, defaults.maxDeadlineMs);
   return {
     ...id,
@@ -131,10 +142,13 @@ export function toRequest(id: { tenant_id: string; request_id: string }, message
     min_quality: message.min_quality ?? null,
     min_tier: message.min_tier ?? null,
     max_tier: message.max_tier ?? null,
-    policy: message.policy ?? defaults.defaultPolicy,
+    ...(settings?.allowed_tiers == null ? {} : { allowed_tiers: settings.allowed_tiers }),
+    ...(settings?.retention.prompts === "stored" ? { keeps_input: true } : {}),
+    policy: message.policy ?? settings?.policy ?? defaults.defaultPolicy,
     task: message.task ?? null,
     metadata: message.metadata ?? null,
     fingerprint: defaults.fingerprint,
+    ...(defaults.inputSha256 === undefined ? {} : { input_sha256: defaults.inputSha256 }),
   };
 }
 

@@ -1,34 +1,41 @@
 import { and, asc, eq } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/node-postgres";
-import type { Pool } from "pg";
+import type { Pool, PoolClient } from "pg";
 
 import { AppError } from "#shared/contracts/errors.ts";
 import { type Attempt, Completion } from "#shared/contracts/events.ts";
 
 import { attempts, requests } from "./schema.ts";
+import { inTransactionOf } from "./transaction.ts";
 
 /** The audit event of one request, rebuilt from its rows. Throws `database_unavailable`; `invalid_request` when several tenants used the id. */
 export async function readCompletion(pool: Pool, requestId: string, tenantId: string | null): Promise<Completion | null> {
-  const db = drizzle(pool);
   try {
-    const mine = tenantId === null ? eq(requests.request_id, requestId) : and(eq(requests.tenant_id, tenantId), eq(requests.request_id, requestId));
-    const rows = await db.select().from(requests).where(mine).limit(2);
-    if (rows.length > 1) throw new AppError("invalid_request", "several tenants used this id: add ?tenant_id=");
-    const [row] = rows;
-    if (row === undefined) return null;
-    const ofRequest = and(eq(attempts.tenant_id, row.tenant_id), eq(attempts.request_id, requestId));
-    return toCompletion(row, await db.select().from(attempts).where(ofRequest).orderBy(asc(attempts.attempt)));
+    return await inTransactionOf(pool, tenantId, (client) => read(client, requestId, tenantId));
   } catch (cause) {
     if (cause instanceof AppError) throw cause;
     throw new AppError("database_unavailable", "the audit database cannot be read now", { cause });
   }
 }
 
+async function read(client: PoolClient, requestId: string, tenantId: string | null): Promise<Completion | null> {
+  const db = drizzle(client);
+  const mine = tenantId === null ? eq(requests.request_id, requestId) : and(eq(requests.tenant_id, tenantId), eq(requests.request_id, requestId));
+  const rows = await db.select().from(requests).where(mine).limit(2);
+  if (rows.length > 1) throw new AppError("invalid_request", "several tenants used this id: add ?tenant_id=");
+  const [row] = rows;
+  if (row === undefined) return null;
+  const ofRequest = and(eq(attempts.tenant_id, row.tenant_id), eq(attempts.request_id, requestId));
+  return toCompletion(row, await db.select().from(attempts).where(ofRequest).orderBy(asc(attempts.attempt)));
+}
+
 function toCompletion(row: typeof requests.$inferSelect, attemptRows: (typeof attempts.$inferSelect)[]): Completion {
-  const { message, error_code, error_message, accepted_at, completed_at, attempt_count: _count, stream_seq: _seq, ...same } = row;
+  const { message, error_code, error_message, accepted_at, completed_at, input, input_sha256, attempt_count: _count, stream_seq: _seq, ...same } = row;
   return Completion.parse({
     ...same,
     message: message ?? undefined,
+    input: input ?? undefined,
+    input_sha256: input_sha256 ?? undefined,
     type: "completion.v1",
     error: error_code === null ? null : { code: error_code, message: error_message ?? "" },
     accepted_at_ms: Date.parse(accepted_at),

@@ -1,9 +1,14 @@
-/** The audit tables. Columns are named as in the audit event (`shared/contracts/events.ts`). */
+/**
+ * The audit tables, whose columns are named as in the audit event (`shared/contracts/events.ts`), and the tenants with their
+ * keys. Row-level security and the role `infer_tenant` that it binds are in the migration: see `transaction.ts`.
+ */
 import { bigint, boolean, doublePrecision, index, integer, jsonb, pgTable, primaryKey, smallint, text, timestamp } from "drizzle-orm/pg-core";
 
+import type { KeyRole } from "#shared/contracts/apiKey.ts";
 import type { Attempt, Completion, Outcome } from "#shared/contracts/events.ts";
 import type { NanoUsd } from "#shared/contracts/money.ts";
 import type { Shadow, ShadowTier } from "#shared/contracts/shadow.ts";
+import type { TenantSettings, TenantStatus } from "#shared/contracts/tenant.ts";
 
 const key = { tenant_id: text().notNull(), request_id: text().notNull() };
 const nanoUsd = () => bigint({ mode: "number" }).$type<NanoUsd>();
@@ -37,6 +42,9 @@ export const requests = pgTable(
     output: text(),
     message: jsonb().$type<NonNullable<Completion["message"]>>(),
     input_bytes: integer(),
+    input_sha256: text(),
+    /** What was asked, where the tenant's retention has it stored. */
+    input: jsonb().$type<Completion["input"]>(),
     fingerprint: text(),
     metadata: jsonb().$type<Completion["metadata"]>(),
     decisions: jsonb().$type<Completion["decisions"]>().notNull(),
@@ -161,4 +169,49 @@ export const shadowTiers = pgTable(
     stream_seq: bigint({ mode: "number" }).notNull(),
   },
   (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.tier] }), index("shadow_tiers_by_age").on(t.at)],
+);
+
+export const tenants = pgTable("tenants", {
+  tenant_id: text().primaryKey(),
+  name: text().notNull(),
+  status: text().$type<TenantStatus>().notNull(),
+  settings: jsonb().$type<TenantSettings>().notNull(),
+  created_at: time().notNull().defaultNow(),
+  updated_at: time().notNull().defaultNow(),
+});
+
+export const apiKeys = pgTable(
+  "api_keys",
+  {
+    key_id: text().primaryKey(),
+    /** `null`: of whoever runs the service. */
+    tenant_id: text().references(() => tenants.tenant_id),
+    role: text().$type<KeyRole>().notNull(),
+    name: text().notNull(),
+    /** HMAC-SHA256 of the secret, in base64url. */
+    secret_hmac: text().notNull(),
+    last_four: text().notNull(),
+    created_at: time().notNull().defaultNow(),
+    expires_at: time(),
+    revoked_at: time(),
+  },
+  (t) => [index("api_keys_by_tenant").on(t.tenant_id, t.name)],
+);
+
+/** Who changed what of tenants and keys. Append-only: the migration's triggers refuse all else. */
+export const adminAudit = pgTable(
+  "admin_audit",
+  {
+    seq: bigint({ mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
+    at: time().notNull().defaultNow(),
+    /** `key:<key id>`, `inferctl` or `keyless`. */
+    actor: text().notNull(),
+    tenant_id: text(),
+    action: text().notNull(),
+    /** Id of what was changed. */
+    object: text().notNull(),
+    /** Never a secret. */
+    change: jsonb().$type<Record<string, unknown>>().notNull(),
+  },
+  (t) => [index("admin_audit_by_tenant").on(t.tenant_id, t.seq)],
 );

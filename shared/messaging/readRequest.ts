@@ -2,9 +2,11 @@ import { createHash } from "node:crypto";
 
 import { z } from "zod";
 
+import type { Input } from "#shared/contracts/chat.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { DIRECT_ORIGIN, Origin } from "#shared/contracts/ids.ts";
-import { canonicalContent, type InferenceRequest, RequestMessage, toRequest, unknownName } from "#shared/contracts/request.ts";
+import { askedBy, canonicalContent, type InferenceRequest, RequestMessage, toRequest, unknownName } from "#shared/contracts/request.ts";
+import type { TenantSettings } from "#shared/contracts/tenant.ts";
 import type { TierFile } from "#shared/contracts/tiers.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
 
@@ -22,9 +24,9 @@ export const parseRequestMessage = (bytes: Uint8Array): RequestMessage => parseM
 
 /**
  * A message of REQUESTS as the services see it. `id` comes from the subject, which is what the broker authorised, so a
- * body that names another tenant or request is refused. Throws as `parseRequestMessage` does.
+ * body that names another tenant or request is refused. `settings`: the tenant's, for whoever decides. Throws as `parseRequestMessage` does.
  */
-export function readRequest(id: Id, bytes: Uint8Array, acceptedAtMs: number, limits: RequestLimits): InferenceRequest {
+export function readRequest(id: Id, bytes: Uint8Array, acceptedAtMs: number, limits: RequestLimits, settings?: TenantSettings): InferenceRequest {
   const message = parseRequestMessage(bytes);
   for (const field of ["tenant_id", "request_id"] as const) {
     const named = message[field];
@@ -33,7 +35,7 @@ export function readRequest(id: Id, bytes: Uint8Array, acceptedAtMs: number, lim
   const problem = unknownName(message, limits.tierFile);
   if (problem !== null) throw new AppError("invalid_request", quoted(problem));
   const { defaultDeadlineMs, maxDeadlineMs, tierFile } = limits;
-  return toRequest(id, message, { acceptedAtMs, defaultDeadlineMs, maxDeadlineMs, defaultPolicy: tierFile.default_policy, fingerprint: fingerprintOf(message) });
+  return toRequest(id, message, { acceptedAtMs, defaultDeadlineMs, maxDeadlineMs, defaultPolicy: tierFile.default_policy, settings, fingerprint: fingerprintOf(message), inputSha256: sha256Of(askedBy(message)) });
 }
 
 const WithOrigin = z.object({ origin: Origin });
@@ -48,3 +50,5 @@ export function originOf(bytes: Uint8Array): string {
 }
 
 export const fingerprintOf = (content: Parameters<typeof canonicalContent>[0]): string => createHash("sha256").update(canonicalContent(content)).digest("base64url");
+
+const sha256Of = (input: Input): string => createHash("sha256").update(typeof input === "string" ? input : JSON.stringify(input)).digest("hex");

@@ -26,7 +26,10 @@ export const ENVIRONMENT = {
   INFER_LOCAL_MODELS_DIR: z.string().min(1).default(".infer/local-models").describe("Where the trained local classifiers are kept."),
   INFER_DURABILITY: z.enum(["fast", "strict"]).default("fast").describe("Embedded NATS: `fast` survives a process crash, `strict` (fsync before each ack) a power loss."),
   INFER_HTTP_HOST: z.string().min(1).default("127.0.0.1").describe("Address that every role listens on."),
-  INFER_KEYLESS: z.enum(["loopback", "anywhere"]).default("loopback").describe("Where the gateway serves without API keys. `anywhere` is for a container whose port is published on loopback only."),
+  INFER_AUTH: z.enum(["keys", "keyless", "keyless-in-container"]).default("keyless")
+    .describe("`keys`: every call shows an API key (`inferctl keys`), and INFER_SECRET is needed. `keyless`: for one machine; the gateway listens on loopback only. `keyless-in-container`: it listens on all addresses of a container whose port is published on loopback only."),
+  INFER_SECRET: z.string().min(32, "must have at least 32 characters").optional()
+    .describe("At least 32 characters, the same for all processes and kept for as long as the API keys: they are checked with it. Embedded set-up: made at the first `up` and kept in INFER_HOME."),
   INFER_GATEWAY_PORT: port(8080),
   INFER_ROUTER_PORT: port(8081),
   INFER_AUDIT_SINK_PORT: port(8085),

@@ -49,7 +49,7 @@ describe("pick", () => {
 
   it.each([
     ["INFER_GATEWAY_PORT", "65536"], ["INFER_GATEWAY_PORT", "-1"], ["INFER_GATEWAY_PORT", "80a"], ["INFER_SHADOW_SHARE", "10%"], ["INFER_SHUTDOWN_GRACE_MS", "0"], ["INFER_MAX_DEADLINE_MS", "1800001"],
-    ["INFER_KEYLESS", "everywhere"], ["INFER_DURABILITY", "loose"], ["LOG_LEVEL", "loud"], ["REDIS_URL", "nats://x"], ["INFER_COMPLETIONS_MAX_AGE_HOURS", "1"], ["INFER_AUDIT_BATCH_SIZE", "1.5"],
+    ["INFER_AUTH", "nobody"], ["INFER_SECRET", "short"], ["INFER_DURABILITY", "loose"], ["LOG_LEVEL", "loud"], ["REDIS_URL", "nats://x"], ["INFER_COMPLETIONS_MAX_AGE_HOURS", "1"], ["INFER_AUDIT_BATCH_SIZE", "1.5"],
   ] as const)("refuses %s=%s", (name, value) => {
     expect(pick(name).safeParse({ [name]: value }).success).toBe(false);
   });

@@ -8,7 +8,7 @@
  *      │             └────┘   └───► failed       no answer
  *      │          next attempt        ▲
  *      ├──────────────────────────────┘          closed by the sweeper or the dead-letter service
- *      └► rejected                               nothing could be tried
+ *      └► rejected                               nothing could be tried, or nothing may be
  *
  * An answer that was shown while it grew cannot be taken back: should its attempt fail, the request fails with it. So it
  * does when its caller went away.
@@ -62,6 +62,8 @@ export const newSaga = (baseline: Baseline): Saga => ({
 
 export type MachineEvent =
   | { type: "DECIDED"; decision: Decision }
+  /** May not be tried at all: its tenant is suspended, or over a limit. */
+  | { type: "REFUSED"; error: EventError }
   /** `isFinal`: nothing else may be tried, whatever came of it: pieces of the answer were shown already, or nobody waits any more. */
   | { type: "RESULT"; result: Attempt; output: string | null; message?: AnswerMessage; isFinal?: boolean }
   /** Nobody will finish it: past its deadline, or given up on. */
@@ -94,6 +96,7 @@ const inferenceMachine = setup({
     received: {
       on: {
         DECIDED: [{ guard: "isStaleDecision" }, { guard: "runsTier", actions: "apply", target: "awaitingResult" }, { actions: "apply", target: "rejected" }],
+        REFUSED: { actions: "apply", target: "rejected" },
         CLOSED: { actions: "apply", target: "failed" },
       },
     },
@@ -151,6 +154,7 @@ export function applied(context: SagaContext, event: MachineEvent): SagaContext 
   switch (event.type) {
     case "RESULT": return absorb(context, event);
     case "DECIDED": return follow(context, event.decision);
+    case "REFUSED": return { ...context, error: event.error };
     case "CLOSED": return close(context, event.error);
   }
 }
@@ -200,7 +204,7 @@ function errorOf(context: SagaContext, reason: StopReason): EventError {
 
 function lastError(context: SagaContext): EventError {
   const last = context.finished.at(-1);
-  if (last === undefined) return { code: "invalid_request", message: "no tier lies between min_tier and max_tier, or the policy allows none of them" };
+  if (last === undefined) return { code: "invalid_request", message: "no tier lies between min_tier and max_tier, or policy or tenant allow none of them" };
   if (last.outcome.kind === "failed") return { code: last.outcome.code, message: last.outcome.message };
   return { code: "no_sound_answer", message: "every tier that could be tried gave a truncated, empty or refused answer" };
 }

@@ -58,6 +58,8 @@ function toCompletion(request: InferenceRequest, outcome: Outcome, context: Saga
     budget_nano_usd: request.budget_nano_usd,
     metadata: request.metadata,
     input_bytes: bytesOf(request.input),
+    ...(request.input_sha256 === undefined ? {} : { input_sha256: request.input_sha256 }),
+    ...(request.keeps_input === true ? { input: request.input } : {}),
     fingerprint: request.fingerprint,
     accepted_at_ms: request.accepted_at_ms,
     completed_at_ms: nowMs,

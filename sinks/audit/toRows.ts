@@ -39,6 +39,8 @@ export function toRows(event: Completion, streamSeq: number): Rows {
     output: event.output,
     message: event.message === undefined ? null : withoutVectors(event.message),
     input_bytes: event.input_bytes,
+    input_sha256: event.input_sha256 ?? null,
+    input: event.input ?? null,
     fingerprint: event.fingerprint,
     metadata: event.metadata,
     decisions: event.decisions,

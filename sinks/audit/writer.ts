@@ -2,6 +2,7 @@ import type { ClientBase, Pool } from "pg";
 
 import { AppError } from "#shared/contracts/errors.ts";
 import { isBadRow } from "#shared/db/pool.ts";
+import { inTransaction } from "#shared/db/transaction.ts";
 
 /** What became of each item of a batch, in its order: written (or there already), or the reason why it never will be. */
 export type Written = readonly ({ readonly ok: true } | { readonly ok: false; readonly reason: string })[];
@@ -28,21 +29,4 @@ export function makeWriter<T>(pool: Pool, insert: Insert<T>): Writer<T> {
     }
   };
   return { write };
-}
-
-async function inTransaction<R>(pool: Pool, run: (client: ClientBase) => Promise<R>): Promise<R> {
-  const client = await pool.connect();
-  let broken: Error | undefined;
-  try {
-    await client.query("BEGIN");
-    const result = await run(client);
-    await client.query("COMMIT");
-    return result;
-  } catch (error) {
-    broken = error as Error;
-    await client.query("ROLLBACK").then(() => { broken = undefined; }, () => undefined);
-    throw error;
-  } finally {
-    client.release(broken); // a connection that cannot roll back is not used again
-  }
 }

@@ -20,7 +20,7 @@ const refusalOf = (result: ReturnType<typeof embeddingsOf>) => (result.kind === 
 
 describe("embeddingsOf", () => {
   it.each([["vectors"], ["embed-3"]])("asks the embedder that %s names", (model) => {
-    expect(asked({ model })).toEqual({ kind: "asked", id: undefined, parts: [{ tenant_id: "default", user_id: "anonymous", budget: 1, policy: "always-vectors", embed: { texts: ["one"] } }] });
+    expect(asked({ model })).toEqual({ kind: "asked", id: undefined, parts: [{ user_id: "anonymous", budget: 1, policy: "always-vectors", embed: { texts: ["one"] } }] });
   });
 
   it.each<[string, unknown, unknown]>([

@@ -13,7 +13,7 @@ const errorOf = (result: ReturnType<typeof requestOf>) => (result.kind === "refu
 
 describe("requestOf", () => {
   it("of the shortest call has defaults for what we need, and nothing else", () => {
-    expect(asked()).toEqual({ kind: "asked", body: { tenant_id: "default", user_id: "anonymous", budget: 1, chat: { messages } } });
+    expect(asked()).toEqual({ kind: "asked", body: { user_id: "anonymous", budget: 1, chat: { messages } } });
   });
 
   it("hands on what the model is asked, under our names", () => {
@@ -46,7 +46,7 @@ describe("requestOf", () => {
     };
     const { tenant_id, ...controls } = { tenant_id: "t9", min_quality: 0.9, min_tier: "small", max_tier: "large", deadline_ms: 5_000, latency_slo_ms: 900, task: "mail", request_id: "r-1", explain: true };
     expect(asked({}, headers)).toMatchObject({ body: { tenant_id, budget: 0.25, ...controls } });
-    expect(asked({ optimizer: { budget_usd: 0.25, ...controls } })).toMatchObject({ body: { tenant_id: "default", budget: 0.25, ...controls } });
+    expect(asked({ optimizer: { budget_usd: 0.25, ...controls } })).toMatchObject({ body: { budget: 0.25, ...controls } });
     expect(asked({ optimizer: { budget_usd: 0.25 } }, headers)).toMatchObject({ kind: "asked" });
   });
 

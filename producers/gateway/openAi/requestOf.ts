@@ -18,7 +18,8 @@ export type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
 const PREFIX = "x-optimizer-";
 const TENANT = `${PREFIX}tenant`;
-const DEFAULT_TENANT = "default";
+/** Without a key that says it. */
+export const DEFAULT_TENANT = "default";
 const DEFAULT_USER = "anonymous";
 
 /** What both of OpenAI's APIs say beside the conversation. */
@@ -54,7 +55,7 @@ export function askingBy(policy: string | null, body: Omit<Common, "model">, que
   const { budget_usd, ...rest } = controls;
   const parsed = InferBody.safeParse(withoutUnset({
     ...rest,
-    tenant_id: one(headers[TENANT]) ?? DEFAULT_TENANT,
+    tenant_id: one(headers[TENANT]),
     user_id: body.user || DEFAULT_USER,
     budget: budget_usd ?? budgetUsd,
     metadata: body.metadata,

@@ -7,16 +7,18 @@ import type { InferBody } from "#shared/contracts/request.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
+import type { Caller, Callers } from "../callers.ts";
 import type { GetDesk } from "../desk.ts";
 import { logged } from "../errors.ts";
 import { refusalOf, refusalOfError } from "../openAi/refusal.ts";
 import { headersOf, headerText } from "../openAi/replyOf.ts";
-import type { Asked, Door } from "../openAi/requestOf.ts";
+import { type Asked, DEFAULT_TENANT, type Door } from "../openAi/requestOf.ts";
 import { sendRefusal } from "../openAi/sendRefusal.ts";
 import { makeAnswerStream, type StreamFrames } from "../openAi/streamReply.ts";
 
 export interface AnswerDeps {
   readonly desk: GetDesk;
+  readonly callers: Callers;
   readonly tracer: Tracer;
   readonly log: Logger;
   readonly door: Door;
@@ -29,37 +31,39 @@ export interface AnswerForm {
   /** `created`: epoch seconds. */
   frames(head: { readonly requestId: string; readonly created: number }, options: Options): StreamFrames;
 }
-interface Call {
+interface Asking {
+  readonly caller: Caller;
   readonly id: { readonly tenant_id: string; readonly request_id: string };
   readonly body: InferBody;
   readonly traceparent: string;
   readonly form: AnswerForm;
 }
 
-export function makeAnswerCall({ desk, tracer, log }: AnswerDeps, route: string) {
+export function makeAnswerCall({ desk, callers, tracer, log }: AnswerDeps, route: string) {
   return async function answerCall(asked: Asked, reply: FastifyReply, form: AnswerForm): Promise<void> {
     if (asked.kind === "refused") return void sendRefusal(reply, asked.refusal);
     const { body } = asked;
     const { request } = reply;
-    const id = { tenant_id: body.tenant_id, request_id: body.request_id ?? request.id }; // Fastify's id is a UUIDv7 of ours
+    const caller = await callers.callerOf(request, body.tenant_id, DEFAULT_TENANT);
+    const id = { tenant_id: caller.tenant_id, request_id: body.request_id ?? request.id }; // Fastify's id is a UUIDv7 of ours
     const parent = traceparentFrom(request.headers["traceparent"]);
     return tracer.span(`POST ${route}`, { kind: "SERVER", parent, attributes: { "http.request.method": "POST", "http.route": route } }, async (traceparent) => {
       request.ids = { ...id, trace_id: traceIdOf(traceparent) };
       void reply.header("x-request-id", id.request_id);
-      await (body.stream === true ? streamed : whole)({ id, body, traceparent, form }, reply);
+      await (body.stream === true ? streamed : whole)({ caller, id, body, traceparent, form }, reply);
     });
   };
 
-  async function whole({ id, body, traceparent, form }: Call, reply: FastifyReply): Promise<void> {
+  async function whole({ caller, id, body, traceparent, form }: Asking, reply: FastifyReply): Promise<void> {
     const { explain = false } = body;
-    const completion = await desk().inference.infer(id, body, traceparent);
+    const completion = await desk().inference.infer(id, body, { caller, traceparent });
     logOutcome(reply, completion);
     void reply.headers(headersOf(completion));
     if (completion.error === null) reply.send(form.whole(completion, { explain }));
     else sendRefusal(reply, refusalOf(completion.error), completion);
   }
 
-  async function streamed({ id, body, traceparent, form }: Call, reply: FastifyReply): Promise<void> {
+  async function streamed({ caller, id, body, traceparent, form }: Asking, reply: FastifyReply): Promise<void> {
     const { explain = false } = body;
     const { inference, listen } = desk();
     const gone = new AbortController();
@@ -73,7 +77,7 @@ export function makeAnswerCall({ desk, tracer, log }: AnswerDeps, route: string)
     });
     const endListening = listen(id, (message) => { stream.onPiece(message); });
     try {
-      const completion = await inference.infer(id, body, traceparent, gone.signal);
+      const completion = await inference.infer(id, body, { caller, traceparent, gone: gone.signal });
       logOutcome(reply, completion);
       const { error } = completion;
       if (error === null) stream.end(completion);

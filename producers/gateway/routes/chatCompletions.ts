@@ -19,7 +19,7 @@ export const chatCompletionsRoute = (deps: AnswerDeps): FastifyPluginCallbackZod
     body: ChatCompletionBody,
     response: { 200: ChatCompletion, "4xx": OpenAiErrorReply, "5xx": OpenAiErrorReply },
   };
-  app.post("/chat/completions", { schema }, async ({ body, headers }, reply) => {
+  app.post("/chat/completions", { schema, config: { role: "infer" } }, async ({ body, headers }, reply) => {
     const includeUsage = body.stream_options?.include_usage === true;
     await answerCall(requestOf(body, headers, deps.door), reply, {
       whole: replyOf,

@@ -9,6 +9,7 @@ import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 import { asOne, embeddingsOf, partId, vectorsReplyOf } from "../openAi/embeddings.ts";
 import { refusalOf } from "../openAi/refusal.ts";
 import { headersOf } from "../openAi/replyOf.ts";
+import { DEFAULT_TENANT } from "../openAi/requestOf.ts";
 import { sendRefusal } from "../openAi/sendRefusal.ts";
 import type { AnswerDeps } from "./answerCall.ts";
 
@@ -17,7 +18,7 @@ const BODY_LIMIT_BYTES = 4 * 1024 ** 2;
 /** Parts of one call that run at once. */
 const PARTS_AT_ONCE = 4;
 
-export const embeddingsRoute = ({ desk, tracer, log, door }: AnswerDeps): FastifyPluginCallbackZod => (app, _options, done) => {
+export const embeddingsRoute = ({ desk, callers, tracer, log, door }: AnswerDeps): FastifyPluginCallbackZod => (app, _options, done) => {
   const route = "/v1/embeddings";
   const schema = {
     summary: "Turn texts into vectors",
@@ -26,7 +27,7 @@ export const embeddingsRoute = ({ desk, tracer, log, door }: AnswerDeps): Fastif
     body: EmbeddingsBody,
     response: { 200: EmbeddingList, "4xx": OpenAiErrorReply, "5xx": OpenAiErrorReply },
   };
-  app.post("/embeddings", { schema, bodyLimit: BODY_LIMIT_BYTES }, async ({ body, headers }, reply) => {
+  app.post("/embeddings", { schema, config: { role: "infer" }, bodyLimit: BODY_LIMIT_BYTES }, async ({ body, headers }, reply) => {
     const asked = embeddingsOf(body, headers, door);
     if (asked.kind === "refused") sendRefusal(reply, asked.refusal);
     else await answer(asked.id ?? reply.request.id, asked.parts, body, reply);
@@ -34,16 +35,17 @@ export const embeddingsRoute = ({ desk, tracer, log, door }: AnswerDeps): Fastif
   });
   done();
 
-  function answer(id: string, parts: readonly InferBody[], body: EmbeddingsBody, reply: FastifyReply): Promise<void> {
+  async function answer(id: string, parts: readonly InferBody[], body: EmbeddingsBody, reply: FastifyReply): Promise<void> {
     const { request } = reply;
-    const tenant_id = parts[0]?.tenant_id ?? "";
+    const caller = await callers.callerOf(request, parts[0]?.tenant_id, DEFAULT_TENANT);
+    const { tenant_id } = caller;
     return tracer.span(`POST ${route}`, { kind: "SERVER", parent: traceparentFrom(request.headers["traceparent"]), attributes: { "http.request.method": "POST", "http.route": route } }, async (traceparent) => {
       request.ids = { tenant_id, request_id: id, trace_id: traceIdOf(traceparent) };
       void reply.header("x-request-id", id);
       const { inference } = desk();
       const events = await atMost(PARTS_AT_ONCE, parts, (part, place) => {
         const own = parts.length === 1 ? id : partId(id, place);
-        return inference.infer({ tenant_id, request_id: own }, part.request_id === undefined ? part : { ...part, request_id: own }, traceparent);
+        return inference.infer({ tenant_id, request_id: own }, part.request_id === undefined ? part : { ...part, request_id: own }, { caller, traceparent });
       });
       const [first, ...rest] = events;
       if (first === undefined) return;

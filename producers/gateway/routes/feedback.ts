@@ -7,6 +7,7 @@ import { ErrorReply } from "#shared/contracts/reply.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
+import { tenantToSee } from "../callers.ts";
 import type { GetDesk } from "../desk.ts";
 import { ofRequest } from "./requests.ts";
 
@@ -21,12 +22,12 @@ export const feedbackRoute = ({ desk, tracer, log }: { desk: GetDesk; tracer: Tr
     body: FeedbackBody,
     response: { 202: FeedbackReply, "4xx": ErrorReply, "5xx": ErrorReply },
   };
-  app.post(ROUTE, { schema }, async (request, reply) => {
+  app.post(ROUTE, { schema, config: { role: "infer" } }, async (request, reply) => {
     const { params, query, body, headers } = request;
     const attributes = { "http.request.method": "POST", "http.route": ROUTE };
     return tracer.span(`POST ${ROUTE}`, { kind: "SERVER", parent: traceparentFrom(headers["traceparent"]), attributes }, async (traceparent) => {
       const { find, submitFeedback } = desk();
-      const found = await find(params.id, query.tenant_id ?? null);
+      const found = await find(params.id, tenantToSee(request.principal, query.tenant_id));
       if (found === null) throw new AppError("not_found", `there is no request ${params.id}`);
       if (found.kind === "pending") throw new AppError("no_outcome", `request ${params.id} has no outcome yet: send the feedback again once GET /requests/${params.id} answers 200`);
       const { tenant_id, request_id } = found.completion;

@@ -7,6 +7,7 @@ import { InferBody } from "#shared/contracts/request.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
+import type { Callers } from "../callers.ts";
 import type { GetDesk } from "../desk.ts";
 
 const locationOf = ({ tenant_id, request_id }: Pick<Completion, "tenant_id" | "request_id">, explain: boolean): string => `/requests/${request_id}?tenant_id=${tenant_id}${explain ? "&explain=true" : ""}`;
@@ -20,7 +21,7 @@ function answerOf(completion: Completion, explain: boolean): { status: number; p
   return { status: statusOf(completion), payload: { error: { ...error, retryable: false }, request_id: completion.request_id, request: reply } };
 }
 
-export const inferRoute = ({ desk, tracer, log }: { desk: GetDesk; tracer: Tracer; log: Logger }): FastifyPluginCallbackZod => (app, _options, done) => {
+export const inferRoute = ({ desk, callers, tracer, log }: { desk: GetDesk; callers: Callers; tracer: Tracer; log: Logger }): FastifyPluginCallbackZod => (app, _options, done) => {
   const schema = {
     summary: "Answer with the cheapest tier that is good enough",
     description:
@@ -31,15 +32,16 @@ export const inferRoute = ({ desk, tracer, log }: { desk: GetDesk; tracer: Trace
     body: InferBody,
     response: { 200: InferReply, 202: PendingReply, "4xx": ErrorReply, "5xx": ErrorReply },
   };
-  app.post("/infer", { schema }, async (request, reply) => {
+  app.post("/infer", { schema, config: { role: "infer" } }, async (request, reply) => {
     const { body, headers } = request;
     const { explain = false } = body; // of this call, also when another one had the request accepted
-    const id = { tenant_id: body.tenant_id, request_id: body.request_id ?? request.id }; // Fastify's id is a UUIDv7 of ours
+    const caller = await callers.callerOf(request, body.tenant_id);
+    const id = { tenant_id: caller.tenant_id, request_id: body.request_id ?? request.id }; // Fastify's id is a UUIDv7 of ours
     const parent = traceparentFrom(headers["traceparent"]);
     return tracer.span("POST /infer", { kind: "SERVER", parent, attributes: { "http.request.method": "POST", "http.route": "/infer" } }, async (traceparent) => {
       request.ids = { ...id, trace_id: traceIdOf(traceparent) };
       if (/\brespond-async\b/.test(String(headers["prefer"] ?? ""))) {
-        const completion = await desk().inference.accept(id, body, traceparent);
+        const completion = await desk().inference.accept(id, body, { caller, traceparent });
         void reply.header("location", locationOf(id, explain)).header("preference-applied", "respond-async");
         if (completion === null) {
           log.info({ ...request.ids, outcome: "pending" }, "accepted");
@@ -47,7 +49,7 @@ export const inferRoute = ({ desk, tracer, log }: { desk: GetDesk; tracer: Trace
         }
         return send(completion);
       }
-      return send(await desk().inference.infer(id, body, traceparent));
+      return send(await desk().inference.infer(id, body, { caller, traceparent }));
     });
 
     function send(completion: Completion) {

@@ -11,9 +11,9 @@ import type { Door } from "../openAi/requestOf.ts";
 export const modelsRoutes = ({ door }: { door: Door }): FastifyPluginCallbackZod => (app, _options, done) => {
   const models = modelsOf(door.tierFile);
   const tags = ["openai"];
-  app.get("/models", { schema: { summary: "Names that `model` may have", tags, response: { 200: ModelList } } }, () => ({ object: "list" as const, data: models }));
+  app.get("/models", { schema: { summary: "Names that `model` may have", tags, response: { 200: ModelList } }, config: { role: "read" } }, () => ({ object: "list" as const, data: models }));
   const schema = { summary: "One of them", tags, params: z.object({ model: z.string() }), response: { 200: Model, "4xx": OpenAiErrorReply } };
-  app.get("/models/:model", { schema }, async ({ params }, reply) => {
+  app.get("/models/:model", { schema, config: { role: "read" } }, async ({ params }, reply) => {
     const found = models.find(({ id }) => id === params.model);
     if (found !== undefined) return reply.send(found);
     const { status, error } = badCall("model_not_found", `The model '${storable(params.model)}' does not exist: GET /v1/models lists all of them`, "model", 404);

@@ -5,6 +5,7 @@ import { AppError } from "#shared/contracts/errors.ts";
 import { RequestId, TenantId } from "#shared/contracts/ids.ts";
 import { ErrorReply, InferReply, PendingReply, toReply } from "#shared/contracts/reply.ts";
 
+import { tenantToSee } from "../callers.ts";
 import type { GetDesk } from "../desk.ts";
 
 /** How a request is named in a path. */
@@ -24,8 +25,8 @@ export const requestsRoute = ({ desk }: { desk: GetDesk }): FastifyPluginCallbac
     querystring: ofRequest.querystring.extend({ explain }),
     response: { 200: InferReply, 202: PendingReply, "4xx": ErrorReply, "5xx": ErrorReply },
   };
-  app.get("/requests/:id", { schema }, async ({ params, query }, reply) => {
-    const found = await desk().find(params.id, query.tenant_id ?? null);
+  app.get("/requests/:id", { schema, config: { role: "read" } }, async ({ params, query, principal }, reply) => {
+    const found = await desk().find(params.id, tenantToSee(principal, query.tenant_id));
     if (found === null) throw new AppError("not_found", `there is no request ${params.id}`);
     if (found.kind === "done") return reply.send(toReply(found.completion, query));
     return reply.code(202).header("retry-after", "1").send({ ...found.id, status: "pending" as const });

@@ -19,7 +19,7 @@ export const responsesRoute = (deps: AnswerDeps): FastifyPluginCallbackZod => (a
     body: ResponseBody,
     response: { 200: ResponseReply, "4xx": OpenAiErrorReply, "5xx": OpenAiErrorReply },
   };
-  app.post("/responses", { schema }, async ({ body, headers }, reply) => {
+  app.post("/responses", { schema, config: { role: "infer" } }, async ({ body, headers }, reply) => {
     const echo = echoOf(body);
     await answerCall(responseRequestOf(body, headers, deps.door), reply, {
       whole: (event, options) => responseOf(event, echo, options),

@@ -19,7 +19,7 @@ const output = (id: string) => ({ type: "function_call_output", call_id: id, out
 
 describe("responseRequestOf", () => {
   it("of the shortest call is one message from the user, and defaults for what we need", () => {
-    expect(asked()).toEqual({ kind: "asked", body: { tenant_id: "default", user_id: "anonymous", budget: 1, chat: { messages: [{ role: "user", content: "hi" }] } } });
+    expect(asked()).toEqual({ kind: "asked", body: { user_id: "anonymous", budget: 1, chat: { messages: [{ role: "user", content: "hi" }] } } });
   });
 
   it("hands on what the model is asked, as chats have it", () => {
@@ -33,7 +33,7 @@ describe("responseRequestOf", () => {
     expect(asked(more)).toEqual({
       kind: "asked",
       body: {
-        tenant_id: "default", user_id: "u", budget: 1, metadata: { k: "v" }, stream: true,
+        user_id: "u", budget: 1, metadata: { k: "v" }, stream: true,
         chat: {
           messages: [{ role: "system", content: "be brief" }, { role: "user", content: "hi" }],
           tools: [{ type: "function", function: { name: "f", description: "d", parameters: schema, strict: true } }, { type: "function", function: { name: "g" } }],

@@ -1,0 +1,71 @@
+/** Who may use the service, how much of it, and what is kept of what they ask. Set by whoever runs the service; a tenant reads its own. */
+import { z } from "zod";
+
+import { TenantId } from "./ids.ts";
+import { wellFormed } from "./text.ts";
+import { TierName } from "./tiers.ts";
+
+/** A token bucket: refilled with `rate` per `per`, never above `burst`. */
+export const RateLimit = z.strictObject({
+  rate: z.number().positive().max(1e9).describe("What flows back in each `per`."),
+  per: z.enum(["second", "minute"]).default("second"),
+  burst: z.number().min(1).max(1e9).describe("Most that can be taken at once, after a pause."),
+});
+export type RateLimit = z.infer<typeof RateLimit>;
+
+/** Of one scope: all limits that are named hold. */
+const ScopeLimits = z.strictObject({
+  requests: RateLimit.optional(),
+  tokens: RateLimit.optional().describe("Tokens of the input as estimated, and the most that may be written, both counted when the request is accepted."),
+});
+
+const CacheMode = z.enum(["off", "deterministic", "all"]);
+
+export const TenantSettings = z.strictObject({
+  policy: z.string().min(1).max(64).nullable().default(null).describe("Of requests that name none. `null`: the tier file's default."),
+  allowed_tiers: z.array(TierName).min(1).max(64).nullable().default(null).describe("Tiers and embedders that may be asked. `null`: all."),
+  limits: z.strictObject({
+    tenant: ScopeLimits.default({}).describe("All requests of the tenant together."),
+    user: ScopeLimits.default({}).describe("Each `user_id`."),
+    key: ScopeLimits.default({}).describe("Each API key."),
+  }).default({ tenant: {}, user: {}, key: {} }),
+  cache: z.strictObject({
+    mode: CacheMode.default("off").describe("`deterministic`: answers that would come out the same again (temperature 0, vectors, models in the process). `all`: any finished answer."),
+    ttl_s: z.int().min(1).max(30 * 86_400).default(3_600).describe("An answer is served this long."),
+  }).default({ mode: "off", ttl_s: 3_600 }),
+  retention: z.strictObject({
+    prompts: z.enum(["hashed", "stored"]).default("hashed").describe("What the audit keeps of what was asked: its SHA-256, or the text."),
+    days: z.int().min(1).max(3_650).nullable().default(null).describe("Audit rows older than this are deleted. `null`: as INFER_AUDIT_RETENTION_DAYS says."),
+  }).default({ prompts: "hashed", days: null }),
+});
+export type TenantSettings = z.infer<typeof TenantSettings>;
+export const DEFAULT_SETTINGS: TenantSettings = TenantSettings.parse({});
+
+export const TenantStatus = z.enum(["active", "suspended"]);
+export type TenantStatus = z.infer<typeof TenantStatus>;
+
+export const Tenant = z.strictObject({
+  tenant_id: TenantId,
+  name: wellFormed(z.string().min(1).max(128)),
+  status: TenantStatus,
+  settings: TenantSettings,
+  created_at: z.iso.datetime(),
+  updated_at: z.iso.datetime(),
+});
+export type Tenant = z.infer<typeof Tenant>;
+
+/** What of a tenant may be changed. What is not named stays; a group of settings that is named is replaced as a whole. */
+export const TenantChange = z.strictObject({
+  name: Tenant.shape.name.optional(),
+  status: TenantStatus.optional(),
+  settings: z.strictObject({
+    policy: TenantSettings.shape.policy.unwrap().optional(),
+    allowed_tiers: TenantSettings.shape.allowed_tiers.unwrap().optional(),
+    limits: TenantSettings.shape.limits.unwrap().optional(),
+    cache: TenantSettings.shape.cache.unwrap().optional(),
+    retention: TenantSettings.shape.retention.unwrap().optional(),
+  }).optional(),
+});
+export type TenantChange = z.infer<typeof TenantChange>;
+export const NewTenant = z.strictObject({ tenant_id: TenantId, name: Tenant.shape.name.optional(), settings: TenantChange.shape.settings });
+export type NewTenant = z.infer<typeof NewTenant>;

@@ -1,0 +1,74 @@
+/** Tenants in Postgres: made, changed and read. Each change has its line in the admin audit, in the same transaction. */
+import type { PoolClient } from "pg";
+
+import { AppError } from "#shared/contracts/errors.ts";
+import { DEFAULT_SETTINGS, type NewTenant, type Tenant, type TenantChange, TenantSettings, type TenantStatus } from "#shared/contracts/tenant.ts";
+
+import { type Actor, writeAdminAudit } from "./adminAudit.ts";
+import { isoOf, type Rights, withRights } from "./database.ts";
+
+interface TenantRow {
+  readonly tenant_id: string;
+  readonly name: string;
+  readonly status: TenantStatus;
+  readonly settings: unknown;
+  readonly created_at: Date;
+  readonly updated_at: Date;
+}
+const COLUMNS = "tenant_id, name, status, settings, created_at, updated_at";
+const toTenant = ({ settings, created_at, updated_at, ...rest }: TenantRow): Tenant => ({ ...rest, settings: TenantSettings.parse(settings), created_at: isoOf(created_at), updated_at: isoOf(updated_at) });
+
+const noSuchTenant = (tenantId: string) => new AppError("not_found", `there is no tenant ${tenantId}`);
+
+/** Throws `conflict` when it is there already. */
+export const createTenant = (rights: Rights, actor: Actor, { tenant_id, name = tenant_id, settings = {} }: NewTenant): Promise<Tenant> =>
+  withRights(rights, async (client) => {
+    const whole = TenantSettings.parse(changed(DEFAULT_SETTINGS, settings));
+    const { rows: [row] } = await client.query<TenantRow>(`INSERT INTO tenants (tenant_id, name, status, settings) VALUES ($1, $2, 'active', $3) ON CONFLICT DO NOTHING RETURNING ${COLUMNS}`, [tenant_id, name, JSON.stringify(whole)]);
+    if (row === undefined) throw new AppError("conflict", `there is a tenant ${tenant_id} already`);
+    await writeAdminAudit(client, actor, { tenantId: tenant_id, action: "tenant.create", object: tenant_id, change: { name, settings: whole } });
+    return toTenant(row);
+  });
+
+/** What is not named stays. Throws `not_found`. */
+export const changeTenant = (rights: Rights, actor: Actor, tenantId: string, change: TenantChange): Promise<Tenant> =>
+  withRights(rights, async (client) => {
+    const before = await lockTenant(client, tenantId);
+    const { name = before.name, status = before.status, settings = {} } = change;
+    const whole = TenantSettings.parse(changed(before.settings, settings));
+    const { rows: [row] } = await client.query<TenantRow>(`UPDATE tenants SET name = $2, status = $3, settings = $4, updated_at = now() WHERE tenant_id = $1 RETURNING ${COLUMNS}`, [tenantId, name, status, JSON.stringify(whole)]);
+    if (row === undefined) throw noSuchTenant(tenantId);
+    await writeAdminAudit(client, actor, { tenantId, action: "tenant.change", object: tenantId, change });
+    return toTenant(row);
+  });
+
+/** `null` when there is none, or it is not one that these rights show. */
+export const readTenant = (rights: Rights, tenantId: string): Promise<Tenant | null> =>
+  withRights(rights, async (client) => {
+    const { rows: [row] } = await client.query<TenantRow>(`SELECT ${COLUMNS} FROM tenants WHERE tenant_id = $1`, [tenantId]);
+    return row === undefined ? null : toTenant(row);
+  });
+
+export interface Page {
+  /** Ids after this one. */
+  readonly after?: string | undefined;
+  readonly limit: number;
+}
+/** In the order of their ids. */
+export const listTenants = (rights: Rights, { after = "", limit }: Page): Promise<Tenant[]> =>
+  withRights(rights, async (client) => {
+    const { rows } = await client.query<TenantRow>(`SELECT ${COLUMNS} FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2`, [after, limit]);
+    return rows.map(toTenant);
+  });
+
+/** Keeps others from changing it, or its keys, until the transaction has ended. Throws `not_found`. */
+async function lockTenant(client: PoolClient, tenantId: string): Promise<Tenant> {
+  const { rows: [row] } = await client.query<TenantRow>(`SELECT ${COLUMNS} FROM tenants WHERE tenant_id = $1 FOR UPDATE`, [tenantId]);
+  if (row === undefined) throw noSuchTenant(tenantId);
+  return toTenant(row);
+}
+
+function changed(before: TenantSettings, change: NonNullable<TenantChange["settings"]>): TenantSettings {
+  const named = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
+  return { ...before, ...named };
+}
