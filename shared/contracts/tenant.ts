@@ -6,7 +6,7 @@ import { wellFormed } from "./text.ts";
 import { TierName } from "./tiers.ts";
 
 /** A token bucket: refilled with `rate` per `per`, never above `burst`. */
-export const RateLimit = z.strictObject({
+const RateLimit = z.strictObject({
   rate: z.number().positive().max(1e9).describe("What flows back in each `per`."),
   per: z.enum(["second", "minute"]).default("second"),
   burst: z.number().min(1).max(1e9).describe("Most that can be taken at once, after a pause."),
