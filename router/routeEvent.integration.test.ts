@@ -1,8 +1,11 @@
 import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it, vi } from "vitest";
 
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
+import { waitUntil } from "#infra/embedded/waitUntil.ts";
+import { makeAnswerCache } from "#shared/cache/answerCache.ts";
+import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
 import type { Decision } from "#shared/contracts/decision.ts";
 import { Completion, DeadLetter, Job } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
@@ -13,6 +16,7 @@ import { nanoUsd } from "#shared/contracts/money.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { DEFAULT_SETTINGS, type TenantStatus } from "#shared/contracts/tenant.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
+import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { consume, type Delivery } from "#shared/messaging/consume.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { completionSubject, requestSubject, sourcesOf } from "#shared/messaging/topology.ts";
@@ -49,16 +53,19 @@ let status: TenantStatus = "active";
 let settings = DEFAULT_SETTINGS;
 let nowMs = AT + 10;
 let n = 0;
+const redis = connectRedis(inject("redisUrl"), "route-test", pino({ level: "silent" }));
+const cache = makeAnswerCache({ redis, prefix: `routetest${process.pid}`, sealKey: Buffer.alloc(0), now: () => nowMs, observe: { kept: () => undefined, notKept: () => undefined, forged: () => undefined, unavailable: () => undefined } });
 beforeAll(async () => {
   test = await startTestBroker(FILE.tiers);
   ({ nats, broker } = test);
   route = makeRouteEvent({
-    ...broker, prefix: "infer", limits: LIMITS, standingOf: async () => ({ status, settings }), observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
+    ...broker, cached: { cache, observe: () => undefined, tierFileHash: hashOfTierFile(FILE) }, prefix: "infer", limits: LIMITS, standingOf: async () => ({ status, settings }), observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
     live: () => new Map(FILE.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: breakers[name] ?? "closed", workers: 1, slots: 1 }])),
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE, () => undefined) },
   });
 });
 afterAll(async () => {
+  redis.disconnect();
   await test.remove();
 });
 beforeEach(() => { n++; breakers = {}; model = null; status = "active"; settings = DEFAULT_SETTINGS; nowMs = AT + 10; decisions.length = 0; });
@@ -152,6 +159,45 @@ describe("a request", () => {
 
   it.each([["infer.request.t1.*", "bad_subject"], ["infer.request.t2.r-1", "invalid_request"], ["infer.request.t1.other", "invalid_request"]])("under %s is refused for good as %s", async (subject, code) => {
     await expect(route.request(delivery(subject, requestFixture))).rejects.toMatchObject({ code, retryable: false });
+  });
+});
+
+describe("a request of a tenant that has answers kept", () => {
+  const asked = { origin: undefined, metadata: undefined };
+  beforeAll(() => waitUntil(() => Promise.resolve(redis.status === "ready" ? true : undefined), { deadlineMs: 10_000, describe: () => redis.status }));
+  beforeEach(() => { settings = { ...DEFAULT_SETTINGS, cache: { mode: "all", ttl_s: 60 } }; });
+  const jobOf = async () => Job.parse((await broker.streams.last("JOBS", `infer.job.*.t1.r-${n}.1`))?.json()).request;
+
+  it("carries where its answer is kept; a direct publisher's gets that one when it comes again under another id", async () => {
+    await route.request(request({}, { ...asked, input: `kept ${n}` }));
+    const first = await jobOf();
+    expect(first.cache).toEqual({ key: expect.stringMatching(/^[\w-]{43}$/) as string, ttl_s: 60 });
+    await cache.keep(first, { ...Completion.parse(completionFixture), ...id(), completed_at_ms: nowMs });
+    const input = `kept ${n}`, source_request_id = `r-${n}`;
+    n++;
+    await route.request(request({}, { ...asked, input }));
+    expect([await jobs(), await completion()]).toMatchObject([[], { outcome: "completed", cost_nano_usd: 0, output: completionFixture.output, cache: { kind: "exact", source_request_id } }]);
+    n++;
+    await route.request(request({}, { ...asked, input, cache_control: "no-cache" }));
+    expect(await jobOf()).toMatchObject({ cache: first.cache });
+    n++;
+    await route.request(request({}, { input })); // a gateway's: that has looked
+    expect(await jobs()).toHaveLength(1);
+  });
+
+  it.each([["wants nothing stored", { cache_control: "no-store" }], ["may come out otherwise, where only what is deterministic is kept", { input: "hi" }]])("carries nothing when it %s", async (_name, body) => {
+    if (!("cache_control" in body)) settings = { ...DEFAULT_SETTINGS, cache: { mode: "deterministic", ttl_s: 60 } };
+    await route.request(request({}, { ...asked, max_tier: "large", ...body }));
+    expect(await jobOf()).not.toHaveProperty("cache");
+  });
+
+  it("is rejected when it wants a kept answer or none and there is none, also of a tenant that has none kept", async () => {
+    for (const mode of ["all", "off"] as const) {
+      n++;
+      settings = { ...DEFAULT_SETTINGS, cache: { mode, ttl_s: 60 } };
+      await route.request(request({ mayBeRepeat: mode === "all" }, { ...asked, input: `none ${n}`, cache_control: "only-if-cached" }));
+      expect([await jobs(), await completion()]).toMatchObject([[], { outcome: "rejected", error: { code: "not_cached" }, cost_nano_usd: 0 }]);
+    }
   });
 });
 

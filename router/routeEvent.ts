@@ -1,6 +1,11 @@
 /** The router's work: a request or a result in, the messages that the decision leads to out. Keeps no state. */
 import type { Attributes } from "@opentelemetry/api";
 
+import type { AnswerCache } from "#shared/cache/answerCache.ts";
+import { readCacheControl } from "#shared/cache/cacheControl.ts";
+import { completionFrom } from "#shared/cache/cachedAnswer.ts";
+import { type CachePlan, cachePlan } from "#shared/cache/cachePlan.ts";
+import type { CacheStatus } from "#shared/cache/openAnswerCache.ts";
 import type { Decision } from "#shared/contracts/decision.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { Completion, type EventError, Result, type SagaMessage } from "#shared/contracts/events.ts";
@@ -36,6 +41,8 @@ export interface RouterDeps {
   /** The active routing model, and how careful the guard of its floor is. */
   readonly routing: () => Pick<Known, "model" | "floorSteps">;
   readonly exploration: ExploreSettings;
+  /** Absent: no answer is kept or given again. */
+  readonly cached?: { readonly cache: AnswerCache; readonly observe: (status: CacheStatus) => void; readonly tierFileHash: string };
   readonly tracer: Tracer;
   readonly observe: (decision: Decision) => void;
   readonly now: () => number;
@@ -47,18 +54,49 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
     const id = idOf(deps.prefix, delivery.subject);
     if (id === null) throw new AppError("bad_subject", "the subject must be <prefix>.request.<tenant>.<request id>");
     const { status, settings } = await deps.standingOf(id.tenant_id);
-    const request = readRequest(id, delivery.data, delivery.storedAtMs, deps.limits, settings);
+    const read = readRequest(id, delivery.data, delivery.storedAtMs, deps.limits, settings);
+    const plan = planFor(deps, read, settings);
+    const request: InferenceRequest = plan === null ? read : { ...read, cache: { key: plan.key, ttl_s: plan.ttl_s } };
     // REQUESTS forgets an id after an hour, COMPLETIONS much later. Gateways look before they publish.
     if ((request.origin === DIRECT_ORIGIN || delivery.mayBeRepeat) && (await answerAgain(deps, request))) return;
     const saga = newSaga(baselineOf(fileFor(deps.limits.tierFile, request)));
-    if (status === "active") await route(deps, request, saga, delivery);
-    else await refuse(deps, request, saga, { code: "tenant_suspended", message: `tenant ${id.tenant_id} is suspended` }, delivery);
+    if (status === "active") {
+      if (request.origin === DIRECT_ORIGIN && (await fromCache(deps, request, plan, saga, delivery))) return; // gateways have looked
+      await route(deps, request, saga, delivery);
+    } else await refuse(deps, request, saga, { code: "tenant_suspended", message: `tenant ${id.tenant_id} is suspended` }, delivery);
   },
   async result(delivery: Delivery): Promise<void> {
     const { request, saga } = readEvent(Result, deps.prefix, delivery);
     await route(deps, request, readSaga(saga), delivery);
   },
 });
+
+function planFor({ cached, limits: { tierFile }, routing }: RouterDeps, request: InferenceRequest, { cache }: Standing["settings"]): CachePlan | null {
+  if (cached === undefined || cache.mode === "off") return null;
+  const { model, floorSteps } = routing();
+  return cachePlan(request, cache, { tierFile, tierFileHash: cached.tierFileHash, routing: { version: model?.version ?? null, floorSteps } });
+}
+
+/** Whether a kept answer ended the request, or the lack of one. Else it leads those who ask the same through gateways; it does not wait for others itself. */
+async function fromCache(deps: RouterDeps, request: InferenceRequest, plan: CachePlan | null, saga: Saga, delivery: Delivery): Promise<boolean> {
+  const { cached, publisher, tracer, now } = deps;
+  const { onlyIfCached } = readCacheControl(request.cache_control);
+  if (delivery.mayBeRepeat && !onlyIfCached) return false; // a job of it may be under way
+  const { tenant_id, request_id, deadline_at_ms } = request;
+  const lead = { leader: { request_id, deadline_at_ms }, forMs: Math.max(1, deadline_at_ms - now()) };
+  const taken = cached === undefined || plan?.reads !== true ? null : await cached.cache.take(tenant_id, plan, onlyIfCached ? {} : { lead });
+  cached?.observe(taken === null ? "bypass" : taken.kind === "hit" ? "hit" : "miss");
+  if (taken?.kind === "hit") {
+    const { answer } = taken;
+    const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.cache": "hit" };
+    await tracer.span("process infer.request", { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent) => {
+      await publisher.emit(completionFrom(request, answer, "exact", { nowMs: now(), traceId: traceIdOf(traceparent) }), traceparent);
+    });
+    return true;
+  }
+  if (onlyIfCached) await refuse(deps, request, saga, { code: "not_cached", message: "no kept answer may be given to this request, and it wants no other" }, delivery);
+  return onlyIfCached;
+}
 
 /** Ends a request that may not be tried at all. */
 async function refuse({ tracer, publisher, now }: RouterDeps, request: InferenceRequest, saga: Saga, error: EventError, { traceparent: parent }: Delivery): Promise<void> {
@@ -87,6 +125,7 @@ async function route(deps: RouterDeps, request: InferenceRequest, saga: Saga, de
     if (event.type === "DECIDED") annotate({ "infer.step": event.decision.step.kind, "infer.tier": event.decision.step.kind === "run" ? event.decision.step.tier : "" });
     for (const message of messagesAfter(request, saga, event, { nowMs: now(), traceId: traceIdOf(traceparent) })) {
       const { isDuplicate, stored } = await publisher.emit(message, traceparent);
+      if (!isDuplicate && message.type === "completion.v1") void deps.cached?.cache.keep(request, message);
       if (isDuplicate && message.type === "completion.v1") await keepUncounted(deps, message, stored, delivery);
     }
   });

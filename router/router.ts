@@ -1,6 +1,8 @@
 /** The router role: decides, sweeps, speaks for dead letters, samples for shadow labels, and watches the quality floor. Keeps no state that it could lose. */
 import type { z } from "zod";
 
+import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
+import { openAnswerCache } from "#shared/cache/openAnswerCache.ts";
 import { servedBy } from "#shared/contracts/tiers.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { consume } from "#shared/messaging/consume.ts";
@@ -62,7 +64,8 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const metrics = makeRouterMetrics(registry, { fold: () => fold, routing: () => followed() });
     followed = await followModel({ nats, prefix, tierFile, log, observe: (change) => { metrics.observeModel(change); } }, context);
     const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
-    const route = makeRouteEvent({ publisher, streams, prefix, limits, standingOf, live, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
+    const cached = { ...openAnswerCache({ role: "router", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context), tierFileHash: hashOfTierFile(tierFile) };
+    const route = makeRouteEvent({ cached, publisher, streams, prefix, limits, standingOf, live, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     readiness.started();
     log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");

@@ -28,6 +28,8 @@ export interface JobDeps extends CallDeps {
   readonly cancellations: Cancellations;
   /** Shows pieces of an answer that will be the outcome. */
   readonly show: (options: AnswerPublisherOptions) => AnswerPublisher;
+  /** May keep the answer for others that ask the same; beside the request's way. Absent: none is kept. */
+  readonly keep?: (request: Job["request"], completion: Completion) => void;
   readonly observe: (job: Job, attempt: Attempt, end: { isFinal: boolean; traceId: string }) => void;
 }
 
@@ -103,6 +105,7 @@ async function publishAfter(deps: JobDeps, job: Job, { result, output, message, 
   for (const event of messagesAfter(job.request, readSaga(job.saga), { type: "RESULT", result, output, isFinal, ...(message === undefined ? {} : { message }) }, { nowMs: deps.now(), traceId })) {
     const { isDuplicate } = await deps.publisher.emit(event, traceparent);
     deps.observe(job, result, { isFinal: event.type === "completion.v1", traceId });
+    if (!isDuplicate && event.type === "completion.v1") deps.keep?.(job.request, event);
     if (isDuplicate) await keepLate(deps, job, result, delivery);
   }
 }

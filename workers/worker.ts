@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 
 import type { z } from "zod";
 
+import { openAnswerCache } from "#shared/cache/openAnswerCache.ts";
 import { replicasOf, servedBy, type Tier, type TierFile } from "#shared/contracts/tiers.ts";
 import type { TierStatus } from "#shared/contracts/tierStatus.ts";
 import { connectRedis } from "#shared/liveState/connectRedis.ts";
@@ -70,8 +71,9 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     const deps = { tier, replicas, publisher, streams, tracer, prefix: config.prefix, now: Date.now, random: Math.random };
     const cancellations = followCancellations(nats, config.prefix);
     onClose("cancellations", () => { cancellations.close(); });
+    const { cache } = openAnswerCache({ role: `worker-${tier.name}`, redisUrl: config.redisUrl, prefix: config.prefix, secret: config.secret, registry }, context);
     const runJob = makeRunJob({
-      ...deps, cancellations, show: (options) => publishAnswer(nats, config.prefix, options),
+      ...deps, cancellations, keep: (request, completion) => void cache.keep(request, completion), show: (options) => publishAnswer(nats, config.prefix, options),
       observe({ tenant_id, request_id }, attempt, { isFinal, traceId }) {
         const { outcome, tries, latency_ms, cost_nano_usd } = attempt;
         metrics.observe(attempt, isFinal);

@@ -2,6 +2,7 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
 
+import type { CacheStatus } from "#shared/cache/openAnswerCache.ts";
 import { KEYLESS, type KeyRole, type Principal } from "#shared/contracts/apiKey.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { type Directory, followStandings, type Standing } from "#shared/tenancy/directory.ts";
@@ -22,6 +23,14 @@ export interface Caller {
   readonly tenant_id: string;
   readonly principal: Principal;
   readonly standing: Standing;
+}
+/** What belongs to one call of a caller's. */
+export interface Call {
+  readonly caller: Caller;
+  readonly traceparent: string;
+  readonly gone?: AbortSignal | undefined;
+  /** Told once what the cache did for it, before the outcome is there; not for an outcome that was there before. */
+  readonly onCache?: (status: CacheStatus) => void;
 }
 export interface Callers {
   /** Before anything else of every route below. Throws `unauthenticated`, `forbidden`, or `database_unavailable` for a key that nobody here has seen yet. */

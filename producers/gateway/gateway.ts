@@ -1,9 +1,12 @@
 /** The gateway role: HTTP in, REQUESTS out, and the durable outcome back. */
 import type { z } from "zod";
 
+import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
+import { openAnswerCache } from "#shared/cache/openAnswerCache.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { makeAnswerStreams } from "#shared/messaging/answerStream.ts";
+import { followRouting } from "#shared/messaging/followRouting.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
 import { makeReplies } from "#shared/messaging/replies.ts";
 import { makeSubmitFeedback } from "#shared/messaging/submitFeedback.ts";
@@ -20,11 +23,12 @@ import { makeDirectory } from "#shared/tenancy/directory.ts";
 import { subkey } from "#shared/tenancy/keyText.ts";
 
 import { buildGateway } from "./app.ts";
+import { makeCachedRuns } from "./cachedRuns.ts";
 import { makeCallers } from "./callers.ts";
 import { GatewayConfig } from "./config.ts";
 import type { Desk } from "./desk.ts";
 import { makeFindRequest } from "./findRequest.ts";
-import { makeInference } from "./inference.ts";
+import { AFTER_SWEEP_MS, makeInference } from "./inference.ts";
 
 export const gateway: Role<z.infer<typeof GatewayConfig>> = {
   name: "gateway",
@@ -51,13 +55,18 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     onClose("http", () => app.close());
     const port = await listen(app, { host: config.host, port: config.port, variable: "INFER_GATEWAY_PORT" });
 
-    const { nats, acks, streams, instance } = await openBroker({ url: config.natsUrl, role: "gateway", prefix, needed: [sourcesOf(prefix).routerRequests], readiness }, context);
+    const { nats, acks, streams, publisher, instance } = await openBroker({ url: config.natsUrl, role: "gateway", prefix, needed: [sourcesOf(prefix).routerRequests], readiness }, context);
     if (signal.aborted) return;
     const replies = makeReplies({ nats, streams, prefix, origin: instance, log, now: Date.now });
     onClose("replies", () => { replies.close(); });
     const answers = makeAnswerStreams(nats, { prefix, origin: instance, log });
     onClose("answers", () => { answers.close(); });
-    const inference = makeInference({ submit: makeSubmitRequest({ acks, streams, prefix }), replies, cancel: (id) => { answers.cancel(id); }, limits, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
+    const cached = makeCachedRuns({
+      ...openAnswerCache({ role: "gateway", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context),
+      publisher, streams, replies, prefix, limits, tierFileHash: hashOfTierFile(limits.tierFile), routing: followRouting({ nats, prefix, log }, context),
+      origin: instance, graceMs: config.sweepGraceMs + AFTER_SWEEP_MS, log, now: Date.now,
+    });
+    const inference = makeInference({ submit: makeSubmitRequest({ acks, streams, prefix }), replies, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
     waiting = replies.waiting;
     desk = { inference, find: makeFindRequest({ streams, pool, prefix }), listen: (id, onMessage) => answers.listen(id, onMessage), submitFeedback: makeSubmitFeedback({ acks, prefix }) };
     onClose("requests", async () => {

@@ -7,7 +7,8 @@ import { joinOutcome, type Replies } from "#shared/messaging/replies.ts";
 import { assertSameRequest, type SubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { type Id, tokens } from "#shared/messaging/topology.ts";
 
-import type { Caller } from "./callers.ts";
+import type { CachedRuns } from "./cachedRuns.ts";
+import type { Call } from "./callers.ts";
 import { makePresence } from "./presence.ts";
 
 export interface InferenceDeps {
@@ -16,6 +17,8 @@ export interface InferenceDeps {
   /** Nobody waits for the answer any more: whoever works on it stops. May get lost. */
   readonly cancel: (id: Id) => void;
   readonly limits: RequestLimits;
+  /** Absent: no answer is kept or shared. */
+  readonly cached?: CachedRuns;
   /** This gateway's instance id. */
   readonly origin: string;
   readonly sweepGraceMs: number;
@@ -30,16 +33,13 @@ export interface Inference {
   /** Resolves once the request is accepted; with the outcome when it has one already, else `null`. */
   accept(id: Id, body: InferBody, call: Call): Promise<Completion | null>;
 }
-export interface Call {
-  readonly caller: Caller;
-  readonly traceparent: string;
-  readonly gone?: AbortSignal | undefined;
-}
 
 /** After the sweeper's grace its event is on the way: a sweep and a publish. */
-const AFTER_SWEEP_MS = 2_000;
+export const AFTER_SWEEP_MS = 2_000;
 
-export function makeInference({ submit, replies, cancel, limits, origin, sweepGraceMs, now }: InferenceDeps): Inference {
+const RUNS = { kind: "run", lead: null, waitedMs: 0 } as const;
+
+export function makeInference({ submit, replies, cancel, limits, cached, origin, sweepGraceMs, now }: InferenceDeps): Inference {
   const presence = makePresence();
   /** An id that the caller chose may be older than REQUESTS remembers: look for its outcome first. */
   const findEarlier = async (id: Id, body: InferBody): Promise<Completion | null> => {
@@ -53,28 +53,42 @@ export function makeInference({ submit, replies, cancel, limits, origin, sweepGr
     if (problem !== null) throw new AppError("invalid_request", problem);
   };
   return {
-    async infer(id, body, { traceparent, gone }) {
+    async infer(id, body, call) {
+      const { traceparent, gone } = call;
       assertKnownNames(body);
       const earlier = await findEarlier(id, body);
       if (earlier !== null) return earlier;
       const deadlineAtMs = now() + Math.min(body.deadline_ms ?? limits.defaultDeadlineMs, limits.maxDeadlineMs);
       const lastLookAtMs = deadlineAtMs + sweepGraceMs + AFTER_SWEEP_MS;
+      const before = (await cached?.before({ id, body, call, deadlineAtMs, canFollow: true })) ?? RUNS;
+      if (before.kind === "answered") return before.completion;
+      const { lead, waitedMs } = before;
+      let outcome: Completion | null = null;
       const expected = replies.expect(id, { deadlineAtMs, lastLookAtMs, anyOrigin: false });
       const caller = presence.enter(tokens(id), { gone, onAbandoned: () => { if (now() < deadlineAtMs) cancel(id); } });
       try {
-        const submitted = await submit(id, contentOf(body), { origin, traceparent });
+        const submitted = await submit(id, contentOf(body), { origin, traceparent, waitedMs });
         if (submitted === "accepted") caller.accepted();
-        return assertKnown(id, submitted === "accepted" ? await expected.outcome : await joinOutcome(replies, id, { deadlineAtMs, lastLookAtMs }));
+        lead?.accepted();
+        outcome = submitted === "accepted" ? await expected.outcome : await joinOutcome(replies, id, { deadlineAtMs, lastLookAtMs });
+        if (outcome?.cache !== undefined) assertSameRequest(outcome, body); // given to a request that had the same id at the same time
+        return assertKnown(id, outcome);
       } finally {
+        lead?.ended(outcome);
         caller.leave();
         expected.close();
       }
     },
-    async accept(id, body, { traceparent }) {
+    async accept(id, body, call) {
       assertKnownNames(body);
       const completion = await findEarlier(id, body);
-      if (completion === null) await submit(id, contentOf(body), { origin, traceparent });
-      return completion;
+      if (completion !== null) return completion;
+      const deadlineAtMs = now() + Math.min(body.deadline_ms ?? limits.defaultDeadlineMs, limits.maxDeadlineMs);
+      const before = (await cached?.before({ id, body, call, deadlineAtMs, canFollow: false })) ?? RUNS;
+      if (before.kind === "answered") return before.completion;
+      await submit(id, contentOf(body), { origin, traceparent: call.traceparent });
+      before.lead?.accepted(); // whoever waits for it sees its outcome; the lease ends by itself
+      return null;
     },
   };
 }

@@ -49,6 +49,8 @@ export const ERROR_CODES = {
   outcome_pending: { httpStatus: 503, retryable: true },
   storage_full: { httpStatus: 503, retryable: true },
   deadline_exceeded: { httpStatus: 504, retryable: false },
+  /** Only a kept answer was wanted, and there is none. */
+  not_cached: { httpStatus: 504, retryable: false },
 } as const satisfies Record<string, { httpStatus: number; retryable: boolean }>;
 export type ErrorCode = keyof typeof ERROR_CODES;
 export const ERROR_CODE_NAMES = Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]];

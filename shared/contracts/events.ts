@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 
+import { CacheUse } from "./cache.ts";
 import { AnswerMessage, Input } from "./chat.ts";
 import { Decision, StopReason } from "./decision.ts";
 import { ERROR_CODE_NAMES } from "./errors.ts";
@@ -99,6 +100,8 @@ export const Completion = z.object({
   /** What the same tokens would have cost on the baseline tier; `null` when no tokens were counted. */
   baseline_cost_nano_usd: NanoUsd.nullable(),
   baseline_tier: TierName.nullable(),
+  /** Absent: it was made for this request. With it nothing ran, and there are no attempts or decisions. */
+  cache: CacheUse.optional(),
   attempts: z.array(Attempt),
   decisions: z.array(Decision),
   policy: z.string().nullable(),

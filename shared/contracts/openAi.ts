@@ -4,19 +4,21 @@
  */
 import { z } from "zod";
 
+import { CacheUse } from "./cache.ts";
 import { Chat, Embed, FinishReason } from "./chat.ts";
 import { Outcome } from "./events.ts";
 import { Probability } from "./probability.ts";
 import { AttemptReply, DecisionReply } from "./reply.ts";
 import { InferBody } from "./request.ts";
 
-const { request_id, min_quality, min_tier, max_tier, deadline_ms, latency_slo_ms, task, explain, metadata, budget } = InferBody.shape;
+const { request_id, min_quality, min_tier, max_tier, deadline_ms, latency_slo_ms, task, explain, cache_control, metadata, budget } = InferBody.shape;
 
 /** What this service adds to a request: `x-optimizer-<name with dashes>` as headers, or `optimizer` in the body (a client's `extra_body`). */
 export const OptimizerControls = z.strictObject({
   request_id: request_id.describe("The same id again gives the same answer and runs nothing. Also as `Idempotency-Key`."),
   budget_usd: budget.optional().describe("Most that all attempts together may cost, in USD. Default: INFER_OPENAI_BUDGET_USD."),
   min_quality, min_tier, max_tier, deadline_ms, latency_slo_ms, task, explain,
+  cache_control: cache_control.describe("Of kept answers: `no-cache`, `no-store`, `max-age=<seconds>`, `only-if-cached`. Also as the header `Cache-Control`."),
 });
 export type OptimizerControls = z.infer<typeof OptimizerControls>;
 
@@ -70,6 +72,7 @@ export const OptimizerReply = z.object({
   baseline_cost_usd: z.number().nonnegative().nullable(),
   saving_usd: signedUsd.nullable().describe("`baseline_cost_usd` less `cost_usd`; negative where the way to the answer cost more than the baseline tier would have."),
   baseline_tier: z.string().nullable(),
+  cache: CacheUse.optional().describe("The answer was made for another request of the tenant."),
   attempts: z.array(AttemptReply),
   why: z.string(),
   decision: DecisionReply.optional().describe("With `explain`."),

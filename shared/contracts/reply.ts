@@ -1,6 +1,7 @@
 /** What HTTP callers get: an audit event as an answer, with money in dollars. */
 import { z } from "zod";
 
+import { CacheUse } from "./cache.ts";
 import { AnswerMessage } from "./chat.ts";
 import { type Decision, Exclusion, Exploration, Facts, LearnedFacts, SoftLimit, StopReason } from "./decision.ts";
 import { ERROR_CODE_NAMES, ERROR_CODES } from "./errors.ts";
@@ -61,6 +62,7 @@ export const InferReply = z.object({
   baseline_cost_usd: usd("What the baseline tier would have cost.").nullable(),
   baseline_tier: z.string().nullable(),
   latency_ms: z.int().describe("From acceptance to the outcome."),
+  cache: CacheUse.optional().describe("The answer was made for another request of the tenant: an earlier one (`exact`) or one that ran at the same time (`shared`). Nothing ran for this one."),
   attempts: z.array(AttemptReply),
   decision: DecisionReply,
   trace_id: z.string(),
@@ -95,6 +97,7 @@ export function toReply(event: Completion, { explain = false }: { readonly expla
     baseline_cost_usd: event.baseline_cost_nano_usd === null ? null : toUsd(event.baseline_cost_nano_usd),
     baseline_tier: event.baseline_tier,
     latency_ms: event.latency_ms,
+    ...(event.cache === undefined ? {} : { cache: event.cache }),
     attempts: event.attempts.map(toAttemptReply),
     decision: { policy: event.policy, why: why(event), steps: event.decisions.map((decision) => ({ ...toStepReply(decision), ...(explain ? recordOf(decision) : {}) })) },
     trace_id: event.trace_id,
@@ -131,7 +134,8 @@ const threeDigits = (share: number) => (Math.floor(share * 1_000) / 1_000).toFix
 const DESPITE: Record<SoftLimit, string> = { beyond_slo: "the fastest, though beyond the latency SLO", no_worker: "though no worker of it was heard of" };
 
 /** "small answered with confidence 0.62, below 0.95; large answered with confidence 0.97, kept." */
-function why({ attempts, decisions, outcome, degraded_reason, error }: Completion): string {
+function why({ attempts, decisions, outcome, degraded_reason, error, cache, tier }: Completion): string {
+  if (cache !== undefined) return `${tier ?? "a tier"} answered request ${cache.source_request_id}, which asked the same${cache.kind === "shared" ? " at the same time" : `; kept since ${Math.floor(cache.age_ms / 1_000)} s`}.`;
   const parts = attempts.map(({ attempt, tier, outcome: result }) => {
     const { step, exploration } = decisions.find(({ after_attempt, step: chosen }) => after_attempt === attempt - 1 && chosen.kind === "run") ?? {};
     const remark = exploration?.is_explored === true ? "explored" : step?.kind === "run" && step.despite !== undefined ? DESPITE[step.despite] : null;

@@ -59,6 +59,7 @@ const fields = {
   policy: z.string().min(1).max(64).optional().describe("`cascade-routing`, `cascade`, `predictive`, `cheapest`, `static` or `always-<tier>`. Default: the tier file's."),
   task: z.string().regex(/^[a-z0-9_-]{1,64}$/).optional().describe("Class of work, for static routes and statistics."),
   metadata: Metadata.optional().describe("Kept in the audit as it is: up to 16 short values."),
+  cache_control: z.string().max(256).optional().describe("Of kept answers, as HTTP's request header: `no-cache`, `no-store`, `max-age=<seconds>`, `only-if-cached`. No part of the request's content."),
   explain: z.boolean().optional().describe("Over HTTP, the reply to this very call says of each decision all that it knew, predicted and drew. An audit event always does. No part of the request's content: a repeated request may choose anew."),
 };
 
@@ -78,6 +79,8 @@ export const RequestMessage = z.strictObject({
   tenant_id: TenantId.optional(),
   /** Written by gateways: where the reply goes. */
   origin: Origin.default(DIRECT_ORIGIN),
+  /** Written by gateways: it has waited so long for another request's answer, and its deadline is so much nearer. */
+  waited_ms: z.int().nonnegative().max(1_800_000).optional(),
   ...fields,
 }).refine(asksOneThing, ONE_THING);
 export type RequestMessage = z.infer<typeof RequestMessage>;
@@ -111,6 +114,9 @@ export const InferenceRequest = z.object({
   fingerprint: z.string(),
   /** SHA-256 of `input` alone, in hex. Absent: accepted by an older version. */
   input_sha256: z.string().optional(),
+  cache_control: z.string().optional(),
+  /** Where its answer may be kept for equal requests of the tenant, and how long; `key` says what it is equal in. Absent: nowhere. */
+  cache: z.object({ key: z.string(), ttl_s: z.int().positive() }).optional(),
 });
 export type InferenceRequest = z.infer<typeof InferenceRequest>;
 
@@ -128,7 +134,7 @@ interface Defaults {
 /** Pure. `id` is what the subject says: that is what the broker authorised. */
 export function toRequest(id: { tenant_id: string; request_id: string }, message: RequestMessage, defaults: Defaults): InferenceRequest {
   const { settings } = defaults;
-  const deadlineMs = Math.min(message.deadline_ms ?? defaults.defaultDeadlineMs, defaults.maxDeadlineMs);
+  const deadlineMs = Math.min(message.deadline_ms ?? defaults.defaultDeadlineMs, defaults.maxDeadlineMs) - (message.waited_ms ?? 0);
   return {
     ...id,
     origin: message.origin,
@@ -137,7 +143,7 @@ export function toRequest(id: { tenant_id: string; request_id: string }, message
     ...(message.stream === true ? { stream: true } : {}),
     budget_nano_usd: UsdAmount.parse(message.budget),
     accepted_at_ms: defaults.acceptedAtMs,
-    deadline_at_ms: defaults.acceptedAtMs + deadlineMs,
+    deadline_at_ms: defaults.acceptedAtMs + Math.max(1, deadlineMs),
     latency_slo_ms: message.latency_slo_ms ?? null,
     min_quality: message.min_quality ?? null,
     min_tier: message.min_tier ?? null,
@@ -149,13 +155,14 @@ export function toRequest(id: { tenant_id: string; request_id: string }, message
     metadata: message.metadata ?? null,
     fingerprint: defaults.fingerprint,
     ...(defaults.inputSha256 === undefined ? {} : { input_sha256: defaults.inputSha256 }),
+    ...(message.cache_control === undefined ? {} : { cache_control: message.cache_control }),
   };
 }
 
 /** One of them is there, as the schema says. */
 export const askedBy = ({ input, chat, embed }: Pick<RequestMessage, "input" | "chat" | "embed">): Input => chat ?? embed ?? input ?? "";
 
-/** What identifies the content of a request, in a fixed order: hash this. `origin`, `explain`, `stream` and the id are not content. */
+/** What identifies the content of a request, in a fixed order: hash this. `origin`, `explain`, `stream`, `cache_control` and the id are not content. */
 export function canonicalContent(message: Omit<RequestMessage, "origin" | "type" | "tenant_id" | "request_id">): string {
   const { metadata } = message;
   const sorted = metadata === undefined ? null : Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));

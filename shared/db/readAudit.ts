@@ -30,11 +30,12 @@ async function read(client: PoolClient, requestId: string, tenantId: string | nu
 }
 
 function toCompletion(row: typeof requests.$inferSelect, attemptRows: (typeof attempts.$inferSelect)[]): Completion {
-  const { message, error_code, error_message, accepted_at, completed_at, input, input_sha256, attempt_count: _count, stream_seq: _seq, ...same } = row;
+  const { message, error_code, error_message, accepted_at, completed_at, input, input_sha256, cache, attempt_count: _count, stream_seq: _seq, ...same } = row;
   return Completion.parse({
     ...same,
     message: message ?? undefined,
     input: input ?? undefined,
+    cache: cache ?? undefined,
     input_sha256: input_sha256 ?? undefined,
     type: "completion.v1",
     error: error_code === null ? null : { code: error_code, message: error_message ?? "" },

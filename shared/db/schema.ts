@@ -47,6 +47,8 @@ export const requests = pgTable(
     input: jsonb().$type<Completion["input"]>(),
     fingerprint: text(),
     metadata: jsonb().$type<Completion["metadata"]>(),
+    /** The answer was made for another request. */
+    cache: jsonb().$type<NonNullable<Completion["cache"]>>(),
     decisions: jsonb().$type<Completion["decisions"]>().notNull(),
     trace_id: text().notNull(),
     /** Of the event in COMPLETIONS. */

@@ -2,7 +2,7 @@ import { Redis } from "ioredis";
 import type { Logger } from "pino";
 
 /** Every wait is short and nothing is queued while Redis is away. */
-export function connectRedis(url: string, name: string, log: Logger): Redis {
+export function connectRedis(url: string, name: string, log: Logger, meanwhile = "latencies come from the tier file"): Redis {
   const redis = new Redis(url, {
     connectionName: `infer-${name}`,
     enableOfflineQueue: false,
@@ -13,7 +13,7 @@ export function connectRedis(url: string, name: string, log: Logger): Redis {
   });
   let isDown = false;
   redis.on("error", (error) => {
-    if (!isDown) log.warn({ err: error }, "Redis is away; latencies come from the tier file");
+    if (!isDown) log.warn({ err: error }, `Redis is away; ${meanwhile}`);
     isDown = true;
   });
   redis.on("ready", () => {

@@ -34,6 +34,11 @@ export function readRequest(id: Id, bytes: Uint8Array, acceptedAtMs: number, lim
   }
   const problem = unknownName(message, limits.tierFile);
   if (problem !== null) throw new AppError("invalid_request", quoted(problem));
+  return requestFrom(id, message, acceptedAtMs, limits, settings);
+}
+
+/** As `readRequest`, of a message that was read and checked. */
+export function requestFrom(id: Id, message: RequestMessage, acceptedAtMs: number, limits: RequestLimits, settings?: TenantSettings): InferenceRequest {
   const { defaultDeadlineMs, maxDeadlineMs, tierFile } = limits;
   return toRequest(id, message, { acceptedAtMs, defaultDeadlineMs, maxDeadlineMs, defaultPolicy: tierFile.default_policy, settings, fingerprint: fingerprintOf(message), inputSha256: sha256Of(askedBy(message)) });
 }

@@ -9,14 +9,20 @@ import { type Id, requestSubject } from "./topology.ts";
 
 /** `repeated`: the same request was accepted before. */
 export type Submitted = "accepted" | "repeated";
-export type SubmitRequest = (id: Id, content: Omit<InferBody, "request_id" | "tenant_id">, options: { origin: string; traceparent: string }) => Promise<Submitted>;
+export interface SubmitOptions {
+  readonly origin: string;
+  readonly traceparent: string;
+  /** Since its caller asked for it; its deadline counts from then. */
+  readonly waitedMs?: number;
+}
+export type SubmitRequest = (id: Id, content: Omit<InferBody, "request_id" | "tenant_id">, options: SubmitOptions) => Promise<Submitted>;
 
 /**
  * Publishes a request into REQUESTS. Accepted means that the broker has it. Throws `idempotency_mismatch` when the id was
  * used for another request, `storage_full`, `broker_unavailable`, and `accept_unknown`: then publish it again.
  */
-export const makeSubmitRequest = ({ acks, streams, prefix }: { acks: AckInbox; streams: StoredMessages; prefix: string }): SubmitRequest => async (id, content, { origin, traceparent }) => {
-  const message = { type: "request.v1", ...id, origin, ...content } satisfies RequestMessage;
+export const makeSubmitRequest = ({ acks, streams, prefix }: { acks: AckInbox; streams: StoredMessages; prefix: string }): SubmitRequest => async (id, content, { origin, traceparent, waitedMs = 0 }) => {
+  const message = { type: "request.v1", ...id, origin, ...(waitedMs > 0 ? { waited_ms: waitedMs } : {}), ...content } satisfies RequestMessage;
   const subject = requestSubject(prefix, id);
   const outcome = await acks.publish(subject, new TextEncoder().encode(JSON.stringify(message)), traceparent);
   if (outcome === "stored") return "accepted";

@@ -34,11 +34,7 @@ function toCompletion(request: InferenceRequest, outcome: Outcome, context: Saga
   const { best, finished, decisions, baseline, degraded_reason, error } = context;
   const last = finished.at(-1);
   return {
-    type: "completion.v1",
-    tenant_id: request.tenant_id,
-    request_id: request.request_id,
-    origin: request.origin,
-    user_id: request.user_id,
+    ...recordOf(request, { nowMs, traceId }),
     outcome,
     degraded_reason,
     error,
@@ -53,6 +49,17 @@ function toCompletion(request: InferenceRequest, outcome: Outcome, context: Saga
     baseline_tier: baseline.tier,
     attempts: finished,
     decisions,
+  };
+}
+
+/** What a terminal event says of its request, however that ended. */
+export function recordOf(request: InferenceRequest, { nowMs, traceId }: Occasion) {
+  return {
+    type: "completion.v1" as const,
+    tenant_id: request.tenant_id,
+    request_id: request.request_id,
+    origin: request.origin,
+    user_id: request.user_id,
     policy: request.policy,
     task: request.task,
     budget_nano_usd: request.budget_nano_usd,

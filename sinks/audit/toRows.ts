@@ -43,6 +43,7 @@ export function toRows(event: Completion, streamSeq: number): Rows {
     input: event.input ?? null,
     fingerprint: event.fingerprint,
     metadata: event.metadata,
+    cache: event.cache ?? null,
     decisions: event.decisions,
     trace_id: event.trace_id,
     stream_seq: streamSeq,

@@ -36,6 +36,12 @@ it("counts a failure by its code, under no tier and no policy when it has none",
   expect(lines).toContain("infer_baseline_cost_usd_total 0");
 });
 
+it("counts answers that were made for another request, and what they saved", async () => {
+  const hit: Completion = { ...COMPLETION, attempts: [], decisions: [], cache: { kind: "exact", stored_at_ms: 1, age_ms: 1, source_request_id: "r-0" } };
+  const lines = await metricsAfter(hit, { ...hit, cache: { kind: "shared", stored_at_ms: 1, age_ms: 1, source_request_id: "r-0" } }, hit);
+  for (const line of ['infer_cached_completions_total{kind="exact"} 2', 'infer_cached_completions_total{kind="shared"} 1', 'infer_cache_saved_usd_total{kind="exact"} 0.00053', 'infer_cache_saved_usd_total{kind="shared"} 0.000265']) expect(lines).toContain(line);
+});
+
 it("never labels a series by who asked or what", async () => {
   const text = (await metricsAfter(COMPLETION)).join("\n");
   for (const secret of [COMPLETION.tenant_id, COMPLETION.user_id ?? "", COMPLETION.request_id, COMPLETION.output ?? "", COMPLETION.task ?? ""]) expect(text).not.toContain(`"${secret}"`);

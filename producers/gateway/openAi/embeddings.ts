@@ -95,8 +95,9 @@ export function vectorsReplyOf(id: string, events: readonly [Completion, ...Comp
 
 /** The call as one: costs and attempts of all parts, all else of the first. */
 export function asOne(id: string, events: readonly [Completion, ...Completion[]]): Completion {
-  const [first] = events;
+  const [{ cache, ...first }] = events;
   const sum = (of: (event: Completion) => number) => nanoUsd(events.reduce((total, event) => total + of(event), 0));
-  return { ...first, request_id: id, cost_nano_usd: sum((event) => event.cost_nano_usd), baseline_cost_nano_usd: sum((event) => event.baseline_cost_nano_usd ?? 0), attempts: events.flatMap(({ attempts }) => attempts) };
+  const isCached = events.every((event) => event.cache !== undefined);
+  return { ...first, ...(isCached && cache !== undefined ? { cache } : {}), request_id: id, cost_nano_usd: sum((event) => event.cost_nano_usd), baseline_cost_nano_usd: sum((event) => event.baseline_cost_nano_usd ?? 0), attempts: events.flatMap(({ attempts }) => attempts) };
 }
 

@@ -1,4 +1,5 @@
 /** The stored event as OpenAI's clients read it. Pure. */
+import { cacheHeadersOf } from "../cacheHeaders.ts";
 import type { FinishReason } from "#shared/contracts/chat.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import { toUsd } from "#shared/contracts/money.ts";
@@ -32,8 +33,9 @@ export function replyOf(event: Completion, { explain }: { readonly explain: bool
 /** A text's answer, from a model that knows no conversations, is complete. */
 export const finishReasonOf = ({ message }: Pick<Completion, "message">): FinishReason => message?.finish_reason ?? "stop";
 
-/** Of the attempt whose answer was kept: no tier runs twice. */
-export function usageOf({ attempts, tier }: Pick<Completion, "attempts" | "tier">): CompletionUsage | null {
+/** Of the attempt whose answer was kept: no tier runs twice. Of an answer that was made for another request, none was used. */
+export function usageOf({ attempts, tier, cache }: Pick<Completion, "attempts" | "tier" | "cache">): CompletionUsage | null {
+  if (cache !== undefined) return { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
   const usage = attempts.findLast((attempt) => attempt.tier === tier && attempt.outcome.kind === "answered")?.usage ?? null;
   if (usage === null) return null;
   const { input_tokens, output_tokens, cached_input_tokens, reasoning_output_tokens } = usage;
@@ -47,9 +49,9 @@ export function usageOf({ attempts, tier }: Pick<Completion, "attempts" | "tier"
 }
 
 export function optimizerOf(event: Completion, { explain }: { readonly explain: boolean }): OptimizerReply {
-  const { request_id, tier, model, confidence, confidence_source, outcome, degraded_reason, cost_usd, baseline_cost_usd, baseline_tier, attempts, decision } = toReply(event, { explain });
+  const { request_id, tier, model, confidence, confidence_source, outcome, degraded_reason, cost_usd, baseline_cost_usd, baseline_tier, cache, attempts, decision } = toReply(event, { explain });
   return {
-    request_id, tier, model, confidence, confidence_source, outcome, degraded_reason, cost_usd, baseline_cost_usd, saving_usd: savingUsd(event), baseline_tier, attempts,
+    request_id, tier, model, confidence, confidence_source, outcome, degraded_reason, cost_usd, baseline_cost_usd, saving_usd: savingUsd(event), baseline_tier, ...(cache === undefined ? {} : { cache }), attempts,
     why: decision.why, ...(explain ? { decision } : {}),
   };
 }
@@ -65,7 +67,7 @@ export function headersOf(event: Completion): Record<string, string> {
     tier: event.tier, model: event.model, outcome: event.outcome, "cost-usd": decimal(toUsd(event.cost_nano_usd)), "saving-usd": saving === null ? null : decimal(saving),
     attempts: String(event.attempts.length), confidence: event.confidence === null ? null : String(event.confidence),
   };
-  return Object.fromEntries(Object.entries(known).flatMap(([name, value]) => (value === null ? [] : [[`x-optimizer-${name}`, headerText(value)]])));
+  return { ...cacheHeadersOf(event), ...Object.fromEntries(Object.entries(known).flatMap(([name, value]) => (value === null ? [] : [[`x-optimizer-${name}`, headerText(value)]]))) };
 }
 
 /** Without an exponent: not every client's decimals have one. */

@@ -1,4 +1,5 @@
 /** A chat completion as OpenAI's clients ask for it, as a request of ours. Pure: what is wrong with it comes back as a value. */
+import { cacheControlOf } from "#shared/cache/cacheControl.ts";
 import { type ChatCompletionBody, OptimizerControls } from "#shared/contracts/openAi.ts";
 import { InferBody } from "#shared/contracts/request.ts";
 import { storable } from "#shared/contracts/text.ts";
@@ -60,6 +61,7 @@ export function askingBy(policy: string | null, body: Omit<Common, "model">, que
     budget: budget_usd ?? budgetUsd,
     metadata: body.metadata,
     policy,
+    cache_control: cacheControlOf(controls.cache_control, one(headers["cache-control"])),
     stream: body.stream === true ? true : null,
     ...question,
   }));

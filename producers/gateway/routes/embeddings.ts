@@ -11,6 +11,7 @@ import { refusalOf } from "../openAi/refusal.ts";
 import { headersOf } from "../openAi/replyOf.ts";
 import { DEFAULT_TENANT } from "../openAi/requestOf.ts";
 import { sendRefusal } from "../openAi/sendRefusal.ts";
+import { onCacheOf } from "../cacheHeaders.ts";
 import type { AnswerDeps } from "./answerCall.ts";
 
 /** Up to 2048 texts: more than a conversation may have. */
@@ -43,9 +44,10 @@ export const embeddingsRoute = ({ desk, callers, tracer, log, door }: AnswerDeps
       request.ids = { tenant_id, request_id: id, trace_id: traceIdOf(traceparent) };
       void reply.header("x-request-id", id);
       const { inference } = desk();
+      const onCache = onCacheOf(reply);
       const events = await atMost(PARTS_AT_ONCE, parts, (part, place) => {
         const own = parts.length === 1 ? id : partId(id, place);
-        return inference.infer({ tenant_id, request_id: own }, part.request_id === undefined ? part : { ...part, request_id: own }, { caller, traceparent });
+        return inference.infer({ tenant_id, request_id: own }, part.request_id === undefined ? part : { ...part, request_id: own }, { caller, traceparent, onCache });
       });
       const [first, ...rest] = events;
       if (first === undefined) return;

@@ -1,6 +1,7 @@
 import type { FastifyPluginCallbackZod } from "fastify-type-provider-zod";
 import type { Logger } from "pino";
 
+import { cacheControlOf } from "#shared/cache/cacheControl.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import { ErrorReply, InferReply, PendingReply, statusOf, toReply } from "#shared/contracts/reply.ts";
 import { InferBody } from "#shared/contracts/request.ts";
@@ -9,6 +10,7 @@ import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import type { Callers } from "../callers.ts";
 import type { GetDesk } from "../desk.ts";
+import { cacheHeadersOf, onCacheOf } from "../cacheHeaders.ts";
 
 const locationOf = ({ tenant_id, request_id }: Pick<Completion, "tenant_id" | "request_id">, explain: boolean): string => `/requests/${request_id}?tenant_id=${tenant_id}${explain ? "&explain=true" : ""}`;
 
@@ -33,7 +35,10 @@ export const inferRoute = ({ desk, callers, tracer, log }: { desk: GetDesk; call
     response: { 200: InferReply, 202: PendingReply, "4xx": ErrorReply, "5xx": ErrorReply },
   };
   app.post("/infer", { schema, config: { role: "infer" } }, async (request, reply) => {
-    const { body, headers } = request;
+    const { headers } = request;
+    const cache_control = cacheControlOf(request.body.cache_control, headers["cache-control"]);
+    const { cache_control: _inBody, ...asked } = request.body;
+    const body: InferBody = cache_control === undefined ? asked : { ...asked, cache_control };
     const { explain = false } = body; // of this call, also when another one had the request accepted
     const caller = await callers.callerOf(request, body.tenant_id);
     const id = { tenant_id: caller.tenant_id, request_id: body.request_id ?? request.id }; // Fastify's id is a UUIDv7 of ours
@@ -41,7 +46,7 @@ export const inferRoute = ({ desk, callers, tracer, log }: { desk: GetDesk; call
     return tracer.span("POST /infer", { kind: "SERVER", parent, attributes: { "http.request.method": "POST", "http.route": "/infer" } }, async (traceparent) => {
       request.ids = { ...id, trace_id: traceIdOf(traceparent) };
       if (/\brespond-async\b/.test(String(headers["prefer"] ?? ""))) {
-        const completion = await desk().inference.accept(id, body, { caller, traceparent });
+        const completion = await desk().inference.accept(id, body, { caller, traceparent, onCache: onCacheOf(reply) });
         void reply.header("location", locationOf(id, explain)).header("preference-applied", "respond-async");
         if (completion === null) {
           log.info({ ...request.ids, outcome: "pending" }, "accepted");
@@ -49,14 +54,14 @@ export const inferRoute = ({ desk, callers, tracer, log }: { desk: GetDesk; call
         }
         return send(completion);
       }
-      return send(await desk().inference.infer(id, body, { caller, traceparent }));
+      return send(await desk().inference.infer(id, body, { caller, traceparent, onCache: onCacheOf(reply) }));
     });
 
     function send(completion: Completion) {
       const { outcome, tier, latency_ms, cost_nano_usd, error } = completion;
       log.info({ ...request.ids, outcome, code: error?.code, tier, latency_ms, cost_nano_usd }, "answered");
       const { status, payload } = answerOf(completion, explain);
-      return reply.code(status as 200).send(payload as InferReply); // the serializer picks the schema by the status
+      return reply.headers(cacheHeadersOf(completion)).code(status as 200).send(payload as InferReply); // the serializer picks the schema by the status
     }
   });
   done();
