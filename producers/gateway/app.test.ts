@@ -1,4 +1,5 @@
 import type { FastifyInstance, InjectOptions } from "fastify";
+import { Pool } from "pg";
 import { pino } from "pino";
 import { Registry } from "prom-client";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -46,7 +47,7 @@ beforeAll(async () => {
       };
     },
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE.replace("4bf9", "0000"), () => undefined) },
-    registry: new Registry(), problems: () => world.problems, waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "1.2.3",
+    registry: new Registry(), problems: () => world.problems, waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, admin: { pool: new Pool(), pepper: null }, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "1.2.3",
     log: pino({ level: "debug" }, { write: (line: string) => void world.logged.push(line) }),
   });
 });
@@ -300,7 +301,8 @@ describe("the pages around it", () => {
   it("describe the API in OpenAPI 3.1, from the schemas that validate", async () => {
     const document = (await app.inject("/openapi.json")).json<{ openapi: string; info: { version: string }; paths: Record<string, object> }>();
     expect([document.openapi, document.info.version]).toEqual(["3.1.0", "1.2.3"]);
-    expect(Object.keys(document.paths).sort()).toEqual(["/infer", "/requests/{id}", "/requests/{id}/feedback", "/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/models/{model}", "/v1/responses"]);
+    const admin = ["audit", "keys", "keys/{key_id}", "tenants", "tenants/{tenant_id}", "tenants/{tenant_id}/keys", "tenants/{tenant_id}/keys/{key_id}"].map((path) => `/admin/${path}`);
+    expect(Object.keys(document.paths).sort()).toEqual([...admin, "/infer", "/requests/{id}", "/requests/{id}/feedback", "/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/models/{model}", "/v1/responses"]);
     expect(JSON.stringify(document.paths["/infer"])).toContain("Most that all attempts together may cost, in USD.");
   });
 

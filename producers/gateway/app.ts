@@ -19,6 +19,7 @@ import type { GetDesk } from "./desk.ts";
 import { addErrorHandlers } from "./errors.ts";
 import { addHttpMetrics } from "./metrics.ts";
 import type { Door } from "./openAi/requestOf.ts";
+import { type AdminDeps, adminRoutes } from "./routes/admin.ts";
 import { feedbackRoute } from "./routes/feedback.ts";
 import { inferRoute } from "./routes/infer.ts";
 import { openAiRoutes } from "./routes/openAi.ts";
@@ -32,6 +33,7 @@ export interface GatewayDeps {
   readonly waiting: () => number;
   readonly log: Logger;
   readonly callers: Callers;
+  readonly admin: AdminDeps;
   /** Without API keys only local callers are served: a web page that resolves its own name to this address is refused. */
   readonly isKeyless: boolean;
   /** Of `/v1`. */
@@ -70,6 +72,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     await api.register(inferRoute(deps));
     await api.register(requestsRoute(deps));
     await api.register(feedbackRoute(deps));
+    await api.register(adminRoutes(deps.admin), { prefix: "/admin" });
     await api.register(openAiRoutes({ ...deps, methodsOf }), { prefix: "/v1" });
   });
   app.get("/openapi.json", () => app.swagger());
@@ -80,7 +83,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
 const openApiInfo = (version: string) => ({
   openapi: "3.1.0",
   info: { title: "Cost-Aware ML Inference Optimizer", version, description: "Sends each request to the cheapest model tier that is good enough, and says what that saved." },
-  tags: [{ name: "inference", description: "Ask, find the answer again, and say how good it was." }, { name: "openai", description: "The same for OpenAI's clients." }],
+  tags: [{ name: "inference", description: "Ask, find the answer again, and say how good it was." }, { name: "openai", description: "The same for OpenAI's clients." }, { name: "admin", description: "Tenants and their keys." }],
 });
 
 /** The parser of the NATS door. Other content types, charsets and encodings are 415. */

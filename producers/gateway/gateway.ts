@@ -39,13 +39,14 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     onClose("tracing", closeTracing);
     const pool = makePool(config.databaseUrl, "gateway", (error) => { log.warn({ err: error }, "a Postgres connection broke"); });
     onClose("postgres", () => pool.end());
-    const directory = makeDirectory({ pool, pepper: config.secret === null ? null : subkey(config.secret, "api-keys"), now: Date.now });
+    const pepper = config.secret === null ? null : subkey(config.secret, "api-keys");
+    const directory = makeDirectory({ pool, pepper, now: Date.now });
     const callers = makeCallers({ directory, isKeyless: config.isKeyless, log });
     let desk: Desk | null = null;
     let waiting = () => 0;
     const app = await buildGateway({
       desk: () => desk ?? starting(), tracer, registry, log,
-      problems: readiness.problems, waiting: () => waiting(), callers, isKeyless: config.isKeyless, version: VERSION,
+      problems: readiness.problems, waiting: () => waiting(), callers, admin: { pool, pepper }, isKeyless: config.isKeyless, version: VERSION,
       door: { tierFile: limits.tierFile, budgetUsd: config.openAiBudgetUsd },
     });
     onClose("http", () => app.close());
