@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
-import { ApiKey, CreatedKey, type KeyRole } from "#shared/contracts/apiKey.ts";
-import { Tenant } from "#shared/contracts/tenant.ts";
+import type { ApiKey, CreatedKey, KeyRole } from "#shared/contracts/apiKey.ts";
+import type { Tenant } from "#shared/contracts/tenant.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 import type { AdminAuditRow } from "#shared/tenancy/adminAudit.ts";
 import { makeDirectory } from "#shared/tenancy/directory.ts";
@@ -57,11 +57,11 @@ afterAll(async () => {
 type Call = { readonly method: "GET" | "POST" | "PATCH" | "DELETE"; readonly url: string; readonly body?: object };
 async function call(holder: string | null, { method, url, body }: Call, on = app) {
   const response = await on.inject({ method, url: `/admin${url}`, headers: holder === null ? {} : { authorization: `Bearer ${keys.get(holder) ?? ""}` }, ...(body === undefined ? {} : { payload: body }) });
-  return { status: response.statusCode, json: <T>() => response.json<T>() };
+  return { status: response.statusCode, json: response.json<unknown>() };
 }
 /** A new key to be revoked, by whoever runs the service. */
 async function keyOf(path: string): Promise<string> {
-  return (await call("operator", { method: "POST", url: path, body: { name: `k${n++}` } })).json<CreatedKey>().key_id;
+  return ((await call("operator", { method: "POST", url: path, body: { name: `k${n++}` } })).json as CreatedKey).key_id;
 }
 
 /** What each holder gets. `own`, `other`: whose tenant's thing it is, seen from the holder `own`. */
@@ -102,16 +102,16 @@ it("has no route beside these", async () => {
 });
 
 it("shows a tenant's key its own tenant and its own changes alone", async () => {
-  const tenants = (await call("own admin", { method: "GET", url: "/tenants" })).json<{ tenants: Tenant[] }>().tenants;
-  const { changes } = (await call("own admin", { method: "GET", url: "/audit" })).json<{ changes: AdminAuditRow[] }>();
+  const tenants = ((await call("own admin", { method: "GET", url: "/tenants" })).json as { tenants: Tenant[] }).tenants;
+  const { changes } = (await call("own admin", { method: "GET", url: "/audit" })).json as { changes: AdminAuditRow[] };
   expect([tenants.map(({ tenant_id }) => tenant_id), new Set(changes.map(({ tenant_id }) => tenant_id))]).toEqual([["own"], new Set(["own"])]);
 });
 
 it("tells a key once, and what it made works until it is revoked", async () => {
-  const created = (await call("own admin", { method: "POST", url: "/tenants/own/keys", body: { role: "admin", name: "once" } })).json<CreatedKey>();
+  const created = (await call("own admin", { method: "POST", url: "/tenants/own/keys", body: { role: "admin", name: "once" } })).json as CreatedKey;
   keys.set("once", created.key);
   expect((await call("once", { method: "GET", url: "/tenants/own" })).status).toBe(200);
-  const listed = (await call("once", { method: "GET", url: "/tenants/own/keys" })).json<{ keys: ApiKey[] }>().keys;
+  const listed = ((await call("once", { method: "GET", url: "/tenants/own/keys" })).json as { keys: ApiKey[] }).keys;
   expect([listed.find(({ key_id }) => key_id === created.key_id)?.name, JSON.stringify(listed).includes(created.key)]).toEqual(["once", false]);
   await call("own admin", { method: "DELETE", url: `/tenants/own/keys/${created.key_id}` });
   const another = await gatewayOf(false); // with nothing in memory: within 30 s all are like this one
