@@ -77,11 +77,11 @@ test("the same request_id again gives the same bytes and runs nothing", async ()
   expect(before).toBeGreaterThan(0);
 });
 
-test.each([["input", { input: "other" }], ["budget", { budget: 4 }], ["policy", { policy: "cheapest" }]])("a used request_id with another %s is a 409 and changes nothing", async (field, change) => {
+test.each([["input", { input: "other" }], ["budget", { budget: 4 }], ["policy", { policy: "cheapest" }]])("a used request_id with another %s is a 422 and changes nothing", async (field, change) => {
   const id = `mismatch-${field}`;
   const first = await infer(body(id, UNSURE));
   const second = await infer(body(id, UNSURE, change));
-  expect([second.status, errorOf(second).code]).toEqual([409, "idempotency_mismatch"]);
+  expect([second.status, errorOf(second).code]).toEqual([422, "idempotency_mismatch"]);
   expect((await infer(body(id, UNSURE))).text).toBe(first.text);
 });
 

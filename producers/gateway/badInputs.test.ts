@@ -118,6 +118,16 @@ describe("a header", () => {
     expect(published).toBe(0);
   });
 
+  it.each([
+    ["empty", ""], ["empty in quotes", '""'], ["of 300 characters", "x".repeat(300)], ["with CRLF", "a\r\nb"], ["with an open quote", '"a'], ["other than the body's id", "r-2"],
+  ])("H-71 Idempotency-Key %s is 400", async (_name, key) => {
+    for (const url of ["/infer", "/v1/chat/completions"]) {
+      const payload = url === "/infer" ? GOOD : { model: "auto", messages: [{ role: "user", content: "hi" }], optimizer: { request_id: "r-1" } };
+      expect((await answerTo({ url, payload, headers: { ...JSON_TYPE, "idempotency-key": key } }))[0]).toBe(400);
+    }
+    expect(published).toBe(0);
+  });
+
   it.each([["application/json; charset=utf-8"], ["application/json;charset=UTF-8"], ["APPLICATION/JSON"]])("content-type: %s is taken", async (type) => {
     expect((await send({ payload: JSON.stringify(GOOD), headers: { "content-type": type } })).statusCode).toBe(200);
   });

@@ -5,10 +5,13 @@ import { AppError, ERROR_CODE_NAMES, ERROR_CODES } from "./errors.ts";
 /** Promise 9: an outage is never reported as the caller's error. A new outage is added here on purpose. */
 const OUTAGES = ["backend_unavailable", "broker_unavailable", "database_unavailable", "accept_unknown", "outcome_pending", "storage_full"];
 
-it.each(ERROR_CODE_NAMES)("%s is 503, retryable and held exactly when it is an outage", (code) => {
+/** Nobody's fault either, but nothing is away. */
+const WAITING = ["idempotency_in_progress"];
+
+it.each(ERROR_CODE_NAMES)("%s is 503 and held exactly when it is an outage, and retryable when the same may succeed later", (code) => {
   const error = new AppError(code, "m");
   const isOutage = OUTAGES.includes(code);
-  expect([ERROR_CODES[code].httpStatus === 503, error.retryable, error.isOutage]).toEqual([isOutage, isOutage, isOutage]);
+  expect([ERROR_CODES[code].httpStatus === 503, error.isOutage, error.retryable]).toEqual([isOutage, isOutage, isOutage || WAITING.includes(code)]);
 });
 
 it.each(ERROR_CODE_NAMES)("%s has a status of the 4xx or 5xx classes", (code) => {

@@ -17,8 +17,10 @@ export const ERROR_CODES = {
   method_not_allowed: { httpStatus: 405, retryable: false },
   /** What needs the outcome of a request came before there is one. */
   no_outcome: { httpStatus: 409, retryable: false },
-  idempotency_mismatch: { httpStatus: 409, retryable: false },
+  /** The same request was accepted before and has no outcome yet. */
+  idempotency_in_progress: { httpStatus: 409, retryable: true },
   payload_too_large: { httpStatus: 413, retryable: false },
+  idempotency_mismatch: { httpStatus: 422, retryable: false },
   /** The caller went away, and with it the wish for an answer. */
   cancelled: { httpStatus: 499, retryable: false },
   unsupported_media_type: { httpStatus: 415, retryable: false },
