@@ -38,7 +38,7 @@ beforeAll(async () => {
     desk: () => {
       if (world.isStarting) throw new AppError("broker_unavailable", "starting");
       return {
-        inference, find: async () => world.found, listen: () => () => undefined,
+        inference, find: async () => world.found, listen: () => () => undefined, watches: { watch: async () => { throw world.fails ?? new Error("unused"); } },
         submitFeedback: async (id, body, traceparent) => {
           if (world.fails) throw world.fails;
           world.feedback.push({ id, body, traceparent });
@@ -313,7 +313,7 @@ describe("the pages around it", () => {
   it("describe the API in OpenAPI 3.1, from the schemas that validate", async () => {
     const document = (await app.inject("/openapi.json")).json<{ openapi: string; info: { version: string }; paths: Record<string, object> }>();
     expect([document.openapi, document.info.version]).toEqual(["3.1.0", "1.2.3"]);
-    expect(Object.keys(document.paths).sort()).toEqual(["/infer", "/requests/{id}", "/requests/{id}/feedback", "/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/models/{model}", "/v1/responses"]);
+    expect(Object.keys(document.paths).sort()).toEqual(["/infer", "/requests/{id}", "/requests/{id}/events", "/requests/{id}/feedback", "/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/models/{model}", "/v1/responses"]);
     expect(JSON.stringify(document.paths["/infer"])).toContain("Most that all attempts together may cost, in USD.");
   });
 

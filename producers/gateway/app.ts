@@ -21,6 +21,7 @@ import type { Door } from "./openAi/requestOf.ts";
 import { feedbackRoute } from "./routes/feedback.ts";
 import { inferRoute } from "./routes/infer.ts";
 import { openAiRoutes } from "./routes/openAi.ts";
+import { requestEventsRoute } from "./routes/requestEvents.ts";
 import { requestsRoute } from "./routes/requests.ts";
 
 export interface GatewayDeps {
@@ -66,6 +67,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     api.addHook("onSend", (_request, reply, payload, done) => { done(null, (void reply.header("cache-control", "no-store"), payload)); });
     await api.register(inferRoute(deps));
     await api.register(requestsRoute(deps));
+    await api.register(requestEventsRoute(deps));
     await api.register(feedbackRoute(deps));
     await api.register(openAiRoutes({ ...deps, methodsOf }), { prefix: "/v1" });
   });

@@ -20,7 +20,7 @@ let published = 0;
 beforeAll(async () => {
   const accept = async () => { published++; return null; };
   app = await buildGateway({
-    desk: () => ({ inference: { infer: async () => { published++; return DONE; }, accept }, find: async () => null, listen: () => () => undefined, submitFeedback: async () => { published++; } }),
+    desk: () => ({ inference: { infer: async () => { published++; return DONE; }, accept }, find: async () => null, listen: () => () => undefined, watches: { watch: () => Promise.resolve() }, submitFeedback: async () => { published++; } }),
     tracer: { span: (_name, _options, run) => run("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", () => undefined) },
     registry: new Registry(), problems: () => [], waiting: () => 0, isLoopbackOnly: true, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "0", log: pino({ level: "silent" }),
   });

@@ -32,7 +32,7 @@ export interface Inference {
 }
 
 /** After the sweeper's grace its event is on the way: a sweep and a publish. */
-const AFTER_SWEEP_MS = 2_000;
+export const AFTER_SWEEP_MS = 2_000;
 
 export function makeInference({ submit, replies, cancel, limits, origin, sweepGraceMs, now }: InferenceDeps): Inference {
   const presence = makePresence();

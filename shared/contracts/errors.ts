@@ -40,6 +40,8 @@ export const ERROR_CODES = {
   /** Accepted, and its outcome is not known yet: it will be at `GET /requests/:id`. */
   outcome_pending: { httpStatus: 503, retryable: true },
   storage_full: { httpStatus: 503, retryable: true },
+  /** This gateway follows as many requests for others as it may. */
+  too_many_streams: { httpStatus: 503, retryable: true },
   deadline_exceeded: { httpStatus: 504, retryable: false },
 } as const satisfies Record<string, { httpStatus: number; retryable: boolean }>;
 export type ErrorCode = keyof typeof ERROR_CODES;
