@@ -30,7 +30,7 @@ async function gatewayOf(isKeyless: boolean): Promise<FastifyInstance> {
   const log = pino({ level: "silent" });
   const unused = () => Promise.reject(new Error("no model is asked here"));
   return buildGateway({
-    desk: () => ({ inference: { infer: unused, accept: unused }, find: unused, listen: () => () => undefined, submitFeedback: unused }),
+    desk: () => ({ inference: { infer: unused, accept: unused }, find: unused, listen: () => () => undefined, submitFeedback: unused, watches: { watch: unused } }),
     callers: makeCallers({ directory: makeDirectory({ pool, pepper: PEPPER, now: Date.now }), isKeyless, log }), isKeyless, admin: { pool, pepper: PEPPER },
     tracer: { span: (_name, _options, run) => run("", () => undefined) }, registry: new Registry(), problems: () => [], waiting: () => 0,
     door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "0", log,

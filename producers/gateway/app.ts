@@ -23,6 +23,7 @@ import { type AdminDeps, adminRoutes } from "./routes/admin.ts";
 import { feedbackRoute } from "./routes/feedback.ts";
 import { inferRoute } from "./routes/infer.ts";
 import { openAiRoutes } from "./routes/openAi.ts";
+import { requestEventsRoute } from "./routes/requestEvents.ts";
 import { requestsRoute } from "./routes/requests.ts";
 
 export interface GatewayDeps {
@@ -71,6 +72,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     deps.callers.guard(api);
     await api.register(inferRoute(deps));
     await api.register(requestsRoute(deps));
+    await api.register(requestEventsRoute(deps));
     await api.register(feedbackRoute(deps));
     await api.register(adminRoutes(deps.admin), { prefix: "/admin" });
     await api.register(openAiRoutes({ ...deps, methodsOf }), { prefix: "/v1" });

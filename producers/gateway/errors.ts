@@ -18,7 +18,7 @@ declare module "fastify" {
   }
 }
 
-/** After an outage of which nobody knows how long it lasts. */
+/** After what nobody knows how long it lasts: an outage, or a request in flight. */
 export const RETRY_AFTER_S = 1;
 
 /** Methods that the path of a request has. */
@@ -54,7 +54,7 @@ export function logged(log: Logger, error: FastifyError | AppError, { ids, route
 /** `requestId`: for what may be asked again. Without it a retry of an id that was made here would be a second paid request. */
 function send(reply: FastifyReply, code: ErrorCode, message: string, requestId?: string) {
   const { httpStatus, retryable } = ERROR_CODES[code];
-  if (httpStatus === 503) void reply.header("retry-after", RETRY_AFTER_S);
+  if (retryable) void reply.header("retry-after", RETRY_AFTER_S);
   return reply.code(httpStatus).send({ error: { code, message, retryable }, ...(requestId === undefined ? {} : { request_id: requestId }) } satisfies ErrorReply);
 }
 

@@ -25,6 +25,7 @@ import { GatewayConfig } from "./config.ts";
 import type { Desk } from "./desk.ts";
 import { makeFindRequest } from "./findRequest.ts";
 import { makeInference } from "./inference.ts";
+import { makeWatches } from "./watchRequest.ts";
 
 export const gateway: Role<z.infer<typeof GatewayConfig>> = {
   name: "gateway",
@@ -59,9 +60,11 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     const answers = makeAnswerStreams(nats, { prefix, origin: instance, log });
     onClose("answers", () => { answers.close(); });
     const inference = makeInference({ submit: makeSubmitRequest({ acks, streams, prefix }), replies, cancel: (id) => { answers.cancel(id); }, limits, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
+    const watches = makeWatches({ nats, streams, prefix, replies, limits, sweepGraceMs: config.sweepGraceMs, mostWatches: config.maxEventStreams, log });
     waiting = replies.waiting;
-    desk = { inference, find: makeFindRequest({ streams, pool, prefix }), listen: (id, onMessage) => answers.listen(id, onMessage), submitFeedback: makeSubmitFeedback({ acks, prefix }) };
+    desk = { inference, find: makeFindRequest({ streams, pool, prefix }), listen: (id, onMessage) => answers.listen(id, onMessage), submitFeedback: makeSubmitFeedback({ acks, prefix }), watches };
     onClose("requests", async () => {
+      watches.close();
       const late = setTimeout(() => { replies.giveUp(); }, context.drainMs); // their clients ask again with the same request_id
       await app.close().finally(() => { clearTimeout(late); });
     });

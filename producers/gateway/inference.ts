@@ -23,7 +23,8 @@ export interface InferenceDeps {
 }
 export interface Inference {
   /**
-   * Resolves with the stored terminal event. Throws `outcome_pending` when there is none in time. `id`: the body's, or a new one.
+   * Resolves with the stored terminal event. Throws `outcome_pending` when there is none in time, and `idempotency_in_progress` when
+   * somebody else had the request accepted. `id`: the body's, or a new one.
    * `gone`: the caller went away, and the request with it if it was accepted here and no other caller of this gateway waits for it.
    */
   infer(id: Id, body: InferBody, call: Call): Promise<Completion>;
@@ -37,7 +38,7 @@ export interface Call {
 }
 
 /** After the sweeper's grace its event is on the way: a sweep and a publish. */
-const AFTER_SWEEP_MS = 2_000;
+export const AFTER_SWEEP_MS = 2_000;
 
 export function makeInference({ submit, replies, cancel, limits, origin, sweepGraceMs, now }: InferenceDeps): Inference {
   const presence = makePresence();
@@ -64,7 +65,9 @@ export function makeInference({ submit, replies, cancel, limits, origin, sweepGr
       try {
         const submitted = await submit(id, contentOf(body), { origin, traceparent });
         if (submitted === "accepted") caller.accepted();
-        return assertKnown(id, submitted === "accepted" ? await expected.outcome : await joinOutcome(replies, id, { deadlineAtMs, lastLookAtMs }));
+        const completion = submitted === "accepted" ? await expected.outcome : await joinOutcome(replies, id, { deadlineAtMs, lastLookAtMs });
+        if (completion !== null) return completion;
+        throw submitted === "repeated" && now() >= deadlineAtMs ? inProgress(id) : pending(id); // before it, this gateway ends
       } finally {
         caller.leave();
         expected.close();
@@ -83,7 +86,6 @@ function contentOf({ request_id: _id, tenant_id: _tenant, ...content }: InferBod
   return content;
 }
 
-function assertKnown({ request_id }: Id, completion: Completion | null): Completion {
-  if (completion !== null) return completion;
-  throw new AppError("outcome_pending", `request ${request_id} was accepted and has no outcome yet: ask again with the same request_id, or GET /requests/${request_id}`);
-}
+const toAsk = ({ request_id }: Id) => `ask again with the same request_id, or GET /requests/${request_id}`;
+const pending = (id: Id) => new AppError("outcome_pending", `request ${id.request_id} was accepted and has no outcome yet: ${toAsk(id)}`);
+const inProgress = (id: Id) => new AppError("idempotency_in_progress", `request ${id.request_id} was accepted before and is still in progress: ${toAsk(id)}`);

@@ -1,5 +1,5 @@
 /** The door with OpenAI's own client, over real NATS; what the pipeline does is played by the test. */
-import OpenAI, { APIError, APIConnectionTimeoutError, APIUserAbortError, BadRequestError, ConflictError, InternalServerError, NotFoundError, RateLimitError } from "openai";
+import OpenAI, { APIError, APIConnectionTimeoutError, APIUserAbortError, BadRequestError, InternalServerError, NotFoundError, RateLimitError, UnprocessableEntityError } from "openai";
 import type { ChatCompletionChunk } from "openai/resources/chat/completions";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
@@ -68,14 +68,14 @@ describe("a whole answer", () => {
     expect(gateway.requests.at(-1)).toMatchObject({ chat: { messages: followUp } });
   });
 
-  it("comes again under the same id, and nothing runs again; another request under it is a conflict", async () => {
+  it("comes again under the same id, and nothing runs again; another request under it is refused", async () => {
     const first = await client.chat.completions.create(ask, { headers: named("again-1") });
     const count = gateway.requests.length;
     expect(await client.chat.completions.create(withExtra(ask, { optimizer: { request_id: "again-1" } }))).toEqual(first);
     expect(await client.chat.completions.create(ask, { headers: { "x-optimizer-request-id": "again-1" } })).toEqual(first);
     expect(gateway.requests).toHaveLength(count);
     const other = await errorOf(client.chat.completions.create({ ...ask, temperature: 1 }, { headers: named("again-1") }));
-    expect([other instanceof ConflictError, other.status, other.code, other.headers?.get("x-should-retry")]).toEqual([true, 409, "idempotency_mismatch", "false"]);
+    expect([other instanceof UnprocessableEntityError, other.status, other.code, other.headers?.get("x-should-retry")]).toEqual([true, 422, "idempotency_mismatch", "false"]);
   });
 
   it("explains itself when asked to, by header or in the body", async () => {

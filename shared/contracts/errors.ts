@@ -26,8 +26,10 @@ export const ERROR_CODES = {
   no_outcome: { httpStatus: 409, retryable: false },
   /** What was to be made is there already, or would be too many. */
   conflict: { httpStatus: 409, retryable: false },
-  idempotency_mismatch: { httpStatus: 409, retryable: false },
+  /** The same request was accepted before and has no outcome yet. */
+  idempotency_in_progress: { httpStatus: 409, retryable: true },
   payload_too_large: { httpStatus: 413, retryable: false },
+  idempotency_mismatch: { httpStatus: 422, retryable: false },
   /** The caller went away, and with it the wish for an answer. */
   cancelled: { httpStatus: 499, retryable: false },
   unsupported_media_type: { httpStatus: 415, retryable: false },
@@ -48,6 +50,8 @@ export const ERROR_CODES = {
   /** Accepted, and its outcome is not known yet: it will be at `GET /requests/:id`. */
   outcome_pending: { httpStatus: 503, retryable: true },
   storage_full: { httpStatus: 503, retryable: true },
+  /** This gateway follows as many requests for others as it may. */
+  too_many_streams: { httpStatus: 503, retryable: true },
   deadline_exceeded: { httpStatus: 504, retryable: false },
 } as const satisfies Record<string, { httpStatus: number; retryable: boolean }>;
 export type ErrorCode = keyof typeof ERROR_CODES;

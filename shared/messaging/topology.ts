@@ -22,6 +22,8 @@ export const completionSubject = (prefix: string, id: Id): string => `${prefix}.
 export const resultSubject = (prefix: string, id: Id, attempt: number | "*"): string => `${prefix}.result.${tokens(id)}.${attempt}`;
 /** A job of this attempt, whatever its tier. */
 export const anyJob = (prefix: string, id: Id, attempt: number | "*"): string => `${prefix}.job.*.${tokens(id)}.${attempt}`;
+/** What a request's way leaves on it, while it happens: jobs and results of every attempt. */
+export const stepSubjects = (prefix: string, id: Id): readonly string[] => [anyJob(prefix, id, "*"), resultSubject(prefix, id, "*")];
 /** The label of a request. */
 export const shadowSubject = (prefix: string, id: Id): string => `${prefix}.shadow.${tokens(id)}`;
 /** How one tier did on it that was asked afterwards. */

@@ -40,6 +40,7 @@ export const ENVIRONMENT = {
   INFER_MAX_DEADLINE_MS: number().int().positive().max(1_800_000).default(300_000).describe("Longer deadlines are cut to this."),
   INFER_OPENAI_BUDGET_USD: number().min(0).max(1_000_000).default(1).describe("Most that a request at `/v1` may cost, in USD, when it does not say it itself (`x-optimizer-budget-usd`)."),
   INFER_SWEEP_GRACE_MS: ms(5_000).describe("What is open this long past its deadline is closed by the sweeper."),
+  INFER_MAX_EVENT_STREAMS: number().int().min(1).max(100_000).default(1_000).describe("Streams of `GET /requests/:id/events` that one gateway holds at once; what is more gets a 503."),
   INFER_ROUTER_CONCURRENCY: number().int().min(1).max(1_024).default(256).describe("Events that one router handles at once."),
   INFER_SHADOW_SHARE: number().min(0).max(1).default(0)
     .describe("Share of requests, 0 to 1, whose kept answer is compared with the baseline tier's, which is asked after the request has ended. Each such call costs what that tier charges."),
