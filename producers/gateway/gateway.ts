@@ -16,15 +16,17 @@ import { listen, makeRegistry } from "#shared/runtime/roleServer.ts";
 import type { Role } from "#shared/runtime/runRole.ts";
 import { VERSION } from "#shared/runtime/version.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
-import { makeDirectory } from "#shared/tenancy/directory.ts";
+import { followStandings, makeDirectory } from "#shared/tenancy/directory.ts";
 import { subkey } from "#shared/tenancy/keyText.ts";
 
 import { buildGateway } from "./app.ts";
+import { runBatches } from "./batches/runBatches.ts";
 import { makeCallers } from "./callers.ts";
 import { GatewayConfig } from "./config.ts";
 import type { Desk } from "./desk.ts";
 import { makeFindRequest } from "./findRequest.ts";
 import { makeInference } from "./inference.ts";
+import { countBatchLines } from "./metrics.ts";
 import { makeWatches } from "./watchRequest.ts";
 
 export const gateway: Role<z.infer<typeof GatewayConfig>> = {
@@ -70,7 +72,12 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     });
     readiness.started();
     log.info({ host: config.host, port, instance }, "ready");
-    await aborted(signal);
+    const standingOf = followStandings(directory, { isKeyless: config.isKeyless, log });
+    const observe = countBatchLines(registry);
+    await Promise.all([
+      aborted(signal),
+      runBatches({ pool, infer: (id, body, call) => inference.infer(id, body, call), standingOf, instance, window: config.batchWindow, defaultDeadlineMs: config.maxDeadlineMs, log, observe, signal }),
+    ]);
   },
 };
 
