@@ -89,6 +89,13 @@ describe("a request", () => {
     expect(await jobs()).toEqual([`infer.job.small.t1.r-${n}.1`]);
   });
 
+  it("of a batch becomes a job of the batch lane, which a redelivery finds", async () => {
+    await route.request(request({}, { priority: "batch" }));
+    breakers = { small: "open" };
+    await route.request(request({ mayBeRepeat: true, deliveries: 2 }, { priority: "batch" }));
+    expect([await jobs(), await broker.streams.subjects("JOBS", `infer.batchjob.*.t1.r-${n}.*`)]).toEqual([[], [`infer.batchjob.small.t1.r-${n}.1`]]);
+  });
+
   it("that is delivered again before anything came of it becomes its job", async () => {
     await route.request(request({ mayBeRepeat: true, deliveries: 2 }));
     expect(await jobs()).toEqual([`infer.job.small.t1.r-${n}.1`]);
