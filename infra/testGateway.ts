@@ -4,6 +4,7 @@
  */
 import { pino } from "pino";
 
+import type { RunningServer } from "#infra/embedded/runningServer.ts";
 import { startTestServer } from "#infra/embedded/testServers.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { gateway } from "#producers/gateway/gateway.ts";
@@ -38,6 +39,8 @@ export type Script = (turn: Turn) => Promise<void> | void;
 export interface TestGateway {
   /** Ends in `/v1`. */
   readonly url: string;
+  /** The broker behind it. */
+  readonly server: RunningServer;
   /** Plays every request from now on. */
   readonly play: (script: Script) => void;
   readonly requests: readonly RequestMessage[];
@@ -45,7 +48,8 @@ export interface TestGateway {
   readonly close: () => Promise<void>;
 }
 
-export async function startTestGateway(): Promise<TestGateway> {
+/** `databaseUrl`: of the audit tables, where a test asks for ids that nobody used. */
+export async function startTestGateway({ databaseUrl }: { readonly databaseUrl?: string } = {}): Promise<TestGateway> {
   const server = await startTestServer("nats");
   const nats = await connectNats({ url: server.url, name: "test" });
   await ensureTopology(nats, { prefix: PREFIX, tiers: [{ name: "small", slots: 1 }], completionsMaxAgeMs: 86_400_000 });
@@ -90,11 +94,11 @@ export async function startTestGateway(): Promise<TestGateway> {
     const { msg, port } = JSON.parse(line) as { msg: string; port?: number };
     if (msg === "ready" && port !== undefined) ready.url = `http://127.0.0.1:${port}/v1`;
   } });
-  const config = gateway.config.parse({ NATS_URL: server.url, INFER_GATEWAY_PORT: "0" });
+  const config = gateway.config.parse({ NATS_URL: server.url, INFER_GATEWAY_PORT: "0", ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }) });
   const running = runScope(log, stop.signal, (lifecycle) => gateway.start(config, { ...lifecycle, log, drainMs: 1_000 }));
   const url = await waitUntil(() => Promise.resolve(ready.url), { deadlineMs: 20_000, describe: () => "the gateway is not ready" });
   return {
-    url, requests,
+    url, server, requests,
     play(next) { script = next; },
     cancels: (requestId) => cancels.filter((key) => key.endsWith(`.${requestId}`)).length,
     async close() {

@@ -1,8 +1,7 @@
 /** The HTTP door of a system that was started with nothing set: its own servers, the local models, the shipped tiers. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { connectInferClient } from "#producers/client/natsClient.ts";
-import { toReply } from "#shared/contracts/reply.ts";
+import { connectInferClient } from "#producers/client/inferClient.ts";
 
 import { type Audit, body, counter, errorOf, getText, openAudit, postJson, recordOf } from "./callers.ts";
 import { startSystem, type System } from "./system.ts";
@@ -93,7 +92,7 @@ test("duplicates sent at once through both doors have one outcome and one run", 
     Promise.all(Array.from({ length: 6 }, () => infer(content))),
     Promise.all(Array.from({ length: 6 }, () => client.infer(content))),
   ]).finally(() => client.close());
-  const replies = [...overHttp.map((answer) => JSON.parse(answer.text) as unknown), ...overNats.map((completion) => JSON.parse(JSON.stringify(toReply(completion))) as unknown)];
+  const replies = [...overHttp.map((answer) => JSON.parse(answer.text) as unknown), ...overNats];
   for (const reply of replies) expect(reply).toEqual(replies[0]);
   expect(overHttp.map(({ status }) => status)).toEqual(overHttp.map(() => 200));
   expect(await backendCalls()).toBe(before + 3);

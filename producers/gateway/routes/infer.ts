@@ -8,6 +8,7 @@ import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import type { GetDesk } from "../desk.ts";
+import { streamInfer } from "../inferStream.ts";
 
 const locationOf = ({ tenant_id, request_id }: Pick<Completion, "tenant_id" | "request_id">, explain: boolean): string => `/requests/${request_id}?tenant_id=${tenant_id}${explain ? "&explain=true" : ""}`;
 
@@ -26,7 +27,9 @@ export const inferRoute = ({ desk, tracer, log }: { desk: GetDesk; tracer: Trace
     description:
       "Safe to repeat with the same `request_id`: the same answer comes back and nothing runs again; another body under a used id is a 409. " +
       "A 503 names the `request_id` to repeat with, also when it was made here. " +
-      "With `Prefer: respond-async` the answer is 202 and a `Location` to ask at.",
+      "With `Prefer: respond-async` the answer is 202 and a `Location` to ask at. " +
+      "With `Accept: text/event-stream` pieces come as they are made, where they are certain to be kept: events `token` with `model` and `delta`, then one `outcome` with the record as `request`, or an `error`. " +
+      "A stream that ends otherwise was cut: the same request again gives its outcome.",
     tags: ["inference"],
     body: InferBody,
     response: { 200: InferReply, 202: PendingReply, "4xx": ErrorReply, "5xx": ErrorReply },
@@ -46,6 +49,10 @@ export const inferRoute = ({ desk, tracer, log }: { desk: GetDesk; tracer: Trace
           return reply.code(202).send({ ...id, status: "pending" as const });
         }
         return send(completion);
+      }
+      if (/\btext\/event-stream\b/.test(headers.accept ?? "")) {
+        const outcome = await streamInfer({ desk: desk(), log, reply }, id, body, traceparent);
+        return outcome === null ? reply : send(outcome);
       }
       return send(await desk().inference.infer(id, body, traceparent));
     });
