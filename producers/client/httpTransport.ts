@@ -1,7 +1,7 @@
 /** The HTTP door, over the platform's `fetch`. */
 import { InferEvent, type InferReply } from "#shared/contracts/reply.ts";
 import { makeEventParser } from "#shared/runtime/eventParser.ts";
-import { pause } from "#shared/runtime/lifecycle.ts";
+import { pause, unlessAborted } from "#shared/runtime/lifecycle.ts";
 
 import { nextLookMs } from "./afterFailure.ts";
 import { InferError } from "./inferError.ts";
@@ -25,7 +25,7 @@ interface Answer {
   readonly text: string;
 }
 
-/** Followed at once: each look is one request. */
+/** Looks for outcomes that are on their way at once. */
 const MOST_LOOKS = 16;
 
 export function openHttpTransport({ url, apiKey }: HttpOptions): Transport {
@@ -74,7 +74,7 @@ export function openHttpTransport({ url, apiKey }: HttpOptions): Transport {
     outcome: async (ref, call) => (await look(ref, call)).outcome,
     async wait(ref, call) {
       for (let looks = 1; ; looks++) {
-        const { outcome, retryAfterMs } = await looking(() => look(ref, call));
+        const { outcome, retryAfterMs } = await unlessAborted(call.signal, looking(() => look(ref, call)));
         if (outcome !== null) return outcome;
         await pause(nextLookMs(looks, retryAfterMs, Math.random()), call.signal);
         call.signal.throwIfAborted();
