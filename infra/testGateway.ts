@@ -5,6 +5,7 @@
 import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
 
+import type { RunningServer } from "#infra/embedded/runningServer.ts";
 import { startTestServer } from "#infra/embedded/testServers.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { gateway } from "#producers/gateway/gateway.ts";
@@ -46,6 +47,8 @@ export interface TestGateway {
   readonly emit: (event: OnceMessage) => Promise<void>;
   /** Of the test's own connection. */
   readonly nats: NatsConnection;
+  /** The broker behind it. */
+  readonly server: RunningServer;
   /** Plays every request from now on. */
   readonly play: (script: Script) => void;
   readonly requests: readonly RequestMessage[];
@@ -107,7 +110,7 @@ export async function startTestGateway(env: Readonly<Record<string, string>> = {
   };
   const url = await start();
   return {
-    url, requests, nats,
+    url, server, requests, nats,
     startAnother: start,
     emit: (event) => publisher.emit(event, newTraceparent()).then(() => undefined),
     play(next) { script = next; },

@@ -11,7 +11,7 @@ import type { OptimizerReply } from "#shared/contracts/openAi.ts";
 let gateway: TestGateway;
 let client: OpenAI;
 beforeAll(async () => {
-  gateway = await startTestGateway();
+  gateway = await startTestGateway({ INFER_SWEEP_GRACE_MS: "1" });
   client = new OpenAI({ baseURL: gateway.url, apiKey: "any", maxRetries: 0, timeout: 10_000 });
 });
 afterAll(() => gateway.close());
@@ -222,6 +222,12 @@ describe("a stream", () => {
     });
     const got = await collect(await create());
     expect([got.text, got.error, reasonsOf(got)]).toEqual(["spam 🌍", null, ["stop"]]);
+  });
+
+  it("whose outcome nobody learns in time ends in an error after its pieces", async () => {
+    gateway.play(({ piece }) => { piece(0, [{ text: "spa" }]); });
+    const text = await (await raw({ ...ask, stream: true, optimizer: { deadline_ms: 100 } })).text();
+    expect([text.includes("spa"), text.includes('"code":"outcome_pending"'), text.includes("[DONE]")]).toEqual([true, true, false]);
   });
 
   it.each<[string, Partial<Completion>, string]>([

@@ -1,7 +1,7 @@
 /** What HTTP callers get: an audit event as an answer, with money in dollars. */
 import { z } from "zod";
 
-import { AnswerMessage } from "./chat.ts";
+import { AnswerDelta, AnswerMessage } from "./chat.ts";
 import { type Decision, Exclusion, Exploration, Facts, LearnedFacts, SoftLimit, StopReason } from "./decision.ts";
 import { ERROR_CODE_NAMES, ERROR_CODES } from "./errors.ts";
 import { type Attempt, type Completion, EventError, Outcome } from "./events.ts";
@@ -75,6 +75,17 @@ export const ErrorReply = z.object({
   request: InferReply.optional(),
 });
 export type ErrorReply = z.infer<typeof ErrorReply>;
+
+/**
+ * Data of the events of a streamed `POST /infer`, each named by its `type`. Pieces, then the record. An `error` says that the
+ * pieces are no beginning of the answer that was kept (`stream_broken`), or why there is no outcome yet.
+ */
+export const InferEvent = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("token"), model: z.string(), delta: AnswerDelta }),
+  z.object({ type: z.literal("outcome"), request: InferReply }),
+  z.object({ type: z.literal("error"), error: z.object({ code: z.string(), message: z.string(), retryable: z.boolean() }), request_id: RequestId, request: InferReply.optional() }),
+]);
+export type InferEvent = z.infer<typeof InferEvent>;
 
 export const PendingReply = z.object({ request_id: RequestId, tenant_id: TenantId, status: z.literal("pending") });
 

@@ -68,9 +68,11 @@ export function makeAnswerCall({ desk, callers, tracer, log }: AnswerDeps, route
     const { inference, listen } = desk();
     const gone = new AbortController();
     reply.raw.once("close", () => { if (!reply.raw.writableFinished) gone.abort(); });
+    const state = { isOpen: false }; // `reply.sent` says so only at the stream's end
     const stream = makeAnswerStream({
       frames: form.frames({ requestId: id.request_id, created: Math.floor(Date.now() / 1_000) }, { explain }),
       open(source, first) {
+        state.isOpen = true;
         const known = first.type === "completion.v1" ? headersOf(first) : { "x-optimizer-tier": headerText(first.tier), "x-optimizer-model": headerText(first.model) };
         void reply.headers(known).type("text/event-stream; charset=utf-8").header("x-accel-buffering", "no").send(source);
       },
@@ -83,7 +85,7 @@ export function makeAnswerCall({ desk, callers, tracer, log }: AnswerDeps, route
       if (error === null) stream.end(completion);
       else if (!stream.fail(refusalOf(error))) sendRefusal(reply.headers(headersOf(completion)), refusalOf(error), completion);
     } catch (error) {
-      if (!reply.sent) throw error;
+      if (!state.isOpen) throw error;
       stream.fail(refusalOfError(logged(log, error as FastifyError, reply.request)));
     } finally {
       endListening();

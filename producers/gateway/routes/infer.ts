@@ -12,6 +12,7 @@ import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 import type { Callers } from "../callers.ts";
 import type { GetDesk } from "../desk.ts";
 import { KeyedHeaders } from "../idempotencyKey.ts";
+import { streamInfer } from "../inferStream.ts";
 
 const locationOf = ({ tenant_id, request_id }: Pick<Completion, "tenant_id" | "request_id">, explain: boolean): string => `/requests/${request_id}?tenant_id=${tenant_id}${explain ? "&explain=true" : ""}`;
 
@@ -38,7 +39,9 @@ export const inferRoute = ({ desk, callers, tracer, log }: { desk: GetDesk; call
       "Safe to repeat with the same `request_id` or `Idempotency-Key`: the same answer comes back and nothing runs again. One that is still in flight is waited for, and " +
       "is a 409 with `retry-after` when it has no outcome by its deadline; another body under a used id is a 422. " +
       "A 503 names the `request_id` to repeat with, also when it was made here. " +
-      "With `Prefer: respond-async` the answer is 202 and a `Location` to ask at.",
+      "With `Prefer: respond-async` the answer is 202 and a `Location` to ask at. " +
+      "With `Accept: text/event-stream` pieces come as they are made, where they are certain to be kept: events `token` with `model` and `delta`, then one `outcome` with the record as `request`, or an `error`. " +
+      "A stream that ends otherwise was cut: the same request again gives its outcome.",
     tags: ["inference"],
     headers: KeyedHeaders.extend({ prefer: z.string().optional().describe("`respond-async`: 202 at once.") }),
     body: InferBody,
@@ -61,6 +64,10 @@ export const inferRoute = ({ desk, callers, tracer, log }: { desk: GetDesk; call
           return reply.code(202).send({ ...id, status: "pending" as const });
         }
         return send(completion);
+      }
+      if (/\btext\/event-stream\b/.test(headers.accept ?? "")) {
+        const outcome = await streamInfer({ desk: desk(), log, reply }, id, body, { caller, traceparent });
+        return outcome === null ? reply : send(outcome);
       }
       return send(await desk().inference.infer(id, body, { caller, traceparent }));
     });
