@@ -45,7 +45,8 @@ export interface TestGateway {
   readonly close: () => Promise<void>;
 }
 
-export async function startTestGateway(): Promise<TestGateway> {
+/** `env`: its configuration beside NATS and port. */
+export async function startTestGateway(env: Readonly<Record<string, string>> = {}): Promise<TestGateway> {
   const server = await startTestServer("nats");
   const nats = await connectNats({ url: server.url, name: "test" });
   await ensureTopology(nats, { prefix: PREFIX, tiers: [{ name: "small", slots: 1 }], completionsMaxAgeMs: 86_400_000 });
@@ -90,7 +91,7 @@ export async function startTestGateway(): Promise<TestGateway> {
     const { msg, port } = JSON.parse(line) as { msg: string; port?: number };
     if (msg === "ready" && port !== undefined) ready.url = `http://127.0.0.1:${port}/v1`;
   } });
-  const config = gateway.config.parse({ NATS_URL: server.url, INFER_GATEWAY_PORT: "0" });
+  const config = gateway.config.parse({ ...env, NATS_URL: server.url, INFER_GATEWAY_PORT: "0" });
   const running = runScope(log, stop.signal, (lifecycle) => gateway.start(config, { ...lifecycle, log, drainMs: 1_000 }));
   const url = await waitUntil(() => Promise.resolve(ready.url), { deadlineMs: 20_000, describe: () => "the gateway is not ready" });
   return {

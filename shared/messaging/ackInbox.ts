@@ -14,8 +14,8 @@ import { AppError } from "#shared/contracts/errors.ts";
 /** `refused`: the subject is taken or the stream is full. The broker has one error code for both. */
 export type PubOutcome = "stored" | "refused";
 export interface AckInbox {
-  /** Resolves with the broker's answer. Throws `broker_unavailable`, or `accept_unknown` when no answer came in time. */
-  publish(subject: string, body: Uint8Array, traceparent?: string): Promise<PubOutcome>;
+  /** `admitted`: a gateway's proof that it admitted the request. Resolves with the broker's answer. Throws `broker_unavailable`, or `accept_unknown` when no answer came in time. */
+  publish(subject: string, body: Uint8Array, traceparent?: string, admitted?: string): Promise<PubOutcome>;
   /** Sends what is buffered and waits until every ack has come or is overdue. */
   close(): Promise<void>;
 }
@@ -68,7 +68,7 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inbox = cr
     for (const send of batch) send();
   };
   return {
-    publish: (subject, body, traceparent) =>
+    publish: (subject, body, traceparent, admitted) =>
       new Promise((resolve, reject) => {
         if (!isConnected) {
           reject(new AppError("broker_unavailable", "the message broker cannot be reached"));
@@ -83,7 +83,7 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inbox = cr
         waiting.set(id, { resolve, reject, expiresAtMs: performance.now() + timeoutMs });
         outbox.push(() => {
           try {
-            nats.publish(subject, body, { reply: `${inbox}.${id}`, ...(traceparent === undefined ? {} : { headers: traceHeaders(traceparent) }) });
+            nats.publish(subject, body, { reply: `${inbox}.${id}`, ...(traceparent === undefined ? {} : { headers: headersWith(traceparent, admitted) }) });
           } catch (cause) {
             take(id)?.reject(new AppError("broker_unavailable", "the message broker cannot be reached", { cause }));
           }
@@ -102,9 +102,11 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inbox = cr
 /** Headers count too. */
 const HEADER_ROOM_BYTES = 512;
 export const TRACEPARENT_HEADER = "traceparent";
-function traceHeaders(traceparent: string) {
+export const ADMITTED_HEADER = "infer-admitted";
+function headersWith(traceparent: string, admitted: string | undefined) {
   const found = headers();
   found.set(TRACEPARENT_HEADER, traceparent);
+  if (admitted !== undefined) found.set(ADMITTED_HEADER, admitted);
   return found;
 }
 

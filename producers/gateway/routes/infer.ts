@@ -9,6 +9,7 @@ import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import type { Callers } from "../callers.ts";
 import type { GetDesk } from "../desk.ts";
+import { showLimits } from "../limitHeaders.ts";
 
 const locationOf = ({ tenant_id, request_id }: Pick<Completion, "tenant_id" | "request_id">, explain: boolean): string => `/requests/${request_id}?tenant_id=${tenant_id}${explain ? "&explain=true" : ""}`;
 
@@ -39,9 +40,10 @@ export const inferRoute = ({ desk, callers, tracer, log }: { desk: GetDesk; call
     const id = { tenant_id: caller.tenant_id, request_id: body.request_id ?? request.id }; // Fastify's id is a UUIDv7 of ours
     const parent = traceparentFrom(headers["traceparent"]);
     return tracer.span("POST /infer", { kind: "SERVER", parent, attributes: { "http.request.method": "POST", "http.route": "/infer" } }, async (traceparent) => {
+      const call = { caller, traceparent, onLimits: showLimits(reply) };
       request.ids = { ...id, trace_id: traceIdOf(traceparent) };
       if (/\brespond-async\b/.test(String(headers["prefer"] ?? ""))) {
-        const completion = await desk().inference.accept(id, body, { caller, traceparent });
+        const completion = await desk().inference.accept(id, body, call);
         void reply.header("location", locationOf(id, explain)).header("preference-applied", "respond-async");
         if (completion === null) {
           log.info({ ...request.ids, outcome: "pending" }, "accepted");
@@ -49,7 +51,7 @@ export const inferRoute = ({ desk, callers, tracer, log }: { desk: GetDesk; call
         }
         return send(completion);
       }
-      return send(await desk().inference.infer(id, body, { caller, traceparent }));
+      return send(await desk().inference.infer(id, body, call));
     });
 
     function send(completion: Completion) {
