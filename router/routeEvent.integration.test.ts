@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vites
 
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import type { Decision } from "#shared/contracts/decision.ts";
-import { Completion, DeadLetter, Job } from "#shared/contracts/events.ts";
+import { Completion, DeadLetter, type EventError, Job } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import requestFixture from "#shared/contracts/fixtures/request.v1.json" with { type: "json" };
 import resultFixture from "#shared/contracts/fixtures/result.v1.json" with { type: "json" };
@@ -47,13 +47,16 @@ const MODEL: RoutingModelFile = {
 let model: RoutingModelFile | null = null;
 let status: TenantStatus = "active";
 let settings = DEFAULT_SETTINGS;
+/** What the limits say of requests that no gateway admitted, and of which they were asked. */
+let limited: EventError | null = null;
+const asked: string[] = [];
 let nowMs = AT + 10;
 let n = 0;
 beforeAll(async () => {
   test = await startTestBroker(FILE.tiers);
   ({ nats, broker } = test);
   route = makeRouteEvent({
-    ...broker, prefix: "infer", limits: LIMITS, standingOf: async () => ({ status, settings }), observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
+    ...broker, prefix: "infer", limits: LIMITS, standingOf: async () => ({ status, settings }), isAdmitted: (_id, origin, proof) => origin !== "direct" && proof !== "forged", admit: async ({ request_id }) => { asked.push(request_id); return limited; }, observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
     live: () => new Map(FILE.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: breakers[name] ?? "closed", workers: 1, slots: 1 }])),
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE, () => undefined) },
   });
@@ -61,7 +64,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await test.remove();
 });
-beforeEach(() => { n++; breakers = {}; model = null; status = "active"; settings = DEFAULT_SETTINGS; nowMs = AT + 10; decisions.length = 0; });
+beforeEach(() => { n++; breakers = {}; model = null; status = "active"; settings = DEFAULT_SETTINGS; limited = null; nowMs = AT + 10; asked.length = 0; decisions.length = 0; });
 
 const id = () => ({ tenant_id: "t1", request_id: `r-${n}` });
 const renamed = <T extends object>(event: T): T => JSON.parse(JSON.stringify(event).replaceAll('"r-1"', `"r-${n}"`)) as T;
@@ -110,6 +113,29 @@ describe("a request", () => {
     status = "suspended";
     await route.request(request());
     expect([await jobs(), await completion(), decisions]).toMatchObject([[], { outcome: "rejected", error: { code: "tenant_suspended" }, cost_nano_usd: 0 }, []]);
+  });
+
+  it("that no gateway admitted is held to the limits, whatever name it has, and its origin becomes its publisher's", async () => {
+    limited = { code: "rate_limited", message: "tenant t1 may ask for no more" };
+    await route.request(request({ admitted: "forged" }));
+    expect([await jobs(), await completion(), asked]).toMatchObject([[], { outcome: "rejected", error: limited, origin: "direct", cost_nano_usd: 0 }, [`r-${n}`]]);
+    limited = null;
+    n++;
+    await route.request(request({}, { origin: undefined }));
+    expect([await jobs(), asked.length]).toEqual([[`infer.job.small.t1.r-${n}.1`], 2]);
+  });
+
+  it("that a gateway admitted is not asked for again", async () => {
+    limited = { code: "rate_limited", message: "m" };
+    await route.request(request({ admitted: "genuine" }));
+    expect([await jobs(), asked]).toEqual([[`infer.job.small.t1.r-${n}.1`], []]);
+  });
+
+  it("that has its job goes on when it is delivered again, whatever the limits say now", async () => {
+    await route.request(request({}, { origin: undefined }));
+    limited = { code: "rate_limited", message: "m" };
+    await route.request(request({ mayBeRepeat: true, deliveries: 2 }, { origin: undefined }));
+    expect([await jobs(), await completion()]).toEqual([[`infer.job.small.t1.r-${n}.1`], null]);
   });
 
   it("runs on tiers that its tenant allows, and the record says which were not", async () => {

@@ -3,6 +3,8 @@ import type { z } from "zod";
 
 import { servedBy } from "#shared/contracts/tiers.ts";
 import { makePool } from "#shared/db/pool.ts";
+import { makeAdmissionProof } from "#shared/limits/admissionProof.ts";
+import { openLimiter } from "#shared/limits/openLimiter.ts";
 import { consume } from "#shared/messaging/consume.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
@@ -16,6 +18,7 @@ import type { Role } from "#shared/runtime/runRole.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 import { followStandings, makeDirectory } from "#shared/tenancy/directory.ts";
 
+import { makeAdmitDirect } from "./admitDirect.ts";
 import { RouterConfig } from "./config.ts";
 import { makeDeadLetterService } from "./deadLetters.ts";
 import { addDecideRoute } from "./decideRoute.ts";
@@ -52,8 +55,9 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     onClose("tracing", close);
     const { routerRequests, routerResults, deadLetterService } = sourcesOf(prefix);
     const needed = [routerRequests, routerResults, deadLetterService];
-    const { nats, js, jsm, streams, publisher } = await openBroker({ url: config.natsUrl, role: "router", prefix, needed, readiness }, context);
+    const broker = await openBroker({ url: config.natsUrl, role: "router", prefix, needed, readiness }, context);
     if (signal.aborted) return;
+    const { nats, js, jsm, streams, publisher } = broker;
     live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: servedBy(tierFile), readiness, log }, context);
 
     const pool = makePool(config.databaseUrl, "router", (error) => { log.warn({ err: error }, "a Postgres connection broke"); });
@@ -61,8 +65,10 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const standingOf = followStandings(makeDirectory({ pool, pepper: null, now: Date.now }), { isKeyless: config.isKeyless, log });
     const metrics = makeRouterMetrics(registry, { fold: () => fold, routing: () => followed() });
     followed = await followModel({ nats, prefix, tierFile, log, observe: (change) => { metrics.observeModel(change); } }, context);
+    const limiter = await openLimiter({ redisUrl: config.redisUrl, prefix, door: "nats", registry, broker }, context);
+    const { isGenuine } = makeAdmissionProof(config.secret, prefix);
     const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
-    const route = makeRouteEvent({ publisher, streams, prefix, limits, standingOf, live, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
+    const route = makeRouteEvent({ publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, Date.now), live, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     readiness.started();
     log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");

@@ -28,6 +28,7 @@ beforeEach(() => { Object.assign(world, { outcome: DONE, earlier: null, fails: n
 beforeAll(async () => {
   const limits = { defaultDeadlineMs: 30_000, maxDeadlineMs: 60_000, tierFile: TierFile.parse(tierFixture) };
   const inference = makeInference({
+    admit: async () => undefined,
     submit: async (id, content, { traceparent }) => {
       if (world.fails) throw world.fails;
       world.submitted.push({ id, content, traceparent });

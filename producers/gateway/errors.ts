@@ -5,6 +5,7 @@ import type { Logger } from "pino";
 import { inOneLine } from "#shared/contracts/describeIssues.ts";
 import { AppError, ERROR_CODES, type ErrorCode } from "#shared/contracts/errors.ts";
 import type { ErrorReply } from "#shared/contracts/reply.ts";
+import { secondsUp } from "#shared/limits/buckets.ts";
 
 /** What a log line and an answer say about the request that failed: `null` until its body was read. */
 export interface RequestIds {
@@ -30,6 +31,7 @@ export function addErrorHandlers(app: FastifyInstance, log: Logger): { readonly 
   app.decorateRequest("ids", null);
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
     const known = logged(log, error, request);
+    askLater(reply, known);
     return send(reply, known.code, known.publicMessage, known.retryable ? request.ids?.request_id : undefined);
   });
   app.setNotFoundHandler((request, reply) => {
@@ -49,6 +51,11 @@ export function logged(log: Logger, error: FastifyError | AppError, { ids, route
   else if (known.isOutage) log.warn({ ...where, err: error }, "answered 503");
   else if (ids !== null) log.info({ ...where, code: known.code }, "refused"); // never the message: it may quote the body
   return known;
+}
+
+/** Where a limit refused it, it says itself when there is enough again. */
+export function askLater(reply: FastifyReply, { limit }: AppError): void {
+  if (limit !== null) void reply.header("retry-after", secondsUp(limit.waitMs));
 }
 
 /** `requestId`: for what may be asked again. Without it a retry of an id that was made here would be a second paid request. */

@@ -3,6 +3,8 @@ import type { z } from "zod";
 
 import { AppError } from "#shared/contracts/errors.ts";
 import { makePool } from "#shared/db/pool.ts";
+import { makeAdmissionProof } from "#shared/limits/admissionProof.ts";
+import { openLimiter } from "#shared/limits/openLimiter.ts";
 import { makeAnswerStreams } from "#shared/messaging/answerStream.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
 import { makeReplies } from "#shared/messaging/replies.ts";
@@ -19,6 +21,7 @@ import { startTracing } from "#shared/telemetry/tracing.ts";
 import { followStandings, makeDirectory } from "#shared/tenancy/directory.ts";
 import { subkey } from "#shared/tenancy/keyText.ts";
 
+import { makeAdmit } from "./admit.ts";
 import { buildGateway } from "./app.ts";
 import { runBatches } from "./batches/runBatches.ts";
 import { makeCallers } from "./callers.ts";
@@ -55,13 +58,16 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     onClose("http", () => app.close());
     const port = await listen(app, { host: config.host, port: config.port, variable: "INFER_GATEWAY_PORT" });
 
-    const { nats, acks, streams, instance } = await openBroker({ url: config.natsUrl, role: "gateway", prefix, needed: [sourcesOf(prefix).routerRequests], readiness }, context);
+    const broker = await openBroker({ url: config.natsUrl, role: "gateway", prefix, needed: [sourcesOf(prefix).routerRequests], readiness }, context);
     if (signal.aborted) return;
+    const { nats, acks, streams, instance } = broker;
+    const limiter = await openLimiter({ redisUrl: config.redisUrl, prefix, door: "http", registry, broker }, context);
+    const { sign } = makeAdmissionProof(config.secret, prefix);
     const replies = makeReplies({ nats, streams, prefix, origin: instance, log, now: Date.now });
     onClose("replies", () => { replies.close(); });
     const answers = makeAnswerStreams(nats, { prefix, origin: instance, log });
     onClose("answers", () => { answers.close(); });
-    const inference = makeInference({ submit: makeSubmitRequest({ acks, streams, prefix }), replies, cancel: (id) => { answers.cancel(id); }, limits, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
+    const inference = makeInference({ admit: makeAdmit(limiter), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies, cancel: (id) => { answers.cancel(id); }, limits, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
     const watches = makeWatches({ nats, streams, prefix, replies, limits, sweepGraceMs: config.sweepGraceMs, mostWatches: config.maxEventStreams, log });
     waiting = replies.waiting;
     desk = { inference, find: makeFindRequest({ streams, pool, prefix }), listen: (id, onMessage) => answers.listen(id, onMessage), submitFeedback: makeSubmitFeedback({ acks, prefix }), watches };

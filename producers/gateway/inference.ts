@@ -2,15 +2,19 @@
 import { AppError } from "#shared/contracts/errors.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import { type InferBody, unknownName } from "#shared/contracts/request.ts";
+import type { Level } from "#shared/limits/buckets.ts";
 import type { RequestLimits } from "#shared/messaging/readRequest.ts";
 import { joinOutcome, type Replies } from "#shared/messaging/replies.ts";
 import { assertSameRequest, type SubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { type Id, tokens } from "#shared/messaging/topology.ts";
 
+import type { Admit } from "./admit.ts";
 import type { Caller } from "./callers.ts";
 import { makePresence } from "./presence.ts";
 
 export interface InferenceDeps {
+  /** Before a request is published. */
+  readonly admit: Admit;
   readonly submit: SubmitRequest;
   readonly replies: Pick<Replies, "expect" | "find">;
   /** Nobody waits for the answer any more: whoever works on it stops. May get lost. */
@@ -35,12 +39,16 @@ export interface Call {
   readonly caller: Caller;
   readonly traceparent: string;
   readonly gone?: AbortSignal | undefined;
+  /** Of the tenant's limits, as they stand after this call; empty without any. */
+  readonly onLimits?: (levels: readonly Level[]) => void;
+  /** Of a request that is a part of a larger call, which is admitted as one: the same object for each part. */
+  readonly whole?: { readonly id: Id; readonly parts: readonly InferBody[] };
 }
 
 /** After the sweeper's grace its event is on the way: a sweep and a publish. */
 export const AFTER_SWEEP_MS = 2_000;
 
-export function makeInference({ submit, replies, cancel, limits, origin, sweepGraceMs, now }: InferenceDeps): Inference {
+export function makeInference({ admit, submit, replies, cancel, limits, origin, sweepGraceMs, now }: InferenceDeps): Inference {
   const presence = makePresence();
   /** An id that the caller chose may be older than REQUESTS remembers: look for its outcome first. */
   const findEarlier = async (id: Id, body: InferBody): Promise<Completion | null> => {
@@ -53,12 +61,24 @@ export function makeInference({ submit, replies, cancel, limits, origin, sweepGr
     const problem = unknownName(body, limits.tierFile);
     if (problem !== null) throw new AppError("invalid_request", problem);
   };
+  const deadlineOf = ({ deadline_ms = limits.defaultDeadlineMs }: InferBody) => Math.min(deadline_ms, limits.maxDeadlineMs);
+  const wholes = new WeakMap<NonNullable<Call["whole"]>, Promise<void>>();
+  /** What has its outcome already takes nothing. */
+  const admitOnce = (id: Id, body: InferBody, call: Call, isRepeat: boolean): Promise<void> => {
+    const { whole } = call;
+    if (whole === undefined || isRepeat) return admit(id, call, { bodies: [body], isRepeat, deadlineMs: deadlineOf(body) });
+    const admitted = wholes.get(whole) ?? admit(whole.id, call, { bodies: whole.parts, isRepeat, deadlineMs: deadlineOf(body) });
+    wholes.set(whole, admitted);
+    return admitted;
+  };
   return {
-    async infer(id, body, { traceparent, gone }) {
+    async infer(id, body, call) {
+      const { traceparent, gone } = call;
       assertKnownNames(body);
       const earlier = await findEarlier(id, body);
+      await admitOnce(id, body, call, earlier !== null);
       if (earlier !== null) return earlier;
-      const deadlineAtMs = now() + Math.min(body.deadline_ms ?? limits.defaultDeadlineMs, limits.maxDeadlineMs);
+      const deadlineAtMs = now() + deadlineOf(body);
       const lastLookAtMs = deadlineAtMs + sweepGraceMs + AFTER_SWEEP_MS;
       const expected = replies.expect(id, { deadlineAtMs, lastLookAtMs, anyOrigin: false });
       const caller = presence.enter(tokens(id), { gone, onAbandoned: () => { if (now() < deadlineAtMs) cancel(id); } });
@@ -73,10 +93,11 @@ export function makeInference({ submit, replies, cancel, limits, origin, sweepGr
         expected.close();
       }
     },
-    async accept(id, body, { traceparent }) {
+    async accept(id, body, call) {
       assertKnownNames(body);
       const completion = await findEarlier(id, body);
-      if (completion === null) await submit(id, contentOf(body), { origin, traceparent });
+      await admitOnce(id, body, call, completion !== null);
+      if (completion === null) await submit(id, contentOf(body), { origin, traceparent: call.traceparent });
       return completion;
     },
   };

@@ -8,6 +8,8 @@ export const ERROR_CODES = {
   invalid_json: { httpStatus: 400, retryable: false },
   invalid_unicode: { httpStatus: 400, retryable: false },
   invalid_request: { httpStatus: 400, retryable: false },
+  /** Asks for more at once than a rate limit ever lets through: waiting does not help. */
+  exceeds_limit: { httpStatus: 400, retryable: false },
   unsupported_version: { httpStatus: 400, retryable: false },
   /** A NATS subject that holds no valid tenant and request id. */
   bad_subject: { httpStatus: 400, retryable: false },
@@ -57,15 +59,23 @@ export const ERROR_CODES = {
 export type ErrorCode = keyof typeof ERROR_CODES;
 export const ERROR_CODE_NAMES = Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]];
 
+export interface RateLimitHit {
+  readonly kind: "requests" | "tokens";
+  readonly waitMs: number;
+}
+
 export class AppError extends Error {
   override readonly name = "AppError";
   readonly code: ErrorCode;
   readonly publicMessage: string;
+  /** Of `rate_limited`: what ran out, and how long until there is enough again. */
+  readonly limit: RateLimitHit | null;
   /** `message` is shown to the client too, unless `publicMessage` says something else. Keep secrets in `cause`. */
-  constructor(code: ErrorCode, message: string, options: ErrorOptions & { publicMessage?: string } = {}) {
+  constructor(code: ErrorCode, message: string, options: ErrorOptions & { publicMessage?: string; limit?: RateLimitHit } = {}) {
     super(message, options);
     this.code = code;
     this.publicMessage = options.publicMessage ?? message;
+    this.limit = options.limit ?? null;
   }
   get retryable(): boolean {
     return ERROR_CODES[this.code].retryable;

@@ -19,8 +19,8 @@ import { permissionViolation } from "./connect.ts";
  */
 export type PubOutcome = "stored" | "taken" | "full";
 export interface AckInbox {
-  /** Resolves with the broker's answer. Throws `broker_unavailable`, or `accept_unknown` when no answer came in time. */
-  publish(subject: string, body: Uint8Array, traceparent?: string): Promise<PubOutcome>;
+  /** `admitted`: a gateway's proof that it admitted the request. Resolves with the broker's answer. Throws `broker_unavailable`, or `accept_unknown` when no answer came in time. */
+  publish(subject: string, body: Uint8Array, traceparent?: string, admitted?: string): Promise<PubOutcome>;
   /** Sends what is buffered and waits until every ack has come or is overdue. */
   close(): Promise<void>;
 }
@@ -85,7 +85,7 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inboxPrefi
     for (const send of batch) send();
   };
   return {
-    publish: (subject, body, traceparent) =>
+    publish: (subject, body, traceparent, admitted) =>
       new Promise((resolve, reject) => {
         if (!isConnected) {
           reject(new AppError("broker_unavailable", "the message broker cannot be reached"));
@@ -100,7 +100,7 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inboxPrefi
         waiting.set(id, { subject, resolve, reject, expiresAtMs: performance.now() + timeoutMs });
         outbox.push(() => {
           try {
-            nats.publish(subject, body, { reply: `${inbox}.${id}`, ...(traceparent === undefined ? {} : { headers: traceHeaders(traceparent) }) });
+            nats.publish(subject, body, { reply: `${inbox}.${id}`, ...(traceparent === undefined ? {} : { headers: headersWith(traceparent, admitted) }) });
           } catch (cause) {
             take(id)?.reject(new AppError("broker_unavailable", "the message broker cannot be reached", { cause }));
           }
@@ -119,9 +119,11 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inboxPrefi
 /** Headers count too. */
 const HEADER_ROOM_BYTES = 512;
 export const TRACEPARENT_HEADER = "traceparent";
-function traceHeaders(traceparent: string) {
+export const ADMITTED_HEADER = "infer-admitted";
+function headersWith(traceparent: string, admitted: string | undefined) {
   const found = headers();
   found.set(TRACEPARENT_HEADER, traceparent);
+  if (admitted !== undefined) found.set(ADMITTED_HEADER, admitted);
   return found;
 }
 

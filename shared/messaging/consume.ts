@@ -11,7 +11,7 @@ import { AppError, ERROR_CODES, type ErrorCode } from "#shared/contracts/errors.
 import { hasEnded, pause, untilItWorks } from "#shared/runtime/lifecycle.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
-import { TRACEPARENT_HEADER } from "./ackInbox.ts";
+import { ADMITTED_HEADER, TRACEPARENT_HEADER } from "./ackInbox.ts";
 import type { Source } from "./topology.ts";
 
 export type Verdict =
@@ -50,6 +50,8 @@ export interface Delivery {
   readonly deliveries: number;
   /** `null`: the publisher sent none. */
   readonly traceparent: string | null;
+  /** What a gateway shows for having admitted the request; whether it is genuine is the reader's to judge. */
+  readonly admitted?: string | undefined;
   /** Delivered before, or held so long that another process may have it: look before you act. */
   readonly mayBeRepeat: boolean;
   /** Aborts when this process lost the message: it slept through its lease, and another one may have it. */
@@ -265,6 +267,7 @@ function deliveryOf({ message, receivedAtMs, lease }: Held, source: Source, trie
     storedAtMs: Math.floor(info.timestampNanos / 1e6),
     deliveries: info.deliveryCount,
     traceparent: traceparentFrom(message.headers?.get(TRACEPARENT_HEADER)),
+    admitted: message.headers?.values(ADMITTED_HEADER)[0],
     mayBeRepeat: tries > 1 || message.redelivered || performance.now() - receivedAtMs > source.ackWaitMs / 2,
     lease: lease.signal,
   };

@@ -10,21 +10,22 @@ import { type Id, requestSubject } from "./topology.ts";
 /** `repeated`: the same request was accepted before. */
 export type Submitted = "accepted" | "repeated";
 export type SubmitRequest = (id: Id, content: Omit<InferBody, "request_id" | "tenant_id">, options: { origin: string; traceparent: string }) => Promise<Submitted>;
-
 export interface SubmitRequestDeps {
   readonly acks: AckInbox;
   /** `null`: for whoever may not read REQUESTS. Whether a repeated request is the same one is then told by its outcome. */
   readonly streams: Pick<StoredMessages, "last"> | null;
   readonly prefix: string;
+  /** Of a gateway: its proof that it admitted a request. */
+  readonly sign?: (id: Id, origin: string) => string | undefined;
 }
 /**
  * Publishes a request into REQUESTS. Accepted means that the broker has it. Throws `idempotency_mismatch` when the id was
  * used for another request, `storage_full`, `broker_unavailable`, and `accept_unknown`: then publish it again.
  */
-export const makeSubmitRequest = ({ acks, streams, prefix }: SubmitRequestDeps): SubmitRequest => async (id, content, { origin, traceparent }) => {
+export const makeSubmitRequest = ({ acks, streams, prefix, sign }: SubmitRequestDeps): SubmitRequest => async (id, content, { origin, traceparent }) => {
   const message = { type: "request.v1", ...id, origin, ...content } satisfies RequestMessage;
   const subject = requestSubject(prefix, id);
-  const outcome = await acks.publish(subject, new TextEncoder().encode(JSON.stringify(message)), traceparent);
+  const outcome = await acks.publish(subject, new TextEncoder().encode(JSON.stringify(message)), traceparent, sign?.(id, origin));
   if (outcome === "stored") return "accepted";
   if (streams === null && outcome === "taken") return "repeated";
   const first = streams === null ? null : await streams.last("REQUESTS", subject);

@@ -45,6 +45,9 @@ export const tokensTo = (prefix: string, origin: string): string => `${prefix}.t
 /** Core subjects, no stream. Nobody waits for the outcome any more; written by services only. */
 export const cancelSubject = (prefix: string, id: Id): string => `${prefix}.cancel.${tokens(id)}`;
 export const cancelsTo = (prefix: string): string => `${prefix}.cancel.>`;
+/** Core subjects, no stream. A process that decides about rate limits says that it is there. */
+export const admitterSubject = (prefix: string, instance: string): string => `${prefix}.admitter.${instance}`;
+export const admittersOf = (prefix: string): string => `${prefix}.admitter.*`;
 export const deadLetterSubject = (prefix: string, stream: string, tenantId: string | null): string => `${prefix}.deadletter.${stream}.${tenantId ?? "unknown"}`;
 
 export function subjectOf(prefix: string, event: OnceMessage): string {

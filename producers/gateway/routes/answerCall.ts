@@ -10,6 +10,7 @@ import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 import type { Caller, Callers } from "../callers.ts";
 import type { GetDesk } from "../desk.ts";
 import { logged } from "../errors.ts";
+import { showLimits } from "../limitHeaders.ts";
 import { refusalOf, refusalOfError } from "../openAi/refusal.ts";
 import { headersOf, headerText } from "../openAi/replyOf.ts";
 import { type Asked, DEFAULT_TENANT, type Door } from "../openAi/requestOf.ts";
@@ -56,7 +57,7 @@ export function makeAnswerCall({ desk, callers, tracer, log }: AnswerDeps, route
 
   async function whole({ caller, id, body, traceparent, form }: Asking, reply: FastifyReply): Promise<void> {
     const { explain = false } = body;
-    const completion = await desk().inference.infer(id, body, { caller, traceparent });
+    const completion = await desk().inference.infer(id, body, { caller, traceparent, onLimits: showLimits(reply) });
     logOutcome(reply, completion);
     void reply.headers(headersOf(completion));
     if (completion.error === null) reply.send(form.whole(completion, { explain }));
@@ -79,7 +80,7 @@ export function makeAnswerCall({ desk, callers, tracer, log }: AnswerDeps, route
     });
     const endListening = listen(id, (message) => { stream.onPiece(message); });
     try {
-      const completion = await inference.infer(id, body, { caller, traceparent, gone: gone.signal });
+      const completion = await inference.infer(id, body, { caller, traceparent, onLimits: showLimits(reply), gone: gone.signal });
       logOutcome(reply, completion);
       const { error } = completion;
       if (error === null) stream.end(completion);

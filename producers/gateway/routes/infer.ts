@@ -13,6 +13,7 @@ import type { Callers } from "../callers.ts";
 import type { GetDesk } from "../desk.ts";
 import { KeyedHeaders } from "../idempotencyKey.ts";
 import { streamInfer } from "../inferStream.ts";
+import { showLimits } from "../limitHeaders.ts";
 
 const locationOf = ({ tenant_id, request_id }: Pick<Completion, "tenant_id" | "request_id">, explain: boolean): string => `/requests/${request_id}?tenant_id=${tenant_id}${explain ? "&explain=true" : ""}`;
 
@@ -55,9 +56,10 @@ export const inferRoute = ({ desk, callers, tracer, log }: { desk: GetDesk; call
     const id = { tenant_id: caller.tenant_id, request_id: body.request_id ?? request.id }; // Fastify's id is a UUIDv7 of ours
     const parent = traceparentFrom(headers["traceparent"]);
     return tracer.span("POST /infer", { kind: "SERVER", parent, attributes: { "http.request.method": "POST", "http.route": "/infer" } }, async (traceparent) => {
+      const call = { caller, traceparent, onLimits: showLimits(reply) };
       request.ids = { ...id, trace_id: traceIdOf(traceparent) };
       if (/\brespond-async\b/.test(headers.prefer ?? "")) {
-        const completion = await desk().inference.accept(id, body, { caller, traceparent });
+        const completion = await desk().inference.accept(id, body, call);
         void reply.header("location", locationOf(id, explain)).header("preference-applied", "respond-async");
         if (completion === null) {
           log.info({ ...request.ids, outcome: "pending" }, "accepted");
@@ -66,10 +68,10 @@ export const inferRoute = ({ desk, callers, tracer, log }: { desk: GetDesk; call
         return send(completion);
       }
       if (/\btext\/event-stream\b/.test(headers.accept ?? "")) {
-        const outcome = await streamInfer({ desk: desk(), log, reply }, id, body, { caller, traceparent });
+        const outcome = await streamInfer({ desk: desk(), log, reply }, id, body, call);
         return outcome === null ? reply : send(outcome);
       }
-      return send(await desk().inference.infer(id, body, { caller, traceparent }));
+      return send(await desk().inference.infer(id, body, call));
     });
 
     function send(completion: Completion) {
