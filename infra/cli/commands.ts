@@ -9,6 +9,7 @@ import { models } from "./commands/models.ts";
 import { migrate } from "./commands/migrate.ts";
 import { serveRecorded } from "./commands/serveRecorded.ts";
 import { status } from "./commands/status.ts";
+import { submit } from "./commands/submit.ts";
 import { tenants } from "./commands/tenants.ts";
 import { topology } from "./commands/topology.ts";
 import { train } from "./commands/train.ts";
@@ -27,5 +28,6 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["models", models],
   ["tenants", tenants],
   ["keys", keys],
+  ["submit", submit],
   ["serve-recorded", serveRecorded],
 ]);
