@@ -11,7 +11,7 @@ const ENTRIES = {
   "metrics-sink": "sinks/metrics/main.ts",
   "all-in-one": "infra/embedded/allInOne.ts",
   inferctl: "infra/cli/main.ts",
-  client: "producers/client/natsClient.ts",
+  client: "producers/client/inferClient.ts",
 };
 
 const OUT = `dist.${process.pid}`; // replaces dist/ at the end, so that nobody starts half a build

@@ -13,6 +13,7 @@ import { Completion } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import type { ShadowTier } from "#shared/contracts/shadow.ts";
+import { DEFAULT_SETTINGS } from "#shared/contracts/tenant.ts";
 import { costOf, type Tier, TierFile } from "#shared/contracts/tiers.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
@@ -63,7 +64,7 @@ beforeAll(async () => {
   pool = makePool(database.url, "test", () => undefined);
   await Promise.all([shadowSource("infer"), SECOND].map((source) => ensureConsumer(broker.jsm, source)));
   const giveUp = keepDeadLetter(broker.publisher, "infer", Date.now);
-  const sampling: ShadowDeps = { ...broker, prefix: "infer", share: 1, shadowTiers: "all", tierFile: FILE, tracer, observeGone: () => undefined, now: Date.now };
+  const sampling: ShadowDeps = { ...broker, prefix: "infer", standingOf: async () => ({ status: "active", settings: DEFAULT_SETTINGS }), share: 1, shadowTiers: "all", tierFile: FILE, tracer, observeGone: () => undefined, now: Date.now };
   const runShadowOf = (tier: Tier) => makeRunShadow({
     ...broker, prefix: "infer", tier, tracer, now: Date.now, random: () => 0, observe: () => undefined,
     replicas: ofOneBackend({ ...tier, breaker: { failures_in_a_row: 100, open_for_ms: 100 } }, {

@@ -2,14 +2,17 @@
  * A real gateway on a NATS server of the test's, with the pipeline behind it played by the test: it sees each accepted
  * request, publishes pieces of an answer, and stores the outcome as a worker does.
  */
+import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
 
+import type { RunningServer } from "#infra/embedded/runningServer.ts";
 import { startTestServer } from "#infra/embedded/testServers.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { gateway } from "#producers/gateway/gateway.ts";
 import type { AnswerDelta, TokenMessage } from "#shared/contracts/chat.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+import type { OnceMessage } from "#shared/contracts/shadow.ts";
 import { RequestMessage } from "#shared/contracts/request.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
@@ -38,6 +41,14 @@ export type Script = (turn: Turn) => Promise<void> | void;
 export interface TestGateway {
   /** Ends in `/v1`. */
   readonly url: string;
+  /** Another gateway on the same NATS server: its URL, which ends in `/v1`. */
+  readonly startAnother: () => Promise<string>;
+  /** Publishes any event as a service does. */
+  readonly emit: (event: OnceMessage) => Promise<void>;
+  /** Of the test's own connection. */
+  readonly nats: NatsConnection;
+  /** The broker behind it. */
+  readonly server: RunningServer;
   /** Plays every request from now on. */
   readonly play: (script: Script) => void;
   readonly requests: readonly RequestMessage[];
@@ -45,7 +56,8 @@ export interface TestGateway {
   readonly close: () => Promise<void>;
 }
 
-export async function startTestGateway(): Promise<TestGateway> {
+/** `env`: settings of the gateways. */
+export async function startTestGateway(env: Readonly<Record<string, string>> = {}): Promise<TestGateway> {
   const server = await startTestServer("nats");
   const nats = await connectNats({ url: server.url, name: "test" });
   await ensureTopology(nats, { prefix: PREFIX, tiers: [{ name: "small", slots: 1 }], completionsMaxAgeMs: 86_400_000 });
@@ -85,21 +97,27 @@ export async function startTestGateway(): Promise<TestGateway> {
   await nats.flush();
 
   const stop = new AbortController();
-  const ready: { url?: string } = {};
-  const log = pino({ level: "info" }, { write(line: string) {
-    const { msg, port } = JSON.parse(line) as { msg: string; port?: number };
-    if (msg === "ready" && port !== undefined) ready.url = `http://127.0.0.1:${port}/v1`;
-  } });
-  const config = gateway.config.parse({ NATS_URL: server.url, INFER_GATEWAY_PORT: "0" });
-  const running = runScope(log, stop.signal, (lifecycle) => gateway.start(config, { ...lifecycle, log, drainMs: 1_000 }));
-  const url = await waitUntil(() => Promise.resolve(ready.url), { deadlineMs: 20_000, describe: () => "the gateway is not ready" });
+  const running: Promise<unknown>[] = [];
+  const start = async (): Promise<string> => {
+    const ready: { url?: string } = {};
+    const log = pino({ level: "info" }, { write(line: string) {
+      const { msg, port } = JSON.parse(line) as { msg: string; port?: number };
+      if (msg === "ready" && port !== undefined) ready.url = `http://127.0.0.1:${port}/v1`;
+    } });
+    const config = gateway.config.parse({ NATS_URL: server.url, INFER_GATEWAY_PORT: "0", ...env });
+    running.push(runScope(log, stop.signal, (lifecycle) => gateway.start(config, { ...lifecycle, log, drainMs: 1_000 })));
+    return waitUntil(() => Promise.resolve(ready.url), { deadlineMs: 20_000, describe: () => "the gateway is not ready" });
+  };
+  const url = await start();
   return {
-    url, requests,
+    url, server, requests, nats,
+    startAnother: start,
+    emit: (event) => publisher.emit(event, newTraceparent()).then(() => undefined),
     play(next) { script = next; },
     cancels: (requestId) => cancels.filter((key) => key.endsWith(`.${requestId}`)).length,
     async close() {
       stop.abort();
-      await running;
+      await Promise.all(running);
       await acks.close();
       await nats.close();
       await server.remove();

@@ -4,14 +4,15 @@ import type { TierStatus } from "#shared/contracts/tierStatus.ts";
 
 import { liveTier } from "./liveTiers.ts";
 
-const NOW = { nowMs: 100_000, startedAtMs: 0, ttlMs: 15_000, queueDepth: 3, latency: null };
+const NOW = { nowMs: 100_000, startedAtMs: 0, ttlMs: 15_000, queueDepth: 3, batchDepth: 40, latency: null };
 const heard = (over: Partial<TierStatus> = {}, heardAtMs = 99_000) =>
-  ({ heardAtMs, status: { tier: "small", instance: "w-1", breaker: "closed", retry_in_ms: 0, slots: 2, busy: 0, ...over } satisfies TierStatus });
+  ({ heardAtMs, status: { tier: "small", instance: "w-1", breaker: "closed", retry_in_ms: 0, slots: 2, busy: 0, batch_slots: 1, batch_busy: 0, ...over } satisfies TierStatus });
 
 it.each([
   ["nobody", [], { workers: 0, slots: 0, breaker: "closed" }],
   ["one worker", [heard()], { workers: 1, slots: 2, breaker: "closed" }],
   ["several workers", [heard(), heard({ instance: "w-2", slots: 5 })], { workers: 2, slots: 7, breaker: "closed" }],
+  ["the batch lanes of several workers, of which one is older", [heard(), heard({ instance: "w-2", batch_slots: 4 }), heard({ instance: "w-3", batch_slots: 0 })], { slots: 6, batch: { queueDepth: 40, slots: 5 } }],
   ["workers of other tiers", [heard({ tier: "large" })], { workers: 0, slots: 0 }],
   ["a worker that fell silent", [heard({}, 84_999)], { workers: 0, slots: 0 }],
   ["a worker that was heard of just in time", [heard({}, 85_000)], { workers: 1 }],

@@ -6,7 +6,7 @@ import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { type LatencyQuantilesMs, readQuantiles } from "#shared/liveState/latencyWindow.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
 import { type HeardStatus, readStatuses, watchStatuses } from "#shared/messaging/tierStatusStore.ts";
-import { tierBucket, workerSource } from "#shared/messaging/topology.ts";
+import { batchWorkerSource, type Source, tierBucket, workerSource } from "#shared/messaging/topology.ts";
 import { every, type Lifecycle, unlessAborted } from "#shared/runtime/lifecycle.ts";
 import type { Readiness } from "#shared/runtime/readiness.ts";
 
@@ -14,7 +14,7 @@ import type { LiveTier, LiveTiers } from "./policy/quoteTiers.ts";
 
 const POLL_MS = 1_000;
 
-interface Sources {
+interface Inputs {
   readonly nats: Broker["nats"];
   readonly jsm: Broker["jsm"];
   readonly redisUrl: string;
@@ -25,8 +25,9 @@ interface Sources {
 }
 
 /** Starts following, once the workers that are there are known. The returned function gives the state as known now; it never waits and never throws. */
-export async function followLiveTiers({ nats, jsm, redisUrl, prefix, tiers, readiness, log }: Sources, { signal, onClose }: Lifecycle): Promise<() => LiveTiers> {
+export async function followLiveTiers({ nats, jsm, redisUrl, prefix, tiers, readiness, log }: Inputs, { signal, onClose }: Lifecycle): Promise<() => LiveTiers> {
   const heard = new Map<string, HeardStatus>();
+  /** By durable: jobs that wait or run. */
   const depths = new Map<string, number>();
   let latencies = new Map<string, LatencyQuantilesMs>();
 
@@ -37,10 +38,9 @@ export async function followLiveTiers({ nats, jsm, redisUrl, prefix, tiers, read
   onClose("tier states", () => watching);
 
   const poll = async () => {
-    for (const tier of tiers) {
-      const { stream, durable } = workerSource(prefix, tier);
+    for (const { stream, durable } of tiers.flatMap((tier) => [workerSource(prefix, tier), batchWorkerSource(prefix, tier)])) {
       const { num_pending, num_ack_pending } = await jsm.consumers.info(stream, durable);
-      depths.set(tier.name, num_pending + num_ack_pending);
+      depths.set(durable, num_pending + num_ack_pending);
     }
     latencies = await readQuantiles(redis, prefix, tiers.map(({ name }) => name));
   };
@@ -51,7 +51,12 @@ export async function followLiveTiers({ nats, jsm, redisUrl, prefix, tiers, read
   const { ttlMs } = tierBucket(prefix);
   const startedAtMs = performance.now();
   readiness.watch(() => silenceProblem([...heard.values()], { nowMs: performance.now(), startedAtMs, ttlMs }));
-  return () => new Map(tiers.map(({ name }) => [name, liveTier(name, [...heard.values()], { nowMs: performance.now(), startedAtMs, ttlMs, queueDepth: depths.get(name) ?? 0, latency: latencies.get(name) ?? null })]));
+  const depthOf = ({ durable }: Source) => depths.get(durable) ?? 0;
+  const knownOf = (tier: Tier): Known => ({
+    nowMs: performance.now(), startedAtMs, ttlMs, latency: latencies.get(tier.name) ?? null,
+    queueDepth: depthOf(workerSource(prefix, tier)), batchDepth: depthOf(batchWorkerSource(prefix, tier)),
+  });
+  return () => new Map(tiers.map((tier) => [tier.name, liveTier(tier.name, [...heard.values()], knownOf(tier))]));
 }
 
 interface Known {
@@ -60,6 +65,7 @@ interface Known {
   readonly startedAtMs: number;
   readonly ttlMs: number;
   readonly queueDepth: number;
+  readonly batchDepth: number;
   readonly latency: LatencyQuantilesMs | null;
 }
 /** Pure: without a single worker every request ends with `no_worker`, which is an outage and not a decision. */
@@ -69,7 +75,7 @@ function silenceProblem(heard: readonly HeardStatus[], { nowMs, startedAtMs, ttl
 }
 
 /** Pure: what several worker processes of a tier amount to. One whose key fell silent is gone. */
-export function liveTier(tier: string, heard: readonly HeardStatus[], { nowMs, startedAtMs, ttlMs, queueDepth, latency }: Known): LiveTier {
+export function liveTier(tier: string, heard: readonly HeardStatus[], { nowMs, startedAtMs, ttlMs, queueDepth, batchDepth, latency }: Known): LiveTier {
   const alive = heard.filter(({ status, heardAtMs }) => status.tier === tier && nowMs - heardAtMs <= ttlMs);
   const states = alive.map(({ status, heardAtMs }) => {
     if (status.breaker !== "open") return status.breaker;
@@ -78,5 +84,6 @@ export function liveTier(tier: string, heard: readonly HeardStatus[], { nowMs, s
   const breaker = states.length === 0 || states.includes("closed") ? "closed" : states.includes("half_open") ? "half_open" : "open";
   // Silence says something only after it has lasted: right after a start of everything, routers may be there before workers.
   const workers = alive.length === 0 && nowMs - startedAtMs < ttlMs ? 1 : alive.length;
-  return { latency, queueDepth, breaker, workers, slots: alive.reduce((sum, { status }) => sum + status.slots, 0) };
+  const sum = (of: (status: HeardStatus["status"]) => number) => alive.reduce((total, { status }) => total + of(status), 0);
+  return { latency, queueDepth, breaker, workers, slots: sum(({ slots }) => slots), batch: { queueDepth: batchDepth, slots: sum(({ batch_slots }) => batch_slots) } };
 }

@@ -7,7 +7,7 @@ import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { makeAnswerCache } from "#shared/cache/answerCache.ts";
 import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
 import type { Decision } from "#shared/contracts/decision.ts";
-import { Completion, DeadLetter, Job } from "#shared/contracts/events.ts";
+import { Completion, DeadLetter, type EventError, Job } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import requestFixture from "#shared/contracts/fixtures/request.v1.json" with { type: "json" };
 import resultFixture from "#shared/contracts/fixtures/result.v1.json" with { type: "json" };
@@ -51,6 +51,9 @@ const MODEL: RoutingModelFile = {
 let model: RoutingModelFile | null = null;
 let status: TenantStatus = "active";
 let settings = DEFAULT_SETTINGS;
+/** What the limits say of requests that no gateway admitted, and of which they were asked. */
+let limited: EventError | null = null;
+const asked: string[] = [];
 let nowMs = AT + 10;
 let n = 0;
 const redis = connectRedis(inject("redisUrl"), "route-test", pino({ level: "silent" }));
@@ -59,7 +62,7 @@ beforeAll(async () => {
   test = await startTestBroker(FILE.tiers);
   ({ nats, broker } = test);
   route = makeRouteEvent({
-    ...broker, cached: { cache, observe: () => undefined, tierFileHash: hashOfTierFile(FILE) }, prefix: "infer", limits: LIMITS, standingOf: async () => ({ status, settings }), observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
+    ...broker, cached: { cache, observe: () => undefined, tierFileHash: hashOfTierFile(FILE) }, prefix: "infer", limits: LIMITS, standingOf: async () => ({ status, settings }), isAdmitted: (_id, origin, proof) => origin !== "direct" && proof !== "forged", admit: async ({ request_id }) => { asked.push(request_id); return limited; }, observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
     live: () => new Map(FILE.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: breakers[name] ?? "closed", workers: 1, slots: 1 }])),
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE, () => undefined) },
   });
@@ -68,7 +71,7 @@ afterAll(async () => {
   redis.disconnect();
   await test.remove();
 });
-beforeEach(() => { n++; breakers = {}; model = null; status = "active"; settings = DEFAULT_SETTINGS; nowMs = AT + 10; decisions.length = 0; });
+beforeEach(() => { n++; breakers = {}; model = null; status = "active"; settings = DEFAULT_SETTINGS; limited = null; nowMs = AT + 10; asked.length = 0; decisions.length = 0; });
 
 const id = () => ({ tenant_id: "t1", request_id: `r-${n}` });
 const renamed = <T extends object>(event: T): T => JSON.parse(JSON.stringify(event).replaceAll('"r-1"', `"r-${n}"`)) as T;
@@ -96,6 +99,13 @@ describe("a request", () => {
     expect(await jobs()).toEqual([`infer.job.small.t1.r-${n}.1`]);
   });
 
+  it("of a batch becomes a job of the batch lane, which a redelivery finds", async () => {
+    await route.request(request({}, { priority: "batch" }));
+    breakers = { small: "open" };
+    await route.request(request({ mayBeRepeat: true, deliveries: 2 }, { priority: "batch" }));
+    expect([await jobs(), await broker.streams.subjects("JOBS", `infer.batchjob.*.t1.r-${n}.*`)]).toEqual([[], [`infer.batchjob.small.t1.r-${n}.1`]]);
+  });
+
   it("that is delivered again before anything came of it becomes its job", async () => {
     await route.request(request({ mayBeRepeat: true, deliveries: 2 }));
     expect(await jobs()).toEqual([`infer.job.small.t1.r-${n}.1`]);
@@ -110,6 +120,29 @@ describe("a request", () => {
     status = "suspended";
     await route.request(request());
     expect([await jobs(), await completion(), decisions]).toMatchObject([[], { outcome: "rejected", error: { code: "tenant_suspended" }, cost_nano_usd: 0 }, []]);
+  });
+
+  it("that no gateway admitted is held to the limits, whatever name it has, and its origin becomes its publisher's", async () => {
+    limited = { code: "rate_limited", message: "tenant t1 may ask for no more" };
+    await route.request(request({ admitted: "forged" }));
+    expect([await jobs(), await completion(), asked]).toMatchObject([[], { outcome: "rejected", error: limited, origin: "direct", cost_nano_usd: 0 }, [`r-${n}`]]);
+    limited = null;
+    n++;
+    await route.request(request({}, { origin: undefined }));
+    expect([await jobs(), asked.length]).toEqual([[`infer.job.small.t1.r-${n}.1`], 2]);
+  });
+
+  it("that a gateway admitted is not asked for again", async () => {
+    limited = { code: "rate_limited", message: "m" };
+    await route.request(request({ admitted: "genuine" }));
+    expect([await jobs(), asked]).toEqual([[`infer.job.small.t1.r-${n}.1`], []]);
+  });
+
+  it("that has its job goes on when it is delivered again, whatever the limits say now", async () => {
+    await route.request(request({}, { origin: undefined }));
+    limited = { code: "rate_limited", message: "m" };
+    await route.request(request({ mayBeRepeat: true, deliveries: 2 }, { origin: undefined }));
+    expect([await jobs(), await completion()]).toEqual([[`infer.job.small.t1.r-${n}.1`], null]);
   });
 
   it("runs on tiers that its tenant allows, and the record says which were not", async () => {

@@ -12,13 +12,14 @@ import { Completion, type EventError, Result, type SagaMessage } from "#shared/c
 import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import { fileFor } from "#shared/contracts/tiers.ts";
+import type { AdmissionProof } from "#shared/limits/admissionProof.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
 import { readRequest, type RequestLimits } from "#shared/messaging/readRequest.ts";
 import { readStored } from "#shared/messaging/readStored.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
-import { anyJob, completionSubject, idOf } from "#shared/messaging/topology.ts";
+import { anyJob, completionSubject, type Id, idOf } from "#shared/messaging/topology.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
 import { type MachineEvent, newSaga, type Saga } from "#shared/saga/inferenceMachine.ts";
 import { messagesAfter, readSaga } from "#shared/saga/messagesAfter.ts";
@@ -26,6 +27,7 @@ import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 import type { Standing } from "#shared/tenancy/directory.ts";
 
+import type { AdmitDirect } from "./admitDirect.ts";
 import { decide, type Known } from "./decide.ts";
 import type { ExploreSettings } from "./policy/explore.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
@@ -37,6 +39,10 @@ export interface RouterDeps {
   readonly limits: RequestLimits;
   /** What holds for a tenant. Throws an outage where that must be known and is not. */
   readonly standingOf: (tenantId: string) => Promise<Standing>;
+  /** Whether a gateway admitted it, as its message says. */
+  readonly isAdmitted: AdmissionProof["isGenuine"];
+  /** For requests that none did. */
+  readonly admit: AdmitDirect;
   readonly live: () => LiveTiers;
   /** The active routing model, and how careful the guard of its floor is. */
   readonly routing: () => Pick<Known, "model" | "floorSteps">;
@@ -55,15 +61,20 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
     if (id === null) throw new AppError("bad_subject", "the subject must be <prefix>.request.<tenant>.<request id>");
     const { status, settings } = await deps.standingOf(id.tenant_id);
     const read = readRequest(id, delivery.data, delivery.storedAtMs, deps.limits, settings);
+    const isAdmitted = deps.isAdmitted(id, read.origin, delivery.admitted);
     const plan = planFor(deps, read, settings);
-    const request: InferenceRequest = plan === null ? read : { ...read, cache: { key: plan.key, ttl_s: plan.ttl_s } };
+    const origin = isAdmitted ? read.origin : DIRECT_ORIGIN; // a publisher may write any name
+    const request: InferenceRequest = { ...read, origin, ...(plan === null ? {} : { cache: { key: plan.key, ttl_s: plan.ttl_s } }) };
     // REQUESTS forgets an id after an hour, COMPLETIONS much later. Gateways look before they publish.
-    if ((request.origin === DIRECT_ORIGIN || delivery.mayBeRepeat) && (await answerAgain(deps, request))) return;
+    if ((!isAdmitted || delivery.mayBeRepeat) && (await answerAgain(deps, request))) return;
     const saga = newSaga(baselineOf(fileFor(deps.limits.tierFile, request)));
-    if (status === "active") {
-      if (request.origin === DIRECT_ORIGIN && (await fromCache(deps, request, plan, saga, delivery))) return; // gateways have looked
-      await route(deps, request, saga, delivery);
-    } else await refuse(deps, request, saga, { code: "tenant_suspended", message: `tenant ${id.tenant_id} is suspended` }, delivery);
+    const problem = status !== "active" ? suspended(id) : isAdmitted ? null : await deps.admit(request, settings.limits);
+    if (problem !== null) {
+      if (!(await isDecided(deps, request, saga, delivery))) await refuse(deps, request, saga, problem, delivery);
+      return;
+    }
+    if (!isAdmitted && (await fromCache(deps, request, plan, saga, delivery))) return; // gateways have looked
+    await route(deps, request, saga, delivery);
   },
   async result(delivery: Delivery): Promise<void> {
     const { request, saga } = readEvent(Result, deps.prefix, delivery);
@@ -84,7 +95,7 @@ async function fromCache(deps: RouterDeps, request: InferenceRequest, plan: Cach
   if (delivery.mayBeRepeat && !onlyIfCached) return false; // a job of it may be under way
   const { tenant_id, request_id, deadline_at_ms } = request;
   const lead = { leader: { request_id, deadline_at_ms }, forMs: Math.max(1, deadline_at_ms - now()) };
-  const taken = cached === undefined || plan?.reads !== true ? null : await cached.cache.take(tenant_id, plan, onlyIfCached ? {} : { lead });
+  const taken = cached === undefined || plan?.reads !== true ? null : await cached.cache.take(tenant_id, plan, onlyIfCached || request.priority === "batch" ? {} : { lead });
   cached?.observe(taken === null ? "bypass" : taken.kind === "hit" ? "hit" : "miss");
   if (taken?.kind === "hit") {
     const { answer } = taken;
@@ -97,6 +108,12 @@ async function fromCache(deps: RouterDeps, request: InferenceRequest, plan: Cach
   if (onlyIfCached) await refuse(deps, request, saga, { code: "not_cached", message: "no kept answer may be given to this request, and it wants no other" }, delivery);
   return onlyIfCached;
 }
+
+const suspended = ({ tenant_id }: Id): EventError => ({ code: "tenant_suspended", message: `tenant ${tenant_id} is suspended` });
+
+/** Decided before, perhaps by another router that knew another state: that decision counts, whatever it would be now. */
+const isDecided = async ({ streams, prefix }: RouterDeps, request: InferenceRequest, saga: Saga, { mayBeRepeat }: Delivery): Promise<boolean> =>
+  mayBeRepeat && (await streams.last("JOBS", anyJob(prefix, request, saga.context.attempt + 1))) !== null;
 
 /** Ends a request that may not be tried at all. */
 async function refuse({ tracer, publisher, now }: RouterDeps, request: InferenceRequest, saga: Saga, error: EventError, { traceparent: parent }: Delivery): Promise<void> {
@@ -115,9 +132,8 @@ async function answerAgain({ streams, publisher, prefix }: RouterDeps, request: 
 }
 
 async function route(deps: RouterDeps, request: InferenceRequest, saga: Saga, delivery: Delivery): Promise<void> {
-  const { tracer, publisher, streams, prefix, now } = deps;
-  // Decided before, perhaps by another router that knew another state: that decision counts, whatever it would be now.
-  if (delivery.mayBeRepeat && (await streams.last("JOBS", anyJob(prefix, request, saga.context.attempt + 1))) !== null) return;
+  const { tracer, publisher, now } = deps;
+  if (await isDecided(deps, request, saga, delivery)) return;
   const kind = saga.state === "received" ? "request" : "result";
   const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.policy": request.policy };
   await tracer.span(`process infer.${kind}`, { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent, annotate) => {

@@ -5,6 +5,8 @@ import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
 import { openAnswerCache } from "#shared/cache/openAnswerCache.ts";
 import { servedBy } from "#shared/contracts/tiers.ts";
 import { makePool } from "#shared/db/pool.ts";
+import { makeAdmissionProof } from "#shared/limits/admissionProof.ts";
+import { openLimiter } from "#shared/limits/openLimiter.ts";
 import { consume } from "#shared/messaging/consume.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
@@ -18,6 +20,7 @@ import type { Role } from "#shared/runtime/runRole.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 import { followStandings, makeDirectory } from "#shared/tenancy/directory.ts";
 
+import { makeAdmitDirect } from "./admitDirect.ts";
 import { RouterConfig } from "./config.ts";
 import { makeDeadLetterService } from "./deadLetters.ts";
 import { addDecideRoute } from "./decideRoute.ts";
@@ -54,8 +57,9 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     onClose("tracing", close);
     const { routerRequests, routerResults, deadLetterService } = sourcesOf(prefix);
     const needed = [routerRequests, routerResults, deadLetterService];
-    const { nats, js, jsm, streams, publisher } = await openBroker({ url: config.natsUrl, role: "router", prefix, needed, readiness }, context);
+    const broker = await openBroker({ url: config.natsUrl, role: "router", prefix, needed, readiness }, context);
     if (signal.aborted) return;
+    const { nats, js, jsm, streams, publisher } = broker;
     live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: servedBy(tierFile), readiness, log }, context);
 
     const pool = makePool(config.databaseUrl, "router", (error) => { log.warn({ err: error }, "a Postgres connection broke"); });
@@ -63,9 +67,11 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const standingOf = followStandings(makeDirectory({ pool, pepper: null, now: Date.now }), { isKeyless: config.isKeyless, log });
     const metrics = makeRouterMetrics(registry, { fold: () => fold, routing: () => followed() });
     followed = await followModel({ nats, prefix, tierFile, log, observe: (change) => { metrics.observeModel(change); } }, context);
+    const limiter = await openLimiter({ redisUrl: config.redisUrl, prefix, door: "nats", registry, broker }, context);
+    const { isGenuine } = makeAdmissionProof(config.secret, prefix);
     const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
     const cached = { ...openAnswerCache({ role: "router", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context), tierFileHash: hashOfTierFile(tierFile) };
-    const route = makeRouteEvent({ cached, publisher, streams, prefix, limits, standingOf, live, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
+    const route = makeRouteEvent({ cached, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, Date.now), live, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     readiness.started();
     log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");
@@ -73,7 +79,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
       consume({ ...loop, source: routerRequests, handle: (delivery) => route.request(delivery) }),
       consume({ ...loop, source: routerResults, handle: (delivery) => route.result(delivery) }),
       consume({ ...loop, source: deadLetterService, handle: makeDeadLetterService({ streams, giveUp, tracer }) }),
-      runShadows({ publisher, streams, prefix, share: config.shadowShare, shadowTiers: config.shadowTiers, tierFile, tracer, observeGone: metrics.observeGone, now: Date.now }, { js, jsm, log, signal, drainMs: context.drainMs }),
+      runShadows({ publisher, streams, prefix, standingOf, share: config.shadowShare, shadowTiers: config.shadowTiers, tierFile, tracer, observeGone: metrics.observeGone, now: Date.now }, { js, jsm, log, signal, drainMs: context.drainMs }),
       runFloorWatch({ nats, js, streams, prefix, used: () => followed().activation, log, now: Date.now, signal, drainMs: context.drainMs }),
       untilItWorks(context, "start the sweeper", () => runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, tracer, log, now: Date.now, signal }, (made) => { fold = made; })),
     ]);

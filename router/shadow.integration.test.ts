@@ -9,6 +9,7 @@ import completionFixture from "#shared/contracts/fixtures/completion.v1.json" wi
 import resultFixture from "#shared/contracts/fixtures/result.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { Shadow, ShadowJob } from "#shared/contracts/shadow.ts";
+import { DEFAULT_SETTINGS } from "#shared/contracts/tenant.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import { fingerprintOf } from "#shared/messaging/readRequest.ts";
@@ -37,7 +38,7 @@ afterAll(async () => {
 beforeEach(() => { n++; });
 
 const id = (of = n) => ({ tenant_id: "t1", request_id: `r-${of}` });
-const deps = (over: Partial<ShadowDeps> = {}): ShadowDeps => ({ ...broker, prefix: "infer", share: 1, shadowTiers: "baseline", tierFile: FILE, tracer, observeGone: () => void gone++, now: () => NOW, ...over });
+const deps = (over: Partial<ShadowDeps> = {}): ShadowDeps => ({ ...broker, prefix: "infer", standingOf: async () => ({ status: "active", settings: DEFAULT_SETTINGS }), share: 1, shadowTiers: "baseline", tierFile: FILE, tracer, observeGone: () => void gone++, now: () => NOW, ...over });
 /** A request that is in REQUESTS, and its kept answer. */
 async function accepted(over: Partial<Completion> = {}, content: object = {}): Promise<Completion> {
   const request = { user_id: "u", input: `input of r-${n}`, budget: 1, ...content };
@@ -147,6 +148,12 @@ describe("a sampled completion", () => {
   it.each([["medium", null], ["large", "large"]])("whose caller allows no tier above %s leads to a job for: %s", async (max_tier, tier) => {
     await makeShadow(deps())(delivery(await accepted({}, { max_tier })));
     expect((await jobOf())?.tier ?? null).toBe(tier);
+  });
+
+  it("whose tenant does not allow the baseline tier leads to nothing", async () => {
+    const before = await counts();
+    await makeShadow(deps({ standingOf: async () => ({ status: "active", settings: { ...DEFAULT_SETTINGS, allowed_tiers: ["small"] } }) }))(delivery(await accepted()));
+    expect(await counts()).toEqual(before);
   });
 
   it("of a policy that chose the tier leads to nothing", async () => {

@@ -15,6 +15,7 @@ import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
 import { type Id, idOf, requestSubject, resultSubject, shadowSubject } from "#shared/messaging/topology.ts";
 import { Saga } from "#shared/saga/inferenceMachine.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
+import type { Standing } from "#shared/tenancy/directory.ts";
 
 import { type Allowance, makeAllowance } from "./allowance.ts";
 import { earlierAnswers, type Found, isSampled, keptAnswerOf, type SampleOptions, shadowStep } from "./shadowStep.ts";
@@ -23,6 +24,8 @@ export interface ShadowDeps extends SampleOptions {
   readonly publisher: Publisher;
   readonly streams: StoredMessages;
   readonly prefix: string;
+  /** What holds for a tenant now: it may rule tiers out. */
+  readonly standingOf: (tenantId: string) => Promise<Standing>;
   /** Share of requests that are sampled, in [0, 1]. */
   readonly share: number;
   readonly tracer: Tracer;
@@ -67,7 +70,7 @@ export const makeShadow = (deps: ShadowDeps) => {
   };
 };
 
-async function find({ streams, prefix }: ShadowDeps, completion: Completion, earlier: readonly Attempt[]): Promise<Found> {
+async function find({ streams, prefix, standingOf }: ShadowDeps, completion: Completion, earlier: readonly Attempt[]): Promise<Found> {
   const stored = await streams.last("REQUESTS", requestSubject(prefix, completion));
   const message = stored === null ? null : parseRequestMessage(stored.data);
   const outputs = new Map<number, string>();
@@ -78,7 +81,8 @@ async function find({ streams, prefix }: ShadowDeps, completion: Completion, ear
   }
   // Another fingerprint: REQUESTS had forgotten the id, and it was used again.
   const isSame = message !== null && fingerprintOf(message) === completion.fingerprint;
-  return { request: isSame ? { input: askedBy(message), max_tier: message.max_tier } : null, outputs };
+  const { allowed_tiers } = (await standingOf(completion.tenant_id)).settings;
+  return { request: isSame ? { input: askedBy(message), max_tier: message.max_tier, allowed_tiers } : null, outputs };
 }
 
 /** A sound answer is the best one when it comes, so the result that hands it on has its text. */

@@ -103,6 +103,8 @@ describe("a sampled completion", () => {
     ["beside a baseline that is not sound", [attempt(1, "small"), attempt(2, "large", { is_sound: false })], {}, ["large"], ["large", "medium", "huge"]],
     ["above a baseline that is known", [attempt(1, "large"), attempt(2, "huge")], { outputs: new Map([[1, "spam"]]) }, "known", ["small", "medium"]],
     ["whose caller allows no tier above the baseline", [attempt(1, "small")], { request: { input: INPUT, max_tier: "large" } }, ["large"], ["large", "medium"]],
+    ["whose tenant allows some", [attempt(1, "small")], { request: { input: INPUT, allowed_tiers: ["small", "large"] } }, ["large"], ["large"]],
+    ["whose tenant does not allow the baseline tier", [attempt(1, "small")], { request: { input: INPUT, allowed_tiers: ["small", "huge"] } }, "none", "none"],
     ["whose caller rules the baseline tier out", [attempt(1, "small")], { request: { input: INPUT, max_tier: "medium" } }, "none", "none"],
     ["whose input is gone", [attempt(1, "small")], { request: null }, "gone", "gone"],
     ["of the baseline tier whose input is gone", [attempt(1, "large")], { request: null }, "known", "known"],

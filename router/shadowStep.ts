@@ -36,7 +36,7 @@ const isSound = ({ outcome }: Attempt): boolean => outcome.kind === "answered" &
 /** What the streams still hold of a sampled request. */
 export interface Found {
   /** `null`: REQUESTS has forgotten it. */
-  readonly request: { readonly input: Input; readonly max_tier?: string | undefined } | null;
+  readonly request: { readonly input: Input; readonly max_tier?: string | undefined; readonly allowed_tiers?: readonly string[] | null | undefined } | null;
   /** Texts of earlier answers, by the number of the attempt. */
   readonly outputs: ReadonlyMap<number, string>;
 }
@@ -50,7 +50,7 @@ export type ShadowStep =
   | { readonly kind: "run"; readonly job: ShadowJob }
   /** The request itself has the baseline's answer. `job`: asks others; `null`: nobody is asked. */
   | { readonly kind: "known"; readonly shadow: Shadow; readonly job: ShadowJob | null }
-  /** The caller rules the baseline tier out. */
+  /** The caller or its tenant rules the baseline tier out. */
   | { readonly kind: "none" }
   /** The baseline tier would have to be asked, and cannot be. */
   | { readonly kind: "gone" };
@@ -58,7 +58,7 @@ export type ShadowStep =
 /**
  * What becomes of a sampled completion. What the request ran itself is not run again: another draw where the first one was
  * unsure would make a tier look surer than it is. Tiers above the caller's `max_tier` are not asked: a caller that rules
- * them out has a reason, and it may be who gets to see the input. Tiers below `min_tier` are: it is about the answer that
+ * them out has a reason, and it may be who gets to see the input; nor are tiers that the tenant does not allow. Tiers below `min_tier` are: it is about the answer that
  * is given, and this one is not. `nowMs`: epoch milliseconds.
  */
 export function shadowStep(completion: Completion, keptAnswer: KeptAnswer, { request, outputs }: Found, { tierFile, shadowTiers }: SampleOptions, nowMs: number): ShadowStep {
@@ -67,7 +67,7 @@ export function shadowStep(completion: Completion, keptAnswer: KeptAnswer, { req
   const answers = ownAnswers(completion, keptAnswer, outputs, baseline_tier);
   const sample: Sample = { tenant_id, request_id, policy: keptAnswer.policy, task, query: request === null ? null : queryFeatures(askedIn(request.input)), kept: keptAnswer.kept, baseline_tier, answers, ...routedBy(completion) };
   const isKnown = (tier: string) => answers.some(({ attempt }) => attempt.tier === tier);
-  const allowed = namesUpTo(tierFile.tiers, request?.max_tier);
+  const allowed = namesUpTo(tierFile.tiers, request?.max_tier).filter((tier) => request?.allowed_tiers?.includes(tier) !== false);
   if (!isKnown(baseline_tier) && request === null) return { kind: "gone" };
   if (!isKnown(baseline_tier) && !allowed.includes(baseline_tier)) return { kind: "none" };
   const others = shadowTiers === "all" ? allowed.filter((tier) => tier !== baseline_tier) : [];

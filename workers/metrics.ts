@@ -16,8 +16,14 @@ export function makeWorkerMetrics(registry: Registry, tier: string, { status, lo
   const tries = new Counter({ name: "infer_backend_calls_total", help: "Calls of the backend, retries included.", labelNames: ["tier"], registers });
   const latency = new Histogram({ name: "infer_attempt_duration_seconds", help: "Time of one attempt, retries included.", labelNames: ["tier"], buckets: LATENCY_BUCKETS_S, registers });
   const confidence = new Histogram({ name: "infer_attempt_confidence", help: "Raw confidence of answers.", labelNames: ["tier"], buckets: CONFIDENCE_BUCKETS, registers });
-  new Gauge({ name: "infer_worker_slots", help: "Jobs that this process runs at once.", labelNames: ["tier"], registers, collect() { this.set({ tier }, status().slots); } });
-  new Gauge({ name: "infer_worker_busy_slots", help: "Jobs that run now.", labelNames: ["tier"], registers, collect() { this.set({ tier }, status().busy); } });
+  new Gauge({
+    name: "infer_worker_slots", help: "Jobs that this process runs at once, by lane.", labelNames: ["tier", "lane"], registers,
+    collect() { const { slots, batch_slots } = status(); this.set({ tier, lane: "interactive" }, slots); this.set({ tier, lane: "batch" }, batch_slots); },
+  });
+  new Gauge({
+    name: "infer_worker_busy_slots", help: "Jobs that run now, by lane.", labelNames: ["tier", "lane"], registers,
+    collect() { const { busy, batch_busy } = status(); this.set({ tier, lane: "interactive" }, busy); this.set({ tier, lane: "batch" }, batch_busy); },
+  });
   new Gauge({
     name: "infer_breaker_state", help: "1 for the state that the breaker is in; with replicas: open while all are ejected.", labelNames: ["tier", "state"], registers,
     collect() { for (const state of BREAKER_STATES) this.set({ tier, state }, status().breaker === state ? 1 : 0); },

@@ -1,4 +1,4 @@
-/** The worker role: one tier, `slots` jobs at once, and beside them one shadow job. */
+/** The worker role: one tier, `slots` jobs at once, and beside them a few batch jobs and one shadow job. */
 import { dirname } from "node:path";
 
 import type { z } from "zod";
@@ -13,7 +13,7 @@ import { consumePerSlot } from "#shared/messaging/consume.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
 import { beatStatus } from "#shared/messaging/tierStatusStore.ts";
-import { shadowWorkerSource, workerSource } from "#shared/messaging/topology.ts";
+import { batchWorkerSource, shadowWorkerSource, workerSource } from "#shared/messaging/topology.ts";
 import { every } from "#shared/runtime/lifecycle.ts";
 import { loadApiKey, loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { makeReadiness } from "#shared/runtime/readiness.ts";
@@ -23,6 +23,7 @@ import { startTracing } from "#shared/telemetry/tracing.ts";
 
 import { makeBackend } from "./backends/makeBackend.ts";
 import { WorkerConfig } from "./config.ts";
+import { makeLanes } from "./lanes.ts";
 import { makeWorkerMetrics } from "./metrics.ts";
 import { balanced } from "./resilience/balanced.ts";
 import { makeRunJob } from "./runJob.ts";
@@ -54,15 +55,15 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
       onClose(`backend ${replica.name}`, () => server.close());
       return { ...replica, server };
     }));
-    const source = workerSource(config.prefix, tier);
-    const { nats, js, streams, publisher, instance } = await openBroker({ url: config.natsUrl, role: `worker-${tier.name}`, prefix: config.prefix, needed: [source], readiness }, context);
+    const needed = [workerSource(config.prefix, tier), batchWorkerSource(config.prefix, tier)];
+    const { nats, js, streams, publisher, instance } = await openBroker({ url: config.natsUrl, role: `worker-${tier.name}`, prefix: config.prefix, needed, readiness }, context);
     if (signal.aborted) return;
 
-    let busy = 0;
+    const lanes = makeLanes(config.prefix, tier);
     let touch = (): void => undefined;
     const metrics = makeWorkerMetrics(registry, tier.name, { status: () => status(), loads: () => replicas.loads() });
     const replicas = balanced(tier, servers, { onChange: () => { touch(); }, now: Date.now, random: Math.random, observe: metrics.replicas });
-    const status = (): TierStatus => ({ tier: tier.name, instance, slots: tier.slots, busy, ...replicas.state() });
+    const status = (): TierStatus => ({ tier: tier.name, instance, slots: lanes.slots.interactive, busy: lanes.busy.interactive, batch_slots: lanes.slots.batch, batch_busy: lanes.busy.batch, ...replicas.state() });
     const beat = await beatStatus(nats, config.prefix, status, log);
     touch = () => { beat.touch(); };
     onClose("tier state", () => beat.stop());
@@ -74,11 +75,12 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     const { cache } = openAnswerCache({ role: `worker-${tier.name}`, redisUrl: config.redisUrl, prefix: config.prefix, secret: config.secret, registry }, context);
     const runJob = makeRunJob({
       ...deps, cancellations, keep: (request, completion) => void cache.keep(request, completion), show: (options) => publishAnswer(nats, config.prefix, options),
-      observe({ tenant_id, request_id }, attempt, { isFinal, traceId }) {
+      observe({ tenant_id, request_id, request }, attempt, { isFinal, traceId }) {
         const { outcome, tries, latency_ms, cost_nano_usd } = attempt;
         metrics.observe(attempt, isFinal);
-        // A call that the deadline cut off took at least this long: a tier that hangs must not look as fast as it was.
-        if (outcome.kind === "answered" || (outcome.code === "deadline_exceeded" && tries > 0)) latencies.push(latency_ms);
+        // A call that the deadline cut off took at least this long: a tier that hangs must not look as fast as it was. Batches are no measure of what somebody waits for.
+        const isMeasure = outcome.kind === "answered" || (outcome.code === "deadline_exceeded" && tries > 0);
+        if (isMeasure && request.priority !== "batch") latencies.push(latency_ms);
         const result = outcome.kind === "failed" ? outcome.code : isFinal ? "accepted" : "handed_on";
         log.info({ tenant_id, request_id, trace_id: traceId, tier: tier.name, attempt: attempt.attempt, result, tries, latency_ms, cost_nano_usd }, "attempt");
       },
@@ -93,21 +95,17 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     });
     const limits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile: file };
     readiness.started();
-    log.info({ tier: tier.name, slots: tier.slots, instance }, "ready");
+    log.info({ tier: tier.name, slots: lanes.slots.interactive, batch_slots: lanes.slots.batch, instance }, "ready");
     const loop = { js, log, signal, drainMs: context.drainMs, giveUp: makeGiveUp({ publisher, prefix: config.prefix, limits, now: Date.now }) };
-    const jobs = consumePerSlot({
-      ...loop, source, concurrency: tier.slots,
+    const jobs = lanes.run({
+      ...loop, handle: runJob,
       // A broken tier fails jobs faster than a healthy worker beside it runs them: it must not take most of them.
       pauseMs: () => Math.min(MOST_PAUSE_MS, replicas.state().retry_in_ms),
-      async handle(delivery) {
-        busy++;
-        await runJob(delivery).finally(() => { busy--; });
-      },
     });
     const shadows = consumePerSlot({
       ...loop, source: shadowWorkerSource(config.prefix, tier), concurrency: 1, handle: runShadow,
       // Requests come first; and while the breaker is open, a shadow would only be lost.
-      pauseMs: () => (busy >= tier.slots ? MOST_PAUSE_MS : replicas.state().retry_in_ms),
+      pauseMs: () => (lanes.isFull() ? MOST_PAUSE_MS : replicas.state().retry_in_ms),
     }).catch((error: unknown) => { if (!signal.aborted) log.error({ err: error }, "the shadow loop ended; requests go on"); });
     await Promise.all([jobs, shadows]);
   },

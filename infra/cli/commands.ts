@@ -2,12 +2,15 @@
 import type { Command } from "./command.ts";
 import { down } from "./commands/down.ts";
 import { evaluate } from "./commands/evaluate.ts";
+import { keys } from "./commands/keys.ts";
 import { localModels } from "./commands/localModels.ts";
 import { logs } from "./commands/logs.ts";
 import { models } from "./commands/models.ts";
 import { migrate } from "./commands/migrate.ts";
 import { serveRecorded } from "./commands/serveRecorded.ts";
 import { status } from "./commands/status.ts";
+import { submit } from "./commands/submit.ts";
+import { tenants } from "./commands/tenants.ts";
 import { topology } from "./commands/topology.ts";
 import { train } from "./commands/train.ts";
 import { up } from "./commands/up.ts";
@@ -23,5 +26,8 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["evaluate", evaluate],
   ["train", train],
   ["models", models],
+  ["tenants", tenants],
+  ["keys", keys],
+  ["submit", submit],
   ["serve-recorded", serveRecorded],
 ]);

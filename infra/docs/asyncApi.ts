@@ -46,6 +46,7 @@ const CHANNELS: readonly Channel[] = [
     description: "How one more tier did on a sampled request, and the cost of asking it, one per tier that was asked after the baseline (stream SHADOWS, beside the request's shadow).",
   },
   { name: "job", address: "infer.job.{tier}.{tenant_id}.{request_id}.{attempt}", schema: Job, io: "output", action: "send", description: "Internal: one attempt, from a router to the workers of a tier (stream JOBS)." },
+  { name: "batchJob", address: "infer.batchjob.{tier}.{tenant_id}.{request_id}.{attempt}", schema: Job, io: "output", action: "send", description: "Internal: the same for a request of the priority `batch` (stream JOBS too): workers take it up only while not all slots of their tier are in use." },
   { name: "shadowJob", address: "infer.shadowjob.{tier}.{tenant_id}.{request_id}", schema: ShadowJob, io: "output", action: "send", description: "Internal: a sampled request that a tier is asked about after it has its outcome, with what the tiers before it answered (stream SHADOW_JOBS)." },
   { name: "result", address: "infer.result.{tenant_id}.{request_id}.{attempt}", schema: Result, io: "output", action: "send", description: "Internal: an attempt that the worker may not accept itself, back to a router (stream RESULTS)." },
 ];

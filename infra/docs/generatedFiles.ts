@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 
+import { Pool } from "pg";
 import { pino } from "pino";
 import { Registry } from "prom-client";
 import { stringify } from "yaml";
@@ -26,8 +27,8 @@ export async function generatedFiles(): Promise<Record<string, string>> {
 async function openApi(): Promise<object> {
   const unused = () => Promise.reject(new Error("not called while documents are made"));
   const app = await buildGateway({
-    desk: () => ({ inference: { infer: unused, accept: unused }, find: unused, listen: () => () => undefined, submitFeedback: unused }), tracer: startTracing(undefined, "docs").tracer, registry: new Registry(),
-    problems: () => [], waiting: () => 0, log: pino({ level: "silent" }), callers: { guard: () => undefined, callerOf: unused }, isKeyless: true, version: VERSION, door: { tierFile: loadTierFile("infra/config/tiers.yaml"), budgetUsd: 0 },
+    desk: () => ({ inference: { infer: unused, accept: unused }, find: unused, listen: () => () => undefined, submitFeedback: unused, watches: { watch: unused } }), tracer: startTracing(undefined, "docs").tracer, registry: new Registry(),
+    problems: () => [], waiting: () => 0, log: pino({ level: "silent" }), callers: { guard: () => undefined, callerOf: unused }, admin: { pool: new Pool(), pepper: null }, isKeyless: true, version: VERSION, door: { tierFile: loadTierFile("infra/config/tiers.yaml"), budgetUsd: 0 },
   });
   await app.ready();
   const document = app.swagger();

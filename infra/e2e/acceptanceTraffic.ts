@@ -1,8 +1,9 @@
 /** The callers of the acceptance run: labelled mails through both doors, some of them sent several times. */
 import { setTimeout as backoff } from "node:timers/promises";
 
-import { AppError, connectInferClient, type InferBody } from "#producers/client/natsClient.ts";
-import { type InferReply, toReply } from "#shared/contracts/reply.ts";
+import { connectInferClient, isInferError } from "#producers/client/inferClient.ts";
+import type { InferReply } from "#shared/contracts/reply.ts";
+import type { InferBody } from "#shared/contracts/request.ts";
 import type { Mail } from "#workers/backends/local/mails.ts";
 
 import { postJson, recordOf } from "./callers.ts";
@@ -59,14 +60,14 @@ export function planTraffic({ mails, requests, duplicates, hasty, random }: Traf
 
 /** Sends all of it, `CALLERS_PER_DOOR` at a time through each door. `onAnswer` hears how many requests are done. */
 export async function sendTraffic(planned: readonly Planned[], { gateway, nats }: { gateway: string; nats: string }, onAnswer: (done: number) => void): Promise<Traffic> {
-  const client = await connectInferClient({ url: nats, outcomeTimeoutMs: PATIENCE_MS });
+  const client = await connectInferClient({ url: nats, timeoutMs: PATIENCE_MS });
   const seen: Seen[] = [];
   const unanswered: string[] = [];
   const startedAt = performance.now();
   let done = 0;
   const ask: Record<Door, (body: InferBody) => Promise<InferReply | null>> = {
     http: (content) => askOverHttp(gateway, content),
-    nats: async (content) => JSON.parse(JSON.stringify(toReply(await client.infer(content)))) as InferReply,
+    nats: (content) => client.infer(content),
   };
   const callOnce = async ({ request_id, ...content }: Planned["body"], door: Door) => {
     const from = performance.now();
@@ -103,7 +104,7 @@ async function persist(ask: () => Promise<InferReply | null>): Promise<InferRepl
       const reply = await ask();
       if (reply !== null) return reply;
     } catch (error) {
-      if (error instanceof AppError ? !error.retryable : !(error instanceof TypeError)) throw error; // fetch: the connection broke
+      if (isInferError(error) ? !error.retryable : !(error instanceof TypeError)) throw error; // fetch: the connection broke
     }
     await backoff(250);
   }

@@ -12,7 +12,7 @@ import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { projectFolder } from "#infra/embedded/homeFolder.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
-import { connectInferClient, type InferClient } from "#producers/client/natsClient.ts";
+import { connectInferClient, type InferClient } from "#producers/client/inferClient.ts";
 import type { InferReply } from "#shared/contracts/reply.ts";
 import type { InferBody } from "#shared/contracts/request.ts";
 import type { TenantSettings } from "#shared/contracts/tenant.ts";
@@ -118,7 +118,7 @@ test("an answer is kept: asked again, at any gateway and through NATS, it costs 
   const repeated = await send(gateway(2), again);
   expect([repeated.status, repeated.text, repeated.headers.get("x-optimizer-cache")]).toEqual([200, answer.text, "hit"]);
   const overNats = await client.infer(content("kept"));
-  expect(overNats).toMatchObject({ outcome: "completed", cost_nano_usd: 0, cache: { kind: "exact", source_request_id: first.request_id } });
+  expect(overNats).toMatchObject({ outcome: "completed", cost_usd: 0, cache: { kind: "exact", source_request_id: first.request_id } });
   await audit.awaitRow(again.request_id ?? "");
   expect(await audit.rows("SELECT user_id, cost_nano_usd::int, attempt_count, cache->>'kind' AS kind, cache->>'source_request_id' AS source FROM requests WHERE request_id = $1", again.request_id)).toEqual([{ user_id: "another", cost_nano_usd: 0, attempt_count: 0, kind: "exact", source: first.request_id }]);
   expect((JSON.parse((await getText(`${gateway(0)}/requests/${again.request_id ?? ""}?tenant_id=${TENANT}`)).text) as InferReply).cache).toMatchObject({ kind: "exact" });

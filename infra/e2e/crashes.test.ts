@@ -7,9 +7,8 @@ import { afterAll, beforeAll, expect, inject, test } from "vitest";
 
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
-import { connectInferClient, type InferClient } from "#producers/client/natsClient.ts";
-import type { Completion } from "#shared/contracts/events.ts";
-import { toReply } from "#shared/contracts/reply.ts";
+import { connectInferClient, type InferClient } from "#producers/client/inferClient.ts";
+import { type InferReply, toReply } from "#shared/contracts/reply.ts";
 import type { InferBody } from "#shared/contracts/request.ts";
 
 import { type Audit, body, type Broker, connectBroker, errorOf, type HttpAnswer, openAudit, postJson, recordOf } from "./callers.ts";
@@ -34,7 +33,7 @@ let client: InferClient;
 let audit: Audit;
 let dropDatabase: () => Promise<void>;
 let answers: ReadonlyMap<string, HttpAnswer>;
-let completions: ReadonlyMap<string, Completion>;
+let completions: ReadonlyMap<string, InferReply>;
 let rowsWhileStopped: number;
 let restart: UpReport;
 
@@ -121,7 +120,7 @@ test("an audit sink that was down catches up: one row for each request, one for 
 
 test("what each caller saw is what is stored", async () => {
   for (const [name, answer] of answers) expect(recordOf(answer)).toEqual(JSON.parse(JSON.stringify(toReply(await broker.completion("tenant-1", name)))));
-  for (const [name, completion] of completions) expect(completion).toEqual(await broker.completion("tenant-1", name));
+  for (const [name, reply] of completions) expect(reply).toEqual(toReply(await broker.completion("tenant-1", name)));
 });
 
 test("up starts just what is missing", () => {

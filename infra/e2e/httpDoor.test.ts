@@ -1,7 +1,8 @@
 /** The HTTP door of a system that was started with nothing set: its own servers, the local models, the shipped tiers. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { connectInferClient } from "#producers/client/natsClient.ts";
+import { openEvents } from "#infra/testEvents.ts";
+import { connectInferClient } from "#producers/client/inferClient.ts";
 import { toReply } from "#shared/contracts/reply.ts";
 
 import { type Audit, body, counter, errorOf, getText, openAudit, postJson, recordOf } from "./callers.ts";
@@ -77,11 +78,11 @@ test("the same request_id again gives the same bytes and runs nothing", async ()
   expect(before).toBeGreaterThan(0);
 });
 
-test.each([["input", { input: "other" }], ["budget", { budget: 4 }], ["policy", { policy: "cheapest" }]])("a used request_id with another %s is a 409 and changes nothing", async (field, change) => {
+test.each([["input", { input: "other" }], ["budget", { budget: 4 }], ["policy", { policy: "cheapest" }]])("a used request_id with another %s is a 422 and changes nothing", async (field, change) => {
   const id = `mismatch-${field}`;
   const first = await infer(body(id, UNSURE));
   const second = await infer(body(id, UNSURE, change));
-  expect([second.status, errorOf(second).code]).toEqual([409, "idempotency_mismatch"]);
+  expect([second.status, errorOf(second).code]).toEqual([422, "idempotency_mismatch"]);
   expect((await infer(body(id, UNSURE))).text).toBe(first.text);
 });
 
@@ -93,7 +94,7 @@ test("duplicates sent at once through both doors have one outcome and one run", 
     Promise.all(Array.from({ length: 6 }, () => infer(content))),
     Promise.all(Array.from({ length: 6 }, () => client.infer(content))),
   ]).finally(() => client.close());
-  const replies = [...overHttp.map((answer) => JSON.parse(answer.text) as unknown), ...overNats.map((completion) => JSON.parse(JSON.stringify(toReply(completion))) as unknown)];
+  const replies = [...overHttp.map((answer) => JSON.parse(answer.text) as unknown), ...overNats];
   for (const reply of replies) expect(reply).toEqual(replies[0]);
   expect(overHttp.map(({ status }) => status)).toEqual(overHttp.map(() => 200));
   expect(await backendCalls()).toBe(before + 3);
@@ -108,6 +109,20 @@ test("a caller that does not want to wait gets 202 and an address where the answ
   const waited = await infer(body("later", UNSURE));
   const found = await getText(`${gateway}/requests/later?tenant_id=tenant-1`);
   expect([found.status, found.text]).toEqual([200, waited.text]);
+});
+
+test("the events of a request that escalates tell each attempt, and then its record", async () => {
+  expect((await infer(body("watched", UNSURE), { prefer: "respond-async" })).status).toBe(202);
+  const stream = await openEvents(`${gateway}/requests/watched/events?tenant_id=tenant-1`);
+  await stream.ended;
+  const { attempts } = recordOf(await getText(`${gateway}/requests/watched`));
+  expect(stream.events.map(({ event }) => event)).toEqual(["accepted", ...attempts.flatMap(() => ["dispatched", "attempt_finished"]), "completed"]);
+  expect(attempts.map(({ tier }) => tier)).toEqual(["small", "medium", "large"]);
+  expect(stream.events.filter(({ event }) => event === "attempt_finished").map(({ data }) => data)).toEqual(attempts);
+  expect(stream.events.at(-1)?.data).toEqual(recordOf(await getText(`${gateway}/requests/watched`)));
+  const again = await openEvents(`${gateway}/requests/watched/events`);
+  await again.ended;
+  expect(again.text).toBe(stream.text);
 });
 
 test("feedback on an answer comes by either door, is recorded, and the latest of each source counts", async () => {

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 
 import { makeTestDatabase } from "#infra/testDatabase.ts";
-import { connectInferClient } from "#producers/client/natsClient.ts";
+import { connectInferClient } from "#producers/client/inferClient.ts";
 
 import { type Audit, body, type HttpAnswer, openAudit, postJson, recordOf } from "./callers.ts";
 import { startSystem, type System } from "./system.ts";

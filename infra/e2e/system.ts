@@ -2,6 +2,7 @@
  * The system as a user starts it: `inferctl up` as a child process, with a home of its own in a temp folder. Trained
  * models and fetched server programs are shared with `make up`; data, ports and processes never are.
  */
+import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,6 +35,8 @@ export interface System {
   readonly up: () => Promise<UpReport>;
   /** Another subcommand, on this system. Resolves to what it printed; rejects with its last lines when it fails. */
   readonly inferctl: (...args: string[]) => Promise<string>;
+  /** The same, without waiting for it. */
+  readonly start: (...args: string[]) => ChildProcess;
   /** Sends a signal to the process of one role or server. With SIGKILL and SIGTERM it resolves when the process is gone. */
   readonly signal: (name: string, signal: NodeJS.Signals) => Promise<void>;
   /** What every process has written, by name. */
@@ -85,6 +88,7 @@ export async function startSystem({ env = {}, isSingleProcess = false, tiers }: 
   noteUrls();
   return {
     folder, up, down, remove, inferctl,
+    start: (...args) => spawn(process.execPath, [join(project, "dist/inferctl.js"), ...args], { cwd: project, env: environment, stdio: ["ignore", "pipe", "pipe"] }),
     url: (name: ServiceName | (string & {})) => urls.get(name) ?? missing(name),
     signal: (name, signal) => signalTo(state(), name, signal),
     logs: () => new Map(readdirSync(join(home, "logs")).map((file) => [file, readFileSync(join(home, "logs", file), "utf8")])),

@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 export interface TestTier {
   readonly name: string;
   readonly slots?: number;
+  readonly batch_slots?: number;
   readonly max_tries?: number;
   readonly breaker?: { readonly failures_in_a_row: number; readonly open_for_ms: number };
   /** Names, and models, of replicas instead of one backend. */
@@ -27,8 +28,9 @@ export function writeTierFile(file: string, serverUrl: string, tiers: readonly T
   const last = tiers.at(-1)?.name ?? "";
   const content = {
     version: 1, baseline_tier: last, default_policy: "cascade", static_routes: { default: last },
-    tiers: tiers.map(({ name, slots = 8, max_tries = 1, breaker, replicas, keyVariable, usd_per_million }, i) => ({
+    tiers: tiers.map(({ name, slots = 8, batch_slots, max_tries = 1, breaker, replicas, keyVariable, usd_per_million }, i) => ({
       name, slots, max_tries,
+      ...(batch_slots === undefined ? {} : { batch_slots }),
       ...(replicas === undefined ? { backend: backendOf(name, serverUrl, keyVariable) } : { replicas: replicas.map((replica) => ({ name: replica, backend: backendOf(replica, serverUrl, keyVariable) })) }),
       price: { usd_per_million_input_tokens: usd_per_million ?? 10 ** i, usd_per_million_output_tokens: usd_per_million ?? 10 ** i, source: "test", valid_from: "2026-11-01" },
       timeout_ms: 120_000,

@@ -1,4 +1,5 @@
 import type { FastifyInstance, InjectOptions } from "fastify";
+import { Pool } from "pg";
 import { pino } from "pino";
 import { Registry } from "prom-client";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -8,6 +9,7 @@ import { Completion } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { TierFile } from "#shared/contracts/tiers.ts";
+import { fingerprintOf } from "#shared/messaging/readRequest.ts";
 
 import { buildGateway } from "./app.ts";
 import { makeCallers } from "./callers.ts";
@@ -18,27 +20,28 @@ const BODY = { request_id: "r-1", user_id: "u-1", tenant_id: "t1", input: "hi", 
 const DONE = Completion.parse(fixture);
 const TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-interface World { outcome: Completion | null; fails: Error | null; found: Found | null; isStarting: boolean; feedback: { id: object; body: object; traceparent: string }[] }
+interface World { outcome: Completion | null; earlier: Completion | null; fails: Error | null; found: Found | null; isStarting: boolean; feedback: { id: object; body: object; traceparent: string }[] }
 const world: World & { submitted: { id: object; content: object; traceparent: string }[]; logged: string[]; problems: string[] } =
-  { outcome: DONE, fails: null, found: null, isStarting: false, feedback: [], submitted: [], logged: [], problems: [] };
+  { outcome: DONE, earlier: null, fails: null, found: null, isStarting: false, feedback: [], submitted: [], logged: [], problems: [] };
 let app: FastifyInstance;
-beforeEach(() => { Object.assign(world, { outcome: DONE, fails: null, found: null, isStarting: false, feedback: [], submitted: [], logged: [], problems: [] }); });
+beforeEach(() => { Object.assign(world, { outcome: DONE, earlier: null, fails: null, found: null, isStarting: false, feedback: [], submitted: [], logged: [], problems: [] }); });
 beforeAll(async () => {
   const limits = { defaultDeadlineMs: 30_000, maxDeadlineMs: 60_000, tierFile: TierFile.parse(tierFixture) };
   const inference = makeInference({
+    admit: async () => undefined,
     submit: async (id, content, { traceparent }) => {
       if (world.fails) throw world.fails;
       world.submitted.push({ id, content, traceparent });
       return "accepted";
     },
-    replies: { expect: () => ({ outcome: Promise.resolve(world.outcome), close: () => undefined }), find: async () => null },
+    replies: { expect: () => ({ outcome: Promise.resolve(world.outcome), close: () => undefined }), find: async () => world.earlier },
     limits, cancel: () => undefined, origin: "gateway-1", sweepGraceMs: 5_000, now: () => 1_000,
   });
   app = await buildGateway({
     desk: () => {
       if (world.isStarting) throw new AppError("broker_unavailable", "starting");
       return {
-        inference, find: async () => world.found, listen: () => () => undefined,
+        inference, find: async () => world.found, listen: () => () => undefined, watches: { watch: async () => { throw world.fails ?? new Error("unused"); } },
         submitFeedback: async (id, body, traceparent) => {
           if (world.fails) throw world.fails;
           world.feedback.push({ id, body, traceparent });
@@ -46,7 +49,7 @@ beforeAll(async () => {
       };
     },
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE.replace("4bf9", "0000"), () => undefined) },
-    registry: new Registry(), problems: () => world.problems, waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "1.2.3",
+    registry: new Registry(), problems: () => world.problems, waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, admin: { pool: new Pool(), pepper: null }, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "1.2.3",
     log: pino({ level: "debug" }, { write: (line: string) => void world.logged.push(line) }),
   });
 });
@@ -78,6 +81,18 @@ describe("POST /infer", () => {
     expect(world.submitted).toMatchObject([{ id: { request_id: expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-7/) as string } }]);
   });
 
+  it.each([["test-key", "test-key"], ['"test-key"', "test-key"], ["a.b", "LnM23I66h-9HLfVow1SCq_JXXcPl6sDFxiuP-urCyTQ"]])("takes Idempotency-Key %s for the id %s", async (key, request_id) => {
+    for (const body of [{ ...BODY, request_id: undefined }, { ...BODY, request_id }]) await post(body, { "idempotency-key": key });
+    expect(world.submitted.map(({ id }) => id)).toEqual([{ tenant_id: "t1", request_id }, { tenant_id: "t1", request_id }]);
+  });
+
+  it.each(["r-1", "a.b"])("looks for the outcome of a request that is named by the key %s before it submits", async (key) => {
+    world.earlier = { ...DONE, fingerprint: fingerprintOf(BODY) };
+    expect((await post({ ...BODY, request_id: undefined }, { "idempotency-key": key })).json()).toMatchObject({ outcome: "completed" });
+    const other = await post({ ...BODY, request_id: undefined, input: "other" }, { "idempotency-key": key });
+    expect([other.statusCode, codeOf(other.body), world.submitted]).toEqual([422, "idempotency_mismatch", []]);
+  });
+
   it("starts a trace for a caller whose traceparent is garbage", async () => {
     await post(BODY, { traceparent: "garbage\u0009", "x-request-id": "*.>" });
     expect(world.submitted[0]?.traceparent).toMatch(/^00-0000/);
@@ -97,7 +112,8 @@ describe("POST /infer", () => {
   });
 
   it.each([
-    ["another body under a used id", new AppError("idempotency_mismatch", "m"), 409, false],
+    ["another body under a used id", new AppError("idempotency_mismatch", "m"), 422, false],
+    ["a repeated request that is still in flight", new AppError("idempotency_in_progress", "m"), 409, true],
     ["an outage of the broker", new AppError("broker_unavailable", "m"), 503, true],
     ["a full stream", new AppError("storage_full", "m"), 503, true],
     ["a publish of which nothing is known", new AppError("accept_unknown", "m"), 503, true],
@@ -300,7 +316,9 @@ describe("the pages around it", () => {
   it("describe the API in OpenAPI 3.1, from the schemas that validate", async () => {
     const document = (await app.inject("/openapi.json")).json<{ openapi: string; info: { version: string }; paths: Record<string, object> }>();
     expect([document.openapi, document.info.version]).toEqual(["3.1.0", "1.2.3"]);
-    expect(Object.keys(document.paths).sort()).toEqual(["/infer", "/requests/{id}", "/requests/{id}/feedback", "/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/models/{model}", "/v1/responses"]);
+    const batches = ["", "/{batch_id}", "/{batch_id}/cancel", "/{batch_id}/lines", "/{batch_id}/results", "/{batch_id}/start"].map((path) => `/batches${path}`);
+    const admin = ["audit", "keys", "keys/{key_id}", "tenants", "tenants/{tenant_id}", "tenants/{tenant_id}/keys", "tenants/{tenant_id}/keys/{key_id}"].map((path) => `/admin/${path}`);
+    expect(Object.keys(document.paths).sort()).toEqual([...admin, ...batches, "/infer", "/requests/{id}", "/requests/{id}/events", "/requests/{id}/feedback", "/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/models/{model}", "/v1/responses"]);
     expect(JSON.stringify(document.paths["/infer"])).toContain("Most that all attempts together may cost, in USD.");
   });
 

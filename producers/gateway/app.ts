@@ -19,9 +19,12 @@ import type { GetDesk } from "./desk.ts";
 import { addErrorHandlers } from "./errors.ts";
 import { addHttpMetrics } from "./metrics.ts";
 import type { Door } from "./openAi/requestOf.ts";
+import { type AdminDeps, adminRoutes } from "./routes/admin.ts";
+import { batchesRoutes } from "./routes/batches.ts";
 import { feedbackRoute } from "./routes/feedback.ts";
 import { inferRoute } from "./routes/infer.ts";
 import { openAiRoutes } from "./routes/openAi.ts";
+import { requestEventsRoute } from "./routes/requestEvents.ts";
 import { requestsRoute } from "./routes/requests.ts";
 
 export interface GatewayDeps {
@@ -32,6 +35,7 @@ export interface GatewayDeps {
   readonly waiting: () => number;
   readonly log: Logger;
   readonly callers: Callers;
+  readonly admin: AdminDeps;
   /** Without API keys only local callers are served: a web page that resolves its own name to this address is refused. */
   readonly isKeyless: boolean;
   /** Of `/v1`. */
@@ -69,7 +73,10 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     deps.callers.guard(api);
     await api.register(inferRoute(deps));
     await api.register(requestsRoute(deps));
+    await api.register(requestEventsRoute(deps));
     await api.register(feedbackRoute(deps));
+    await api.register(batchesRoutes({ pool: deps.admin.pool, callers: deps.callers, tierFile: deps.door.tierFile, log: deps.log }));
+    await api.register(adminRoutes(deps.admin), { prefix: "/admin" });
     await api.register(openAiRoutes({ ...deps, methodsOf }), { prefix: "/v1" });
   });
   app.get("/openapi.json", () => app.swagger());
@@ -80,7 +87,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
 const openApiInfo = (version: string) => ({
   openapi: "3.1.0",
   info: { title: "Cost-Aware ML Inference Optimizer", version, description: "Sends each request to the cheapest model tier that is good enough, and says what that saved." },
-  tags: [{ name: "inference", description: "Ask, find the answer again, and say how good it was." }, { name: "openai", description: "The same for OpenAI's clients." }],
+  tags: [{ name: "inference", description: "Ask, find the answer again, and say how good it was." }, { name: "openai", description: "The same for OpenAI's clients." }, { name: "batches", description: "Many requests that nobody waits for." }, { name: "admin", description: "Tenants and their keys." }],
 });
 
 /** The parser of the NATS door. Other content types, charsets and encodings are 415. */

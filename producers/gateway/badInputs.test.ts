@@ -1,6 +1,7 @@
 /** Inputs of reliability.md 5.1 and 5.2, as far as this API has the fields. Nothing of them is ever published. */
 import type { FastifyInstance, InjectOptions } from "fastify";
 import { Readable } from "node:stream";
+import { Pool } from "pg";
 import { pino } from "pino";
 import { Registry } from "prom-client";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -21,9 +22,9 @@ let published = 0;
 beforeAll(async () => {
   const accept = async () => { published++; return null; };
   app = await buildGateway({
-    desk: () => ({ inference: { infer: async () => { published++; return DONE; }, accept }, find: async () => null, listen: () => () => undefined, submitFeedback: async () => { published++; } }),
+    desk: () => ({ inference: { infer: async () => { published++; return DONE; }, accept }, find: async () => null, listen: () => () => undefined, watches: { watch: () => Promise.resolve() }, submitFeedback: async () => { published++; } }),
     tracer: { span: (_name, _options, run) => run("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", () => undefined) },
-    registry: new Registry(), problems: () => [], waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "0", log: pino({ level: "silent" }),
+    registry: new Registry(), problems: () => [], waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, admin: { pool: new Pool(), pepper: null }, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "0", log: pino({ level: "silent" }),
   });
 });
 afterAll(() => app.close());
@@ -116,6 +117,16 @@ describe("a header", () => {
     ["of a form", { "content-type": "application/x-www-form-urlencoded" }],
   ])("%s is 415", async (_name, headers) => {
     expect(await answerTo({ payload: JSON.stringify(GOOD), headers })).toEqual([415, "unsupported_media_type"]);
+    expect(published).toBe(0);
+  });
+
+  it.each([
+    ["empty", ""], ["empty in quotes", '""'], ["of 300 characters", "x".repeat(300)], ["with CRLF", "a\r\nb"], ["with an open quote", '"a'], ["other than the body's id", "r-2"],
+  ])("H-71 Idempotency-Key %s is 400", async (_name, key) => {
+    for (const url of ["/infer", "/v1/chat/completions"]) {
+      const payload = url === "/infer" ? GOOD : { model: "auto", messages: [{ role: "user", content: "hi" }], optimizer: { request_id: "r-1" } };
+      expect((await answerTo({ url, payload, headers: { ...JSON_TYPE, "idempotency-key": key } }))[0]).toBe(400);
+    }
     expect(published).toBe(0);
   });
 

@@ -8,7 +8,7 @@
  *    ├───► follow ──► the leader's outcome ────► its own completion, `shared`
  *    └───► lead, or nothing to do with it ─────► runs
  *
- * A request that waits is not accepted yet: its deadline and its caller are looked after here. ADR 0015.
+ * A request that waits is not accepted yet: its deadline and its caller are looked after here. ADR 0017.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -122,6 +122,7 @@ export function makeCachedRuns(deps: CachedRunsDeps): CachedRuns {
       const { tenant_id, request_id } = id;
       const occasion = () => ({ nowMs: now(), traceId: traceIdOf(call.traceparent) });
       const leader: Leader = { request_id, deadline_at_ms: deadlineAtMs };
+      const mayLead = !onlyIfCached && body.priority !== "batch"; // nobody waits for what waits for everybody
       const fail = async (error: EventError): Promise<BeforeRun> => {
         const [closed] = closeRequest(request, limits.tierFile, error, occasion());
         if (closed === undefined) throw new AppError("internal", error.message);
@@ -131,7 +132,7 @@ export function makeCachedRuns(deps: CachedRunsDeps): CachedRuns {
       const isTaken = async () => body.request_id !== undefined && (await streams.last("REQUESTS", requestSubject(prefix, id))) !== null;
       let lapsed: Leader | undefined;
       for (let followed = 0; ; followed++) {
-        const taken = await cache.take(tenant_id, plan, { lapsed, ...(onlyIfCached ? {} : { lead: { leader, forMs: LEASE_MS } }) });
+        const taken = await cache.take(tenant_id, plan, { lapsed, ...(mayLead ? { lead: { leader, forMs: LEASE_MS } } : {}) });
         if (taken.kind === "hit") {
           if (await isTaken()) return run("miss");
           say("hit");

@@ -1,4 +1,5 @@
 import type { FastifyInstance, InjectOptions } from "fastify";
+import { Pool } from "pg";
 import { pino } from "pino";
 import { Registry } from "prom-client";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -33,10 +34,10 @@ beforeAll(async () => {
     standingOf: (tenantId: string) => Promise.resolve(standings[tenantId] ?? null),
   };
   app = await buildGateway({
-    desk: () => ({ inference: { infer, accept: async () => null }, find: async (_id, tenant_id) => (tenant_id === "t1" ? { kind: "done", completion: Completion.parse(fixture) } : null), listen: () => () => undefined, submitFeedback: async () => undefined }),
+    desk: () => ({ inference: { infer, accept: async () => null }, find: async (_id, tenant_id) => (tenant_id === "t1" ? { kind: "done", completion: Completion.parse(fixture) } : null), listen: () => () => undefined, submitFeedback: async () => undefined, watches: { watch: async () => undefined } }),
     callers: makeCallers({ directory, isKeyless: false, log }), isKeyless: false,
     tracer: { span: (_name, _options, run) => run("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", () => undefined) },
-    registry: new Registry(), problems: () => [], waiting: () => 0, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "0", log,
+    registry: new Registry(), problems: () => [], waiting: () => 0, admin: { pool: new Pool(), pepper: null }, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "0", log,
   });
 });
 beforeEach(() => {
@@ -47,7 +48,8 @@ beforeEach(() => {
 afterAll(() => app.close());
 const call = async (key: string | undefined, options: InjectOptions) => {
   const response = await app.inject({ ...options, headers: { ...(key === undefined ? {} : { authorization: key }), ...options.headers } });
-  return { status: response.statusCode, code: response.body === "" ? undefined : (response.json<{ error?: { code?: string } }>()).error?.code, headers: response.headers };
+  const isJson = /json/.test(String(response.headers["content-type"]));
+  return { status: response.statusCode, code: isJson ? response.json<{ error?: { code?: string } }>().error?.code : undefined, headers: response.headers };
 };
 const infer = (key: string | undefined, body: object = BODY) => call(key, { method: "POST", url: "/infer", payload: body });
 
@@ -96,6 +98,7 @@ const CALLS: readonly InjectOptions[] = [
   { method: "POST", url: "/v1/embeddings", payload: { model: "vectors", input: "hi" } },
   { method: "POST", url: "/requests/r-1/feedback", payload: { score: 1, source: "user" } },
   { method: "GET", url: "/requests/r-1" },
+  { method: "GET", url: "/requests/r-1/events" },
   { method: "GET", url: "/v1/models" },
 ];
 describe.each(CALLS)("$method $url", (options) => {
@@ -106,7 +109,7 @@ describe.each(CALLS)("$method $url", (options) => {
 });
 
 it("shows no request of another tenant, not even that there is one", async () => {
-  for (const url of ["/requests/r-1?tenant_id=t2", "/requests/r-1/feedback?tenant_id=t2"]) {
+  for (const url of ["/requests/r-1?tenant_id=t2", "/requests/r-1/events?tenant_id=t2", "/requests/r-1/feedback?tenant_id=t2"]) {
     const options: InjectOptions = url.includes("feedback") ? { method: "POST", url, payload: { score: 1, source: "user" } } : { method: "GET", url };
     expect(await call("Bearer infer-t1", options)).toMatchObject({ status: 404, code: "not_found" });
   }

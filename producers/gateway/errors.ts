@@ -5,6 +5,7 @@ import type { Logger } from "pino";
 import { inOneLine } from "#shared/contracts/describeIssues.ts";
 import { AppError, ERROR_CODES, type ErrorCode } from "#shared/contracts/errors.ts";
 import type { ErrorReply } from "#shared/contracts/reply.ts";
+import { secondsUp } from "#shared/limits/buckets.ts";
 
 /** What a log line and an answer say about the request that failed: `null` until its body was read. */
 export interface RequestIds {
@@ -18,7 +19,7 @@ declare module "fastify" {
   }
 }
 
-/** After an outage of which nobody knows how long it lasts. */
+/** After what nobody knows how long it lasts: an outage, or a request in flight. */
 export const RETRY_AFTER_S = 1;
 
 /** Methods that the path of a request has. */
@@ -30,6 +31,7 @@ export function addErrorHandlers(app: FastifyInstance, log: Logger): { readonly 
   app.decorateRequest("ids", null);
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
     const known = logged(log, error, request);
+    askLater(reply, known);
     return send(reply, known.code, known.publicMessage, known.retryable ? request.ids?.request_id : undefined);
   });
   app.setNotFoundHandler((request, reply) => {
@@ -51,10 +53,15 @@ export function logged(log: Logger, error: FastifyError | AppError, { ids, route
   return known;
 }
 
+/** Where a limit refused it, it says itself when there is enough again. */
+export function askLater(reply: FastifyReply, { limit }: AppError): void {
+  if (limit !== null) void reply.header("retry-after", secondsUp(limit.waitMs));
+}
+
 /** `requestId`: for what may be asked again. Without it a retry of an id that was made here would be a second paid request. */
 function send(reply: FastifyReply, code: ErrorCode, message: string, requestId?: string) {
   const { httpStatus, retryable } = ERROR_CODES[code];
-  if (httpStatus === 503) void reply.header("retry-after", RETRY_AFTER_S);
+  if (retryable) void reply.header("retry-after", RETRY_AFTER_S);
   return reply.code(httpStatus).send({ error: { code, message, retryable }, ...(requestId === undefined ? {} : { request_id: requestId }) } satisfies ErrorReply);
 }
 

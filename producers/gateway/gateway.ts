@@ -5,6 +5,8 @@ import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
 import { openAnswerCache } from "#shared/cache/openAnswerCache.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { makePool } from "#shared/db/pool.ts";
+import { makeAdmissionProof } from "#shared/limits/admissionProof.ts";
+import { openLimiter } from "#shared/limits/openLimiter.ts";
 import { makeAnswerStreams } from "#shared/messaging/answerStream.ts";
 import { followRouting } from "#shared/messaging/followRouting.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
@@ -19,16 +21,20 @@ import { listen, makeRegistry } from "#shared/runtime/roleServer.ts";
 import type { Role } from "#shared/runtime/runRole.ts";
 import { VERSION } from "#shared/runtime/version.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
-import { makeDirectory } from "#shared/tenancy/directory.ts";
+import { followStandings, makeDirectory } from "#shared/tenancy/directory.ts";
 import { subkey } from "#shared/tenancy/keyText.ts";
 
+import { makeAdmit } from "./admit.ts";
 import { buildGateway } from "./app.ts";
+import { runBatches } from "./batches/runBatches.ts";
 import { makeCachedRuns } from "./cachedRuns.ts";
 import { makeCallers } from "./callers.ts";
 import { GatewayConfig } from "./config.ts";
 import type { Desk } from "./desk.ts";
 import { makeFindRequest } from "./findRequest.ts";
 import { AFTER_SWEEP_MS, makeInference } from "./inference.ts";
+import { countBatchLines } from "./metrics.ts";
+import { makeWatches } from "./watchRequest.ts";
 
 export const gateway: Role<z.infer<typeof GatewayConfig>> = {
   name: "gateway",
@@ -43,20 +49,24 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     onClose("tracing", closeTracing);
     const pool = makePool(config.databaseUrl, "gateway", (error) => { log.warn({ err: error }, "a Postgres connection broke"); });
     onClose("postgres", () => pool.end());
-    const directory = makeDirectory({ pool, pepper: config.secret === null ? null : subkey(config.secret, "api-keys"), now: Date.now });
+    const pepper = config.secret === null ? null : subkey(config.secret, "api-keys");
+    const directory = makeDirectory({ pool, pepper, now: Date.now });
     const callers = makeCallers({ directory, isKeyless: config.isKeyless, log });
     let desk: Desk | null = null;
     let waiting = () => 0;
     const app = await buildGateway({
       desk: () => desk ?? starting(), tracer, registry, log,
-      problems: readiness.problems, waiting: () => waiting(), callers, isKeyless: config.isKeyless, version: VERSION,
+      problems: readiness.problems, waiting: () => waiting(), callers, admin: { pool, pepper }, isKeyless: config.isKeyless, version: VERSION,
       door: { tierFile: limits.tierFile, budgetUsd: config.openAiBudgetUsd },
     });
     onClose("http", () => app.close());
     const port = await listen(app, { host: config.host, port: config.port, variable: "INFER_GATEWAY_PORT" });
 
-    const { nats, acks, streams, publisher, instance } = await openBroker({ url: config.natsUrl, role: "gateway", prefix, needed: [sourcesOf(prefix).routerRequests], readiness }, context);
+    const broker = await openBroker({ url: config.natsUrl, role: "gateway", prefix, needed: [sourcesOf(prefix).routerRequests], readiness }, context);
     if (signal.aborted) return;
+    const { nats, acks, streams, publisher, instance } = broker;
+    const limiter = await openLimiter({ redisUrl: config.redisUrl, prefix, door: "http", registry, broker }, context);
+    const { sign } = makeAdmissionProof(config.secret, prefix);
     const replies = makeReplies({ nats, streams, prefix, origin: instance, log, now: Date.now });
     onClose("replies", () => { replies.close(); });
     const answers = makeAnswerStreams(nats, { prefix, origin: instance, log });
@@ -66,16 +76,23 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
       publisher, streams, replies, prefix, limits, tierFileHash: hashOfTierFile(limits.tierFile), routing: followRouting({ nats, prefix, log }, context),
       origin: instance, graceMs: config.sweepGraceMs + AFTER_SWEEP_MS, log, now: Date.now,
     });
-    const inference = makeInference({ submit: makeSubmitRequest({ acks, streams, prefix }), replies, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
+    const inference = makeInference({ admit: makeAdmit(limiter), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
+    const watches = makeWatches({ nats, streams, prefix, replies, limits, sweepGraceMs: config.sweepGraceMs, mostWatches: config.maxEventStreams, log });
     waiting = replies.waiting;
-    desk = { inference, find: makeFindRequest({ streams, pool, prefix }), listen: (id, onMessage) => answers.listen(id, onMessage), submitFeedback: makeSubmitFeedback({ acks, prefix }) };
+    desk = { inference, find: makeFindRequest({ streams, pool, prefix }), listen: (id, onMessage) => answers.listen(id, onMessage), submitFeedback: makeSubmitFeedback({ acks, prefix }), watches };
     onClose("requests", async () => {
+      watches.close();
       const late = setTimeout(() => { replies.giveUp(); }, context.drainMs); // their clients ask again with the same request_id
       await app.close().finally(() => { clearTimeout(late); });
     });
     readiness.started();
     log.info({ host: config.host, port, instance }, "ready");
-    await aborted(signal);
+    const standingOf = followStandings(directory, { isKeyless: config.isKeyless, log });
+    const observe = countBatchLines(registry);
+    await Promise.all([
+      aborted(signal),
+      runBatches({ pool, infer: (id, body, call) => inference.infer(id, body, call), standingOf, instance, window: config.batchWindow, defaultDeadlineMs: config.maxDeadlineMs, log, observe, signal }),
+    ]);
   },
 };
 

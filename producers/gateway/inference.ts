@@ -7,11 +7,14 @@ import { joinOutcome, type Replies } from "#shared/messaging/replies.ts";
 import { assertSameRequest, type SubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { type Id, tokens } from "#shared/messaging/topology.ts";
 
+import type { Admit } from "./admit.ts";
 import type { CachedRuns } from "./cachedRuns.ts";
 import type { Call } from "./callers.ts";
 import { makePresence } from "./presence.ts";
 
 export interface InferenceDeps {
+  /** Before a request is published. */
+  readonly admit: Admit;
   readonly submit: SubmitRequest;
   readonly replies: Pick<Replies, "expect" | "find">;
   /** Nobody waits for the answer any more: whoever works on it stops. May get lost. */
@@ -26,7 +29,8 @@ export interface InferenceDeps {
 }
 export interface Inference {
   /**
-   * Resolves with the stored terminal event. Throws `outcome_pending` when there is none in time. `id`: the body's, or a new one.
+   * Resolves with the stored terminal event. Throws `outcome_pending` when there is none in time, and `idempotency_in_progress` when
+   * somebody else had the request accepted. `id`: the body's, or a new one.
    * `gone`: the caller went away, and the request with it if it was accepted here and no other caller of this gateway waits for it.
    */
   infer(id: Id, body: InferBody, call: Call): Promise<Completion>;
@@ -39,7 +43,7 @@ export const AFTER_SWEEP_MS = 2_000;
 
 const RUNS = { kind: "run", lead: null, waitedMs: 0 } as const;
 
-export function makeInference({ submit, replies, cancel, limits, cached, origin, sweepGraceMs, now }: InferenceDeps): Inference {
+export function makeInference({ admit, submit, replies, cancel, limits, cached, origin, sweepGraceMs, now }: InferenceDeps): Inference {
   const presence = makePresence();
   /** An id that the caller chose may be older than REQUESTS remembers: look for its outcome first. */
   const findEarlier = async (id: Id, body: InferBody): Promise<Completion | null> => {
@@ -52,13 +56,24 @@ export function makeInference({ submit, replies, cancel, limits, cached, origin,
     const problem = unknownName(body, limits.tierFile);
     if (problem !== null) throw new AppError("invalid_request", problem);
   };
+  const deadlineOf = ({ deadline_ms = limits.defaultDeadlineMs }: InferBody) => Math.min(deadline_ms, limits.maxDeadlineMs);
+  const wholes = new WeakMap<NonNullable<Call["whole"]>, Promise<void>>();
+  /** What has its outcome already takes nothing. */
+  const admitOnce = (id: Id, body: InferBody, call: Call, isRepeat: boolean): Promise<void> => {
+    const { whole } = call;
+    if (whole === undefined || isRepeat) return admit(id, call, { bodies: [body], isRepeat, deadlineMs: deadlineOf(body) });
+    const admitted = wholes.get(whole) ?? admit(whole.id, call, { bodies: whole.parts, isRepeat, deadlineMs: deadlineOf(body) });
+    wholes.set(whole, admitted);
+    return admitted;
+  };
   return {
     async infer(id, body, call) {
       const { traceparent, gone } = call;
       assertKnownNames(body);
       const earlier = await findEarlier(id, body);
+      await admitOnce(id, body, call, earlier !== null);
       if (earlier !== null) return earlier;
-      const deadlineAtMs = now() + Math.min(body.deadline_ms ?? limits.defaultDeadlineMs, limits.maxDeadlineMs);
+      const deadlineAtMs = now() + deadlineOf(body);
       const lastLookAtMs = deadlineAtMs + sweepGraceMs + AFTER_SWEEP_MS;
       const before = (await cached?.before({ id, body, call, deadlineAtMs, canFollow: true })) ?? RUNS;
       if (before.kind === "answered") return before.completion;
@@ -72,7 +87,8 @@ export function makeInference({ submit, replies, cancel, limits, cached, origin,
         lead?.accepted();
         outcome = submitted === "accepted" ? await expected.outcome : await joinOutcome(replies, id, { deadlineAtMs, lastLookAtMs });
         if (outcome?.cache !== undefined) assertSameRequest(outcome, body); // given to a request that had the same id at the same time
-        return assertKnown(id, outcome);
+        if (outcome !== null) return outcome;
+        throw submitted === "repeated" && now() >= deadlineAtMs ? inProgress(id) : pending(id); // before it, this gateway ends
       } finally {
         lead?.ended(outcome);
         caller.leave();
@@ -82,9 +98,9 @@ export function makeInference({ submit, replies, cancel, limits, cached, origin,
     async accept(id, body, call) {
       assertKnownNames(body);
       const completion = await findEarlier(id, body);
+      await admitOnce(id, body, call, completion !== null);
       if (completion !== null) return completion;
-      const deadlineAtMs = now() + Math.min(body.deadline_ms ?? limits.defaultDeadlineMs, limits.maxDeadlineMs);
-      const before = (await cached?.before({ id, body, call, deadlineAtMs, canFollow: false })) ?? RUNS;
+      const before = (await cached?.before({ id, body, call, deadlineAtMs: now() + deadlineOf(body), canFollow: false })) ?? RUNS;
       if (before.kind === "answered") return before.completion;
       await submit(id, contentOf(body), { origin, traceparent: call.traceparent });
       before.lead?.accepted(); // whoever waits for it sees its outcome; the lease ends by itself
@@ -97,7 +113,6 @@ function contentOf({ request_id: _id, tenant_id: _tenant, ...content }: InferBod
   return content;
 }
 
-function assertKnown({ request_id }: Id, completion: Completion | null): Completion {
-  if (completion !== null) return completion;
-  throw new AppError("outcome_pending", `request ${request_id} was accepted and has no outcome yet: ask again with the same request_id, or GET /requests/${request_id}`);
-}
+const toAsk = ({ request_id }: Id) => `ask again with the same request_id, or GET /requests/${request_id}`;
+const pending = (id: Id) => new AppError("outcome_pending", `request ${id.request_id} was accepted and has no outcome yet: ${toAsk(id)}`);
+const inProgress = (id: Id) => new AppError("idempotency_in_progress", `request ${id.request_id} was accepted before and is still in progress: ${toAsk(id)}`);

@@ -1,7 +1,15 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { FastifyInstance } from "fastify";
 
+import type { Outcome } from "#shared/contracts/events.ts";
+
 const BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+
+/** Lines of batches that ended at this gateway, by outcome. */
+export function countBatchLines(registry: Registry): (outcome: Outcome) => void {
+  const lines = new Counter({ name: "infer_batch_lines_total", help: "Lines of batches that have ended, by outcome.", labelNames: ["outcome"], registers: [registry] });
+  return (outcome) => { lines.inc({ outcome }); };
+}
 
 /** Rate, errors and duration by route. An unknown path is `unmatched`, so no caller can make series. */
 export function addHttpMetrics(app: FastifyInstance, registry: Registry, waiting: () => number): void {

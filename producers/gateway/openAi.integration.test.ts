@@ -1,5 +1,5 @@
 /** The door with OpenAI's own client, over real NATS; what the pipeline does is played by the test. */
-import OpenAI, { APIError, APIConnectionTimeoutError, APIUserAbortError, BadRequestError, ConflictError, InternalServerError, NotFoundError, RateLimitError } from "openai";
+import OpenAI, { APIError, APIConnectionTimeoutError, APIUserAbortError, BadRequestError, InternalServerError, NotFoundError, RateLimitError, UnprocessableEntityError } from "openai";
 import type { ChatCompletionChunk } from "openai/resources/chat/completions";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
@@ -11,7 +11,7 @@ import type { OptimizerReply } from "#shared/contracts/openAi.ts";
 let gateway: TestGateway;
 let client: OpenAI;
 beforeAll(async () => {
-  gateway = await startTestGateway();
+  gateway = await startTestGateway({ INFER_SWEEP_GRACE_MS: "1" });
   client = new OpenAI({ baseURL: gateway.url, apiKey: "any", maxRetries: 0, timeout: 10_000 });
 });
 afterAll(() => gateway.close());
@@ -68,14 +68,14 @@ describe("a whole answer", () => {
     expect(gateway.requests.at(-1)).toMatchObject({ chat: { messages: followUp } });
   });
 
-  it("comes again under the same id, and nothing runs again; another request under it is a conflict", async () => {
+  it("comes again under the same id, and nothing runs again; another request under it is refused", async () => {
     const first = await client.chat.completions.create(ask, { headers: named("again-1") });
     const count = gateway.requests.length;
     expect(await client.chat.completions.create(withExtra(ask, { optimizer: { request_id: "again-1" } }))).toEqual(first);
     expect(await client.chat.completions.create(ask, { headers: { "x-optimizer-request-id": "again-1" } })).toEqual(first);
     expect(gateway.requests).toHaveLength(count);
     const other = await errorOf(client.chat.completions.create({ ...ask, temperature: 1 }, { headers: named("again-1") }));
-    expect([other instanceof ConflictError, other.status, other.code, other.headers?.get("x-should-retry")]).toEqual([true, 409, "idempotency_mismatch", "false"]);
+    expect([other instanceof UnprocessableEntityError, other.status, other.code, other.headers?.get("x-should-retry")]).toEqual([true, 422, "idempotency_mismatch", "false"]);
   });
 
   it("explains itself when asked to, by header or in the body", async () => {
@@ -114,14 +114,13 @@ describe("an error", () => {
     ["a tier that is not there", { optimizer: { min_tier: "huge" } }, {}, BadRequestError, { code: "invalid_request" }],
     ["a header that contradicts the body", { optimizer: { budget_usd: 1 } }, { "x-optimizer-budget-usd": "2" }, BadRequestError, { param: "optimizer.budget_usd" }],
   ])("of %s has OpenAI's class, status, code and parameter, whole or streamed", async (_name, more, headers, kind, expected) => {
-    const count = gateway.requests.length;
     for (const stream of [false, true]) {
-      const error = await errorOf(client.chat.completions.create(withExtra({ ...ask, stream }, more), { headers }));
+      const error = await errorOf(client.chat.completions.create(withExtra({ ...ask, stream, user: "refused" }, more), { headers }));
       expect(error).toBeInstanceOf(kind);
       expect(error).toMatchObject({ type: "invalid_request_error", requestID: expect.stringMatching(/^[\w-]{1,64}$/) as string, ...expected });
       expect(error.headers?.get("x-should-retry")).toBe("false");
     }
-    expect(gateway.requests).toHaveLength(count);
+    expect(gateway.requests.filter(({ user_id }) => user_id === "refused")).toEqual([]); // one that a client gave up on before may still come
   });
 
   it.each([
@@ -223,6 +222,12 @@ describe("a stream", () => {
     });
     const got = await collect(await create());
     expect([got.text, got.error, reasonsOf(got)]).toEqual(["spam 🌍", null, ["stop"]]);
+  });
+
+  it("whose outcome nobody learns in time ends in an error after its pieces", async () => {
+    gateway.play(({ piece }) => { piece(0, [{ text: "spa" }]); });
+    const text = await (await raw({ ...ask, stream: true, optimizer: { deadline_ms: 100 } })).text();
+    expect([text.includes("spa"), text.includes('"code":"outcome_pending"'), text.includes("[DONE]")]).toEqual([true, true, false]);
   });
 
   it.each<[string, Partial<Completion>, string]>([

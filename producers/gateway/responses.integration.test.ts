@@ -1,7 +1,7 @@
 /** `/v1/responses` with OpenAI's own client, over real NATS; what the pipeline does is played by the test. */
 import { HumanMessage } from "@langchain/core/messages";
 import { ChatOpenAI } from "@langchain/openai";
-import OpenAI, { BadRequestError, ConflictError, InternalServerError } from "openai";
+import OpenAI, { BadRequestError, InternalServerError, UnprocessableEntityError } from "openai";
 import type { ResponseInput, ResponseStreamEvent } from "openai/resources/responses/responses";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
@@ -74,12 +74,12 @@ describe("a whole response", () => {
     expect(await client.responses.create({ ...ask, max_output_tokens: 16 })).toMatchObject({ status: "incomplete", incomplete_details: { reason: "max_output_tokens" }, output: [{ status: "incomplete" }] });
   });
 
-  it("comes again under the same id, and another request under it is a conflict", async () => {
+  it("comes again under the same id, and another request under it is refused", async () => {
     const first = await client.responses.create(ask, named("again-1"));
     const count = gateway.requests.length;
     expect(await client.responses.create(ask, named("again-1"))).toEqual(first);
     expect(gateway.requests).toHaveLength(count);
-    expect(await errorOf(client.responses.create({ ...ask, temperature: 1 }, named("again-1")))).toBeInstanceOf(ConflictError);
+    expect(await errorOf(client.responses.create({ ...ask, temperature: 1 }, named("again-1")))).toBeInstanceOf(UnprocessableEntityError);
   });
 });
 

@@ -84,6 +84,11 @@ describe("latency", () => {
     expect(quote).toMatchObject({ expected_latency_ms: 100 + waitMs, queue_depth: live.queueDepth });
   });
 
+  it("is that of the request's own lane: batch jobs do not count for who waits, nor the others for a batch", () => {
+    const live = { latency: { p50: 100, p95: 200 }, queueDepth: 3, slots: 2, batch: { queueDepth: 1_000, slots: 1 } };
+    expect([quotes(live)[0], quotes(live, { priority: "batch" })[0]]).toMatchObject([{ expected_latency_ms: 200, queue_depth: 3 }, { expected_latency_ms: 100_100, queue_depth: 1_000 }]);
+  });
+
   it("takes the tier file's slots when nothing is known", () => {
     expect(quotes(null)[0]).toMatchObject({ workers: 0, queue_depth: 0, breaker: "closed" });
   });

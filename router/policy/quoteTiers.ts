@@ -2,20 +2,25 @@ import { bytesOf, type Input, isEmbed } from "#shared/contracts/chat.ts";
 import type { Facts, TierQuote } from "#shared/contracts/decision.ts";
 import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
-import { type ConfidenceMethod, costOf, estimateTokens, methodFor, mostCostOf, mostOutputTokens, replicasOf, type Tier, type TierFile, type TierReplica, type TokenCount } from "#shared/contracts/tiers.ts";
+import { batchSlotsOf, type ConfidenceMethod, costOf, estimateTokens, methodFor, mostCostOf, mostOutputTokens, replicasOf, type Tier, type TierFile, type TierReplica, type TokenCount } from "#shared/contracts/tiers.ts";
 
 import { type LatencyQuantiles, probabilityWithin } from "./onTime.ts";
 
-/** What is known of a tier right now. Gathered outside, passed in. */
-export interface LiveTier {
-  /** `null`: nothing was measured lately; the tier file's prior counts. */
-  readonly latency: LatencyQuantiles | null;
+/** Of the jobs of one lane. */
+interface LiveLane {
   /** Jobs that wait or run. */
   readonly queueDepth: number;
+  /** Jobs that all workers of the tier run at once. */
+  readonly slots: number;
+}
+/** What is known of a tier right now. Gathered outside, passed in. The depth and the slots are those of requests that somebody waits for. */
+export interface LiveTier extends LiveLane {
+  /** `null`: nothing was measured lately; the tier file's prior counts. */
+  readonly latency: LatencyQuantiles | null;
   readonly breaker: TierQuote["breaker"];
   readonly workers: number;
-  /** Jobs that all its workers run at once. */
-  readonly slots: number;
+  /** What batch requests wait in, as long as interactive ones leave a slot free. Absent: nothing is known. */
+  readonly batch?: LiveLane;
 }
 export type LiveTiers = ReadonlyMap<string, LiveTier>;
 
@@ -31,8 +36,10 @@ export function factsFor(request: InferenceRequest, file: TierFile, live: LiveTi
 
 function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined, nowMs: number): TierQuote {
   const latency = live?.latency ?? { p50: tier.prior.latency_p50_ms, p95: tier.prior.latency_p95_ms };
-  const queueDepth = live?.queueDepth ?? 0;
-  const slots = Math.max(1, live?.slots ?? tier.slots);
+  const isBatch = request.priority === "batch";
+  const lane = isBatch ? live?.batch : live;
+  const queueDepth = lane?.queueDepth ?? 0;
+  const slots = Math.max(1, lane?.slots ?? (isBatch ? batchSlotsOf(tier) : tier.slots));
   const waitMs = Math.max(0, queueDepth + 1 - slots) * (latency.p50 / slots);
   const within = (atMs: number) => probabilityWithin(latency, atMs - nowMs - waitMs);
   const method = methodFor(tier, request.task);

@@ -25,7 +25,7 @@ export function openAnswerCache({ role, redisUrl, prefix, secret, registry }: Op
   const notKept = new Counter({ name: "infer_cache_not_kept_total", help: "Answers that might have been kept, by why they were not.", labelNames: ["reason"], registers });
   const unusable = new Counter({ name: "infer_cache_unusable_total", help: "Kept entries that this service did not write, or not with this secret.", registers });
   const unavailable = new Counter({ name: "infer_cache_unavailable_total", help: "Calls of the cache's Redis that were not answered, or not in time; the requests went on without.", registers });
-  const redis = connectRedis(redisUrl, `${role}-cache`, log, "no answers are kept or shared");
+  const redis = connectRedis(redisUrl, `${role}-cache`, log, { meanwhile: "no answers are kept or shared", mostWaitMs: 2_000 });
   onClose("cache", () => { redis.disconnect(); });
   const cache = makeAnswerCache({
     redis, prefix, sealKey: secret === null ? Buffer.alloc(0) : subkey(secret, "cache"), now: Date.now,

@@ -8,6 +8,8 @@ export const ERROR_CODES = {
   invalid_json: { httpStatus: 400, retryable: false },
   invalid_unicode: { httpStatus: 400, retryable: false },
   invalid_request: { httpStatus: 400, retryable: false },
+  /** Asks for more at once than a rate limit ever lets through: waiting does not help. */
+  exceeds_limit: { httpStatus: 400, retryable: false },
   unsupported_version: { httpStatus: 400, retryable: false },
   /** A NATS subject that holds no valid tenant and request id. */
   bad_subject: { httpStatus: 400, retryable: false },
@@ -26,8 +28,10 @@ export const ERROR_CODES = {
   no_outcome: { httpStatus: 409, retryable: false },
   /** What was to be made is there already, or would be too many. */
   conflict: { httpStatus: 409, retryable: false },
-  idempotency_mismatch: { httpStatus: 409, retryable: false },
+  /** The same request was accepted before and has no outcome yet. */
+  idempotency_in_progress: { httpStatus: 409, retryable: true },
   payload_too_large: { httpStatus: 413, retryable: false },
+  idempotency_mismatch: { httpStatus: 422, retryable: false },
   /** The caller went away, and with it the wish for an answer. */
   cancelled: { httpStatus: 499, retryable: false },
   unsupported_media_type: { httpStatus: 415, retryable: false },
@@ -48,6 +52,8 @@ export const ERROR_CODES = {
   /** Accepted, and its outcome is not known yet: it will be at `GET /requests/:id`. */
   outcome_pending: { httpStatus: 503, retryable: true },
   storage_full: { httpStatus: 503, retryable: true },
+  /** This gateway follows as many requests for others as it may. */
+  too_many_streams: { httpStatus: 503, retryable: true },
   deadline_exceeded: { httpStatus: 504, retryable: false },
   /** Only a kept answer was wanted, and there is none. */
   not_cached: { httpStatus: 504, retryable: false },
@@ -55,15 +61,23 @@ export const ERROR_CODES = {
 export type ErrorCode = keyof typeof ERROR_CODES;
 export const ERROR_CODE_NAMES = Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]];
 
+export interface RateLimitHit {
+  readonly kind: "requests" | "tokens";
+  readonly waitMs: number;
+}
+
 export class AppError extends Error {
   override readonly name = "AppError";
   readonly code: ErrorCode;
   readonly publicMessage: string;
+  /** Of `rate_limited`: what ran out, and how long until there is enough again. */
+  readonly limit: RateLimitHit | null;
   /** `message` is shown to the client too, unless `publicMessage` says something else. Keep secrets in `cause`. */
-  constructor(code: ErrorCode, message: string, options: ErrorOptions & { publicMessage?: string } = {}) {
+  constructor(code: ErrorCode, message: string, options: ErrorOptions & { publicMessage?: string; limit?: RateLimitHit } = {}) {
     super(message, options);
     this.code = code;
     this.publicMessage = options.publicMessage ?? message;
+    this.limit = options.limit ?? null;
   }
   get retryable(): boolean {
     return ERROR_CODES[this.code].retryable;

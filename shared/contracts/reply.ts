@@ -2,7 +2,7 @@
 import { z } from "zod";
 
 import { CacheUse } from "./cache.ts";
-import { AnswerMessage } from "./chat.ts";
+import { AnswerDelta, AnswerMessage } from "./chat.ts";
 import { type Decision, Exclusion, Exploration, Facts, LearnedFacts, SoftLimit, StopReason } from "./decision.ts";
 import { ERROR_CODE_NAMES, ERROR_CODES } from "./errors.ts";
 import { type Attempt, type Completion, EventError, Outcome } from "./events.ts";
@@ -28,23 +28,23 @@ export const AttemptReply = z.object({
   output_tokens: z.int().nullable(),
 });
 
+export const StepReply = z.object({
+  after_attempt: z.int(),
+  step: z.enum(["run", "stop"]),
+  tier: z.string().nullable(),
+  min_confidence: Probability.nullable().describe("From this confidence on the answer was to be kept."),
+  despite: SoftLimit.nullable().describe("The limit that this tier misses too; it was run because no tier meets them all."),
+  reason: StopReason.nullable(),
+  excluded: z.record(z.string(), Exclusion).describe("Tiers that were not considered, and the limit that ruled each out."),
+  facts: Facts.optional().describe("With `explain`: what was known of each tier. Money as in the audit event, in nano-dollars (1e-9 USD)."),
+  learned: LearnedFacts.optional().describe("With `explain`, where a routing model decided: what it said of the query and of each next step, λ and its version."),
+  exploration: Exploration.optional().describe("With `explain`, where the tier was drawn: among which, and with what probability."),
+});
+
 export const DecisionReply = z.object({
   policy: z.string().nullable(),
   why: z.string().describe("The whole way to the answer in one sentence."),
-  steps: z.array(
-    z.object({
-      after_attempt: z.int(),
-      step: z.enum(["run", "stop"]),
-      tier: z.string().nullable(),
-      min_confidence: Probability.nullable().describe("From this confidence on the answer was to be kept."),
-      despite: SoftLimit.nullable().describe("The limit that this tier misses too; it was run because no tier meets them all."),
-      reason: StopReason.nullable(),
-      excluded: z.record(z.string(), Exclusion).describe("Tiers that were not considered, and the limit that ruled each out."),
-      facts: Facts.optional().describe("With `explain`: what was known of each tier. Money as in the audit event, in nano-dollars (1e-9 USD)."),
-      learned: LearnedFacts.optional().describe("With `explain`, where a routing model decided: what it said of the query and of each next step, λ and its version."),
-      exploration: Exploration.optional().describe("With `explain`, where the tier was drawn: among which, and with what probability."),
-    }),
-  ),
+  steps: z.array(StepReply),
 });
 
 export const InferReply = z.object({
@@ -78,10 +78,25 @@ export const ErrorReply = z.object({
 });
 export type ErrorReply = z.infer<typeof ErrorReply>;
 
+/**
+ * Data of the events of a streamed `POST /infer`, each named by its `type`. Pieces, then the record. An `error` says that the
+ * pieces are no beginning of the answer that was kept (`stream_broken`), or why there is no outcome yet.
+ */
+export const InferEvent = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("token"), model: z.string(), delta: AnswerDelta }),
+  z.object({ type: z.literal("outcome"), request: InferReply }),
+  z.object({ type: z.literal("error"), error: z.object({ code: z.string(), message: z.string(), retryable: z.boolean() }), request_id: RequestId, request: InferReply.optional() }),
+]);
+export type InferEvent = z.infer<typeof InferEvent>;
+
 export const PendingReply = z.object({ request_id: RequestId, tenant_id: TenantId, status: z.literal("pending") });
 
-/** Pure. `explain`: with all that each decision knew. */
-export function toReply(event: Completion, { explain = false }: { readonly explain?: boolean | undefined } = {}): InferReply {
+export interface ReplyOptions {
+  /** With all that each decision knew. */
+  readonly explain?: boolean | undefined;
+}
+/** Pure. */
+export function toReply(event: Completion, options: ReplyOptions = {}): InferReply {
   return {
     request_id: event.request_id,
     tenant_id: event.tenant_id,
@@ -99,13 +114,13 @@ export function toReply(event: Completion, { explain = false }: { readonly expla
     latency_ms: event.latency_ms,
     ...(event.cache === undefined ? {} : { cache: event.cache }),
     attempts: event.attempts.map(toAttemptReply),
-    decision: { policy: event.policy, why: why(event), steps: event.decisions.map((decision) => ({ ...toStepReply(decision), ...(explain ? recordOf(decision) : {}) })) },
+    decision: { policy: event.policy, why: why(event), steps: event.decisions.map((decision) => toStepReply(decision, options)) },
     trace_id: event.trace_id,
     error: event.error,
   };
 }
 
-function toAttemptReply({ attempt, tier, model, replica, outcome, cost_nano_usd, latency_ms, tries, usage }: Attempt): z.infer<typeof AttemptReply> {
+export function toAttemptReply({ attempt, tier, model, replica, outcome, cost_nano_usd, latency_ms, tries, usage }: Attempt): z.infer<typeof AttemptReply> {
   const answer = outcome.kind === "answered" ? outcome : null;
   return {
     attempt, tier, model,
@@ -121,9 +136,11 @@ function toAttemptReply({ attempt, tier, model, replica, outcome, cost_nano_usd,
   };
 }
 
-function toStepReply({ after_attempt, step }: Decision) {
-  if (step.kind === "stop") return { after_attempt, step: step.kind, tier: null, min_confidence: null, despite: null, reason: step.reason, excluded: step.excluded };
-  return { after_attempt, step: step.kind, tier: step.tier, min_confidence: step.acceptance?.min_confidence ?? null, despite: step.despite ?? null, reason: null, excluded: step.excluded };
+export function toStepReply(decision: Decision, { explain = false }: ReplyOptions): z.infer<typeof StepReply> {
+  const { after_attempt, step } = decision;
+  const record = explain ? recordOf(decision) : {};
+  if (step.kind === "stop") return { after_attempt, step: step.kind, tier: null, min_confidence: null, despite: null, reason: step.reason, excluded: step.excluded, ...record };
+  return { after_attempt, step: step.kind, tier: step.tier, min_confidence: step.acceptance?.min_confidence ?? null, despite: step.despite ?? null, reason: null, excluded: step.excluded, ...record };
 }
 
 const recordOf = ({ facts, learned, exploration }: Decision) => ({ facts, ...(learned === undefined ? {} : { learned }), ...(exploration === undefined ? {} : { exploration }) });

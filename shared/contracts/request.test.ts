@@ -94,6 +94,10 @@ describe("the content that tells requests with one id apart", () => {
     expect(canonicalContent({ ...content, explain: true })).toBe(canonicalContent(content));
   });
 
+  it("does not depend on the priority, which says when it runs", () => {
+    expect(canonicalContent({ ...content, priority: "batch" })).toBe(canonicalContent(content));
+  });
+
   it("covers every field of a request: a new one has to be added", () => {
     const values = JSON.parse(canonicalContent(content)) as unknown[];
     expect(values).toHaveLength(Object.keys(content).length);

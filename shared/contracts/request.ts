@@ -41,6 +41,9 @@ const Metadata = z
   .record(wellFormed(z.string().min(1).max(64)), z.union([wellFormed(z.string().max(512)), z.number(), z.boolean()]))
   .refine((entries) => Object.keys(entries).length <= 16, "at most 16 entries");
 
+/** Whether somebody waits for the answer. */
+export const Priority = z.enum(["interactive", "batch"]);
+
 const fields = {
   user_id: wellFormed(z.string().min(1).max(128)).describe("Whose request it is; for reports and limits."),
   input: wellFormed(z.string().min(1).max(MAX_INPUT_BYTES - QUOTES, tooLong).refine(fitsAJob, tooLong)).refine((text) => text.trim() !== "", "must not be blank").optional()
@@ -50,6 +53,7 @@ const fields = {
   embed: Embed.refine((embed) => Buffer.byteLength(JSON.stringify(embed)) <= MAX_INPUT_BYTES, { error: `must be at most ${MAX_INPUT_BYTES / 1024} KiB as JSON in UTF-8` }).optional()
     .describe("Texts to turn into vectors, instead of `input`: at most 240 KiB as JSON in UTF-8. `policy` names the embedder: `always-<embedder>`."),
   stream: z.boolean().optional().describe("Pieces of the answer go to `infer.token.<origin>.<tenant>.<request id>` while it grows, once it is certain to be the outcome. No part of the request's content."),
+  priority: Priority.optional().describe("`batch`: for what nobody waits for. It runs beside `interactive` requests (the default), in slots of its own, and only while those leave one of theirs free. No part of the request's content: a repeated request changes nothing about the first."),
   budget: z.number().nonnegative().max(1_000_000).describe("Most that all attempts together may cost, in USD."),
   latency_slo_ms: z.int().positive().max(1_800_000).optional().describe("Wanted latency. Tiers that would miss it are skipped while another can meet it."),
   deadline_ms: z.int().positive().optional().describe("Latest time for an outcome, from acceptance on. Cut to the service's maximum."),
@@ -94,6 +98,8 @@ export const InferenceRequest = z.object({
   input: Input,
   /** Somebody watches the answer grow. */
   stream: z.boolean().optional(),
+  /** Absent: interactive. */
+  priority: Priority.optional(),
   budget_nano_usd: NanoUsd,
   /** When REQUESTS stored it, by the broker's clock: epoch milliseconds. Every duration counts from here. */
   accepted_at_ms: EpochMs,
@@ -141,6 +147,7 @@ export function toRequest(id: { tenant_id: string; request_id: string }, message
     user_id: message.user_id,
     input: askedBy(message),
     ...(message.stream === true ? { stream: true } : {}),
+    ...(message.priority === "batch" ? { priority: "batch" as const } : {}),
     budget_nano_usd: UsdAmount.parse(message.budget),
     accepted_at_ms: defaults.acceptedAtMs,
     deadline_at_ms: defaults.acceptedAtMs + Math.max(1, deadlineMs),
@@ -162,7 +169,7 @@ export function toRequest(id: { tenant_id: string; request_id: string }, message
 /** One of them is there, as the schema says. */
 export const askedBy = ({ input, chat, embed }: Pick<RequestMessage, "input" | "chat" | "embed">): Input => chat ?? embed ?? input ?? "";
 
-/** What identifies the content of a request, in a fixed order: hash this. `origin`, `explain`, `stream`, `cache_control` and the id are not content. */
+/** What identifies the content of a request, in a fixed order: hash this. `origin`, `explain`, `stream`, `priority`, `cache_control` and the id are not content. */
 export function canonicalContent(message: Omit<RequestMessage, "origin" | "type" | "tenant_id" | "request_id">): string {
   const { metadata } = message;
   const sorted = metadata === undefined ? null : Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));

@@ -11,5 +11,8 @@ export const TierStatus = z.object({
   retry_in_ms: z.int().nonnegative(),
   slots: z.int().positive(),
   busy: z.int().nonnegative(),
+  /** Of the batch lane. 0: an older worker, which has none. */
+  batch_slots: z.int().nonnegative().default(0),
+  batch_busy: z.int().nonnegative().default(0),
 });
 export type TierStatus = z.infer<typeof TierStatus>;

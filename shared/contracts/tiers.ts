@@ -180,6 +180,8 @@ const tierFields = z.strictObject({
   name: TierName,
   /** Jobs that one worker process runs at once. */
   slots: z.int().min(1).max(1_024),
+  /** Batch jobs that it runs beside them, while not all `slots` are in use. Absent: a quarter of `slots`. */
+  batch_slots: z.int().min(1).max(1_024).optional(),
   /** Either one backend, or some replicas of one. */
   backend: BackendConfig.optional(),
   replicas: z.array(Replica).min(1).max(32).optional(),
@@ -215,14 +217,14 @@ export const Tier = tierFields.superRefine(({ backend, replicas = [] }, context)
 });
 export type Tier = z.infer<typeof Tier>;
 
-const { name, slots, timeout_ms, max_tries, breaker } = tierFields.shape;
+const { name, slots, batch_slots, timeout_ms, max_tries, breaker } = tierFields.shape;
 /**
  * A model that turns texts into vectors. It runs as a tier does, with a queue, workers and a breaker of its own; it is
  * no tier, since the vectors of two models cannot be compared: nothing escalates to or from it.
  */
 const Embedder = z
   .strictObject({
-    name, slots, backend: EmbeddingsBackend, timeout_ms, max_tries, breaker,
+    name, slots, batch_slots, backend: EmbeddingsBackend, timeout_ms, max_tries, breaker,
     price: z.strictObject({ usd_per_million_input_tokens: perMillion, usd_per_request: UsdAmount.default(nanoUsd(0)), source: z.string().min(1), valid_from: z.iso.date() }),
     /** Of its vectors, the longest. It says how many texts fit into one request. */
     dimensions: z.int().min(1).max(16_384),
@@ -236,6 +238,9 @@ const Embedder = z
     affinity_max_cost_ratio: 1, confidence: { default: { kind: "token_logprobs" }, tasks: {} }, same_script: false, accept_confidence: 0,
   }));
 export type Embedder = z.infer<typeof Embedder>;
+
+/** Of one worker process. */
+export const batchSlotsOf = ({ slots, batch_slots }: { readonly slots: number; readonly batch_slots?: number | undefined }): number => batch_slots ?? Math.max(1, Math.floor(slots / 4));
 
 /** A server of a tier, with the price that it charges. */
 export interface TierReplica {

@@ -2,11 +2,14 @@
  * The audit tables, whose columns are named as in the audit event (`shared/contracts/events.ts`), and the tenants with their
  * keys. Row-level security and the role `infer_tenant` that it binds are in the migration: see `transaction.ts`.
  */
+import { sql } from "drizzle-orm";
 import { bigint, boolean, doublePrecision, index, integer, jsonb, pgTable, primaryKey, smallint, text, timestamp } from "drizzle-orm/pg-core";
 
 import type { KeyRole } from "#shared/contracts/apiKey.ts";
+import type { BatchDefaults, BatchResult, BatchStatus } from "#shared/contracts/batch.ts";
 import type { Attempt, Completion, Outcome } from "#shared/contracts/events.ts";
 import type { NanoUsd } from "#shared/contracts/money.ts";
+import type { InferBody } from "#shared/contracts/request.ts";
 import type { Shadow, ShadowTier } from "#shared/contracts/shadow.ts";
 import type { TenantSettings, TenantStatus } from "#shared/contracts/tenant.ts";
 
@@ -216,4 +219,48 @@ export const adminAudit = pgTable(
     change: jsonb().$type<Record<string, unknown>>().notNull(),
   },
   (t) => [index("admin_audit_by_tenant").on(t.tenant_id, t.seq)],
+);
+
+export const batches = pgTable(
+  "batches",
+  {
+    tenant_id: text().notNull(),
+    batch_id: text().notNull(),
+    name: text(),
+    status: text().$type<BatchStatus>().notNull(),
+    defaults: jsonb().$type<BatchDefaults>().notNull(),
+    /** The key that made it: its limits count. */
+    key_id: text(),
+    line_count: integer().notNull().default(0),
+    completed_count: integer().notNull().default(0),
+    degraded_count: integer().notNull().default(0),
+    failed_count: integer().notNull().default(0),
+    rejected_count: integer().notNull().default(0),
+    /** Of lines that have ended; summed in the transaction that ends them. */
+    cost_nano_usd: nanoUsd().notNull().default(0 as NanoUsd),
+    baseline_cost_nano_usd: nanoUsd().notNull().default(0 as NanoUsd),
+    created_at: time().notNull().defaultNow(),
+    started_at: time(),
+    finished_at: time(),
+    /** The gateway that runs it, and until when it need not say so again. */
+    leased_by: text(),
+    lease_until: time(),
+  },
+  (t) => [primaryKey({ columns: [t.tenant_id, t.batch_id] }), index("batches_by_status").on(t.status, t.created_at)],
+);
+
+export const batchItems = pgTable(
+  "batch_items",
+  {
+    tenant_id: text().notNull(),
+    batch_id: text().notNull(),
+    /** From 1 on. */
+    line: integer().notNull(),
+    custom_id: text(),
+    /** `null` once it has ended: what was asked is kept no longer than it is needed. */
+    request: jsonb().$type<InferBody>(),
+    /** `null` until it has ended. */
+    result: jsonb().$type<Omit<BatchResult, "line" | "custom_id">>(),
+  },
+  (t) => [primaryKey({ columns: [t.tenant_id, t.batch_id, t.line] }), index("batch_items_open").on(t.tenant_id, t.batch_id, t.line).where(sql`result IS NULL`)],
 );

@@ -1,15 +1,23 @@
 import { Redis } from "ioredis";
 import type { Logger } from "pino";
 
+export interface RedisUse {
+  /** What happens while Redis is away, for the log. */
+  readonly meanwhile: string;
+  /** Longest wait for a connection, and between tries. */
+  readonly mostWaitMs: number;
+}
+const LATENCIES: RedisUse = { meanwhile: "latencies come from the tier file", mostWaitMs: 2_000 };
+
 /** Every wait is short and nothing is queued while Redis is away. */
-export function connectRedis(url: string, name: string, log: Logger, meanwhile = "latencies come from the tier file"): Redis {
+export function connectRedis(url: string, name: string, log: Logger, { meanwhile, mostWaitMs } = LATENCIES): Redis {
   const redis = new Redis(url, {
     connectionName: `infer-${name}`,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 1,
     commandTimeout: 1_000,
-    connectTimeout: 2_000,
-    retryStrategy: (times) => Math.min(2_000, 50 * 2 ** times),
+    connectTimeout: mostWaitMs,
+    retryStrategy: (times) => Math.min(mostWaitMs, 50 * 2 ** times),
   });
   let isDown = false;
   redis.on("error", (error) => {

@@ -12,8 +12,8 @@ const refusal = (err_code: number, description: string) => JSON.stringify({ type
 it.each([
   ["an ack", '{"stream":"REQUESTS","seq":1}', "stored"],
   ["an ack of a cluster in a domain", '{"stream":"REQUESTS","domain":"hub","seq":9007199254740993}', "stored"],
-  ["a taken subject", refusal(10_077, "maximum messages per subject exceeded"), "refused"],
-  ["a full stream", refusal(10_077, "maximum bytes exceeded"), "refused"],
+  ["a taken subject", refusal(10_077, "maximum messages per subject exceeded"), "taken"],
+  ["a full stream", refusal(10_077, "maximum bytes exceeded"), "full"],
 ])("reads %s", (_name, body, outcome) => {
   expect(answer(body)).toBe(outcome);
 });

@@ -11,21 +11,28 @@ import { z } from "zod";
 
 import { AppError } from "#shared/contracts/errors.ts";
 
-/** `refused`: the subject is taken or the stream is full. The broker has one error code for both. */
-export type PubOutcome = "stored" | "refused";
+import { permissionViolation } from "./connect.ts";
+
+/**
+ * Refused are `taken`, a subject that has its message, and `full`. The broker has one error code for both and tells them
+ * apart by its words alone: whoever may read the stream looks there instead.
+ */
+export type PubOutcome = "stored" | "taken" | "full";
 export interface AckInbox {
-  /** Resolves with the broker's answer. Throws `broker_unavailable`, or `accept_unknown` when no answer came in time. */
-  publish(subject: string, body: Uint8Array, traceparent?: string): Promise<PubOutcome>;
+  /** `admitted`: a gateway's proof that it admitted the request. Resolves with the broker's answer. Throws `broker_unavailable`, or `accept_unknown` when no answer came in time. */
+  publish(subject: string, body: Uint8Array, traceparent?: string, admitted?: string): Promise<PubOutcome>;
   /** Sends what is buffered and waits until every ack has come or is overdue. */
   close(): Promise<void>;
 }
 interface Waiting {
+  readonly subject: string;
   readonly resolve: (outcome: PubOutcome) => void;
   readonly reject: (error: AppError) => void;
   readonly expiresAtMs: number;
 }
 
-export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inbox = createInbox()): AckInbox {
+export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inboxPrefix?: string): AckInbox {
+  const inbox = createInbox(inboxPrefix);
   const waiting = new Map<string, Waiting>(); // one timeout for all, so insertion order is expiry order
   let outbox: (() => void)[] = [];
   let lastId = 0;
@@ -44,11 +51,21 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inbox = cr
       else found.resolve(outcome);
     },
   });
+  // There is no answer to a publish that is not allowed.
+  const refuseForbidden = (error: Error) => {
+    const violation = permissionViolation(error);
+    if (violation?.operation !== "publish") return;
+    for (const [id, { subject }] of waiting) {
+      if (subject === violation.subject) take(id)?.reject(new AppError("broker_unavailable", `the broker's user may not publish to ${subject}`, { cause: violation }));
+    }
+  };
   // What was sent into a broken connection may or may not have arrived; what would be sent now would be dropped.
   let isConnected = true;
   const watching = (async () => {
-    for await (const { type } of nats.status()) {
+    for await (const status of nats.status()) {
+      const { type } = status;
       if (type === "reconnect") isConnected = true;
+      if (type === "error") refuseForbidden(status.error);
       if (type !== "disconnect" && type !== "close") continue;
       isConnected = false;
       for (const id of [...waiting.keys()]) take(id)?.reject(new AppError("accept_unknown", "the connection to the broker broke before its PubAck came"));
@@ -68,7 +85,7 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inbox = cr
     for (const send of batch) send();
   };
   return {
-    publish: (subject, body, traceparent) =>
+    publish: (subject, body, traceparent, admitted) =>
       new Promise((resolve, reject) => {
         if (!isConnected) {
           reject(new AppError("broker_unavailable", "the message broker cannot be reached"));
@@ -80,10 +97,10 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inbox = cr
           return;
         }
         const id = String(++lastId);
-        waiting.set(id, { resolve, reject, expiresAtMs: performance.now() + timeoutMs });
+        waiting.set(id, { subject, resolve, reject, expiresAtMs: performance.now() + timeoutMs });
         outbox.push(() => {
           try {
-            nats.publish(subject, body, { reply: `${inbox}.${id}`, ...(traceparent === undefined ? {} : { headers: traceHeaders(traceparent) }) });
+            nats.publish(subject, body, { reply: `${inbox}.${id}`, ...(traceparent === undefined ? {} : { headers: headersWith(traceparent, admitted) }) });
           } catch (cause) {
             take(id)?.reject(new AppError("broker_unavailable", "the message broker cannot be reached", { cause }));
           }
@@ -102,13 +119,16 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inbox = cr
 /** Headers count too. */
 const HEADER_ROOM_BYTES = 512;
 export const TRACEPARENT_HEADER = "traceparent";
-function traceHeaders(traceparent: string) {
+export const ADMITTED_HEADER = "infer-admitted";
+function headersWith(traceparent: string, admitted: string | undefined) {
   const found = headers();
   found.set(TRACEPARENT_HEADER, traceparent);
+  if (admitted !== undefined) found.set(ADMITTED_HEADER, admitted);
   return found;
 }
 
 const STORE_REFUSED = 10_077;
+const IS_TAKEN = /per subject/;
 /** A PubAck names its stream; a refusal says why. */
 const PubAnswer = z.union([z.object({ error: z.object({ err_code: z.number(), description: z.string() }) }), z.object({ stream: z.string(), error: z.undefined().optional() })]);
 function jsonOf(message: Pick<Msg, "string">): unknown {
@@ -126,6 +146,6 @@ export function readPubAck(message: Pick<Msg, "headers" | "string">): PubOutcome
   if (!ack.success) return new AppError("accept_unknown", "the broker's answer is not a PubAck");
   const { error } = ack.data;
   if (error === undefined) return "stored";
-  if (error.err_code === STORE_REFUSED) return "refused";
+  if (error.err_code === STORE_REFUSED) return IS_TAKEN.test(error.description) ? "taken" : "full";
   return new AppError("broker_unavailable", `the broker refused the message: ${error.err_code} ${error.description}`);
 }

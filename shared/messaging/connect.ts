@@ -1,5 +1,5 @@
 import { jetstreamManager } from "@nats-io/jetstream";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { connect, type NatsConnection, nkeyAuthenticator, PermissionViolationError } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 
 import { hasEnded, pause, unlessAborted } from "#shared/runtime/lifecycle.ts";
@@ -11,16 +11,26 @@ export interface ConnectOptions {
   readonly url: string;
   /** Shown by the server's monitoring. */
   readonly name: string;
+  /** Of an nkey user, instead of user and password in the URL. */
+  readonly nkeySeed?: string | undefined;
+  /** Where answers to this connection's requests go: one that others may not listen on. */
+  readonly inboxPrefix?: string | undefined;
 }
+
+/** Schemes that refuse a server without TLS. With `nats:` it is used where the server has it. */
+const TLS_SCHEMES: ReadonlySet<string> = new Set(["tls:", "natss:"]);
 
 /**
  * Connects, or throws when nobody answers. Once connected it reconnects for ever, and notices a frozen server within
  * 10-15 s: the client's defaults give up for good after about 20 s and notice after minutes.
  */
-export async function connectNats({ url, name }: ConnectOptions): Promise<NatsConnection> {
+export async function connectNats({ url, name, nkeySeed, inboxPrefix }: ConnectOptions): Promise<NatsConnection> {
   const { username, password, host, protocol } = new URL(url);
   const nats = await connect({
     servers: `${protocol}//${host}`,
+    ...(TLS_SCHEMES.has(protocol) ? { tls: {} } : {}),
+    ...(nkeySeed === undefined ? {} : { authenticator: nkeyAuthenticator(new TextEncoder().encode(nkeySeed)) }),
+    ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
     ...(username ? { user: decodeURIComponent(username), pass: decodeURIComponent(password) } : {}),
     name,
     timeout: CONNECT_TIMEOUT_MS,
@@ -37,6 +47,12 @@ export async function connectNats({ url, name }: ConnectOptions): Promise<NatsCo
     throw new UnsupportedServer(`nats-server ${version} at ${host} is too old: 2.10 or newer is needed`);
   }
   return nats;
+}
+
+/** The server refused a publish or a subscription of this connection's user; perhaps wrapped by a request that it was part of. */
+export function permissionViolation(error: unknown): PermissionViolationError | null {
+  if (error instanceof PermissionViolationError) return error;
+  return error instanceof Error && error.cause !== undefined ? permissionViolation(error.cause) : null;
 }
 
 /** For roles: waits for the server, however long it takes. Throws when the signal comes first, or the server is too old. */

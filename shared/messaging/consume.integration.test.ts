@@ -78,7 +78,7 @@ it("bounds how many handlers run, and acks each when it is done", async () => {
 });
 
 it("tells the handler what it needs to know of a delivery", async () => {
-  await broker.acks.publish("infer.request.knows.r0", Buffer.from("body"), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+  await broker.acks.publish("infer.request.knows.r0", Buffer.from("body"), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "proof");
   await publish("knows", ["r1"]);
   const { start } = await world("knows");
   const seen: Delivery[] = [];
@@ -86,8 +86,8 @@ it("tells the handler what it needs to know of a delivery", async () => {
   await vi.waitFor(() => { expect(seen).toHaveLength(2); }, WAIT);
   await stop();
   expect(seen).toMatchObject([
-    { subject: "infer.request.knows.r0", stream: "REQUESTS", deliveries: 1, mayBeRepeat: false, traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" },
-    { subject: "infer.request.knows.r1", traceparent: null },
+    { subject: "infer.request.knows.r0", stream: "REQUESTS", deliveries: 1, mayBeRepeat: false, traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", admitted: "proof" },
+    { subject: "infer.request.knows.r1", traceparent: null, admitted: undefined },
   ]);
   expect(new TextDecoder().decode(seen[0]?.data)).toBe("body");
   expect(Math.abs((seen[0]?.storedAtMs ?? 0) - Date.now())).toBeLessThan(60_000);

@@ -8,10 +8,10 @@ import type { Consumer, JetStreamClient, JsMsg } from "@nats-io/jetstream";
 import type { Logger } from "pino";
 
 import { AppError, ERROR_CODES, type ErrorCode } from "#shared/contracts/errors.ts";
-import { hasEnded, untilItWorks } from "#shared/runtime/lifecycle.ts";
+import { hasEnded, pause, untilItWorks } from "#shared/runtime/lifecycle.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
-import { TRACEPARENT_HEADER } from "./ackInbox.ts";
+import { ADMITTED_HEADER, TRACEPARENT_HEADER } from "./ackInbox.ts";
 import type { Source } from "./topology.ts";
 
 export type Verdict =
@@ -50,6 +50,8 @@ export interface Delivery {
   readonly deliveries: number;
   /** `null`: the publisher sent none. */
   readonly traceparent: string | null;
+  /** What a gateway shows for having admitted the request; whether it is genuine is the reader's to judge. */
+  readonly admitted?: string | undefined;
   /** Delivered before, or held so long that another process may have it: look before you act. */
   readonly mayBeRepeat: boolean;
   /** Aborts when this process lost the message: it slept through its lease, and another one may have it. */
@@ -71,6 +73,8 @@ export interface ConsumeOptions {
 export interface SlotOptions extends ConsumeOptions {
   /** Asked before each pull: how long not to pull, in milliseconds. */
   readonly pauseMs?: () => number;
+  /** While it says no, nothing is pulled, and what a pull still brought is kept unstarted. Default: always. */
+  readonly mayRun?: () => boolean;
 }
 
 /** A message in this process's hands. */
@@ -163,8 +167,18 @@ export async function consumePerSlot(options: SlotOptions): Promise<void> {
   const consumer = await openConsumer(options);
   const running = new Set<Held>();
   const drained = afterDrain(options, () => { for (const held of running) handBack(held); });
+  const untilMayRun = async () => {
+    while (!signal.aborted && options.mayRun?.() === false) await pause(ASK_AGAIN_MS, signal);
+  };
+  const run = async (held: Held) => {
+    const mustWait = options.mayRun?.() === false; // it was asked before the pull, which may have lasted
+    if (mustWait) await untilMayRun();
+    if (mustWait && hasEnded(signal)) handBack(held);
+    else if (!held.lease.signal.aborted) await settle(held);
+  };
   const slot = async () => {
     for (let failures = 0; !signal.aborted; ) {
+      await untilMayRun();
       const pauseMs = options.pauseMs?.() ?? 0;
       if (pauseMs > 0) await sleep(pauseMs, null, { signal }).catch(() => null);
       const message = await pull(consumer).catch((error: unknown) => {
@@ -176,7 +190,7 @@ export async function consumePerSlot(options: SlotOptions): Promise<void> {
       const held = hold(message);
       running.add(held);
       const heartbeat = setInterval(() => { beat(held, source.ackWaitMs); }, source.ackWaitMs / 3);
-      await settle(held).finally(() => {
+      await run(held).finally(() => {
         clearInterval(heartbeat);
         running.delete(held);
       });
@@ -185,6 +199,8 @@ export async function consumePerSlot(options: SlotOptions): Promise<void> {
   await Promise.all(Array.from({ length: options.concurrency }, slot));
   drained();
 }
+/** Seldom enough not to take every moment in which a busy lane has a slot free between two of its jobs. */
+const ASK_AGAIN_MS = 250;
 const PULL_MS = 1_000;
 /** The longest wait at shutdown, too. */
 const PULL_ANSWER_WITHIN_MS = PULL_MS + 1_000;
@@ -251,6 +267,7 @@ function deliveryOf({ message, receivedAtMs, lease }: Held, source: Source, trie
     storedAtMs: Math.floor(info.timestampNanos / 1e6),
     deliveries: info.deliveryCount,
     traceparent: traceparentFrom(message.headers?.get(TRACEPARENT_HEADER)),
+    admitted: message.headers?.values(ADMITTED_HEADER)[0],
     mayBeRepeat: tries > 1 || message.redelivered || performance.now() - receivedAtMs > source.ackWaitMs / 2,
     lease: lease.signal,
   };

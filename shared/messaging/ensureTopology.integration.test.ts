@@ -7,7 +7,8 @@ import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.t
 
 import { awaitTopology, connectNats } from "./connect.ts";
 import { ensureTopology, missingTopology, type TopologyOptions } from "./ensureTopology.ts";
-import { sourcesOf, streamsOf, workerSource } from "./topology.ts";
+import { brokerOver } from "./openBroker.ts";
+import { anyJob, batchWorkerSource, sourcesOf, streamsOf, workerSource } from "./topology.ts";
 
 const DAY_MS = 86_400_000;
 const WANTED: TopologyOptions = { prefix: "infer", tiers: [{ name: "small", slots: 2 }, { name: "large", slots: 1 }], completionsMaxAgeMs: DAY_MS };
@@ -49,7 +50,7 @@ it("creates every stream, consumer and bucket, as the broker keeps them, and is 
   await ensureTopology(nats, WANTED);
   for (const { name, ...wanted } of streamsOf("infer", DAY_MS)) expect((await jsm.streams.info(name)).config).toMatchObject(wanted);
   const durables = await Promise.all(["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS", "ADVISORIES"].map(async (stream) => (await jsm.consumers.list(stream).next()).map(({ name }) => name)));
-  expect(durables.flat().sort()).toEqual(["dead-letter-service", "router-requests", "router-results", "sink-audit", "sink-metrics", "worker-large", "worker-small"]);
+  expect(durables.flat().sort()).toEqual(["batch-worker-large", "batch-worker-small", "dead-letter-service", "router-requests", "router-results", "sink-audit", "sink-metrics", "worker-large", "worker-small"].sort());
   expect((await jsm.streams.info("KV_infer-tiers")).config.max_age).toBe(15_000 * 1e6);
 });
 
@@ -60,6 +61,23 @@ it("refuses a stream with other settings and prints the difference, and changes 
   await ensureTopology(nats, { ...other, update: true });
   expect((await jsm.streams.info("COMPLETIONS")).config.max_age).toBe(2 * DAY_MS * 1e6);
   await ensureTopology(nats, { ...WANTED, update: true });
+});
+
+it("gives a stream of before a lane for batch jobs its second subject when told to, and keeps what it holds", async () => {
+  const stream = "JOBS";
+  await ensureTopology(nats, WANTED);
+  const { config } = await jsm.streams.info(stream);
+  await Promise.all(["batch-worker-small", "batch-worker-large"].map((durable) => jsm.consumers.delete(stream, durable)));
+  await jsm.streams.update(stream, { ...config, subjects: ["infer.job.*.*.*.*"] });
+  const { acks, streams } = await brokerOver(nats, "infer");
+  await acks.publish("infer.job.small.t1.kept.1", new Uint8Array());
+  await expect(acks.publish("infer.batchjob.small.t1.r-1.1", new Uint8Array())).rejects.toMatchObject({ code: "broker_unavailable" });
+  expect(await missingTopology(jsm, "infer", [batchWorkerSource("infer", { name: "small", slots: 2 })])).toEqual(["consumer batch-worker-small on stream JOBS"]);
+  await expect(ensureTopology(nats, WANTED)).rejects.toThrow(/stream JOBS exists with other settings: subjects: .*batchjob.*inferctl topology --update/);
+  await ensureTopology(nats, { ...WANTED, update: true });
+  expect(await missingTopology(jsm, "infer", [batchWorkerSource("infer", { name: "small", slots: 2 })])).toEqual([]);
+  expect(await acks.publish("infer.batchjob.small.t1.r-1.1", new Uint8Array())).toBe("stored");
+  expect([await streams.last(stream, anyJob("infer", { tenant_id: "t1", request_id: "kept" }, 1)), await streams.last(stream, anyJob("infer", { tenant_id: "t1", request_id: "r-1" }, "*"))].map((message) => message?.subject)).toEqual(["infer.job.small.t1.kept.1", "infer.batchjob.small.t1.r-1.1"]);
 });
 
 it("adapts a consumer without losing its place", async () => {

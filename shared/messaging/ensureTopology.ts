@@ -2,7 +2,7 @@ import { jetstreamManager, type JetStreamManager, JetStreamApiError, type Stream
 import { Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 
-import { consumerOf, modelBucket, shadowWorkerSource, type Source, sourcesOf, streamOfBucket, streamsOf, type StreamSpec, sweeperBucket, tierBucket, type TierSlots, workerSource } from "./topology.ts";
+import { batchWorkerSource, consumerOf, modelBucket, shadowWorkerSource, type Source, sourcesOf, streamOfBucket, streamsOf, type StreamSpec, sweeperBucket, tierBucket, type TierSlots, workerSource } from "./topology.ts";
 
 export interface TopologyOptions {
   readonly prefix: string;
@@ -19,7 +19,7 @@ export interface TopologyOptions {
 export async function ensureTopology(nats: NatsConnection, { prefix, tiers, completionsMaxAgeMs, update = false }: TopologyOptions): Promise<void> {
   const jsm = await jetstreamManager(nats);
   for (const wanted of streamsOf(prefix, completionsMaxAgeMs)) await ensureStream(jsm, wanted, update);
-  const sources = [...Object.values(sourcesOf(prefix)), ...tiers.flatMap((tier) => [workerSource(prefix, tier), shadowWorkerSource(prefix, tier)])];
+  const sources = [...Object.values(sourcesOf(prefix)), ...tiers.flatMap((tier) => [workerSource(prefix, tier), batchWorkerSource(prefix, tier), shadowWorkerSource(prefix, tier)])];
   for (const source of sources) await ensureConsumer(jsm, source);
   const kvm = new Kvm(nats);
   const { name, ttlMs } = tierBucket(prefix);

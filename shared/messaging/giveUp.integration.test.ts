@@ -89,7 +89,8 @@ describe("a request", () => {
   });
 });
 
-describe.each([["JOBS", jobFixture, (id: string) => `infer.job.large.t1.${id}.3`], ["RESULTS", resultFixture, (id: string) => `infer.result.t1.${id}.2`]] as const)("a message of %s", (stream, fixture, subjectOf) => {
+const batchJobFixture = { ...jobFixture, request: { ...jobFixture.request, priority: "batch" } };
+describe.each([["JOBS", jobFixture, (id: string) => `infer.job.large.t1.${id}.3`], ["JOBS", batchJobFixture, (id: string) => `infer.batchjob.large.t1.${id}.3`], ["RESULTS", resultFixture, (id: string) => `infer.result.t1.${id}.2`]] as const)("a message of %s", (stream, fixture, subjectOf) => {
   it("that can be read ends its request with the best answer so far", async () => {
     await giveUp(given(stream, subjectOf(`r-${n}`), renamed(fixture)), { code: "poison", message: "m" });
     expect(await completionOf()).toMatchObject({ outcome: "degraded", degraded_reason: "unavailable", output: "maybe", tier: "medium", cost_nano_usd: 30_000, error: null, attempts: [{}, {}] });

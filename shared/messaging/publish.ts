@@ -43,7 +43,7 @@ export function makePublisher(nats: NatsConnection, streams: StoredMessages, ack
     },
     async deadLetter(letter) {
       const outcome = await acks.publish(deadLetterSubject(prefix, letter.stream, letter.tenant_id), encoder.encode(JSON.stringify(letter)));
-      if (outcome === "refused") throw new AppError("storage_full", "DEAD_LETTERS is full");
+      if (outcome !== "stored") throw new AppError("storage_full", "DEAD_LETTERS is full");
     },
   };
 

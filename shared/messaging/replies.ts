@@ -1,7 +1,8 @@
 /**
  * Waiting for outcomes. A terminal event reaches whoever waits over a core subject, after it is durable; a reply that
  * got lost is found in COMPLETIONS: at a reconnect, at the deadline, and once more after the sweeper's grace. So what a
- * client sees is always the stored event.
+ * client sees is always the stored event. One tenant's client may not listen for replies to gateways: it hears the
+ * publish of a terminal event instead, which the stream may refuse, and looks what is stored.
  */
 import type { NatsConnection, Subscription } from "@nats-io/transport-node";
 import type { Logger } from "pino";
@@ -25,6 +26,8 @@ export interface ExpectOptions {
   readonly lastLookAtMs: number;
   /** Another gateway may have accepted it, so the reply may go there. */
   readonly anyOrigin: boolean;
+  /** After the first look. Without it there is only the last one. */
+  readonly lookEveryMs?: number;
 }
 export interface Replies {
   /** Listens from the call on, so call it before publishing, or a fast reply is missed. */
@@ -39,17 +42,21 @@ export interface Replies {
 interface Waiting extends ExpectOptions {
   readonly id: Id;
   readonly settle: (completion: Completion | null) => void;
-  hasLooked: boolean;
+  nextLookAtMs: number;
+  /** Heard of: it is looked for at every tick until then. */
+  hintedUntilMs: number;
 }
 
 const TICK_MS = 100;
+/** From the publish of a terminal event until any replica gives it. */
+const STORED_WITHIN_MS = 2_000;
 
 export interface RepliesDeps {
   readonly nats: NatsConnection;
-  readonly streams: StoredMessages;
+  readonly streams: Pick<StoredMessages, "last">;
   readonly prefix: string;
   readonly origin: string;
-  /** For an origin that others share, as `direct`: hears the tenants that were asked about, and no other's outcomes. */
+  /** For an origin that others share, as `direct`: listens on subjects of the tenants that were asked about, and no other's. */
   readonly perTenant?: boolean;
   readonly log: Logger;
   readonly now: () => number;
@@ -84,29 +91,37 @@ export function makeReplies({ nats, streams, prefix, origin, perTenant = false, 
   const all = () => [...waiting.values()].flatMap((set) => [...set]);
   const timer = setInterval(() => {
     const nowMs = now();
-    for (const set of waiting.values()) for (const one of set) {
-      if (nowMs >= one.lastLookAtMs || (nowMs >= one.deadlineAtMs && !one.hasLooked)) {
-        one.hasLooked = true;
-        look(one);
-      }
+    for (const one of all()) {
+      const isDue = nowMs >= one.nextLookAtMs;
+      if (isDue) one.nextLookAtMs = Math.min(nowMs + (one.lookEveryMs ?? Infinity), nowMs < one.lastLookAtMs ? one.lastLookAtMs : Infinity);
+      if (isDue || nowMs >= one.lastLookAtMs || nowMs < one.hintedUntilMs) look(one);
     }
   }, TICK_MS);
+  const onPublished = (one: Waiting) => {
+    one.hintedUntilMs = now() + STORED_WITHIN_MS;
+    look(one);
+  };
   void (async () => {
     for await (const status of nats.status()) if (status.type === "reconnect") all().forEach(look);
   })();
+
+  const listenToAny = (one: Waiting): Subscription =>
+    perTenant
+      ? nats.subscribe(completionSubject(prefix, one.id), { callback: (error) => { if (error === null) onPublished(one); } })
+      : nats.subscribe(replySubject(prefix, "*", one.id), { callback: onReply });
 
   return {
     find,
     expect(id, options) {
       const key = tokens(id);
       if (perTenant) listenTo(repliesTo(prefix, `${origin}.${id.tenant_id}`));
-      const extra: Subscription | null = options.anyOrigin ? nats.subscribe(replySubject(prefix, "*", id), { callback: onReply }) : null;
       const set = waiting.get(key) ?? new Set();
       waiting.set(key, set);
       let settleOne: (completion: Completion | null) => void = () => undefined;
       const promise = new Promise<Completion | null>((resolve) => { settleOne = resolve; });
-      const one: Waiting = { ...options, id, hasLooked: false, settle: settleOne };
+      const one: Waiting = { ...options, id, nextLookAtMs: Math.min(options.deadlineAtMs, options.lastLookAtMs), hintedUntilMs: 0, settle: settleOne };
       set.add(one);
+      const extra: Subscription | null = options.anyOrigin ? listenToAny(one) : null;
       const close = () => {
         extra?.unsubscribe();
         set.delete(one);

@@ -1,4 +1,5 @@
-import type { JetStreamManager, StoredMsg } from "@nats-io/jetstream";
+import { type JetStreamManager, jetstreamManager, type StoredMsg } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
 
 import { AppError } from "#shared/contracts/errors.ts";
 
@@ -33,5 +34,22 @@ export function makeStoredMessages(jsm: JetStreamManager): StoredMessages {
         const { state } = await jsm.streams.info(stream, { subjects_filter: filter });
         return Object.keys(state.subjects ?? {});
       }),
+  };
+}
+
+/**
+ * For a caller that may read the messages of its own subjects, and ask nothing else of the broker: a direct get names the
+ * subject in its own, where permissions can hold it. Any replica answers, so it may lag: `null` may mean "not yet".
+ */
+export async function directMessages(nats: NatsConnection): Promise<Pick<StoredMessages, "last">> {
+  const { direct } = await jetstreamManager(nats, { checkAPI: false }); // asks for nothing
+  return {
+    async last(stream, subject) {
+      try {
+        return await direct.getMessage(stream, { last_by_subj: subject });
+      } catch (cause) {
+        throw new AppError("broker_unavailable", `cannot read ${stream} ${subject}`, { cause });
+      }
+    },
   };
 }

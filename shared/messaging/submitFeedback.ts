@@ -10,5 +10,5 @@ export type SubmitFeedback = (id: Id, body: FeedbackBody, traceparent: string) =
 export const makeSubmitFeedback = ({ acks, prefix }: { acks: AckInbox; prefix: string }): SubmitFeedback => async (id, { score, source, comment }, traceparent) => {
   const message: FeedbackMessage = { type: "feedback.v1", score, source, ...(comment === undefined ? {} : { comment }) };
   const outcome = await acks.publish(feedbackSubject(prefix, id), new TextEncoder().encode(JSON.stringify(message)), traceparent);
-  if (outcome === "refused") throw new AppError("storage_full", "FEEDBACK is full: try again later");
+  if (outcome !== "stored") throw new AppError("storage_full", "FEEDBACK is full: try again later");
 };

@@ -16,17 +16,25 @@ export interface SubmitOptions {
   readonly waitedMs?: number;
 }
 export type SubmitRequest = (id: Id, content: Omit<InferBody, "request_id" | "tenant_id">, options: SubmitOptions) => Promise<Submitted>;
-
+export interface SubmitRequestDeps {
+  readonly acks: AckInbox;
+  /** `null`: for whoever may not read REQUESTS. Whether a repeated request is the same one is then told by its outcome. */
+  readonly streams: Pick<StoredMessages, "last"> | null;
+  readonly prefix: string;
+  /** Of a gateway: its proof that it admitted a request. */
+  readonly sign?: (id: Id, origin: string) => string | undefined;
+}
 /**
  * Publishes a request into REQUESTS. Accepted means that the broker has it. Throws `idempotency_mismatch` when the id was
  * used for another request, `storage_full`, `broker_unavailable`, and `accept_unknown`: then publish it again.
  */
-export const makeSubmitRequest = ({ acks, streams, prefix }: { acks: AckInbox; streams: StoredMessages; prefix: string }): SubmitRequest => async (id, content, { origin, traceparent, waitedMs = 0 }) => {
+export const makeSubmitRequest = ({ acks, streams, prefix, sign }: SubmitRequestDeps): SubmitRequest => async (id, content, { origin, traceparent, waitedMs = 0 }) => {
   const message = { type: "request.v1", ...id, origin, ...(waitedMs > 0 ? { waited_ms: waitedMs } : {}), ...content } satisfies RequestMessage;
   const subject = requestSubject(prefix, id);
-  const outcome = await acks.publish(subject, new TextEncoder().encode(JSON.stringify(message)), traceparent);
+  const outcome = await acks.publish(subject, new TextEncoder().encode(JSON.stringify(message)), traceparent, sign?.(id, origin));
   if (outcome === "stored") return "accepted";
-  const first = await streams.last("REQUESTS", subject);
+  if (streams === null && outcome === "taken") return "repeated";
+  const first = streams === null ? null : await streams.last("REQUESTS", subject);
   if (first === null) throw new AppError("storage_full", "REQUESTS is full: try again later");
   if (fingerprintOfStored(first.data) !== fingerprintOf(message)) throw mismatch(id);
   return "repeated";

@@ -12,7 +12,7 @@ import { beatStatus, type HeardStatus, watchStatuses } from "./tierStatusStore.t
 import { tierBucket } from "./topology.ts";
 
 const log = pino({ level: "silent" });
-const status = (over: Partial<TierStatus> = {}): TierStatus => ({ tier: "small", instance: "w-1", breaker: "closed", retry_in_ms: 0, slots: 2, busy: 0, ...over });
+const status = (over: Partial<TierStatus> = {}): TierStatus => ({ tier: "small", instance: "w-1", breaker: "closed", retry_in_ms: 0, slots: 2, busy: 0, batch_slots: 1, batch_busy: 0, ...over });
 let server: Awaited<ReturnType<typeof startTestServer>>;
 let nats: NatsConnection;
 const heard = new Map<string, HeardStatus>();

@@ -9,9 +9,11 @@ import shadowJob from "#shared/contracts/fixtures/shadow_job.v1.json" with { typ
 import shadowTier from "#shared/contracts/fixtures/shadow_tier.v1.json" with { type: "json" };
 import { Shadow, ShadowJob, ShadowTierEvent } from "#shared/contracts/shadow.ts";
 
-import { anyJob, completionSubject, consumerOf, deadLetterSubject, feedbackSubject, idOf, replySubject, requestSubject, shadowSource, shadowSubject, shadowTierSubject, shadowWorkerSource, sourcesOf, streamsOf, subjectOf, workerSource } from "./topology.ts";
+import { anyJob, batchWorkerSource, completionSubject, consumerOf, deadLetterSubject, feedbackSubject, idOf, replySubject, requestSubject, shadowSource, shadowSubject, shadowTierSubject, shadowWorkerSource, sourcesOf, stepSubjects, streamsOf, subjectOf, workerSource } from "./topology.ts";
 
 const ID = { tenant_id: "t1", request_id: "r-1" };
+
+const BATCH_JOB = Job.parse({ ...job, request: { ...job.request, priority: "batch" } });
 
 it.each([
   ["infer.job.large.t1.r-1.3", subjectOf("infer", Job.parse(job))],
@@ -25,7 +27,8 @@ it.each([
   ["infer.shadow.t1.r-1.medium", subjectOf("infer", ShadowTierEvent.parse(shadowTier))],
   ["infer.shadow.t1.r-1.medium", shadowTierSubject("infer", ID, "medium")],
   ["infer.feedback.t1.r-1", feedbackSubject("infer", ID)],
-  ["infer.job.*.t1.r-1.2", anyJob("infer", ID, 2)],
+  ["infer.batchjob.large.t1.r-1.3", subjectOf("infer", BATCH_JOB)],
+  ["infer.*.*.t1.r-1.2", anyJob("infer", ID, 2)],
   ["infer.reply.gateway-1.t1.r-1", replySubject("infer", "gateway-1", ID)],
   ["infer.deadletter.JOBS.t1", deadLetterSubject("infer", "JOBS", "t1")],
   ["infer.deadletter.REQUESTS.unknown", deadLetterSubject("infer", "REQUESTS", null)],
@@ -34,7 +37,7 @@ it.each([
 });
 
 describe("idOf", () => {
-  it.each(["infer.request.t1.r-1", "infer.feedback.t1.r-1", "infer.completion.t1.r-1", "infer.result.t1.r-1.2", "infer.reply.gateway-1.t1.r-1", "infer.job.small.t1.r-1.2", "infer.shadow.t1.r-1", "infer.shadow.t1.r-1.medium", "infer.shadowjob.large.t1.r-1"])("finds tenant and id in %s", (subject) => {
+  it.each(["infer.request.t1.r-1", "infer.feedback.t1.r-1", "infer.completion.t1.r-1", "infer.result.t1.r-1.2", "infer.reply.gateway-1.t1.r-1", "infer.job.small.t1.r-1.2", "infer.batchjob.small.t1.r-1.2", "infer.shadow.t1.r-1", "infer.shadow.t1.r-1.medium", "infer.shadowjob.large.t1.r-1"])("finds tenant and id in %s", (subject) => {
     expect(idOf("infer", subject)).toEqual(ID);
   });
 
@@ -43,7 +46,7 @@ describe("idOf", () => {
     "infer.request.t1", "infer.request.t1.r-1.x", "infer.request..r-1", "infer.request.t1.", "infer.request.", "infer.request", "infer.", "infer", "",
     "infer.request.t1.r 1", "infer.request.t1.ré", "infer.request.t1.r\0", "infer.request.t1.r-1\n", `infer.request.t1.${"x".repeat(65)}`,
     "other.request.t1.r-1", "inferx.request.t1.r-1", "xinfer.request.t1.r-1", "INFER.request.t1.r-1",
-    "infer.job.small.t1.r-1", "infer.job.small.t1.r-1.2.x", "infer.job.t1.r-1.2", "infer.result.t1.r-1", "infer.result.t1.r-1.2.x", "infer.completion.t1.r-1.x", "infer.feedback.t1", "infer.feedback.t1.r-1.x", "infer.feedback.t1.>", "infer.shadow.t1", "infer.shadow.t1.r-1.x.y", "infer.shadowjob.t1.r-1", "infer.shadowjob.large.t1.r-1.2",
+    "infer.job.small.t1.r-1", "infer.job.small.t1.r-1.2.x", "infer.batchjob.small.t1.r-1", "infer.batchjob.small.t1.r-1.2.x", "infer.job.t1.r-1.2", "infer.result.t1.r-1", "infer.result.t1.r-1.2.x", "infer.completion.t1.r-1.x", "infer.feedback.t1", "infer.feedback.t1.r-1.x", "infer.feedback.t1.>", "infer.shadow.t1", "infer.shadow.t1.r-1.x.y", "infer.shadowjob.t1.r-1", "infer.shadowjob.large.t1.r-1.2",
     "infer.reply.t1.r-1", "infer.reply.gateway-1.t1.r-1.x", "infer.deadletter.JOBS.t1", "infer.other.t1.r-1", "infer.constructor.t1.r-1", "infer.__proto__.t1.r-1", "infer.toString.t1.r-1",
     "$JS.API.STREAM.DELETE.REQUESTS",
   ])("finds none in %j", (subject) => {
@@ -51,7 +54,7 @@ describe("idOf", () => {
   });
 
   it("finds what the subject of every event says", () => {
-    for (const event of [Job.parse(job), Result.parse(result), Completion.parse(completion), ShadowJob.parse(shadowJob), Shadow.parse(shadow), ShadowTierEvent.parse(shadowTier)]) expect(idOf("infer", subjectOf("infer", event))).toEqual(ID);
+    for (const event of [Job.parse(job), BATCH_JOB, Result.parse(result), Completion.parse(completion), ShadowJob.parse(shadowJob), Shadow.parse(shadow), ShadowTierEvent.parse(shadowTier)]) expect(idOf("infer", subjectOf("infer", event))).toEqual(ID);
   });
 });
 
@@ -81,8 +84,17 @@ describe("streams and consumers", () => {
     expect(new Set(subjects).size).toBe(subjects.length);
   });
 
+  it("have a lane for batch jobs beside each tier's own, in the same stream, so that an attempt is looked for in both at once", () => {
+    const [small, own] = [batchWorkerSource("infer", { name: "small", slots: 2 }), batchWorkerSource("infer", { name: "large", slots: 8, batch_slots: 10 })];
+    expect([small, own]).toMatchObject([{ stream: "JOBS", durable: "batch-worker-small", filter: "infer.batchjob.small.>", maxAckPending: 64 }, { maxAckPending: 160 }]);
+    for (const event of [Job.parse(job), BATCH_JOB]) {
+      expect(covers(anyJob("infer", event, event.attempt), subjectOf("infer", event))).toBe(true);
+      expect(stepSubjects("infer", event).filter((subject) => covers(subject, subjectOf("infer", event)))).toHaveLength(1);
+    }
+  });
+
   it("have one durable per tier, with room for several processes", () => {
-    const sources = [...Object.values(sourcesOf("infer")), shadowSource("infer"), shadowWorkerSource("infer", { name: "small" }), shadowWorkerSource("infer", { name: "large" }), workerSource("infer", { name: "small", slots: 2 }), workerSource("infer", { name: "large", slots: 100 })];
+    const sources = [...Object.values(sourcesOf("infer")), shadowSource("infer"), shadowWorkerSource("infer", { name: "small" }), shadowWorkerSource("infer", { name: "large" }), batchWorkerSource("infer", { name: "small", slots: 2 }), batchWorkerSource("infer", { name: "large", slots: 100 }), workerSource("infer", { name: "small", slots: 2 }), workerSource("infer", { name: "large", slots: 100 })];
     expect(new Set(sources.map(({ durable }) => durable)).size).toBe(sources.length);
     expect(sources.slice(-2)).toMatchObject([{ durable: "worker-small", filter: expect.stringMatching(/^infer\.job\.small\./) as string, maxAckPending: 64 }, { durable: "worker-large", maxAckPending: 1_600 }]);
     for (const { filter, stream } of sources) expect(streams.find(({ name }) => name === stream)?.subjects.some((subject) => covers(subject, filter))).toBe(true);

@@ -4,6 +4,7 @@ import { nanos } from "@nats-io/transport-node";
 
 import { RequestId, TenantId } from "#shared/contracts/ids.ts";
 import type { OnceMessage } from "#shared/contracts/shadow.ts";
+import { batchSlotsOf } from "#shared/contracts/tiers.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -20,8 +21,13 @@ export const tokens = ({ tenant_id, request_id }: Id): string => `${tenant_id}.$
 export const requestSubject = (prefix: string, id: Id): string => `${prefix}.request.${tokens(id)}`;
 export const completionSubject = (prefix: string, id: Id): string => `${prefix}.completion.${tokens(id)}`;
 export const resultSubject = (prefix: string, id: Id, attempt: number | "*"): string => `${prefix}.result.${tokens(id)}.${attempt}`;
-/** A job of this attempt, whatever its tier. */
-export const anyJob = (prefix: string, id: Id, attempt: number | "*"): string => `${prefix}.job.*.${tokens(id)}.${attempt}`;
+/** Of a tier's jobs: one lane for requests that somebody waits for, one for batches. */
+const LANES = { interactive: "job", batch: "batchjob" } as const;
+export type Lane = keyof typeof LANES;
+/** In JOBS: a job of this attempt, whatever its lane and tier. */
+export const anyJob = (prefix: string, id: Id, attempt: number | "*"): string => `${prefix}.*.*.${tokens(id)}.${attempt}`;
+/** What a request's way leaves on it, while it happens: jobs and results of every attempt. */
+export const stepSubjects = (prefix: string, id: Id): readonly string[] => [...Object.values(LANES).map((lane) => `${prefix}.${lane}.*.${tokens(id)}.*`), resultSubject(prefix, id, "*")];
 /** The label of a request. */
 export const shadowSubject = (prefix: string, id: Id): string => `${prefix}.shadow.${tokens(id)}`;
 /** How one tier did on it that was asked afterwards. */
@@ -39,11 +45,14 @@ export const tokensTo = (prefix: string, origin: string): string => `${prefix}.t
 /** Core subjects, no stream. Nobody waits for the outcome any more; written by services only. */
 export const cancelSubject = (prefix: string, id: Id): string => `${prefix}.cancel.${tokens(id)}`;
 export const cancelsTo = (prefix: string): string => `${prefix}.cancel.>`;
+/** Core subjects, no stream. A process that decides about rate limits says that it is there. */
+export const admitterSubject = (prefix: string, instance: string): string => `${prefix}.admitter.${instance}`;
+export const admittersOf = (prefix: string): string => `${prefix}.admitter.*`;
 export const deadLetterSubject = (prefix: string, stream: string, tenantId: string | null): string => `${prefix}.deadletter.${stream}.${tenantId ?? "unknown"}`;
 
 export function subjectOf(prefix: string, event: OnceMessage): string {
   switch (event.type) {
-    case "job.v1": return `${prefix}.job.${event.tier}.${tokens(event)}.${event.attempt}`;
+    case "job.v1": return `${prefix}.${LANES[event.request.priority ?? "interactive"]}.${event.tier}.${tokens(event)}.${event.attempt}`;
     case "result.v1": return resultSubject(prefix, event, event.attempt);
     case "completion.v1": return completionSubject(prefix, event);
     case "shadow_job.v1": return `${prefix}.shadowjob.${event.tier}.${tokens(event)}`;
@@ -52,9 +61,9 @@ export function subjectOf(prefix: string, event: OnceMessage): string {
   }
 }
 
-const ID_POSITION: Record<string, number> = { request: 2, completion: 2, feedback: 2, shadow: 2, result: 2, cancel: 2, reply: 3, token: 3, job: 3, shadowjob: 3 };
+const ID_POSITION: Record<string, number> = { request: 2, completion: 2, feedback: 2, shadow: 2, result: 2, cancel: 2, reply: 3, token: 3, job: 3, batchjob: 3, shadowjob: 3 };
 /** Tokens that may follow the id: an attempt, and a shadow's tier. */
-const TOKENS_AFTER: Record<string, readonly number[]> = { job: [1], result: [1], shadow: [0, 1] };
+const TOKENS_AFTER: Record<string, readonly number[]> = { job: [1], batchjob: [1], result: [1], shadow: [0, 1] };
 /** Tenant and request id of a subject, or `null` when they are not valid ids: `infer.request.t1.*` can be stored literally. */
 export function idOf(prefix: string, subject: string): Id | null {
   if (!subject.startsWith(`${prefix}.`)) return null;
@@ -92,7 +101,7 @@ const advisory = (kind: string) => `$JS.EVENT.ADVISORY.CONSUMER.${kind}.>`;
 export type StreamSpec = ReturnType<typeof stream> & Partial<StreamConfig>;
 export const streamsOf = (prefix: string, completionsMaxAgeMs: number): StreamSpec[] => [
   { ...stream("REQUESTS", `${prefix}.request.*.*`, REQUESTS_MAX_AGE_MS, 1_024 * MIB), ...FIRST_WINS, allow_direct: true },
-  { ...stream("JOBS", `${prefix}.job.*.*.*.*`, 2 * HOUR_MS, 1_024 * MIB), ...FIRST_WINS },
+  { ...stream("JOBS", `${prefix}.job.*.*.*.*`, 2 * HOUR_MS, 1_024 * MIB), ...FIRST_WINS, subjects: Object.values(LANES).map((lane) => `${prefix}.${lane}.*.*.*.*`) },
   { ...stream("RESULTS", `${prefix}.result.*.*.*`, 2 * HOUR_MS, 1_024 * MIB), ...FIRST_WINS },
   { ...stream("COMPLETIONS", `${prefix}.completion.*.*`, completionsMaxAgeMs, 4_096 * MIB), ...FIRST_WINS, allow_direct: true },
   /** Several messages per subject: each source has its say, and may change its mind. */
@@ -127,13 +136,18 @@ export interface Source {
 export interface TierSlots {
   readonly name: string;
   readonly slots: number;
+  readonly batch_slots?: number | undefined;
 }
 
 const source = (stream: string, durable: string, filter: string): Source => ({ stream, durable, filter, ackWaitMs: 15_000, maxDeliver: 4, maxAckPending: 1_000 });
 
 /** One consumer per tier, never one for all: a stuck tier must not hold the others back. `maxAckPending` leaves room for several processes. */
 export const workerSource = (prefix: string, { name, slots }: TierSlots): Source =>
-  ({ ...source("JOBS", `worker-${name}`, `${prefix}.job.${name}.>`), maxAckPending: Math.max(64, 16 * slots) });
+  ({ ...source("JOBS", `worker-${name}`, `${prefix}.${LANES.interactive}.${name}.>`), maxAckPending: Math.max(64, 16 * slots) });
+
+/** Beside it, so that however many jobs wait here, none of them stands before one that somebody waits for. */
+export const batchWorkerSource = (prefix: string, tier: TierSlots): Source =>
+  ({ ...source("JOBS", `batch-worker-${tier.name}`, `${prefix}.${LANES.batch}.${tier.name}.>`), maxAckPending: Math.max(64, 16 * batchSlotsOf(tier)) });
 
 /**
  * A job that kills its worker, which has requests to answer, kills it twice at most. Off the critical path: one slot per

@@ -30,6 +30,7 @@ export const ENVIRONMENT = {
     .describe("`keys`: every call shows an API key (`inferctl keys`), and INFER_SECRET is needed. `keyless`: for one machine; the gateway listens on loopback only. `keyless-in-container`: it listens on all addresses of a container whose port is published on loopback only."),
   INFER_SECRET: z.string().min(32, "must have at least 32 characters").optional()
     .describe("At least 32 characters, the same for all processes and kept for as long as the API keys: they are checked with it. Embedded set-up: made at the first `up` and kept in INFER_HOME."),
+  INFER_API_KEY: z.string().min(1).optional().describe("The key that `inferctl submit` shows the gateway. No role reads it."),
   INFER_GATEWAY_PORT: port(8080),
   INFER_ROUTER_PORT: port(8081),
   INFER_AUDIT_SINK_PORT: port(8085),
@@ -39,7 +40,9 @@ export const ENVIRONMENT = {
   INFER_DEFAULT_DEADLINE_MS: ms(30_000).describe("Deadline of a request that names none."),
   INFER_MAX_DEADLINE_MS: number().int().positive().max(1_800_000).default(300_000).describe("Longer deadlines are cut to this."),
   INFER_OPENAI_BUDGET_USD: number().min(0).max(1_000_000).default(1).describe("Most that a request at `/v1` may cost, in USD, when it does not say it itself (`x-optimizer-budget-usd`)."),
+  INFER_BATCH_WINDOW: number().int().min(1).max(1_024).default(64).describe("Lines of batches that one gateway has under way at once."),
   INFER_SWEEP_GRACE_MS: ms(5_000).describe("What is open this long past its deadline is closed by the sweeper."),
+  INFER_MAX_EVENT_STREAMS: number().int().min(1).max(100_000).default(1_000).describe("Streams of `GET /requests/:id/events` that one gateway holds at once; what is more gets a 503."),
   INFER_ROUTER_CONCURRENCY: number().int().min(1).max(1_024).default(256).describe("Events that one router handles at once."),
   INFER_SHADOW_SHARE: number().min(0).max(1).default(0)
     .describe("Share of requests, 0 to 1, whose kept answer is compared with the baseline tier's, which is asked after the request has ended. Each such call costs what that tier charges."),

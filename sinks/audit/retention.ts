@@ -7,26 +7,32 @@ const HOUR_MS = 3_600_000;
 /** Small enough for the statement timeout and for other writers. */
 const CHUNK = 5_000;
 
+/**
+ * Rows of a table that are older than their tenant keeps them, or than all others do. The second part looks at the few tenants with a
+ * time of their own; the first finds the oldest by an index.
+ */
+const tooOld = (table: string, time: string, key: string) => `
+  SELECT ${key} FROM (
+    (SELECT ${key} FROM ${table} LEFT JOIN tenants USING (tenant_id) WHERE ${time} < now() - make_interval(days => $1) AND (settings #>> '{retention,days}') IS NULL ORDER BY ${time} LIMIT ${CHUNK})
+    UNION ALL
+    (SELECT ${key} FROM ${table} JOIN tenants USING (tenant_id) WHERE ${time} < now() - make_interval(days => (settings #>> '{retention,days}')::int) LIMIT ${CHUNK})
+  ) AS old LIMIT ${CHUNK}`;
 /** With its attempts. */
 const OLD_REQUESTS = `
   WITH old AS (
-    DELETE FROM requests WHERE (tenant_id, request_id) IN (
-      SELECT tenant_id, request_id FROM requests WHERE completed_at < now() - make_interval(days => $1) ORDER BY completed_at LIMIT ${CHUNK})
+    DELETE FROM requests WHERE (tenant_id, request_id) IN (${tooOld("requests", "completed_at", "tenant_id, request_id")})
     RETURNING tenant_id, request_id),
   gone AS (DELETE FROM attempts a USING old o WHERE a.tenant_id = o.tenant_id AND a.request_id = o.request_id)
   SELECT 1 FROM old`;
 /** By its own age: it may come long after the outcome, and without one. */
 const OLD_FEEDBACK = `
-  DELETE FROM feedback WHERE (request_id, tenant_id, source) IN (
-    SELECT request_id, tenant_id, source FROM feedback WHERE at < now() - make_interval(days => $1) ORDER BY at LIMIT ${CHUNK})`;
+  DELETE FROM feedback WHERE (request_id, tenant_id, source) IN (${tooOld("feedback", "at", "request_id, tenant_id, source")})`;
 const OLD_SHADOWS = `
-  DELETE FROM shadows WHERE (request_id, tenant_id) IN (
-    SELECT request_id, tenant_id FROM shadows WHERE at < now() - make_interval(days => $1) ORDER BY at LIMIT ${CHUNK})`;
+  DELETE FROM shadows WHERE (request_id, tenant_id) IN (${tooOld("shadows", "at", "request_id, tenant_id")})`;
 const OLD_SHADOW_TIERS = `
-  DELETE FROM shadow_tiers WHERE (request_id, tenant_id, tier) IN (
-    SELECT request_id, tenant_id, tier FROM shadow_tiers WHERE at < now() - make_interval(days => $1) ORDER BY at LIMIT ${CHUNK})`;
+  DELETE FROM shadow_tiers WHERE (request_id, tenant_id, tier) IN (${tooOld("shadow_tiers", "at", "request_id, tenant_id, tier")})`;
 
-/** Deletes what is older than `days`, in chunks, now and every hour until the signal. */
+/** Deletes what is older than its tenant says, or else `days`, in chunks, now and every hour until the signal. */
 export function keepFor(pool: Pool, days: number, log: Logger, signal: AbortSignal): void {
   const run = () => void deleteOld(pool, days, signal).then(
     (rows) => { if (rows > 0) log.info({ rows, days }, "deleted audit rows past their retention"); },

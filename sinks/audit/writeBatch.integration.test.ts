@@ -161,6 +161,14 @@ describe("retention", () => {
     expect(await deleteOld(pool, 90, new AbortController().signal)).toBe(0);
   });
 
+  it("deletes what is older than its tenant keeps, and keeps what a tenant keeps longer", async () => {
+    for (const [tenant_id, days] of [["brief", 7], ["long", 400]]) await pool.query("INSERT INTO tenants (tenant_id, name, status, settings) VALUES ($1, 'n', 'active', jsonb_build_object('retention', jsonb_build_object('days', $2::int)))", [tenant_id, days]);
+    const aged = (tenant_id: string, days: number) => ({ ...event(`d${days}`, { accepted_at_ms: daysAgo(days), completed_at_ms: daysAgo(days) }), tenant_id });
+    await makeAuditWriter(pool).write(rows(aged("brief", 8), aged("brief", 6), aged("long", 399), aged("long", 401)));
+    expect(await deleteOld(pool, 90, new AbortController().signal)).toBe(2);
+    expect((await pool.query("SELECT request_id FROM requests WHERE tenant_id IN ('brief', 'long') ORDER BY 1")).rows).toEqual([{ request_id: "d399" }, { request_id: "d6" }]);
+  });
+
   it("deletes feedback by its own age, whatever became of its request", async () => {
     await pool.query(`INSERT INTO feedback (tenant_id, request_id, source, score, stream_seq, at)
       SELECT 't1', 'r' || days, 'user', 1, days, now() - make_interval(days => days) FROM unnest(ARRAY[1, 89, 91, 400]) AS days`);

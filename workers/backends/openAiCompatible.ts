@@ -3,7 +3,7 @@ import type { Prompt } from "#shared/contracts/chat.ts";
 
 import type { Backend, BackendAnswer, CallOptions } from "./backend.ts";
 import { CutOff } from "./backendError.ts";
-import { type EventParser, makeEventParser } from "./eventParser.ts";
+import { type EventParser, makeEventParser } from "#shared/runtime/eventParser.ts";
 import { type Body, letGo, makeAgent, open, readAll } from "./http.ts";
 import { chatBody, type OpenAiConfig } from "./openAi/chatBody.ts";
 import { type Asked, readReply } from "./openAi/chatReply.ts";

@@ -1,5 +1,5 @@
 import { BackendError } from "./backendError.ts";
-import { makeEventParser } from "./eventParser.ts";
+import { makeEventParser } from "#shared/runtime/eventParser.ts";
 
 /** UTF-16 units of one event. */
 const MOST_UNITS = 1024 ** 2;

@@ -7,7 +7,7 @@ import { badCall, refusalOf, refusalOfIssues, shouldRepeat } from "./refusal.ts"
 
 describe("refusalOf", () => {
   it.each([
-    ["invalid_json", 400, "invalid_request_error"], ["not_found", 404, "invalid_request_error"], ["idempotency_mismatch", 409, "invalid_request_error"],
+    ["invalid_json", 400, "invalid_request_error"], ["not_found", 404, "invalid_request_error"], ["idempotency_in_progress", 409, "invalid_request_error"], ["idempotency_mismatch", 422, "invalid_request_error"],
     ["payload_too_large", 413, "invalid_request_error"], ["budget_exceeded", 429, "insufficient_quota"], ["cancelled", 499, "api_error"],
     ["internal", 500, "server_error"], ["no_sound_answer", 502, "api_error"], ["broker_unavailable", 503, "server_error"], ["deadline_exceeded", 504, "timeout"],
   ] as const)("of %s is a %d %s", (code, status, type) => {
@@ -28,6 +28,7 @@ describe("shouldRepeat", () => {
     ["an outage of the models", "backend_unavailable", { isOutcome: true, isIdOurs: true }, true],
     ["the same, stored under the client's id", "backend_unavailable", { isOutcome: true, isIdOurs: false }, false],
     ["a deadline", "deadline_exceeded", { isOutcome: true, isIdOurs: true }, false],
+    ["the client's own request in flight", "idempotency_in_progress", { isOutcome: false, isIdOurs: false }, true],
     ["another request's id", "idempotency_mismatch", { isOutcome: false, isIdOurs: false }, false],
   ] as const)("%s", (_name, code, refused, expected) => {
     expect(shouldRepeat(refusalOf({ code, message: "" }), refused)).toBe(expected);

@@ -1,4 +1,4 @@
-import { type AppError, ERROR_CODES, type ErrorCode } from "#shared/contracts/errors.ts";
+import { type AppError, ERROR_CODES, type ErrorCode, type RateLimitHit } from "#shared/contracts/errors.ts";
 import type { OpenAiErrorReply } from "#shared/contracts/openAi.ts";
 
 /** Why a call gets no answer, in OpenAI's words. */
@@ -25,13 +25,14 @@ export function shouldRepeat({ isRetryable, error }: Refusal, { isOutcome, isIdO
 export const badCall = (code: string, message: string, param: string | null, status = 400): Refusal =>
   ({ status, error: { message, type: "invalid_request_error", param, code }, isRetryable: false });
 
-/** Pure. A spent budget is a 429 here, as OpenAI's is, so that clients have a class for it. */
-export function refusalOf({ code, message }: { readonly code: ErrorCode; readonly message: string }): Refusal {
+/** Pure. A spent budget is a 429 here, as OpenAI's is, so that clients have a class for it. `kind`: of the rate limit that ran out. */
+export function refusalOf({ code, message }: { readonly code: ErrorCode; readonly message: string }, kind: RateLimitHit["kind"] = "requests"): Refusal {
   const { httpStatus, retryable } = ERROR_CODES[code];
   const status = code === "budget_exceeded" ? 429 : httpStatus;
+  if (code === "rate_limited") return { status, error: { message, type: kind, param: null, code: "rate_limit_exceeded" }, isRetryable: retryable };
   return { status, error: { message, type: typeOf(code, status), param: null, code }, isRetryable: retryable };
 }
-export const refusalOfError = ({ code, publicMessage }: AppError): Refusal => refusalOf({ code, message: publicMessage });
+export const refusalOfError = ({ code, publicMessage, limit }: AppError): Refusal => refusalOf({ code, message: publicMessage }, limit?.kind);
 
 /** What is told to a client whose pieces turned out not to be the answer. */
 export const STREAM_BROKEN: Refusal["error"] = { message: "the answer that was kept is not the one that was streamed: ask again with the same request_id for it", type: "server_error", param: null, code: "stream_broken" };

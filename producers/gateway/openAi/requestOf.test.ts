@@ -50,8 +50,9 @@ describe("requestOf", () => {
     expect(asked({ optimizer: { budget_usd: 0.25 } }, headers)).toMatchObject({ kind: "asked" });
   });
 
-  it.each([['"k-1"'], ["k-1"]])("takes Idempotency-Key %s for the request's id", (key) => {
-    expect(asked({}, { "idempotency-key": key })).toMatchObject({ body: { request_id: "k-1" } });
+  it.each([['"k-1"', "k-1"], ["k-1", "k-1"], ["a.b", "LnM23I66h-9HLfVow1SCq_JXXcPl6sDFxiuP-urCyTQ"]])("takes Idempotency-Key %s for the request's id %s", (key, request_id) => {
+    expect(asked({}, { "idempotency-key": key })).toMatchObject({ body: { request_id } });
+    expect(asked({ optimizer: { request_id } }, { "idempotency-key": key })).toMatchObject({ kind: "asked" });
   });
 
   it.each<[string, object, Record<string, string>, { status?: number; code?: string; param: string }]>([
@@ -61,7 +62,8 @@ describe("requestOf", () => {
     ["top_logprobs alone", { top_logprobs: 2 }, {}, { param: "top_logprobs" }],
     ["a budget said twice", { optimizer: { budget_usd: 1 } }, { "x-optimizer-budget-usd": "2" }, { param: "optimizer.budget_usd" }],
     ["two ids", {}, { "idempotency-key": "a", "x-optimizer-request-id": "b" }, { param: "optimizer.request_id" }],
-    ["an id that is no subject token", {}, { "idempotency-key": "a.b" }, { param: "optimizer.request_id" }],
+    ["an id that is no subject token", {}, { "x-optimizer-request-id": "a.b" }, { param: "x-optimizer-request-id" }],
+    ["an empty key", {}, { "idempotency-key": '""' }, { code: "invalid_value", param: "idempotency-key" }],
     ["a misspelt header", {}, { "x-optimizer-budget": "1" }, { code: "unknown_parameter", param: "x-optimizer-budget" }],
     ["a number that is none", {}, { "x-optimizer-budget-usd": "much" }, { param: "x-optimizer-budget-usd" }],
     ["an empty number", {}, { "x-optimizer-deadline-ms": "" }, { param: "x-optimizer-deadline-ms" }],

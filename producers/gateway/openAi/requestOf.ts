@@ -5,6 +5,7 @@ import { InferBody } from "#shared/contracts/request.ts";
 import { storable } from "#shared/contracts/text.ts";
 import type { TierFile } from "#shared/contracts/tiers.ts";
 
+import { IdempotencyKey } from "../idempotencyKey.ts";
 import { policyOf } from "./models.ts";
 import { badCall, type Refusal, refusalOfIssues } from "./refusal.ts";
 
@@ -19,6 +20,7 @@ export type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
 const PREFIX = "x-optimizer-";
 const TENANT = `${PREFIX}tenant`;
+const KEY = "idempotency-key";
 /** Without a key that says it. */
 export const DEFAULT_TENANT = "default";
 const DEFAULT_USER = "anonymous";
@@ -102,15 +104,16 @@ function controlsOf(inBody: OptimizerControls, headers: Headers): OptimizerContr
   }
   const parsed = OptimizerControls.safeParse(inHeaders);
   if (!parsed.success) return refusalOfIssues(parsed.error.issues.map(({ path, ...issue }) => ({ ...issue, path: [`${PREFIX}${String(path[0]).replaceAll("_", "-")}`] })));
-  const key = one(headers["idempotency-key"])?.replace(/^"(.*)"$/, "$1");
-  const sources: readonly OptimizerControls[] = [inBody, parsed.data, key === undefined ? {} : { request_id: key }];
+  const key = IdempotencyKey.optional().safeParse(one(headers[KEY]));
+  if (!key.success) return refusalOfIssues(key.error.issues.map((issue) => ({ ...issue, path: [KEY] })));
+  const sources: readonly OptimizerControls[] = [inBody, parsed.data, key.data === undefined ? {} : { request_id: key.data }];
   const found: Record<string, unknown> = {};
   for (const [name, value] of sources.flatMap((source) => Object.entries(source))) {
     if (value === undefined) continue;
     if (name in found && found[name] !== value) return badCall("invalid_value", `${name} is given twice and differs`, `optimizer.${name}`);
     found[name] = value;
   }
-  return found; // each value was read by that schema, but for the key, which the request's own reads
+  return found; // each value was read by its schema
 }
 
 const NUMBERS: ReadonlySet<string> = new Set(["budget_usd", "min_quality", "deadline_ms", "latency_slo_ms"]);

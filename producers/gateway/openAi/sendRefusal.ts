@@ -11,9 +11,9 @@ import { type Refusal, shouldRepeat } from "./refusal.ts";
  */
 export function sendRefusal(reply: FastifyReply, refusal: Refusal, outcome: Pick<Completion, "attempts"> | null = null): FastifyReply {
   const { request } = reply;
-  const { status, error } = refusal;
+  const { status, error, isRetryable } = refusal;
   if (request.ids !== null) void reply.header("x-request-id", request.ids.request_id);
-  if (status === 503) void reply.header("retry-after", retryAfterS(outcome?.attempts ?? []));
+  if (isRetryable) void reply.header("retry-after", retryAfterS(outcome?.attempts ?? []));
   const isIdOurs = request.ids === null || request.ids.request_id === request.id;
   return reply.code(status).header("x-should-retry", String(shouldRepeat(refusal, { isOutcome: outcome !== null, isIdOurs }))).send({ error });
 }

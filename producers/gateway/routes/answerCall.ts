@@ -11,6 +11,7 @@ import { onCacheOf } from "../cacheHeaders.ts";
 import type { Caller, Callers } from "../callers.ts";
 import type { GetDesk } from "../desk.ts";
 import { logged } from "../errors.ts";
+import { showLimits } from "../limitHeaders.ts";
 import { refusalOf, refusalOfError } from "../openAi/refusal.ts";
 import { headersOf, headerText } from "../openAi/replyOf.ts";
 import { type Asked, DEFAULT_TENANT, type Door } from "../openAi/requestOf.ts";
@@ -57,7 +58,7 @@ export function makeAnswerCall({ desk, callers, tracer, log }: AnswerDeps, route
 
   async function whole({ caller, id, body, traceparent, form }: Asking, reply: FastifyReply): Promise<void> {
     const { explain = false } = body;
-    const completion = await desk().inference.infer(id, body, { caller, traceparent, onCache: onCacheOf(reply) });
+    const completion = await desk().inference.infer(id, body, { caller, traceparent, onLimits: showLimits(reply), onCache: onCacheOf(reply) });
     logOutcome(reply, completion);
     void reply.headers(headersOf(completion));
     if (completion.error === null) reply.send(form.whole(completion, { explain }));
@@ -69,22 +70,24 @@ export function makeAnswerCall({ desk, callers, tracer, log }: AnswerDeps, route
     const { inference, listen } = desk();
     const gone = new AbortController();
     reply.raw.once("close", () => { if (!reply.raw.writableFinished) gone.abort(); });
+    const state = { isOpen: false }; // `reply.sent` says so only at the stream's end
     const stream = makeAnswerStream({
       frames: form.frames({ requestId: id.request_id, created: Math.floor(Date.now() / 1_000) }, { explain }),
       open(source, first) {
+        state.isOpen = true;
         const known = first.type === "completion.v1" ? headersOf(first) : { "x-optimizer-tier": headerText(first.tier), "x-optimizer-model": headerText(first.model) };
         void reply.headers(known).type("text/event-stream; charset=utf-8").header("x-accel-buffering", "no").send(source);
       },
     });
     const endListening = listen(id, (message) => { stream.onPiece(message); });
     try {
-      const completion = await inference.infer(id, body, { caller, traceparent, gone: gone.signal, onCache: onCacheOf(reply) });
+      const completion = await inference.infer(id, body, { caller, traceparent, onLimits: showLimits(reply), onCache: onCacheOf(reply), gone: gone.signal });
       logOutcome(reply, completion);
       const { error } = completion;
       if (error === null) stream.end(completion);
       else if (!stream.fail(refusalOf(error))) sendRefusal(reply.headers(headersOf(completion)), refusalOf(error), completion);
     } catch (error) {
-      if (!reply.sent) throw error;
+      if (!state.isOpen) throw error;
       stream.fail(refusalOfError(logged(log, error as FastifyError, reply.request)));
     } finally {
       endListening();

@@ -6,6 +6,7 @@ import { EmbeddingList, EmbeddingsBody, OpenAiErrorReply } from "#shared/contrac
 import type { InferBody } from "#shared/contracts/request.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
+import { showLimits } from "../limitHeaders.ts";
 import { asOne, embeddingsOf, partId, vectorsReplyOf } from "../openAi/embeddings.ts";
 import { refusalOf } from "../openAi/refusal.ts";
 import { headersOf } from "../openAi/replyOf.ts";
@@ -44,10 +45,10 @@ export const embeddingsRoute = ({ desk, callers, tracer, log, door }: AnswerDeps
       request.ids = { tenant_id, request_id: id, trace_id: traceIdOf(traceparent) };
       void reply.header("x-request-id", id);
       const { inference } = desk();
-      const onCache = onCacheOf(reply);
+      const call = { caller, traceparent, onLimits: showLimits(reply), onCache: onCacheOf(reply), whole: { id: { tenant_id, request_id: id }, parts } };
       const events = await atMost(PARTS_AT_ONCE, parts, (part, place) => {
         const own = parts.length === 1 ? id : partId(id, place);
-        return inference.infer({ tenant_id, request_id: own }, part.request_id === undefined ? part : { ...part, request_id: own }, { caller, traceparent, onCache });
+        return inference.infer({ tenant_id, request_id: own }, part.request_id === undefined ? part : { ...part, request_id: own }, call);
       });
       const [first, ...rest] = events;
       if (first === undefined) return;

@@ -5,7 +5,7 @@ import type { Logger } from "pino";
 
 import type { AppError } from "#shared/contracts/errors.ts";
 
-import { logged, type MethodsOf } from "../errors.ts";
+import { askLater, logged, type MethodsOf } from "../errors.ts";
 import { badCall, refusalOf, refusalOfError, refusalOfIssues } from "../openAi/refusal.ts";
 import { sendRefusal } from "../openAi/sendRefusal.ts";
 import type { AnswerDeps } from "./answerCall.ts";
@@ -26,7 +26,10 @@ export const openAiRoutes = (deps: AnswerDeps & { readonly methodsOf: MethodsOf 
 function addOpenAiErrors(app: FastifyInstance, { log, methodsOf }: { readonly log: Logger; readonly methodsOf: MethodsOf }): void {
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
     const known = logged(log, error, request);
-    if (!hasZodFastifySchemaValidationErrors(error)) return sendRefusal(reply, refusalOfError(known));
+    if (!hasZodFastifySchemaValidationErrors(error)) {
+      askLater(reply, known);
+      return sendRefusal(reply, refusalOfError(known));
+    }
     return sendRefusal(reply, refusalOfIssues(error.validation.map(({ instancePath, keyword, message = "invalid", params }) => ({ path: instancePath.split("/").filter((key) => key !== ""), code: keyword, message, ...params }))));
   });
   app.setNotFoundHandler((request, reply) => {

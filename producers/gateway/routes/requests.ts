@@ -14,7 +14,7 @@ export const ofRequest = {
   querystring: z.strictObject({ tenant_id: TenantId.optional().describe("Needed only when several tenants used the same id.") }),
 };
 
-const explain = z.enum(["true", "false"]).default("false").transform((text) => text === "true").describe("`true`: each decision with all that it knew, predicted and drew.");
+export const explain = z.enum(["true", "false"]).default("false").transform((text) => text === "true").describe("`true`: each decision with all that it knew, predicted and drew.");
 
 export const requestsRoute = ({ desk }: { desk: GetDesk }): FastifyPluginCallbackZod => (app, _options, done) => {
   const schema = {

@@ -1,0 +1,64 @@
+/** `inferctl tenants` and `inferctl keys` against a database of their own. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { Pool } from "pg";
+import { afterAll, beforeAll, expect, inject, it } from "vitest";
+
+import { makeTestDatabase } from "#infra/testDatabase.ts";
+import { makeDirectory } from "#shared/tenancy/directory.ts";
+import { subkey } from "#shared/tenancy/keyText.ts";
+
+import { dispatch } from "../dispatch.ts";
+
+const SECRET = "s".repeat(32);
+const folder = mkdtempSync(join(tmpdir(), "infer-tenants-"));
+let database: Awaited<ReturnType<typeof makeTestDatabase>>;
+beforeAll(async () => { database = await makeTestDatabase(inject("adminDatabaseUrl"), "cli_tenants"); });
+afterAll(async () => {
+  await database.drop();
+  rmSync(folder, { recursive: true });
+});
+
+async function inferctl(...args: string[]) {
+  const printed: string[] = [], errors: string[] = [];
+  const unused = () => Promise.reject(new Error("not used"));
+  const code = await dispatch(args, {
+    environment: { DATABASE_URL: database.url, INFER_HOME: folder, INFER_SECRET: SECRET }, print: (line) => void printed.push(line), progress: { note: () => undefined, step: (_title, run) => run() },
+    prepare: { topology: unused, migrations: unused, localModels: unused },
+  }, (line) => void errors.push(line));
+  return { code, printed: printed.join("\n"), errors: errors.join("\n") };
+}
+
+it("makes a tenant, gives it a key that works, changes and suspends it, and tells what was done", async () => {
+  const created = await inferctl("tenants", "create", "acme", "--name", "Acme Inc.", "--limit", "tenant.requests=100/s,burst=50", "--allow-tier", "small", "--cache", "deterministic");
+  expect(created).toMatchObject({ code: 0, printed: expect.stringContaining("tenant requests: 100/second, burst 50") as string });
+  const { key, key_id } = JSON.parse((await inferctl("keys", "create", "--tenant", "acme", "--name", "web", "--json")).printed) as { key: string; key_id: string };
+  const pool = new Pool({ connectionString: database.url, max: 1 });
+  const known = () => makeDirectory({ pool, pepper: subkey(SECRET, "api-keys"), now: Date.now });
+  expect(await known().holderOf(key)).toMatchObject({ tenant_id: "acme", key_id });
+  await inferctl("tenants", "set", "acme", "--limit", "user.tokens=1000/min", "--retention-days", "30", "--cache-ttl", "60");
+  await inferctl("tenants", "suspend", "acme");
+  expect(await known().standingOf("acme")).toMatchObject({ status: "suspended", settings: { allowed_tiers: ["small"], cache: { mode: "deterministic", ttl_s: 60 }, retention: { prompts: "hashed", days: 30 }, limits: { tenant: { requests: { rate: 100 } }, user: { tokens: { rate: 1_000, per: "minute" } } } } });
+  expect((await inferctl("keys", "list", "--tenant", "acme")).printed).toMatch(new RegExp(`${key_id}\\s+web\\s+infer\\s+\\.\\.\\.${key.slice(-4)}.*live`));
+  await inferctl("keys", "revoke", key_id, "--tenant", "acme");
+  expect(await known().holderOf(key)).toBeNull();
+  const { changes } = JSON.parse((await inferctl("tenants", "history", "acme", "--json")).printed) as { changes: { action: string; actor: string }[] };
+  expect(changes.map(({ action, actor }) => `${actor} ${action}`)).toEqual(["inferctl key.revoke", "inferctl tenant.change", "inferctl tenant.change", "inferctl key.create", "inferctl tenant.create"]);
+  await pool.end();
+});
+
+it.each([
+  [["tenants"], "say what to do with the tenants"],
+  [["tenants", "set", "nobody"], "there is no tenant nobody"],
+  [["tenants", "create", "a.b"], "tenant_id must be 1 to 64"],
+  [["tenants", "create", "x", "--limit", "100"], "not of the form"],
+  [["tenants", "create", "x", "--retention-days", "soon"], "retention.days"],
+  [["keys", "create"], "--tenant <tenant> or --operator"],
+  [["keys", "create", "--tenant", "nobody"], "there is no tenant nobody"],
+  [["keys", "create", "--operator", "--role", "owner"], "role"],
+  [["keys", "revoke", "zzzzzzzzzzzz", "--operator"], "there is no key"],
+])("%j says what is wrong", async (args, message) => {
+  expect(await inferctl(...args)).toMatchObject({ code: 64, errors: expect.stringContaining(message) as string });
+});

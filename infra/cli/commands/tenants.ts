@@ -1,0 +1,121 @@
+import { SetupError } from "#infra/embedded/setupError.ts";
+import { inOneLine, issueLines } from "#shared/contracts/describeIssues.ts";
+import { NewTenant, type Tenant, TenantChange } from "#shared/contracts/tenant.ts";
+import { readAdminAudit } from "#shared/tenancy/adminAudit.ts";
+import { changeTenant, createTenant, listTenants, readTenant } from "#shared/tenancy/tenants.ts";
+
+import { type Command, EXIT_USAGE, type ParsedArguments } from "../command.ts";
+import { limitLines, limitsWith, readLimit } from "../limitText.ts";
+import { withTenancy } from "../tenancy.ts";
+import { textTable } from "../textTable.ts";
+
+const ACTOR = { kind: "inferctl" } as const;
+const MOST_LISTED = 1_000;
+
+export const tenants: Command = {
+  summary: "Makes, changes and lists tenants: their limits, policy, allowed tiers, cache and retention.",
+  usage: "list | show <tenant> | create <tenant> [options] | set <tenant> [options] | suspend <tenant> | resume <tenant> | history [<tenant>]",
+  details: [
+    "--name <text>               what people call it",
+    "--limit <scope>.<kind>=<n>/s|min[,burst=<n>]   scope: tenant, user or key (each user, each API key); kind: requests or tokens; `none` takes it away. May be repeated",
+    "--policy <name>             of requests that name none; `default`: the tier file's",
+    "--allow-tier <tier>         tiers and embedders that may be asked, and no others; may be repeated; `all`",
+    "--cache off|deterministic|all, --cache-ttl <seconds>   which finished answers are given again, and for how long",
+    "--prompts hashed|stored     what the audit keeps of what is asked",
+    "--retention-days <n>        audit rows older than this are deleted; `default`: as INFER_AUDIT_RETENTION_DAYS says",
+    "history                     who changed what of tenants and keys, the latest first",
+    "--json                      for programs",
+    "Gateways and routers follow a change within 30 s.",
+  ],
+  example: "inferctl tenants create acme --limit tenant.requests=100/s,burst=50 --limit user.tokens=20000/min --allow-tier small --allow-tier large",
+  options: {
+    json: { type: "boolean" }, name: { type: "string" }, limit: { type: "string", multiple: true }, policy: { type: "string" }, "allow-tier": { type: "string", multiple: true },
+    cache: { type: "string" }, "cache-ttl": { type: "string" }, prompts: { type: "string" }, "retention-days": { type: "string" },
+  },
+  maxPositionals: 2,
+  run: ({ values, positionals: [verb, tenantId] }, { environment, print }) => withTenancy(environment, async (rights) => {
+    const say = (value: object, forPeople: string) => { print(values["json"] === true ? JSON.stringify(value) : forPeople); };
+    const named = (): string => tenantId ?? refuse(`say which tenant to ${verb ?? ""}`);
+    switch (verb ?? "") {
+      case "list": {
+        const found = await listTenants(rights, { limit: MOST_LISTED });
+        say({ tenants: found }, found.length === 0 ? "no tenant yet; make one with: inferctl tenants create <tenant>" : listOf(found));
+        return 0;
+      }
+      case "show": {
+        const tenant = (await readTenant(rights, named())) ?? refuse(`there is no tenant ${named()}`);
+        say(tenant, describe(tenant));
+        return 0;
+      }
+      case "create": {
+        const made = await createTenant(rights, ACTOR, checked(NewTenant, { tenant_id: named(), ...changeOf(values, null) }));
+        say(made, `${describe(made)}\n\nGive it a key with: inferctl keys create --tenant ${made.tenant_id}`);
+        return 0;
+      }
+      case "set": {
+        const before = (await readTenant(rights, named())) ?? refuse(`there is no tenant ${named()}`);
+        const changed = await changeTenant(rights, ACTOR, named(), checked(TenantChange, changeOf(values, before)));
+        say(changed, describe(changed));
+        return 0;
+      }
+      case "suspend":
+      case "resume": {
+        const changed = await changeTenant(rights, ACTOR, named(), { status: verb === "suspend" ? "suspended" : "active" });
+        say(changed, `tenant ${changed.tenant_id} is ${changed.status}`);
+        return 0;
+      }
+      case "history": {
+        const changes = await readAdminAudit(rights, { tenantId, limit: 100 });
+        say({ changes }, changes.length === 0 ? "nothing was changed yet" : textTable(["at", "by", "tenant", "what", "of", "change"], changes.map(({ at, actor, tenant_id, action, object, change }) => [at, actor, tenant_id ?? "-", action, object, JSON.stringify(change)])));
+        return 0;
+      }
+      default: return refuse(verb === undefined ? "say what to do with the tenants" : `there is no "tenants ${verb}"`);
+    }
+  }),
+};
+
+function refuse(message: string): never {
+  throw new SetupError(message, "inferctl tenants --help", { exitCode: EXIT_USAGE });
+}
+
+function checked<T>(schema: { safeParse(value: unknown): { success: true; data: T } | { success: false; error: Parameters<typeof issueLines>[0] } }, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  return parsed.success ? parsed.data : refuse(inOneLine(issueLines(parsed.error)));
+}
+
+/** What the options say, over what there is. A number that is none is told by the schema. */
+function changeOf(values: ParsedArguments["values"], before: Tenant | null) {
+  const text = (option: string): string | undefined => (typeof values[option] === "string" ? values[option] : undefined);
+  const texts = (option: string): string[] => [values[option] ?? []].flat().map(String);
+  const limits = texts("limit").map((limit) => readLimit(limit) ?? refuse(`--limit ${limit}: not of the form tenant.requests=100/s,burst=50`));
+  const cache = { mode: text("cache"), ttl_s: text("cache-ttl") === undefined ? undefined : Number(text("cache-ttl")) };
+  const days = text("retention-days");
+  const retention = { prompts: text("prompts"), days: days === undefined ? undefined : days === "default" ? null : Number(days) };
+  const tiers = texts("allow-tier");
+  const { settings: had } = before ?? {};
+  const settings = {
+    ...(limits.length === 0 ? {} : { limits: limitsWith(had?.limits ?? { tenant: {}, user: {}, key: {} }, limits) }),
+    ...(text("policy") === undefined ? {} : { policy: text("policy") === "default" ? null : text("policy") }),
+    ...(tiers.length === 0 ? {} : { allowed_tiers: tiers.includes("all") ? null : tiers }),
+    ...(isSet(cache) ? { cache: { ...had?.cache, ...withoutUnset(cache) } } : {}),
+    ...(isSet(retention) ? { retention: { ...had?.retention, ...withoutUnset(retention) } } : {}),
+  };
+  return { ...(text("name") === undefined ? {} : { name: text("name") }), settings };
+}
+const withoutUnset = (group: object) => Object.fromEntries(Object.entries(group).filter(([, value]) => value !== undefined));
+const isSet = (group: object): boolean => Object.values(group).some((value) => value !== undefined);
+
+const listOf = (found: readonly Tenant[]): string =>
+  textTable(["tenant", "name", "status", "limits"], found.map(({ tenant_id, name, status, settings: { limits } }) => [tenant_id, name, status, limitLines(limits).join("; ") || "none"]));
+
+function describe({ tenant_id, name, status, settings: { policy, allowed_tiers, limits, cache, retention } }: Tenant): string {
+  const lines = limitLines(limits);
+  return [
+    `tenant ${tenant_id}${name === tenant_id ? "" : ` (${name})`}, ${status}`,
+    `  policy         ${policy ?? "the tier file's default"}`,
+    `  allowed tiers  ${allowed_tiers?.join(", ") ?? "all"}`,
+    `  limits         ${lines.length === 0 ? "none" : lines.join("\n                 ")}`,
+    `  cache          ${cache.mode}${cache.mode === "off" ? "" : `, for ${cache.ttl_s} s`}`,
+    `  retention      prompts ${retention.prompts}, ${retention.days === null ? "audit rows as INFER_AUDIT_RETENTION_DAYS says" : `audit rows for ${retention.days} days`}`,
+  ].join("\n");
+}

@@ -1,0 +1,37 @@
+import { Pool } from "pg";
+
+import { type Environment, openHome } from "#infra/embedded/homeFolder.ts";
+import { withOwnSecret } from "#infra/embedded/ownSecret.ts";
+import { SetupError } from "#infra/embedded/setupError.ts";
+import { AppError } from "#shared/contracts/errors.ts";
+import type { Rights } from "#shared/tenancy/database.ts";
+import { subkey } from "#shared/tenancy/keyText.ts";
+
+import { EXIT_USAGE } from "./command.ts";
+import { serverUrl } from "./serverUrl.ts";
+
+/** With the rights of whoever runs the service, on the database that the environment names or that `inferctl up` started. */
+export async function withTenancy<T>(environment: Environment, use: (rights: Rights) => Promise<T>): Promise<T> {
+  const pool = new Pool({ connectionString: serverUrl("postgres", environment, openHome(environment)), max: 1, connectionTimeoutMillis: 5_000 });
+  pool.on("error", () => undefined); // the query that it breaks says so
+  try {
+    return await use({ pool, tenantId: null });
+  } catch (error) {
+    throw explained(error);
+  } finally {
+    await pool.end();
+  }
+}
+
+/** What API keys are checked with. */
+export function keyPepper(environment: Environment): Buffer {
+  const secret = withOwnSecret(environment, openHome(environment), { makes: false })["INFER_SECRET"];
+  if (!secret) throw new SetupError("INFER_SECRET is not set, and keys are checked with it", "Set it as the gateway has it; `inferctl up` makes one of its own.", { exitCode: 78 });
+  return subkey(secret, "api-keys");
+}
+
+function explained(error: unknown): unknown {
+  if (!(error instanceof AppError)) return error;
+  if (error.code === "database_unavailable") return new SetupError(`${error.message}: ${error.cause instanceof Error ? error.cause.message : String(error.cause)}`, "Is Postgres up, with our tables? See: inferctl status; inferctl migrate", { cause: error });
+  return new SetupError(error.publicMessage, error.code === "not_found" ? "See: inferctl tenants list" : "Correct it and try again.", { exitCode: EXIT_USAGE, cause: error });
+}

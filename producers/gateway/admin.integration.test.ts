@@ -1,0 +1,134 @@
+/** Every route of the admin API, by every role, for one's own tenant and for another's; against a real Postgres. */
+import type { FastifyInstance } from "fastify";
+import { Pool } from "pg";
+import { pino } from "pino";
+import { Registry } from "prom-client";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+
+import { makeTestDatabase } from "#infra/testDatabase.ts";
+import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import type { ApiKey, CreatedKey, KeyRole } from "#shared/contracts/apiKey.ts";
+import type { Tenant } from "#shared/contracts/tenant.ts";
+import { TierFile } from "#shared/contracts/tiers.ts";
+import type { AdminAuditRow } from "#shared/tenancy/adminAudit.ts";
+import { makeDirectory } from "#shared/tenancy/directory.ts";
+import { createKey } from "#shared/tenancy/keys.ts";
+import { subkey } from "#shared/tenancy/keyText.ts";
+import { createTenant } from "#shared/tenancy/tenants.ts";
+
+import { buildGateway } from "./app.ts";
+import { makeCallers } from "./callers.ts";
+
+const PEPPER = subkey("s".repeat(32), "api-keys");
+let database: Awaited<ReturnType<typeof makeTestDatabase>>;
+let pool: Pool;
+let app: FastifyInstance;
+const keys = new Map<string, string>();
+let n = 0;
+
+async function gatewayOf(isKeyless: boolean): Promise<FastifyInstance> {
+  const log = pino({ level: "silent" });
+  const unused = () => Promise.reject(new Error("no model is asked here"));
+  return buildGateway({
+    desk: () => ({ inference: { infer: unused, accept: unused }, find: unused, listen: () => () => undefined, submitFeedback: unused, watches: { watch: unused } }),
+    callers: makeCallers({ directory: makeDirectory({ pool, pepper: PEPPER, now: Date.now }), isKeyless, log }), isKeyless, admin: { pool, pepper: PEPPER },
+    tracer: { span: (_name, _options, run) => run("", () => undefined) }, registry: new Registry(), problems: () => [], waiting: () => 0,
+    door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "0", log,
+  });
+}
+beforeAll(async () => {
+  database = await makeTestDatabase(inject("adminDatabaseUrl"), "admin");
+  pool = new Pool({ connectionString: database.url, max: 4 });
+  const owner = { pool, tenantId: null };
+  const holders: [string, string | null, KeyRole][] = [["operator", null, "admin"], ["operator reader", null, "read"]];
+  for (const tenant_id of ["own", "other"]) {
+    await createTenant(owner, { kind: "inferctl" }, { tenant_id, settings: undefined });
+    for (const role of ["infer", "read", "admin"] as const) holders.push([`${tenant_id} ${role}`, tenant_id, role]);
+  }
+  for (const [name, tenant_id, role] of holders) keys.set(name, (await createKey(owner, { kind: "inferctl" }, PEPPER, tenant_id, { role, name })).key);
+  app = await gatewayOf(false);
+});
+afterAll(async () => {
+  await app.close();
+  await pool.end();
+  await database.drop();
+});
+
+type Call = { readonly method: "GET" | "POST" | "PATCH" | "DELETE"; readonly url: string; readonly body?: object };
+async function call(holder: string | null, { method, url, body }: Call, on = app) {
+  const response = await on.inject({ method, url: `/admin${url}`, headers: holder === null ? {} : { authorization: `Bearer ${keys.get(holder) ?? ""}` }, ...(body === undefined ? {} : { payload: body }) });
+  return { status: response.statusCode, json: response.json<unknown>() };
+}
+/** A new key to be revoked, by whoever runs the service. */
+async function keyOf(path: string): Promise<string> {
+  return ((await call("operator", { method: "POST", url: path, body: { name: `k${n++}` } })).json as CreatedKey).key_id;
+}
+
+/** What each holder gets. `own`, `other`: whose tenant's thing it is, seen from the holder `own`. */
+const MATRIX: readonly { readonly what: string; readonly make: () => Promise<Call>; readonly expected: Readonly<Record<string, number>> }[] = [
+  { what: "lists tenants", make: async () => ({ method: "GET", url: "/tenants" }), expected: { operator: 200, "own admin": 200 } },
+  { what: "makes a tenant", make: async () => ({ method: "POST", url: "/tenants", body: { tenant_id: `t${n++}` } }), expected: { operator: 201, "own admin": 403 } },
+  { what: "reads a tenant", make: async () => ({ method: "GET", url: "/tenants/own" }), expected: { operator: 200, "own admin": 200, "other admin": 404 } },
+  { what: "changes a tenant", make: async () => ({ method: "PATCH", url: "/tenants/own", body: { name: "Own" } }), expected: { operator: 200, "own admin": 403, "other admin": 404 } },
+  { what: "lists keys", make: async () => ({ method: "GET", url: "/tenants/own/keys" }), expected: { operator: 200, "own admin": 200, "other admin": 404 } },
+  { what: "makes a key", make: async () => ({ method: "POST", url: "/tenants/own/keys", body: { name: `k${n++}` } }), expected: { operator: 201, "own admin": 201, "other admin": 404 } },
+  { what: "revokes a key", make: async () => ({ method: "DELETE", url: `/tenants/own/keys/${await keyOf("/tenants/own/keys")}` }), expected: { operator: 200, "own admin": 200, "other admin": 404 } },
+  { what: "revokes another tenant's key as its own", make: async () => ({ method: "DELETE", url: `/tenants/own/keys/${await keyOf("/tenants/other/keys")}` }), expected: { operator: 404, "own admin": 404, "other admin": 404 } },
+  { what: "lists the operator's keys", make: async () => ({ method: "GET", url: "/keys" }), expected: { operator: 200, "own admin": 403, "other admin": 403 } },
+  { what: "makes an operator's key", make: async () => ({ method: "POST", url: "/keys", body: { role: "admin", name: `k${n++}` } }), expected: { operator: 201, "own admin": 403, "other admin": 403 } },
+  { what: "revokes an operator's key", make: async () => ({ method: "DELETE", url: `/keys/${await keyOf("/keys")}` }), expected: { operator: 200, "own admin": 403, "other admin": 403 } },
+  { what: "reads the audit of a tenant", make: async () => ({ method: "GET", url: "/audit?tenant_id=own" }), expected: { operator: 200, "own admin": 200, "other admin": 404 } },
+  { what: "reads the audit", make: async () => ({ method: "GET", url: "/audit" }), expected: { operator: 200, "own admin": 200, "other admin": 200 } },
+  { what: "reads a tenant that is not there", make: async () => ({ method: "GET", url: "/tenants/nobody" }), expected: { operator: 404, "own admin": 404 } },
+];
+
+describe.each(MATRIX)("$what", ({ make, expected }) => {
+  it.each(Object.entries(expected))("%s: %d", async (holder, status) => {
+    expect((await call(holder, await make())).status).toBe(status);
+  });
+  it.each([[null, 401], ["nobody", 401], ["own infer", 403], ["own read", 403], ["other infer", 403], ["operator reader", 403]] as const)("%s: %d", async (holder, status) => {
+    expect((await call(holder, await make())).status).toBe(status);
+  });
+});
+
+it("has no route beside these", async () => {
+  const document = (await app.inject("/openapi.json")).json<{ paths: Record<string, object> }>();
+  const routes = Object.entries(document.paths).filter(([path]) => path.startsWith("/admin/")).flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`));
+  const tested = await Promise.all(MATRIX.map(async ({ make }) => {
+    const { method, url } = await make();
+    return `${method} /admin${url.replace(/\?.*/, "").replace(/^\/tenants\/[^/]+/, "/tenants/{tenant_id}").replace(/\/keys\/[^/]+/, "/keys/{key_id}")}`;
+  }));
+  expect(new Set(tested)).toEqual(new Set(routes));
+});
+
+it("shows a tenant's key its own tenant and its own changes alone", async () => {
+  const tenants = ((await call("own admin", { method: "GET", url: "/tenants" })).json as { tenants: Tenant[] }).tenants;
+  const { changes } = (await call("own admin", { method: "GET", url: "/audit" })).json as { changes: AdminAuditRow[] };
+  expect([tenants.map(({ tenant_id }) => tenant_id), new Set(changes.map(({ tenant_id }) => tenant_id))]).toEqual([["own"], new Set(["own"])]);
+});
+
+it("tells a key once, and what it made works until it is revoked", async () => {
+  const created = (await call("own admin", { method: "POST", url: "/tenants/own/keys", body: { role: "admin", name: "once" } })).json as CreatedKey;
+  keys.set("once", created.key);
+  expect((await call("once", { method: "GET", url: "/tenants/own" })).status).toBe(200);
+  const listed = ((await call("once", { method: "GET", url: "/tenants/own/keys" })).json as { keys: ApiKey[] }).keys;
+  expect([listed.find(({ key_id }) => key_id === created.key_id)?.name, JSON.stringify(listed).includes(created.key)]).toEqual(["once", false]);
+  await call("own admin", { method: "DELETE", url: `/tenants/own/keys/${created.key_id}` });
+  const another = await gatewayOf(false); // with nothing in memory: within 30 s all are like this one
+  expect((await call("once", { method: "GET", url: "/tenants/own" }, another)).status).toBe(401);
+  await another.close();
+});
+
+it.each([
+  [{ method: "POST", url: "/tenants", body: { tenant_id: "a.b" } }, 400], [{ method: "POST", url: "/tenants", body: { tenant_id: "x", limits: {} } }, 400], [{ method: "POST", url: "/tenants", body: { tenant_id: "own" } }, 409],
+  [{ method: "PATCH", url: "/tenants/own", body: { settings: { limits: { tenant: { requests: { rate: 0, burst: 1 } } } } } }, 400], [{ method: "PATCH", url: "/tenants/own", body: { settings: { cache: { mode: "always" } } } }, 400],
+  [{ method: "POST", url: "/tenants/own/keys", body: { role: "owner" } }, 400], [{ method: "DELETE", url: "/tenants/own/keys/UPPER" }, 400], [{ method: "GET", url: "/tenants?limit=0" }, 400],
+] as const)("refuses %j with %d", async (bad, status) => {
+  expect((await call("operator", bad)).status).toBe(status);
+});
+
+it("needs no key where nobody is asked for one", async () => {
+  const keyless = await gatewayOf(true);
+  expect((await call(null, { method: "GET", url: "/tenants/own" }, keyless)).status).toBe(200);
+  await keyless.close();
+});

@@ -1,0 +1,38 @@
+/** Whether a call is within its tenant's limits: asked once of each, before anything of it is published. The same for every route that asks a model. */
+import { askedBy, type InferBody } from "#shared/contracts/request.ts";
+import { bucketsOf, neverFits, rateLimited, refusedBy, tokensAskedFor } from "#shared/limits/buckets.ts";
+import type { Limits } from "#shared/limits/openLimiter.ts";
+import type { Id } from "#shared/messaging/topology.ts";
+
+import type { Call } from "./callers.ts";
+
+export interface Admission {
+  /** One call: of one request, or of the parts of a large one, which count as one request together. */
+  readonly bodies: readonly InferBody[];
+  /** Takes nothing, and only says what there is: the outcome is known. */
+  readonly isRepeat: boolean;
+  /** Until the request's deadline. */
+  readonly deadlineMs: number;
+}
+/** Throws `rate_limited`, and `exceeds_limit` for what no wait would help. */
+export type Admit = (id: Id, call: Call, admission: Admission) => Promise<void>;
+
+/** A request that was admitted has its outcome, or none, this long after its deadline. */
+const AFTER_DEADLINE_MS = 60_000;
+
+/** A request under an id that its caller chose pays once, however often it is sent until it has its outcome. */
+export const makeAdmit = ({ take, refused }: Limits): Admit => async ({ tenant_id, request_id }, { caller, onLimits }, { bodies, isRepeat, deadlineMs }) => {
+  const [first] = bodies;
+  if (first === undefined) return;
+  const demand = isRepeat ? { requests: 0, tokens: () => 0 } : { requests: 1, tokens: () => bodies.reduce((sum, body) => sum + tokensAskedFor(askedBy(body)), 0) };
+  const buckets = bucketsOf(caller.standing.settings.limits, { tenant_id, user_id: first.user_id, key_id: caller.principal.key_id }, demand);
+  const problem = neverFits(buckets);
+  if (problem !== null) throw problem;
+  const isIdChosen = first.request_id !== undefined;
+  const verdict = await take(tenant_id, buckets, isIdChosen && !isRepeat ? { requestId: request_id, keepMs: deadlineMs + AFTER_DEADLINE_MS, keepsRefusal: false } : undefined);
+  onLimits?.(verdict.levels);
+  const hit = refusedBy(verdict);
+  if (hit === null) return;
+  refused(hit);
+  throw rateLimited(hit);
+};

@@ -1,0 +1,137 @@
+/** Batches in Postgres, with the rights of their tenant: made, filled, started, cancelled, read. */
+import type { PoolClient } from "pg";
+
+import { type BatchDefaults, type BatchLine, type BatchReply, type BatchResult, type BatchStatus, MOST_LINES } from "#shared/contracts/batch.ts";
+import { AppError } from "#shared/contracts/errors.ts";
+import { isoOf, isoOrNull, type Rights, withRights } from "#shared/tenancy/database.ts";
+
+export interface BatchKey {
+  readonly tenant_id: string;
+  readonly batch_id: string;
+}
+export interface StoredBatch {
+  readonly reply: BatchReply;
+  readonly defaults: BatchDefaults;
+  readonly key_id: string | null;
+}
+/** Of the rights of the tenant itself. */
+export type TenantRights = Rights & { readonly tenantId: string };
+
+interface BatchRow {
+  readonly tenant_id: string;
+  readonly batch_id: string;
+  readonly name: string | null;
+  readonly status: BatchStatus;
+  readonly defaults: BatchDefaults;
+  readonly key_id: string | null;
+  readonly line_count: number;
+  readonly completed_count: number;
+  readonly degraded_count: number;
+  readonly failed_count: number;
+  readonly rejected_count: number;
+  readonly cost_nano_usd: string;
+  readonly baseline_cost_nano_usd: string;
+  readonly created_at: Date;
+  readonly started_at: Date | null;
+  readonly finished_at: Date | null;
+}
+const usd = (nanoUsd: bigint): number => Number(nanoUsd) / 1e9;
+function toStored({ defaults, key_id, ...row }: BatchRow): StoredBatch {
+  const [cost, baseline] = [BigInt(row.cost_nano_usd), BigInt(row.baseline_cost_nano_usd)];
+  const reply: BatchReply = {
+    batch_id: row.batch_id, tenant_id: row.tenant_id, name: row.name, status: row.status, lines: row.line_count,
+    ended: { completed: row.completed_count, degraded: row.degraded_count, failed: row.failed_count, rejected: row.rejected_count },
+    cost_usd: usd(cost), baseline_cost_usd: usd(baseline), saving_usd: usd(baseline - cost),
+    created_at: isoOf(row.created_at), started_at: isoOrNull(row.started_at), finished_at: isoOrNull(row.finished_at),
+  };
+  return { reply, defaults, key_id };
+}
+const noSuchBatch = (batchId: string) => new AppError("not_found", `there is no batch ${batchId}`);
+
+/** Makes it, or gives the one that is there: the same id is the same batch. */
+export const openBatch = (rights: TenantRights, { batch_id, name, defaults, key_id }: { batch_id: string; name: string | null; defaults: BatchDefaults; key_id: string | null }): Promise<StoredBatch> =>
+  withRights(rights, async (client) => {
+    await client.query("INSERT INTO batches (tenant_id, batch_id, name, status, defaults, key_id) VALUES ($1, $2, $3, 'open', $4, $5) ON CONFLICT DO NOTHING", [rights.tenantId, batch_id, name, JSON.stringify(defaults), key_id]);
+    return readLocked(client, { tenant_id: rights.tenantId, batch_id });
+  });
+
+/**
+ * Adds lines from `firstLine` on, which must be the next one, or one that is there already: a part that is sent again changes
+ * nothing. Throws `conflict` where lines are missing before it, and for a batch that takes none any more.
+ */
+export const addLines = (rights: TenantRights, batch_id: string, firstLine: number, lines: readonly BatchLine[]): Promise<StoredBatch> =>
+  withRights(rights, async (client) => {
+    const key = { tenant_id: rights.tenantId, batch_id };
+    const { reply } = await readLocked(client, key);
+    const last = firstLine + lines.length - 1;
+    if (reply.status !== "open" && last > reply.lines) throw new AppError("conflict", `batch ${batch_id} is ${reply.status} and takes no more lines`);
+    if (firstLine > reply.lines + 1) throw new AppError("conflict", `batch ${batch_id} has ${reply.lines} lines: send from line ${reply.lines + 1} on`);
+    if (last > MOST_LINES) throw new AppError("invalid_request", `a batch has at most ${MOST_LINES} lines`);
+    const fresh = lines.slice(Math.max(0, reply.lines + 1 - firstLine));
+    if (fresh.length === 0) return readLocked(client, key);
+    const numbers = fresh.map((_line, i) => last - fresh.length + 1 + i);
+    await client.query({
+      name: "add_batch_lines",
+      text: "INSERT INTO batch_items (tenant_id, batch_id, line, custom_id, request) SELECT $1, $2, * FROM unnest($3::int[], $4::text[], $5::jsonb[])",
+      values: [key.tenant_id, batch_id, numbers, fresh.map(({ custom_id }) => custom_id), fresh.map(({ request }) => JSON.stringify(request))],
+    });
+    await client.query("UPDATE batches SET line_count = $3 WHERE tenant_id = $1 AND batch_id = $2", [key.tenant_id, batch_id, last]);
+    return readLocked(client, key);
+  });
+
+/** All lines are there. Safe to repeat. Throws `conflict` for one without lines, or that was cancelled. */
+export const startBatch = (rights: TenantRights, batch_id: string): Promise<StoredBatch> =>
+  withRights(rights, async (client) => {
+    const key = { tenant_id: rights.tenantId, batch_id };
+    const { reply } = await readLocked(client, key);
+    if (reply.status === "cancelled") throw new AppError("conflict", `batch ${batch_id} was cancelled`);
+    if (reply.lines === 0) throw new AppError("conflict", `batch ${batch_id} has no lines`);
+    await client.query("UPDATE batches SET status = 'running', started_at = now() WHERE tenant_id = $1 AND batch_id = $2 AND status = 'open'", [key.tenant_id, batch_id]);
+    return readLocked(client, key);
+  });
+
+/** What runs ends, nothing more is begun. Safe to repeat; a batch that has ended stays as it is. */
+export const cancelBatch = (rights: TenantRights, batch_id: string): Promise<StoredBatch> =>
+  withRights(rights, async (client) => {
+    const key = { tenant_id: rights.tenantId, batch_id };
+    await readLocked(client, key);
+    await client.query("UPDATE batches SET status = 'cancelled', finished_at = now() WHERE tenant_id = $1 AND batch_id = $2 AND status IN ('open', 'running')", [key.tenant_id, batch_id]);
+    return readLocked(client, key);
+  });
+
+/** A batch whose lines never all came, so that its id is free again. */
+export const dropOpenBatch = (rights: TenantRights, batch_id: string): Promise<void> =>
+  withRights(rights, async (client) => {
+    const { reply } = await readLocked(client, { tenant_id: rights.tenantId, batch_id });
+    if (reply.status !== "open") return;
+    await client.query("DELETE FROM batch_items WHERE tenant_id = $1 AND batch_id = $2", [rights.tenantId, batch_id]);
+    await client.query("UPDATE batches SET line_count = 0 WHERE tenant_id = $1 AND batch_id = $2", [rights.tenantId, batch_id]);
+  });
+
+export const readBatch = (rights: TenantRights, batch_id: string): Promise<StoredBatch> =>
+  withRights(rights, async (client) => {
+    const { rows: [row] } = await client.query<BatchRow>("SELECT * FROM batches WHERE tenant_id = $1 AND batch_id = $2", [rights.tenantId, batch_id]);
+    if (row === undefined) throw noSuchBatch(batch_id);
+    return toStored(row);
+  });
+
+/** The latest first. */
+export const listBatches = (rights: TenantRights, limit: number): Promise<BatchReply[]> =>
+  withRights(rights, async (client) => {
+    const { rows } = await client.query<BatchRow>("SELECT * FROM batches WHERE tenant_id = $1 ORDER BY created_at DESC, batch_id LIMIT $2", [rights.tenantId, limit]);
+    return rows.map((row) => toStored(row).reply);
+  });
+
+/** Results of lines after `afterLine`, in their order, `limit` at most; those that have not ended are left out. */
+export const readResults = (rights: TenantRights, batch_id: string, afterLine: number, limit: number): Promise<BatchResult[]> =>
+  withRights(rights, async (client) => {
+    const { rows } = await client.query<{ line: number; custom_id: string | null; result: Omit<BatchResult, "line" | "custom_id"> }>(
+      "SELECT line, custom_id, result FROM batch_items WHERE tenant_id = $1 AND batch_id = $2 AND line > $3 AND result IS NOT NULL ORDER BY line LIMIT $4", [rights.tenantId, batch_id, afterLine, limit]);
+    return rows.map(({ line, custom_id, result }) => ({ line, custom_id, ...result }));
+  });
+
+async function readLocked(client: PoolClient, { tenant_id, batch_id }: BatchKey): Promise<StoredBatch> {
+  const { rows: [row] } = await client.query<BatchRow>("SELECT * FROM batches WHERE tenant_id = $1 AND batch_id = $2 FOR UPDATE", [tenant_id, batch_id]);
+  if (row === undefined) throw noSuchBatch(batch_id);
+  return toStored(row);
+}

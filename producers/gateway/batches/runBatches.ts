@@ -1,0 +1,149 @@
+/**
+ * Runs the lines of batches, in the batch lane. One gateway at a time has a batch, by a lease in Postgres; when that one dies another goes
+ * on. Each line is a request with an id of its own that follows from batch and line, so whatever is begun again after a crash
+ * gives the outcome that is there, and nothing runs twice.
+ */
+import type { Logger } from "pino";
+import type { Pool } from "pg";
+
+import { KEYLESS, type Principal } from "#shared/contracts/apiKey.ts";
+import { type BatchResult, requestIdOfLine } from "#shared/contracts/batch.ts";
+import { AppError } from "#shared/contracts/errors.ts";
+import type { Completion } from "#shared/contracts/events.ts";
+import { nanoUsd, toUsd } from "#shared/contracts/money.ts";
+import type { InferBody } from "#shared/contracts/request.ts";
+import { hasEnded, pause } from "#shared/runtime/lifecycle.ts";
+import type { Standing } from "#shared/tenancy/directory.ts";
+import { newTraceparent } from "#shared/telemetry/traceparent.ts";
+import { backoffMs } from "#shared/messaging/consume.ts";
+
+import type { Inference } from "../inference.ts";
+import { type ClaimedBatch, claimBatches, type Ended, endLines, finishBatch, nextLines, type OpenLine, releaseBatches } from "./batchQueue.ts";
+
+export interface BatchRunnerDeps {
+  readonly pool: Pool;
+  readonly infer: Inference["infer"];
+  readonly standingOf: (tenantId: string) => Promise<Standing>;
+  /** This gateway's instance id. */
+  readonly instance: string;
+  /** Lines that run at once, over all batches of this gateway. */
+  readonly window: number;
+  readonly defaultDeadlineMs: number;
+  readonly log: Logger;
+  readonly observe: (outcome: BatchResult["outcome"]) => void;
+  readonly signal: AbortSignal;
+}
+
+const LOOK_EVERY_MS = 1_000;
+const PAGE = 500;
+/** Ended lines wait for their transaction no longer than this. */
+const WRITE_EVERY_MS = 250;
+/** Batches that one gateway has at once. */
+const MOST_AT_ONCE = 16;
+
+/** Resolves after `signal`, when what ran has ended or was handed back. */
+export async function runBatches(deps: BatchRunnerDeps): Promise<void> {
+  const { pool, instance, log, signal } = deps;
+  const running = new Map<string, Promise<void>>();
+  const keyOf = ({ tenant_id, batch_id }: ClaimedBatch) => `${tenant_id}.${batch_id}`;
+  while (!hasEnded(signal)) {
+    const claimed = await claimBatches(pool, instance, MOST_AT_ONCE).catch((error: unknown) => {
+      log.debug({ err: error }, "batches cannot be looked at now");
+      return [];
+    });
+    for (const batch of claimed) {
+      const key = keyOf(batch);
+      if (running.has(key)) continue;
+      const share = () => Math.max(1, Math.floor(deps.window / running.size));
+      running.set(key, runBatch(deps, batch, share).catch((error: unknown) => {
+        log.warn({ err: error, tenant_id: batch.tenant_id, batch_id: batch.batch_id }, "a batch was interrupted; it goes on");
+      }).finally(() => { running.delete(key); }));
+    }
+    await pause(LOOK_EVERY_MS, signal);
+  }
+  await Promise.all(running.values());
+  await releaseBatches(pool, instance).catch(() => undefined); // else the leases run out
+}
+
+async function runBatch(deps: BatchRunnerDeps, batch: ClaimedBatch, share: () => number): Promise<void> {
+  const { pool, instance, log, signal } = deps;
+  const ended: Ended[] = [];
+  const running = new Set<Promise<void>>();
+  const stop = new AbortController();
+  const state = { isLost: false };
+  signal.addEventListener("abort", () => { stop.abort(); }, { once: true });
+  const write = async () => {
+    const lines = ended.splice(0);
+    try {
+      const isOurs = await endLines(pool, instance, batch, lines);
+      state.isLost ||= !isOurs;
+    } catch (error) {
+      ended.unshift(...lines);
+      log.debug({ err: error }, "lines that ended are not noted yet");
+    }
+    if (state.isLost) stop.abort(); // cancelled, or another gateway has it
+  };
+  const writing = (async () => {
+    while (!stop.signal.aborted) {
+      await pause(WRITE_EVERY_MS, stop.signal);
+      await write();
+    }
+  })();
+
+  const waitForRoom = async () => {
+    while (running.size >= share() && !stop.signal.aborted) await Promise.race(running);
+  };
+  try {
+    let after = 0;
+    for (let lines = await nextLines(pool, batch, after, PAGE); lines.length > 0 && !stop.signal.aborted; lines = await nextLines(pool, batch, after, PAGE)) {
+      for (const line of lines) {
+        await waitForRoom();
+        if (hasEnded(stop.signal)) break;
+        const run = runLine(deps, batch, line, stop.signal).then((done) => { if (done !== null) ended.push(done); }).finally(() => { running.delete(run); });
+        running.add(run);
+        after = line.line;
+      }
+    }
+    if (!signal.aborted) await Promise.all(running); // at shutdown whoever has the batch next finds their outcomes
+  } finally {
+    stop.abort();
+    await writing;
+    await write();
+  }
+  if (!hasEnded(signal) && !state.isLost && ended.length === 0) await finishBatch(pool, instance, batch);
+}
+
+/** `null`: not begun, or nobody knows yet; whoever looks again gets its outcome. */
+async function runLine(deps: BatchRunnerDeps, batch: ClaimedBatch, { line, request }: OpenLine, signal: AbortSignal): Promise<Ended | null> {
+  const { infer, standingOf, defaultDeadlineMs, observe, log } = deps;
+  const id = { tenant_id: batch.tenant_id, request_id: requestIdOfLine(batch.batch_id, line) };
+  for (let tries = 1; !signal.aborted; tries++) {
+    try {
+      const principal: Principal = batch.key_id === null ? KEYLESS : { tenant_id: batch.tenant_id, key_id: batch.key_id, roles: new Set(["infer"]) };
+      const caller = { tenant_id: batch.tenant_id, principal, standing: await standingOf(batch.tenant_id) };
+      const body: InferBody = { deadline_ms: defaultDeadlineMs, ...request, request_id: id.request_id };
+      const completion = await infer(id, body, { caller, traceparent: newTraceparent() });
+      observe(completion.outcome);
+      return endedBy(line, completion);
+    } catch (error) {
+      if (!(error instanceof AppError) || error.retryable) {
+        log.debug({ err: error, ...id }, "a line of a batch waits");
+        await pause(Math.max(100, backoffMs(Math.min(tries, 6), Math.random())), signal);
+        continue;
+      }
+      observe("failed");
+      return { line, cost: nanoUsd(0), baseline: nanoUsd(0), result: { request_id: id.request_id, outcome: "failed", output: null, tier: null, model: null, confidence: null, cost_usd: 0, baseline_cost_usd: null, error: { code: error.code, message: error.publicMessage } } };
+    }
+  }
+  return null;
+}
+
+function endedBy(line: number, { request_id, outcome, output, message, tier, model, confidence, cost_nano_usd, baseline_cost_nano_usd, error }: Completion): Ended {
+  return {
+    line, cost: cost_nano_usd, baseline: baseline_cost_nano_usd ?? nanoUsd(0),
+    result: {
+      request_id, outcome, output, ...(message === undefined ? {} : { message }), tier, model, confidence,
+      cost_usd: toUsd(cost_nano_usd), baseline_cost_usd: baseline_cost_nano_usd === null ? null : toUsd(baseline_cost_nano_usd), error,
+    },
+  };
+}
