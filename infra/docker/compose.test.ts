@@ -27,7 +27,7 @@ const defaultOf = (name: VariableName): unknown => ENVIRONMENT[name].parse(undef
 const defaultPortOf = (name: "NATS_URL" | "REDIS_URL" | "DATABASE_URL"): number => Number(new URL(String(defaultOf(name))).port);
 
 /** Read by every process, before its own configuration (shared/runtime/runRole.ts). */
-const PROCESS: readonly VariableName[] = ["LOG_LEVEL", "INFER_SHUTDOWN_GRACE_MS"];
+const PROCESS: readonly VariableName[] = ["LOG_LEVEL", "INFER_SHUTDOWN_GRACE_MS", "NATS_NKEY_SEED_FILE", "NATS_NKEY_SEED"];
 const readBy = (config: { in: { shape: object } }): string[] => [...Object.keys(config.in.shape), ...PROCESS];
 
 const facts: Facts = {

@@ -25,7 +25,8 @@ interface Waiting {
   readonly expiresAtMs: number;
 }
 
-export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inbox = createInbox()): AckInbox {
+export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inboxPrefix?: string): AckInbox {
+  const inbox = createInbox(inboxPrefix);
   const waiting = new Map<string, Waiting>(); // one timeout for all, so insertion order is expiry order
   let outbox: (() => void)[] = [];
   let lastId = 0;

@@ -1,5 +1,5 @@
 import { jetstreamManager } from "@nats-io/jetstream";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { connect, type NatsConnection, nkeyAuthenticator } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 
 import { hasEnded, pause, unlessAborted } from "#shared/runtime/lifecycle.ts";
@@ -11,16 +11,22 @@ export interface ConnectOptions {
   readonly url: string;
   /** Shown by the server's monitoring. */
   readonly name: string;
+  /** Of an nkey user, instead of user and password in the URL. */
+  readonly nkeySeed?: string | undefined;
+  /** Where answers to this connection's requests go: one that others may not listen on. */
+  readonly inboxPrefix?: string | undefined;
 }
 
 /**
  * Connects, or throws when nobody answers. Once connected it reconnects for ever, and notices a frozen server within
  * 10-15 s: the client's defaults give up for good after about 20 s and notice after minutes.
  */
-export async function connectNats({ url, name }: ConnectOptions): Promise<NatsConnection> {
+export async function connectNats({ url, name, nkeySeed, inboxPrefix }: ConnectOptions): Promise<NatsConnection> {
   const { username, password, host, protocol } = new URL(url);
   const nats = await connect({
     servers: `${protocol}//${host}`,
+    ...(nkeySeed === undefined ? {} : { authenticator: nkeyAuthenticator(new TextEncoder().encode(nkeySeed)) }),
+    ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
     ...(username ? { user: decodeURIComponent(username), pass: decodeURIComponent(password) } : {}),
     name,
     timeout: CONNECT_TIMEOUT_MS,
