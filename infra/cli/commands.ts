@@ -6,6 +6,7 @@ import { localModels } from "./commands/localModels.ts";
 import { logs } from "./commands/logs.ts";
 import { models } from "./commands/models.ts";
 import { migrate } from "./commands/migrate.ts";
+import { natsUsers } from "./commands/natsUsers.ts";
 import { serveRecorded } from "./commands/serveRecorded.ts";
 import { status } from "./commands/status.ts";
 import { topology } from "./commands/topology.ts";
@@ -23,5 +24,6 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["evaluate", evaluate],
   ["train", train],
   ["models", models],
+  ["nats-users", natsUsers],
   ["serve-recorded", serveRecorded],
 ]);
