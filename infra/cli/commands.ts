@@ -7,6 +7,7 @@ import { localModels } from "./commands/localModels.ts";
 import { logs } from "./commands/logs.ts";
 import { models } from "./commands/models.ts";
 import { migrate } from "./commands/migrate.ts";
+import { natsUsers } from "./commands/natsUsers.ts";
 import { serveRecorded } from "./commands/serveRecorded.ts";
 import { status } from "./commands/status.ts";
 import { submit } from "./commands/submit.ts";
@@ -29,5 +30,6 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["tenants", tenants],
   ["keys", keys],
   ["submit", submit],
+  ["nats-users", natsUsers],
   ["serve-recorded", serveRecorded],
 ]);

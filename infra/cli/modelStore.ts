@@ -7,12 +7,12 @@ import { connectNats } from "#shared/messaging/connect.ts";
 import { isLostRace, ModelNotStored, type ModelStore, openModelStore, UnreadableModel } from "#shared/messaging/modelStore.ts";
 import { readTierFile } from "#shared/runtime/loadConfig.ts";
 
-import { serverUrl } from "./serverUrl.ts";
+import { loginFor, serverUrl } from "./serverUrl.ts";
 
 /** Of the server that the environment names or that `inferctl up` started. */
 export async function withModelStore<T>(environment: Environment, use: (store: ModelStore) => Promise<T>): Promise<T> {
   const home = openHome(environment);
-  const nats = await connectNats({ url: serverUrl("nats", environment, home), name: "inferctl" }).catch((error: unknown) => { throw new SetupError(`NATS cannot be reached: ${String(error)}`, "Is it up? See: inferctl status; or correct NATS_URL.", { cause: error }); });
+  const nats = await connectNats({ url: serverUrl("nats", environment, home), name: "inferctl", ...loginFor(environment, home) }).catch((error: unknown) => { throw new SetupError(`NATS cannot be reached: ${String(error)}`, "Is it up? See: inferctl status; or correct NATS_URL.", { cause: error }); });
   try {
     const store = await openModelStore(nats, readSettings(environment, home).prefix).catch((error: unknown) => {
       throw new SetupError(`the bucket of models cannot be opened: ${String(error)}`, "Create it with: inferctl topology", { cause: error });

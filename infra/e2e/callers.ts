@@ -1,6 +1,6 @@
 /** Who talks to the system: HTTP callers, NATS publishers, and the reader of the audit tables. */
 import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManager } from "@nats-io/jetstream";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { connect, type NatsConnection, nkeyAuthenticator } from "@nats-io/transport-node";
 import { Pool } from "pg";
 
 import { isDrained } from "#infra/embedded/isDrained.ts";
@@ -64,8 +64,13 @@ export interface Broker {
 }
 
 /** With the public NATS client alone, as a publisher in another language would be. */
-export async function connectBroker(url: string): Promise<Broker> {
-  const nats = await connect({ servers: url, name: "infer-e2e" });
+export function connectPlain(url: string, login?: { readonly seed: string; readonly inboxPrefix: string }): Promise<NatsConnection> {
+  const options = login === undefined ? {} : { authenticator: nkeyAuthenticator(new TextEncoder().encode(login.seed)), inboxPrefix: login.inboxPrefix };
+  return connect({ servers: url, name: "infer-e2e", ...options });
+}
+
+export async function connectBroker(url: string, login?: Parameters<typeof connectPlain>[1]): Promise<Broker> {
+  const nats = await connectPlain(url, login);
   const jsm = await jetstreamManager(nats);
   const last = (tenantId: string, requestId: string) => jsm.streams.getMessage("COMPLETIONS", { last_by_subj: `infer.completion.${tenantId}.${requestId}` });
   return {

@@ -39,6 +39,10 @@ export interface System {
   readonly start: (...args: string[]) => ChildProcess;
   /** Sends a signal to the process of one role or server. With SIGKILL and SIGTERM it resolves when the process is gone. */
   readonly signal: (name: string, signal: NodeJS.Signals) => Promise<void>;
+  /** Of a role's NATS user, where the system was started with INFER_AUTH=keys. */
+  readonly natsSeed: (role: string) => string;
+  /** INFER_SECRET, which API keys are made with. */
+  readonly secret: () => string;
   /** What every process has written, by name. */
   readonly logs: () => ReadonlyMap<string, string>;
   readonly down: () => Promise<void>;
@@ -90,6 +94,8 @@ export async function startSystem({ env = {}, isSingleProcess = false, tiers }: 
     folder, up, down, remove, inferctl,
     start: (...args) => spawn(process.execPath, [join(project, "dist/inferctl.js"), ...args], { cwd: project, env: environment, stdio: ["ignore", "pipe", "pipe"] }),
     url: (name: ServiceName | (string & {})) => urls.get(name) ?? missing(name),
+    natsSeed: (role) => readFileSync(join(home, "nats-users", `${role}.nk`), "utf8").trim(),
+    secret: () => readFileSync(join(home, "secret"), "utf8").trim(),
     signal: (name, signal) => signalTo(state(), name, signal),
     logs: () => new Map(readdirSync(join(home, "logs")).map((file) => [file, readFileSync(join(home, "logs", file), "utf8")])),
     processes: () => processesWith(folder),

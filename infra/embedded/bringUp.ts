@@ -7,12 +7,18 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { auditUsers } from "#infra/nats/auditUsers.ts";
+import { userFilesIn } from "#infra/nats/natsUsers.ts";
+import { ownUsers, reloadUsers, usersOf } from "#infra/nats/ownUsers.ts";
+import { readUsers } from "#infra/nats/userList.ts";
 import { replicasOf } from "#shared/contracts/tiers.ts";
+import { seedFileIn } from "#shared/runtime/natsSeed.ts";
 
 import { choosePorts, type MovedPort, movedPorts } from "./choosePorts.ts";
 import type { Environment, Home } from "./homeFolder.ts";
 import { withHomeLock } from "./homeLock.ts";
 import { withOwnSecret } from "./ownSecret.ts";
+import { natsLogin } from "./natsLogin.ts";
 import type { PrepareSteps } from "./prepare.ts";
 import { probeServer } from "./probeServer.ts";
 import { endProcess, isRunning } from "./processIdentity.ts";
@@ -23,10 +29,11 @@ import { natsAdvisory } from "./serverVersion.ts";
 import { SERVICE_NAMES, SERVICES } from "./services.ts";
 import { PORT_VARIABLES, readRoleSettings, type Settings } from "./settings.ts";
 import { awaitReady, requireProgram, startRole } from "./startRoles.ts";
+import type { NatsUsers } from "./startNats.ts";
 import { startServers, urlsOf } from "./startServers.ts";
 import { readState, type RoleProcess, type State, withRole, withServer, writeState } from "./stateFile.ts";
 import { locateAll } from "./thisMachine.ts";
-import { forgottenSettings, type Now, reasonsToRestart } from "./whyRestarted.ts";
+import { forgottenSettings, type Now, reasonsToRestart, reasonToRestartNats } from "./whyRestarted.ts";
 
 export interface UpOptions {
   readonly home: Home;
@@ -92,41 +99,64 @@ function openNotebook(file: string): Notebook {
   return { state: () => state, change };
 }
 
-async function ensureServers({ home, environment, progress, serverPorts = "documented" }: UpOptions, settings: Settings, notebook: Notebook): Promise<number> {
+async function ensureServers(options: UpOptions, settings: Settings, notebook: Notebook): Promise<number> {
+  const { home, environment, progress, serverPorts = "documented" } = options;
   const before = notebook.state().servers;
-  const checked = await Promise.all(before.map(async (server) => ((await isStillGood(server, environment)) ? [server] : [])));
+  const natsUsers = settings.asksForNatsUsers && !environment["NATS_URL"] ? ownUsers(home, settings) : undefined;
+  const running = natsIn(before);
+  const known = running === undefined ? undefined : usersOf(running);
+  if (running !== undefined && natsUsers !== undefined && known !== undefined && known !== natsUsers.config) await progress.step("NATS users", () => reloadUsers(running, natsUsers.config));
+  const checked = await Promise.all(before.map(async (server) => ((await isStillGood(server, environment, natsUsers)) ? [server] : [])));
   const good = checked.flat();
   const missing = SERVICE_NAMES.filter((name) => !good.some(({ service }) => service === name));
   if (missing.length === 0) return 0;
   // What leads nowhere is an error while the server that it would replace still runs.
   await locateAll(missing, { environment, home, onProgress: progress.note });
+  await endSwitchedNats(options, settings, notebook.state(), natsUsers);
   for (const server of before) if (!good.includes(server) && server.process !== undefined) await endProcess(server.process, server.service === "postgres" ? "SIGINT" : "SIGTERM");
   notebook.change((state) => ({ ...state, servers: good }));
   const formerPorts = Object.fromEntries(before.flatMap(({ service, port }) => (port === undefined ? [] : [[service, port]])));
   const start = () =>
     startServers({
-      home, environment, ports: serverPorts, forTests: false, durability: settings.durability, only: missing, formerPorts,
+      home, environment, ports: serverPorts, forTests: false, durability: settings.durability, natsUsers, only: missing, formerPorts,
       onProgress: progress.note, onServer: (server) => notebook.change((state) => withServer(state, server)),
     });
   await progress.step(`servers: ${missing.map((name) => SERVICES[name].title).join(", ")}`, start, ({ servers }) => servers.map(({ service, version, provider }) => `${service} ${version} (${provider})`).join(", "));
-  const nats = notebook.state().servers.find(({ service }) => service === "nats");
+  const nats = natsIn(notebook.state().servers);
   const advisory = nats === undefined ? undefined : natsAdvisory(nats.version);
   if (advisory !== undefined) progress.note(advisory);
   return missing.length;
 }
 
-/** Ours: that very process, and it answers. Given: the URL is the same, and it answers. */
-async function isStillGood(server: ServerInfo, environment: Environment): Promise<boolean> {
+/** With the roles, which can still settle there what they run: they could not log in to the next one. */
+async function endSwitchedNats({ progress, environment }: UpOptions, { shutdownGraceMs }: Settings, { servers, roles }: State, natsUsers: NatsUsers | undefined): Promise<void> {
+  const nats = natsIn(servers);
+  if (nats?.process === undefined || environment["NATS_URL"] || !isRunning(nats.process)) return;
+  const { process: identity } = nats;
+  const reason = reasonToRestartNats(nats.seedFile !== undefined, natsUsers !== undefined);
+  if (reason === null) return;
+  await progress.step(`ending roles and NATS: ${reason}`, async () => {
+    await Promise.all(roles.map((role) => endProcess(role.process, "SIGTERM", killAfterMs(shutdownGraceMs))));
+    await endProcess(identity, "SIGTERM");
+  });
+}
+
+/** Ours: that very process, it answers, and asks for users as it shall. Given: the URL is the same, and it answers. */
+async function isStillGood(server: ServerInfo, environment: Environment, natsUsers: NatsUsers | undefined): Promise<boolean> {
   const url = environment[SERVICES[server.service].urlVariable] || undefined;
   const isWanted = server.process === undefined ? url === server.url : isRunning(server.process) && (url === undefined || url === server.url);
   if (!isWanted) return false;
-  return probeServer(server.service, server.url).then(() => true, () => false);
+  if (server.service === "nats" && server.process !== undefined && reasonToRestartNats(server.seedFile !== undefined, natsUsers !== undefined) !== null) return false;
+  const probe = async () => probeServer(server.service, server.url, natsLogin(server, environment));
+  return probe().then(() => true, () => false);
 }
 
-async function runPreparation({ prepare, progress }: UpOptions, settings: Settings, servers: readonly ServerInfo[]): Promise<void> {
+async function runPreparation({ home, environment, prepare, progress }: UpOptions, settings: Settings, servers: readonly ServerInfo[]): Promise<void> {
   const { NATS_URL = "", DATABASE_URL = "" } = urlsOf(servers);
-  await progress.step("NATS streams and consumers", () => prepare.topology(NATS_URL, settings, false));
+  await progress.step("NATS streams and consumers", () => prepare.topology(NATS_URL, settings, false, natsLogin(natsIn(servers), environment)));
   await progress.step("database migrations", () => prepare.migrations(DATABASE_URL), (applied) => (applied === 0 ? "none to apply" : `${applied} applied`));
+  const unaudited = await auditUsers(userFilesIn(home.root), DATABASE_URL);
+  if (unaudited !== null) progress.note(`changes of NATS users are not in the admin audit yet (${unaudited}); the next \`up\` tries again`);
   if (!settings.tiers.tiers.flatMap(replicasOf).some(({ backend }) => backend.kind === "local")) return;
   const train = () => prepare.localModels(settings.localModelsDir, progress.note);
   await progress.step("local models", train, ({ models, wasCached }) => `${models.join(", ")}${wasCached ? " (trained before)" : ""}`);
@@ -135,11 +165,13 @@ async function runPreparation({ prepare, progress }: UpOptions, settings: Settin
 async function ensureRoles(options: UpOptions, settings: Settings, notebook: Notebook): Promise<{ started: number; ports: Ports }> {
   const { home, environment, progress, isSingleProcess, dist = join(home.project, "dist"), readyDeadlineMs = READY_DEADLINE_MS } = options;
   const { servers, roles: before } = notebook.state();
+  const login = roleLogin(home, natsIn(servers));
   const running = before.filter((role) => isRunning(role.process));
   const ports = await choosePorts(settings, { ...portsOf(before, running), onProgress: progress.note });
   const env = roleEnvironment(environment, { settings, ports, urls: urlsOf(servers) });
-  const plans = planProcesses(settings, ports, isSingleProcess);
-  const startedWith = hashesOf(dist, settings, env);
+  if (login !== null) for (const name of ["NATS_NKEY_SEED", "NATS_NKEY_SEED_FILE"]) Reflect.deleteProperty(env, name);
+  const plans = planProcesses(settings, ports, isSingleProcess).map((plan) => (login === null ? plan : { ...plan, env: { ...plan.env, NATS_NKEY_SEED_FILE: isSingleProcess ? login.seeds : seedFileIn(login.seeds, plan.name) } }));
+  const startedWith = { ...hashesOf(dist, settings, env), ...(login === null ? {} : { "the NATS login": login.hash }) };
   const fingerprintOf = (plan: PlannedProcess) => hashOf([JSON.stringify(startedWith), JSON.stringify(plan)]);
   const kept = await upToDate(running, plans, fingerprintOf);
   const toStart = plans.filter(({ name }) => !kept.some((role) => role.name === name));
@@ -156,6 +188,15 @@ async function ensureRoles(options: UpOptions, settings: Settings, notebook: Not
     await awaitReady(notebook.state().roles, readyDeadlineMs);
   }, () => "all ready");
   return { started: toStart.length, ports };
+}
+
+const natsIn = (servers: readonly ServerInfo[]): ServerInfo | undefined => servers.find(({ service }) => service === "nats");
+
+/** Of the server that is started here and asks for users: a file for each role. `null`: an open server, or not ours. */
+function roleLogin({ root }: Home, nats: ServerInfo | undefined): { readonly seeds: string; readonly hash: string } | null {
+  if (nats?.seedFile === undefined) return null;
+  const { list, seeds } = userFilesIn(root);
+  return { seeds, hash: hashOf(readUsers(list).users.flatMap((user) => (user.kind === "role" ? [user.public_key] : []))) };
 }
 
 /** The same program and settings, and ready; it may need a moment when its servers were just started again. */

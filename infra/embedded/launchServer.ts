@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 
 import type { RunAs } from "./homeFolder.ts";
-import { probeServer } from "./probeServer.ts";
+import { adminLogin, probeServer } from "./probeServer.ts";
 import { ownsPort } from "./portOwner.ts";
 import { endProcess, isRunning, ProcessIdentity } from "./processIdentity.ts";
 import { type ServiceName, SERVICES } from "./services.ts";
@@ -30,6 +30,8 @@ export interface LaunchPlan {
   readonly readyDeadlineMs: number;
   /** Clears away what a crash left, once nobody of ours uses the data any more. */
   readonly beforeStart?: (() => Promise<void>) | undefined;
+  /** NATS with users: of the one who asks whether it answers. */
+  readonly seedFile?: string | undefined;
   /** Removed when this process ends without having stopped the server. */
   readonly endsWithUs?: { readonly removes: string } | undefined;
 }
@@ -88,7 +90,7 @@ async function waitForAnswer(plan: LaunchPlan, identity: ProcessIdentity): Promi
   const probe = async (): Promise<string | undefined> => {
     if (!isRunning(identity)) throw failed(plan, `${plan.program} ended while starting`);
     try {
-      const version = await probeServer(plan.service, plan.url);
+      const version = await probeServer(plan.service, plan.url, adminLogin(plan.seedFile));
       if (ownsPort(identity.pid, Number(new URL(plan.url).port))) return version;
       lastFailure = "another program answers on that port";
       return undefined;

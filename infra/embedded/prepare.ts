@@ -1,10 +1,11 @@
 /** What has to exist before the roles can work: streams and consumers, tables, trained models. */
+import type { NatsLogin } from "./probeServer.ts";
 import type { Settings } from "./settings.ts";
 
 /** Each step is safe to repeat. Passed in, so that a test of `up` needs neither a schema nor minutes of training. */
 export interface PrepareSteps {
   /** `update` changes streams that exist with other settings; without it they are an error. */
-  readonly topology: (natsUrl: string, settings: Settings, update: boolean) => Promise<void>;
+  readonly topology: (natsUrl: string, settings: Settings, update: boolean, login?: NatsLogin) => Promise<void>;
   /** Resolves to the number of migrations that were applied. */
   readonly migrations: (databaseUrl: string) => Promise<number>;
   readonly localModels: (dir: string, onProgress: (line: string) => void) => Promise<{ readonly models: readonly string[]; readonly wasCached: boolean }>;

@@ -9,8 +9,8 @@ import type { PrepareSteps } from "./prepare.ts";
 import { SetupError } from "./setupError.ts";
 
 export const prepareSteps: PrepareSteps = {
-  topology: async (url, { prefix, tiers, completionsMaxAgeMs }, update) => {
-    const nats = await connectNats({ url, name: "inferctl" }).catch((err: unknown) => {
+  topology: async (url, { prefix, tiers, completionsMaxAgeMs }, update, login) => {
+    const nats = await connectNats({ url, name: "inferctl", ...login }).catch((err: unknown) => {
       throw new SetupError(`no usable NATS server at ${url}: ${messageOf(err)}`, "Start it, or correct NATS_URL.", { cause: err });
     });
     try {

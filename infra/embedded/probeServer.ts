@@ -1,9 +1,13 @@
 /** Asks a running server for its version, through the client that the roles use. */
+import { readFileSync } from "node:fs";
+
 import { jetstreamManager } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-node";
+import { connect, nkeyAuthenticator } from "@nats-io/transport-node";
 import { Redis } from "ioredis";
 import pg from "pg";
 import { z } from "zod";
+
+import { inboxOf } from "#shared/messaging/topology.ts";
 
 import { parseVersion } from "./serverVersion.ts";
 import type { ServiceName } from "./services.ts";
@@ -11,12 +15,22 @@ import type { ServiceName } from "./services.ts";
 const TIMEOUT_MS = 3_000;
 
 /** Throws when it does not answer, refuses the login, or cannot do the work (NATS without JetStream). */
-export async function probeServer(service: ServiceName, url: string): Promise<string> {
-  const printed = await PROBES[service](url);
+export async function probeServer(service: ServiceName, url: string, login?: NatsLogin): Promise<string> {
+  const printed = await PROBES[service](url, login);
   const version = parseVersion(printed);
   if (version === undefined) throw new Error(`cannot read a version from "${printed}"`);
   return version;
 }
+
+/** Who asks a NATS server that has users. */
+export interface NatsLogin {
+  readonly nkeySeed: string;
+  readonly inboxPrefix: string;
+}
+/** Read when it is needed: a seed may have been made anew meanwhile. */
+export const adminLogin = (seedFile: string | undefined): NatsLogin | undefined =>
+  seedFile === undefined ? undefined : adminWith(readFileSync(seedFile, "utf8").trim());
+export const adminWith = (nkeySeed: string): NatsLogin => ({ nkeySeed, inboxPrefix: inboxOf("admin") });
 
 /** The same server, another database. */
 export function withDatabase(url: string, database: string): string {
@@ -28,10 +42,11 @@ export function withDatabase(url: string, database: string): string {
 /** Postgres error codes, e.g. `3D000`: the database does not exist. */
 export const pgCodeOf = (err: unknown): string | undefined => z.object({ code: z.string() }).safeParse(err).data?.code;
 
-const PROBES: Record<ServiceName, (url: string) => Promise<string>> = {
-  nats: async (url) => {
+const PROBES: Record<ServiceName, (url: string, login?: NatsLogin) => Promise<string>> = {
+  nats: async (url, given) => {
     const { host, protocol, username, password } = new URL(url);
-    const login = username === "" ? {} : { user: decodeURIComponent(username), pass: decodeURIComponent(password) };
+    const nkey = given === undefined ? {} : { authenticator: nkeyAuthenticator(new TextEncoder().encode(given.nkeySeed)), inboxPrefix: given.inboxPrefix };
+    const login = username === "" ? nkey : { user: decodeURIComponent(username), pass: decodeURIComponent(password) };
     const nats = await connect({ servers: `${protocol}//${host}`, ...login, timeout: TIMEOUT_MS, reconnect: false });
     try {
       await jetstreamManager(nats, { timeout: TIMEOUT_MS }); // throws without JetStream

@@ -1,5 +1,7 @@
 /** `status`: what the state file says, checked against the machine. */
+import type { Environment } from "./homeFolder.ts";
 import { withoutPassword } from "./locateServer.ts";
+import { natsLogin } from "./natsLogin.ts";
 import { probeServer } from "./probeServer.ts";
 import { isRunning } from "./processIdentity.ts";
 import type { ServerInfo } from "./runningServer.ts";
@@ -18,14 +20,16 @@ export interface StatusLine {
   readonly state: string;
 }
 
-export const linesOf = async ({ servers, roles }: Pick<State, "servers" | "roles"> | { servers: readonly ServerInfo[]; roles: readonly RoleProcess[] }): Promise<StatusLine[]> =>
-  (await Promise.all([...servers.map(serverLine), ...roles.flatMap(roleLines)])).sort((a, b) => rank(a) - rank(b));
+export const linesOf = async ({ servers, roles }: Pick<State, "servers" | "roles"> | { servers: readonly ServerInfo[]; roles: readonly RoleProcess[] }, environment: Environment = {}): Promise<StatusLine[]> =>
+  (await Promise.all([...servers.map((server) => serverLine(server, environment)), ...roles.flatMap(roleLines)])).sort((a, b) => rank(a) - rank(b));
 
 /** Servers above roles, each in the order in which they were noted. */
 const rank = ({ url }: StatusLine): number => (url.startsWith("http") ? 1 : 0);
 
-async function serverLine({ service, url, provider, version, logFile, process: identity }: ServerInfo): Promise<StatusLine> {
-  const state = identity !== undefined && !isRunning(identity) ? "not running" : await probeServer(service, url).then(() => "ready", (err: unknown) => (err instanceof Error ? err.message : String(err)));
+async function serverLine(server: ServerInfo, environment: Environment): Promise<StatusLine> {
+  const { service, url, provider, version, logFile, process: identity } = server;
+  const probe = async () => probeServer(service, url, natsLogin(server, environment));
+  const state = identity !== undefined && !isRunning(identity) ? "not running" : await probe().then(() => "ready", (err: unknown) => (err instanceof Error ? err.message : String(err)));
   return { name: service, url: withoutPassword(url), pid: identity?.pid ?? null, what: `${provider} ${version}`, logFile: logFile ?? null, state };
 }
 

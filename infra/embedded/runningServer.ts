@@ -18,6 +18,8 @@ export const ServerInfo = z.strictObject({
   port: z.int().optional(),
   dataDir: z.string().optional(),
   logFile: z.string().optional(),
+  /** NATS that asks for users: the file with the seed of `admin`. Missing: it is open. */
+  seedFile: z.string().optional(),
   /** Missing for a server that is not ours. */
   process: ProcessIdentity.optional(),
 });
@@ -50,9 +52,9 @@ export interface StartOptions {
 }
 
 export async function runServer(plan: LaunchPlan, { binary, port, onSpawn }: StartOptions): Promise<RunningServer> {
-  const { url, dataDir, logFile } = plan;
+  const { url, dataDir, logFile, seedFile } = plan;
   const infoWith = (identity: ProcessIdentity): ServerInfo => ({
-    service: binary.service, provider: binary.provider, version: binary.version, url, where: binary.path, port, dataDir, logFile, process: identity,
+    service: binary.service, provider: binary.provider, version: binary.version, url, where: binary.path, port, dataDir, logFile, ...(seedFile === undefined ? {} : { seedFile }), process: identity,
   });
   const launch = (): Promise<LaunchedServer> => launchServer(plan, (identity) => onSpawn?.(infoWith(identity)));
   let launched = await launch();

@@ -16,7 +16,7 @@ import { SetupError } from "./setupError.ts";
 const EX_CONFIG = 78;
 
 const UpEnvironment = pick(
-  "NATS_URL", "REDIS_URL", "DATABASE_URL", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_LOCAL_MODELS_DIR", "INFER_DURABILITY", "INFER_HTTP_HOST",
+  "NATS_URL", "REDIS_URL", "DATABASE_URL", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_LOCAL_MODELS_DIR", "INFER_DURABILITY", "INFER_HTTP_HOST", "INFER_AUTH",
   "INFER_GATEWAY_PORT", "INFER_ROUTER_PORT", "INFER_AUDIT_SINK_PORT", "INFER_METRICS_SINK_PORT", "INFER_WORKER_PORT",
   "INFER_COMPLETIONS_MAX_AGE_HOURS", "INFER_SHUTDOWN_GRACE_MS",
 );
@@ -24,6 +24,8 @@ const UpEnvironment = pick(
 export interface Settings {
   readonly prefix: string;
   readonly durability: "fast" | "strict";
+  /** The NATS server that is started here lets nobody in but its users. */
+  readonly asksForNatsUsers: boolean;
   /** For reaching the roles: a wildcard address is reached on loopback. */
   readonly roleHost: string;
   readonly ports: Readonly<Record<PortVariable, number>>;
@@ -63,7 +65,7 @@ function readChecked(environment: Environment, home: Home, alsoReading: readonly
   const read = readTierFile(tiersFile);
   if ("problems" in read) throw badConfig(tiersFile, read.problems);
   return {
-    prefix: env.INFER_PREFIX, durability: env.INFER_DURABILITY, tiersFile, tiers: read.file,
+    prefix: env.INFER_PREFIX, durability: env.INFER_DURABILITY, asksForNatsUsers: env.INFER_AUTH === "keys", tiersFile, tiers: read.file,
     roleHost: ["0.0.0.0", "::"].includes(env.INFER_HTTP_HOST) ? "127.0.0.1" : env.INFER_HTTP_HOST,
     ports: env, chosenPorts: new Set(PORT_VARIABLES.filter((name) => given[name] !== undefined && env[name] !== 0)),
     localModelsDir: given["INFER_LOCAL_MODELS_DIR"] === undefined ? resolve(home.root, "local-models") : resolve(home.project, env.INFER_LOCAL_MODELS_DIR),

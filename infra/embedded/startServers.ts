@@ -11,7 +11,7 @@ import { type Environment, folderFor, type Home, postgresUser, PROJECT_NAME } fr
 import type { RunningServer, ServerInfo, StartOptions } from "./runningServer.ts";
 import { type Located, SERVICE_NAMES, type ServerBinary, type ServiceName, SERVICES } from "./services.ts";
 import { SetupError } from "./setupError.ts";
-import { startNats } from "./startNats.ts";
+import { type NatsUsers, startNats } from "./startNats.ts";
 import { createDatabase, startPostgres } from "./startPostgres.ts";
 import { startRedis } from "./startRedis.ts";
 import { locateAll } from "./thisMachine.ts";
@@ -23,6 +23,8 @@ export interface StartServersOptions {
   readonly ports: "documented" | "free";
   readonly forTests: boolean;
   readonly durability?: "fast" | "strict" | undefined;
+  /** Of NATS. Missing: it is open. */
+  readonly natsUsers?: NatsUsers | undefined;
   /** Only these; the rest is running already. */
   readonly only?: readonly ServiceName[] | undefined;
   readonly onProgress?: ((line: string) => void) | undefined;
@@ -108,7 +110,7 @@ async function choosePort(service: ServiceName, { ports, formerPorts, onProgress
 }
 
 function startOnPort(binary: ServerBinary, port: number, options: StartServersOptions, testFolder: string | undefined): Promise<RunningServer> {
-  const { home, durability, onServer } = options;
+  const { home, durability, natsUsers, onServer } = options;
   const { service } = binary;
   const start: StartOptions = {
     binary, port, onSpawn: onServer,
@@ -116,7 +118,7 @@ function startOnPort(binary: ServerBinary, port: number, options: StartServersOp
     logFile: testFolder === undefined ? join(home.logs, `${service}.log`) : join(testFolder, `${service}.log`),
     endsWithUs: testFolder === undefined ? undefined : { removes: testFolder },
   };
-  if (service === "nats") return startNats({ ...start, durability, serverName: testFolder === undefined ? "infer" : "infer-test" });
+  if (service === "nats") return startNats({ ...start, durability, users: natsUsers, serverName: testFolder === undefined ? "infer" : "infer-test" });
   if (service === "redis") return startRedis(start);
   return startPostgres({ ...start, withoutFsync: testFolder !== undefined });
 }

@@ -18,7 +18,7 @@ import { locateBinary } from "./thisMachine.ts";
 /** The name of every NATS server that is started for tests: check it before you write. */
 export const TEST_SERVER_NAME = "infer-test";
 
-export interface TestServerOptions extends Pick<NatsOptions, "durability" | "maxFileStoreBytes"> {
+export interface TestServerOptions extends Pick<NatsOptions, "durability" | "maxFileStoreBytes" | "users"> {
   readonly environment?: Environment | undefined;
   /** Skips the look-up, about 20 ms. */
   readonly binary?: ServerBinary | undefined;
@@ -34,12 +34,12 @@ export function startTestServers(environment: Environment, onProgress?: (line: s
  * `remove` stops it and takes the folder away, as does the end of this process.
  */
 export async function startTestServer(service: ServiceName, options: TestServerOptions = {}): Promise<RunningServer & { remove: () => Promise<void> }> {
-  const { environment = process.env, durability, maxFileStoreBytes } = options;
+  const { environment = process.env, durability, maxFileStoreBytes, users } = options;
   const home = openHome(environment);
   const binary = options.binary ?? (await locateBinary(service, { environment, home }));
   const folder = makeRunFolder(home);
   const start = { binary, port: await anyFreePort(), dataDir: join(folder, service), logFile: join(folder, `${service}.log`), endsWithUs: { removes: folder } };
-  const server = await startAs(service, { ...start, durability, maxFileStoreBytes, serverName: TEST_SERVER_NAME }).catch((err: unknown) => {
+  const server = await startAs(service, { ...start, durability, maxFileStoreBytes, users, serverName: TEST_SERVER_NAME }).catch((err: unknown) => {
     rmSync(folder, { recursive: true, force: true });
     throw err;
   });

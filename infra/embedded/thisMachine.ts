@@ -5,6 +5,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import { aptRoot, type EmbeddedProgram } from "./aptRoot.ts";
 import { type Environment, type Home, postgresUser } from "./homeFolder.ts";
 import { locateServer, type Machine } from "./locateServer.ts";
+import { givenLogin } from "./natsLogin.ts";
 import { npmPostgres } from "./npmPostgres.ts";
 import { probeServer } from "./probeServer.ts";
 import { runProgram } from "./runProgram.ts";
@@ -62,7 +63,7 @@ function thisMachine({ environment, home, onProgress = () => undefined }: Locate
     join,
     exists: existsSync,
     foldersWith: (service) => searchFolders(service, environment).filter((folder) => holds(folder, service)),
-    versionAt: probeServer,
+    versionAt: (service, url) => probeServer(service, url, service === "nats" ? givenLogin(environment) : undefined),
     versionOf,
     embedded: async (service) =>
       service === "postgres" ? { path: join(await npmPostgres(home, postgresUser(), onProgress), "postgres") } : aptRoot(service, home, environment, onProgress),

@@ -3,15 +3,20 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { jetstreamManager } from "@nats-io/jetstream";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { connectNats } from "#shared/messaging/connect.ts";
 
 import { bringUp, type UpResult } from "./bringUp.ts";
 import { type Environment, type Home, openHome } from "./homeFolder.ts";
 import type { PrepareSteps } from "./prepare.ts";
 import { isRunning, type ProcessIdentity, signalProcess } from "./processIdentity.ts";
 import type { Progress } from "./progress.ts";
+import { adminLogin } from "./probeServer.ts";
 import { linesOf } from "./readStatus.ts";
+import type { ServerInfo } from "./runningServer.ts";
 import { EMPTY_STATE, readState, writeState } from "./stateFile.ts";
 import { takeDown } from "./takeDown.ts";
 import { waitUntil } from "./waitUntil.ts";
@@ -112,6 +117,34 @@ test("a new build is what runs after up", { timeout: TIMEOUT_MS }, async () => {
   const after = pidsOf(await up());
   expect(after["gateway"]).not.toBe(before["gateway"]);
   expect(after["nats"]).toBe(before["nats"]);
+});
+
+test("with INFER_AUTH=keys NATS asks for users, without it no longer, and streams stay", { timeout: TIMEOUT_MS }, async () => {
+  const natsOf = ({ servers }: UpResult) => servers.find(({ service }) => service === "nats") as ServerInfo;
+  const streams = async (server: ServerInfo) => {
+    const nats = await connectNats({ url: server.url, name: "test", ...adminLogin(server.seedFile) });
+    const jsm = await jetstreamManager(nats);
+    await jsm.streams.add({ name: "KEPT", subjects: ["kept"] });
+    if (server.seedFile === undefined) await nats.request("kept", "x"); // admin makes streams and writes into none
+    const { state } = await jsm.streams.info("KEPT");
+    await nats.close();
+    return state.messages;
+  };
+  const open = await up();
+  expect(await streams(natsOf(open))).toBe(1);
+  notes.length = 0;
+  const keys = { environment: { ...environment, INFER_AUTH: "keys" } };
+  const closed = await up(keys);
+  expect(notes).toContainEqual(expect.stringMatching(/^ending roles and NATS: INFER_AUTH is keys/));
+  await expect(connectNats({ url: natsOf(closed).url, name: "test" })).rejects.toThrow(/Authorization Violation/);
+  expect(await streams(natsOf(closed))).toBe(1);
+  expect((await up(keys)).hasStartedSomething).toBe(false);
+  expect((await linesOf(closed)).map(({ state }) => state)).toEqual(Array.from({ length: 10 }, () => "ready"));
+  notes.length = 0;
+  const again = await up();
+  expect(notes).toContainEqual(expect.stringMatching(/^ending roles and NATS: INFER_AUTH is no longer keys/));
+  expect(await streams(natsOf(again))).toBe(2);
+  expect(natsOf(again).url).toBe(natsOf(open).url);
 });
 
 test("one process for all roles takes the place of several", { timeout: TIMEOUT_MS }, async () => {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import type { RoleProcess } from "./stateFile.ts";
-import { forgottenSettings, reasonsToRestart } from "./whyRestarted.ts";
+import { forgottenSettings, reasonsToRestart, reasonToRestartNats } from "./whyRestarted.ts";
 
 const role = (changes: Partial<RoleProcess> = {}): RoleProcess => ({
   name: "router", addresses: [{ role: "router", url: "http://127.0.0.1:8081" }], logFile: "/l", fingerprint: "before",
@@ -20,3 +20,10 @@ test.each([
   ["not part of this set-up", { name: "worker-gone" }],
   ["other build or settings", { startedWith: {} }],
 ])("%s", (reason, changes) => expect(reasonsToRestart([role(changes)], now)).toEqual([reason]));
+
+test.each([
+  [false, true, /INFER_AUTH is keys/],
+  [true, false, /no longer keys/],
+])("says why NATS is started again when it asked for users: %s, and shall: %s", (asks, shallAsk, reason) => expect(reasonToRestartNats(asks, shallAsk)).toMatch(reason));
+
+test.each([true, false])("leaves NATS alone when it is as it shall be: %s", (asks) => expect(reasonToRestartNats(asks, asks)).toBeNull());

@@ -17,6 +17,12 @@ export function reasonsToRestart(outdated: readonly RoleProcess[], now: Now): st
   return [...new Set(outdated.flatMap((role) => reasonsOf(role, now)))];
 }
 
+/** Why a NATS server that runs has to be started again; `null` when it has not. */
+export function reasonToRestartNats(asks: boolean, shallAsk: boolean): string | null {
+  if (asks === shallAsk) return null;
+  return shallAsk ? "INFER_AUTH is keys, so NATS asks for users from now on" : "INFER_AUTH is no longer keys, so NATS is open from now on, to this machine";
+}
+
 /** Settings that the processes were started with and that are not set any more: their defaults count. */
 export function forgottenSettings(outdated: readonly RoleProcess[], { startedWith }: Pick<Now, "startedWith">): string[] {
   return [...new Set(outdated.flatMap((role) => Object.keys(role.startedWith).filter((name) => name in ENVIRONMENT && !(name in startedWith))))].sort();

@@ -74,13 +74,13 @@ async function startReading(js: JetStreamClient, { prefix, stream, startSeq }: P
   };
 }
 
+const PROBE_ENDS_AFTER_MS = 5_000;
 /**
  * Where a stream was at a time. An ordered consumer that starts at a time itself never comes back after a restart of the
  * broker: the client asks for it anew with a sequence beside the time, which the broker refuses.
  */
 async function sequenceAt(js: JetStreamClient, stream: string, fromMs: number): Promise<number> {
-  const probe = await js.consumers.get(stream, { deliver_policy: DeliverPolicy.StartTime, opt_start_time: new Date(fromMs).toISOString() });
-  const { delivered } = await probe.info(true);
-  await probe.delete();
+  const probe = await js.consumers.get(stream, { deliver_policy: DeliverPolicy.StartTime, opt_start_time: new Date(fromMs).toISOString(), inactive_threshold: PROBE_ENDS_AFTER_MS });
+  const { delivered } = await probe.info(true); // not deleted: who may do that could delete durables of others too
   return delivered.stream_seq + 1;
 }

@@ -11,7 +11,7 @@ import { awaitNats, awaitTopology } from "./connect.ts";
 import { missingTopology } from "./ensureTopology.ts";
 import { makePublisher, type Publisher } from "./publish.ts";
 import { makeStoredMessages, type StoredMessages } from "./storedMessages.ts";
-import type { Source } from "./topology.ts";
+import { inboxOf, type Source } from "./topology.ts";
 import { watchConnection } from "./watchConnection.ts";
 
 /** A role's one connection to NATS and all that it does over it. */
@@ -27,6 +27,7 @@ export interface Broker {
 }
 export interface BrokerOptions {
   readonly url: string;
+  /** Also the name of its user, where the server asks for one. */
   readonly role: string;
   readonly prefix: string;
   /** Waits until these consumers exist. */
@@ -40,14 +41,15 @@ const CHECK_EVERY_MS = 5_000;
  * Waits for the server and the topology, and goes on looking at both for `/readyz`: a server may come back with an empty
  * store. Closed in reverse order: acks awaited, then the connection drained, or closed when there is nobody to drain to.
  */
-export async function openBroker({ url, role, prefix, needed, readiness }: BrokerOptions, { log, signal, onClose }: Lifecycle & { log: Logger }): Promise<Broker> {
+export async function openBroker({ url, role, prefix, needed, readiness }: BrokerOptions, { log, signal, onClose, natsSeed }: Lifecycle & { log: Logger; natsSeed: (role: string) => string | undefined }): Promise<Broker> {
   const instance = makeInstanceId(role);
-  const nats = await awaitNats({ url, name: instance }, log, signal);
+  const inboxPrefix = inboxOf(role);
+  const nats = await awaitNats({ url, name: instance, nkeySeed: natsSeed(role), inboxPrefix }, log, signal);
   onClose("nats", () => drainOrClose(nats));
   readiness.watch(watchConnection(nats));
   await awaitTopology(nats, { prefix, needed }, log, signal);
   const jsm = await untilItWorks({ log, signal }, "reach JetStream", () => unlessAborted(signal, jetstreamManager(nats)));
-  const broker = brokerWith(nats, jsm, prefix);
+  const broker = brokerWith(nats, jsm, prefix, { inboxPrefix });
   onClose("acks", () => broker.acks.close());
   let missing: readonly string[] = [];
   every(CHECK_EVERY_MS, signal, async () => {
@@ -63,12 +65,12 @@ async function drainOrClose(nats: NatsConnection): Promise<void> {
 }
 
 /** All that is done over one connection. Close its `acks` before the connection. */
-export async function brokerOver(nats: NatsConnection, prefix: string, ackTimeoutMs?: number): Promise<Omit<Broker, "instance">> {
-  return brokerWith(nats, await jetstreamManager(nats), prefix, ackTimeoutMs);
+export async function brokerOver(nats: NatsConnection, prefix: string, ackTimeoutMs?: number, inboxPrefix?: string): Promise<Omit<Broker, "instance">> {
+  return brokerWith(nats, await jetstreamManager(nats), prefix, { ackTimeoutMs, inboxPrefix });
 }
 
-function brokerWith(nats: NatsConnection, jsm: JetStreamManager, prefix: string, ackTimeoutMs?: number): Omit<Broker, "instance"> {
-  const acks = makeAckInbox(nats, ackTimeoutMs);
+function brokerWith(nats: NatsConnection, jsm: JetStreamManager, prefix: string, { ackTimeoutMs, inboxPrefix }: { readonly ackTimeoutMs?: number | undefined; readonly inboxPrefix?: string | undefined }): Omit<Broker, "instance"> {
+  const acks = makeAckInbox(nats, ackTimeoutMs, inboxPrefix);
   const streams = makeStoredMessages(jsm);
   return { nats, js: jetstream(nats), jsm, acks, streams, publisher: makePublisher(nats, streams, acks, prefix) };
 }

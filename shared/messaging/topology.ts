@@ -195,3 +195,27 @@ export const sweeperBucket = (prefix: string) => ({ name: `${prefix}-sweeper` })
 /** Routing models by version, which of them is active, and the guards of their floors. */
 export const modelBucket = (prefix: string) => ({ name: `${prefix}-models` });
 export const streamOfBucket = (bucket: string): string => `KV_${bucket}`;
+
+/** The ids of all requests, of one tenant or of any: for permissions. */
+export const anyIdOf = (tenantId: string): Id => ({ tenant_id: tenantId, request_id: "*" });
+export const subjectsOf = (prefix: string, stream: string): readonly string[] => streamsOf(prefix, 0).find(({ name }) => name === stream)?.subjects ?? [];
+/** A gateway's, as `anyIdOf("*")` at any origin is. */
+export const anyReply = (prefix: string): string => `${prefix}.reply.*.>`;
+export const anyToken = (prefix: string): string => `${prefix}.token.*.>`;
+/** Where the server's answers to a user's own requests go. Nobody else may listen there. */
+export const inboxOf = (user: string): string => `_INBOX.${user}`;
+export const keyIn = (bucket: string, key: string): string => `$KV.${bucket}.${key}`;
+/** The server's own subjects, for permissions: what may be asked of JetStream. `*` stands for any consumer. */
+export const jetStreamApi = {
+  everything: "$JS.API.>",
+  account: "$JS.API.INFO",
+  streamInfo: (stream: string) => `$JS.API.STREAM.INFO.${stream}`,
+  message: (stream: string) => `$JS.API.STREAM.MSG.GET.${stream}`,
+  lastMessage: (stream: string, subject: string) => `$JS.API.DIRECT.GET.${stream}.${subject}`,
+  consumerInfo: (stream: string, consumer: string) => `$JS.API.CONSUMER.INFO.${stream}.${consumer}`,
+  makeConsumer: (stream: string, consumer: string, filter?: string) => `$JS.API.CONSUMER.CREATE.${stream}.${consumer}${filter === undefined ? "" : `.${filter}`}`,
+  dropConsumer: (stream: string, consumer: string) => `$JS.API.CONSUMER.DELETE.${stream}.${consumer}`,
+  next: (stream: string, consumer: string) => `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`,
+  ack: (stream: string, consumer: string) => `$JS.ACK.${stream}.${consumer}.>`,
+  flowControl: (stream: string) => `$JS.FC.${stream}.>`,
+} as const;

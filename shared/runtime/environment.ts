@@ -13,6 +13,9 @@ const url = (protocol: RegExp) => z.url({ protocol, error: `must be a URL with p
 
 export const ENVIRONMENT = {
   NATS_URL: url(/^(nats|tls)$/).default("nats://127.0.0.1:4222").describe("NATS server 2.10 or newer, with JetStream."),
+  NATS_NKEY_SEED_FILE: z.string().min(1).optional()
+    .describe("File with the seed of this process's NATS user (`inferctl nats-users`), which others must not be able to read; or the folder that `init` made, where each role takes its own. For a server that asks for users."),
+  NATS_NKEY_SEED: z.string().regex(/^SU[A-Z2-7]{56}$/, "must be the seed of a user: SU and 56 of A-Z 2-7").optional().describe("The seed itself, in place of a file. For one role; a file is better, since others may see what is in an environment."),
   REDIS_URL: url(/^rediss?$/).default("redis://127.0.0.1:6379").describe("Redis 7 or newer."),
   DATABASE_URL: url(/^postgres(ql)?$/).default("postgresql://127.0.0.1:5432/infer").describe("Postgres 15 or newer."),
   NATS_SERVER_BIN: z.string().min(1).optional().describe("Embedded set-up: this nats-server and no other."),

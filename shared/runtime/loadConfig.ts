@@ -8,6 +8,7 @@ import { type BackendConfig, TierFile } from "#shared/contracts/tiers.ts";
 
 import { readApiKey } from "./apiKey.ts";
 import { ENVIRONMENT, type VariableName } from "./environment.ts";
+import { readNatsSeed } from "./natsSeed.ts";
 
 const EX_CONFIG = 78;
 
@@ -35,6 +36,12 @@ export function loadTierFile(path: string): TierFile {
 export function loadApiKey(owner: { readonly name: string; readonly backend: BackendConfig }): string | null {
   const read = readApiKey(owner, process.env, process.cwd());
   return "problem" in read ? exitWith("the environment", [read.problem]) : read.key;
+}
+
+/** The seed of a role's NATS user; undefined when none is named. Ends the process with what to do when it cannot be used. */
+export function loadNatsSeed(role: string): string | undefined {
+  const read = readNatsSeed(role, withoutEmpty(process.env), process.cwd());
+  return "problem" in read ? exitWith("the environment", [read.problem]) : read.seed;
 }
 
 export function readTierFile(path: string): { readonly file: TierFile } | { readonly problems: string[] } {

@@ -4,12 +4,14 @@ import type { z } from "zod";
 import { makeLogger } from "#shared/telemetry/logger.ts";
 
 import { type Lifecycle, runScope, signalOfProcess } from "./lifecycle.ts";
-import { loadConfig, pick } from "./loadConfig.ts";
+import { loadConfig, loadNatsSeed, pick } from "./loadConfig.ts";
 
 export interface RoleContext extends Lifecycle {
   readonly log: Logger;
   /** How long what runs may go on after `signal`, in milliseconds; then it is handed back. The process has a little longer. */
   readonly drainMs: number;
+  /** Of the NATS user of this name; undefined when none is named, as for a server that is open. */
+  readonly natsSeed: (role: string) => string | undefined;
 }
 /** A process of its own, or one of several in a process: the same code. */
 export interface Role<C = unknown> {
@@ -24,7 +26,7 @@ export interface Role<C = unknown> {
 const drainOf = (graceMs: number): number => Math.round(0.8 * graceMs);
 
 /** What every process reads beside its role's own. */
-export const ProcessConfig = pick("LOG_LEVEL", "INFER_SHUTDOWN_GRACE_MS");
+export const ProcessConfig = pick("LOG_LEVEL", "INFER_SHUTDOWN_GRACE_MS", "NATS_NKEY_SEED_FILE", "NATS_NKEY_SEED");
 
 /** Configuration, logger, signals, exit code: all that an entry point does. */
 export async function runRole<C>(role: Role<C>): Promise<void> {
@@ -32,7 +34,7 @@ export async function runRole<C>(role: Role<C>): Promise<void> {
   const { LOG_LEVEL, INFER_SHUTDOWN_GRACE_MS } = loadConfig(ProcessConfig);
   const log = makeLogger(role.name, LOG_LEVEL);
   const { signal } = signalOfProcess(log, INFER_SHUTDOWN_GRACE_MS);
-  const isFine = await runScope(log, signal, (lifecycle) => role.start(config, { ...lifecycle, log, drainMs: drainOf(INFER_SHUTDOWN_GRACE_MS) }));
+  const isFine = await runScope(log, signal, (lifecycle) => role.start(config, { ...lifecycle, log, drainMs: drainOf(INFER_SHUTDOWN_GRACE_MS), natsSeed: loadNatsSeed }));
   process.exitCode = isFine ? 0 : 1;
 }
 
@@ -42,7 +44,7 @@ export async function runRolesTogether(starts: readonly { name: string; start: (
   const shutdown = signalOfProcess(makeLogger("all-in-one", LOG_LEVEL), INFER_SHUTDOWN_GRACE_MS);
   const runs = starts.map(async ({ name, start }) => {
     const log = makeLogger(name, LOG_LEVEL);
-    const isFine = await runScope(log, shutdown.signal, (lifecycle) => start({ ...lifecycle, log, drainMs: drainOf(INFER_SHUTDOWN_GRACE_MS) }));
+    const isFine = await runScope(log, shutdown.signal, (lifecycle) => start({ ...lifecycle, log, drainMs: drainOf(INFER_SHUTDOWN_GRACE_MS), natsSeed: loadNatsSeed }));
     shutdown.abort();
     return isFine;
   });

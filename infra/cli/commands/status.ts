@@ -13,7 +13,7 @@ export const status: Command = {
   options: { json: { type: "boolean" } },
   maxPositionals: 0,
   run: async ({ values }, { environment, print }) => {
-    const lines = await linesOf(readState(openHome(environment).stateFile));
+    const lines = await linesOf(readState(openHome(environment).stateFile), environment);
     const rows = lines.map(({ name, url, pid, what, state }) => [name, url, String(pid ?? "-"), what, state]);
     if (values["json"] === true) print(JSON.stringify({ lines }, null, 2));
     else print(lines.length === 0 ? "Nothing was started here. Start it with: npx inferctl up" : textTable(["NAME", "ADDRESS", "PID", "PROVIDER AND VERSION", "STATE"], rows));

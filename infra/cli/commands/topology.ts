@@ -2,7 +2,7 @@ import { openHome } from "#infra/embedded/homeFolder.ts";
 import { readSettings } from "#infra/embedded/settings.ts";
 
 import type { Command } from "../command.ts";
-import { serverUrl } from "../serverUrl.ts";
+import { loginFor, serverUrl } from "../serverUrl.ts";
 
 export const topology: Command = {
   summary: "Creates the NATS streams and consumers that are missing. Safe to repeat.",
@@ -14,7 +14,7 @@ export const topology: Command = {
   run: async ({ values }, { environment, progress, prepare }) => {
     const home = openHome(environment);
     const url = serverUrl("nats", environment, home);
-    await progress.step("NATS streams and consumers", () => prepare.topology(url, readSettings(environment, home), values["update"] === true));
+    await progress.step("NATS streams and consumers", () => prepare.topology(url, readSettings(environment, home), values["update"] === true, loginFor(environment, home)));
     return 0;
   },
 };

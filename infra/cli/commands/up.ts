@@ -17,7 +17,7 @@ export const up: Command = {
   run: async ({ values }, { environment, progress, prepare, print }) => {
     const home = openHome(environment);
     const result = await bringUp({ home, environment, progress, prepare, isSingleProcess: values["single-process"] === true });
-    const lines = await linesOf(result);
+    const lines = await linesOf(result, environment);
     if (values["json"] === true) print(JSON.stringify({ has_started_something: result.hasStartedSomething, lines, moved_ports: result.moved, quick_start: quickStart(result, lines) }, null, 2));
     else print(upReport(result, lines));
     return 0;

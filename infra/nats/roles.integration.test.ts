@@ -1,0 +1,67 @@
+/** Roles over NATS, against a real server with the configuration that `inferctl nats-users` makes: each is refused what is another's. That each can do its work shows infra/e2e/natsUsers.test.ts. */
+import type { NatsConnection } from "@nats-io/transport-node";
+import { afterAll, beforeAll, test } from "vitest";
+
+import { startTestServerWithUsers, type TestServerWithUsers } from "#infra/embedded/testNatsUsers.ts";
+import { type RoleUser, roleUsers } from "#shared/messaging/permissions.ts";
+
+import { watchViolations } from "./violations.ts";
+
+const TIERS = [{ name: "small", slots: 1 }, { name: "large", slots: 1 }];
+let server: TestServerWithUsers;
+beforeAll(async () => { server = await startTestServerWithUsers(TIERS, []); });
+afterAll(() => server.remove());
+
+const withRole = async (role: RoleUser, use: (nats: NatsConnection) => Promise<void>) => {
+  const nats = await server.connectRole(role);
+  await use(nats).finally(() => nats.close());
+};
+const changesOf = (stream: string) => ["CREATE", "UPDATE", "DELETE", "PURGE", "MSG.DELETE"].map((verb) => `$JS.API.STREAM.${verb}.${stream}`);
+const takes = (stream: string, durable: string) => [`$JS.API.CONSUMER.MSG.NEXT.${stream}.${durable}`, `$JS.API.CONSUMER.DELETE.${stream}.${durable}`, `$JS.ACK.${stream}.${durable}.1.1.1.1.0`];
+const NOBODYS = [...["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS", "FEEDBACK", "DEAD_LETTERS", "KV_infer-models"].flatMap(changesOf), "$SYS.REQ.SERVER.PING", "_INBOX.admin.x", "$JS.API.STREAM.LIST", "infer.unknown.x"];
+const requests = ["infer.request.t1.x", "infer.feedback.t1.x"], jobs = ["infer.job.small.t1.x.1", "infer.shadowjob.small.t1.x"], outcomes = ["infer.completion.t1.x", "infer.reply.direct.t1.x"];
+const results = ["infer.result.t1.x.1", "infer.token.direct.t1.x"];
+const models = ["$KV.infer-models.active", "$KV.infer-models.model.v1"];
+
+const REFUSED: [role: RoleUser, what: string, publishes: readonly string[]][] = [
+  ["gateway", "cannot take or ack what it accepted", [...takes("REQUESTS", "router-requests"), ...takes("COMPLETIONS", "sink-audit"), ...jobs, ...results, "infer.deadletter.REQUESTS.t1", "infer.shadow.t1.x"]],
+  ["gateway", "cannot make a consumer, write a bucket or read what is no request of a caller", ["$JS.API.CONSUMER.CREATE.COMPLETIONS.spy", "$JS.API.CONSUMER.CREATE.REQUESTS.spy", ...models, "$KV.infer-tiers.small.x", "$JS.API.STREAM.MSG.GET.SHADOWS", "$JS.API.STREAM.MSG.GET.FEEDBACK"]],
+  ["router", "cannot ask in a tenant's name, or say what workers say", [...requests, ...results, "infer.cancel.t1.x", "infer.shadow.t1.x.small"]],
+  ["router", "cannot take jobs or audit events from those who handle them", [...takes("JOBS", "worker-small"), ...takes("SHADOW_JOBS", "shadow-worker-small"), "$JS.ACK.COMPLETIONS.sink-audit.1.1.1.1.0", "$JS.API.CONSUMER.DELETE.COMPLETIONS.sink-audit"]],
+  ["router", "cannot activate a model, or say how a tier is", [...models, "$KV.infer-tiers.small.x"]],
+  ["worker-small", "cannot take or ack another tier's jobs, or write its state", [...takes("JOBS", "worker-large"), ...takes("SHADOW_JOBS", "shadow-worker-large"), "$KV.infer-tiers.large.x", "infer.shadow.t1.x.large"]],
+  ["worker-small", "cannot ask, decide, cancel or read requests", [...requests, ...jobs.slice(0, 1), "infer.cancel.t1.x", ...takes("REQUESTS", "router-requests"), "$JS.API.STREAM.MSG.GET.REQUESTS", "$JS.API.STREAM.INFO.JOBS"]],
+  ["worker-small", "cannot make a consumer, not even of its own jobs", ["$JS.API.CONSUMER.CREATE.JOBS.spy", "$JS.API.CONSUMER.CREATE.JOBS.worker-small", "$JS.API.CONSUMER.DURABLE.CREATE.JOBS.worker-small", ...models]],
+  ["audit-sink", "writes nothing but dead letters of what it reads", [...requests, ...jobs, ...outcomes, ...results, "infer.deadletter.REQUESTS.t1", "infer.deadletter.JOBS.t1", ...models, "$KV.infer-tiers.small.x"]],
+  ["audit-sink", "takes nothing from others and reads no stored message", [...takes("COMPLETIONS", "sink-metrics"), ...takes("REQUESTS", "router-requests"), "$JS.API.STREAM.MSG.GET.COMPLETIONS", "$JS.API.DIRECT.GET.COMPLETIONS"]],
+  ["metrics-sink", "writes nothing but dead letters of what it reads", [...requests, ...jobs, ...outcomes, ...results, "infer.deadletter.FEEDBACK.t1", ...models]],
+  ["metrics-sink", "takes nothing from others", [...takes("COMPLETIONS", "sink-audit"), ...takes("FEEDBACK", "sink-audit-feedback")]],
+  ["admin", "writes no message of ours and acks none", [...requests, ...jobs, ...outcomes, ...results, "infer.cancel.t1.x", "$JS.ACK.REQUESTS.router-requests.1.1.1.1.0", "$KV.infer-tiers.small.x", "$SYS.REQ.SERVER.PING"]],
+];
+test.each(REFUSED)("%s %s", (role, _what, publishes) => withRole(role, async (nats) => {
+  const violations = watchViolations(nats);
+  for (const subject of publishes) nats.publish(subject, "x");
+  for (const subject of publishes) await violations.refused("publish", subject);
+}));
+
+test.each(roleUsers(TIERS.map(({ name }) => name)).filter((role) => role !== "admin"))("%s changes no stream and reaches nobody's inbox", (role) => withRole(role, async (nats) => {
+  const violations = watchViolations(nats);
+  for (const subject of NOBODYS) nats.publish(subject, "x");
+  for (const subject of NOBODYS) await violations.refused("publish", subject);
+}));
+
+const EAVESDROPPING = [">", "_INBOX.>", "_INBOX.admin.>", "infer.>", "infer.request.>", "infer.job.>", "infer.completion.>", "infer.result.>", "$JS.>", "$JS.ACK.>", "$KV.>", "$SYS.>"];
+test.each<[RoleUser, string[]]>([
+  ["admin", ["infer.reply.>", "infer.token.>", "infer.cancel.>"]],
+  ["gateway", ["infer.cancel.>"]],
+  ["router", ["infer.reply.>", "infer.token.>", "infer.cancel.>"]],
+  ["worker-small", ["infer.reply.>", "infer.token.>"]],
+  ["audit-sink", ["infer.reply.>", "infer.token.>", "infer.cancel.>"]],
+  ["metrics-sink", ["infer.reply.>", "infer.token.>", "infer.cancel.>"]],
+])("%s listens to nothing but its own inbox and the core subjects it is for", (role, more) => withRole(role, async (nats) => {
+  const violations = watchViolations(nats);
+  const subjects = [...EAVESDROPPING, ...more].filter((subject) => subject !== `_INBOX.${role}.>`);
+  for (const subject of subjects) nats.subscribe(subject, { callback: () => undefined });
+  for (const subject of subjects) await violations.refused("subscription", subject);
+}));
+
