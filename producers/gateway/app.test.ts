@@ -1,3 +1,6 @@
+import { lookup } from "node:dns";
+import { BlockList } from "node:net";
+
 import type { FastifyInstance, InjectOptions } from "fastify";
 import { Pool } from "pg";
 import { pino } from "pino";
@@ -49,7 +52,7 @@ beforeAll(async () => {
       };
     },
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE.replace("4bf9", "0000"), () => undefined) },
-    registry: new Registry(), problems: () => world.problems, waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, admin: { pool: new Pool(), pepper: null }, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "1.2.3",
+    registry: new Registry(), problems: () => world.problems, waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, admin: { pool: new Pool(), pepper: null }, webhooks: { pool: new Pool(), key: null, allowance: new BlockList(), lookup }, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "1.2.3",
     log: pino({ level: "debug" }, { write: (line: string) => void world.logged.push(line) }),
   });
 });

@@ -63,6 +63,7 @@ const fields = {
   policy: z.string().min(1).max(64).optional().describe("`cascade-routing`, `cascade`, `predictive`, `cheapest`, `static` or `always-<tier>`. Default: the tier file's."),
   task: z.string().regex(/^[a-z0-9_-]{1,64}$/).optional().describe("Class of work, for static routes and statistics."),
   metadata: Metadata.optional().describe("Kept in the audit as it is: up to 16 short values."),
+  webhook: z.boolean().optional().describe("Tell the tenant's webhook endpoints when the request has ended: one `request.completed` to each. No part of the request's content."),
   explain: z.boolean().optional().describe("Over HTTP, the reply to this very call says of each decision all that it knew, predicted and drew. An audit event always does. No part of the request's content: a repeated request may choose anew."),
 };
 
@@ -110,6 +111,8 @@ export const InferenceRequest = z.object({
   allowed_tiers: z.array(TierName).optional(),
   /** The tenant's retention has what is asked stored in the audit. */
   keeps_input: z.boolean().optional(),
+  /** The tenant's webhook endpoints are told of the outcome. */
+  webhook: z.boolean().optional(),
   policy: z.string(),
   task: z.string().nullable(),
   metadata: Metadata.nullable(),
@@ -151,6 +154,7 @@ export function toRequest(id: { tenant_id: string; request_id: string }, message
     max_tier: message.max_tier ?? null,
     ...(settings?.allowed_tiers == null ? {} : { allowed_tiers: settings.allowed_tiers }),
     ...(settings?.retention.prompts === "stored" ? { keeps_input: true } : {}),
+    ...(message.webhook === true ? { webhook: true } : {}),
     policy: message.policy ?? settings?.policy ?? defaults.defaultPolicy,
     task: message.task ?? null,
     metadata: message.metadata ?? null,
@@ -162,7 +166,7 @@ export function toRequest(id: { tenant_id: string; request_id: string }, message
 /** One of them is there, as the schema says. */
 export const askedBy = ({ input, chat, embed }: Pick<RequestMessage, "input" | "chat" | "embed">): Input => chat ?? embed ?? input ?? "";
 
-/** What identifies the content of a request, in a fixed order: hash this. `origin`, `explain`, `stream`, `priority` and the id are not content. */
+/** What identifies the content of a request, in a fixed order: hash this. `origin`, `explain`, `stream`, `priority`, `webhook` and the id are not content. */
 export function canonicalContent(message: Omit<RequestMessage, "origin" | "type" | "tenant_id" | "request_id">): string {
   const { metadata } = message;
   const sorted = metadata === undefined ? null : Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
