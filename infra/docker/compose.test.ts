@@ -157,7 +157,7 @@ describe("the rules find a planted mistake:", () => {
     ["a server on another port", environment("router", { REDIS_URL: "redis://redis:6380" }), "router: REDIS_URL has port 6380, not 6379"],
     ["a server out of reach", change("router", { networks: ["scrape"] }), "router: NATS_URL names nats, which is on no common network"],
     ["a role on its own loopback", environment("router", { INFER_HTTP_HOST: "127.0.0.1" }), "router: INFER_HTTP_HOST is not 0.0.0.0, so nobody reaches it"],
-    ["a window of batches elsewhere", environment("router", { INFER_BATCH_WINDOW: "8" }), "router: INFER_BATCH_WINDOW is set, and this role does not read it"],
+    ["keyless elsewhere", environment("audit-sink", { INFER_SECRET: "x".repeat(32) }), "audit-sink: INFER_SECRET is set, and this role does not read it"],
     ["a password for a role that needs none", environment("worker-small", { DATABASE_URL: "postgresql://infer:${POSTGRES_PASSWORD:?x}@postgres:5432/infer" }), "worker-small: DATABASE_URL is set, and this role does not read it"],
     ["a role without its server", (file) => void delete service(file, "audit-sink").environment["DATABASE_URL"], "audit-sink: DATABASE_URL is not set, so it looks for Postgres on its own loopback"],
     ["a kill before the grace is over", change("worker-small", { stop_grace_period: "10s" }), "worker-small: stop_grace_period is not above INFER_SHUTDOWN_GRACE_MS (10000 ms)"],

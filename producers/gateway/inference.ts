@@ -2,14 +2,12 @@
 import { AppError } from "#shared/contracts/errors.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import { type InferBody, unknownName } from "#shared/contracts/request.ts";
-import type { Level } from "#shared/limits/buckets.ts";
 import type { RequestLimits } from "#shared/messaging/readRequest.ts";
 import { joinOutcome, type Replies } from "#shared/messaging/replies.ts";
 import { assertSameRequest, type SubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { type Id, tokens } from "#shared/messaging/topology.ts";
 
-import type { Admit } from "./admit.ts";
-import type { Caller } from "./callers.ts";
+import type { Admit, LimitedCall } from "./admit.ts";
 import { makePresence } from "./presence.ts";
 
 export interface InferenceDeps {
@@ -35,12 +33,9 @@ export interface Inference {
   /** Resolves once the request is accepted; with the outcome when it has one already, else `null`. */
   accept(id: Id, body: InferBody, call: Call): Promise<Completion | null>;
 }
-export interface Call {
-  readonly caller: Caller;
+export interface Call extends LimitedCall {
   readonly traceparent: string;
   readonly gone?: AbortSignal | undefined;
-  /** Of the tenant's limits, as they stand after this call; empty without any. */
-  readonly onLimits?: (levels: readonly Level[]) => void;
   /** Of a request that is a part of a larger call, which is admitted as one: the same object for each part. */
   readonly whole?: { readonly id: Id; readonly parts: readonly InferBody[] };
 }

@@ -33,7 +33,7 @@ export const ENVIRONMENT = {
   INFER_AUTH: z.enum(["keys", "keyless", "keyless-in-container"]).default("keyless")
     .describe("`keys`: every call shows an API key (`inferctl keys`), and INFER_SECRET is needed. `keyless`: for one machine; the gateway listens on loopback only. `keyless-in-container`: it listens on all addresses of a container whose port is published on loopback only."),
   INFER_SECRET: z.string().min(32, "must have at least 32 characters").optional()
-    .describe("At least 32 characters, the same for all processes and kept for as long as the API keys: they are checked with it. Embedded set-up: made at the first `up` and kept in INFER_HOME."),
+    .describe("At least 32 characters, the same for all processes and kept for as long as the API keys: they are checked with it. Gateways sign with it what they admitted, for routers that have it too. Embedded set-up: made at the first `up` and kept in INFER_HOME."),
   INFER_API_KEY: z.string().min(1).optional().describe("The key that `inferctl submit` shows the gateway. No role reads it."),
   INFER_GATEWAY_PORT: port(8080),
   INFER_ROUTER_PORT: port(8081),
