@@ -13,6 +13,7 @@ import { tenants } from "./commands/tenants.ts";
 import { topology } from "./commands/topology.ts";
 import { train } from "./commands/train.ts";
 import { up } from "./commands/up.ts";
+import { webhooks } from "./commands/webhooks.ts";
 
 export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["up", up],
@@ -27,5 +28,6 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["models", models],
   ["tenants", tenants],
   ["keys", keys],
+  ["webhooks", webhooks],
   ["serve-recorded", serveRecorded],
 ]);
