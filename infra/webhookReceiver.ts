@@ -18,7 +18,7 @@ export interface WebhookReceiver {
   readonly answer: (path: string, answer: Answer) => void;
   readonly received: (path: string) => readonly Received[];
   /** Waits for so many at a path. */
-  readonly until: (path: string, count: number) => Promise<readonly Received[]>;
+  readonly until: (path: string, count: number, deadlineMs?: number) => Promise<readonly Received[]>;
   readonly close: () => Promise<void>;
 }
 
@@ -40,7 +40,7 @@ export async function startWebhookReceiver(): Promise<WebhookReceiver> {
     url: (path) => `http://127.0.0.1:${port}${path}`,
     answer: (path, answer) => void answers.set(path, answer),
     received,
-    until: (path, count) => waitUntil(() => Promise.resolve(received(path).length >= count ? received(path) : undefined), { deadlineMs: 15_000, describe: () => `${received(path).length} of ${count} webhooks at ${path}` }),
+    until: (path, count, deadlineMs = 15_000) => waitUntil(() => Promise.resolve(received(path).length >= count ? received(path) : undefined), { deadlineMs, describe: () => `${received(path).length} of ${count} webhooks at ${path}` }),
     close: () => new Promise((resolve) => { server.close(() => { resolve(); }); server.closeAllConnections(); }),
   };
 }

@@ -150,7 +150,7 @@ test("with INFER_AUTH=keys NATS asks for users, without it no longer, and stream
 test("one process for all roles takes the place of several", { timeout: TIMEOUT_MS }, async () => {
   const several = await up();
   const one = await up({ isSingleProcess: true });
-  expect(one.roles.map(({ name, addresses }) => [name, addresses.length])).toEqual([["all-in-one", 7]]);
+  expect(one.roles.map(({ name, addresses }) => [name, addresses.length])).toEqual([["all-in-one", 8]]);
   expect(several.roles.filter(({ process: identity }) => isRunning(identity))).toEqual([]);
 });
 

@@ -1,4 +1,7 @@
-/** Against the standard's own library, and its published example. */
+/** Against the standard's own library, its published example, and the verifier of docs/webhooks.md. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
 import { Webhook } from "standardwebhooks";
 import { expect, it } from "vitest";
 
@@ -28,4 +31,17 @@ it("is refused by it for another secret, body, id or time", () => {
   expect(() => new Webhook(secret).verify(`${BODY} `, headers)).toThrow();
   expect(() => new Webhook(secret).verify(BODY, { ...headers, "webhook-id": "msg_2" })).toThrow();
   expect(() => new Webhook(secret).verify(BODY, headersOf([secret], nowS() - 3_600))).toThrow();
+});
+
+it("is verified by the code that the documentation shows, and refused by it as by the library", async () => {
+  const [, code = ""] = /```js\n([^]*?)```/.exec(readFileSync(join(import.meta.dirname, "../../docs/webhooks.md"), "utf8")) ?? [];
+  const { isOurs } = (await import(`data:text/javascript;base64,${Buffer.from(code).toString("base64")}`)) as { isOurs: (secret: string, headers: object, body: Buffer) => boolean };
+  const [present, former] = [newSecret(), newSecret()];
+  const headers = headersOf([present, former]);
+  const says = (secret: string, changes: object = {}, body = BODY) => isOurs(secret, { ...headers, ...changes }, Buffer.from(body));
+  expect([says(present), says(former)]).toEqual([true, true]);
+  expect([
+    says(newSecret()), says(present, {}, `${BODY} `), says(present, { "webhook-id": "msg_2" }), says(present, { "webhook-timestamp": "soon" }), says(present, { "webhook-signature": "v1,AAAA" }), says(present, { "webhook-signature": undefined }),
+    says(present, headersOf([present], nowS() - 3_600)),
+  ]).toEqual(Array.from({ length: 7 }, () => false));
 });
