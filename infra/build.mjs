@@ -9,6 +9,7 @@ const ENTRIES = {
   worker: "workers/main.ts",
   "audit-sink": "sinks/audit/main.ts",
   "metrics-sink": "sinks/metrics/main.ts",
+  "webhook-sender": "sinks/webhooks/main.ts",
   "all-in-one": "infra/embedded/allInOne.ts",
   inferctl: "infra/cli/main.ts",
   client: "producers/client/inferClient.ts",

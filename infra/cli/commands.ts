@@ -15,6 +15,7 @@ import { tenants } from "./commands/tenants.ts";
 import { topology } from "./commands/topology.ts";
 import { train } from "./commands/train.ts";
 import { up } from "./commands/up.ts";
+import { webhooks } from "./commands/webhooks.ts";
 
 export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["up", up],
@@ -31,5 +32,6 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["keys", keys],
   ["submit", submit],
   ["nats-users", natsUsers],
+  ["webhooks", webhooks],
   ["serve-recorded", serveRecorded],
 ]);

@@ -24,10 +24,13 @@ export async function withTenancy<T>(environment: Environment, use: (rights: Rig
 }
 
 /** What API keys are checked with. */
-export function keyPepper(environment: Environment): Buffer {
+export const keyPepper = (environment: Environment): Buffer => secretKey(environment, "api-keys");
+
+/** Of INFER_SECRET, for one use. */
+export function secretKey(environment: Environment, use: Parameters<typeof subkey>[1]): Buffer {
   const secret = withOwnSecret(environment, openHome(environment), { makes: false })["INFER_SECRET"];
-  if (!secret) throw new SetupError("INFER_SECRET is not set, and keys are checked with it", "Set it as the gateway has it; `inferctl up` makes one of its own.", { exitCode: 78 });
-  return subkey(secret, "api-keys");
+  if (!secret) throw new SetupError("INFER_SECRET is not set, and keys are checked with it, and webhooks signed", "Set it as the gateway has it; `inferctl up` makes one of its own.", { exitCode: 78 });
+  return subkey(secret, use);
 }
 
 function explained(error: unknown): unknown {

@@ -11,6 +11,7 @@ import { servedBy, TierFile } from "../../shared/contracts/tiers.ts";
 import { ENVIRONMENT, type VariableName } from "../../shared/runtime/environment.ts";
 import { AuditSinkConfig } from "../../sinks/audit/config.ts";
 import { MetricsSinkConfig } from "../../sinks/metrics/config.ts";
+import { WebhookSenderConfig } from "../../sinks/webhooks/config.ts";
 import { WorkerConfig } from "../../workers/config.ts";
 import { ComposeFile, readCompose } from "./composeFile.ts";
 import { brokenRules, type Facts } from "./composeRules.ts";
@@ -33,7 +34,7 @@ const readBy = (config: { in: { shape: object } }): string[] => [...Object.keys(
 const facts: Facts = {
   reads: {
     gateway: readBy(GatewayConfig), router: readBy(RouterConfig), worker: readBy(WorkerConfig),
-    "audit-sink": readBy(AuditSinkConfig), "metrics-sink": readBy(MetricsSinkConfig),
+    "audit-sink": readBy(AuditSinkConfig), "metrics-sink": readBy(MetricsSinkConfig), "webhook-sender": readBy(WebhookSenderConfig),
   },
   refusal: (variable, value) => {
     if (!isVariable(variable)) return "there is no such variable in shared/runtime/environment.ts";
@@ -44,6 +45,7 @@ const facts: Facts = {
     router: Number(defaultOf("INFER_ROUTER_PORT")),
     "audit-sink": Number(defaultOf("INFER_AUDIT_SINK_PORT")),
     "metrics-sink": Number(defaultOf("INFER_METRICS_SINK_PORT")),
+    "webhook-sender": Number(defaultOf("INFER_WEBHOOK_SENDER_PORT")),
     firstWorker: Number(defaultOf("INFER_WORKER_PORT")),
   },
   serverPort: { nats: defaultPortOf("NATS_URL"), redis: defaultPortOf("REDIS_URL"), postgresql: defaultPortOf("DATABASE_URL") },
@@ -67,7 +69,7 @@ describe("docker-compose.yml", () => {
 
   it("starts one process per role and per tier, three servers, and what watches them", () => {
     expect(Object.keys(compose().services).sort()).toEqual([
-      "audit-sink", "gateway", "grafana", "metrics-sink", "nats", "postgres", "prometheus", "redis", "router", "setup",
+      "audit-sink", "gateway", "grafana", "metrics-sink", "nats", "postgres", "prometheus", "redis", "router", "setup", "webhook-sender",
       ...facts.tiers.map((tier) => `worker-${tier}`),
     ].sort());
   });
@@ -131,6 +133,7 @@ describe("the rules find a planted mistake:", () => {
     ["a port on all interfaces by name", change("grafana", { ports: ["0.0.0.0:3000:3000"] }), "grafana: ports are [0.0.0.0:3000:3000], not [127.0.0.1:3000:3000]"],
     ["a published database", change("postgres", { ports: ["127.0.0.1:5432:5432"] }), "postgres: ports are [127.0.0.1:5432:5432], not []"],
     ["a database with a way out", change("postgres", { networks: ["data", "edge"] }), "postgres: is on edge, which is not internal"],
+    ["a sender that waits for no set-up", change("webhook-sender", { depends_on: {} }), "webhook-sender: does not wait for setup"],
     ["a network that is opened", (file) => void (file.networks["data"] = {}), "nats: is on data, which is not internal"],
     ["a published port that Docker would ignore", change("grafana", { networks: ["dashboards"] }), "grafana: is on internal networks only, where Docker publishes no port"],
     ["a network that is not there", change("router", { networks: ["dta", "scrape"] }), "router: there is no network dta"],
@@ -154,7 +157,7 @@ describe("the rules find a planted mistake:", () => {
     ["a server on another port", environment("router", { REDIS_URL: "redis://redis:6380" }), "router: REDIS_URL has port 6380, not 6379"],
     ["a server out of reach", change("router", { networks: ["scrape"] }), "router: NATS_URL names nats, which is on no common network"],
     ["a role on its own loopback", environment("router", { INFER_HTTP_HOST: "127.0.0.1" }), "router: INFER_HTTP_HOST is not 0.0.0.0, so nobody reaches it"],
-    ["a window of batches elsewhere", environment("router", { INFER_BATCH_WINDOW: "8" }), "router: INFER_BATCH_WINDOW is set, and this role does not read it"],
+    ["keyless elsewhere", environment("audit-sink", { INFER_SECRET: "x".repeat(32) }), "audit-sink: INFER_SECRET is set, and this role does not read it"],
     ["a password for a role that needs none", environment("worker-small", { DATABASE_URL: "postgresql://infer:${POSTGRES_PASSWORD:?x}@postgres:5432/infer" }), "worker-small: DATABASE_URL is set, and this role does not read it"],
     ["a role without its server", (file) => void delete service(file, "audit-sink").environment["DATABASE_URL"], "audit-sink: DATABASE_URL is not set, so it looks for Postgres on its own loopback"],
     ["a kill before the grace is over", change("worker-small", { stop_grace_period: "10s" }), "worker-small: stop_grace_period is not above INFER_SHUTDOWN_GRACE_MS (10000 ms)"],

@@ -67,6 +67,6 @@ export const milliseconds = (text: string): number => {
 };
 
 /** What Compose makes of `${NAME:?message}` (here: a stand-in) and `${NAME:-default}`. */
-export const interpolate = (text: string): string => text.replaceAll(/\$\{[A-Z_]+:\?[^}]*\}/g, "stand0in").replaceAll(/\$\{[A-Z_]+:-([^}]*)\}/g, "$1");
+export const interpolate = (text: string): string => text.replaceAll(/\$\{[A-Z_]+:\?[^}]*\}/g, "stand0in".repeat(4)).replaceAll(/\$\{[A-Z_]+:-([^}]*)\}/g, "$1");
 /** True for a value that has no default and is written nowhere: `${NAME:?message}`. */
 export const isRequired = (text: string): boolean => /^\$\{[A-Z_]+:\?[^}]+\}$/.test(text);

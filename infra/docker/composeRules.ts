@@ -7,7 +7,7 @@ import { type ComposeFile, interpolate, isRequired, milliseconds, type Service }
 export interface Facts {
   /** What this variable's schema says about the value: undefined when it is accepted. "no such variable" is a refusal too. */
   readonly refusal: (variable: string, value: string) => string | undefined;
-  readonly defaultPort: Readonly<Record<"gateway" | "router" | "audit-sink" | "metrics-sink" | "firstWorker", number>>;
+  readonly defaultPort: Readonly<Record<"gateway" | "router" | "audit-sink" | "metrics-sink" | "webhook-sender" | "firstWorker", number>>;
   /** Variables that each entry reads. None for `inferctl`, whose commands differ. */
   readonly reads: Readonly<Partial<Record<string, readonly string[]>>>;
   /** Port of each server, by the scheme of its URL. */
@@ -20,11 +20,13 @@ export interface Facts {
 }
 
 /** What the build makes. `inferctl` is the command line; the others are processes that stay. */
-const ROLES = ["gateway", "router", "worker", "audit-sink", "metrics-sink"] as const;
+const ROLES = ["gateway", "router", "worker", "audit-sink", "metrics-sink", "webhook-sender"] as const;
 const ENTRIES: readonly string[] = [...ROLES, "inferctl"];
 const OUR_USER = "10001:10001";
 /** Published on the host's loopback. Nothing else is. */
 const PUBLISHED: Readonly<Record<string, number>> = { gateway: 8080, grafana: 3000, prometheus: 9090 };
+/** Its receivers are anywhere; what it may not reach is refused at each connection. */
+const CALLS_OUT = new Set(["webhook-sender"]);
 /** Root, without any capability, with the reason beside it in docker-compose.yml. */
 const MAY_BE_ROOT = new Set(["nats"]);
 const SERVER_URLS: Readonly<Record<string, string>> = { NATS_URL: "NATS", REDIS_URL: "Redis", DATABASE_URL: "Postgres" };
@@ -74,7 +76,7 @@ function* wiring(name: string, service: Service, compose: ComposeFile): Generato
   if (service.ports.join() !== wanted.join()) yield `ports are [${service.ports.join(", ")}], not [${wanted.join(", ")}]`;
   for (const network of service.networks) if (!(network in compose.networks)) yield `there is no network ${network}`;
   const open = service.networks.filter((network) => network in compose.networks && compose.networks[network]?.internal !== true);
-  if (port === undefined && open.length > 0) yield `is on ${open.join(", ")}, which is not internal`;
+  if (port === undefined && !CALLS_OUT.has(name) && open.length > 0) yield `is on ${open.join(", ")}, which is not internal`;
   if (port !== undefined && open.length === 0) yield "is on internal networks only, where Docker publishes no port";
   for (const volume of service.volumes.map((text) => text.split(":")[0] ?? "")) if (!(volume in compose.volumes)) yield `there is no volume ${volume}`;
   for (const { source } of service.configs) if (!(source in compose.configs)) yield `there is no config ${source}`;
@@ -112,7 +114,7 @@ function* role(name: string, service: Service, compose: ComposeFile, facts: Fact
   if (probed !== String(port)) yield `its health check asks port ${probed ?? "(none)"}, not ${port}`;
   const published = PUBLISHED[name];
   if (published !== undefined && published !== port) yield `publishes ${published}, but listens on ${port}`;
-  for (const need of ["setup", "nats"]) if (!(need in service.depends_on)) yield `does not wait for ${need}`;
+  for (const need of ["setup", ...(reads?.includes("NATS_URL") === false ? [] : ["nats"])]) if (!(need in service.depends_on)) yield `does not wait for ${need}`;
 }
 
 function* server(variable: string, url: URL, service: Service, compose: ComposeFile, facts: Facts): Generator<string> {

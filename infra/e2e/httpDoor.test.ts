@@ -3,7 +3,6 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { openEvents } from "#infra/testEvents.ts";
 import { connectInferClient } from "#producers/client/inferClient.ts";
-import { toReply } from "#shared/contracts/reply.ts";
 
 import { type Audit, body, counter, errorOf, getText, openAudit, postJson, recordOf } from "./callers.ts";
 import { startSystem, type System } from "./system.ts";

@@ -6,6 +6,7 @@ import { loadConfig, loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { type Role, type RoleContext, runRolesTogether } from "#shared/runtime/runRole.ts";
 import { auditSink } from "#sinks/audit/auditSink.ts";
 import { metricsSink } from "#sinks/metrics/metricsSink.ts";
+import { webhookSender } from "#sinks/webhooks/webhookSender.ts";
 import { WorkerConfig } from "#workers/config.ts";
 import { worker } from "#workers/worker.ts";
 
@@ -19,4 +20,4 @@ const workers = servedBy(loadTierFile(workerConfig.tiersFile)).map(({ name }) =>
   name: `worker-${name}`,
   start: (context: RoleContext) => worker.start({ ...workerConfig, tierName: name }, context),
 }));
-await runRolesTogether([prepared(router), ...workers, prepared(auditSink), prepared(metricsSink), prepared(gateway)]);
+await runRolesTogether([prepared(router), ...workers, prepared(auditSink), prepared(metricsSink), prepared(webhookSender), prepared(gateway)]);

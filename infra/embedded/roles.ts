@@ -14,6 +14,7 @@ const SINGLE_ROLES: readonly { readonly role: string; readonly variable: PortVar
   { role: "router", variable: "INFER_ROUTER_PORT" },
   { role: "audit-sink", variable: "INFER_AUDIT_SINK_PORT" },
   { role: "metrics-sink", variable: "INFER_METRICS_SINK_PORT" },
+  { role: "webhook-sender", variable: "INFER_WEBHOOK_SENDER_PORT" },
 ];
 
 export type Ports = Readonly<Record<PortVariable, number>>;
@@ -55,7 +56,8 @@ export function roleEnvironment(environment: Environment, { settings, ports, url
   for (const [name, value] of Object.entries(environment)) {
     if (value !== undefined && value !== "" && (isForEveryProcess(name) || secrets.has(name))) env[name] = value;
   }
-  for (const name of ["INFER_WORKER_TIER", "INFER_API_KEY"]) delete env[name];
+  delete env["INFER_WORKER_TIER"];
+  delete env["INFER_API_KEY"];
   for (const [name, port] of Object.entries(ports)) env[name] = String(port);
   for (const [name, url] of Object.entries(urls)) if (url !== undefined) env[name] = url;
   return { ...env, INFER_TIERS_FILE: settings.tiersFile, INFER_LOCAL_MODELS_DIR: settings.localModelsDir };

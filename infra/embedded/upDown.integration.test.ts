@@ -27,7 +27,7 @@ chmodSync(folder, 0o755); // Postgres may run as another user than we
 const dist = join(folder, "dist");
 const environment: Environment = {
   PATH: process.env["PATH"], INFER_HOME: join(folder, "home"), INFER_GATEWAY_PORT: "0", INFER_ROUTER_PORT: "0",
-  INFER_AUDIT_SINK_PORT: "0", INFER_METRICS_SINK_PORT: "0", INFER_WORKER_PORT: "0",
+  INFER_AUDIT_SINK_PORT: "0", INFER_METRICS_SINK_PORT: "0", INFER_WEBHOOK_SENDER_PORT: "0", INFER_WORKER_PORT: "0",
 };
 /** Programs that were fetched for other runs are used again. */
 const home: Home = { ...openHome(environment), servers: openHome({}).servers };
@@ -48,7 +48,7 @@ const ROLE = `import { createServer } from "node:http";
 const { env } = process;
 const name = process.argv[1].split("/").at(-1).replace(".js", "");
 const workers = env.INFER_WORKER_TIER === undefined ? [0, 1, 2] : [["small", "medium", "large"].indexOf(env.INFER_WORKER_TIER)];
-const singles = { gateway: env.INFER_GATEWAY_PORT, router: env.INFER_ROUTER_PORT, "audit-sink": env.INFER_AUDIT_SINK_PORT, "metrics-sink": env.INFER_METRICS_SINK_PORT };
+const singles = { gateway: env.INFER_GATEWAY_PORT, router: env.INFER_ROUTER_PORT, "audit-sink": env.INFER_AUDIT_SINK_PORT, "metrics-sink": env.INFER_METRICS_SINK_PORT, "webhook-sender": env.INFER_WEBHOOK_SENDER_PORT };
 const workerPorts = workers.map((i) => Number(env.INFER_WORKER_PORT) + i);
 const ports = name === "worker" ? workerPorts : name === "all-in-one" ? [...Object.values(singles).map(Number), ...workerPorts] : [Number(singles[name])];
 for (const port of ports) createServer((req, res) => res.end("{}")).listen(port, "127.0.0.1");
@@ -57,7 +57,7 @@ for (const port of ports) createServer((req, res) => res.end("{}")).listen(port,
 function writeDist(target: string, changes: Record<string, string> = {}): void {
   mkdirSync(target, { recursive: true });
   writeFileSync(join(target, "package.json"), '{"type":"module"}');
-  for (const name of ["gateway", "router", "worker", "audit-sink", "metrics-sink", "all-in-one"]) writeFileSync(join(target, `${name}.js`), changes[name] ?? ROLE);
+  for (const name of ["gateway", "router", "worker", "audit-sink", "metrics-sink", "webhook-sender", "all-in-one"]) writeFileSync(join(target, `${name}.js`), changes[name] ?? ROLE);
 }
 
 const processesOf = ({ servers, roles }: UpResult): ProcessIdentity[] => [...servers.flatMap((server) => server.process ?? []), ...roles.map((role) => role.process)];
@@ -73,14 +73,14 @@ afterAll(async () => {
 
 test("up starts all, a second up changes nothing, down leaves nothing but the data", { timeout: TIMEOUT_MS }, async () => {
   const first = await up();
-  expect(Object.keys(pidsOf(first)).sort()).toEqual(["audit-sink", "gateway", "metrics-sink", "nats", "postgres", "redis", "router", "worker-large", "worker-medium", "worker-small"]);
-  expect((await linesOf(first)).map(({ state }) => state)).toEqual(Array.from({ length: 10 }, () => "ready"));
+  expect(Object.keys(pidsOf(first)).sort()).toEqual(["audit-sink", "gateway", "metrics-sink", "nats", "postgres", "redis", "router", "webhook-sender", "worker-large", "worker-medium", "worker-small"]);
+  expect((await linesOf(first)).map(({ state }) => state)).toEqual(Array.from({ length: 11 }, () => "ready"));
   await setInRedis(first, "kept");
   const second = await up();
   expect(second.hasStartedSomething).toBe(false);
   expect(pidsOf(second)).toEqual(pidsOf(first));
   const ended = await down();
-  expect(ended.map(({ outcome }) => outcome)).toEqual(Array.from({ length: 10 }, () => "ended"));
+  expect(ended.map(({ outcome }) => outcome)).toEqual(Array.from({ length: 11 }, () => "ended"));
   expect(processesOf(first).filter(isRunning)).toEqual([]);
   expect(readState(home.stateFile)).toEqual(EMPTY_STATE);
   expect(await down()).toEqual([]);
@@ -150,7 +150,7 @@ test("with INFER_AUTH=keys NATS asks for users, without it no longer, and stream
 test("one process for all roles takes the place of several", { timeout: TIMEOUT_MS }, async () => {
   const several = await up();
   const one = await up({ isSingleProcess: true });
-  expect(one.roles.map(({ name, addresses }) => [name, addresses.length])).toEqual([["all-in-one", 7]]);
+  expect(one.roles.map(({ name, addresses }) => [name, addresses.length])).toEqual([["all-in-one", 8]]);
   expect(several.roles.filter(({ process: identity }) => isRunning(identity))).toEqual([]);
 });
 

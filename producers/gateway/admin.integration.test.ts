@@ -1,25 +1,33 @@
 /** Every route of the admin API, by every role, for one's own tenant and for another's; against a real Postgres. */
+import type { LookupFunction } from "node:net";
+
 import type { FastifyInstance } from "fastify";
 import { Pool } from "pg";
 import { pino } from "pino";
 import { Registry } from "prom-client";
-import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from "vitest";
 
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import type { ApiKey, CreatedKey, KeyRole } from "#shared/contracts/apiKey.ts";
 import type { Tenant } from "#shared/contracts/tenant.ts";
+import type { EndpointWithSecret, WebhookEndpoint } from "#shared/contracts/webhook.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 import type { AdminAuditRow } from "#shared/tenancy/adminAudit.ts";
 import { makeDirectory } from "#shared/tenancy/directory.ts";
 import { createKey } from "#shared/tenancy/keys.ts";
 import { subkey } from "#shared/tenancy/keyText.ts";
 import { createTenant } from "#shared/tenancy/tenants.ts";
+import { insertDeliveries } from "#shared/webhooks/deliveries.ts";
+import { allowanceOf } from "#shared/webhooks/target.ts";
 
 import { buildGateway } from "./app.ts";
 import { makeCallers } from "./callers.ts";
 
 const PEPPER = subkey("s".repeat(32), "api-keys");
+const WEBHOOK_KEY = subkey("s".repeat(32), "webhooks");
+/** No name resolves here. */
+const noName: LookupFunction = (_name, _options, callback) => { callback(new Error("no such name"), []); };
 let database: Awaited<ReturnType<typeof makeTestDatabase>>;
 let pool: Pool;
 let app: FastifyInstance;
@@ -31,7 +39,7 @@ async function gatewayOf(isKeyless: boolean): Promise<FastifyInstance> {
   const unused = () => Promise.reject(new Error("no model is asked here"));
   return buildGateway({
     desk: () => ({ inference: { infer: unused, accept: unused }, find: unused, listen: () => () => undefined, submitFeedback: unused, watches: { watch: unused } }),
-    callers: makeCallers({ directory: makeDirectory({ pool, pepper: PEPPER, now: Date.now }), isKeyless, log }), isKeyless, admin: { pool, pepper: PEPPER },
+    callers: makeCallers({ directory: makeDirectory({ pool, pepper: PEPPER, now: Date.now }), isKeyless, log }), isKeyless, admin: { pool, pepper: PEPPER }, webhooks: { pool, key: WEBHOOK_KEY, allowance: allowanceOf("10.9.0.0/16", { isKeyless }), lookup: noName },
     tracer: { span: (_name, _options, run) => run("", () => undefined) }, registry: new Registry(), problems: () => [], waiting: () => 0,
     door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "0", log,
   });
@@ -57,12 +65,33 @@ afterAll(async () => {
 type Call = { readonly method: "GET" | "POST" | "PATCH" | "DELETE"; readonly url: string; readonly body?: object };
 async function call(holder: string | null, { method, url, body }: Call, on = app) {
   const response = await on.inject({ method, url: `/admin${url}`, headers: holder === null ? {} : { authorization: `Bearer ${keys.get(holder) ?? ""}` }, ...(body === undefined ? {} : { payload: body }) });
-  return { status: response.statusCode, json: response.json<unknown>() };
+  return { status: response.statusCode, json: response.body === "" ? null : response.json<unknown>() };
 }
 /** A new key to be revoked, by whoever runs the service. */
 async function keyOf(path: string): Promise<string> {
   return ((await call("operator", { method: "POST", url: path, body: { name: `k${n++}` } })).json as CreatedKey).key_id;
 }
+
+/** A new endpoint, and a dead letter of one. */
+async function endpointOf(tenant: string): Promise<string> {
+  const made = (await call("operator", { method: "POST", url: `/tenants/${tenant}/webhooks`, body: { url: `https://hooks.example/${n++}` } })).json as EndpointWithSecret;
+  undo = async () => void (await call("operator", { method: "DELETE", url: `/tenants/${tenant}/webhooks/${made.endpoint_id}` }));
+  return made.endpoint_id;
+}
+async function deadLetterOf(tenant: string): Promise<string> {
+  const endpoint = await endpointOf(tenant);
+  const client = await pool.connect();
+  await insertDeliveries(client, [{ tenant_id: tenant, type: "request.completed", occurrence: `o${n++}`, payload: "{}" }]);
+  const { rows: [row] } = await client.query<{ webhook_id: string }>("UPDATE webhook_deliveries SET status = 'dead' WHERE endpoint_id = $1 RETURNING webhook_id", [endpoint]);
+  client.release();
+  return row?.webhook_id ?? "";
+}
+/** A tenant has so many endpoints at most. */
+let undo: () => Promise<void> = async () => undefined;
+afterEach(async () => {
+  await undo();
+  undo = async () => undefined;
+});
 
 /** What each holder gets. `own`, `other`: whose tenant's thing it is, seen from the holder `own`. */
 const MATRIX: readonly { readonly what: string; readonly make: () => Promise<Call>; readonly expected: Readonly<Record<string, number>> }[] = [
@@ -79,6 +108,17 @@ const MATRIX: readonly { readonly what: string; readonly make: () => Promise<Cal
   { what: "revokes an operator's key", make: async () => ({ method: "DELETE", url: `/keys/${await keyOf("/keys")}` }), expected: { operator: 200, "own admin": 403, "other admin": 403 } },
   { what: "reads the audit of a tenant", make: async () => ({ method: "GET", url: "/audit?tenant_id=own" }), expected: { operator: 200, "own admin": 200, "other admin": 404 } },
   { what: "reads the audit", make: async () => ({ method: "GET", url: "/audit" }), expected: { operator: 200, "own admin": 200, "other admin": 200 } },
+  { what: "lists webhook endpoints", make: async () => ({ method: "GET", url: "/tenants/own/webhooks" }), expected: { operator: 200, "own admin": 200, "other admin": 404 } },
+  { what: "makes a webhook endpoint", make: async () => ({ method: "POST", url: "/tenants/own/webhooks", body: { url: `https://hooks.example/${n++}` } }), expected: { operator: 201, "own admin": 201, "other admin": 404 } },
+  { what: "rotates the secret of an endpoint", make: async () => ({ method: "POST", url: `/tenants/own/webhooks/${await endpointOf("own")}/rotate` }), expected: { operator: 200, "own admin": 200, "other admin": 404 } },
+  { what: "rotates another tenant's as its own", make: async () => ({ method: "POST", url: `/tenants/own/webhooks/${await endpointOf("other")}/rotate` }), expected: { operator: 404, "own admin": 404, "other admin": 404 } },
+  { what: "disables an endpoint", make: async () => ({ method: "PATCH", url: `/tenants/own/webhooks/${await endpointOf("own")}`, body: { status: "disabled" } }), expected: { operator: 200, "own admin": 200, "other admin": 404 } },
+  { what: "disables another tenant's as its own", make: async () => ({ method: "PATCH", url: `/tenants/own/webhooks/${await endpointOf("other")}`, body: { status: "disabled" } }), expected: { operator: 404, "own admin": 404, "other admin": 404 } },
+  { what: "removes an endpoint", make: async () => ({ method: "DELETE", url: `/tenants/own/webhooks/${await endpointOf("own")}` }), expected: { operator: 204, "own admin": 204, "other admin": 404 } },
+  { what: "removes another tenant's as its own", make: async () => ({ method: "DELETE", url: `/tenants/own/webhooks/${await endpointOf("other")}` }), expected: { operator: 404, "own admin": 404, "other admin": 404 } },
+  { what: "lists webhooks that were given up on", make: async () => ({ method: "GET", url: "/tenants/own/webhook-deliveries?status=dead" }), expected: { operator: 200, "own admin": 200, "other admin": 404 } },
+  { what: "sends one again", make: async () => ({ method: "POST", url: `/tenants/own/webhook-deliveries/${await deadLetterOf("own")}/retry` }), expected: { operator: 200, "own admin": 200, "other admin": 404 } },
+  { what: "sends another tenant's again as its own", make: async () => ({ method: "POST", url: `/tenants/own/webhook-deliveries/${await deadLetterOf("other")}/retry` }), expected: { operator: 404, "own admin": 404, "other admin": 404 } },
   { what: "reads a tenant that is not there", make: async () => ({ method: "GET", url: "/tenants/nobody" }), expected: { operator: 404, "own admin": 404 } },
 ];
 
@@ -96,7 +136,7 @@ it("has no route beside these", async () => {
   const routes = Object.entries(document.paths).filter(([path]) => path.startsWith("/admin/")).flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`));
   const tested = await Promise.all(MATRIX.map(async ({ make }) => {
     const { method, url } = await make();
-    return `${method} /admin${url.replace(/\?.*/, "").replace(/^\/tenants\/[^/]+/, "/tenants/{tenant_id}").replace(/\/keys\/[^/]+/, "/keys/{key_id}")}`;
+    return `${method} /admin${url.replace(/\?.*/, "").replace(/^\/tenants\/[^/]+/, "/tenants/{tenant_id}").replace(/\/keys\/[^/]+/, "/keys/{key_id}").replace(/\/webhooks\/[^/]+/, "/webhooks/{endpoint_id}").replace(/\/webhook-deliveries\/[^/]+/, "/webhook-deliveries/{webhook_id}")}`;
   }));
   expect(new Set(tested)).toEqual(new Set(routes));
 });
@@ -125,6 +165,28 @@ it.each([
   [{ method: "POST", url: "/tenants/own/keys", body: { role: "owner" } }, 400], [{ method: "DELETE", url: "/tenants/own/keys/UPPER" }, 400], [{ method: "GET", url: "/tenants?limit=0" }, 400],
 ] as const)("refuses %j with %d", async (bad, status) => {
   expect((await call("operator", bad)).status).toBe(status);
+});
+
+it.each([
+  "http://93.184.216.34/", "https://10.0.0.1/", "https://user:secret@hooks.example/", "https://localhost./", "https://169.254.169.254/latest/meta-data", "https://2130706433/", "ftp://hooks.example/", "hooks.example", "https://[::ffff:10.0.0.1]/",
+])("makes no endpoint of %s", async (url) => {
+  expect(await call("operator", { method: "POST", url: "/tenants/own/webhooks", body: { url } })).toMatchObject({ status: 400, json: { error: { code: "invalid_request", message: expect.stringMatching(/^url: /) as string } } });
+});
+
+it("tells an endpoint's secret when it is made and when it is rotated, and never again", async () => {
+  const made = (await call("own admin", { method: "POST", url: "/tenants/own/webhooks", body: { url: "http://10.9.1.1/hook" } })).json as EndpointWithSecret;
+  const rotated = (await call("own admin", { method: "POST", url: `/tenants/own/webhooks/${made.endpoint_id}/rotate` })).json as EndpointWithSecret;
+  const list = await call("own admin", { method: "GET", url: "/tenants/own/webhooks" });
+  const audit = await call("own admin", { method: "GET", url: "/audit" });
+  const stored = JSON.stringify((await pool.query("SELECT * FROM webhook_endpoints")).rows);
+  expect([made.secret, rotated.secret]).toEqual([expect.stringMatching(/^whsec_[A-Za-z0-9+/]{43}=$/), expect.stringMatching(/^whsec_/)]);
+  expect(made.secret).not.toBe(rotated.secret);
+  for (const secret of [made.secret, rotated.secret]) for (const text of [JSON.stringify(list.json), JSON.stringify(audit.json), stored]) expect(text).not.toContain(secret);
+  const [listed] = (list.json as { endpoints: WebhookEndpoint[] }).endpoints.filter(({ endpoint_id }) => endpoint_id === made.endpoint_id);
+  expect(Date.parse(listed?.rotating_until ?? "") - Date.now()).toBeGreaterThan(23 * 3_600_000);
+  expect((audit.json as { changes: AdminAuditRow[] }).changes.slice(0, 2).map(({ action, object }) => [action, object])).toEqual([["webhook.rotate", made.endpoint_id], ["webhook.create", made.endpoint_id]]);
+  expect((await call("own admin", { method: "POST", url: "/tenants/own/webhooks", body: { url: "http://10.9.1.1/hook" } })).status).toBe(409);
+  await call("own admin", { method: "DELETE", url: `/tenants/own/webhooks/${made.endpoint_id}` });
 });
 
 it("needs no key where nobody is asked for one", async () => {

@@ -1,11 +1,16 @@
 /** Whether a call is within its tenant's limits: asked once of each, before anything of it is published. The same for every route that asks a model. */
 import { askedBy, type InferBody } from "#shared/contracts/request.ts";
-import { bucketsOf, neverFits, rateLimited, refusedBy, tokensAskedFor } from "#shared/limits/buckets.ts";
+import { bucketsOf, type Level, neverFits, rateLimited, refusedBy, tokensAskedFor } from "#shared/limits/buckets.ts";
 import type { Limits } from "#shared/limits/openLimiter.ts";
 import type { Id } from "#shared/messaging/topology.ts";
 
-import type { Call } from "./callers.ts";
+import type { Caller } from "./callers.ts";
 
+export interface LimitedCall {
+  readonly caller: Caller;
+  /** Of the tenant's limits, as they stand after this call; empty without any. */
+  readonly onLimits?: (levels: readonly Level[]) => void;
+}
 export interface Admission {
   /** One call: of one request, or of the parts of a large one, which count as one request together. */
   readonly bodies: readonly InferBody[];
@@ -15,7 +20,7 @@ export interface Admission {
   readonly deadlineMs: number;
 }
 /** Throws `rate_limited`, and `exceeds_limit` for what no wait would help. */
-export type Admit = (id: Id, call: Call, admission: Admission) => Promise<void>;
+export type Admit = (id: Id, call: LimitedCall, admission: Admission) => Promise<void>;
 
 /** A request that was admitted has its outcome, or none, this long after its deadline. */
 const AFTER_DEADLINE_MS = 60_000;

@@ -1,3 +1,6 @@
+import { lookup } from "node:dns";
+import { BlockList } from "node:net";
+
 import type { FastifyInstance, InjectOptions } from "fastify";
 import { Pool } from "pg";
 import { pino } from "pino";
@@ -49,7 +52,7 @@ beforeAll(async () => {
       };
     },
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE.replace("4bf9", "0000"), () => undefined) },
-    registry: new Registry(), problems: () => world.problems, waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, admin: { pool: new Pool(), pepper: null }, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "1.2.3",
+    registry: new Registry(), problems: () => world.problems, waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, admin: { pool: new Pool(), pepper: null }, webhooks: { pool: new Pool(), key: null, allowance: new BlockList(), lookup }, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "1.2.3",
     log: pino({ level: "debug" }, { write: (line: string) => void world.logged.push(line) }),
   });
 });
@@ -317,7 +320,8 @@ describe("the pages around it", () => {
     const document = (await app.inject("/openapi.json")).json<{ openapi: string; info: { version: string }; paths: Record<string, object> }>();
     expect([document.openapi, document.info.version]).toEqual(["3.1.0", "1.2.3"]);
     const batches = ["", "/{batch_id}", "/{batch_id}/cancel", "/{batch_id}/lines", "/{batch_id}/results", "/{batch_id}/start"].map((path) => `/batches${path}`);
-    const admin = ["audit", "keys", "keys/{key_id}", "tenants", "tenants/{tenant_id}", "tenants/{tenant_id}/keys", "tenants/{tenant_id}/keys/{key_id}"].map((path) => `/admin/${path}`);
+    const admin = ["audit", "keys", "keys/{key_id}", "tenants", "tenants/{tenant_id}", "tenants/{tenant_id}/keys", "tenants/{tenant_id}/keys/{key_id}",
+      "tenants/{tenant_id}/webhook-deliveries", "tenants/{tenant_id}/webhook-deliveries/{webhook_id}/retry", "tenants/{tenant_id}/webhooks", "tenants/{tenant_id}/webhooks/{endpoint_id}", "tenants/{tenant_id}/webhooks/{endpoint_id}/rotate"].map((path) => `/admin/${path}`);
     expect(Object.keys(document.paths).sort()).toEqual([...admin, ...batches, "/infer", "/requests/{id}", "/requests/{id}/events", "/requests/{id}/feedback", "/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/models/{model}", "/v1/responses"]);
     expect(JSON.stringify(document.paths["/infer"])).toContain("Most that all attempts together may cost, in USD.");
   });

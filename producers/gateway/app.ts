@@ -26,6 +26,7 @@ import { inferRoute } from "./routes/infer.ts";
 import { openAiRoutes } from "./routes/openAi.ts";
 import { requestEventsRoute } from "./routes/requestEvents.ts";
 import { requestsRoute } from "./routes/requests.ts";
+import { type WebhookDeps, webhookRoutes } from "./routes/webhooks.ts";
 
 export interface GatewayDeps {
   readonly desk: GetDesk;
@@ -36,6 +37,7 @@ export interface GatewayDeps {
   readonly log: Logger;
   readonly callers: Callers;
   readonly admin: AdminDeps;
+  readonly webhooks: WebhookDeps;
   /** Without API keys only local callers are served: a web page that resolves its own name to this address is refused. */
   readonly isKeyless: boolean;
   /** Of `/v1`. */
@@ -77,6 +79,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     await api.register(feedbackRoute(deps));
     await api.register(batchesRoutes({ pool: deps.admin.pool, callers: deps.callers, tierFile: deps.door.tierFile, log: deps.log }));
     await api.register(adminRoutes(deps.admin), { prefix: "/admin" });
+    await api.register(webhookRoutes(deps.webhooks), { prefix: "/admin" });
     await api.register(openAiRoutes({ ...deps, methodsOf }), { prefix: "/v1" });
   });
   app.get("/openapi.json", () => app.swagger());
@@ -87,7 +90,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
 const openApiInfo = (version: string) => ({
   openapi: "3.1.0",
   info: { title: "Cost-Aware ML Inference Optimizer", version, description: "Sends each request to the cheapest model tier that is good enough, and says what that saved." },
-  tags: [{ name: "inference", description: "Ask, find the answer again, and say how good it was." }, { name: "openai", description: "The same for OpenAI's clients." }, { name: "batches", description: "Many requests that nobody waits for." }, { name: "admin", description: "Tenants and their keys." }],
+  tags: [{ name: "inference", description: "Ask, find the answer again, and say how good it was." }, { name: "openai", description: "The same for OpenAI's clients." }, { name: "batches", description: "Many requests that nobody waits for." }, { name: "admin", description: "Tenants, their keys and their webhooks." }],
 });
 
 /** The parser of the NATS door. Other content types, charsets and encodings are 415. */

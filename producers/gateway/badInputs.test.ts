@@ -1,5 +1,7 @@
 /** Inputs of reliability.md 5.1 and 5.2, as far as this API has the fields. Nothing of them is ever published. */
 import type { FastifyInstance, InjectOptions } from "fastify";
+import { lookup } from "node:dns";
+import { BlockList } from "node:net";
 import { Readable } from "node:stream";
 import { Pool } from "pg";
 import { pino } from "pino";
@@ -24,7 +26,7 @@ beforeAll(async () => {
   app = await buildGateway({
     desk: () => ({ inference: { infer: async () => { published++; return DONE; }, accept }, find: async () => null, listen: () => () => undefined, watches: { watch: () => Promise.resolve() }, submitFeedback: async () => { published++; } }),
     tracer: { span: (_name, _options, run) => run("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", () => undefined) },
-    registry: new Registry(), problems: () => [], waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, admin: { pool: new Pool(), pepper: null }, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "0", log: pino({ level: "silent" }),
+    registry: new Registry(), problems: () => [], waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, admin: { pool: new Pool(), pepper: null }, webhooks: { pool: new Pool(), key: null, allowance: new BlockList(), lookup }, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "0", log: pino({ level: "silent" }),
   });
 });
 afterAll(() => app.close());

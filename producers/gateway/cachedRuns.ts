@@ -32,7 +32,7 @@ import { type Id, requestSubject, tokens } from "#shared/messaging/topology.ts";
 import { closeRequest } from "#shared/saga/closings.ts";
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 
-import type { Call } from "./callers.ts";
+import type { Call } from "./call.ts";
 
 export interface AskedFor {
   readonly id: Id;

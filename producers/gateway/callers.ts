@@ -2,12 +2,8 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
 
-import type { CacheStatus } from "#shared/cache/openAnswerCache.ts";
 import { KEYLESS, type KeyRole, type Principal } from "#shared/contracts/apiKey.ts";
 import { AppError } from "#shared/contracts/errors.ts";
-import type { InferBody } from "#shared/contracts/request.ts";
-import type { Level } from "#shared/limits/buckets.ts";
-import type { Id } from "#shared/messaging/topology.ts";
 import { type Directory, followStandings, type Standing } from "#shared/tenancy/directory.ts";
 
 declare module "fastify" {
@@ -26,18 +22,6 @@ export interface Caller {
   readonly tenant_id: string;
   readonly principal: Principal;
   readonly standing: Standing;
-}
-/** What belongs to one call of a caller's. */
-export interface Call {
-  readonly caller: Caller;
-  readonly traceparent: string;
-  readonly gone?: AbortSignal | undefined;
-  /** Told once what the cache did for it, before the outcome is there; not for an outcome that was there before. */
-  readonly onCache?: (status: CacheStatus) => void;
-  /** Of the tenant's limits, as they stand after this call; empty without any. */
-  readonly onLimits?: (levels: readonly Level[]) => void;
-  /** Of a request that is a part of a larger call, which is admitted as one: the same object for each part. */
-  readonly whole?: { readonly id: Id; readonly parts: readonly InferBody[] };
 }
 export interface Callers {
   /** Before anything else of every route below. Throws `unauthenticated`, `forbidden`, or `database_unavailable` for a key that nobody here has seen yet. */

@@ -1,9 +1,10 @@
 import { isLoopback } from "#shared/runtime/loopback.ts";
 import { pick } from "#shared/runtime/loadConfig.ts";
+import { allowanceOf } from "#shared/webhooks/target.ts";
 
 export const GatewayConfig = pick(
   "NATS_URL", "REDIS_URL", "DATABASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_HTTP_HOST", "INFER_GATEWAY_PORT", "INFER_AUTH", "INFER_SECRET",
-  "INFER_DEFAULT_DEADLINE_MS", "INFER_MAX_DEADLINE_MS", "INFER_SWEEP_GRACE_MS", "INFER_OPENAI_BUDGET_USD", "INFER_MAX_EVENT_STREAMS", "INFER_BATCH_WINDOW",
+  "INFER_DEFAULT_DEADLINE_MS", "INFER_MAX_DEADLINE_MS", "INFER_SWEEP_GRACE_MS", "INFER_OPENAI_BUDGET_USD", "INFER_MAX_EVENT_STREAMS", "INFER_BATCH_WINDOW", "INFER_WEBHOOK_ALLOW",
 )
   .refine((env) => isLoopback(env.INFER_HTTP_HOST) || env.INFER_AUTH !== "keyless", {
     path: ["INFER_HTTP_HOST"],
@@ -15,4 +16,5 @@ export const GatewayConfig = pick(
     host: env.INFER_HTTP_HOST, port: env.INFER_GATEWAY_PORT, isKeyless: env.INFER_AUTH !== "keys", secret: env.INFER_SECRET ?? null,
     defaultDeadlineMs: env.INFER_DEFAULT_DEADLINE_MS, maxDeadlineMs: env.INFER_MAX_DEADLINE_MS, sweepGraceMs: env.INFER_SWEEP_GRACE_MS,
     openAiBudgetUsd: env.INFER_OPENAI_BUDGET_USD, maxEventStreams: env.INFER_MAX_EVENT_STREAMS, batchWindow: env.INFER_BATCH_WINDOW,
+    webhookAllowance: allowanceOf(env.INFER_WEBHOOK_ALLOW, { isKeyless: env.INFER_AUTH === "keyless" }),
   }));

@@ -1,4 +1,6 @@
 /** The gateway role: HTTP in, REQUESTS out, and the durable outcome back. */
+import { lookup } from "node:dns";
+
 import type { z } from "zod";
 
 import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
@@ -56,7 +58,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     let waiting = () => 0;
     const app = await buildGateway({
       desk: () => desk ?? starting(), tracer, registry, log,
-      problems: readiness.problems, waiting: () => waiting(), callers, admin: { pool, pepper }, isKeyless: config.isKeyless, version: VERSION,
+      problems: readiness.problems, waiting: () => waiting(), callers, admin: { pool, pepper }, webhooks: { pool, key: config.secret === null ? null : subkey(config.secret, "webhooks"), allowance: config.webhookAllowance, lookup }, isKeyless: config.isKeyless, version: VERSION,
       door: { tierFile: limits.tierFile, budgetUsd: config.openAiBudgetUsd },
     });
     onClose("http", () => app.close());

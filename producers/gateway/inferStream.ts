@@ -10,7 +10,7 @@ import type { Id } from "#shared/messaging/topology.ts";
 
 import type { Desk } from "./desk.ts";
 import { logged } from "./errors.ts";
-import type { Call } from "./callers.ts";
+import type { Call } from "./call.ts";
 import { refusalOf, refusalOfError } from "./openAi/refusal.ts";
 import { makeAnswerStream, type StreamFrames } from "./openAi/streamReply.ts";
 

@@ -9,7 +9,7 @@ import { type Id, tokens } from "#shared/messaging/topology.ts";
 
 import type { Admit } from "./admit.ts";
 import type { CachedRuns } from "./cachedRuns.ts";
-import type { Call } from "./callers.ts";
+import type { Call } from "./call.ts";
 import { makePresence } from "./presence.ts";
 
 export interface InferenceDeps {

@@ -113,6 +113,8 @@ export const Completion = z.object({
   input_sha256: z.string().optional(),
   /** What was asked, where the tenant's retention has prompts stored. */
   input: Input.optional(),
+  /** The tenant's webhook endpoints are to be told. */
+  webhook: z.literal(true).optional(),
   fingerprint: z.string().nullable(),
   accepted_at_ms: EpochMs,
   completed_at_ms: EpochMs,

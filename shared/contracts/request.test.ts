@@ -23,6 +23,7 @@ describe("the body of a request", () => {
     ["16 metadata entries", { metadata: Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`k${i}`, i])) }],
     ["a probability at either end", { min_quality: 1 }],
     ["the wish to have it explained", { explain: true }],
+    ["the wish for a webhook", { webhook: true }],
   ])("takes %s", (_name, over) => {
     expect(issuesOf({ ...BODY, ...over })).toEqual([]);
   });
@@ -92,6 +93,7 @@ describe("the content that tells requests with one id apart", () => {
 
   it("does not depend on whether the reply shall explain: the same request may ask again for more", () => {
     expect(canonicalContent({ ...content, explain: true })).toBe(canonicalContent(content));
+    expect(canonicalContent({ ...content, webhook: true })).toBe(canonicalContent(content));
   });
 
   it("does not depend on the priority, which says when it runs", () => {

@@ -42,7 +42,7 @@ const Metadata = z
   .refine((entries) => Object.keys(entries).length <= 16, "at most 16 entries");
 
 /** Whether somebody waits for the answer. */
-export const Priority = z.enum(["interactive", "batch"]);
+const Priority = z.enum(["interactive", "batch"]);
 
 const fields = {
   user_id: wellFormed(z.string().min(1).max(128)).describe("Whose request it is; for reports and limits."),
@@ -64,6 +64,7 @@ const fields = {
   task: z.string().regex(/^[a-z0-9_-]{1,64}$/).optional().describe("Class of work, for static routes and statistics."),
   metadata: Metadata.optional().describe("Kept in the audit as it is: up to 16 short values."),
   cache_control: z.string().max(256).optional().describe("Of kept answers, as HTTP's request header: `no-cache`, `no-store`, `max-age=<seconds>`, `only-if-cached`. No part of the request's content."),
+  webhook: z.boolean().optional().describe("Tell the tenant's webhook endpoints when the request has ended: one `request.completed` to each. No part of the request's content."),
   explain: z.boolean().optional().describe("Over HTTP, the reply to this very call says of each decision all that it knew, predicted and drew. An audit event always does. No part of the request's content: a repeated request may choose anew."),
 };
 
@@ -113,6 +114,8 @@ export const InferenceRequest = z.object({
   allowed_tiers: z.array(TierName).optional(),
   /** The tenant's retention has what is asked stored in the audit. */
   keeps_input: z.boolean().optional(),
+  /** The tenant's webhook endpoints are told of the outcome. */
+  webhook: z.boolean().optional(),
   policy: z.string(),
   task: z.string().nullable(),
   metadata: Metadata.nullable(),
@@ -157,6 +160,7 @@ export function toRequest(id: { tenant_id: string; request_id: string }, message
     max_tier: message.max_tier ?? null,
     ...(settings?.allowed_tiers == null ? {} : { allowed_tiers: settings.allowed_tiers }),
     ...(settings?.retention.prompts === "stored" ? { keeps_input: true } : {}),
+    ...(message.webhook === true ? { webhook: true } : {}),
     policy: message.policy ?? settings?.policy ?? defaults.defaultPolicy,
     task: message.task ?? null,
     metadata: message.metadata ?? null,
@@ -169,7 +173,7 @@ export function toRequest(id: { tenant_id: string; request_id: string }, message
 /** One of them is there, as the schema says. */
 export const askedBy = ({ input, chat, embed }: Pick<RequestMessage, "input" | "chat" | "embed">): Input => chat ?? embed ?? input ?? "";
 
-/** What identifies the content of a request, in a fixed order: hash this. `origin`, `explain`, `stream`, `priority`, `cache_control` and the id are not content. */
+/** What identifies the content of a request, in a fixed order: hash this. `origin`, `explain`, `stream`, `priority`, `webhook`, `cache_control` and the id are not content. */
 export function canonicalContent(message: Omit<RequestMessage, "origin" | "type" | "tenant_id" | "request_id">): string {
   const { metadata } = message;
   const sorted = metadata === undefined ? null : Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));

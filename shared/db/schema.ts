@@ -12,6 +12,7 @@ import type { NanoUsd } from "#shared/contracts/money.ts";
 import type { InferBody } from "#shared/contracts/request.ts";
 import type { Shadow, ShadowTier } from "#shared/contracts/shadow.ts";
 import type { TenantSettings, TenantStatus } from "#shared/contracts/tenant.ts";
+import type { DeliveryStatus, EndpointStatus, WebhookType } from "#shared/contracts/webhook.ts";
 
 const key = { tenant_id: text().notNull(), request_id: text().notNull() };
 const nanoUsd = () => bigint({ mode: "number" }).$type<NanoUsd>();
@@ -209,7 +210,7 @@ export const adminAudit = pgTable(
   {
     seq: bigint({ mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
     at: time().notNull().defaultNow(),
-    /** `key:<key id>`, `inferctl` or `keyless`. */
+    /** `key:<key id>`, `inferctl`, `keyless` or `webhook-sender`. */
     actor: text().notNull(),
     tenant_id: text(),
     action: text().notNull(),
@@ -263,4 +264,50 @@ export const batchItems = pgTable(
     result: jsonb().$type<Omit<BatchResult, "line" | "custom_id">>(),
   },
   (t) => [primaryKey({ columns: [t.tenant_id, t.batch_id, t.line] }), index("batch_items_open").on(t.tenant_id, t.batch_id, t.line).where(sql`result IS NULL`)],
+);
+
+/** Where a tenant is told what happened. */
+export const webhookEndpoints = pgTable(
+  "webhook_endpoints",
+  {
+    endpoint_id: text().primaryKey(),
+    tenant_id: text().notNull().references(() => tenants.tenant_id),
+    url: text().notNull(),
+    status: text().$type<EndpointStatus | "removed">().notNull(),
+    /** Encrypted under INFER_SECRET; empty once it was removed. */
+    secret_sealed: text().notNull(),
+    /** The one before it, which still signs until then. */
+    former_sealed: text(),
+    former_until: time(),
+    created_at: time().notNull().defaultNow(),
+    updated_at: time().notNull().defaultNow(),
+  },
+  (t) => [index("webhook_endpoints_by_tenant").on(t.tenant_id, t.created_at)],
+);
+
+/** One event to one endpoint. `dead`: the dead letters. */
+export const webhookDeliveries = pgTable(
+  "webhook_deliveries",
+  {
+    webhook_id: text().primaryKey(),
+    tenant_id: text().notNull(),
+    endpoint_id: text().notNull().references(() => webhookEndpoints.endpoint_id),
+    type: text().$type<WebhookType>().notNull(),
+    /** As it is sent, byte by byte. */
+    payload: text().notNull(),
+    status: text().$type<DeliveryStatus>().notNull(),
+    /** Begun ones. Whoever begins one adds to it, so that a sender which lost its lease cannot note over another. */
+    tries: smallint().notNull(),
+    /** While one is under way: when its lease ends. */
+    next_at: time().notNull(),
+    last_status: smallint(),
+    last_error: text(),
+    created_at: time().notNull().defaultNow(),
+    delivered_at: time(),
+  },
+  (t) => [
+    index("webhook_deliveries_due").on(t.endpoint_id, t.next_at).where(sql`status = 'pending'`),
+    index("webhook_deliveries_by_tenant").on(t.tenant_id, t.created_at),
+    index("webhook_deliveries_by_age").on(t.created_at),
+  ],
 );

@@ -7,7 +7,7 @@ import { AppError } from "#shared/contracts/errors.ts";
 import type { RateLimit, TenantSettings } from "#shared/contracts/tenant.ts";
 import { estimateTokens } from "#shared/contracts/tiers.ts";
 
-export const LIMIT_SCOPES = ["tenant", "user", "key"] as const;
+const LIMIT_SCOPES = ["tenant", "user", "key"] as const;
 export const LIMIT_KINDS = ["requests", "tokens"] as const;
 export type LimitScope = (typeof LIMIT_SCOPES)[number];
 export type LimitKind = (typeof LIMIT_KINDS)[number];

@@ -9,6 +9,7 @@ import { z } from "zod";
 const number = () => z.coerce.number({ error: ({ input }) => (Number.isNaN(input) ? "must be a number" : undefined) });
 const port = (value: number) => number().int().min(0).max(65_535).default(value);
 const ms = (value: number) => number().int().positive().default(value);
+const CIDR = z.union([z.cidrv4(), z.cidrv6()]);
 const url = (protocol: RegExp) => z.url({ protocol, error: `must be a URL with protocol ${protocol.source}` });
 
 export const ENVIRONMENT = {
@@ -32,12 +33,13 @@ export const ENVIRONMENT = {
   INFER_AUTH: z.enum(["keys", "keyless", "keyless-in-container"]).default("keyless")
     .describe("`keys`: every call shows an API key (`inferctl keys`), and INFER_SECRET is needed. `keyless`: for one machine; the gateway listens on loopback only. `keyless-in-container`: it listens on all addresses of a container whose port is published on loopback only."),
   INFER_SECRET: z.string().min(32, "must have at least 32 characters").optional()
-    .describe("At least 32 characters, the same for all processes and kept for as long as the API keys: they are checked with it. Embedded set-up: made at the first `up` and kept in INFER_HOME."),
+    .describe("At least 32 characters, the same for all processes and kept for as long as the API keys: they are checked with it. Gateways sign with it what they admitted, for routers that have it too. Embedded set-up: made at the first `up` and kept in INFER_HOME."),
   INFER_API_KEY: z.string().min(1).optional().describe("The key that `inferctl submit` shows the gateway. No role reads it."),
   INFER_GATEWAY_PORT: port(8080),
   INFER_ROUTER_PORT: port(8081),
   INFER_AUDIT_SINK_PORT: port(8085),
   INFER_METRICS_SINK_PORT: port(8086),
+  INFER_WEBHOOK_SENDER_PORT: port(8087),
   INFER_WORKER_PORT: port(8090).describe("Port of the first tier's worker; the next tiers take the ports that follow."),
   INFER_WORKER_TIER: z.string().min(1).optional().describe("The tier that a worker process serves. Required there, no default."),
   INFER_DEFAULT_DEADLINE_MS: ms(30_000).describe("Deadline of a request that names none."),
@@ -58,6 +60,8 @@ export const ENVIRONMENT = {
   INFER_AUDIT_RETENTION_DAYS: number().int().min(1).default(90).describe("Audit rows older than this are deleted."),
   INFER_AUDIT_BATCH_SIZE: number().int().min(1).max(5_000).default(500),
   INFER_AUDIT_BATCH_DELAY_MS: ms(200).describe("Longest wait for a batch to fill."),
+  INFER_WEBHOOK_ALLOW: z.string().refine((text) => text.split(",").every((cidr) => cidr.trim() === "" || CIDR.safeParse(cidr.trim()).success), "must be networks as 10.1.0.0/16 or fd00:1::/32, with commas between them").default("")
+    .describe("Networks that webhooks may go to though they are not public, by http too: CIDRs with commas between them. The same for gateways and webhook senders. Whoever makes endpoints reaches all that listens there."),
   INFER_SHUTDOWN_GRACE_MS: ms(10_000).describe("After SIGTERM a process finishes what it runs within this time."),
 } as const satisfies Record<string, z.ZodType>;
 export type VariableName = keyof typeof ENVIRONMENT;

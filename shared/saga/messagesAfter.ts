@@ -67,6 +67,7 @@ export function recordOf(request: InferenceRequest, { nowMs, traceId }: Occasion
     input_bytes: bytesOf(request.input),
     ...(request.input_sha256 === undefined ? {} : { input_sha256: request.input_sha256 }),
     ...(request.keeps_input === true ? { input: request.input } : {}),
+    ...(request.webhook === true ? { webhook: true as const } : {}),
     fingerprint: request.fingerprint,
     accepted_at_ms: request.accepted_at_ms,
     completed_at_ms: nowMs,

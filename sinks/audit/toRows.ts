@@ -1,12 +1,17 @@
 import type { AnswerMessage } from "#shared/contracts/chat.ts";
 import type { Attempt, Completion } from "#shared/contracts/events.ts";
+import { toReply } from "#shared/contracts/reply.ts";
+import { requestCompleted } from "#shared/contracts/webhook.ts";
 import type { attempts, requests } from "#shared/db/schema.ts";
+import type { WebhookEvent } from "#shared/webhooks/deliveries.ts";
 
 export type RequestRow = typeof requests.$inferInsert;
 export type AttemptRow = typeof attempts.$inferInsert;
 export interface Rows {
   readonly request: RequestRow;
   readonly attempts: readonly AttemptRow[];
+  /** What its webhook endpoints are told, where the request asked for it. */
+  readonly told: WebhookEvent | null;
 }
 
 const iso = (epochMs: number) => new Date(epochMs).toISOString();
@@ -48,8 +53,13 @@ export function toRows(event: Completion, streamSeq: number): Rows {
     trace_id: event.trace_id,
     stream_seq: streamSeq,
   };
-  return { request, attempts: event.attempts.map((attempt) => ({ tenant_id, request_id, ...toAttemptRow(attempt) })) };
+  return { request, attempts: event.attempts.map((attempt) => ({ tenant_id, request_id, ...toAttemptRow(attempt) })), told: event.webhook === true ? toWebhook(event) : null };
 }
+
+/** An id may be used again after some days, for another event. */
+const toWebhook = (event: Completion): WebhookEvent => ({
+  tenant_id: event.tenant_id, type: "request.completed", occurrence: `${event.request_id} ${event.completed_at_ms}`, payload: requestCompleted(toReply(event), event.completed_at_ms),
+});
 
 /** They are larger than all else together, and a model makes them again from the same texts; COMPLETIONS has them for its time. */
 function withoutVectors({ vectors: _vectors, ...message }: AnswerMessage): AnswerMessage {

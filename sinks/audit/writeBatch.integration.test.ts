@@ -95,6 +95,43 @@ describe("a batch", () => {
   });
 });
 
+describe("webhooks", () => {
+  const endpoint = (tenant: string, endpoint_id: string, status = "active") => pool.query("INSERT INTO webhook_endpoints (endpoint_id, tenant_id, url, status, secret_sealed) VALUES ($1, $2, 'https://hooks.example/', $3, '')", [endpoint_id, tenant, status]);
+  const deliveries = async () => (await pool.query<{ endpoint_id: string; payload: string }>("SELECT endpoint_id, payload FROM webhook_deliveries ORDER BY endpoint_id, payload")).rows;
+  beforeAll(async () => {
+    for (const tenant of ["t1", "t2"]) await pool.query("INSERT INTO tenants (tenant_id, name, status, settings) VALUES ($1, 'n', 'active', '{}')", [tenant]);
+    await endpoint("t1", "one");
+    await endpoint("t1", "two");
+    await endpoint("t1", "off", "disabled");
+    await endpoint("t2", "others");
+  });
+  afterEach(async () => { await pool.query("DELETE FROM webhook_deliveries"); });
+
+  it("are written with the outcome of a request that asked for them, for each active endpoint of its tenant, once", async () => {
+    const writer = makeAuditWriter(pool);
+    const batch = rows(event("a", { webhook: true }), event("b"), event("c", { webhook: true, tenant_id: "t3" }));
+    await writer.write(batch);
+    await writer.write(batch);
+    const found = await deliveries();
+    expect(found.map(({ endpoint_id }) => endpoint_id)).toEqual(["one", "two"]);
+    expect(JSON.parse(found[0]?.payload ?? "")).toMatchObject({ type: "request.completed", data: { request_id: "a", tenant_id: "t1", output: "spam 🌍" } });
+  });
+
+  it("are not written of a request whose row is refused, nor of another outcome of a used id", async () => {
+    const writer = makeAuditWriter(pool);
+    await writer.write([toRows(event("used"), 10)]);
+    await writer.write([toRows(event("used", { webhook: true }), 11), toRows(event("refused", { webhook: true, latency_ms: 2 ** 40 }), 12), toRows(event("fine", { webhook: true }), 13)]);
+    expect((await deliveries()).map(({ payload }) => (JSON.parse(payload) as { data: { request_id: string } }).data.request_id)).toEqual(["fine", "fine"]);
+  });
+
+  it("can say what a NUL or a lone surrogate said, and are deleted with their age", async () => {
+    await makeAuditWriter(pool).write(rows(event("odd", { webhook: true, output: "a\0b\ud83c", completed_at_ms: Date.now() })));
+    expect((JSON.parse((await deliveries())[0]?.payload ?? "") as { data: { output: string } }).data.output).toBe("a\0b\ud83c");
+    await pool.query("UPDATE webhook_deliveries SET created_at = now() - interval '91 days' WHERE endpoint_id = 'one'");
+    expect([await deleteOld(pool, 90, new AbortController().signal), (await deliveries()).map(({ endpoint_id }) => endpoint_id)]).toEqual([1, ["two"]]);
+  });
+});
+
 describe("an outage", () => {
   it.each([["nobody listens", "postgresql://127.0.0.1:9/none"], ["the database is not there", null]])("is database_unavailable when %s: nothing is called written, and no row is blamed", async (_name, url) => {
     const broken = makePool(url ?? database.url.replace(/\/[^/]*$/, "/not_there"), "test", () => undefined);

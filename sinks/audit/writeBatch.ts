@@ -2,6 +2,7 @@ import type { ClientBase, Pool } from "pg";
 
 import { makeBatchInsert } from "#shared/db/batchInsert.ts";
 import { attempts, requests } from "#shared/db/schema.ts";
+import { insertDeliveries } from "#shared/webhooks/deliveries.ts";
 
 import { makePlacesOfOwnRows } from "./ownRows.ts";
 import type { Rows } from "./toRows.ts";
@@ -17,11 +18,12 @@ const placesOfOwnRows = makePlacesOfOwnRows("requests");
  */
 export const makeAuditWriter = (pool: Pool): Writer<Rows> => makeWriter(pool, insert);
 
-/** Attempts are written for the events whose own row is there only. */
+/** Attempts and webhooks are written for the events whose own row is there only. */
 async function insert(client: ClientBase, batch: readonly Rows[]): Promise<ReadonlySet<number>> {
   const inserted = batch.map(({ request }) => request);
   const newRows = await insertRequests(client, inserted);
   const written = newRows === batch.length ? new Set(batch.keys()) : await placesOfOwnRows(client, inserted);
   await insertAttempts(client, batch.flatMap((rows, i) => (written.has(i) ? rows.attempts : [])));
+  await insertDeliveries(client, batch.flatMap(({ told }, i) => (told !== null && written.has(i) ? [told] : [])));
   return written;
 }

@@ -11,10 +11,11 @@ import { AppError } from "#shared/contracts/errors.ts";
 import { TenantId } from "#shared/contracts/ids.ts";
 import { ErrorReply } from "#shared/contracts/reply.ts";
 import { NewTenant, Tenant, TenantChange } from "#shared/contracts/tenant.ts";
-import { type Actor, AdminAuditRow, readAdminAudit } from "#shared/tenancy/adminAudit.ts";
-import type { Rights } from "#shared/tenancy/database.ts";
+import { AdminAuditRow, readAdminAudit } from "#shared/tenancy/adminAudit.ts";
 import { createKey, listKeys, revokeKey } from "#shared/tenancy/keys.ts";
-import { changeTenant, createTenant, listTenants, readTenant } from "#shared/tenancy/tenants.ts";
+import { changeTenant, createTenant, listTenants } from "#shared/tenancy/tenants.ts";
+
+import { actorOf, requireTenant, rightsIn } from "../adminRights.ts";
 
 export interface AdminDeps {
   readonly pool: Pool;
@@ -30,8 +31,7 @@ const page = { limit: z.coerce.number().int().min(1).max(1_000).default(100) };
 
 export const adminRoutes = ({ pool, pepper }: AdminDeps): FastifyPluginCallbackZod => (app, _options, done) => {
   const tags = ["admin"];
-  const rightsOf = ({ tenant_id }: Principal): Rights => ({ pool, tenantId: tenant_id });
-  const actorOf = ({ key_id }: Principal): Actor => (key_id === null ? { kind: "keyless" } : { kind: "key", keyId: key_id });
+  const rightsOf = rightsIn(pool);
   const pepperOrThrow = (): Buffer => {
     if (pepper === null) throw new AppError("conflict", "keys cannot be made: INFER_SECRET is not set");
     return pepper;
@@ -45,27 +45,27 @@ export const adminRoutes = ({ pool, pepper }: AdminDeps): FastifyPluginCallbackZ
       return reply.code(201).send(await createTenant(rightsOf(principal), actorOf(principal), body));
     });
   app.get("/tenants/:tenant_id", { schema: { summary: "One of them", tags, params: ofTenant, response: { 200: Tenant, ...errors } }, config: admin },
-    async ({ principal, params }) => requireTenant(principal, params.tenant_id));
+    async ({ principal, params }) => requireTenant(pool, principal, params.tenant_id));
   app.patch("/tenants/:tenant_id", { schema: { summary: "Change a tenant", description: "What is not named stays; a group of settings that is named is replaced as a whole. For whoever runs the service: limits are what a tenant is held to.", tags, params: ofTenant, body: TenantChange, response: { 200: Tenant, ...errors } }, config: admin },
     async ({ principal, params, body }) => {
-      await requireTenant(principal, params.tenant_id);
+      await requireTenant(pool, principal, params.tenant_id);
       requireOperator(principal);
       return changeTenant(rightsOf(principal), actorOf(principal), params.tenant_id, body);
     });
 
   app.get("/tenants/:tenant_id/keys", { schema: { summary: "Keys of a tenant, without their secrets", tags, params: ofTenant, response: { 200: z.object({ keys: z.array(ApiKey) }), ...errors } }, config: admin },
     async ({ principal, params }) => {
-      await requireTenant(principal, params.tenant_id);
+      await requireTenant(pool, principal, params.tenant_id);
       return { keys: await listKeys(rightsOf(principal), params.tenant_id) };
     });
   app.post("/tenants/:tenant_id/keys", { schema: { summary: "Make a key of a tenant", description: "`key` is told this once. Two keys of a name may live at a time, so that one can replace the other.", tags, params: ofTenant, body: NewKey, response: { 201: CreatedKey, ...errors } }, config: admin },
     async ({ principal, params, body }, reply) => {
-      await requireTenant(principal, params.tenant_id);
+      await requireTenant(pool, principal, params.tenant_id);
       return reply.code(201).send(await createKey(rightsOf(principal), actorOf(principal), pepperOrThrow(), params.tenant_id, body));
     });
   app.delete("/tenants/:tenant_id/keys/:key_id", { schema: { summary: "Revoke a key", description: "Safe to repeat. It is refused within 30 s, everywhere.", tags, params: ofTenant.extend(ofKey.shape), response: { 200: ApiKey, ...errors } }, config: admin },
     async ({ principal, params }) => {
-      await requireTenant(principal, params.tenant_id);
+      await requireTenant(pool, principal, params.tenant_id);
       return revokeKey(rightsOf(principal), actorOf(principal), params.tenant_id, params.key_id);
     });
 
@@ -87,18 +87,10 @@ export const adminRoutes = ({ pool, pepper }: AdminDeps): FastifyPluginCallbackZ
 
   app.get("/audit", { schema: { summary: "Who changed what of tenants and keys, the latest first", tags, querystring: z.strictObject({ tenant_id: TenantId.optional(), before: z.coerce.number().int().positive().optional(), ...page }), response: { 200: z.object({ changes: z.array(AdminAuditRow) }), ...errors } }, config: admin },
     async ({ principal, query: { tenant_id, ...rest } }) => {
-      if (tenant_id !== undefined) await requireTenant(principal, tenant_id);
+      if (tenant_id !== undefined) await requireTenant(pool, principal, tenant_id);
       return { changes: await readAdminAudit(rightsOf(principal), { tenantId: tenant_id, ...rest }) };
     });
   done();
-
-  /** Before what it may do: of another tenant nobody hears even that it is there. */
-  async function requireTenant(principal: Principal, tenantId: string): Promise<Tenant> {
-    const isOwn = principal.tenant_id === null || principal.tenant_id === tenantId;
-    const tenant = isOwn ? await readTenant(rightsOf(principal), tenantId) : null;
-    if (tenant === null) throw new AppError("not_found", `there is no tenant ${tenantId}`);
-    return tenant;
-  }
 };
 
 function requireOperator({ tenant_id }: Principal): void {
