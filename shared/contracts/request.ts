@@ -42,7 +42,7 @@ const Metadata = z
   .refine((entries) => Object.keys(entries).length <= 16, "at most 16 entries");
 
 /** Whether somebody waits for the answer. */
-export const Priority = z.enum(["interactive", "batch"]);
+const Priority = z.enum(["interactive", "batch"]);
 
 const fields = {
   user_id: wellFormed(z.string().min(1).max(128)).describe("Whose request it is; for reports and limits."),
