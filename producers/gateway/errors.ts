@@ -61,7 +61,7 @@ export function askLater(reply: FastifyReply, { limit }: AppError): void {
 /** `requestId`: for what may be asked again. Without it a retry of an id that was made here would be a second paid request. */
 function send(reply: FastifyReply, code: ErrorCode, message: string, requestId?: string) {
   const { httpStatus, retryable } = ERROR_CODES[code];
-  if (retryable) void reply.header("retry-after", RETRY_AFTER_S);
+  if (retryable && !reply.hasHeader("retry-after")) void reply.header("retry-after", RETRY_AFTER_S);
   return reply.code(httpStatus).send({ error: { code, message, retryable }, ...(requestId === undefined ? {} : { request_id: requestId }) } satisfies ErrorReply);
 }
 
