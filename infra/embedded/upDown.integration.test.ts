@@ -139,7 +139,7 @@ test("with INFER_AUTH=keys NATS asks for users, without it no longer, and stream
   await expect(connectNats({ url: natsOf(closed).url, name: "test" })).rejects.toThrow(/Authorization Violation/);
   expect(await streams(natsOf(closed))).toBe(1);
   expect((await up(keys)).hasStartedSomething).toBe(false);
-  expect((await linesOf(closed)).map(({ state }) => state)).toEqual(Array.from({ length: 10 }, () => "ready"));
+  expect((await linesOf(closed)).map(({ state }) => state)).toEqual(Array.from({ length: 11 }, () => "ready"));
   notes.length = 0;
   const again = await up();
   expect(notes).toContainEqual(expect.stringMatching(/^ending roles and NATS: INFER_AUTH is no longer keys/));

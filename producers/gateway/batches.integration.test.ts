@@ -53,6 +53,7 @@ describe("a batch", () => {
     expect(results.map(({ line, custom_id, request_id }) => [line, custom_id, request_id])).toEqual(Array.from({ length: 60 }, (_, i) => [i + 1, `c-${i + 1}`, `${batchId()}-${i + 1}`]));
     const cost = results.reduce((sum, { cost_usd }) => sum + Math.round(cost_usd * 1e9), 0);
     expect([state.ended, Math.round(state.cost_usd * 1e9), asked().length]).toEqual([{ completed: 60, degraded: 0, failed: 0, rejected: 0 }, cost, 60]);
+    expect(new Set(asked().map(({ priority }) => priority))).toEqual(new Set(["batch"]));
     expect([Math.round(state.saving_usd * 1e9), await resultsOf(58)]).toEqual([Math.round(state.baseline_cost_usd * 1e9) - cost, results.slice(58)]);
   });
 

@@ -121,7 +121,7 @@ async function runLine(deps: BatchRunnerDeps, batch: ClaimedBatch, { line, reque
     try {
       const principal: Principal = batch.key_id === null ? KEYLESS : { tenant_id: batch.tenant_id, key_id: batch.key_id, roles: new Set(["infer"]) };
       const caller = { tenant_id: batch.tenant_id, principal, standing: await standingOf(batch.tenant_id) };
-      const body: InferBody = { deadline_ms: defaultDeadlineMs, ...request, request_id: id.request_id };
+      const body: InferBody = { deadline_ms: defaultDeadlineMs, ...request, request_id: id.request_id, priority: "batch" };
       const completion = await infer(id, body, { caller, traceparent: newTraceparent() });
       observe(completion.outcome);
       return endedBy(line, completion);
