@@ -4,6 +4,7 @@ import type { ParseArgsConfig } from "node:util";
 import type { Environment } from "#infra/embedded/homeFolder.ts";
 import type { PrepareSteps } from "#infra/embedded/prepare.ts";
 import type { Progress } from "#infra/embedded/progress.ts";
+import { SetupError } from "#infra/embedded/setupError.ts";
 
 export interface CliContext {
   readonly environment: Environment;
@@ -35,3 +36,10 @@ export interface Command {
 export const EXIT_USAGE = 64;
 /** As `systemctl status` does when something is not running. */
 export const EXIT_NOT_RUNNING = 3;
+
+/** What was typed makes no command. */
+export const wrongUse = (verb: string, message: string): SetupError => new SetupError(message, `inferctl ${verb} --help`, { exitCode: EXIT_USAGE });
+
+/** Prints a result: with `--json` for programs, else for people. */
+export const sayer = ({ values }: Pick<ParsedArguments, "values">, { print }: Pick<CliContext, "print">) =>
+  (value: object, forPeople: string): void => { print(values["json"] === true ? JSON.stringify(value) : forPeople); };

@@ -67,6 +67,8 @@ describe("a batch", () => {
     await upload(linesOf(5));
     await finished();
     expect([(await upload(linesOf(5))).status, asked().length]).toEqual([200, 5]);
+    expect([(await upload(linesOf(4, 2))).status, (await upload(linesOf(6))).status, (await upload(linesOf(5).replace("c-3", "c-9"))).status]).toEqual([422, 409, 422]);
+    expect((await upload(linesOf(5).replace("input 3", "input 9")))).toMatchObject({ status: 422, text: expect.stringContaining("line 3") as string });
   });
 
   it("runs no more lines at once than its gateway may", async () => {
@@ -109,6 +111,7 @@ describe("lines in parts", () => {
     expect((await call("POST", "/batches?tenant_id=t1", JSON.stringify({ batch_id: batchId(), name: "nightly", defaults: { user_id: "u", budget: 0.01 } }), "application/json")).status).toBe(201);
     await part(1, 700);
     expect([(await part(501, 400)).json(), (await part(901, 100)).json()]).toMatchObject([{ lines: 900, status: "open" }, { lines: 1_000 }]);
+    expect((await call("POST", `/batches/${batchId()}/lines?tenant_id=t1&first_line=500`, linesOf(2, 1))).status).toBe(422);
     expect(await part(1_002, 1)).toMatchObject({ status: 409, text: expect.stringContaining("from line 1001 on") as string });
     await call("POST", `/batches/${batchId()}/start?tenant_id=t1`);
     expect(await part(1_001, 1)).toMatchObject({ status: 409 });

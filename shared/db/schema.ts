@@ -258,6 +258,8 @@ export const batchItems = pgTable(
     /** From 1 on. */
     line: integer().notNull(),
     custom_id: text(),
+    /** SHA-256 of what was asked, to tell a line that is sent again from another one under its number. */
+    fingerprint: text().notNull(),
     /** `null` once it has ended: what was asked is kept no longer than it is needed. */
     request: jsonb().$type<InferBody>(),
     /** `null` until it has ended. */

@@ -34,6 +34,12 @@ const OLD_SHADOW_TIERS = `
 /** They hold answers too, so they are kept as long, whatever became of them. */
 const OLD_WEBHOOKS = `
   DELETE FROM webhook_deliveries WHERE webhook_id IN (${tooOld("webhook_deliveries", "webhook_deliveries.created_at", "webhook_id")})`;
+/** Also those that were never started: they hold what was to be asked. What runs is kept. */
+const oldBatches = tooOld("(SELECT * FROM batches WHERE status <> 'running') AS batches", "COALESCE(batches.finished_at, batches.created_at)", "tenant_id, batch_id");
+const OLD_BATCH_ITEMS = `
+  DELETE FROM batch_items WHERE ctid = ANY (ARRAY(SELECT item.ctid FROM batch_items AS item JOIN (${oldBatches}) AS batch USING (tenant_id, batch_id) LIMIT ${CHUNK}))`;
+const OLD_BATCHES = `
+  DELETE FROM batches WHERE (tenant_id, batch_id) IN (${oldBatches})`;
 
 /** Deletes what is older than its tenant says, or else `days`, in chunks, now and every hour until the signal. */
 export function keepFor(pool: Pool, days: number, log: Logger, signal: AbortSignal): void {
@@ -48,7 +54,7 @@ export function keepFor(pool: Pool, days: number, log: Logger, signal: AbortSign
 /** Returns how many rows were deleted, attempts not counted. */
 export async function deleteOld(pool: Pool, days: number, signal: AbortSignal): Promise<number> {
   let total = 0;
-  for (const sql of [OLD_REQUESTS, OLD_FEEDBACK, OLD_SHADOWS, OLD_SHADOW_TIERS, OLD_WEBHOOKS]) total += await deleteChunks(pool, sql, days, signal);
+  for (const sql of [OLD_REQUESTS, OLD_FEEDBACK, OLD_SHADOWS, OLD_SHADOW_TIERS, OLD_WEBHOOKS, OLD_BATCH_ITEMS, OLD_BATCHES]) total += await deleteChunks(pool, sql, days, signal);
   return total;
 }
 

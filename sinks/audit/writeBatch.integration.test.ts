@@ -206,6 +206,16 @@ describe("retention", () => {
     expect((await pool.query("SELECT request_id FROM requests WHERE tenant_id IN ('brief', 'long') ORDER BY 1")).rows).toEqual([{ request_id: "d399" }, { request_id: "d6" }]);
   });
 
+  it("deletes batches with their lines, also what was never started, and nothing of one that runs", async () => {
+    for (const [batch_id, status, created, finished] of [["ended", "completed", 400, 91], ["late", "completed", 400, 89], ["open", "open", 91, null], ["runs", "running", 400, null]]) {
+      await pool.query("INSERT INTO batches (tenant_id, batch_id, status, defaults, created_at, finished_at) VALUES ('t', $1, $2, '{}', now() - make_interval(days => $3), now() - make_interval(days => $4))", [batch_id, status, created, finished]);
+      await pool.query("INSERT INTO batch_items (tenant_id, batch_id, line, fingerprint) SELECT 't', $1, line, '' FROM generate_series(1, 3) AS line", [batch_id]);
+    }
+    expect(await deleteOld(pool, 90, new AbortController().signal)).toBe(2 * (1 + 3));
+    const left = async (table: string) => (await pool.query<{ batch_id: string }>(`SELECT DISTINCT batch_id FROM ${table} WHERE tenant_id = 't' ORDER BY 1`)).rows.map(({ batch_id }) => batch_id);
+    expect([await left("batches"), await left("batch_items")]).toEqual([["late", "runs"], ["late", "runs"]]);
+  });
+
   it("deletes feedback by its own age, whatever became of its request", async () => {
     await pool.query(`INSERT INTO feedback (tenant_id, request_id, source, score, stream_seq, at)
       SELECT 't1', 'r' || days, 'user', 1, days, now() - make_interval(days => days) FROM unnest(ARRAY[1, 89, 91, 400]) AS days`);

@@ -1,9 +1,8 @@
-import { SetupError } from "#infra/embedded/setupError.ts";
 import { type ApiKey, NewKey } from "#shared/contracts/apiKey.ts";
 import { inOneLine, issueLines } from "#shared/contracts/describeIssues.ts";
 import { createKey, listKeys, revokeKey } from "#shared/tenancy/keys.ts";
 
-import { type Command, EXIT_USAGE } from "../command.ts";
+import { type Command, sayer, wrongUse } from "../command.ts";
 import { keyPepper, withTenancy } from "../tenancy.ts";
 import { textTable } from "../textTable.ts";
 
@@ -26,7 +25,7 @@ export const keys: Command = {
   options: { json: { type: "boolean" }, tenant: { type: "string" }, operator: { type: "boolean" }, role: { type: "string" }, name: { type: "string" }, expires: { type: "string" } },
   maxPositionals: 2,
   run: ({ values, positionals: [verb, keyId] }, { environment, print }) => withTenancy(environment, async (rights) => {
-    const say = (value: object, forPeople: string) => { print(values["json"] === true ? JSON.stringify(value) : forPeople); };
+    const say = sayer({ values }, { print });
     const text = (option: string): string | undefined => (typeof values[option] === "string" ? values[option] : undefined);
     if ((text("tenant") === undefined) !== (values["operator"] === true)) refuse("say whose keys: --tenant <tenant> or --operator");
     const tenantId = text("tenant") ?? null;
@@ -55,7 +54,7 @@ export const keys: Command = {
 };
 
 function refuse(message: string): never {
-  throw new SetupError(message, "inferctl keys --help", { exitCode: EXIT_USAGE });
+  throw wrongUse("keys", message);
 }
 
 function inDays(text: string): string {

@@ -18,7 +18,7 @@ import { modelBucket, streamOfBucket } from "#shared/messaging/topology.ts";
 import { modelVersion } from "#shared/runtime/readModel.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
-import { dispatch } from "../dispatch.ts";
+import { callInferctl } from "../callInferctl.ts";
 
 const named = (model: RoutingModelFile): RoutingModelFile => ({ ...model, version: modelVersion(model) });
 const MODEL = RoutingModelFile.parse(fixture);
@@ -39,15 +39,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function models(...args: string[]) {
-  const printed: string[] = [], errors: string[] = [];
-  const unused = () => Promise.reject(new Error("not used"));
-  const code = await dispatch(["models", ...args], {
-    environment: { NATS_URL: server.url, INFER_HOME: folder }, print: (line) => void printed.push(line), progress: { note: () => undefined, step: (_title, run) => run() },
-    prepare: { topology: unused, migrations: unused, localModels: unused },
-  }, (line) => void errors.push(line));
-  return { code, printed: printed.join("\n"), errors: errors.join("\n") };
-}
+const models = (...args: string[]) => callInferctl(["models", ...args], { NATS_URL: server.url, INFER_HOME: folder });
 function fileOf(name: string, content: unknown): string {
   const file = join(folder, name);
   writeFileSync(file, typeof content === "string" ? content : JSON.stringify(content));
@@ -56,7 +48,7 @@ function fileOf(name: string, content: unknown): string {
 
 describe("inferctl models", () => {
   it("imports a file, says what to do next, and shows, activates, deactivates and rolls back", async () => {
-    expect(await models("import", fileOf("model.json", fixture))).toEqual({ code: 0, printed: `model ${MODEL.version} is stored; put it to work with: inferctl models activate ${MODEL.version}`, errors: "" });
+    expect(await models("import", fileOf("model.json", fixture))).toEqual({ code: 0, printed: `model ${MODEL.version} is stored; put it to work with: inferctl models activate ${MODEL.version}`, errors: "", notes: "" });
     expect(JSON.parse((await models("import", fileOf("second.json", SECOND), "--json")).printed)).toEqual({ version: SECOND.version });
     expect((await models("show", SECOND.version)).printed).toMatch(/TIER +\.5 +\.7 .*\nsmall +\d+\.\d/);
     expect((await models("show", SECOND.version, "--classes")).printed).toMatch(/TIER +CLASS .*\nsmall +books +\d+\.\d/);

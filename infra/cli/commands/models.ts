@@ -6,7 +6,7 @@ import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { type Active, type ModelStore, UnreadableModel } from "#shared/messaging/modelStore.ts";
 import { readModel } from "#shared/runtime/readModel.ts";
 
-import { type Command, EXIT_USAGE } from "../command.ts";
+import { type Command, EXIT_USAGE, sayer, wrongUse } from "../command.ts";
 import { describeFloor, reportFloor } from "../describeFloor.ts";
 import { hasFloor, requireFit, withModelStore } from "../modelStore.ts";
 import { textTable } from "../textTable.ts";
@@ -29,8 +29,8 @@ export const models: Command = {
   options: { json: { type: "boolean" }, classes: { type: "boolean" } },
   maxPositionals: 2,
   run: ({ values, positionals: [verb, argument] }, { environment, print }) => withModelStore(environment, async (store) => {
-    const say = (value: object, forPeople: string) => { print(values["json"] === true ? JSON.stringify(value) : forPeople); };
-    if (values["classes"] === true && verb !== "show") throw wrongUse("--classes goes with show alone");
+    const say = sayer({ values }, { print });
+    if (values["classes"] === true && verb !== "show") throw wrongUse("models", "--classes goes with show alone");
     switch (verb ?? "") {
       case "list": {
         const versions = await Promise.all((await store.versions()).map((version) => listed(store, version)));
@@ -74,13 +74,12 @@ export const models: Command = {
         say(active, active.version === null ? NONE : `model ${active.version} is active again${model === null ? "" : withoutFloor(model)}`);
         return 0;
       }
-      default: throw wrongUse(verb === undefined ? "say what to do with the models" : `there is no "models ${verb}"`);
+      default: throw wrongUse("models", verb === undefined ? "say what to do with the models" : `there is no "models ${verb}"`);
     }
   }),
 };
 const NONE = "no model is active: the tier file's thresholds decide";
 const withoutFloor = (model: RoutingModelFile): string => (hasFloor(model) ? "" : ", but no policy's floor was shown to hold: the tier file's thresholds decide");
-const wrongUse = (message: string) => new SetupError(message, "inferctl models --help", { exitCode: EXIT_USAGE });
 
 /** By what versions can be told apart. */
 type Listed = { readonly version: string } & (Pick<RoutingModelFile["data"], "rows" | "sources"> & Pick<RoutingModelFile, "target"> | { readonly problem: string });
@@ -114,7 +113,7 @@ async function found(store: ModelStore, version: string | null | undefined): Pro
 }
 
 async function readModelFile(file: string | undefined): Promise<RoutingModelFile> {
-  if (file === undefined) throw wrongUse("say which file to import");
+  if (file === undefined) throw wrongUse("models", "say which file to import");
   const text = await readFile(file, "utf8").catch((error: unknown) => { throw new SetupError(`cannot read ${file}: ${String(error)}`, "Name a file that `inferctl train --out` has written.", { exitCode: EXIT_USAGE, cause: error }); });
   const read = readModel(jsonOf(file, text));
   if ("problems" in read) throw notAModel(file, inOneLine(read.problems), read.problems.some((problem) => problem.startsWith("version: it was edited")) ? AS_EDITED : AS_TRAINED);

@@ -18,7 +18,7 @@ import { makePool } from "#shared/db/pool.ts";
 import { inboxOf } from "#shared/messaging/topology.ts";
 import { readTenant } from "#shared/tenancy/tenants.ts";
 
-import { type CliContext, type Command, EXIT_USAGE, type ParsedArguments } from "../command.ts";
+import { type CliContext, type Command, EXIT_USAGE, type ParsedArguments, sayer, wrongUse } from "../command.ts";
 import { serverUrl } from "../serverUrl.ts";
 import { textTable } from "../textTable.ts";
 
@@ -47,11 +47,10 @@ export const natsUsers: Command = {
       case "list": return list(place, given, context);
       case "remove": return remove(place, argument, given, context);
       case "config": return config(place, given, context);
-      default: throw wrongUse(verb === undefined ? "say what to do with the users" : `there is no "nats-users ${verb}"`);
+      default: throw wrongUse("nats-users", verb === undefined ? "say what to do with the users" : `there is no "nats-users ${verb}"`);
     }
   },
 };
-const wrongUse = (message: string) => new SetupError(message, "inferctl nats-users --help", { exitCode: EXIT_USAGE });
 
 interface Place {
   readonly home: Home;
@@ -67,7 +66,6 @@ function placeOf({ values }: ParsedArguments, { environment }: CliContext): Plac
 }
 
 const textOf = (values: ParsedArguments["values"], name: string): string | undefined => (typeof values[name] === "string" ? values[name] : undefined);
-const sayer = ({ values }: ParsedArguments, { print }: CliContext) => (value: object, forPeople: string) => { print(values["json"] === true ? JSON.stringify(value, null, 2) : forPeople); };
 
 async function init(place: Place, given: ParsedArguments, context: CliContext): Promise<number> {
   const { files, home } = place;
@@ -80,7 +78,7 @@ async function init(place: Place, given: ParsedArguments, context: CliContext): 
 
 async function add(place: Place, given: ParsedArguments, context: CliContext): Promise<number> {
   const tenant = TenantId.safeParse(textOf(given.values, "tenant"));
-  if (!tenant.success) throw wrongUse("say which tenant it is for: --tenant <1 to 64 of A-Z a-z 0-9 _ ->");
+  if (!tenant.success) throw wrongUse("nats-users", "say which tenant it is for: --tenant <1 to 64 of A-Z a-z 0-9 _ ->");
   const out = textOf(given.values, "out");
   if (out !== undefined && existsSync(out)) throw new SetupError(`${out} is there already`, "Name another file; a seed overwrites nothing.", { exitCode: EXIT_USAGE });
   if (given.values["users-file"] === undefined || existsSync(place.files.list)) requireRoles(place);
@@ -117,7 +115,7 @@ function list({ files }: Place, given: ParsedArguments, context: CliContext): Pr
 }
 
 async function remove(place: Place, publicKey: string | undefined, given: ParsedArguments, context: CliContext): Promise<number> {
-  if (publicKey === undefined) throw wrongUse("say which user to remove, by its public key");
+  if (publicKey === undefined) throw wrongUse("nats-users", "say which user to remove, by its public key");
   const isRole = readUsers(place.files.list).users.some((user) => user.kind === "role" && user.public_key === publicKey);
   if (isRole) throw new SetupError(`${publicKey} is a role's`, "Make new ones for all roles, and start them again: inferctl nats-users init --anew; inferctl up", { exitCode: EXIT_USAGE });
   const { result: user, after } = await changed(place, context, () => removeUser(place.files, publicKey, new Date()));

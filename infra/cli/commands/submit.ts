@@ -5,7 +5,7 @@ import { SubmitFailed, submitFile } from "#producers/client/submitFile.ts";
 import { BatchDefaults, type BatchReply } from "#shared/contracts/batch.ts";
 import { inOneLine, issueLines } from "#shared/contracts/describeIssues.ts";
 
-import { type Command, EXIT_USAGE } from "../command.ts";
+import { type Command, sayer, wrongUse } from "../command.ts";
 
 const PATIENCE_MS = 10 * 60_000;
 
@@ -26,10 +26,10 @@ export const submit: Command = {
   run: async ({ values, positionals: [file] }, { environment, print, progress }) => {
     const text = (option: string): string | undefined => (typeof values[option] === "string" ? values[option] : undefined);
     const out = text("out");
-    if (file === undefined || out === undefined) throw wrongUse("say which file to submit and, with --out, where the results go");
+    if (file === undefined || out === undefined) throw wrongUse("submit", "say which file to submit and, with --out, where the results go");
     const { user, budget, policy } = { user: text("user"), budget: text("budget"), policy: text("policy") };
     const defaults = BatchDefaults.safeParse({ ...(user === undefined ? {} : { user_id: user }), ...(budget === undefined ? {} : { budget: Number(budget) }), ...(policy === undefined ? {} : { policy }) });
-    if (!defaults.success) throw wrongUse(inOneLine(issueLines(defaults.error)));
+    if (!defaults.success) throw wrongUse("submit", inOneLine(issueLines(defaults.error)));
     const startedMs = performance.now();
     const state = await submitFile({
       url: (text("url") ?? ownGateway(environment)).replace(/\/$/, ""), apiKey: environment["INFER_API_KEY"], tenantId: text("tenant"), file, out, defaults: defaults.data, patienceMs: PATIENCE_MS,
@@ -38,12 +38,10 @@ export const submit: Command = {
       if (error instanceof SubmitFailed) throw new SetupError(error.message, error.nextStep, { cause: error });
       throw error;
     });
-    print(values["json"] === true ? JSON.stringify(state) : summaryOf(state, out));
+    sayer({ values }, { print })(state, summaryOf(state, out));
     return 0;
   },
 };
-
-const wrongUse = (message: string) => new SetupError(message, "inferctl submit --help", { exitCode: EXIT_USAGE });
 
 function ownGateway(environment: Parameters<typeof openHome>[0]): string {
   const url = readState(openHome(environment).stateFile).roles.flatMap(({ addresses }) => addresses).find(({ role }) => role === "gateway")?.url;

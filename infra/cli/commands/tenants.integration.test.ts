@@ -10,7 +10,7 @@ import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { makeDirectory } from "#shared/tenancy/directory.ts";
 import { subkey } from "#shared/tenancy/keyText.ts";
 
-import { dispatch } from "../dispatch.ts";
+import { callInferctl } from "../callInferctl.ts";
 
 const SECRET = "s".repeat(32);
 const folder = mkdtempSync(join(tmpdir(), "infer-tenants-"));
@@ -21,15 +21,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function inferctl(...args: string[]) {
-  const printed: string[] = [], errors: string[] = [];
-  const unused = () => Promise.reject(new Error("not used"));
-  const code = await dispatch(args, {
-    environment: { DATABASE_URL: database.url, INFER_HOME: folder, INFER_SECRET: SECRET }, print: (line) => void printed.push(line), progress: { note: () => undefined, step: (_title, run) => run() },
-    prepare: { topology: unused, migrations: unused, localModels: unused },
-  }, (line) => void errors.push(line));
-  return { code, printed: printed.join("\n"), errors: errors.join("\n") };
-}
+const inferctl = (...args: string[]) => callInferctl(args, { DATABASE_URL: database.url, INFER_HOME: folder, INFER_SECRET: SECRET });
 
 it("makes a tenant, gives it a key that works, changes and suspends it, and tells what was done", async () => {
   const created = await inferctl("tenants", "create", "acme", "--name", "Acme Inc.", "--limit", "tenant.requests=100/s,burst=50", "--allow-tier", "small", "--cache", "deterministic");

@@ -1,10 +1,9 @@
-import { SetupError } from "#infra/embedded/setupError.ts";
 import { inOneLine, issueLines } from "#shared/contracts/describeIssues.ts";
 import { NewTenant, type Tenant, TenantChange } from "#shared/contracts/tenant.ts";
 import { readAdminAudit } from "#shared/tenancy/adminAudit.ts";
 import { changeTenant, createTenant, listTenants, readTenant } from "#shared/tenancy/tenants.ts";
 
-import { type Command, EXIT_USAGE, type ParsedArguments } from "../command.ts";
+import { type Command, type ParsedArguments, sayer, wrongUse } from "../command.ts";
 import { limitLines, limitsWith, readLimit } from "../limitText.ts";
 import { withTenancy } from "../tenancy.ts";
 import { textTable } from "../textTable.ts";
@@ -34,7 +33,7 @@ export const tenants: Command = {
   },
   maxPositionals: 2,
   run: ({ values, positionals: [verb, tenantId] }, { environment, print }) => withTenancy(environment, async (rights) => {
-    const say = (value: object, forPeople: string) => { print(values["json"] === true ? JSON.stringify(value) : forPeople); };
+    const say = sayer({ values }, { print });
     const named = (): string => tenantId ?? refuse(`say which tenant to ${verb ?? ""}`);
     switch (verb ?? "") {
       case "list": {
@@ -75,7 +74,7 @@ export const tenants: Command = {
 };
 
 function refuse(message: string): never {
-  throw new SetupError(message, "inferctl tenants --help", { exitCode: EXIT_USAGE });
+  throw wrongUse("tenants", message);
 }
 
 function checked<T>(schema: { safeParse(value: unknown): { success: true; data: T } | { success: false; error: Parameters<typeof issueLines>[0] } }, value: unknown): T {

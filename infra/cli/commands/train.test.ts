@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import fixture from "#shared/contracts/fixtures/routing_model.v1.json" with { type: "json" };
 import { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 
-import { dispatch } from "../dispatch.ts";
+import { callInferctl } from "../callInferctl.ts";
 import { describeModel } from "./train.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "infer-train-"));
@@ -18,15 +18,7 @@ const FILE = join(folder, "log.jsonl");
 writeFileSync(FILE, Array.from({ length: 200 }, (_, i) => row(i)).join("\n"));
 const GOOD = ["--train", FILE, "--tiers", "m-1.5,large", "--map", "small=m-1.5"];
 
-async function train(...args: string[]) {
-  const printed: string[] = [], errors: string[] = [], notes: string[] = [];
-  const unused = () => Promise.reject(new Error("not used"));
-  const code = await dispatch(["train", ...args], {
-    environment: {}, print: (line) => void printed.push(line), progress: { note: (line) => void notes.push(line), step: (_title, run) => run() },
-    prepare: { topology: unused, migrations: unused, localModels: unused },
-  }, (line) => void errors.push(line));
-  return { code, printed: printed.join("\n"), errors: errors.join("\n"), notes: notes.join("\n") };
-}
+const train = (...args: string[]) => callInferctl(["train", ...args], {});
 
 describe("inferctl train", () => {
   it("writes a model that can be read again, under the tier file's names, and says what held-out rows showed", async () => {

@@ -17,7 +17,7 @@ import { readShadows } from "#shared/db/readShadows.ts";
 import { feedbackFeed } from "#sinks/audit/feedbackFeed.ts";
 import { shadowFeed, toShadowItem } from "#sinks/audit/shadowFeed.ts";
 
-import { dispatch } from "../dispatch.ts";
+import { callInferctl } from "../callInferctl.ts";
 
 const SHADOW = Shadow.parse(fixture);
 const [SMALL, LARGE] = SHADOW.tiers as [ShadowTier, ShadowTier];
@@ -63,15 +63,7 @@ afterAll(async () => {
 });
 
 const train = (...args: string[]) => inferctl("train", ...args);
-async function inferctl(verb: string, ...args: string[]) {
-  const printed: string[] = [], errors: string[] = [], notes: string[] = [];
-  const unused = () => Promise.reject(new Error("not used"));
-  const code = await dispatch([verb, "--from-audit", ...args], {
-    environment: { DATABASE_URL: database.url, INFER_HOME: home }, print: (line) => void printed.push(line), progress: { note: (line) => void notes.push(line), step: (_title, run) => run() },
-    prepare: { topology: unused, migrations: unused, localModels: unused },
-  }, (line) => void errors.push(line));
-  return { code, printed: printed.join("\n"), errors: errors.join("\n"), notes: notes.join("\n") };
-}
+const inferctl = (verb: string, ...args: string[]) => callInferctl([verb, "--from-audit", ...args], { DATABASE_URL: database.url, INFER_HOME: home });
 const modelOf = ({ printed }: { printed: string }) => RoutingModelFile.parse(JSON.parse(printed));
 /** Small enough to be quick. */
 const LAST = `--since=${new Date(BEGIN_MS + (COMPLETE - 100) * 3_600_000).toISOString()}`;

@@ -12,7 +12,7 @@ import { connectNats } from "#shared/messaging/connect.ts";
 import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { type ModelStore, openModelStore } from "#shared/messaging/modelStore.ts";
 
-import { dispatch } from "../dispatch.ts";
+import { callInferctl } from "../callInferctl.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "infer-publish-"));
 let server: Awaited<ReturnType<typeof startTestServer>>;
@@ -42,15 +42,7 @@ function log(name: string, rows: number, { knows }: { knows: boolean }): string 
 const GOOD = log("good.jsonl", 300, { knows: true });
 const POOR = log("poor.jsonl", 40, { knows: false });
 
-async function inferctl(args: readonly string[], url = server.url) {
-  const printed: string[] = [], errors: string[] = [], notes: string[] = [];
-  const unused = () => Promise.reject(new Error("not used"));
-  const code = await dispatch(args, {
-    environment: { NATS_URL: url, INFER_HOME: folder }, print: (line) => void printed.push(line), progress: { note: (line) => void notes.push(line), step: (_title, run) => run() },
-    prepare: { topology: unused, migrations: unused, localModels: unused },
-  }, (line) => void errors.push(line));
-  return { code, printed: printed.join("\n"), errors: errors.join("\n"), notes: notes.join("\n") };
-}
+const inferctl = (args: readonly string[], url = server.url) => callInferctl(args, { NATS_URL: url, INFER_HOME: folder });
 const train = (file: string, ...args: string[]) => inferctl(["train", "--train", file, "--tiers", "small,medium,large", ...args]);
 
 it("activates a model whose floor was shown; one that promises nothing does not take its place, and is in --out", async () => {

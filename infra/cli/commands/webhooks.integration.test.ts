@@ -10,7 +10,7 @@ import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { inTransaction } from "#shared/db/transaction.ts";
 import { insertDeliveries } from "#shared/webhooks/deliveries.ts";
 
-import { dispatch } from "../dispatch.ts";
+import { callInferctl } from "../callInferctl.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "infer-webhooks-"));
 let database: Awaited<ReturnType<typeof makeTestDatabase>>;
@@ -23,15 +23,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function inferctl(...args: string[]) {
-  const printed: string[] = [], errors: string[] = [];
-  const unused = () => Promise.reject(new Error("not used"));
-  const code = await dispatch(args, {
-    environment: { DATABASE_URL: database.url, INFER_HOME: folder, INFER_SECRET: "s".repeat(32) }, print: (line) => void printed.push(line), progress: { note: () => undefined, step: (_title, run) => run() },
-    prepare: { topology: unused, migrations: unused, localModels: unused },
-  }, (line) => void errors.push(line));
-  return { code, printed: printed.join("\n"), errors: errors.join("\n") };
-}
+const inferctl = (...args: string[]) => callInferctl(args, { DATABASE_URL: database.url, INFER_HOME: folder, INFER_SECRET: "s".repeat(32) });
 const webhooks = (...args: string[]) => inferctl("webhooks", ...args, "--tenant", "acme");
 
 it("makes an endpoint, rotates, disables and enables it, finds what was given up on and sends it again, and removes it", async () => {

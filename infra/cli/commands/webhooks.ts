@@ -1,6 +1,5 @@
 import { lookup } from "node:dns";
 
-import { SetupError } from "#infra/embedded/setupError.ts";
 import { inOneLine, issueLines } from "#shared/contracts/describeIssues.ts";
 import { DeliveryStatus, NewEndpoint, type WebhookDelivery, type WebhookEndpoint } from "#shared/contracts/webhook.ts";
 import { pick } from "#shared/runtime/loadConfig.ts";
@@ -8,7 +7,7 @@ import { listDeliveries, retryDelivery } from "#shared/webhooks/deliveries.ts";
 import { createEndpoint, listEndpoints, removeEndpoint, rotateEndpoint, setEndpointStatus } from "#shared/webhooks/endpoints.ts";
 import { allowanceOf, problemOfTarget } from "#shared/webhooks/target.ts";
 
-import { type Command, EXIT_USAGE } from "../command.ts";
+import { type Command, sayer, wrongUse } from "../command.ts";
 import { secretKey, withTenancy } from "../tenancy.ts";
 import { textTable } from "../textTable.ts";
 
@@ -31,7 +30,7 @@ export const webhooks: Command = {
   options: { json: { type: "boolean" }, tenant: { type: "string" }, status: { type: "string" } },
   maxPositionals: 2,
   run: ({ values, positionals: [verb, what] }, { environment, print }) => withTenancy(environment, async (rights) => {
-    const say = (value: object, forPeople: string) => { print(values["json"] === true ? JSON.stringify(value) : forPeople); };
+    const say = sayer({ values }, { print });
     const { tenant, status } = values;
     if (typeof tenant !== "string") refuse("say whose webhooks: --tenant <tenant>");
     switch (verb ?? "") {
@@ -86,7 +85,7 @@ export const webhooks: Command = {
 };
 
 function refuse(message: string): never {
-  throw new SetupError(message, "inferctl webhooks --help", { exitCode: EXIT_USAGE });
+  throw wrongUse("webhooks", message);
 }
 
 const listOf = (endpoints: readonly WebhookEndpoint[]): string => textTable(["endpoint", "status", "created", "url"], endpoints.map(({ endpoint_id, status, created_at, url }) => [endpoint_id, status, created_at, url]));

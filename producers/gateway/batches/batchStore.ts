@@ -3,6 +3,7 @@ import type { PoolClient } from "pg";
 
 import { type BatchDefaults, type BatchLine, type BatchReply, type BatchResult, type BatchStatus, MOST_LINES } from "#shared/contracts/batch.ts";
 import { AppError } from "#shared/contracts/errors.ts";
+import { fingerprintOf } from "#shared/messaging/readRequest.ts";
 import { isoOf, isoOrNull, type Rights, withRights } from "#shared/tenancy/database.ts";
 
 export interface BatchKey {
@@ -57,7 +58,8 @@ export const openBatch = (rights: TenantRights, { batch_id, name, defaults, key_
 
 /**
  * Adds lines from `firstLine` on, which must be the next one, or one that is there already: a part that is sent again changes
- * nothing. Throws `conflict` where lines are missing before it, and for a batch that takes none any more.
+ * nothing. Throws `conflict` where lines are missing before it, and for a batch that takes none any more; `idempotency_mismatch`
+ * where a line that is there says something else.
  */
 export const addLines = (rights: TenantRights, batch_id: string, firstLine: number, lines: readonly BatchLine[]): Promise<StoredBatch> =>
   withRights(rights, async (client) => {
@@ -67,13 +69,15 @@ export const addLines = (rights: TenantRights, batch_id: string, firstLine: numb
     if (reply.status !== "open" && last > reply.lines) throw new AppError("conflict", `batch ${batch_id} is ${reply.status} and takes no more lines`);
     if (firstLine > reply.lines + 1) throw new AppError("conflict", `batch ${batch_id} has ${reply.lines} lines: send from line ${reply.lines + 1} on`);
     if (last > MOST_LINES) throw new AppError("invalid_request", `a batch has at most ${MOST_LINES} lines`);
-    const fresh = lines.slice(Math.max(0, reply.lines + 1 - firstLine));
+    const known = lines.slice(0, Math.max(0, reply.lines + 1 - firstLine));
+    await assertSame(client, key, firstLine, known);
+    const fresh = lines.slice(known.length);
     if (fresh.length === 0) return readLocked(client, key);
     const numbers = fresh.map((_line, i) => last - fresh.length + 1 + i);
     await client.query({
       name: "add_batch_lines",
-      text: "INSERT INTO batch_items (tenant_id, batch_id, line, custom_id, request) SELECT $1, $2, * FROM unnest($3::int[], $4::text[], $5::jsonb[])",
-      values: [key.tenant_id, batch_id, numbers, fresh.map(({ custom_id }) => custom_id), fresh.map(({ request }) => JSON.stringify(request))],
+      text: "INSERT INTO batch_items (tenant_id, batch_id, line, custom_id, fingerprint, request) SELECT $1, $2, * FROM unnest($3::int[], $4::text[], $5::text[], $6::jsonb[])",
+      values: [key.tenant_id, batch_id, numbers, fresh.map(({ custom_id }) => custom_id), fresh.map(({ request }) => fingerprintOf(request)), fresh.map(({ request }) => JSON.stringify(request))],
     });
     await client.query("UPDATE batches SET line_count = $3 WHERE tenant_id = $1 AND batch_id = $2", [key.tenant_id, batch_id, last]);
     return readLocked(client, key);
@@ -99,8 +103,8 @@ export const cancelBatch = (rights: TenantRights, batch_id: string): Promise<Sto
     return readLocked(client, key);
   });
 
-/** A batch whose lines never all came, so that its id is free again. */
-export const dropOpenBatch = (rights: TenantRights, batch_id: string): Promise<void> =>
+/** Takes the lines of a batch away that was not started; any other stays as it is. */
+export const emptyOpenBatch = (rights: TenantRights, batch_id: string): Promise<void> =>
   withRights(rights, async (client) => {
     const { reply } = await readLocked(client, { tenant_id: rights.tenantId, batch_id });
     if (reply.status !== "open") return;
@@ -129,6 +133,16 @@ export const readResults = (rights: TenantRights, batch_id: string, afterLine: n
       "SELECT line, custom_id, result FROM batch_items WHERE tenant_id = $1 AND batch_id = $2 AND line > $3 AND result IS NOT NULL ORDER BY line LIMIT $4", [rights.tenantId, batch_id, afterLine, limit]);
     return rows.map(({ line, custom_id, result }) => ({ line, custom_id, ...result }));
   });
+
+async function assertSame(client: PoolClient, { tenant_id, batch_id }: BatchKey, firstLine: number, lines: readonly BatchLine[]): Promise<void> {
+  if (lines.length === 0) return;
+  const { rows: [other] } = await client.query<{ line: number }>(
+    `SELECT item.line FROM batch_items AS item JOIN unnest($3::int[], $4::text[], $5::text[]) AS sent(line, custom_id, fingerprint) USING (line)
+     WHERE item.tenant_id = $1 AND item.batch_id = $2 AND (item.fingerprint <> sent.fingerprint OR item.custom_id IS DISTINCT FROM sent.custom_id) ORDER BY item.line LIMIT 1`,
+    [tenant_id, batch_id, lines.map((_line, i) => firstLine + i), lines.map(({ custom_id }) => custom_id), lines.map(({ request }) => fingerprintOf(request))],
+  );
+  if (other !== undefined) throw new AppError("idempotency_mismatch", `line ${other.line} of batch ${batch_id} was another one: take a new batch_id`);
+}
 
 async function readLocked(client: PoolClient, { tenant_id, batch_id }: BatchKey): Promise<StoredBatch> {
   const { rows: [row] } = await client.query<BatchRow>("SELECT * FROM batches WHERE tenant_id = $1 AND batch_id = $2 FOR UPDATE", [tenant_id, batch_id]);

@@ -9,13 +9,13 @@ import type { Pool } from "pg";
 import { KEYLESS, type Principal } from "#shared/contracts/apiKey.ts";
 import { type BatchResult, requestIdOfLine } from "#shared/contracts/batch.ts";
 import { AppError } from "#shared/contracts/errors.ts";
-import type { Completion } from "#shared/contracts/events.ts";
+import type { Completion, EventError } from "#shared/contracts/events.ts";
 import { nanoUsd, toUsd } from "#shared/contracts/money.ts";
 import type { InferBody } from "#shared/contracts/request.ts";
+import { backoffMs, verdictFor } from "#shared/messaging/consume.ts";
 import { hasEnded, pause } from "#shared/runtime/lifecycle.ts";
 import type { Standing } from "#shared/tenancy/directory.ts";
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
-import { backoffMs } from "#shared/messaging/consume.ts";
 
 import type { Inference } from "../inference.ts";
 import { type ClaimedBatch, claimBatches, type Ended, endLines, finishBatch, nextLines, type OpenLine, releaseBatches } from "./batchQueue.ts";
@@ -36,6 +36,8 @@ export interface BatchRunnerDeps {
 
 const LOOK_EVERY_MS = 1_000;
 const PAGE = 500;
+/** Of what nobody expected; an outage or a limit is waited out. */
+const MOST_TRIES = 4;
 /** Ended lines wait for their transaction no longer than this. */
 const WRITE_EVERY_MS = 250;
 /** Batches that one gateway has at once. */
@@ -126,17 +128,28 @@ async function runLine(deps: BatchRunnerDeps, batch: ClaimedBatch, { line, reque
       observe(completion.outcome);
       return endedBy(line, completion);
     } catch (error) {
-      if (!(error instanceof AppError) || error.retryable) {
-        log.debug({ err: error, ...id }, "a line of a batch waits");
-        await pause(Math.max(100, backoffMs(Math.min(tries, 6), Math.random())), signal);
-        continue;
+      const problem = reasonToGiveUp(error, tries);
+      if (problem !== null) {
+        log.warn({ err: error, ...id }, "a line of a batch is given up");
+        observe("failed");
+        return endedWithout(line, id.request_id, problem);
       }
-      observe("failed");
-      return { line, cost: nanoUsd(0), baseline: nanoUsd(0), result: { request_id: id.request_id, outcome: "failed", output: null, tier: null, model: null, confidence: null, cost_usd: 0, baseline_cost_usd: null, error: { code: error.code, message: error.publicMessage } } };
+      const limitMs = error instanceof AppError ? (error.limit?.waitMs ?? 0) : 0;
+      await pause(limitMs + backoffMs(tries, Math.random()), signal);
     }
   }
   return null;
 }
+
+/** `null`: worth another try. What is away, in progress or limited is waited out. */
+function reasonToGiveUp(error: unknown, tries: number): EventError | null {
+  if (error instanceof AppError && error.retryable) return null;
+  const verdict = verdictFor(error, { tries, deliveries: tries, maxDeliver: MOST_TRIES }, 0);
+  return verdict.action === "giveUp" ? verdict.error : null;
+}
+
+const endedWithout = (line: number, request_id: string, error: EventError): Ended =>
+  ({ line, cost: nanoUsd(0), baseline: nanoUsd(0), result: { request_id, outcome: "failed", output: null, tier: null, model: null, confidence: null, cost_usd: 0, baseline_cost_usd: null, error } });
 
 function endedBy(line: number, { request_id, outcome, output, message, tier, model, confidence, cost_nano_usd, baseline_cost_nano_usd, error }: Completion): Ended {
   return {

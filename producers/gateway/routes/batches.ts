@@ -15,7 +15,7 @@ import { ErrorReply } from "#shared/contracts/reply.ts";
 import { unknownName } from "#shared/contracts/request.ts";
 import type { TierFile } from "#shared/contracts/tiers.ts";
 
-import { addLines, cancelBatch, dropOpenBatch, listBatches, openBatch, readBatch, readResults, startBatch, type TenantRights } from "../batches/batchStore.ts";
+import { addLines, cancelBatch, emptyOpenBatch, listBatches, openBatch, readBatch, readResults, startBatch, type TenantRights } from "../batches/batchStore.ts";
 import { jsonLines } from "../batches/jsonLines.ts";
 import type { Callers } from "../callers.ts";
 import { DEFAULT_TENANT } from "../openAi/requestOf.ts";
@@ -55,7 +55,7 @@ export const batchesRoutes = ({ pool, callers, tierFile, log }: BatchesDeps): Fa
       summary: "Run many requests that nobody waits for",
       description:
         `The body is JSON lines (\`application/x-ndjson\` or \`application/jsonl\`, at most ${MOST_LINES} lines): each a body of \`POST /infer\`, with \`custom_id\` instead of an id. The batch starts once all lines are there; ` +
-        "a line that is wrong refuses the whole upload and is named. `batch_id` makes it safe to repeat: the same batch again, and nothing runs twice. " +
+        "a line that is wrong refuses the whole upload and is named. `batch_id` makes it safe to repeat: the same lines again are the same batch, and nothing runs twice; other lines under it are a 422. " +
         "As `application/json` the body (`batch_id`, `name`, `defaults`) makes a batch without lines, which are then sent in parts.",
       tags, querystring: uploaded, response: { 200: BatchReply, 201: BatchReply, ...errors },
     },
@@ -70,10 +70,11 @@ export const batchesRoutes = ({ pool, callers, tierFile, log }: BatchesDeps): Fa
     }
     const defaults: BatchDefaults = { user_id, policy, budget };
     const opened = await openBatch(rights, { batch_id, name, defaults, key_id: keyId });
-    if (opened.reply.status !== "open") return reply.code(200).send(opened.reply);
-    await dropOpenBatch(rights, batch_id); // what an upload that broke off has left
-    await take(rights, batch_id, 1, defaults, request.body as AsyncIterable<Uint8Array>).catch(async (error: unknown) => {
-      await dropOpenBatch(rights, batch_id).catch(() => undefined);
+    const body = request.body as AsyncIterable<Uint8Array>;
+    if (opened.reply.status !== "open") return reply.code(200).send(await take(rights, batch_id, 1, defaults, body)); // the same, or refused
+    await emptyOpenBatch(rights, batch_id); // what an upload that broke off has left
+    await take(rights, batch_id, 1, defaults, body).catch(async (error: unknown) => {
+      await emptyOpenBatch(rights, batch_id).catch(() => undefined);
       throw error;
     });
     const started = await startBatch(rights, batch_id);
@@ -84,7 +85,7 @@ export const batchesRoutes = ({ pool, callers, tierFile, log }: BatchesDeps): Fa
   app.post("/batches/:batch_id/lines", {
     schema: {
       summary: "Add lines to a batch, in parts",
-      description: "JSON lines. `first_line` is the number of the first of them in the batch, from 1 on: a part that is sent again changes nothing, and a gap is a 409 that says where to go on.",
+      description: "JSON lines. `first_line` is the number of the first of them in the batch, from 1 on: a part that is sent again changes nothing, other lines under used numbers are a 422, and a gap is a 409 that says where to go on.",
       tags, params: ofBatch, querystring: named.extend({ first_line: z.coerce.number().int().min(1).max(MOST_LINES) }), response: { 200: BatchReply, ...errors },
     },
     config: infer,

@@ -3,6 +3,7 @@ CREATE TABLE "batch_items" (
 	"batch_id" text NOT NULL,
 	"line" integer NOT NULL,
 	"custom_id" text,
+	"fingerprint" text NOT NULL,
 	"request" jsonb,
 	"result" jsonb,
 	CONSTRAINT "batch_items_tenant_id_batch_id_line_pk" PRIMARY KEY("tenant_id","batch_id","line")
