@@ -81,6 +81,7 @@ export async function runKilledBatch(system: System, { asked }: CountingServer, 
     return batch.ended.completed;
   };
 
+  if (interactive > 0) await latencies(system, "warm-up", 5 * PER_SECOND);
   const alone = interactive === 0 ? [] : await latencies(system, "alone", interactive);
   const startedMs = performance.now();
   const first = submit();
