@@ -21,5 +21,5 @@ export const makeAdmitDirect = ({ take, refused }: Limits, now: () => number): A
   if (hit === null) return null;
   refused(hit);
   const { code, publicMessage: message } = rateLimited(hit);
-  return { code, message };
+  return { code, message, retry_after_ms: Math.ceil(hit.waitMs) };
 };

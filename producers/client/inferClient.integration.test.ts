@@ -78,6 +78,16 @@ describe.each(BOTH)("over %s", (transport) => {
     expect(gateway.requests.at(-1)?.request_id).not.toBe(gateway.requests.at(-2)?.request_id);
   });
 
+  it("gives a limit that is a request's outcome as an error with the time to wait, and does not try again; who asks for the outcome has it", async () => {
+    gateway.play(({ complete }) => complete({ outcome: "rejected", output: null, tier: null, model: null, error: { code: "rate_limited", message: "try again in 2 s", retry_after_ms: 1_500 } }));
+    const ask = { ...ASK, request_id: id("limited") };
+    for (const call of [() => client.infer(ask), () => client.infer(ask), () => read(client.stream(ask))]) {
+      expect(await errorOf(call())).toMatchObject({ code: "rate_limited", status: 429, message: "try again in 2 s", retryable: false, retryAfterMs: 1_500, requestId: id("limited") });
+    }
+    expect(acceptedWith(id("limited"))).toBe(1);
+    expect(await client.wait(id("limited"))).toMatchObject({ outcome: "rejected", error: { code: "rate_limited", retry_after_ms: 1_500 } });
+  });
+
   it("gives the outcome of a used id again, and refuses another request under it", async () => {
     const first = await client.infer({ ...ASK, request_id: id("twice") });
     expect(await client.infer({ ...ASK, request_id: id("twice") })).toEqual(first);
