@@ -94,7 +94,7 @@ export function makeCachedRuns(deps: CachedRunsDeps): CachedRuns {
   };
   /** What is stored under its id, which is another one's where the same id was used at the same time. */
   const emit = async (completion: Completion, { body, call }: AskedFor): Promise<Completion> => {
-    const { isDuplicate, stored } = await publisher.emit(completion, call.traceparent);
+    const { isDuplicate, stored } = await publisher.emit(completion, call.traceparent, { isWithoutRequest: true });
     if (stored === null) throw new AppError("internal", "the stored outcome of this request is of a version that this service cannot read");
     if (isDuplicate) assertSameRequest(stored, body);
     return stored;
