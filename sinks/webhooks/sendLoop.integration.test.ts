@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from "vi
 
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
-import { startWebhookReceiver, type WebhookReceiver } from "#infra/webhookReceiver.ts";
+import { startWebhookReceiver, type WebhookReceiver } from "#infra/testWebhookReceiver.ts";
 import type { WebhookDelivery } from "#shared/contracts/webhook.ts";
 import { inTransaction, inTransactionOf } from "#shared/db/transaction.ts";
 import { readAdminAudit } from "#shared/tenancy/adminAudit.ts";
