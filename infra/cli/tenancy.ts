@@ -1,9 +1,8 @@
-import { Pool } from "pg";
-
 import { type Environment, openHome } from "#infra/embedded/homeFolder.ts";
 import { withOwnSecret } from "#infra/embedded/ownSecret.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
 import { AppError } from "#shared/contracts/errors.ts";
+import { makePool } from "#shared/db/pool.ts";
 import type { Rights } from "#shared/tenancy/database.ts";
 import { subkey } from "#shared/tenancy/keyText.ts";
 
@@ -12,8 +11,7 @@ import { serverUrl } from "./serverUrl.ts";
 
 /** With the rights of whoever runs the service, on the database that the environment names or that `inferctl up` started. */
 export async function withTenancy<T>(environment: Environment, use: (rights: Rights) => Promise<T>): Promise<T> {
-  const pool = new Pool({ connectionString: serverUrl("postgres", environment, openHome(environment)), max: 1, connectionTimeoutMillis: 5_000 });
-  pool.on("error", () => undefined); // the query that it breaks says so
+  const pool = makePool(serverUrl("postgres", environment, openHome(environment)), "inferctl", () => undefined); // the query that it breaks says so
   try {
     return await use({ pool, tenantId: null });
   } catch (error) {

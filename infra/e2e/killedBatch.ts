@@ -69,24 +69,31 @@ export async function runKilledBatch(system: System, { asked }: CountingServer, 
   const question = (i: number) => `question ${i}`;
   writeFileSync(file, Array.from({ length: lines }, (_, i) => JSON.stringify({ custom_id: `c-${i}`, input: question(i) })).join("\n"));
   const submit = () => system.start("submit", file, "--out", out, "--user", "nightly", "--budget", "0.01", "--tenant", "bulk", "--json");
-  const progress = async (): Promise<number> => {
+  const latest = async (): Promise<BatchReply | undefined> => {
     const { text } = await getText(`${system.url("gateway")}/batches?tenant_id=bulk`);
-    const [batch] = (JSON.parse(text) as { batches: BatchReply[] }).batches;
-    return batch?.ended.completed ?? 0;
+    return (JSON.parse(text) as { batches: BatchReply[] }).batches[0];
   };
-  const until = (share: number) => waitUntil(async () => ((await progress().catch(() => 0)) >= share * lines ? true : undefined), { deadlineMs: 600_000, everyMs: 100, describe: () => `the batch does not get to ${share}` });
+  const until = (share: number) => waitUntil(async () => (((await latest().catch(() => undefined))?.ended.completed ?? 0) >= share * lines ? true : undefined), { deadlineMs: 600_000, everyMs: 100, describe: () => `the batch does not get to ${share}` });
+  /** Else a kill would prove nothing. */
+  const whileItRuns = async (): Promise<number> => {
+    const batch = await latest();
+    if (batch?.status !== "running") throw new Error(`the batch is ${batch?.status ?? "not there"}, so nothing can be killed in its midst: give it more lines`);
+    return batch.ended.completed;
+  };
 
   const alone = interactive === 0 ? [] : await latencies(system, "alone", interactive);
   const startedMs = performance.now();
   const first = submit();
   await until(0.1);
   const beside = interactive === 0 ? [] : await latencies(system, "beside", interactive);
+  await whileItRuns(); // they were beside it to the end
   await until(0.3);
   await killed(first);
-  onNote(`killed the client at ${await progress()} of ${lines} lines`);
+  onNote(`killed the client at ${await whileItRuns()} of ${lines} lines`);
   await until(0.5);
+  const endedBefore = await whileItRuns();
   await system.signal("gateway", "SIGKILL");
-  onNote("killed the gateway, and start it again");
+  onNote(`killed the gateway at ${endedBefore} of ${lines} lines, and start it again`);
   await system.up();
   const { stdout } = await ended(submit());
   const seconds = (performance.now() - startedMs) / 1_000;

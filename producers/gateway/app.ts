@@ -2,7 +2,7 @@
 import helmet from "@fastify/helmet";
 import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
-import Fastify, { type FastifyInstance } from "fastify";
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
 import type { Logger } from "pino";
 import type { Registry } from "prom-client";
@@ -46,12 +46,15 @@ export interface GatewayDeps {
 }
 
 const BODY_LIMIT_BYTES = 256 * 1024;
+/** Until the whole of a request must be there: of one that uploads many lines, and of any other. */
+const UPLOAD_MS = 300_000;
+const BODY_MS = 10_000;
 
 export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> {
   const app = Fastify({
     logger: false,
     bodyLimit: BODY_LIMIT_BYTES,
-    requestTimeout: 10_000,
+    requestTimeout: UPLOAD_MS,
     // Without the interval the time-outs are looked at every 30 s only.
     http: { headersTimeout: 8_000, connectionsCheckingInterval: 1_000, maxHeaderSize: 8_192 },
     keepAliveTimeout: 72_000,
@@ -72,6 +75,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
   await app.register(async (api) => {
     if (deps.isKeyless) api.addHook("onRequest", (request, _reply, done) => { done(hostProblem(request.hostname)); });
     api.addHook("onSend", (_request, reply, payload, done) => { done(null, (void reply.header("cache-control", "no-store"), payload)); });
+    api.addHook("onRequest", giveUpSlowBodies);
     deps.callers.guard(api);
     await api.register(inferRoute(deps));
     await api.register(requestsRoute(deps));
@@ -108,6 +112,20 @@ function addJsonParser(app: FastifyInstance): void {
       done(error as AppError);
     }
   });
+}
+
+/** Else whoever sends a byte now and then holds a connection for minutes. */
+function giveUpSlowBodies({ raw, headers, routeOptions }: FastifyRequest, reply: FastifyReply, done: () => void): void {
+  const hasBody = headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+  if (hasBody && routeOptions.config.isUpload !== true) {
+    const late = setTimeout(() => {
+      void reply.header("connection", "close");
+      if (raw.listenerCount("error") === 0) raw.destroy(); // nobody reads it: it was answered already, or its caller is not known yet
+      else raw.emit("error", new AppError("request_timeout", `the body did not arrive within ${BODY_MS / 1_000} s`));
+    }, BODY_MS);
+    raw.once("end", () => { clearTimeout(late); }).once("close", () => { clearTimeout(late); });
+  }
+  done();
 }
 
 function hostProblem(hostname: string): AppError | undefined {

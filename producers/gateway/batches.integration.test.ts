@@ -1,4 +1,6 @@
 /** Batches through gateways on a real NATS server and a real Postgres; the models are played by the test. */
+import { connect } from "node:net";
+
 import { Pool } from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from "vitest";
 
@@ -6,11 +8,8 @@ import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { startTestGateway, type TestGateway } from "#infra/testGateway.ts";
 import type { BatchReply, BatchResult } from "#shared/contracts/batch.ts";
-import { nanoUsd } from "#shared/contracts/money.ts";
-import { inTransaction } from "#shared/db/transaction.ts";
 
-import { claimBatches, endLines } from "./batches/batchQueue.ts";
-import { addLines, openBatch, readBatch } from "./batches/batchStore.ts";
+import { addLines, beginUpload, endUpload, openBatch, readBatch, startBatch } from "./batches/batchStore.ts";
 
 let database: Awaited<ReturnType<typeof makeTestDatabase>>;
 let pool: Pool;
@@ -98,10 +97,17 @@ describe("a batch", () => {
     await upload(linesOf(100));
     await waitUntil(async () => (held.length === 8 ? true : undefined), { deadlineMs: 10_000, describe: () => "the window is not full" });
     expect((await call("POST", `/batches/${batchId()}/cancel?tenant_id=t1`)).json()).toMatchObject({ status: "cancelled" });
-    gateway.play(({ complete }) => complete()); // a few may begin before the gateway hears of it
-    await Promise.all(held.map((complete) => complete()));
-    const state = await waitUntil(async () => { const now = await stateOf(); return now.ended.completed === asked().length ? now : undefined; }, { deadlineMs: 10_000, describe: () => "what ran is not noted" });
-    expect([state.status, state.ended.completed < 50]).toEqual(["cancelled", true]);
+    const noted = (count: number) => waitUntil(async () => ((await stateOf()).ended.completed === count ? true : undefined), { deadlineMs: 10_000, describe: () => `${count} lines are not noted` });
+    for (const count of [1, 2]) { // when the first is noted the gateway hears of it; the second is noted after that
+      await held[count - 1]?.();
+      await noted(count);
+    }
+    const begun = asked().length;
+    expect(begun).toBeLessThanOrEqual(10);
+    await waitUntil(async () => (held.length === begun ? true : undefined), { deadlineMs: 10_000, describe: () => "not all that begun is held" });
+    await Promise.all(held.slice(2).map((complete) => complete()));
+    await noted(begun);
+    expect([(await stateOf()).status, asked().length]).toEqual(["cancelled", begun]);
   });
 });
 
@@ -116,6 +122,34 @@ describe("lines in parts", () => {
     await call("POST", `/batches/${batchId()}/start?tenant_id=t1`);
     expect(await part(1_001, 1)).toMatchObject({ status: 409 });
     expect([(await finished()).ended.completed, asked().length]).toEqual([1_000, 1_000]);
+  });
+});
+
+describe("a batch without lines", () => {
+  const make = (defaults: object, query = "") => call("POST", `/batches?tenant_id=t1${query}`, JSON.stringify({ batch_id: batchId(), defaults }), "application/json");
+  it("is made once, with the defaults of the query and of the body, and is refused with others", async () => {
+    expect([(await make({ user_id: "u" }, "&budget=0.5")).status, (await make({ user_id: "u", budget: 0.5 })).status, (await make({ user_id: "v", budget: 0.5 })).status]).toEqual([201, 200, 422]);
+  });
+});
+
+describe("two uploads of one batch", () => {
+  const rights = () => ({ pool, tenantId: "t8" });
+  const lines = (...inputs: string[]) => inputs.map((input) => ({ custom_id: null, request: { user_id: "u", input, budget: 1 } }));
+  it("never make one of lines of both: the latest has it", async () => {
+    await openBatch(rights(), { batch_id: batchId(), name: null, defaults: {}, key_id: null });
+    await beginUpload(rights(), batchId(), "first");
+    await addLines(rights(), batchId(), 1, lines("a", "b"), "first");
+    await expect(addLines(rights(), batchId(), 3, lines("c"), null)).rejects.toMatchObject({ code: "conflict", message: expect.stringContaining("wait for its end") as string });
+    await beginUpload(rights(), batchId(), "second");
+    await addLines(rights(), batchId(), 1, lines("a", "x"), "second");
+    await expect(addLines(rights(), batchId(), 3, lines("c"), "first")).rejects.toMatchObject({ code: "conflict" });
+    await expect(startBatch(rights(), batchId(), "first")).rejects.toMatchObject({ code: "conflict" });
+    await endUpload(rights(), batchId(), "first");
+    await addLines(rights(), batchId(), 3, lines("y"), "second");
+    expect((await readBatch(rights(), batchId())).reply).toMatchObject({ status: "open", lines: 3 });
+    await endUpload(rights(), batchId(), "second");
+    expect((await readBatch(rights(), batchId())).reply).toMatchObject({ status: "open", lines: 0 });
+    await addLines(rights(), batchId(), 1, lines("z"), null); // nobody has it now
   });
 });
 
@@ -134,6 +168,16 @@ describe("what is refused", () => {
     if (query === "") expect([(await stateOf()).lines, asked()]).toEqual([0, []]);
   });
 
+  it("fewer lines under the name of a batch that runs", async () => {
+    await upload(linesOf(5));
+    expect(await upload(linesOf(4))).toMatchObject({ status: 422, text: expect.stringContaining("has 5 lines, and these are 4") as string });
+  });
+
+  it("compressed lines", async () => {
+    const { status } = await fetch(`${root()}/batches?batch_id=${batchId()}&tenant_id=t1`, { method: "POST", body: lineOf(1), headers: { "content-type": "application/jsonl", "content-encoding": "gzip" } });
+    expect(status).toBe(415);
+  });
+
   it("a batch of another tenant, which is as if it were not there", async () => {
     await upload(linesOf(1));
     for (const [method, path] of [["GET", ""], ["GET", "/results"], ["POST", "/cancel"], ["POST", "/start"]] as const) {
@@ -142,24 +186,28 @@ describe("what is refused", () => {
   });
 });
 
-describe("who runs a batch", () => {
-  const ofOurs = (claimed: readonly { batch_id: string }[]) => claimed.filter(({ batch_id }) => batch_id === batchId()).length;
-  it("is one gateway at a time, another when that one is silent, and a line is counted once whoever notes it", async () => {
-    const rights = { pool, tenantId: "t9" };
-    await openBatch(rights, { batch_id: batchId(), name: null, defaults: {}, key_id: null });
-    await addLines(rights, batchId(), 1, [{ custom_id: null, request: { user_id: "u", input: "x", budget: 1 } }]);
-    await inTransaction(pool, async (client) => {
-      // Within a transaction that nobody else sees: the gateway of this file would run it.
-      const own = client as unknown as Pool;
-      await client.query("UPDATE batches SET status = 'running' WHERE batch_id = $1", [batchId()]);
-      expect([ofOurs(await claimBatches(own, "a", 100)), ofOurs(await claimBatches(own, "b", 100)), ofOurs(await claimBatches(own, "a", 100))]).toEqual([1, 0, 1]);
-      await client.query("UPDATE batches SET lease_until = now() - interval '1 s' WHERE batch_id = $1", [batchId()]);
-      expect([ofOurs(await claimBatches(own, "b", 100)), ofOurs(await claimBatches(own, "a", 100))]).toEqual([1, 0]);
-    });
-    await pool.query("UPDATE batches SET status = 'cancelled', leased_by = 'b' WHERE batch_id = $1", [batchId()]);
-    const ended = { line: 1, cost: nanoUsd(5), baseline: nanoUsd(7), result: { request_id: "r", outcome: "completed" as const, output: "x", tier: "t", model: "m", confidence: 1, cost_usd: 5e-9, baseline_cost_usd: 7e-9, error: null } };
-    const key = { tenant_id: "t9", batch_id: batchId(), key_id: null };
-    expect([await endLines(pool, "b", key, [ended]), await endLines(pool, "a", key, [ended])]).toEqual([false, false]); // cancelled; not its own
-    expect((await readBatch(rights, batchId())).reply).toMatchObject({ ended: { completed: 1 }, cost_usd: 5e-9, saving_usd: 2e-9 });
+describe("a gateway that ends", () => {
+  it("hands its batches back, whatever of them still runs", async () => {
+    const own = await makeTestDatabase(inject("adminDatabaseUrl"), "batches_end");
+    const ending = await startTestGateway({ DATABASE_URL: own.url, INFER_BATCH_WINDOW: "2" });
+    let held = 0;
+    ending.play(() => { held += 1; });
+    await fetch(`${root(ending)}/batches?batch_id=${batchId()}&user_id=u&budget=0.01&tenant_id=t1`, { method: "POST", body: linesOf(5), headers: { "content-type": "application/jsonl" } });
+    await waitUntil(() => Promise.resolve(held === 2 ? true : undefined), { deadlineMs: 10_000, describe: () => "no lines were begun" });
+    const startedMs = performance.now();
+    await ending.close();
+    expect(performance.now() - startedMs).toBeLessThan(10_000); // not the deadline of its lines
+    const reader = new Pool({ connectionString: own.url, max: 1 });
+    expect((await reader.query("SELECT status, leased_by FROM batches")).rows).toEqual([{ status: "running", leased_by: null }]);
+    await reader.end();
+    await own.drop();
   });
+});
+
+it("a body that does not arrive is given up, and its connection is closed", async () => {
+  const { hostname, port } = new URL(gateway.url);
+  const socket = connect({ host: hostname, port: Number(port) });
+  socket.write(`POST /infer HTTP/1.1\r\nhost: ${hostname}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{`);
+  const heard = (await socket.setEncoding("utf8").toArray()).join("");
+  expect(heard).toMatch(/^HTTP\/1\.1 408 [^]*"request_timeout"/);
 });

@@ -14,6 +14,8 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /** The least that a key must be allowed. */
     role?: KeyRole;
+    /** Its body may be long, and take minutes to arrive. */
+    isUpload?: boolean;
   }
 }
 

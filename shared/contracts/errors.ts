@@ -24,6 +24,8 @@ export const ERROR_CODES = {
   tenant_suspended: { httpStatus: 403, retryable: false },
   not_found: { httpStatus: 404, retryable: false },
   method_not_allowed: { httpStatus: 405, retryable: false },
+  /** The body did not arrive in time. */
+  request_timeout: { httpStatus: 408, retryable: true },
   /** What needs the outcome of a request came before there is one. */
   no_outcome: { httpStatus: 409, retryable: false },
   /** What was to be made is there already, or would be too many. */

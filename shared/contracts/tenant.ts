@@ -41,6 +41,22 @@ export const TenantSettings = z.strictObject({
 export type TenantSettings = z.infer<typeof TenantSettings>;
 export const DEFAULT_SETTINGS: TenantSettings = TenantSettings.parse({});
 
+/**
+ * Settings as they are stored, perhaps by a newer version: what is not known here is left out, so that an upgrade shuts no tenant out of
+ * the processes that are not upgraded yet. Throws a `ZodError` for anything else that is wrong.
+ */
+export function readSettings(stored: unknown): TenantSettings {
+  const { data, error } = TenantSettings.safeParse(stored);
+  if (data !== undefined) return data;
+  const known = structuredClone(stored);
+  for (const issue of error.issues) {
+    if (issue.code !== "unrecognized_keys") continue;
+    const group = issue.path.reduce<unknown>((at, step) => (at as Record<PropertyKey, unknown>)[step], known) as Record<string, unknown>;
+    for (const name of issue.keys) Reflect.deleteProperty(group, name);
+  }
+  return TenantSettings.parse(known);
+}
+
 export const TenantStatus = z.enum(["active", "suspended"]);
 export type TenantStatus = z.infer<typeof TenantStatus>;
 

@@ -1,6 +1,6 @@
 /**
- * The audit tables, whose columns are named as in the audit event (`shared/contracts/events.ts`), and the tenants with their
- * keys. Row-level security and the role `infer_tenant` that it binds are in the migration: see `transaction.ts`.
+ * The audit tables, whose columns are named as in the audit event (`shared/contracts/events.ts`); tenants with their keys, webhook
+ * endpoints and what is sent to them; batches with their lines. Row-level security and the role `infer_tenant` that it binds are in the migration: see `transaction.ts`.
  */
 import { sql } from "drizzle-orm";
 import { bigint, boolean, doublePrecision, index, integer, jsonb, pgTable, primaryKey, smallint, text, timestamp } from "drizzle-orm/pg-core";

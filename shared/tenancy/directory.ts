@@ -8,7 +8,7 @@ import type { Logger } from "pino";
 
 import type { KeyRole, Principal } from "#shared/contracts/apiKey.ts";
 import { AppError } from "#shared/contracts/errors.ts";
-import { DEFAULT_SETTINGS, TenantSettings, type TenantStatus } from "#shared/contracts/tenant.ts";
+import { DEFAULT_SETTINGS, readSettings, type TenantSettings, type TenantStatus } from "#shared/contracts/tenant.ts";
 
 import { isSecretOf, readKeyText } from "./keyText.ts";
 import { makeStaleCache } from "./staleCache.ts";
@@ -21,7 +21,7 @@ export interface Standing {
 export interface Directory {
   /** Who holds this key; `null`: it is none, or no longer one. Throws `database_unavailable` when that cannot be known. */
   holderOf(keyText: string): Promise<Principal | null>;
-  /** `null`: nobody has made this tenant. Throws `database_unavailable`. */
+  /** `null`: nobody has made this tenant. Throws `database_unavailable`; `internal` for a row that no one here can read. */
   standingOf(tenantId: string): Promise<Standing | null>;
 }
 /** Of a tenant that nobody has made, where no keys are asked for. */
@@ -52,6 +52,18 @@ interface StoredKey {
   readonly revoked_at: Date | null;
 }
 
+/** Kept as what it is: the database answered, so it is no outage, and concerns this tenant alone. */
+interface UnreadableRow {
+  readonly problem: unknown;
+}
+function standingIn({ status, settings }: { readonly status: TenantStatus; readonly settings: unknown }): Standing | UnreadableRow {
+  try {
+    return { status, settings: readSettings(settings) };
+  } catch (problem) {
+    return { problem };
+  }
+}
+
 const TIMES = { freshMs: 10_000, dueMs: 25_000, patienceMs: 250, mostMs: 600_000, maxEntries: 10_000 };
 /** A tenant's own, and with `admin` no model may be asked: such a key is for people and their tools. */
 const ROLES_OF: Readonly<Record<KeyRole, readonly KeyRole[]>> = { infer: ["infer", "read"], read: ["read"], admin: ["admin", "read"] };
@@ -73,11 +85,11 @@ export function makeDirectory({ pool, pepper, now }: DirectoryDeps): Directory {
   };
   const times = { ...TIMES, now: () => performance.now() };
   const keys = makeStaleCache<StoredKey>({ ...times, load: (keyId) => query("SELECT tenant_id, role, secret_hmac, expires_at, revoked_at FROM api_keys WHERE key_id = $1", keyId) });
-  const tenants = makeStaleCache<Standing>({
+  const tenants = makeStaleCache<Standing | UnreadableRow>({
     ...times,
     async load(tenantId) {
       const row = await query<{ status: TenantStatus; settings: unknown }>("SELECT status, settings FROM tenants WHERE tenant_id = $1", tenantId);
-      return row === null ? null : { status: row.status, settings: TenantSettings.parse(row.settings) };
+      return row === null ? null : standingIn(row);
     },
   });
   return {
@@ -90,6 +102,10 @@ export function makeDirectory({ pool, pepper, now }: DirectoryDeps): Directory {
       if (stored.revoked_at !== null || (stored.expires_at !== null && stored.expires_at.getTime() <= now())) return null;
       return { tenant_id: stored.tenant_id, key_id: keyId, roles: new Set(ROLES_OF[stored.role]) };
     },
-    standingOf: (tenantId) => tenants.get(tenantId),
+    async standingOf(tenantId) {
+      const found = await tenants.get(tenantId);
+      if (found !== null && "problem" in found) throw new AppError("internal", `the settings of tenant ${tenantId} cannot be read`, { cause: found.problem });
+      return found;
+    },
   };
 }

@@ -20,6 +20,8 @@ const COLUMNS = "key_id, tenant_id, role, name, last_four, created_at, expires_a
 const toKey = ({ created_at, expires_at, revoked_at, ...rest }: KeyRow): ApiKey => ({ ...rest, created_at: isoOf(created_at), expires_at: isoOrNull(expires_at), revoked_at: isoOrNull(revoked_at) });
 
 const MOST_LIVE = 2;
+/** Of all names, so that a list of them is whole and one tenant cannot fill the table. */
+const MOST_LIVE_OF_TENANT = 500;
 
 /**
  * Throws `conflict` when two keys of this name live already: one can replace the other, more would be forgotten; `not_found`
@@ -31,6 +33,8 @@ export const createKey = (rights: Rights, actor: Actor, pepper: Buffer, tenantId
     if (tenantId !== null && (await client.query("SELECT 1 FROM tenants WHERE tenant_id = $1", [tenantId])).rowCount === 0) throw new AppError("not_found", `there is no tenant ${tenantId}`);
     const { rows: live } = await client.query<Pick<KeyRow, "key_id">>("SELECT key_id FROM api_keys WHERE tenant_id IS NOT DISTINCT FROM $1 AND name = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())", [tenantId, name]);
     if (live.length >= MOST_LIVE) throw new AppError("conflict", `two keys named ${name} are live (${live.map(({ key_id }) => key_id).join(", ")}): revoke one, or take another name`);
+    const { rows: [all] } = await client.query<{ live: number }>("SELECT count(*)::int AS live FROM api_keys WHERE tenant_id IS NOT DISTINCT FROM $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())", [tenantId]);
+    if ((all?.live ?? 0) >= MOST_LIVE_OF_TENANT) throw new AppError("conflict", `${MOST_LIVE_OF_TENANT} keys are live: revoke those that nobody uses`);
     const { keyId, secret, text } = newKeyText();
     const { rows: [row] } = await client.query<KeyRow>(
       `INSERT INTO api_keys (key_id, tenant_id, role, name, secret_hmac, last_four, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING ${COLUMNS}`,
@@ -56,9 +60,9 @@ export const revokeKey = (rights: Rights, actor: Actor, tenantId: string | null,
     return toKey(row);
   });
 
-/** The latest first. */
+/** The live ones first, then the latest. */
 export const listKeys = (rights: Rights, tenantId: string | null): Promise<ApiKey[]> =>
   withRights(rights, async (client) => {
-    const { rows } = await client.query<KeyRow>(`SELECT ${COLUMNS} FROM api_keys WHERE tenant_id IS NOT DISTINCT FROM $1 ORDER BY created_at DESC, key_id LIMIT 1000`, [tenantId]);
+    const { rows } = await client.query<KeyRow>(`SELECT ${COLUMNS} FROM api_keys WHERE tenant_id IS NOT DISTINCT FROM $1 ORDER BY (revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())) DESC, created_at DESC, key_id LIMIT 1000`, [tenantId]);
     return rows.map(toKey);
   });

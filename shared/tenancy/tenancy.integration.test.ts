@@ -113,6 +113,16 @@ describe("row-level security", () => {
   });
 });
 
+it("a tenant has a bounded number of live keys, and a list has all of them", async () => {
+  await pool.query("INSERT INTO api_keys (key_id, tenant_id, role, name, secret_hmac, last_four) SELECT $1 || i, $1, 'read', 'n' || i, 'h', '1234' FROM generate_series(1, 499) AS i", [t()]);
+  const last = await key();
+  await expect(key({ name: "one too many" })).rejects.toMatchObject({ code: "conflict", message: expect.stringContaining("500 keys are live") as string });
+  await pool.query("INSERT INTO api_keys (key_id, tenant_id, role, name, secret_hmac, last_four, revoked_at) SELECT $1 || 'r' || i, $1, 'read', 'n' || i, 'h', '1234', now() FROM generate_series(1, 600) AS i", [t()]);
+  expect((await listKeys(owner, t())).filter(({ revoked_at }) => revoked_at === null)).toHaveLength(500);
+  await revokeKey(owner, BY_HAND, t(), last.key_id);
+  await key({ name: "in its place" });
+});
+
 describe("the directory", () => {
   it("knows the holder of a key, and nobody for any other text", async () => {
     const { key: text, key_id } = await key();
@@ -131,6 +141,17 @@ describe("the directory", () => {
   it("says what holds for a tenant", async () => {
     await changeTenant(owner, BY_HAND, t(), { status: "suspended" });
     expect([await directory().standingOf(t()), await directory().standingOf("nobody")]).toMatchObject([{ status: "suspended", settings: DEFAULT_SETTINGS }, null]);
+  });
+
+  it("leaves out what a newer version has set, and takes a row that it cannot read for no outage of the others", async () => {
+    const store = (settings: object) => pool.query("UPDATE tenants SET settings = $2 WHERE tenant_id = $1", [t(), JSON.stringify(settings)]);
+    const known = directory();
+    await store({ ...DEFAULT_SETTINGS, newer: 1, cache: { mode: "all", ttl_s: 60, newer: { a: 1 } } });
+    expect(await directory().standingOf(t())).toMatchObject({ settings: { ...DEFAULT_SETTINGS, cache: { mode: "all", ttl_s: 60 } } });
+    await store({ ...DEFAULT_SETTINGS, cache: { mode: "sometimes" } });
+    await expect(known.standingOf(t())).rejects.toMatchObject({ code: "internal", message: expect.stringContaining(t()) as string });
+    expect(await known.standingOf("nobody")).toBeNull();
+    await expect(readTenant(owner, t())).rejects.toMatchObject({ name: "ZodError" }); // nor does whoever looks hear of an outage
   });
 
   it("goes on with keys it has seen when Postgres is gone, and says so of others", async () => {

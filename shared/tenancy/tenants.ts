@@ -2,7 +2,7 @@
 import type { PoolClient } from "pg";
 
 import { AppError } from "#shared/contracts/errors.ts";
-import { DEFAULT_SETTINGS, type NewTenant, type Tenant, type TenantChange, TenantSettings, type TenantStatus } from "#shared/contracts/tenant.ts";
+import { DEFAULT_SETTINGS, type NewTenant, readSettings, type Tenant, type TenantChange, TenantSettings, type TenantStatus } from "#shared/contracts/tenant.ts";
 
 import { type Actor, writeAdminAudit } from "./adminAudit.ts";
 import { isoOf, type Rights, withRights } from "./database.ts";
@@ -16,7 +16,7 @@ interface TenantRow {
   readonly updated_at: Date;
 }
 const COLUMNS = "tenant_id, name, status, settings, created_at, updated_at";
-const toTenant = ({ settings, created_at, updated_at, ...rest }: TenantRow): Tenant => ({ ...rest, settings: TenantSettings.parse(settings), created_at: isoOf(created_at), updated_at: isoOf(updated_at) });
+const toTenant = ({ settings, created_at, updated_at, ...rest }: TenantRow): Tenant => ({ ...rest, settings: readSettings(settings), created_at: isoOf(created_at), updated_at: isoOf(updated_at) });
 
 const noSuchTenant = (tenantId: string) => new AppError("not_found", `there is no tenant ${tenantId}`);
 

@@ -8,6 +8,8 @@ import { inOneLine, issueLines } from "#shared/contracts/describeIssues.ts";
 import { type Command, sayer, wrongUse } from "../command.ts";
 
 const PATIENCE_MS = 10 * 60_000;
+/** The results are written, and not every line has an answer. */
+const EXIT_INCOMPLETE = 2;
 
 export const submit: Command = {
   summary: "Runs a file of requests (JSON lines) as one batch and writes their results; interrupted, the same command goes on.",
@@ -19,6 +21,7 @@ export const submit: Command = {
     "--tenant   without an API key: whose batch it is. The key is read from INFER_API_KEY",
     "--url      the gateway (default: the one that `inferctl up` started)",
     "--json     the summary for programs",
+    "Ends with 2 when a line failed or was rejected, or the batch was cancelled; the results say why.",
   ],
   example: "inferctl submit questions.jsonl --out answers.jsonl --user nightly --budget 0.01",
   options: { out: { type: "string" }, user: { type: "string" }, budget: { type: "string" }, policy: { type: "string" }, tenant: { type: "string" }, url: { type: "string" }, json: { type: "boolean" } },
@@ -39,7 +42,7 @@ export const submit: Command = {
       throw error;
     });
     sayer({ values }, { print })(state, summaryOf(state, out));
-    return 0;
+    return state.status === "completed" && state.ended.failed + state.ended.rejected === 0 ? 0 : EXIT_INCOMPLETE;
   },
 };
 

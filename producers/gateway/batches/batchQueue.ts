@@ -27,14 +27,31 @@ export interface Ended {
 /** A gateway that says nothing for this long has lost its batches. */
 const LEASE_S = 15;
 
-/** Takes what nobody has, and says again what this gateway has: all of it comes back, the oldest first. */
-export async function claimBatches(pool: Pool, instance: string, most: number): Promise<ClaimedBatch[]> {
+const IS_SUSPENDED = "EXISTS (SELECT 1 FROM tenants WHERE tenants.tenant_id = batches.tenant_id AND tenants.status = 'suspended')";
+
+export interface Most {
+  readonly batches: number;
+  /** So that no tenant keeps the others' from running. */
+  readonly perTenant: number;
+}
+/**
+ * Takes what nobody has, and says again what this gateway has: all of it comes back, the oldest first. The batches of a suspended
+ * tenant are left, and wait.
+ */
+export async function claimBatches(pool: Pool, instance: string, most: Most): Promise<ClaimedBatch[]> {
   const { rows } = await pool.query<ClaimedBatch>(`
-    UPDATE batches SET leased_by = $1, lease_until = now() + make_interval(secs => ${LEASE_S})
-    WHERE (tenant_id, batch_id) IN (
-      SELECT tenant_id, batch_id FROM batches WHERE status = 'running' AND (leased_by IS NULL OR leased_by = $1 OR lease_until < now())
-      ORDER BY (leased_by = $1) DESC NULLS LAST, created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-    RETURNING tenant_id, batch_id, key_id`, [instance, most]);
+    WITH takeable AS (
+      SELECT tenant_id, batch_id, row_number() OVER (PARTITION BY tenant_id ORDER BY (leased_by = $1) DESC NULLS LAST, created_at, batch_id) AS nth
+      FROM batches WHERE status = 'running' AND (leased_by IS NULL OR leased_by = $1 OR lease_until < now())
+        AND NOT ${IS_SUSPENDED}
+    ), taken AS (
+      SELECT tenant_id, batch_id FROM batches JOIN takeable USING (tenant_id, batch_id)
+      WHERE nth <= $3 AND status = 'running' AND (leased_by IS NULL OR leased_by = $1 OR lease_until < now())
+      ORDER BY (leased_by = $1) DESC NULLS LAST, created_at, batch_id LIMIT $2 FOR UPDATE OF batches SKIP LOCKED
+    )
+    UPDATE batches SET leased_by = $1, lease_until = now() + make_interval(secs => ${LEASE_S}) FROM taken
+    WHERE batches.tenant_id = taken.tenant_id AND batches.batch_id = taken.batch_id
+    RETURNING batches.tenant_id, batches.batch_id, batches.key_id`, [instance, most.batches, most.perTenant]);
   return rows;
 }
 
@@ -50,13 +67,18 @@ export async function nextLines(pool: Pool, { tenant_id, batch_id }: ClaimedBatc
 }
 
 const OUTCOMES = ["completed", "degraded", "failed", "rejected"] as const;
-/**
- * Notes how lines ended, and counts them, in one transaction; a line that is noted already is not counted again. `false`: this gateway
- * has the batch no longer, or it was cancelled; the lines are noted all the same.
- */
-export const endLines = (pool: Pool, instance: string, { tenant_id, batch_id }: ClaimedBatch, ended: readonly Ended[]): Promise<boolean> =>
+export interface Noted {
+  /** `false`: another gateway has the batch, it was cancelled, or its tenant is suspended; the lines are noted all the same. */
+  readonly isOurs: boolean;
+  /** Lines that were not noted before. */
+  readonly fresh: readonly Ended[];
+}
+/** Notes how lines ended, and counts them, in one transaction; a line that is noted already is not counted again. */
+export const endLines = (pool: Pool, instance: string, { tenant_id, batch_id }: ClaimedBatch, ended: readonly Ended[]): Promise<Noted> =>
   inTransaction(pool, async (client) => {
-    const { rows: [batch] } = await client.query<{ is_ours: boolean }>("SELECT leased_by = $3 AND status = 'running' AS is_ours FROM batches WHERE tenant_id = $1 AND batch_id = $2 FOR UPDATE", [tenant_id, batch_id, instance]);
+    const { rows: [batch] } = await client.query<{ is_ours: boolean }>(
+      `SELECT leased_by = $3 AND status = 'running' AND NOT ${IS_SUSPENDED} AS is_ours FROM batches WHERE tenant_id = $1 AND batch_id = $2 FOR UPDATE`, [tenant_id, batch_id, instance]);
+    let fresh: readonly Ended[] = [];
     if (ended.length > 0) {
       const { rows } = await client.query<{ line: number }>({
         name: "end_batch_lines",
@@ -64,15 +86,16 @@ export const endLines = (pool: Pool, instance: string, { tenant_id, batch_id }: 
           WHERE item.tenant_id = $1 AND item.batch_id = $2 AND item.line = done.line AND item.result IS NULL RETURNING item.line`,
         values: [tenant_id, batch_id, ended.map(({ line }) => line), ended.map(({ result }) => JSON.stringify(result))],
       });
-      const fresh = new Set(rows.map(({ line }) => line));
-      const counted = ended.filter(({ line }) => fresh.has(line));
-      const sum = (of: (one: Ended) => NanoUsd) => counted.reduce((total, one) => total + of(one), 0);
+      const lines = new Set(rows.map(({ line }) => line));
+      fresh = ended.filter(({ line }) => lines.has(line));
+      const sum = (of: (one: Ended) => NanoUsd) => fresh.reduce((total, one) => total + of(one), 0);
+      const count = (outcome: BatchResult["outcome"]) => fresh.filter(({ result }) => result.outcome === outcome).length;
       await client.query(
         `UPDATE batches SET ${OUTCOMES.map((outcome, i) => `${outcome}_count = ${outcome}_count + $${i + 3}`).join(", ")}, cost_nano_usd = cost_nano_usd + $7, baseline_cost_nano_usd = baseline_cost_nano_usd + $8 WHERE tenant_id = $1 AND batch_id = $2`,
-        [tenant_id, batch_id, ...OUTCOMES.map((outcome) => counted.filter(({ result }) => result.outcome === outcome).length), sum(({ cost }) => cost), sum(({ baseline }) => baseline)],
+        [tenant_id, batch_id, ...OUTCOMES.map(count), sum(({ cost }) => cost), sum(({ baseline }) => baseline)],
       );
     }
-    return batch?.is_ours === true;
+    return { isOurs: batch?.is_ours === true, fresh };
   });
 
 /** Once every line has ended. */

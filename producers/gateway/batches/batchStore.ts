@@ -1,4 +1,6 @@
 /** Batches in Postgres, with the rights of their tenant: made, filled, started, cancelled, read. */
+import { isDeepStrictEqual } from "node:util";
+
 import type { PoolClient } from "pg";
 
 import { type BatchDefaults, type BatchLine, type BatchReply, type BatchResult, type BatchStatus, MOST_LINES } from "#shared/contracts/batch.ts";
@@ -14,6 +16,8 @@ export interface StoredBatch {
   readonly reply: BatchReply;
   readonly defaults: BatchDefaults;
   readonly key_id: string | null;
+  /** Who fills it as one upload, as long as that goes on. */
+  readonly uploadId: string | null;
 }
 /** Of the rights of the tenant itself. */
 export type TenantRights = Rights & { readonly tenantId: string };
@@ -35,9 +39,13 @@ interface BatchRow {
   readonly created_at: Date;
   readonly started_at: Date | null;
   readonly finished_at: Date | null;
+  readonly leased_by: string | null;
+  readonly lease_until: Date | null;
+  readonly is_leased: boolean;
 }
+const COLUMNS = "*, coalesce(lease_until > now(), false) AS is_leased";
 const usd = (nanoUsd: bigint): number => Number(nanoUsd) / 1e9;
-function toStored({ defaults, key_id, ...row }: BatchRow): StoredBatch {
+function toStored({ defaults, key_id, is_leased, leased_by, ...row }: BatchRow): StoredBatch {
   const [cost, baseline] = [BigInt(row.cost_nano_usd), BigInt(row.baseline_cost_nano_usd)];
   const reply: BatchReply = {
     batch_id: row.batch_id, tenant_id: row.tenant_id, name: row.name, status: row.status, lines: row.line_count,
@@ -45,26 +53,63 @@ function toStored({ defaults, key_id, ...row }: BatchRow): StoredBatch {
     cost_usd: usd(cost), baseline_cost_usd: usd(baseline), saving_usd: usd(baseline - cost),
     created_at: isoOf(row.created_at), started_at: isoOrNull(row.started_at), finished_at: isoOrNull(row.finished_at),
   };
-  return { reply, defaults, key_id };
+  return { reply, defaults, key_id, uploadId: row.status === "open" && is_leased ? leased_by : null };
 }
 const noSuchBatch = (batchId: string) => new AppError("not_found", `there is no batch ${batchId}`);
 
-/** Makes it, or gives the one that is there: the same id is the same batch. */
-export const openBatch = (rights: TenantRights, { batch_id, name, defaults, key_id }: { batch_id: string; name: string | null; defaults: BatchDefaults; key_id: string | null }): Promise<StoredBatch> =>
+export interface OpenedBatch {
+  readonly reply: BatchReply;
+  readonly isNew: boolean;
+}
+/** Makes it, or gives the one that is there: the same id is the same batch. Throws `idempotency_mismatch` when its defaults are others. */
+export const openBatch = (rights: TenantRights, { batch_id, name, defaults, key_id }: { batch_id: string; name: string | null; defaults: BatchDefaults; key_id: string | null }): Promise<OpenedBatch> =>
   withRights(rights, async (client) => {
-    await client.query("INSERT INTO batches (tenant_id, batch_id, name, status, defaults, key_id) VALUES ($1, $2, $3, 'open', $4, $5) ON CONFLICT DO NOTHING", [rights.tenantId, batch_id, name, JSON.stringify(defaults), key_id]);
-    return readLocked(client, { tenant_id: rights.tenantId, batch_id });
+    const { rowCount } = await client.query("INSERT INTO batches (tenant_id, batch_id, name, status, defaults, key_id) VALUES ($1, $2, $3, 'open', $4, $5) ON CONFLICT DO NOTHING", [rights.tenantId, batch_id, name, JSON.stringify(defaults), key_id]);
+    const { reply, defaults: stored } = await readLocked(client, { tenant_id: rights.tenantId, batch_id });
+    if (!isDeepStrictEqual(stored, JSON.parse(JSON.stringify(defaults)))) throw new AppError("idempotency_mismatch", `batch ${batch_id} has other defaults: take a new batch_id`);
+    return { reply, isNew: rowCount === 1 };
   });
+
+/** An upload of a whole batch that says nothing for this long is none any more. */
+const UPLOAD_LEASE = "make_interval(secs => 60)";
+/**
+ * Begins to fill a batch in one upload, from its first line on; what an earlier upload has left goes. The latest upload has the
+ * batch: an earlier one that still sends is refused its next lines. A batch that was started stays as it is.
+ */
+export const beginUpload = (rights: TenantRights, batch_id: string, uploadId: string): Promise<StoredBatch> =>
+  withRights(rights, async (client) => {
+    const key = { tenant_id: rights.tenantId, batch_id };
+    const stored = await readLocked(client, key);
+    if (stored.reply.status !== "open") return stored;
+    await client.query("DELETE FROM batch_items WHERE tenant_id = $1 AND batch_id = $2", [key.tenant_id, batch_id]);
+    await client.query(`UPDATE batches SET line_count = 0, leased_by = $3, lease_until = now() + ${UPLOAD_LEASE} WHERE tenant_id = $1 AND batch_id = $2`, [key.tenant_id, batch_id, uploadId]);
+    return readLocked(client, key);
+  });
+
+/** Takes away what an upload has stored that broke off, if no other has the batch by now. */
+export const endUpload = (rights: TenantRights, batch_id: string, uploadId: string): Promise<void> =>
+  withRights(rights, async (client) => {
+    const { rowCount } = await client.query("UPDATE batches SET line_count = 0, leased_by = NULL, lease_until = NULL WHERE tenant_id = $1 AND batch_id = $2 AND status = 'open' AND leased_by = $3", [rights.tenantId, batch_id, uploadId]);
+    if (rowCount === 1) await client.query("DELETE FROM batch_items WHERE tenant_id = $1 AND batch_id = $2", [rights.tenantId, batch_id]);
+  });
+
+/** `uploadId`: of an upload of the whole batch; `null`: of a part. */
+function assertOwn({ reply: { batch_id, status }, uploadId: owner }: StoredBatch, uploadId: string | null): void {
+  if (status !== "open" || owner === uploadId) return;
+  throw new AppError("conflict", uploadId === null ? `batch ${batch_id} is being filled by an upload of all its lines: wait for its end` : `another upload of batch ${batch_id} has begun, and this one has ended`);
+}
 
 /**
  * Adds lines from `firstLine` on, which must be the next one, or one that is there already: a part that is sent again changes
- * nothing. Throws `conflict` where lines are missing before it, and for a batch that takes none any more; `idempotency_mismatch`
- * where a line that is there says something else.
+ * nothing. Throws `conflict` where lines are missing before it, for a batch that takes none any more, and where another upload
+ * fills it; `idempotency_mismatch` where a line that is there says something else.
  */
-export const addLines = (rights: TenantRights, batch_id: string, firstLine: number, lines: readonly BatchLine[]): Promise<StoredBatch> =>
+export const addLines = (rights: TenantRights, batch_id: string, firstLine: number, lines: readonly BatchLine[], uploadId: string | null): Promise<StoredBatch> =>
   withRights(rights, async (client) => {
     const key = { tenant_id: rights.tenantId, batch_id };
-    const { reply } = await readLocked(client, key);
+    const stored = await readLocked(client, key);
+    assertOwn(stored, uploadId);
+    const { reply } = stored;
     const last = firstLine + lines.length - 1;
     if (reply.status !== "open" && last > reply.lines) throw new AppError("conflict", `batch ${batch_id} is ${reply.status} and takes no more lines`);
     if (firstLine > reply.lines + 1) throw new AppError("conflict", `batch ${batch_id} has ${reply.lines} lines: send from line ${reply.lines + 1} on`);
@@ -79,18 +124,20 @@ export const addLines = (rights: TenantRights, batch_id: string, firstLine: numb
       text: "INSERT INTO batch_items (tenant_id, batch_id, line, custom_id, fingerprint, request) SELECT $1, $2, * FROM unnest($3::int[], $4::text[], $5::text[], $6::jsonb[])",
       values: [key.tenant_id, batch_id, numbers, fresh.map(({ custom_id }) => custom_id), fresh.map(({ request }) => fingerprintOf(request)), fresh.map(({ request }) => JSON.stringify(request))],
     });
-    await client.query("UPDATE batches SET line_count = $3 WHERE tenant_id = $1 AND batch_id = $2", [key.tenant_id, batch_id, last]);
+    await client.query(`UPDATE batches SET line_count = $3, lease_until = CASE WHEN $4 THEN now() + ${UPLOAD_LEASE} END WHERE tenant_id = $1 AND batch_id = $2`, [key.tenant_id, batch_id, last, uploadId !== null]);
     return readLocked(client, key);
   });
 
 /** All lines are there. Safe to repeat. Throws `conflict` for one without lines, or that was cancelled. */
-export const startBatch = (rights: TenantRights, batch_id: string): Promise<StoredBatch> =>
+export const startBatch = (rights: TenantRights, batch_id: string, uploadId: string | null): Promise<StoredBatch> =>
   withRights(rights, async (client) => {
     const key = { tenant_id: rights.tenantId, batch_id };
-    const { reply } = await readLocked(client, key);
+    const stored = await readLocked(client, key);
+    assertOwn(stored, uploadId);
+    const { reply } = stored;
     if (reply.status === "cancelled") throw new AppError("conflict", `batch ${batch_id} was cancelled`);
     if (reply.lines === 0) throw new AppError("conflict", `batch ${batch_id} has no lines`);
-    await client.query("UPDATE batches SET status = 'running', started_at = now() WHERE tenant_id = $1 AND batch_id = $2 AND status = 'open'", [key.tenant_id, batch_id]);
+    await client.query("UPDATE batches SET status = 'running', started_at = now(), leased_by = NULL, lease_until = NULL WHERE tenant_id = $1 AND batch_id = $2 AND status = 'open'", [key.tenant_id, batch_id]);
     return readLocked(client, key);
   });
 
@@ -103,18 +150,9 @@ export const cancelBatch = (rights: TenantRights, batch_id: string): Promise<Sto
     return readLocked(client, key);
   });
 
-/** Takes the lines of a batch away that was not started; any other stays as it is. */
-export const emptyOpenBatch = (rights: TenantRights, batch_id: string): Promise<void> =>
-  withRights(rights, async (client) => {
-    const { reply } = await readLocked(client, { tenant_id: rights.tenantId, batch_id });
-    if (reply.status !== "open") return;
-    await client.query("DELETE FROM batch_items WHERE tenant_id = $1 AND batch_id = $2", [rights.tenantId, batch_id]);
-    await client.query("UPDATE batches SET line_count = 0 WHERE tenant_id = $1 AND batch_id = $2", [rights.tenantId, batch_id]);
-  });
-
 export const readBatch = (rights: TenantRights, batch_id: string): Promise<StoredBatch> =>
   withRights(rights, async (client) => {
-    const { rows: [row] } = await client.query<BatchRow>("SELECT * FROM batches WHERE tenant_id = $1 AND batch_id = $2", [rights.tenantId, batch_id]);
+    const { rows: [row] } = await client.query<BatchRow>(`SELECT ${COLUMNS} FROM batches WHERE tenant_id = $1 AND batch_id = $2`, [rights.tenantId, batch_id]);
     if (row === undefined) throw noSuchBatch(batch_id);
     return toStored(row);
   });
@@ -122,7 +160,7 @@ export const readBatch = (rights: TenantRights, batch_id: string): Promise<Store
 /** The latest first. */
 export const listBatches = (rights: TenantRights, limit: number): Promise<BatchReply[]> =>
   withRights(rights, async (client) => {
-    const { rows } = await client.query<BatchRow>("SELECT * FROM batches WHERE tenant_id = $1 ORDER BY created_at DESC, batch_id LIMIT $2", [rights.tenantId, limit]);
+    const { rows } = await client.query<BatchRow>(`SELECT ${COLUMNS} FROM batches WHERE tenant_id = $1 ORDER BY created_at DESC, batch_id LIMIT $2`, [rights.tenantId, limit]);
     return rows.map((row) => toStored(row).reply);
   });
 
@@ -145,7 +183,7 @@ async function assertSame(client: PoolClient, { tenant_id, batch_id }: BatchKey,
 }
 
 async function readLocked(client: PoolClient, { tenant_id, batch_id }: BatchKey): Promise<StoredBatch> {
-  const { rows: [row] } = await client.query<BatchRow>("SELECT * FROM batches WHERE tenant_id = $1 AND batch_id = $2 FOR UPDATE", [tenant_id, batch_id]);
+  const { rows: [row] } = await client.query<BatchRow>(`SELECT ${COLUMNS} FROM batches WHERE tenant_id = $1 AND batch_id = $2 FOR UPDATE`, [tenant_id, batch_id]);
   if (row === undefined) throw noSuchBatch(batch_id);
   return toStored(row);
 }

@@ -18,7 +18,7 @@ import type { Standing } from "#shared/tenancy/directory.ts";
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
 import type { Inference } from "../inference.ts";
-import { type ClaimedBatch, claimBatches, type Ended, endLines, finishBatch, nextLines, type OpenLine, releaseBatches } from "./batchQueue.ts";
+import { type ClaimedBatch, claimBatches, type Ended, endLines, finishBatch, type Most, nextLines, type OpenLine, releaseBatches } from "./batchQueue.ts";
 
 export interface BatchRunnerDeps {
   readonly pool: Pool;
@@ -35,28 +35,28 @@ export interface BatchRunnerDeps {
 }
 
 const LOOK_EVERY_MS = 1_000;
-const PAGE = 500;
+/** Lines that are read at once: no more than run soon, and no fewer than make a query worth it. */
+const LEAST_PAGE = 16;
 /** Of what nobody expected; an outage or a limit is waited out. */
 const MOST_TRIES = 4;
 /** Ended lines wait for their transaction no longer than this. */
 const WRITE_EVERY_MS = 250;
-/** Batches that one gateway has at once. */
-const MOST_AT_ONCE = 16;
+/** Batches that one gateway has at once, of all tenants and of one. */
+const MOST: Most = { batches: 64, perTenant: 4 };
 
 /** Resolves after `signal`, when what ran has ended or was handed back. */
 export async function runBatches(deps: BatchRunnerDeps): Promise<void> {
   const { pool, instance, log, signal } = deps;
   const running = new Map<string, Promise<void>>();
-  const keyOf = ({ tenant_id, batch_id }: ClaimedBatch) => `${tenant_id}.${batch_id}`;
+  const share = () => Math.max(1, Math.floor(deps.window / Math.max(1, running.size)));
   while (!hasEnded(signal)) {
-    const claimed = await claimBatches(pool, instance, MOST_AT_ONCE).catch((error: unknown) => {
+    const claimed = await claimBatches(pool, instance, MOST).catch((error: unknown) => {
       log.debug({ err: error }, "batches cannot be looked at now");
       return [];
     });
     for (const batch of claimed) {
-      const key = keyOf(batch);
+      const key = `${batch.tenant_id}.${batch.batch_id}`;
       if (running.has(key)) continue;
-      const share = () => Math.max(1, Math.floor(deps.window / running.size));
       running.set(key, runBatch(deps, batch, share).catch((error: unknown) => {
         log.warn({ err: error, tenant_id: batch.tenant_id, batch_id: batch.batch_id }, "a batch was interrupted; it goes on");
       }).finally(() => { running.delete(key); }));
@@ -67,71 +67,97 @@ export async function runBatches(deps: BatchRunnerDeps): Promise<void> {
   await releaseBatches(pool, instance).catch(() => undefined); // else the leases run out
 }
 
+/** Until all lines have ended, or the gateway ends or may not go on. Lines that run when it may not are waited for and noted. */
 async function runBatch(deps: BatchRunnerDeps, batch: ClaimedBatch, share: () => number): Promise<void> {
-  const { pool, instance, log, signal } = deps;
+  const { pool, instance, log, observe, signal } = deps;
   const ended: Ended[] = [];
-  const running = new Set<Promise<void>>();
   const stop = new AbortController();
-  const state = { isLost: false };
-  signal.addEventListener("abort", () => { stop.abort(); }, { once: true });
+  const crew = makeCrew(signal);
+  const onEnd = () => {
+    stop.abort();
+    crew.look();
+  };
+  signal.addEventListener("abort", onEnd, { once: true });
   const write = async () => {
     const lines = ended.splice(0);
     try {
-      const isOurs = await endLines(pool, instance, batch, lines);
-      state.isLost ||= !isOurs;
+      const { isOurs, fresh } = await endLines(pool, instance, batch, lines);
+      for (const { result } of fresh) observe(result.outcome);
+      if (isOurs) return;
+      stop.abort();
+      crew.look();
     } catch (error) {
       ended.unshift(...lines);
       log.debug({ err: error }, "lines that ended are not noted yet");
     }
-    if (state.isLost) stop.abort(); // cancelled, or another gateway has it
   };
+  const isOver = new AbortController();
   const writing = (async () => {
-    while (!stop.signal.aborted) {
-      await pause(WRITE_EVERY_MS, stop.signal);
+    while (!isOver.signal.aborted) {
+      await pause(WRITE_EVERY_MS, isOver.signal);
       await write();
     }
   })();
-
-  const waitForRoom = async () => {
-    while (running.size >= share() && !stop.signal.aborted) await Promise.race(running);
-  };
+  const page = () => nextLines(pool, batch, after, Math.max(LEAST_PAGE, share()));
+  let after = 0;
   try {
-    let after = 0;
-    for (let lines = await nextLines(pool, batch, after, PAGE); lines.length > 0 && !stop.signal.aborted; lines = await nextLines(pool, batch, after, PAGE)) {
+    for (let lines = await page(); lines.length > 0 && !hasEnded(stop.signal); lines = await page()) {
       for (const line of lines) {
-        await waitForRoom();
+        await crew.fewerThan(share, stop.signal);
         if (hasEnded(stop.signal)) break;
-        const run = runLine(deps, batch, line, stop.signal).then((done) => { if (done !== null) ended.push(done); }).finally(() => { running.delete(run); });
-        running.add(run);
+        crew.run(async () => {
+          const done = await runLine(deps, batch, line, stop.signal);
+          if (done !== null) ended.push(done);
+        });
         after = line.line;
       }
     }
-    if (!signal.aborted) await Promise.all(running); // at shutdown whoever has the batch next finds their outcomes
   } finally {
-    stop.abort();
+    await crew.fewerThan(() => 1); // at the gateway's end whoever has the batch next finds their outcomes
+    isOver.abort();
     await writing;
     await write();
+    signal.removeEventListener("abort", onEnd);
   }
-  if (!hasEnded(signal) && !state.isLost && ended.length === 0) await finishBatch(pool, instance, batch);
+  if (!hasEnded(stop.signal) && ended.length === 0) await finishBatch(pool, instance, batch);
+}
+
+/** Counts what runs at once. `run` handles its own errors. Nobody waits for it once `end` has aborted. */
+function makeCrew(end: AbortSignal) {
+  let running = 0;
+  let look = (): void => undefined;
+  const change = () => new Promise<void>((resolve) => { look = resolve; });
+  return {
+    run(work: () => Promise<void>): void {
+      running += 1;
+      void work().finally(() => {
+        running -= 1;
+        look();
+      });
+    },
+    /** Resolves once fewer run than `most()` says then, or at a look after `stop` or `end` has aborted. */
+    async fewerThan(most: () => number, stop?: AbortSignal): Promise<void> {
+      while (running >= most() && stop?.aborted !== true && !end.aborted) await change();
+    },
+    /** Those who wait look again. */
+    look: () => { look(); },
+  };
 }
 
 /** `null`: not begun, or nobody knows yet; whoever looks again gets its outcome. */
 async function runLine(deps: BatchRunnerDeps, batch: ClaimedBatch, { line, request }: OpenLine, signal: AbortSignal): Promise<Ended | null> {
-  const { infer, standingOf, defaultDeadlineMs, observe, log } = deps;
+  const { infer, standingOf, defaultDeadlineMs, log } = deps;
   const id = { tenant_id: batch.tenant_id, request_id: requestIdOfLine(batch.batch_id, line) };
   for (let tries = 1; !signal.aborted; tries++) {
     try {
       const principal: Principal = batch.key_id === null ? KEYLESS : { tenant_id: batch.tenant_id, key_id: batch.key_id, roles: new Set(["infer"]) };
       const caller = { tenant_id: batch.tenant_id, principal, standing: await standingOf(batch.tenant_id) };
       const body: InferBody = { deadline_ms: defaultDeadlineMs, ...request, request_id: id.request_id, priority: "batch" };
-      const completion = await infer(id, body, { caller, traceparent: newTraceparent() });
-      observe(completion.outcome);
-      return endedBy(line, completion);
+      return endedBy(line, await infer(id, body, { caller, traceparent: newTraceparent() }));
     } catch (error) {
       const problem = reasonToGiveUp(error, tries);
       if (problem !== null) {
         log.warn({ err: error, ...id }, "a line of a batch is given up");
-        observe("failed");
         return endedWithout(line, id.request_id, problem);
       }
       const limitMs = error instanceof AppError ? (error.limit?.waitMs ?? 0) : 0;

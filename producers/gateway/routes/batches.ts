@@ -15,11 +15,19 @@ import { ErrorReply } from "#shared/contracts/reply.ts";
 import { unknownName } from "#shared/contracts/request.ts";
 import type { TierFile } from "#shared/contracts/tiers.ts";
 
-import { addLines, cancelBatch, emptyOpenBatch, listBatches, openBatch, readBatch, readResults, startBatch, type TenantRights } from "../batches/batchStore.ts";
+import { addLines, beginUpload, cancelBatch, endUpload, listBatches, openBatch, readBatch, readResults, startBatch, type TenantRights } from "../batches/batchStore.ts";
 import { jsonLines } from "../batches/jsonLines.ts";
 import type { Callers } from "../callers.ts";
 import { DEFAULT_TENANT } from "../openAi/requestOf.ts";
 
+interface Upload {
+  readonly batchId: string;
+  /** `null`: of a part of its lines. */
+  readonly uploadId: string | null;
+  readonly firstLine: number;
+  readonly defaults: BatchDefaults;
+  readonly body: AsyncIterable<Uint8Array>;
+}
 export interface BatchesDeps {
   readonly pool: Pool;
   readonly callers: Callers;
@@ -30,9 +38,10 @@ export interface BatchesDeps {
 const JSON_LINES = ["application/x-ndjson", "application/jsonl"];
 /** Of one upload; of a whole batch there may be more, in parts. */
 const MOST_BYTES = 256 * 1024 ** 2;
-/** Lines of a transaction. */
-const AT_ONCE = 500;
-const RESULTS_AT_ONCE = 500;
+/** Of a transaction, and so of what is held of an upload. */
+const AT_ONCE = { lines: 500, bytes: 4 * 1024 ** 2 };
+/** An answer may be long. */
+const RESULTS_AT_ONCE = 50;
 
 const errors = { "4xx": ErrorReply, "5xx": ErrorReply };
 const ofBatch = z.object({ batch_id: BatchId });
@@ -48,7 +57,10 @@ export const batchesRoutes = ({ pool, callers, tierFile, log }: BatchesDeps): Fa
   const tags = ["batches"];
   const infer = { role: "infer" as const };
   const read = { role: "read" as const };
-  app.addContentTypeParser(JSON_LINES, (_request, payload, parsed) => { parsed(null, payload); });
+  app.addContentTypeParser(JSON_LINES, ({ headers }, payload, parsed) => {
+    if (headers["content-encoding"] === undefined) parsed(null, payload);
+    else parsed(new AppError("unsupported_media_type", "send uncompressed JSON lines in UTF-8"));
+  });
 
   app.post("/batches", {
     schema: {
@@ -56,28 +68,33 @@ export const batchesRoutes = ({ pool, callers, tierFile, log }: BatchesDeps): Fa
       description:
         `The body is JSON lines (\`application/x-ndjson\` or \`application/jsonl\`, at most ${MOST_LINES} lines): each a body of \`POST /infer\`, with \`custom_id\` instead of an id. The batch starts once all lines are there; ` +
         "a line that is wrong refuses the whole upload and is named. `batch_id` makes it safe to repeat: the same lines again are the same batch, and nothing runs twice; other lines under it are a 422. " +
+        "Each line that names none has a deadline as far off as the service allows (INFER_MAX_DEADLINE_MS), from when it is begun. " +
         "As `application/json` the body (`batch_id`, `name`, `defaults`) makes a batch without lines, which are then sent in parts.",
       tags, querystring: uploaded, response: { 200: BatchReply, 201: BatchReply, ...errors },
     },
-    config: infer,
+    config: { ...infer, isUpload: true },
   }, async (request, reply) => {
     const { rights, keyId } = await rightsOf(request, request.query.tenant_id);
     const { batch_id = request.id, name = null, user_id, policy, budget } = request.query;
-    if (!isLines(request)) {
-      const body = NewBatch.safeParse(request.body);
-      if (!body.success) throw badRequest(body.error);
-      return reply.code(201).send((await openBatch(rights, { batch_id: body.data.batch_id ?? batch_id, name: body.data.name ?? name, defaults: body.data.defaults, key_id: keyId })).reply);
-    }
     const defaults: BatchDefaults = { user_id, policy, budget };
-    const opened = await openBatch(rights, { batch_id, name, defaults, key_id: keyId });
-    const body = request.body as AsyncIterable<Uint8Array>;
-    if (opened.reply.status !== "open") return reply.code(200).send(await take(rights, batch_id, 1, defaults, body)); // the same, or refused
-    await emptyOpenBatch(rights, batch_id); // what an upload that broke off has left
-    await take(rights, batch_id, 1, defaults, body).catch(async (error: unknown) => {
-      await emptyOpenBatch(rights, batch_id).catch(() => undefined);
+    if (!isLines(request)) {
+      const { data: body, error } = NewBatch.safeParse(request.body);
+      if (body === undefined) throw badRequest(error);
+      const { reply: opened, isNew } = await openBatch(rights, { batch_id: body.batch_id ?? batch_id, name: body.name ?? name, defaults: { ...defaults, ...body.defaults }, key_id: keyId });
+      return reply.code(isNew ? 201 : 200).send(opened);
+    }
+    await openBatch(rights, { batch_id, name, defaults, key_id: keyId });
+    const upload: Upload = { batchId: batch_id, uploadId: request.id, firstLine: 1, defaults, body: request.body as AsyncIterable<Uint8Array> };
+    const { reply: { status, lines } } = await beginUpload(rights, batch_id, request.id);
+    if (status !== "open") { // the same, or refused
+      const { reply: same, sent } = await take(rights, { ...upload, uploadId: null });
+      if (sent !== lines) throw new AppError("idempotency_mismatch", `batch ${batch_id} has ${lines} lines, and these are ${sent}: take a new batch_id`);
+      return reply.code(200).send(same);
+    }
+    const started = await take(rights, upload).then(() => startBatch(rights, batch_id, request.id)).catch(async (error: unknown) => {
+      await endUpload(rights, batch_id, request.id).catch(() => undefined); // else its lease runs out
       throw error;
     });
-    const started = await startBatch(rights, batch_id);
     log.info({ tenant_id: rights.tenantId, batch_id, lines: started.reply.lines }, "batch started");
     return reply.code(201).send(started.reply);
   });
@@ -88,17 +105,17 @@ export const batchesRoutes = ({ pool, callers, tierFile, log }: BatchesDeps): Fa
       description: "JSON lines. `first_line` is the number of the first of them in the batch, from 1 on: a part that is sent again changes nothing, other lines under used numbers are a 422, and a gap is a 409 that says where to go on.",
       tags, params: ofBatch, querystring: named.extend({ first_line: z.coerce.number().int().min(1).max(MOST_LINES) }), response: { 200: BatchReply, ...errors },
     },
-    config: infer,
+    config: { ...infer, isUpload: true },
   }, async (request) => {
     if (!isLines(request)) throw new AppError("unsupported_media_type", `send JSON lines: ${JSON_LINES.join(" or ")}`);
     const { rights } = await rightsOf(request, request.query.tenant_id);
     const { defaults } = await readBatch(rights, request.params.batch_id);
-    return take(rights, request.params.batch_id, request.query.first_line, defaults, request.body as AsyncIterable<Uint8Array>);
+    return (await take(rights, { batchId: request.params.batch_id, uploadId: null, firstLine: request.query.first_line, defaults, body: request.body as AsyncIterable<Uint8Array> })).reply;
   });
 
   app.post("/batches/:batch_id/start", { schema: { summary: "Run a batch whose lines are all there", description: "Safe to repeat.", tags, params: ofBatch, querystring: named, response: { 200: BatchReply, ...errors } }, config: infer }, async (request) => {
     const { rights } = await rightsOf(request, request.query.tenant_id);
-    const { reply } = await startBatch(rights, request.params.batch_id);
+    const { reply } = await startBatch(rights, request.params.batch_id, null);
     log.info({ tenant_id: rights.tenantId, batch_id: reply.batch_id, lines: reply.lines }, "batch started");
     return reply;
   });
@@ -139,20 +156,21 @@ export const batchesRoutes = ({ pool, callers, tierFile, log }: BatchesDeps): Fa
   }
 
   /** Reads, checks and stores lines as they come: never more than a transaction's in memory. */
-  async function take(rights: TenantRights, batchId: string, firstLine: number, defaults: BatchDefaults, body: AsyncIterable<Uint8Array>): Promise<BatchReply> {
-    let waiting: BatchLine[] = [], next = firstLine;
-    const store = async (): Promise<BatchReply> => {
-      const { reply } = await addLines(rights, batchId, next, waiting);
+  async function take(rights: TenantRights, { batchId, uploadId, firstLine, defaults, body }: Upload): Promise<{ reply: BatchReply; sent: number }> {
+    let waiting: BatchLine[] = [], waitingBytes = 0, next = firstLine;
+    const store = async () => {
+      const { reply } = await addLines(rights, batchId, next, waiting, uploadId);
       next += waiting.length;
-      waiting = [];
-      return reply;
+      [waiting, waitingBytes] = [[], 0];
+      return { reply, sent: next - firstLine };
     };
-    for await (const { line, value } of jsonLines(body, { mostLines: MOST_LINES, mostBytes: MOST_BYTES })) {
+    for await (const { line, bytes, value } of jsonLines(body, { mostLines: MOST_LINES, mostBytes: MOST_BYTES })) {
       const read = readLine(value, defaults);
       const problem = "problem" in read ? read.problem : unknownName(read.request, tierFile);
       if ("problem" in read || problem !== null) throw new AppError("invalid_request", `line ${firstLine + line - 1}: ${problem ?? ""}`);
       waiting.push(read);
-      if (waiting.length >= AT_ONCE) await store();
+      waitingBytes += bytes;
+      if (waiting.length >= AT_ONCE.lines || waitingBytes >= AT_ONCE.bytes) await store();
     }
     return store();
   }
