@@ -5,7 +5,7 @@ import { afterAll, beforeAll, test } from "vitest";
 import { startTestServerWithUsers, type TestServerWithUsers } from "#infra/embedded/testNatsUsers.ts";
 import { type RoleUser, roleUsers } from "#shared/messaging/permissions.ts";
 
-import { watchViolations } from "./violations.ts";
+import { watchViolations } from "./testViolations.ts";
 
 const TIERS = [{ name: "small", slots: 1 }, { name: "large", slots: 1 }];
 let server: TestServerWithUsers;

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 
 import { errorOf, getText, postJson } from "#infra/e2e/callers.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
-import { openEvents, type TestEvents } from "#infra/testEvents.ts";
+import { openEvents, type TestEvents } from "#infra/testEventReader.ts";
 import { startTestGateway, type TestGateway } from "#infra/testGateway.ts";
 import { Completion, Job, Result } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };

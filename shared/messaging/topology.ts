@@ -214,7 +214,6 @@ export const jetStreamApi = {
   lastMessage: (stream: string, subject: string) => `$JS.API.DIRECT.GET.${stream}.${subject}`,
   consumerInfo: (stream: string, consumer: string) => `$JS.API.CONSUMER.INFO.${stream}.${consumer}`,
   makeConsumer: (stream: string, consumer: string, filter?: string) => `$JS.API.CONSUMER.CREATE.${stream}.${consumer}${filter === undefined ? "" : `.${filter}`}`,
-  dropConsumer: (stream: string, consumer: string) => `$JS.API.CONSUMER.DELETE.${stream}.${consumer}`,
   next: (stream: string, consumer: string) => `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`,
   ack: (stream: string, consumer: string) => `$JS.ACK.${stream}.${consumer}.>`,
   flowControl: (stream: string) => `$JS.FC.${stream}.>`,
