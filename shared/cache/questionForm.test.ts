@@ -42,7 +42,8 @@ describe("different forms have", () => {
     ["the ", "", "What are {}planets?"], ["a", "the", "What is {} sun?"], ["I", "you", "How do {} work?"], ["do", "should", "How {} I invest?"],
     ["do I look", "can I look", "How {} in it?"], ["is", "was", "What {} the capital?"], [".", "?", "The car is red{}"],
     ["please", "thanks", "How do I spell {}?"], ["please", "thank you", "Translate {} into Korean"], ["yes, please", "yes, thanks", "How do I say {}"], ["US", "United States", "What does the {} stand for?"],
-    ["AI", "artificial intelligence", "What does {} stand for?"], [": hello, thanks", ": hello", "Translate{}"], ["colour", "color", "How do you spell {}?"],
+    ["AI", "artificial intelligence", "What does {} stand for?"], [": hello, thanks", ": hello", "Translate{}"], ["colour", "color", "How do you spell {}?"], ["colour", "color", "When do I use {}?"], ["can't", "cannot", "When do I use {}?"], ["a?", "a", "Explain {}"], [" .?", " .", "How do I open a{}"], ["A", "a", "{} is big"],
+    ["no, thanks", "no", "How do I answer {}"], ["hello, thanks", "hello, please", "Tell Bob {}"], ["yes, please", "yes, thanks", "Give me the answer {}"], ["ok, thanks", "ok", "Create a button {}"],
     ["Would you recommend", "Recommend", "{} Rust?"], ["Can you speak", "Speak", "{} French?"], ["Tell me", "What is", "{} the truth"],
     ["eat, grandma", "eat grandma", "Let's {}"], ["der", "die", "Was ist {} See?"], ["mit", "ohne", "Kann man {} Visum reisen?"], ["avec", "sans", "Comment cuisiner {} four ?"], ["con", "sin", "¿Puedo viajar {} pasaporte?"],
   ])("%j and %j in %j", (one, other, frame) => {
@@ -80,14 +81,14 @@ it.each([["nothing", "  "], ["a document", "word ".repeat(101)], ["several lines
   expect(questionForm(text)).toBeNull();
 });
 
-it("a form takes 0.2 ms at most, whatever the text", () => {
-  const texts = ["what is the ".repeat(40), "hi, ".repeat(120), "please ".repeat(70), `"${"'".repeat(490)}`, ": ".repeat(240), "is ".repeat(160), `tell me what the ${"a ".repeat(200)}is`].map((text) => text.slice(0, 500));
+it("a form takes 5 ms at most on a busy machine, also of texts that make patterns search", () => {
+  const texts = [
+    "what is the ".repeat(40), "hi, ".repeat(120), "please ".repeat(70), `"${"'".repeat(490)}`, ": ".repeat(240), "is ".repeat(160), `tell me what the ${"a ".repeat(200)}is`, `explain how ${"do ".repeat(150)}works`,
+    `i was wondering how tall ${"the ".repeat(110)}is`, ", thanks".repeat(60), `what is ${"?! ".repeat(160)}`, "1,000,".repeat(80), "a".repeat(500), "what ".repeat(90) + "…".repeat(50), `kannst du mir ${"der ".repeat(110)}erklären`,
+  ].map((text) => text.slice(0, 500));
   for (const text of texts) {
-    questionForm(text);
     const startedAt = performance.now();
-    for (let i = 0; i < 100; i++) questionForm(text);
-    expect([text.slice(0, 20), (performance.now() - startedAt) / 100 < 0.2 * SLACK]).toEqual([text.slice(0, 20), true]);
+    for (let i = 0; i < 20; i++) questionForm(text);
+    expect([text.slice(0, 20), (performance.now() - startedAt) / 20 < 5]).toEqual([text.slice(0, 20), true]);
   }
 });
-/** The machine may be busy; a pattern that backtracks takes a hundred times as long. */
-const SLACK = 20;

@@ -21,13 +21,12 @@ export function questionForm(text: string): string | null {
   const [, said = rest, marks = ""] = ENDING.exec(rest) ?? [];
   const tokens = tokensOf(said);
   const [name, rules] = languageOf(tokens);
-  const form = rules === null ? tokens.join(" ") : formIn(rules, tokens);
-  const isOrder = rules?.starters.has(form.split(" ", 1)[0] ?? "") === true;
-  return `${name} ${form}${marks.includes("?") && !isOrder ? " ?" : ""}`.replaceAll(/\uE000(\d+)\uE001/g, (_all, place: string) => taken[Number(place)] ?? "");
+  const { form, isQuestion } = rules === null ? { form: tokens.join(" "), isQuestion: false } : formIn(rules, tokens);
+  return `${name} ${form}${marks.includes("?") && !isQuestion ? " ?" : ""}`.replaceAll(/\uE000(\d+)\uE001/g, (_all, place: string) => taken[Number(place)] ?? "");
 }
 
 /** Marks after what cannot have them as part of itself: not of 5!, n! or the pattern .*? */
-const ENDING = /^(.*(?:[\p{L}\p{N}%)\uE001](?=[.…?\s]*$)|[\p{L}]{3}(?=[.…?!\s]*$)))([.…?!\s]*)$/u;
+const ENDING = /^(.*(?:[\p{L}\p{N}%)\uE001](?=[.…]*$|\s*\?+$)|\p{L}{3}(?=\s*[?!]+$)))([.…]*|\s*[?!]+)$/u;
 
 /** What is quoted, and what follows a colon, is matter: not a word of it may be read otherwise. */
 function takeOut(asked: string): { readonly rest: string; readonly taken: readonly string[] } {
@@ -59,7 +58,7 @@ function languageOf(tokens: readonly string[]): readonly [string, LanguageRules 
 const MARK = /^[,;.!?:]$/;
 /** Before or after one of these, a small i is I, and neither iodine nor a root of -1. */
 const BESIDE_I = /^(?:do|can|should|would|could|must|may|did|will|have|am|want|was|need)$/;
-function formIn({ known, starters, ofWords, words, hasThousandsCommas, aliases, thanks, frames }: LanguageRules, tokens: readonly string[]): string {
+function formIn({ known, asking, ofWords, words, hasThousandsCommas, aliases, thanks, frames }: LanguageRules, tokens: readonly string[]): { readonly form: string; readonly isQuestion: boolean } {
   const isOfWords = ofWords.test(tokens.join(" "));
   const read = tokens.flatMap((token, i) => {
     const lower = token.toLowerCase();
@@ -70,14 +69,17 @@ function formIn({ known, starters, ofWords, words, hasThousandsCommas, aliases, 
   });
   const replaced = (text: string, by: LanguageRules["frames"]) => by.reduce((form, [from, to]) => form.replace(from, to), text);
   const whole = read.join(" ");
-  if (isOfWords) return replaced(whole, frames);
-  const named = replaced(whole, aliases);
-  return replaced(starters.has(named.replace(OPENING, "").split(" ", 1)[0] ?? "") ? named.replace(thanks, "") : named, frames);
+  const begins = (text: string) => asking.has(text.split(" ", 1)[0] ?? "");
+  const asks = begins(whole.replace(OPENING, ""));
+  const named = isOfWords ? whole : replaced(whole, aliases);
+  const form = replaced(asks && !isOfWords ? named.replace(thanks, "") : named, frames);
+  return { form, isQuestion: asks || begins(form) };
 }
 /** A greeting, of one or two words. */
 const OPENING = /^\S+(?: \S+)? [,.!] /;
 
-const isCapitalised = (token: string): boolean => token.slice(1) === token.slice(1).toLowerCase();
+/** A single capital may be a name of its own: A, I. */
+const isCapitalised = (token: string): boolean => token.length > 1 && token.slice(1) === token.slice(1).toLowerCase();
 
 /** A number with its unit is written in two ways, and one with commas where the language groups thousands by them. */
 function readWord(word: string, { words, hasThousandsCommas }: Pick<LanguageRules, "words" | "hasThousandsCommas">): string[] {

@@ -6,8 +6,8 @@
 export interface LanguageRules {
   /** Words that tell the language, and that begin a sentence with a capital for no other reason than that. */
   readonly known: ReadonlySet<string>;
-  /** Of those, the ones that begin a question or an order: after them a question mark says nothing new. */
-  readonly starters: ReadonlySet<string>;
+  /** Of those, the ones that begin a question: after them a question mark says nothing new. */
+  readonly asking: ReadonlySet<string>;
   /** The question is about words as such, which then stand for nothing else. */
   readonly ofWords: RegExp;
   /** Word for word, in lower case. */
@@ -16,7 +16,7 @@ export interface LanguageRules {
   readonly hasThousandsCommas: boolean;
   /** Names of several words. */
   readonly aliases: Replacements;
-  /** At the end of a question, after a mark. */
+  /** At the end of what begins as a question, after a mark. */
   readonly thanks: RegExp;
   /** Of the whole question, in this order. */
   readonly frames: Replacements;
@@ -39,17 +39,17 @@ export const NAMES: ReadonlySet<string> = new Set(listOf(`
   macbeth shakespeare mozart beethoven einstein eiffel everest
   dns http https html css json csv pdf sql usb tcp udp nasa nato dna`));
 
-const EN_STARTERS = listOf(`what who whom whose which when where why how is are was were am do does did can could would should will shall may might must has have had
-  explain describe list name give show tell write translate summarise summarize define compare recommend suggest calculate convert create generate find help provide please kindly`);
+const EN_ASKING = listOf("what who whom whose which when where why how is are was were am do does did can could would should will shall may might must has have had");
+const EN_STARTERS = listOf(`${EN_ASKING.join(" ")} explain describe list name give show tell write translate summarise summarize define compare recommend suggest calculate convert create generate find help provide please kindly`);
 const EN_START = oneOf(`${EN_STARTERS.join(" ")} in i`);
 const EN_QUESTION = oneOf("what who whose which when where why how");
 /** After `how do I`, these ask how something is, not how to do it. */
 const EN_STATES = oneOf("look sound feel seem appear know differ compare fit stand smell taste come have get relate rank score sleep");
 
 const english: LanguageRules = {
-  starters: new Set(EN_STARTERS),
+  asking: new Set(EN_ASKING),
   known: new Set([...EN_STARTERS, ...listOf("hi hello hey thanks thank the a an of in on at to for from with without by and or not no i you he she it we they my your his her its our their this that these those there if be been any some good quick let")]),
-  ofWords: /\b(?:spell(?:s|ed|ing|t)?|pronounce[ds]?|pronunciation|stands? for|words?|terms?|letters?|means?|meaning|say\w*|said|(?<!^)writ(?:e|es|ten|ing)|print\w*|typ(?:e|es|ed|ing)|translat\w*|abbreviat\w*|acronyms?|synonyms?|antonyms?|contractions?|grammar|sentences?|phrases?|rhymes?|syllables?|called|etymology|(?<!^)names?|symbols?|capitali[sz]\w*|upper ?case|lower ?case|plural|singular|hyphen\w*|apostrophes?|difference|differ|versus|vs|or)\b/i,
+  ofWords: /\b(?:spell(?:s|ed|ing|t)?|pronounce[ds]?|pronunciation|stands? for|words?|terms?|letters?|means?|meaning|say\w*|said|(?<!^)writ(?:e|es|ten|ing)|print\w*|typ(?:e|es|ed|ing)|us(?:e|es|ed|ing|age)|answer\w*|repl(?:y|ies|ied)|respond\w*|tell(?! me\b)|send|email|message|text|sign|caption|label|button|title|greet\w*|polite\w*|(?:in)?formal\w*|correct|same|british|american|english|german|french|spanish|italian|japanese|chinese|russian|portuguese|korean|translat\w*|abbreviat\w*|acronyms?|synonyms?|antonyms?|contractions?|grammar|sentences?|phrases?|rhymes?|syllables?|called|etymology|(?<!^)names?|symbols?|capitali[sz]\w*|upper ?case|lower ?case|plural|singular|hyphen\w*|apostrophes?|difference|differ|versus|vs|or)\b/i,
   words: {
     ...numbers(2, "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty"),
     ...numbers(0, "zero"),
@@ -93,10 +93,11 @@ const english: LanguageRules = {
   ],
 };
 
-const DE_STARTERS = listOf("was wer wen wem wessen wo wann warum wieso wie welche welcher welches welchen ist sind war waren hat haben kann können kannst soll sollte darf muss erkläre nenne übersetze schreibe zeige gib beschreibe vergleiche bitte");
+const DE_ASKING = listOf("was wer wen wem wessen wo wann warum wieso wie welche welcher welches welchen ist sind war waren hat haben kann können kannst soll sollte darf muss");
+const DE_STARTERS = listOf(`${DE_ASKING.join(" ")} erkläre nenne übersetze schreibe zeige gib beschreibe vergleiche bitte`);
 const DE_START = oneOf(DE_STARTERS.join(" "));
 const german: LanguageRules = {
-  starters: new Set(DE_STARTERS),
+  asking: new Set(DE_ASKING),
   known: new Set([...DE_STARTERS, ...listOf("danke hallo der die das den dem des ein eine einen einem einer und oder nicht kein keine ich du er sie es wir ihr mein meine dein in im an am auf zu zum zur von vom mit ohne für aus bei nach ins")]),
   ofWords: /\b(?:bitte auf|wort|wörter|heißt|bedeutet|bedeutung|schreib\w*|(?:ge)?sag(?:e|t|st)|übersetz\w*|abkürzung|buchstab\w*|aussprache|synonym\w*|unterschied|oder)\b/i,
   words: numbers(2, "zwei drei vier fünf sechs sieben acht neun zehn elf zwölf"),
@@ -113,10 +114,11 @@ const german: LanguageRules = {
   ],
 };
 
-const FR_STARTERS = listOf("qui que qu'est-ce quoi où quand pourquoi comment combien quel quelle quels quelles est sont explique traduis écris donne donne-moi décris peux-tu pouvez-vous dis-moi dites-moi");
+const FR_ASKING = listOf("qui que qu'est-ce quoi où quand pourquoi comment combien quel quelle quels quelles est sont peux-tu pouvez-vous");
+const FR_STARTERS = listOf(`${FR_ASKING.join(" ")} explique traduis écris donne donne-moi décris dis-moi dites-moi`);
 const FR_START = oneOf(FR_STARTERS.join(" "));
 const french: LanguageRules = {
-  starters: new Set(FR_STARTERS),
+  asking: new Set(FR_ASKING),
   known: new Set([...FR_STARTERS, ...listOf("bonjour salut merci le la les un une des du de et ou ne pas je tu il elle nous vous ils mon ma mes ton ta au aux en dans sur avec sans pour par c'est")]),
   ofWords: /(?:^| )(?:mots?|dit-on|(?<!me )dire|signifie|signification|épel\S*|écri\S*|tradui\S*|abréviation|synonyme|différence|ou)(?: |$)/i,
   words: numbers(2, "deux trois quatre cinq six sept huit neuf dix onze douze"),
@@ -131,10 +133,11 @@ const french: LanguageRules = {
   ],
 };
 
-const ES_STARTERS = listOf("qué quién quiénes cuál cuáles dónde cuándo cómo cuánto cuántos cuántas por es son explica traduce escribe dame describe puedes puede dime");
+const ES_ASKING = listOf("qué quién quiénes cuál cuáles dónde cuándo cómo cuánto cuántos cuántas por es son puedes puede");
+const ES_STARTERS = listOf(`${ES_ASKING.join(" ")} explica traduce escribe dame describe dime`);
 const ES_START = oneOf(ES_STARTERS.join(" "));
 const spanish: LanguageRules = {
-  starters: new Set(ES_STARTERS),
+  asking: new Set(ES_ASKING),
   known: new Set([...ES_STARTERS, ...listOf("hola gracias el la los las un una unos de del y o no yo tú él ella mi mis tu su al en con sin para que se puedo")]),
   ofWords: /(?:^| )(?:palabras?|dice|decir|significa|significado|deletre\S*|escrib\S*|traduc\S*|abreviatura|sinónimo|diferencia|o)(?: |$)/i,
   words: numbers(2, "dos tres cuatro cinco seis siete ocho nueve diez once doce"),

@@ -6,7 +6,7 @@ describe("the interval of Clopper and Pearson", () => {
   it.each<[string, number, number, number, number]>([
     ["nothing of ten: 1 - 0.025^(1/10)", 0, 10, 0, 1 - 0.025 ** (1 / 10)],
     ["all of ten", 10, 10, 0.025 ** (1 / 10), 1],
-    ["nothing of 369, the fewest that show less than 1 %", 0, 369, 0, 1 - 0.025 ** (1 / 369)],
+    ["nothing of 368, the fewest that show less than 1 %", 0, 368, 0, 1 - 0.025 ** (1 / 368)],
     ["one of one", 1, 1, 0.025, 1],
     ["half of ten", 5, 10, 0.1870861, 0.8129139],
     ["one of a hundred", 1, 100, 0.0002531, 0.0544594],
