@@ -2,30 +2,50 @@ import { SetupError } from "#infra/embedded/setupError.ts";
 import { EvaluationError } from "#router/evaluation/evaluationError.ts";
 import { parseLine, readRows } from "#router/evaluation/outcomeLog.ts";
 import { type Counted, evaluatePairs, LabelledPair, type PairEvaluation } from "#shared/cache/evaluatePairs.ts";
+import { GUARD_VERSION } from "#shared/cache/questionForm.ts";
 import { issueLines } from "#shared/contracts/describeIssues.ts";
+import { type AuditedHits, readAuditedHits, storeEvaluation } from "#shared/tenancy/semanticCache.ts";
 
 import { type Command, EXIT_USAGE, sayer, wrongUse } from "../command.ts";
+import { withTenancy } from "../tenancy.ts";
 import { textTable } from "../textTable.ts";
 
+const ACTOR = { kind: "inferctl" } as const;
+
 export const cache: Command = {
-  summary: "Measures the guard of the semantic cache: how often it gives one answer to two questions, rightly and wrongly.",
-  usage: "evaluate --pairs <file>",
+  summary: "The semantic cache: how often its guard gives one answer to two questions, rightly and wrongly, by pairs or by audits of hits.",
+  usage: "evaluate --pairs <file> [--tenant <tenant> --store] | audits --tenant <tenant>",
   details: [
     'evaluate    --pairs: JSON lines, plain or .gz: {"a":"<question>","b":"<question>","same":true|false,"kind"?:"<of the difference>"}.',
-    "            `same`: an answer to one does for the other. A pair may stand there once. 369 pairs that are not the same, and",
+    "            `same`: an answer to one does for the other. A pair may stand there once. 368 pairs that are not the same, and",
     "            none of them a hit, are the fewest that show a share of false hits below 1 %",
+    "--store     keeps the evaluation for the tenant, whose semantic cache may then be switched on: inferctl tenants set <tenant> --semantic on.",
+    "            The latest one counts. Of a tenant's own questions: a set from elsewhere says little of them",
+    "audits      hits of the tenant that were run afterwards, and the share of false ones among them, for the guard as it is",
     "--json      for programs",
   ],
   example: "inferctl cache evaluate --pairs shared/cache/labelledPairs/heldOut.jsonl",
-  options: { json: { type: "boolean" }, pairs: { type: "string" } },
+  options: { json: { type: "boolean" }, pairs: { type: "string" }, tenant: { type: "string" }, store: { type: "boolean" } },
   maxPositionals: 1,
-  run: async ({ values, positionals: [verb] }, { print }) => {
+  run: async ({ values, positionals: [verb] }, { environment, print }) => {
     const say = sayer({ values }, { print });
     const text = (option: string): string | undefined => (typeof values[option] === "string" ? values[option] : undefined);
-    if (verb !== "evaluate") return refuse(verb === undefined ? "say what to do with the cache" : `there is no "cache ${verb}"`);
-    const evaluation = evaluatePairs(await readPairs(text("pairs") ?? refuse("say which pairs: --pairs <file>")));
-    say(evaluation, describe(evaluation));
-    return 0;
+    const tenantId = text("tenant");
+    switch (verb ?? "") {
+      case "evaluate": {
+        if ((values["store"] === true) !== (tenantId !== undefined)) refuse("--store and --tenant <tenant> go together");
+        const evaluation = evaluatePairs(await readPairs(text("pairs") ?? refuse("say which pairs: --pairs <file>")));
+        if (tenantId !== undefined) await withTenancy(environment, (rights) => storeEvaluation(rights, ACTOR, tenantId, evaluation));
+        say(evaluation, `${describe(evaluation)}${tenantId === undefined ? "" : `\nstored for tenant ${tenantId}`}`);
+        return 0;
+      }
+      case "audits": {
+        const audited = await withTenancy(environment, (rights) => readAuditedHits(rights, tenantId ?? refuse("say of which tenant: --tenant <tenant>")));
+        say({ guard_version: GUARD_VERSION, ...audited }, describeAudits(audited));
+        return 0;
+      }
+      default: return refuse(verb === undefined ? "say what to do with the cache" : `there is no "cache ${verb}"`);
+    }
   },
 };
 
@@ -49,6 +69,9 @@ async function readPairs(file: string): Promise<LabelledPair[]> {
     throw new SetupError(error.message, "Correct it; how a line looks: inferctl cache --help", { exitCode: EXIT_USAGE, cause: error });
   }
 }
+
+const describeAudits = ({ compared, false_hits, unclear, unknown, lower, upper }: AuditedHits): string =>
+  `guard ${GUARD_VERSION}: ${compared} hits were compared with a run, ${false_hits} of them false (${percent(lower)} to ${percent(upper)}), ${unclear} unclear; of ${unknown} more the run brought no answer`;
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const rowOf = (what: string, { pairs, hits, lower, upper }: Counted): string[] => [what, String(pairs), String(hits), pairs === 0 ? "-" : percent(hits / pairs), `${percent(lower)} to ${percent(upper)}`];
