@@ -1,6 +1,7 @@
 import type { NatsConnection } from "@nats-io/transport-node";
 
 import { AppError } from "#shared/contracts/errors.ts";
+import { CacheAudit, CacheAuditJob } from "#shared/contracts/cacheAudit.ts";
 import { Completion, type DeadLetter, Job, Result } from "#shared/contracts/events.ts";
 import { type OnceMessage, Shadow, ShadowJob, ShadowTierEvent } from "#shared/contracts/shadow.ts";
 
@@ -23,7 +24,7 @@ export interface Publisher {
   deadLetter(letter: DeadLetter): Promise<void>;
 }
 
-const SCHEMA_OF = { "job.v1": Job, "result.v1": Result, "completion.v1": Completion, "shadow_job.v1": ShadowJob, "shadow.v1": Shadow, "shadow_tier.v1": ShadowTierEvent } as const;
+const SCHEMA_OF = { "job.v1": Job, "result.v1": Result, "completion.v1": Completion, "shadow_job.v1": ShadowJob, "cache_audit_job.v1": CacheAuditJob, "shadow.v1": Shadow, "shadow_tier.v1": ShadowTierEvent, "cache_audit.v1": CacheAudit } as const;
 
 export function makePublisher(nats: NatsConnection, streams: StoredMessages, acks: AckInbox, prefix: string): Publisher {
   const encoder = new TextEncoder();

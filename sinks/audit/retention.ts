@@ -31,6 +31,8 @@ const OLD_SHADOWS = `
   DELETE FROM shadows WHERE (request_id, tenant_id) IN (${tooOld("shadows", "at", "request_id, tenant_id")})`;
 const OLD_SHADOW_TIERS = `
   DELETE FROM shadow_tiers WHERE (request_id, tenant_id, tier) IN (${tooOld("shadow_tiers", "at", "request_id, tenant_id, tier")})`;
+const OLD_CACHE_AUDITS = `
+  DELETE FROM cache_audits WHERE (request_id, tenant_id) IN (${tooOld("cache_audits", "at", "request_id, tenant_id")})`;
 /** They hold answers too, so they are kept as long; what is still to be sent until it is delivered or dead. */
 const OLD_WEBHOOKS = `
   DELETE FROM webhook_deliveries WHERE webhook_id IN (${tooOld("(SELECT * FROM webhook_deliveries WHERE status <> 'pending') AS webhook_deliveries", "webhook_deliveries.created_at", "webhook_id")})`;
@@ -58,7 +60,7 @@ export function keepFor(pool: Pool, days: number, log: Logger, signal: AbortSign
 /** Returns how many rows were deleted, attempts not counted. */
 export async function deleteOld(pool: Pool, days: number, signal: AbortSignal): Promise<number> {
   let total = 0;
-  for (const sql of [OLD_REQUESTS, OLD_FEEDBACK, OLD_SHADOWS, OLD_SHADOW_TIERS, OLD_WEBHOOKS, OLD_ENDPOINTS, OLD_BATCH_ITEMS, OLD_BATCHES]) total += await deleteChunks(pool, sql, days, signal);
+  for (const sql of [OLD_REQUESTS, OLD_FEEDBACK, OLD_SHADOWS, OLD_SHADOW_TIERS, OLD_CACHE_AUDITS, OLD_WEBHOOKS, OLD_ENDPOINTS, OLD_BATCH_ITEMS, OLD_BATCHES]) total += await deleteChunks(pool, sql, days, signal);
   return total;
 }
 
