@@ -66,7 +66,7 @@ beforeAll(async () => {
   const giveUp = keepDeadLetter(broker.publisher, "infer", Date.now);
   const sampling: ShadowDeps = { ...broker, prefix: "infer", standingOf: async () => ({ status: "active", settings: DEFAULT_SETTINGS }), share: 1, shadowTiers: "all", tierFile: FILE, tracer, observeGone: () => undefined, now: Date.now };
   const runShadowOf = (tier: Tier) => makeRunShadow({
-    ...broker, prefix: "infer", tier, tracer, now: Date.now, random: () => 0, observe: () => undefined,
+    ...broker, prefix: "infer", tier, tracer, now: Date.now, random: () => 0, observe: () => undefined, observeAudit: () => undefined,
     replicas: ofOneBackend({ ...tier, breaker: { failures_in_a_row: 100, open_for_ms: 100 } }, {
       call: async (input) => {
         called.push(`${tier.name} ${askedIn(input)}`);

@@ -11,15 +11,15 @@ export type AdmitDirect = (request: InferenceRequest, limits: TenantSettings["li
 /** Clocks differ. Past its deadline a request only ends, and nothing is taken for it any more. */
 const SLACK_MS = 60_000;
 
-export const makeAdmitDirect = ({ take, refused }: Limits, now: () => number): AdmitDirect => async ({ tenant_id, request_id, user_id, input, deadline_at_ms }, limits) => {
+export const makeAdmitDirect = ({ take, refused }: Limits, now: () => number): AdmitDirect => async ({ tenant_id, request_id, user_id, input, priority, fingerprint, deadline_at_ms }, limits) => {
   const leftMs = deadline_at_ms - now();
   if (leftMs <= 0) return null;
-  const buckets = bucketsOf(limits, { tenant_id, user_id, key_id: null }, { requests: 1, tokens: () => tokensAskedFor(input) });
+  const buckets = bucketsOf(limits, { tenant_id, user_id, key_id: null }, { requests: 1, tokens: () => tokensAskedFor(input), isBatch: priority === "batch" });
   const problem = neverFits(buckets);
   if (problem !== null) return { code: problem.code, message: problem.publicMessage };
-  const hit = refusedBy(await take(tenant_id, buckets, { requestId: request_id, keepMs: leftMs + SLACK_MS, keepsRefusal: true }));
+  const hit = refusedBy(await take(tenant_id, buckets, { requestId: request_id, fingerprint, keepMs: leftMs + SLACK_MS, keepsRefusal: true }));
   if (hit === null) return null;
   refused(hit);
   const { code, publicMessage: message } = rateLimited(hit);
-  return { code, message };
+  return { code, message, retry_after_ms: Math.ceil(hit.waitMs) };
 };

@@ -6,7 +6,7 @@ import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { fileFor, type TierFile } from "#shared/contracts/tiers.ts";
 import type { SagaContext } from "#shared/saga/inferenceMachine.ts";
 
-import { drawsFor } from "./drawsFor.ts";
+import { drawsFor } from "#shared/runtime/drawsFor.ts";
 import { guardedPlace } from "./learning/floorGuard.ts";
 import { valuesFor } from "./policy/cascadeRouting.ts";
 import { chooseStep } from "./policy/chooseStep.ts";

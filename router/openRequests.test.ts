@@ -23,6 +23,15 @@ it("takes a completion that is seen before its request", () => {
 });
 
 describe("completions without a request", () => {
+  it("are not kept where they say so, and end a request that is open all the same", () => {
+    const fold = makeOpenRequests();
+    fold.accepted("t.a", 1, 10);
+    fold.terminal("t.a", 11, true);
+    fold.terminal("t.b", 12, true);
+    fold.accepted("t.b", 2, 20);
+    expect([fold.counts(), [...fold.open()].map(([key]) => key)]).toEqual([{ accepted: 2, terminal: 1, open: 1 }, ["t.b"]]);
+  });
+
   it("are forgotten after a while, and not before", () => {
     const fold = makeOpenRequests();
     fold.terminal("t.old", 10);

@@ -10,7 +10,8 @@ export interface OpenRequest {
 }
 export interface OpenRequests {
   accepted(key: string, seq: number, storedAtMs: number): void;
-  terminal(key: string, nowMs: number): void;
+  /** `isWithoutRequest`: its request is not in REQUESTS, as far as whoever ended it knows, so it is not waited for. Should it come all the same, the sweep finds its end. */
+  terminal(key: string, nowMs: number, isWithoutRequest?: boolean): void;
   /** Oldest first. */
   open(): Iterable<[key: string, request: OpenRequest]>;
   forgetEarly(beforeMs: number): void;
@@ -31,9 +32,9 @@ export function makeOpenRequests(): OpenRequests {
       if (early.delete(key)) terminal++;
       else open.set(key, { seq, storedAtMs, deadlineAtMs: null });
     },
-    terminal(key, nowMs) {
+    terminal(key, nowMs, isWithoutRequest = false) {
       if (open.delete(key)) terminal++;
-      else early.set(key, nowMs);
+      else if (!isWithoutRequest) early.set(key, nowMs);
     },
     open: () => open.entries(),
     forgetEarly(beforeMs) {

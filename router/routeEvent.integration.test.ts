@@ -22,7 +22,7 @@ import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { completionSubject, requestSubject, sourcesOf } from "#shared/messaging/topology.ts";
 import { messagesAfter, readSaga } from "#shared/saga/messagesAfter.ts";
 
-import { drawsFor } from "./drawsFor.ts";
+import { drawsFor } from "#shared/runtime/drawsFor.ts";
 import type { LiveTier } from "./policy/quoteTiers.ts";
 import { makeRouteEvent } from "./routeEvent.ts";
 
@@ -62,7 +62,7 @@ beforeAll(async () => {
   test = await startTestBroker(FILE.tiers);
   ({ nats, broker } = test);
   route = makeRouteEvent({
-    ...broker, cached: { cache, observe: () => undefined, tierFileHash: hashOfTierFile(FILE) }, prefix: "infer", limits: LIMITS, standingOf: async () => ({ status, settings }), isAdmitted: (_id, origin, proof) => origin !== "direct" && proof !== "forged", admit: async ({ request_id }) => { asked.push(request_id); return limited; }, observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
+    ...broker, cached: { cache, observe: () => undefined, observeOutdated: () => undefined, auditHit: () => undefined, tierFileHash: hashOfTierFile(FILE) }, prefix: "infer", limits: LIMITS, standingOf: async () => ({ status, settings }), isAdmitted: (_id, origin, proof) => origin !== "direct" && proof !== "forged", admit: async ({ request_id }) => { asked.push(request_id); return limited; }, observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
     live: () => new Map(FILE.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: breakers[name] ?? "closed", workers: 1, slots: 1 }])),
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE, () => undefined) },
   });

@@ -1,11 +1,13 @@
 /** The router's work: a request or a result in, the messages that the decision leads to out. Keeps no state. */
 import type { Attributes } from "@opentelemetry/api";
 
+import type { AuditHit } from "#shared/cache/auditHit.ts";
 import type { AnswerCache } from "#shared/cache/answerCache.ts";
 import { readCacheControl } from "#shared/cache/cacheControl.ts";
 import { completionFrom } from "#shared/cache/cachedAnswer.ts";
-import { type CachePlan, cachePlan } from "#shared/cache/cachePlan.ts";
+import { cacheOf, type CachePlan, cachePlan } from "#shared/cache/cachePlan.ts";
 import type { CacheStatus } from "#shared/cache/openAnswerCache.ts";
+import { isOutdated } from "#shared/cache/semanticKey.ts";
 import type { Decision } from "#shared/contracts/decision.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { Completion, type EventError, Result, type SagaMessage } from "#shared/contracts/events.ts";
@@ -48,7 +50,7 @@ export interface RouterDeps {
   readonly routing: () => Pick<Known, "model" | "floorSteps">;
   readonly exploration: ExploreSettings;
   /** Absent: no answer is kept or given again. */
-  readonly cached?: { readonly cache: AnswerCache; readonly observe: (status: CacheStatus) => void; readonly tierFileHash: string };
+  readonly cached?: { readonly cache: AnswerCache; readonly observe: (status: CacheStatus) => void; readonly observeOutdated: () => void; readonly auditHit: AuditHit; readonly tierFileHash: string };
   readonly tracer: Tracer;
   readonly observe: (decision: Decision) => void;
   readonly now: () => number;
@@ -64,7 +66,7 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
     const isAdmitted = deps.isAdmitted(id, read.origin, delivery.admitted);
     const plan = planFor(deps, read, settings);
     const origin = isAdmitted ? read.origin : DIRECT_ORIGIN; // a publisher may write any name
-    const request: InferenceRequest = { ...read, origin, ...(plan === null ? {} : { cache: { key: plan.key, ttl_s: plan.ttl_s } }) };
+    const request: InferenceRequest = { ...read, origin, ...(plan === null ? {} : { cache: cacheOf(plan) }) };
     // REQUESTS forgets an id after an hour, COMPLETIONS much later. Gateways look before they publish.
     if ((!isAdmitted || delivery.mayBeRepeat) && (await answerAgain(deps, request))) return;
     const saga = newSaga(baselineOf(fileFor(deps.limits.tierFile, request)));
@@ -73,7 +75,7 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
       if (!(await isDecided(deps, request, saga, delivery))) await refuse(deps, request, saga, problem, delivery);
       return;
     }
-    if (!isAdmitted && (await fromCache(deps, request, plan, saga, delivery))) return; // gateways have looked
+    if (!isAdmitted && (await fromCache(deps, { request, plan, settings: settings.cache }, saga, delivery))) return; // gateways have looked
     await route(deps, request, saga, delivery);
   },
   async result(delivery: Delivery): Promise<void> {
@@ -84,12 +86,13 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
 
 function planFor({ cached, limits: { tierFile }, routing }: RouterDeps, request: InferenceRequest, { cache }: Standing["settings"]): CachePlan | null {
   if (cached === undefined || cache.mode === "off") return null;
+  if (isOutdated(cache)) cached.observeOutdated();
   const { model, floorSteps } = routing();
   return cachePlan(request, cache, { tierFile, tierFileHash: cached.tierFileHash, routing: { version: model?.version ?? null, floorSteps } });
 }
 
 /** Whether a kept answer ended the request, or the lack of one. Else it leads those who ask the same through gateways; it does not wait for others itself. */
-async function fromCache(deps: RouterDeps, request: InferenceRequest, plan: CachePlan | null, saga: Saga, delivery: Delivery): Promise<boolean> {
+async function fromCache(deps: RouterDeps, { request, plan, settings }: { request: InferenceRequest; plan: CachePlan | null; settings: Standing["settings"]["cache"] }, saga: Saga, delivery: Delivery): Promise<boolean> {
   const { cached, publisher, tracer, now } = deps;
   const { onlyIfCached } = readCacheControl(request.cache_control);
   if (delivery.mayBeRepeat && !onlyIfCached) return false; // a job of it may be under way
@@ -98,10 +101,12 @@ async function fromCache(deps: RouterDeps, request: InferenceRequest, plan: Cach
   const taken = cached === undefined || plan?.reads !== true ? null : await cached.cache.take(tenant_id, plan, onlyIfCached || request.priority === "batch" ? {} : { lead });
   cached?.observe(taken === null ? "bypass" : taken.kind === "hit" ? "hit" : "miss");
   if (taken?.kind === "hit") {
-    const { answer } = taken;
+    const { answer, use } = taken;
     const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.cache": "hit" };
     await tracer.span("process infer.request", { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent) => {
-      await publisher.emit(completionFrom(request, answer, "exact", { nowMs: now(), traceId: traceIdOf(traceparent) }), traceparent);
+      const completion = completionFrom(request, answer, use, { nowMs: now(), traceId: traceIdOf(traceparent) });
+      const { isDuplicate } = await publisher.emit(completion, traceparent);
+      if (!isDuplicate) cached?.auditHit(request, completion, settings, traceparent);
     });
     return true;
   }

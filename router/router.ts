@@ -1,6 +1,7 @@
 /** The router role: decides, sweeps, speaks for dead letters, samples for shadow labels, and watches the quality floor. Keeps no state that it could lose. */
 import type { z } from "zod";
 
+import { makeAuditHit } from "#shared/cache/auditHit.ts";
 import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
 import { openAnswerCache } from "#shared/cache/openAnswerCache.ts";
 import { servedBy } from "#shared/contracts/tiers.ts";
@@ -70,7 +71,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const limiter = await openLimiter({ redisUrl: config.redisUrl, prefix, door: "nats", registry, broker }, context);
     const { isGenuine } = makeAdmissionProof(config.secret, prefix);
     const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
-    const cached = { ...openAnswerCache({ role: "router", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context), tierFileHash: hashOfTierFile(tierFile) };
+    const cached = { ...openAnswerCache({ role: "router", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context), auditHit: makeAuditHit({ publisher, log }), tierFileHash: hashOfTierFile(tierFile) };
     const route = makeRouteEvent({ cached, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, Date.now), live, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     readiness.started();

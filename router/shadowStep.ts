@@ -6,7 +6,7 @@ import type { TierFile } from "#shared/contracts/tiers.ts";
 import type { Id } from "#shared/messaging/topology.ts";
 import { compareAnswers } from "#shared/statistics/compareAnswers.ts";
 
-import { drawsFor } from "./drawsFor.ts";
+import { drawsFor } from "#shared/runtime/drawsFor.ts";
 import { queryFeatures } from "./policy/queryFeatures.ts";
 
 /** Whether this request is in the sample. `share` in [0, 1]: of all ids, evenly, whatever their pattern. A larger share has all that a smaller one has. */

@@ -57,7 +57,7 @@ export async function runSweeper(deps: SweeperDeps, onFold: (fold: OpenRequests)
   const fromMs = startOf(await mark.read(), now(), deps.limits.maxDeadlineMs);
   const stops = [
     await followSubjects(js, { prefix, stream: "REQUESTS", fromMs }, (id, { seq, storedAtMs }) => { fold.accepted(tokens(id), seq, storedAtMs); }),
-    await followSubjects(js, { prefix, stream: "COMPLETIONS", fromMs }, (id) => { fold.terminal(tokens(id), now()); }),
+    await followSubjects(js, { prefix, stream: "COMPLETIONS", fromMs }, (id, { isWithoutRequest }) => { fold.terminal(tokens(id), now(), isWithoutRequest); }),
   ];
   let markedAtMs = now();
   while (!signal.aborted) {

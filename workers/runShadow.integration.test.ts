@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vites
 import { isDrained } from "#infra/embedded/isDrained.ts";
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { ofOneBackend } from "#infra/ofOneBackend.ts";
+import { CacheAudit, type CacheAuditJob } from "#shared/contracts/cacheAudit.ts";
 import type { Input } from "#shared/contracts/chat.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { DeadLetter } from "#shared/contracts/events.ts";
@@ -39,6 +40,7 @@ const shutdown = new AbortController();
 const answers = new Map<Input, (signal: AbortSignal) => Promise<BackendAnswer>>();
 const called: [input: Input, traceparent: string][] = [];
 const observed: string[] = [];
+const audits: CacheAudit[] = [];
 /** Publishes that are stored while their publisher never hears of it. */
 let unheard = 0;
 /** Processes that die before they publish an event. */
@@ -62,7 +64,7 @@ beforeAll(async () => {
   };
   const runShadow = makeRunShadow({
     ...broker, publisher, tier: LARGE, prefix: "infer", now: Date.now, random: () => 0, tracer,
-    observe: ({ request_id }) => void observed.push(request_id),
+    observe: ({ request_id }) => void observed.push(request_id), observeAudit: (_run, audit) => void audits.push(audit),
     replicas: ofOneBackend({ ...LARGE, breaker: { failures_in_a_row: 100, open_for_ms: 100 } }, {
       call: async (input, { traceparent, signal }) => {
         called.push([input, traceparent]);
@@ -309,4 +311,41 @@ it("gives up on what kills it twice, with its reason, and on what it cannot read
   await broker.acks.publish("infer.shadowjob.large.t1.unreadable", new TextEncoder().encode("{}"));
   await settled();
   expect(await lastLetter()).toMatchObject({ reason: "invalid_request", request_id: "unreadable", deliveries: 1 });
+});
+
+describe("an audit of a hit of the semantic cache", () => {
+  const newAudit = (given: string): CacheAuditJob => ({ type: "cache_audit_job.v1", tenant_id: "t1", request_id: `r-${++n}`, source_request_id: "source", guard_version: 1, tier: "large", input: `r-${n}`, given });
+  const audit = async (job: CacheAuditJob) => {
+    await broker.publisher.emit(job, TRACE);
+    await settled();
+    return CacheAudit.parse((await broker.streams.last("SHADOWS", shadowTierSubject("infer", job, "large")))?.json());
+  };
+
+  it.each<[string, string, Partial<CacheAudit>]>([
+    ["the same", "spam", { verdict: "same", agreement: 1, error_code: null }],
+    ["another one", "no relation whatsoever", { verdict: "different", agreement: 0 }],
+    ["partly the same", "it is spam, as far as anybody can say", { verdict: "unclear" }],
+  ])("asks the tier and says that its answer is %s, with what that cost and without a text", async (_name, given, expected) => {
+    const job = newAudit(given);
+    const event = await audit(job);
+    expect(event).toMatchObject({ ...expected, tenant_id: "t1", request_id: job.request_id, source_request_id: "source", guard_version: 1, tier: "large" });
+    expect(event.cost_nano_usd).toBeGreaterThan(0);
+    expect([JSON.stringify(event).includes(given), audits.at(-1)]).toEqual([false, event]);
+  });
+
+  it("whose call fails or brings no sound answer says nothing about the hit", async () => {
+    const refused = newAudit("spam"), cut = newAudit("spam");
+    answers.set(refused.input, async () => { throw new BackendError("backend_refused", "401"); });
+    answers.set(cut.input, async () => ({ ...SURE, is_sound: false }));
+    expect([await audit(refused), await audit(cut)]).toMatchObject([{ verdict: "unknown", agreement: null, error_code: "backend_refused" }, { verdict: "unknown", agreement: null, error_code: null }]);
+  });
+
+  it("is made once, however often its job comes, and is no label of the floor", async () => {
+    const job = newAudit("spam");
+    await audit(job);
+    const before = called.length;
+    const { isDuplicate } = await broker.publisher.emit({ ...job, given: "other" }, TRACE);
+    await settled();
+    expect([isDuplicate, called.length, await broker.streams.last("SHADOWS", shadowSubject("infer", job))]).toEqual([true, before, null]);
+  });
 });

@@ -2,7 +2,7 @@ import type { Attributes } from "@opentelemetry/api";
 
 import { AppError, type ErrorCode } from "#shared/contracts/errors.ts";
 import type { Attempt } from "#shared/contracts/events.ts";
-import { type ShadowAnswer, type ShadowEvent, ShadowJob } from "#shared/contracts/shadow.ts";
+import { type Shadow, type ShadowAnswer, ShadowJob, type ShadowTierEvent, ShadowWork } from "#shared/contracts/shadow.ts";
 import { methodFor } from "#shared/contracts/tiers.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import type { Published, Publisher } from "#shared/messaging/publish.ts";
@@ -14,14 +14,17 @@ import { answerOf, compareAnswer, compareAnswers, isReference } from "#shared/st
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 
 import { keepLate } from "./keepLate.ts";
+import { type CacheAuditDeps, makeRunCacheAudit } from "./runCacheAudit.ts";
 import { type CallDeps, oncePerLease, type Run, runAttempt } from "./runAttempt.ts";
 
+type Label = Shadow | ShadowTierEvent;
 export interface ShadowDeps extends CallDeps {
   readonly publisher: Publisher;
   readonly streams: StoredMessages;
   readonly prefix: string;
   /** `event`: what it says of this tier. */
-  readonly observe: (job: ShadowJob, attempt: Attempt, end: { readonly event: ShadowEvent; readonly traceId: string }) => void;
+  readonly observe: (job: ShadowJob, attempt: Attempt, end: { readonly event: Label; readonly traceId: string }) => void;
+  readonly observeAudit: CacheAuditDeps["observe"];
 }
 
 /**
@@ -33,10 +36,12 @@ export interface ShadowDeps extends CallDeps {
 export const makeRunShadow = (deps: ShadowDeps) => {
   const { prefix, publisher, streams, tracer, now, observe } = deps;
   const once = oncePerLease<Run>();
+  const runCacheAudit = makeRunCacheAudit({ ...deps, observe: deps.observeAudit });
   return async (delivery: Delivery): Promise<void> => {
     const { lease } = delivery;
-    const job = readEvent(ShadowJob, prefix, delivery);
+    const job = readEvent<ShadowWork>(ShadowWork, prefix, delivery);
     if ((await streams.last("SHADOWS", eventSubject(prefix, job))) !== null) return;
+    if (job.type === "cache_audit_job.v1") return runCacheAudit(job, delivery);
     const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.tier": job.tier };
     await tracer.span("process infer.shadowjob", { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent, annotate) => {
       /** Whether it was the first to say so. */
@@ -74,7 +79,7 @@ interface Answered {
   readonly answer: ShadowAnswer;
 }
 
-const eventSubject = (prefix: string, job: ShadowJob): string => (isBaseline(job) ? shadowSubject(prefix, job) : shadowTierSubject(prefix, job, job.tier));
+const eventSubject = (prefix: string, job: ShadowWork): string => (job.type === "shadow_job.v1" && isBaseline(job) ? shadowSubject(prefix, job) : shadowTierSubject(prefix, job, job.tier));
 
 /** What an earlier delivery, or another worker, has handed on. `null`: nothing that can be read. */
 async function storedNext({ streams, prefix }: ShadowDeps, job: ShadowJob): Promise<ShadowJob | null> {
@@ -109,7 +114,7 @@ function answeredIn(job: ShadowJob, next: ShadowJob | null): Answered | null {
 }
 
 /** Pure. The baseline's answer is the request's label. */
-const eventOf = ({ job, answer }: Answered, nowMs: number): ShadowEvent => (isBaseline(job) ? compareAnswers(job, nowMs) : compareAnswer(job, answer, nowMs));
+const eventOf = ({ job, answer }: Answered, nowMs: number): Label => (isBaseline(job) ? compareAnswers(job, nowMs) : compareAnswer(job, answer, nowMs));
 
 /**
  * Pure. `null`: nobody else is asked. A tier that failed is recorded as such, and the others are asked all the same. Without

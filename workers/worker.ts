@@ -87,6 +87,10 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     });
     const runShadow = makeRunShadow({
       ...deps,
+      observeAudit({ result }, { tenant_id, request_id, verdict, agreement }) {
+        metrics.observeCalls(result);
+        log.info({ tenant_id, request_id, tier: tier.name, verdict, agreement, tries: result.tries, latency_ms: result.latency_ms, cost_nano_usd: result.cost_nano_usd }, "audit of a kept answer");
+      },
       observe({ tenant_id, request_id }, attempt, { event, traceId: trace_id }) {
         const agreement = event.type === "shadow.v1" ? event.agreement : event.agreement_with_baseline;
         metrics.observeCalls(attempt);

@@ -1,5 +1,6 @@
 /** Every subcommand by its name. */
 import type { Command } from "./command.ts";
+import { cache } from "./commands/cache.ts";
 import { down } from "./commands/down.ts";
 import { evaluate } from "./commands/evaluate.ts";
 import { keys } from "./commands/keys.ts";
@@ -30,6 +31,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["models", models],
   ["tenants", tenants],
   ["keys", keys],
+  ["cache", cache],
   ["submit", submit],
   ["nats-users", natsUsers],
   ["webhooks", webhooks],

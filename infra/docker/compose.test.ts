@@ -8,6 +8,7 @@ import { z } from "zod";
 import { GatewayConfig } from "../../producers/gateway/config.ts";
 import { RouterConfig } from "../../router/config.ts";
 import { servedBy, TierFile } from "../../shared/contracts/tiers.ts";
+import { roleUsers } from "../../shared/messaging/permissions.ts";
 import { ENVIRONMENT, type VariableName } from "../../shared/runtime/environment.ts";
 import { AuditSinkConfig } from "../../sinks/audit/config.ts";
 import { MetricsSinkConfig } from "../../sinks/metrics/config.ts";
@@ -28,7 +29,7 @@ const defaultOf = (name: VariableName): unknown => ENVIRONMENT[name].parse(undef
 const defaultPortOf = (name: "NATS_URL" | "REDIS_URL" | "DATABASE_URL"): number => Number(new URL(String(defaultOf(name))).port);
 
 /** Read by every process, before its own configuration (shared/runtime/runRole.ts). */
-const PROCESS: readonly VariableName[] = ["LOG_LEVEL", "INFER_SHUTDOWN_GRACE_MS", "NATS_NKEY_SEED_FILE", "NATS_NKEY_SEED"];
+const PROCESS: readonly VariableName[] = ["LOG_LEVEL", "INFER_SHUTDOWN_GRACE_MS"];
 const readBy = (config: { in: { shape: object } }): string[] => [...Object.keys(config.in.shape), ...PROCESS];
 
 const facts: Facts = {
@@ -105,6 +106,20 @@ describe("docker-compose.yml", () => {
   });
 });
 
+it("docs/security.md shows an override in which each role that has a NATS user reads its own seed", () => {
+  const [, text = ""] = /```yaml\n([^]*?)```/.exec(read("docs/security.md")) ?? [];
+  const Override = z.strictObject({
+    services: z.record(z.string(), z.strictObject({ environment: z.record(z.string(), z.string()).optional(), secrets: z.array(z.string()).optional(), configs: z.array(z.object({ source: z.string() })).optional() })),
+    configs: z.record(z.string(), z.object({ file: z.string() })), secrets: z.record(z.string(), z.object({ file: z.string() })),
+  });
+  const { services, secrets } = Override.parse(parse(text));
+  const seeds = Object.entries(services).flatMap(([name, { environment: variables, secrets: named = [] }]) =>
+    named.map((secret) => [name, variables?.["NATS_NKEY_SEED_FILE"] === `/run/secrets/${secret}` ? secrets[secret]?.file : "another"]));
+  const roles = roleUsers(facts.tiers).map((role) => [role === "admin" ? "setup" : role, `./secrets/nats-users/${role}.nk`]);
+  expect(seeds.sort()).toEqual(roles.sort());
+  expect(Object.keys(services).filter((name) => !(name in compose().services))).toEqual([]);
+});
+
 type Spoil = (file: ComposeFile) => void;
 const change = (name: string, with_: Partial<ComposeFile["services"][string]>): Spoil => (file) => void Object.assign(service(file, name), with_);
 const environment = (name: string, variables: Record<string, string>): Spoil => (file) => void Object.assign(service(file, name).environment, variables);
@@ -158,6 +173,7 @@ describe("the rules find a planted mistake:", () => {
     ["a server out of reach", change("router", { networks: ["scrape"] }), "router: NATS_URL names nats, which is on no common network"],
     ["a role on its own loopback", environment("router", { INFER_HTTP_HOST: "127.0.0.1" }), "router: INFER_HTTP_HOST is not 0.0.0.0, so nobody reaches it"],
     ["keyless elsewhere", environment("audit-sink", { INFER_SECRET: "x".repeat(32) }), "audit-sink: INFER_SECRET is set, and this role does not read it"],
+    ["a NATS user for a role that has none", environment("webhook-sender", { NATS_NKEY_SEED_FILE: "/run/secrets/seed" }), "webhook-sender: NATS_NKEY_SEED_FILE is set, and this role does not read it"],
     ["a password for a role that needs none", environment("worker-small", { DATABASE_URL: "postgresql://infer:${POSTGRES_PASSWORD:?x}@postgres:5432/infer" }), "worker-small: DATABASE_URL is set, and this role does not read it"],
     ["a role without its server", (file) => void delete service(file, "audit-sink").environment["DATABASE_URL"], "audit-sink: DATABASE_URL is not set, so it looks for Postgres on its own loopback"],
     ["a kill before the grace is over", change("worker-small", { stop_grace_period: "10s" }), "worker-small: stop_grace_period is not above INFER_SHUTDOWN_GRACE_MS (10000 ms)"],

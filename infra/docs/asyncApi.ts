@@ -1,5 +1,6 @@
 import { z } from "zod";
 
+import { CacheAudit, CacheAuditJob } from "#shared/contracts/cacheAudit.ts";
 import { Completion, DeadLetter, Job, Result } from "#shared/contracts/events.ts";
 import { FeedbackMessage } from "#shared/contracts/feedback.ts";
 import { RequestMessage } from "#shared/contracts/request.ts";
@@ -45,9 +46,14 @@ const CHANNELS: readonly Channel[] = [
     name: "shadowTier", address: "infer.shadow.{tenant_id}.{request_id}.{tier}", schema: ShadowTierEvent, io: "output", action: "send",
     description: "How one more tier did on a sampled request, and the cost of asking it, one per tier that was asked after the baseline (stream SHADOWS, beside the request's shadow).",
   },
+  {
+    name: "cacheAudit", address: "infer.shadow.{tenant_id}.{request_id}.{tier}", schema: CacheAudit, io: "output", action: "send",
+    description: "What a run says of the answer that a request was given from the semantic cache, one per sampled hit, and the cost of that run (stream SHADOWS). That cost is none of the request's.",
+  },
   { name: "job", address: "infer.job.{tier}.{tenant_id}.{request_id}.{attempt}", schema: Job, io: "output", action: "send", description: "Internal: one attempt, from a router to the workers of a tier (stream JOBS)." },
   { name: "batchJob", address: "infer.batchjob.{tier}.{tenant_id}.{request_id}.{attempt}", schema: Job, io: "output", action: "send", description: "Internal: the same for a request of the priority `batch` (stream JOBS too): workers take it up only while not all slots of their tier are in use." },
   { name: "shadowJob", address: "infer.shadowjob.{tier}.{tenant_id}.{request_id}", schema: ShadowJob, io: "output", action: "send", description: "Internal: a sampled request that a tier is asked about after it has its outcome, with what the tiers before it answered (stream SHADOW_JOBS)." },
+  { name: "cacheAuditJob", address: "infer.auditjob.{tier}.{tenant_id}.{request_id}", schema: CacheAuditJob, io: "output", action: "send", description: "Internal: a sampled hit of the semantic cache that its tier is asked after all, with the answer that was given (stream SHADOW_JOBS)." },
   { name: "result", address: "infer.result.{tenant_id}.{request_id}.{attempt}", schema: Result, io: "output", action: "send", description: "Internal: an attempt that the worker may not accept itself, back to a router (stream RESULTS)." },
 ];
 

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 
 import { ROLE_CONFIGS } from "#infra/embedded/roleConfigs.ts";
+import { UpEnvironment } from "#infra/embedded/settings.ts";
 import { ENVIRONMENT } from "#shared/runtime/environment.ts";
 import { ProcessConfig } from "#shared/runtime/runRole.ts";
 
@@ -15,10 +16,14 @@ function variables(): Variable[] {
   return Object.entries(ENVIRONMENT).map(([name, schema]: [string, z.ZodType]) => {
     const parsed = schema.safeParse(undefined);
     const fallback = typeof parsed.data === "string" || typeof parsed.data === "number" ? String(parsed.data) : "";
-    const readers = Object.entries(ROLE_CONFIGS).filter(([, config]) => [config, ProcessConfig].some((schema) => keysOf(schema).includes(name))).map(([role]) => role);
-    return { name, fallback, meaning: schema.description ?? "", readers: readers.length === 0 ? "inferctl" : readers.length === 5 ? "all roles" : readers.join(", ") };
+    const roles = Object.entries(ROLE_CONFIGS).filter(([, config]) => [config, ProcessConfig].some((schema) => keysOf(schema).includes(name))).map(([role]) => role);
+    const readers = [...(roles.length === Object.keys(ROLE_CONFIGS).length ? ["all roles"] : roles), ...(roles.length === 0 || readByInferctl.includes(name) ? ["inferctl"] : [])];
+    return { name, fallback, meaning: schema.description ?? "", readers: readers.join(", ") };
   });
 }
+
+/** Of those that a role reads too. The secret: to make keys and endpoints. */
+const readByInferctl = [...keysOf(UpEnvironment), "INFER_SECRET"];
 
 /** The variables that a role's schema picks, below its transforms. */
 function keysOf(schema: z.ZodType): string[] {

@@ -14,6 +14,7 @@ import { startTracing } from "#shared/telemetry/tracing.ts";
 
 import { asyncApi } from "./asyncApi.ts";
 import { environmentExample, environmentTable } from "./configuration.ts";
+import { natsPermissionsTable } from "./natsPermissions.ts";
 
 /** Path and content of every generated file. */
 export async function generatedFiles(): Promise<Record<string, string>> {
@@ -21,7 +22,8 @@ export async function generatedFiles(): Promise<Record<string, string>> {
     ".env.example": environmentExample(),
     "docs/generated/openapi.json": `${JSON.stringify(await openApi(), null, 2)}\n`,
     "docs/generated/asyncapi.yaml": stringify(asyncApi(), { aliasDuplicateObjects: false }),
-    "docs/configuration.md": withTable(readFileSync("docs/configuration.md", "utf8"), environmentTable()),
+    "docs/configuration.md": withTable("docs/configuration.md", "environment", environmentTable()),
+    "docs/security.md": withTable("docs/security.md", "NATS permissions", natsPermissionsTable()),
   };
 }
 
@@ -38,11 +40,13 @@ async function openApi(): Promise<object> {
   return document;
 }
 
-const START = "<!-- environment: made by npm run docs:generate -->";
 const END = "<!-- end -->";
-function withTable(page: string, table: string): string {
-  const from = page.indexOf(START);
+/** The page with its table between the marks renewed. */
+function withTable(path: string, name: string, table: string): string {
+  const page = readFileSync(path, "utf8");
+  const start = `<!-- ${name}: made by npm run docs:generate -->`;
+  const from = page.indexOf(start);
   const to = page.indexOf(END, from);
-  if (from < 0 || to < 0) throw new Error("docs/configuration.md has lost the marks of its generated table");
-  return `${page.slice(0, from)}${START}\n\n${table}\n\n${page.slice(to)}`;
+  if (from < 0 || to < 0) throw new Error(`${path} has lost the marks of its generated table`);
+  return `${page.slice(0, from)}${start}\n\n${table}\n\n${page.slice(to)}`;
 }

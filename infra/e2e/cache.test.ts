@@ -122,6 +122,8 @@ test("an answer is kept: asked again, at any gateway and through NATS, it costs 
   expect([repeated.status, repeated.text, repeated.headers.get("x-optimizer-cache")]).toEqual([200, answer.text, "hit"]);
   const overNats = await client.infer(content("kept"));
   expect(overNats).toMatchObject({ outcome: "completed", cost_usd: 0, cache: { kind: "exact", source_request_id: first.request_id } });
+  const isWithoutRequest = async (id = "") => (await broker.jsm.streams.getMessage("COMPLETIONS", { last_by_subj: `infer.completion.${TENANT}.${id}` }))?.header.has("infer-without-request");
+  expect(await Promise.all([again.request_id, overNats.request_id, first.request_id].map(isWithoutRequest))).toEqual([true, false, false]);
   await audit.awaitRow(again.request_id ?? "");
   expect(await audit.rows("SELECT user_id, cost_nano_usd::int, attempt_count, cache->>'kind' AS kind, cache->>'source_request_id' AS source FROM requests WHERE request_id = $1", again.request_id)).toEqual([{ user_id: "another", cost_nano_usd: 0, attempt_count: 0, kind: "exact", source: first.request_id }]);
   expect((JSON.parse((await getText(`${gateway(0)}/requests/${again.request_id ?? ""}?tenant_id=${TENANT}`)).text) as InferReply).cache).toMatchObject({ kind: "exact" });

@@ -1,7 +1,7 @@
 /** The HTTP door of a system that was started with nothing set: its own servers, the local models, the shipped tiers. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { openEvents } from "#infra/testEvents.ts";
+import { openEvents } from "#infra/testEventReader.ts";
 import { connectInferClient } from "#producers/client/inferClient.ts";
 
 import { type Audit, body, counter, errorOf, getText, openAudit, postJson, recordOf } from "./callers.ts";

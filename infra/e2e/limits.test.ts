@@ -171,5 +171,6 @@ it.each([
   expect(unread).toBeLessThanOrEqual(GATEWAYS.length * AT_ONCE);
   if (hasNats) expect([http > 0, direct - rejected > 0, rejected > 0]).toEqual([true, true, true]);
   expect(admitted).toBeLessThanOrEqual(most + local + 0.1); // the monitor reads the clock a little later than the script
-  expect(admitted).toBeGreaterThanOrEqual(0.99 * Math.min(most, ideal)); // a busy machine has moments without a call
+  // A busy machine has moments without a call; and Redis may have let through what its process had stopped waiting for, and refused.
+  expect(admitted).toBeGreaterThanOrEqual(0.99 * Math.min(most, ideal) - local);
 });

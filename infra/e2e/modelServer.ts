@@ -50,7 +50,7 @@ export async function startModelServer(): Promise<ModelServer> {
 
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
     const { model, messages } = JSON.parse(await textOf(request)) as { model: string; messages: { content: string }[] };
-    const { name, script } = JSON.parse(messages.at(-1)?.content ?? "") as { name: string; script: Script };
+    const { name, script } = scriptIn(messages.at(-1)?.content ?? "");
     calls.push({ name, model, traceparent: request.headers["traceparent"]?.toString(), authorization: request.headers.authorization });
     const behaviour = [script[model] ?? {}].flat()[of(name, model).length - 1] ?? [script[model] ?? {}].flat().at(-1) ?? {};
     if (behaviour.delay_ms !== undefined) await delay(behaviour.delay_ms);
@@ -77,6 +77,10 @@ export async function startModelServer(): Promise<ModelServer> {
     }),
   };
 }
+
+/** A prompt in words has its own text for a name. */
+const scriptIn = (content: string): { readonly name: string; readonly script: Script } =>
+  (content.startsWith("{") ? JSON.parse(content) as { name: string; script: Script } : { name: content, script: {} });
 
 function completion(name: string, model: string, { confidence = 0.99, finish = "stop", answer = answerOf(name, model) }: Behaviour) {
   const tokens = [{ logprob: Math.log(confidence) }, { logprob: Math.log(confidence) }];

@@ -1,12 +1,14 @@
 /** The NATS door: a publisher that knows the subject and the schema is served as an HTTP caller is. And what must not get in. */
 import { headers } from "@nats-io/transport-node";
+import { Pool } from "pg";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
-import { connectInferClient, type InferClient } from "#producers/client/inferClient.ts";
+import { connectInferClient, type InferClient, type InferError } from "#producers/client/inferClient.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import { type InferReply, toReply } from "#shared/contracts/reply.ts";
+import { createTenant } from "#shared/tenancy/tenants.ts";
 
 import { type Audit, body, type Broker, connectBroker, getText, openAudit, postJson, recordOf } from "./callers.ts";
 import { type SpanReceiver, startSpanReceiver } from "./spanReceiver.ts";
@@ -21,19 +23,21 @@ let broker: Broker;
 let client: InferClient;
 let audit: Audit;
 let spans: SpanReceiver;
+let pool: Pool;
 let dropDatabase: () => Promise<void>;
 
 beforeAll(async () => {
   spans = await startSpanReceiver();
   const database = await makeTestDatabase(inject("adminDatabaseUrl"), "e2e_nats");
   dropDatabase = database.drop;
+  pool = new Pool({ connectionString: database.url, max: 1 });
   system = await startSystem({ env: { DATABASE_URL: database.url, REDIS_URL: `${inject("redisUrl")}/1`, OTEL_EXPORTER_OTLP_ENDPOINT: spans.url, OTEL_BSP_SCHEDULE_DELAY: "200" } });
   broker = await connectBroker(system.url("nats"));
   client = await connectInferClient({ url: system.url("nats") });
   audit = openAudit(database.url);
 });
 afterAll(async () => {
-  await Promise.all([client.close(), broker.close(), audit.close()]);
+  await Promise.all([client.close(), broker.close(), audit.close(), pool.end()]);
   await system.remove();
   await Promise.all([dropDatabase(), spans.close()]);
 });
@@ -74,6 +78,20 @@ test("the client refuses a used id with other content, and a body that no servic
   await client.infer(body("client-mismatch", UNSURE));
   await expect(client.infer(body("client-mismatch", "other"))).rejects.toMatchObject({ code: "idempotency_mismatch" });
   await expect(client.infer(body("bad id", UNSURE))).rejects.toMatchObject({ code: "invalid_request" });
+});
+
+test("a rate limit is the same error of the client by either door, and says how long to wait", async () => {
+  const limits = { tenant: { requests: { rate: 6, per: "minute" as const, burst: 1 } }, user: {}, key: {} };
+  await createTenant({ pool, tenantId: null }, { kind: "inferctl" }, { tenant_id: "limited", settings: { limits } });
+  const overHttp = await connectInferClient({ url: system.url("gateway"), maxTries: 1 });
+  const ask = (id: string) => body(id, UNSURE, { tenant_id: "limited" });
+  await client.infer(ask("limited-1"));
+  const errors = [await overHttp.infer(ask("limited-2")).catch((error: unknown) => error), await client.infer(ask("limited-3")).catch((error: unknown) => error)];
+  const same = { name: "InferError", code: "rate_limited", status: 429, message: expect.stringMatching(/^tenant limited may ask for 6 requests per minute and 1 at once: 0 are left; try again in \d+ s$/) as string };
+  expect(errors).toMatchObject([{ ...same, retryable: true, requestId: "limited-2" }, { ...same, retryable: false, requestId: "limited-3" }]);
+  for (const error of errors) expect((error as InferError).retryAfterMs).toBeGreaterThan(1_000);
+  expect((await client.outcome({ tenant_id: "limited", request_id: "limited-3" }))?.outcome).toBe("rejected");
+  await overHttp.close();
 });
 
 test("the broker refuses a second publish on a used subject, and the first one's outcome stands", async () => {

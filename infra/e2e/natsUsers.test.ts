@@ -11,7 +11,7 @@ import { subkey } from "#shared/tenancy/keyText.ts";
 import { createTenant } from "#shared/tenancy/tenants.ts";
 
 import { type Audit, body, type Broker, connectBroker, connectPlain, getText, openAudit, postJson, recordOf } from "./callers.ts";
-import { startSystem, type System } from "./system.ts";
+import { jsonIn, startSystem, type System } from "./system.ts";
 
 const TENANT = "tenant-1";
 const UNSURE = "test";
@@ -40,7 +40,6 @@ afterAll(async () => {
   await dropDatabase();
 });
 
-const jsonIn = (printed: string): unknown => JSON.parse(printed.slice(printed.indexOf("{\n"), printed.lastIndexOf("\n}") + 2));
 const addUser = async (tenantId: string) => jsonIn(await system.inferctl("nats-users", "add", "--tenant", tenantId, "--json")) as { seed: string; user: { public_key: string }; is_audited: boolean; is_in_effect: boolean };
 const overHttp = async (id: string, input: string) => recordOf(await postJson(`${system.url("gateway")}/infer`, body(id, input), { headers: { authorization } }));
 /** As a tenant does it: publish, wait for the reply, read what is stored. */

@@ -72,7 +72,7 @@ export async function startSystem({ env = {}, isSingleProcess = false, tiers }: 
   const inferctl = (...args: string[]) => runProgram(process.execPath, [join(project, "dist/inferctl.js"), ...args], { cwd: project, env: environment, timeoutMs: UP_TIMEOUT_MS });
   const state = () => readState(join(home, "state.json"));
 
-  const up = async () => readReport(await inferctl("up", "--json", ...(isSingleProcess ? ["--single-process"] : [])));
+  const up = async () => jsonIn(await inferctl("up", "--json", ...(isSingleProcess ? ["--single-process"] : []))) as UpReport;
   const down = async () => void (await inferctl("down", "--json"));
   const remove = async () => {
     await down();
@@ -102,9 +102,11 @@ export async function startSystem({ env = {}, isSingleProcess = false, tiers }: 
   };
 }
 
-/** `runProgram` gives both channels: progress comes as lines before and after the one JSON document. */
-function readReport(printed: string): UpReport {
-  return JSON.parse(printed.slice(printed.indexOf("{\n"), printed.lastIndexOf("\n}") + 2)) as UpReport;
+/** `runProgram` gives both channels: progress comes as lines before and after the one JSON document, which is a line or is indented. */
+export function jsonIn(printed: string): unknown {
+  const [document] = /^\{(?:.*\}$|[^]*?^\}$)/m.exec(printed) ?? [];
+  if (document === undefined) throw new Error(`no JSON in: ${printed}`);
+  return JSON.parse(document);
 }
 
 function missing(name: string): never {

@@ -3,7 +3,7 @@ import { connect } from "@nats-io/transport-node";
 import { Webhook } from "standardwebhooks";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { startWebhookReceiver, type WebhookReceiver } from "#infra/webhookReceiver.ts";
+import { startWebhookReceiver, type WebhookReceiver } from "#infra/testWebhookReceiver.ts";
 import { RequestCompleted } from "#shared/contracts/webhook.ts";
 
 import { body, postJson, recordOf } from "./callers.ts";

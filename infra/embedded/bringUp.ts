@@ -9,10 +9,10 @@ import { join } from "node:path";
 
 import { auditUsers } from "#infra/nats/auditUsers.ts";
 import { userFilesIn } from "#infra/nats/natsUsers.ts";
-import { ownUsers, reloadUsers, usersOf } from "#infra/nats/ownUsers.ts";
+import { ownUsers, reloadUsers, tierNames, usersOf } from "#infra/nats/ownUsers.ts";
 import { readUsers } from "#infra/nats/userList.ts";
 import { replicasOf } from "#shared/contracts/tiers.ts";
-import { seedFileIn } from "#shared/runtime/natsSeed.ts";
+import { roleUsers } from "#shared/messaging/permissions.ts";
 
 import { choosePorts, type MovedPort, movedPorts } from "./choosePorts.ts";
 import type { Environment, Home } from "./homeFolder.ts";
@@ -23,7 +23,7 @@ import type { PrepareSteps } from "./prepare.ts";
 import { probeServer } from "./probeServer.ts";
 import { endProcess, isRunning } from "./processIdentity.ts";
 import type { Progress } from "./progress.ts";
-import { planProcesses, type PlannedProcess, type Ports, roleEnvironment } from "./roles.ts";
+import { planProcesses, type PlannedProcess, type Ports, roleEnvironment, withSeeds } from "./roles.ts";
 import type { ServerInfo } from "./runningServer.ts";
 import { natsAdvisory } from "./serverVersion.ts";
 import { SERVICE_NAMES, SERVICES } from "./services.ts";
@@ -170,7 +170,8 @@ async function ensureRoles(options: UpOptions, settings: Settings, notebook: Not
   const ports = await choosePorts(settings, { ...portsOf(before, running), onProgress: progress.note });
   const env = roleEnvironment(environment, { settings, ports, urls: urlsOf(servers) });
   if (login !== null) for (const name of ["NATS_NKEY_SEED", "NATS_NKEY_SEED_FILE"]) Reflect.deleteProperty(env, name);
-  const plans = planProcesses(settings, ports, isSingleProcess).map((plan) => (login === null ? plan : { ...plan, env: { ...plan.env, NATS_NKEY_SEED_FILE: isSingleProcess ? login.seeds : seedFileIn(login.seeds, plan.name) } }));
+  const planned = planProcesses(settings, ports, isSingleProcess);
+  const plans = login === null ? planned : withSeeds(planned, login.seeds, roleUsers(tierNames(settings)));
   const startedWith = { ...hashesOf(dist, settings, env), ...(login === null ? {} : { "the NATS login": login.hash }) };
   const fingerprintOf = (plan: PlannedProcess) => hashOf([JSON.stringify(startedWith), JSON.stringify(plan)]);
   const kept = await upToDate(running, plans, fingerprintOf);

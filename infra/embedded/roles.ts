@@ -4,6 +4,7 @@
  */
 import { replicasOf, servedBy, type TierFile } from "#shared/contracts/tiers.ts";
 import { ENVIRONMENT } from "#shared/runtime/environment.ts";
+import { seedFileIn } from "#shared/runtime/natsSeed.ts";
 
 import type { Environment } from "./homeFolder.ts";
 import type { PortVariable, Settings } from "./settings.ts";
@@ -42,6 +43,13 @@ export function planProcesses({ tiers, roleHost }: Pick<Settings, "tiers" | "rol
   if (!isSingleProcess) return all;
   return [{ name: "all-in-one", program: "all-in-one.js", addresses: all.flatMap(({ addresses }) => addresses), env: {} }];
 }
+
+/** Each process gets the seed of its own role alone, one of several roles the folder. `users`: the roles that have one. */
+export const withSeeds = (plans: readonly PlannedProcess[], seeds: string, users: readonly string[]): PlannedProcess[] =>
+  plans.map((plan) => {
+    const [role, ...others] = plan.addresses.map((address) => address.role).filter((name) => users.includes(name));
+    return role === undefined ? plan : { ...plan, env: { ...plan.env, NATS_NKEY_SEED_FILE: others.length === 0 ? seedFileIn(seeds, role) : seeds } };
+  });
 
 interface Context {
   readonly settings: Pick<Settings, "tiers" | "tiersFile" | "localModelsDir">;

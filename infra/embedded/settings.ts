@@ -6,7 +6,7 @@ import type { z } from "zod";
 import { issueLines } from "#shared/contracts/describeIssues.ts";
 import { replicasOf, servedBy, type TierFile } from "#shared/contracts/tiers.ts";
 import { readApiKey } from "#shared/runtime/apiKey.ts";
-import { pick, readTierFile, unknownVariables } from "#shared/runtime/loadConfig.ts";
+import { NATS_VARIABLES, pick, readTierFile, unknownVariables } from "#shared/runtime/loadConfig.ts";
 import { ProcessConfig } from "#shared/runtime/runRole.ts";
 
 import type { Environment, Home } from "./homeFolder.ts";
@@ -15,8 +15,8 @@ import { SetupError } from "./setupError.ts";
 
 const EX_CONFIG = 78;
 
-const UpEnvironment = pick(
-  "NATS_URL", "REDIS_URL", "DATABASE_URL", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_LOCAL_MODELS_DIR", "INFER_DURABILITY", "INFER_HTTP_HOST", "INFER_AUTH",
+export const UpEnvironment = pick(
+  ...NATS_VARIABLES, "REDIS_URL", "DATABASE_URL", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_LOCAL_MODELS_DIR", "INFER_DURABILITY", "INFER_HTTP_HOST", "INFER_AUTH",
   "INFER_GATEWAY_PORT", "INFER_ROUTER_PORT", "INFER_AUDIT_SINK_PORT", "INFER_METRICS_SINK_PORT", "INFER_WEBHOOK_SENDER_PORT", "INFER_WORKER_PORT",
   "INFER_COMPLETIONS_MAX_AGE_HOURS", "INFER_SHUTDOWN_GRACE_MS",
 );

@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { SERVICES_ACCOUNT } from "#infra/nats/serverUsers.ts";
-import { replaceFile } from "#infra/nats/userList.ts";
 
 import { LOOPBACK } from "./freePort.ts";
+import { replaceFile } from "./replaceFile.ts";
 import { runServer, type RunningServer, type StartOptions } from "./runningServer.ts";
 
 export interface NatsOptions extends StartOptions {

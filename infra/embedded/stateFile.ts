@@ -2,11 +2,12 @@
  * What `up` has started, so that `down`, `status` and the next `up` know it. One file, replaced as a whole, so that a
  * reader never sees half of it. It is a note, not a fact: every process in it is checked by pid and start time before use.
  */
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 
 import { z } from "zod";
 
 import { ProcessIdentity } from "./processIdentity.ts";
+import { replaceFile } from "./replaceFile.ts";
 import { ServerInfo } from "./runningServer.ts";
 
 /** One process of ours; with `--single-process` it has the addresses of all roles. */
@@ -43,9 +44,7 @@ export function writeState(file: string, state: State): void {
     rmSync(file, { force: true });
     return;
   }
-  const draft = `${file}.${process.pid}`;
-  writeFileSync(draft, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 });
-  renameSync(draft, file);
+  replaceFile(file, `${JSON.stringify(state, null, 2)}\n`);
 }
 
 /** Replaces the entry of the same service, or adds it. */

@@ -1,14 +1,15 @@
 /** Users of the NATS server, made and removed: the list, and a file with the seed of each role's. Call them one at a time (`withHomeLock`). */
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 import { nkeys } from "@nats-io/transport-node";
 
+import { replaceFile } from "#infra/embedded/replaceFile.ts";
 import type { RoleUser } from "#shared/messaging/permissions.ts";
 import { seedFileIn } from "#shared/runtime/natsSeed.ts";
 
 import { missingRoles, withoutUser, withUser } from "./changeUsers.ts";
-import { type NatsUser, readUsers, replaceFile, type UserList, writeUsers } from "./userList.ts";
+import { readUsers, type TenantUser, type UserList, writeUsers } from "./userList.ts";
 
 /** Where the users of one server are kept. */
 export interface UserFiles {
@@ -31,22 +32,21 @@ export function makeRoleUsers(files: UserFiles, tiers: readonly string[], { anew
   return missing;
 }
 
-/** The seed is nowhere after this. */
-export function makeTenantUser(files: UserFiles, { tenant_id, name }: { tenant_id: string; name: string }, now: Date): { user: NatsUser; seed: string } {
+/** The seed is nowhere else after this. `keep` has it before the list has the user. */
+export function makeTenantUser(files: UserFiles, { tenant_id, name }: { tenant_id: string; name: string }, now: Date, keep?: (seed: string) => void): { user: TenantUser; seed: string } {
   const { seed, publicKey } = newKey();
-  const user: NatsUser = { kind: "tenant", tenant_id, name, public_key: publicKey, created_at: now.toISOString() };
+  keep?.(seed);
+  const user: TenantUser = { kind: "tenant", tenant_id, name, public_key: publicKey, created_at: now.toISOString() };
   mkdirSync(dirname(files.list), { recursive: true });
   writeUsers(files.list, withUser(readUsers(files.list), user));
   return { user, seed };
 }
 
-/** `null`: there is no such user. */
-export function removeUser(files: UserFiles, publicKey: string, now: Date): NatsUser | null {
+/** `null`: no tenant has such a user. */
+export function removeTenantUser(files: UserFiles, publicKey: string, now: Date): TenantUser | null {
   const list = readUsers(files.list);
-  const user = list.users.find(({ public_key }) => public_key === publicKey) ?? null;
-  if (user === null) return null;
-  writeUsers(files.list, withoutUser(list, publicKey, now.toISOString()));
-  if (user.kind === "role") rmSync(seedFileIn(files.seeds, user.role), { force: true });
+  const user = list.users.find((one): one is TenantUser => one.kind === "tenant" && one.public_key === publicKey) ?? null;
+  if (user !== null) writeUsers(files.list, withoutUser(list, publicKey, now.toISOString()));
   return user;
 }
 

@@ -3,6 +3,7 @@ import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } fro
 
 import type { Home } from "#infra/embedded/homeFolder.ts";
 import { signalProcess } from "#infra/embedded/processIdentity.ts";
+import { replaceFile } from "#infra/embedded/replaceFile.ts";
 import type { ServerInfo } from "#infra/embedded/runningServer.ts";
 import type { Settings } from "#infra/embedded/settings.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
@@ -13,7 +14,7 @@ import { seedFileIn } from "#shared/runtime/natsSeed.ts";
 
 import { makeRoleUsers, userFilesIn } from "./natsUsers.ts";
 import { serverUsers } from "./serverUsers.ts";
-import { readUsers, replaceFile } from "./userList.ts";
+import { readUsers } from "./userList.ts";
 
 type OfSettings = Pick<Settings, "prefix" | "tiers">;
 export const tierNames = ({ tiers }: OfSettings): string[] => servedBy(tiers).map(({ name }) => name);

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, test } from "vitest";
 import { startTestServerWithUsers, type TestServerWithUsers } from "#infra/embedded/testNatsUsers.ts";
 import { type RoleUser, roleUsers } from "#shared/messaging/permissions.ts";
 
-import { watchViolations } from "./violations.ts";
+import { watchViolations } from "./testViolations.ts";
 
 const TIERS = [{ name: "small", slots: 1 }, { name: "large", slots: 1 }];
 let server: TestServerWithUsers;
@@ -30,7 +30,7 @@ const REFUSED: [role: RoleUser, what: string, publishes: readonly string[]][] = 
   ["router", "cannot take jobs or audit events from those who handle them", [...takes("JOBS", "worker-small"), ...takes("SHADOW_JOBS", "shadow-worker-small"), "$JS.ACK.COMPLETIONS.sink-audit.1.1.1.1.0", "$JS.API.CONSUMER.DELETE.COMPLETIONS.sink-audit"]],
   ["router", "cannot activate a model, or say how a tier is", [...models, "$KV.infer-tiers.small.x"]],
   ["worker-small", "cannot take or ack another tier's jobs, or write its state", [...takes("JOBS", "worker-large"), ...takes("SHADOW_JOBS", "shadow-worker-large"), "$KV.infer-tiers.large.x", "infer.shadow.t1.x.large"]],
-  ["worker-small", "cannot ask, decide, cancel or read requests", [...requests, ...jobs.slice(0, 1), "infer.cancel.t1.x", ...takes("REQUESTS", "router-requests"), "$JS.API.STREAM.MSG.GET.REQUESTS", "$JS.API.STREAM.INFO.JOBS"]],
+  ["worker-small", "cannot ask, decide, cancel or read requests", [...requests, "infer.auditjob.small.t1.x", ...jobs.slice(0, 1), "infer.cancel.t1.x", ...takes("REQUESTS", "router-requests"), "$JS.API.STREAM.MSG.GET.REQUESTS", "$JS.API.STREAM.INFO.JOBS"]],
   ["worker-small", "cannot make a consumer, not even of its own jobs", ["$JS.API.CONSUMER.CREATE.JOBS.spy", "$JS.API.CONSUMER.CREATE.JOBS.worker-small", "$JS.API.CONSUMER.DURABLE.CREATE.JOBS.worker-small", ...models]],
   ["audit-sink", "writes nothing but dead letters of what it reads", [...requests, ...jobs, ...outcomes, ...results, "infer.deadletter.REQUESTS.t1", "infer.deadletter.JOBS.t1", ...models, "$KV.infer-tiers.small.x"]],
   ["audit-sink", "takes nothing from others and reads no stored message", [...takes("COMPLETIONS", "sink-metrics"), ...takes("REQUESTS", "router-requests"), "$JS.API.STREAM.MSG.GET.COMPLETIONS", "$JS.API.DIRECT.GET.COMPLETIONS"]],

@@ -9,7 +9,7 @@ import { connectNats } from "#shared/messaging/connect.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { inboxOf, streamsOf } from "#shared/messaging/topology.ts";
 
-import { type Violations, watchViolations } from "./violations.ts";
+import { type Violations, watchViolations } from "./testViolations.ts";
 
 const STREAMS = [...streamsOf("infer", 86_400_000).map(({ name }) => name), "KV_infer-tiers", "KV_infer-models", "KV_infer-sweeper"];
 let server: TestServerWithUsers;

@@ -2,10 +2,11 @@
  * The users of the NATS server: public keys, and whose they are. No seed is in it. One file, replaced as a whole, so that a
  * reader never sees half of it. The server's configuration is made from it (serverUsers.ts).
  */
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 
 import { z } from "zod";
 
+import { replaceFile } from "#infra/embedded/replaceFile.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
 import { issueLines } from "#shared/contracts/describeIssues.ts";
 import { TenantId } from "#shared/contracts/ids.ts";
@@ -17,6 +18,7 @@ export const NatsUser = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("tenant"), tenant_id: TenantId, /** Of what uses it. */ name: z.string().min(1).max(128), ...known }),
 ]);
 export type NatsUser = z.infer<typeof NatsUser>;
+export type TenantUser = Extract<NatsUser, { kind: "tenant" }>;
 
 const UserChange = z.strictObject({ action: z.enum(["nats_user.create", "nats_user.remove"]), user: NatsUser, at: z.iso.datetime() });
 export type UserChange = z.infer<typeof UserChange>;
@@ -41,13 +43,6 @@ export function readUsers(file: string): UserList {
 
 export function writeUsers(file: string, list: UserList): void {
   replaceFile(file, `${JSON.stringify(list, null, 2)}\n`);
-}
-
-/** Whole or not at all, and for nobody else to read. */
-export function replaceFile(file: string, text: string): void {
-  const draft = `${file}.${process.pid}`;
-  writeFileSync(draft, text, { mode: 0o600 });
-  renameSync(draft, file);
 }
 
 function jsonIn(file: string): unknown {

@@ -30,9 +30,11 @@ export function afterFailure(failure: Failure, { made, most, leftMs, leftToDeadl
 }
 
 function isRetried({ code, status, retryable }: Failure): boolean {
-  if (!retryable || code === "stream_broken") return false; // its pieces are with the caller
-  return status === null || status >= 500 || status === 429 || IN_PROGRESS.has(code);
+  if (!retryable || ITS_LAST.has(code)) return false;
+  return status === null || status >= 500 || status === 408 || status === 429 || IN_PROGRESS.has(code);
 }
+/** The pieces of a stream are with the caller; and time that is over does not come back. */
+const ITS_LAST: ReadonlySet<string> = new Set(["stream_broken", "timeout"]);
 const IN_PROGRESS: ReadonlySet<string> = new Set(["idempotency_in_progress"]);
 
 const FIRST_LOOK_MS = 100;

@@ -28,7 +28,8 @@ it.each<[string, number | null, string, object]>([
   ["an error within a stream, which has the status of its code", null, error("internal"), { code: "internal", status: 500 }],
   ["a stream whose pieces are not the answer", null, error("stream_broken", true), { code: "stream_broken", status: null, retryable: true }],
   ["a proxy that cannot reach the service", 502, "<html>Bad Gateway</html>", { code: "unexpected_reply", status: 502, retryable: true }],
-  ["a login page", 401, "<html>", { code: "unauthorized", status: 401, retryable: false }],
+  ["a server that was not sent a whole request in time", 408, '{"error":"Request Timeout","message":"Client Timeout","statusCode":408}', { code: "unexpected_reply", status: 408, retryable: true }],
+  ["a login page", 401, "<html>", { code: "unauthenticated", status: 401, retryable: false }],
   ["another server", 200, "hello", { code: "unexpected_reply", status: 200, retryable: false }],
 ])("reads %s", (_name, status, text, expected) => {
   expect(failureOf({ status, headers: headers("2") }, text, "r-1")).toMatchObject({ ...expected, name: "InferError", requestId: "r-1", retryAfterMs: 2_000 });

@@ -21,10 +21,10 @@ export function jsonOf(text: string): unknown {
 /** The request's record: the body, or what an error has beside it. */
 export const recordIn = (text: string): InferReply | null => AnyRecord.safeParse(jsonOf(text)).data ?? null;
 
-const CODE_OF_STATUS: Readonly<Partial<Record<number, InferErrorCode>>> = { 401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "payload_too_large", 429: "rate_limited" };
+const CODE_OF_STATUS: Readonly<Partial<Record<number, InferErrorCode>>> = { 401: "unauthenticated", 403: "forbidden", 404: "not_found", 413: "payload_too_large", 429: "rate_limited" };
 const codeOf = (status: number | null): InferErrorCode => CODE_OF_STATUS[status ?? 0] ?? "unexpected_reply";
 /** Said by somebody between the service and here, who may not have reached it. */
-const MAY_PASS: ReadonlySet<number> = new Set([429, 502, 503, 504]);
+const MAY_PASS: ReadonlySet<number> = new Set([408, 429, 502, 503, 504]);
 
 /** `status` `null`: said within a reply that had begun well. */
 export function failureOf({ status, headers }: { readonly status: number | null; readonly headers: Pick<Headers, "get"> }, text: string, requestId: string): InferError {

@@ -27,6 +27,10 @@ interface Answer {
 
 /** Looks for outcomes that are on their way at once. */
 const MOST_LOOKS = 16;
+/** Streams of events at once; for what more is waited is looked. */
+const MOST_FOLLOWED = 16;
+/** A connection that is gone without a word is noticed this late. */
+const FOLLOWED_FOR_MS = 20_000;
 
 export function openHttpTransport({ url, apiKey }: HttpOptions): Transport {
   const base = url.replace(/\/+$/, "");
@@ -57,6 +61,20 @@ export function openHttpTransport({ url, apiKey }: HttpOptions): Transport {
     const answer = await ask({ method: "GET", path: pathOf(ref), requestId }, call);
     return { outcome: outcomeIn(answer, requestId), retryAfterMs: retryAfterMsOf(answer.response.headers) };
   };
+  const state = { followed: 0 };
+  /** `true` as soon as the request's events tell its outcome: then look. `false`: they do not, or cannot be had. */
+  const follow = async (ref: Ref, call: Call): Promise<boolean> => {
+    if (state.followed >= MOST_FOLLOWED) return false;
+    state.followed += 1;
+    try {
+      const signal = AbortSignal.any([call.signal, AbortSignal.timeout(FOLLOWED_FOR_MS)]);
+      return await send({ method: "GET", path: pathOf(ref, "/events"), requestId: ref.request_id }, { ...call, signal }, tellsOutcome);
+    } catch {
+      return false;
+    } finally {
+      state.followed -= 1;
+    }
+  };
   const infer = ({ body }: Asked, headers: Readonly<Record<string, string>>): Sent => ({ method: "POST", path: "/infer", body, headers, requestId: body.request_id });
 
   return {
@@ -76,7 +94,7 @@ export function openHttpTransport({ url, apiKey }: HttpOptions): Transport {
       for (let looks = 1; ; looks++) {
         const { outcome, retryAfterMs } = await unlessAborted(call.signal, looking(() => look(ref, call)));
         if (outcome !== null) return outcome;
-        await pause(nextLookMs(looks, retryAfterMs, Math.random()), call.signal);
+        if (!(await follow(ref, call))) await pause(nextLookMs(looks, retryAfterMs, Math.random()), call.signal);
         call.signal.throwIfAborted();
       }
     },
@@ -118,6 +136,17 @@ async function readStream(response: Response, requestId: string, onPiece: (piece
     }
   }
   throw new InferError("connection_failed", "the stream ended before the outcome", { requestId });
+}
+
+/** Of the events of a request, the last one has its record. */
+async function tellsOutcome({ ok, body }: Response): Promise<boolean> {
+  if (!ok || body === null) {
+    await body?.cancel();
+    return false;
+  }
+  const parser = makeEventParser(MOST_UNITS);
+  for await (const chunk of body as unknown as AsyncIterable<Uint8Array>) if (parser.push(chunk).some((frame) => recordIn(frame) !== null)) return true;
+  return false;
 }
 
 type Gate = <T>(run: () => Promise<T>) => Promise<T>;

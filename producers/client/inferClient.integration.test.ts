@@ -28,7 +28,7 @@ async function open(transport: Transport, more: Partial<InferClientOptions> = {}
 beforeAll(async () => {
   const database = await makeTestDatabase(inject("adminDatabaseUrl"), "client");
   dropDatabase = database.drop;
-  gateway = await startTestGateway({ DATABASE_URL: database.url });
+  gateway = await startTestGateway({ DATABASE_URL: database.url, INFER_MAX_EVENT_STREAMS: "1" });
   door = await openFrontDoor(new URL(gateway.url));
 });
 afterAll(async () => {
@@ -76,6 +76,16 @@ describe.each(BOTH)("over %s", (transport) => {
     gateway.play(({ complete }) => complete({ outcome: "failed", output: null, tier: null, model: null, error: { code: "backend_unavailable", message: "no model answers" } }));
     expect(await client.infer(ASK)).toMatchObject({ outcome: "failed", output: null, error: { code: "backend_unavailable" } });
     expect(gateway.requests.at(-1)?.request_id).not.toBe(gateway.requests.at(-2)?.request_id);
+  });
+
+  it("gives a limit that is a request's outcome as an error with the time to wait, and does not try again; who asks for the outcome has it", async () => {
+    gateway.play(({ complete }) => complete({ outcome: "rejected", output: null, tier: null, model: null, error: { code: "rate_limited", message: "try again in 2 s", retry_after_ms: 1_500 } }));
+    const ask = { ...ASK, request_id: id("limited") };
+    for (const call of [() => client.infer(ask), () => client.infer(ask), () => read(client.stream(ask))]) {
+      expect(await errorOf(call())).toMatchObject({ code: "rate_limited", status: 429, message: "try again in 2 s", retryable: false, retryAfterMs: 1_500, requestId: id("limited") });
+    }
+    expect(acceptedWith(id("limited"))).toBe(1);
+    expect(await client.wait(id("limited"))).toMatchObject({ outcome: "rejected", error: { code: "rate_limited", retry_after_ms: 1_500 } });
   });
 
   it("gives the outcome of a used id again, and refuses another request under it", async () => {
@@ -284,6 +294,22 @@ describe("over http", () => {
     const client = await connectInferClient({ url: "http://127.0.0.1:1", tenantId: "t1", userId: "u", maxTries: 2 });
     expect(await errorOf(client.infer({ ...ASK, request_id: "nobody" }))).toMatchObject({ code: "connection_failed", status: null, retryable: true, requestId: "nobody" });
     await client.close();
+  });
+
+  it("is told of an outcome that it waits for, and looks for it where it cannot be told", async () => {
+    const client = await open("http");
+    const turns: Turn[] = [];
+    gateway.play((turn) => { turns.push(turn); });
+    for (const request_id of ["followed", "looked-for"]) await client.submit({ ...ASK, request_id });
+    await vi.waitFor(() => { expect(turns).toHaveLength(2); }, WAIT);
+    const looks = (id: string) => door.heard().split(`GET /requests/${id}?`).length - 1;
+    const followed = client.wait("followed");
+    await vi.waitFor(() => { expect(door.heard()).toContain("GET /requests/followed/events?"); }, WAIT);
+    const lookedFor = client.wait("looked-for");
+    await vi.waitFor(() => { expect([looks("looked-for") > 3, door.heard().includes("GET /requests/looked-for/events?")]).toEqual([true, true]); }, WAIT);
+    expect(looks("followed")).toBe(1);
+    await Promise.all(turns.map(({ complete }) => complete()));
+    expect([(await followed).request_id, (await lookedFor).request_id, looks("followed")]).toEqual(["followed", "looked-for", 2]);
   });
 
   it("says that an id was never used", async () => {

@@ -71,7 +71,7 @@ export interface CompletionHandlers {
 
 /** All methods throw `InferError` and nothing else, `invalid_request` before anything is sent. */
 export interface InferClient {
-  /** Asks and waits. Resolves with the outcome, whatever it is: `failed` and `rejected` are values. */
+  /** Asks and waits. Resolves with the outcome, whatever it is: `failed` and `rejected` are values. A rate limit is an error. */
   infer(request: InferRequest, options?: CallOptions): Promise<InferReply>;
   /**
    * Asks, and gives pieces of the answer as they are made, where they are certain to be kept, then the outcome. Pieces that
@@ -116,7 +116,7 @@ const NatsOptions = z.strictObject({
   nkeySeed: z.string().optional(), ackTimeoutMs: ms.default(5_000), prefix: z.string().regex(/^[A-Za-z0-9_-]+$/).default("infer"),
 });
 
-/** Over NATS it connects, and throws `connection_failed` or `unauthorized`; over HTTP nothing is sent yet. */
+/** Over NATS it connects, and throws `connection_failed` or `unauthenticated`; over HTTP nothing is sent yet. */
 export async function connectInferClient(given: InferClientOptions): Promise<InferClient> {
   if (/^https?:/.test(given.url)) {
     const { url, apiKey, ...options } = parsed(HttpOptions, given, null);
@@ -220,7 +220,7 @@ function clientOver(transport: Transport, settings: Settings): InferClient {
   return {
     async infer(request, options = {}) {
       const asked = askedBy(request);
-      return askWith(asked, options, (call) => transport.infer(asked, call));
+      return askWith(asked, options, async (call) => unlessLimited(await transport.infer(asked, call)));
     },
     async *stream(request, options = {}) {
       const asked = askedBy(request);
@@ -230,7 +230,7 @@ function clientOver(transport: Transport, settings: Settings): InferClient {
       options.signal?.addEventListener("abort", stop, { once: true });
       if (options.signal?.aborted === true) stop();
       const queue = makePieceQueue(requestId);
-      const asking = askWith(asked, { ...options, signal: leaving.signal }, (call) => transport.infer(asked, call, queue.push));
+      const asking = askWith(asked, { ...options, signal: leaving.signal }, async (call) => unlessLimited(await transport.infer(asked, call, queue.push)));
       asking.then(queue.end, queue.fail);
       try {
         yield* queue.parts();
@@ -267,6 +267,13 @@ function clientOver(transport: Transport, settings: Settings): InferClient {
       await transport.close();
     },
   };
+}
+
+/** By HTTP a limit refuses a request, and the same one may come again. Over NATS it is the request's outcome: another one may come. */
+function unlessLimited(reply: InferReply): InferReply {
+  const { outcome, error, request_id: requestId } = reply;
+  if (outcome !== "rejected" || error?.code !== "rate_limited") return reply;
+  throw new InferError(error.code, error.message, { requestId, retryable: false, retryAfterMs: error.retry_after_ms ?? null });
 }
 
 const KnownRef = z.object({ request_id: RequestId, tenant_id: TenantId.optional() });

@@ -1,16 +1,11 @@
 /**
- * The one error of the client. What came of a request is never one: `failed` and `rejected` are outcomes, and values.
- * An error means that the outcome is not known here; `retryable` and `requestId` say how to learn it.
+ * The one error of the client. What came of a request is never one: `failed` and `rejected` are outcomes, and values; but for a rate
+ * limit, which is the same error by either door. Any other means that the outcome is not known here; `retryable` and `requestId` say how to learn it.
  */
 import { type AppError, ERROR_CODES, type ErrorCode } from "#shared/contracts/errors.ts";
 
 /** What only a client sees, beside what the service says. */
 const CLIENT_CODES = {
-  /** No key, or one that is not known. */
-  unauthorized: { httpStatus: 401, retryable: false },
-  /** The key or the broker's user may not do this. */
-  forbidden: { httpStatus: 403, retryable: false },
-  rate_limited: { httpStatus: 429, retryable: true },
   /** Nobody answered, or the connection broke: the request may have been accepted. */
   connection_failed: { httpStatus: null, retryable: true },
   /** Not within `timeoutMs`. A request that was accepted goes on. */
@@ -62,6 +57,7 @@ export const isInferError = (error: unknown, ...codes: readonly InferErrorCode[]
 /** The same call, with the same request id, may succeed later. */
 export const isRetryable = (error: unknown): error is InferError => isInferError(error) && error.retryable;
 
+export const INFER_ERROR_CODES = Object.keys(CODES) as readonly InferErrorCode[];
 export const isKnownCode = (code: unknown): code is InferErrorCode => typeof code === "string" && Object.hasOwn(CODES, code);
 
 export const fromAppError = (error: AppError, requestId: string | null): InferError => new InferError(error.code, error.publicMessage, { requestId, cause: error });

@@ -15,7 +15,7 @@ import { makeReplies } from "#shared/messaging/replies.ts";
 import { directMessages } from "#shared/messaging/storedMessages.ts";
 import { makeSubmitFeedback } from "#shared/messaging/submitFeedback.ts";
 import { assertSameRequest, makeSubmitRequest } from "#shared/messaging/submitRequest.ts";
-import type { Id } from "#shared/messaging/topology.ts";
+import { type Id, inboxOf } from "#shared/messaging/topology.ts";
 import { unlessAborted } from "#shared/runtime/lifecycle.ts";
 
 import { fromAppError, InferError } from "./inferError.ts";
@@ -32,13 +32,13 @@ export interface NatsOptions {
 /** A reply that got lost is found this late. */
 const LOOK_EVERY_MS = 5_000;
 
-/** Throws `connection_failed` when nobody answers at `url`, and `unauthorized`. */
+/** Throws `connection_failed` when nobody answers at `url`, and `unauthenticated`. */
 export async function openNatsTransport({ url, tenantId, nkeySeed, prefix, ackTimeoutMs }: NatsOptions): Promise<Transport> {
-  const inboxPrefix = tenantId === undefined ? undefined : `_INBOX.${tenantId}`;
+  const inboxPrefix = tenantId === undefined ? undefined : inboxOf(tenantId);
   const nats = await connectNats({ url, name: "infer-client", nkeySeed, inboxPrefix }).catch((cause: unknown) => {
     const { host } = new URL(url);
     const isRefused = cause instanceof Error && cause.name === "AuthorizationError";
-    throw isRefused ? new InferError("unauthorized", `${host} does not know this user`, { cause }) : new InferError("connection_failed", `cannot connect to ${host}`, { cause });
+    throw isRefused ? new InferError("unauthenticated", `${host} does not know this user`, { cause }) : new InferError("connection_failed", `cannot connect to ${host}`, { cause });
   });
   const log = pino({ level: "silent" });
   const streams = await directMessages(nats);

@@ -3,9 +3,9 @@
  * outcome's answer, or the reader gets an error (ADR 0012).
  */
 import type { AnswerDelta } from "#shared/contracts/chat.ts";
+import { follow, NOTHING_SENT, restOf } from "#shared/contracts/follow.ts";
 import type { InferReply } from "#shared/contracts/reply.ts";
 
-import { follow, NOTHING_SENT, restOf } from "../gateway/openAi/follow.ts";
 import { InferError } from "./inferError.ts";
 import type { Piece } from "./transport.ts";
 

@@ -11,6 +11,7 @@ import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type:
 import { connectNats } from "#shared/messaging/connect.ts";
 import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
+import { tenantPermissions } from "#shared/messaging/permissions.ts";
 import { fingerprintOf, parseRequestMessage } from "#shared/messaging/readRequest.ts";
 import { type Id, idOf, tokenSubject } from "#shared/messaging/topology.ts";
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
@@ -20,10 +21,10 @@ import { connectInferClient, type InferClient, isInferError } from "./inferClien
 const WAIT = { timeout: 10_000, interval: 20 };
 const ASK = { input: "hi", budget: 1 };
 const nkey = nkeys.createUser();
-const permissionsOf = (tenant: string) => JSON.stringify({
-  publish: { allow: [`infer.request.${tenant}.*`, `infer.feedback.${tenant}.*`, `$JS.API.DIRECT.GET.COMPLETIONS.infer.completion.${tenant}.*`] },
-  subscribe: { allow: [`_INBOX.${tenant}.>`, `infer.reply.direct.${tenant}.>`, `infer.token.direct.${tenant}.>`, `infer.completion.${tenant}.>`] },
-});
+function permissionsOf(tenant: string): string {
+  const { publish, subscribe } = tenantPermissions("infer", tenant);
+  return JSON.stringify({ publish: { allow: publish }, subscribe: { allow: subscribe } });
+}
 /** Whoever says nothing is a service, so that the test's own connections go on. */
 const AUTHORIZATION = `
 no_auth_user: service
@@ -103,12 +104,12 @@ it("says at once that it may not touch another tenant", async () => {
 });
 
 it("does not know a user with another password", async () => {
-  await expect(connectInferClient({ url: server.url.replace("//", "//t1:wrong@") })).rejects.toMatchObject({ code: "unauthorized", status: 401, retryable: false });
+  await expect(connectInferClient({ url: server.url.replace("//", "//t1:wrong@") })).rejects.toMatchObject({ code: "unauthenticated", status: 401, retryable: false });
 });
 
 it("knows a user by its nkey", async () => {
   const own = await connectInferClient({ url: server.url, nkeySeed: new TextDecoder().decode(nkey.getSeed()), tenantId: "t2", userId: "u" });
   expect((await own.infer(ASK)).tenant_id).toBe("t2");
   await own.close();
-  await expect(connectInferClient({ url: server.url, nkeySeed: new TextDecoder().decode(nkeys.createUser().getSeed()) })).rejects.toMatchObject({ code: "unauthorized" });
+  await expect(connectInferClient({ url: server.url, nkeySeed: new TextDecoder().decode(nkeys.createUser().getSeed()) })).rejects.toMatchObject({ code: "unauthenticated" });
 });

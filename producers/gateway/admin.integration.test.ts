@@ -162,6 +162,7 @@ it("tells a key once, and what it made works until it is revoked", async () => {
 it.each([
   [{ method: "POST", url: "/tenants", body: { tenant_id: "a.b" } }, 400], [{ method: "POST", url: "/tenants", body: { tenant_id: "x", limits: {} } }, 400], [{ method: "POST", url: "/tenants", body: { tenant_id: "own" } }, 409],
   [{ method: "PATCH", url: "/tenants/own", body: { settings: { limits: { tenant: { requests: { rate: 0, burst: 1 } } } } } }, 400], [{ method: "PATCH", url: "/tenants/own", body: { settings: { cache: { mode: "always" } } } }, 400],
+  [{ method: "PATCH", url: "/tenants/own", body: { settings: { cache: { mode: "all", semantic: { max_false_hit_rate: 0 } } } } }, 400], [{ method: "PATCH", url: "/tenants/own", body: { settings: { cache: { mode: "all", semantic: {} } } } }, 409], [{ method: "POST", url: "/tenants", body: { tenant_id: "unevaluated", settings: { cache: { mode: "all", semantic: { guard_version: 1 } } } } }, 409],
   [{ method: "POST", url: "/tenants/own/keys", body: { role: "owner" } }, 400], [{ method: "DELETE", url: "/tenants/own/keys/UPPER" }, 400], [{ method: "GET", url: "/tenants?limit=0" }, 400],
 ] as const)("refuses %j with %d", async (bad, status) => {
   expect((await call("operator", bad)).status).toBe(status);

@@ -1,7 +1,10 @@
 /** Whether a call is within its tenant's limits: asked once of each, before anything of it is published. The same for every route that asks a model. */
+import { createHash } from "node:crypto";
+
 import { askedBy, type InferBody } from "#shared/contracts/request.ts";
 import { bucketsOf, type Level, neverFits, rateLimited, refusedBy, tokensAskedFor } from "#shared/limits/buckets.ts";
 import type { Limits } from "#shared/limits/openLimiter.ts";
+import { fingerprintOf } from "#shared/messaging/readRequest.ts";
 import type { Id } from "#shared/messaging/topology.ts";
 
 import type { Caller } from "./callers.ts";
@@ -25,19 +28,26 @@ export type Admit = (id: Id, call: LimitedCall, admission: Admission) => Promise
 /** A request that was admitted has its outcome, or none, this long after its deadline. */
 const AFTER_DEADLINE_MS = 60_000;
 
-/** A request under an id that its caller chose pays once, however often it is sent until it has its outcome. */
+/** A request under an id that its caller chose pays once, however often it is sent until it has its outcome. Another one under the same id pays too. */
 export const makeAdmit = ({ take, refused }: Limits): Admit => async ({ tenant_id, request_id }, { caller, onLimits }, { bodies, isRepeat, deadlineMs }) => {
   const [first] = bodies;
   if (first === undefined) return;
-  const demand = isRepeat ? { requests: 0, tokens: () => 0 } : { requests: 1, tokens: () => bodies.reduce((sum, body) => sum + tokensAskedFor(askedBy(body)), 0) };
+  const isBatch = first.priority === "batch";
+  const demand = isRepeat ? { requests: 0, tokens: () => 0, isBatch } : { requests: 1, tokens: () => bodies.reduce((sum, body) => sum + tokensAskedFor(askedBy(body)), 0), isBatch };
   const buckets = bucketsOf(caller.standing.settings.limits, { tenant_id, user_id: first.user_id, key_id: caller.principal.key_id }, demand);
   const problem = neverFits(buckets);
   if (problem !== null) throw problem;
-  const isIdChosen = first.request_id !== undefined;
-  const verdict = await take(tenant_id, buckets, isIdChosen && !isRepeat ? { requestId: request_id, keepMs: deadlineMs + AFTER_DEADLINE_MS, keepsRefusal: false } : undefined);
+  const paysOnce = buckets.length > 0 && first.request_id !== undefined && !isRepeat;
+  const verdict = await take(tenant_id, buckets, paysOnce ? { requestId: request_id, fingerprint: fingerprintOfAll(bodies), keepMs: deadlineMs + AFTER_DEADLINE_MS, keepsRefusal: false } : undefined);
   onLimits?.(verdict.levels);
   const hit = refusedBy(verdict);
   if (hit === null) return;
   refused(hit);
   throw rateLimited(hit);
 };
+
+/** Of one body as the router knows it. */
+function fingerprintOfAll(bodies: readonly InferBody[]): string {
+  const [first = "", ...rest] = bodies.map(fingerprintOf);
+  return rest.length === 0 ? first : createHash("sha256").update([first, ...rest].join()).digest("base64url");
+}

@@ -2,7 +2,7 @@
  * What the cache does for a request before it is published: gives it a kept answer, or lets it wait for an equal request that
  * runs at this moment, through whatever gateway, or makes it the one that all others wait for.
  *
- *   take ──► hit ──────────────────────────────► its own completion, `exact`
+ *   take ──► hit ──────────────────────────────► its own completion, `exact` or `semantic`
  *    │ ▲
  *    │ └── the leader's answer is not for others, or the leader was never accepted: one of those who wait takes over
  *    ├───► follow ──► the leader's outcome ────► its own completion, `shared`
@@ -14,11 +14,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import type { Logger } from "pino";
 
+import type { AuditHit } from "#shared/cache/auditHit.ts";
 import type { AnswerCache, Leader } from "#shared/cache/answerCache.ts";
 import { readCacheControl } from "#shared/cache/cacheControl.ts";
 import { answerOf, completionFrom } from "#shared/cache/cachedAnswer.ts";
 import { cachePlan, type CachePlan, type Deciders } from "#shared/cache/cachePlan.ts";
 import type { CacheStatus } from "#shared/cache/openAnswerCache.ts";
+import { isOutdated } from "#shared/cache/semanticKey.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import type { Completion, EventError } from "#shared/contracts/events.ts";
 import type { InferBody, InferenceRequest } from "#shared/contracts/request.ts";
@@ -61,6 +63,8 @@ export interface CachedRuns {
 export interface CachedRunsDeps {
   readonly cache: AnswerCache;
   readonly observe: (status: CacheStatus) => void;
+  readonly observeOutdated: () => void;
+  readonly auditHit: AuditHit;
   readonly publisher: Pick<Publisher, "emit">;
   readonly streams: Pick<StoredMessages, "last">;
   readonly replies: Pick<Replies, "expect" | "find">;
@@ -93,10 +97,11 @@ export function makeCachedRuns(deps: CachedRunsDeps): CachedRuns {
     return deciders === null ? null : cachePlan(request, caller.standing.settings.cache, deciders);
   };
   /** What is stored under its id, which is another one's where the same id was used at the same time. */
-  const emit = async (completion: Completion, { body, call }: AskedFor): Promise<Completion> => {
-    const { isDuplicate, stored } = await publisher.emit(completion, call.traceparent);
+  const emit = async (completion: Completion, { body, call }: AskedFor, onFirst?: () => void): Promise<Completion> => {
+    const { isDuplicate, stored } = await publisher.emit(completion, call.traceparent, { isWithoutRequest: true });
     if (stored === null) throw new AppError("internal", "the stored outcome of this request is of a version that this service cannot read");
     if (isDuplicate) assertSameRequest(stored, body);
+    else onFirst?.();
     return stored;
   };
 
@@ -114,7 +119,9 @@ export function makeCachedRuns(deps: CachedRunsDeps): CachedRuns {
         if (onlyIfCached) throw new AppError("not_cached", "no kept answer may be given to this request, and the caller wants no other");
         return { kind: "run", lead, waitedMs: now() - startedAtMs };
       };
-      if (call.caller.standing.settings.cache.mode === "off") return run("bypass");
+      const { cache: settings } = call.caller.standing.settings;
+      if (settings.mode === "off") return run("bypass");
+      if (isOutdated(settings)) deps.observeOutdated();
       const request = requestFrom(id, { origin, ...body }, startedAtMs, limits, call.caller.standing.settings);
       const plan = planFor(request, call);
       if (plan?.reads !== true) return run("bypass");
@@ -136,7 +143,8 @@ export function makeCachedRuns(deps: CachedRunsDeps): CachedRuns {
         if (taken.kind === "hit") {
           if (await isTaken()) return run("miss");
           say("hit");
-          return { kind: "answered", completion: await emit(completionFrom(request, taken.answer, "exact", occasion()), asked) };
+          const completion = completionFrom(request, taken.answer, taken.use, occasion());
+          return { kind: "answered", completion: await emit(completion, asked, () => { deps.auditHit(request, completion, settings, call.traceparent); }) };
         }
         if (taken.kind === "lead") return run("miss", leadOf(cache, tenant_id, plan.key, leader, { graceMs, now }));
         if (taken.kind === "none" || !canFollow || onlyIfCached || followed >= MOST_FOLLOWED || taken.leader.request_id === request_id || (await isTaken())) return run("miss");

@@ -1,9 +1,9 @@
 import { isLoopback } from "#shared/runtime/loopback.ts";
-import { pick } from "#shared/runtime/loadConfig.ts";
+import { NATS_VARIABLES, pick } from "#shared/runtime/loadConfig.ts";
 import { allowanceOf } from "#shared/webhooks/target.ts";
 
 export const GatewayConfig = pick(
-  "NATS_URL", "REDIS_URL", "DATABASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_HTTP_HOST", "INFER_GATEWAY_PORT", "INFER_AUTH", "INFER_SECRET",
+  ...NATS_VARIABLES, "REDIS_URL", "DATABASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_HTTP_HOST", "INFER_GATEWAY_PORT", "INFER_AUTH", "INFER_SECRET",
   "INFER_DEFAULT_DEADLINE_MS", "INFER_MAX_DEADLINE_MS", "INFER_SWEEP_GRACE_MS", "INFER_OPENAI_BUDGET_USD", "INFER_MAX_EVENT_STREAMS", "INFER_BATCH_WINDOW", "INFER_WEBHOOK_ALLOW",
 )
   .refine((env) => isLoopback(env.INFER_HTTP_HOST) || env.INFER_AUTH !== "keyless", {

@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 
 import { inOneLine } from "#shared/contracts/describeIssues.ts";
 import { AppError, ERROR_CODES, type ErrorCode } from "#shared/contracts/errors.ts";
+import type { Completion } from "#shared/contracts/events.ts";
 import type { ErrorReply } from "#shared/contracts/reply.ts";
 import { secondsUp } from "#shared/limits/buckets.ts";
 
@@ -20,7 +21,10 @@ declare module "fastify" {
 }
 
 /** After what nobody knows how long it lasts: an outage, or a request in flight. */
-export const RETRY_AFTER_S = 1;
+const RETRY_AFTER_S = 1;
+/** As long as a limit, or any of the models' servers, asked a request for: the next one may come to the same. */
+export const retryAfterS = (outcome: Pick<Completion, "attempts" | "error"> | null): number =>
+  Math.max(RETRY_AFTER_S, secondsUp(outcome?.error?.retry_after_ms ?? 0), ...(outcome?.attempts ?? []).map((attempt) => (attempt.outcome.kind === "failed" ? secondsUp(attempt.outcome.retry_after_ms ?? 0) : 0)));
 
 /** Methods that the path of a request has. */
 export type MethodsOf = (request: FastifyRequest) => string[];

@@ -3,6 +3,7 @@ import { lookup } from "node:dns";
 
 import type { z } from "zod";
 
+import { makeAuditHit } from "#shared/cache/auditHit.ts";
 import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
 import { openAnswerCache } from "#shared/cache/openAnswerCache.ts";
 import { AppError } from "#shared/contracts/errors.ts";
@@ -75,7 +76,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     onClose("answers", () => { answers.close(); });
     const cached = makeCachedRuns({
       ...openAnswerCache({ role: "gateway", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context),
-      publisher, streams, replies, prefix, limits, tierFileHash: hashOfTierFile(limits.tierFile), routing: followRouting({ nats, prefix, log }, context),
+      auditHit: makeAuditHit({ publisher, log }), publisher, streams, replies, prefix, limits, tierFileHash: hashOfTierFile(limits.tierFile), routing: followRouting({ nats, prefix, log }, context),
       origin: instance, graceMs: config.sweepGraceMs + AFTER_SWEEP_MS, log, now: Date.now,
     });
     const inference = makeInference({ admit: makeAdmit(limiter), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });

@@ -54,6 +54,18 @@ describe("a request that is named by an Idempotency-Key", () => {
     expect((await post("old-1")).status).toBe(200);
   });
 
+  it.each<[string, string | null, Partial<Completion>]>([
+    ["of which another request may fare better at once", "1", { error: { code: "backend_unavailable", message: "m" } }],
+    ["for which a model's server asked to wait", "3", { error: { code: "backend_unavailable", message: "m" }, attempts: Completion.shape.attempts.parse([{ ...fixture.attempts[0], outcome: { kind: "failed", code: "backend_unavailable", message: "m", retry_after_ms: 2_500 } }]) }],
+    ["for a limit", "2", { outcome: "rejected", error: { code: "rate_limited", message: "m", retry_after_ms: 1_200 } }],
+    ["that no other try would end otherwise", null, { error: { code: "no_sound_answer", message: "m" } }],
+  ])("that failed in a way %s has retry-after %s, each time that it is asked for", async (name, retryAfter, more) => {
+    gateway.play(({ complete }) => complete({ outcome: "failed", output: null, tier: null, model: null, attempts: [], ...more }));
+    for (const answer of [await post(name), await post(name), await post(name, BODY, other)]) {
+      expect([answer.headers.get("retry-after"), errorOf(answer)]).toEqual([retryAfter, { ...more.error, retry_after_ms: undefined, retryable: false }]);
+    }
+  });
+
   it("is another tenant's own", async () => {
     gateway.play(({ complete, id }) => complete({ output: id.tenant_id }));
     const outputs = await Promise.all(["t8", "t9"].map(async (tenant_id) => recordOf(await post("one key", { ...BODY, tenant_id })).output));

@@ -9,7 +9,7 @@ it.each([[0, "0s"], [0.2, "1ms"], [20, "20ms"], [999.1, "1s"], [1_000, "1s"], [8
 });
 
 const bucket = (scope: Bucket["scope"], kind: Bucket["kind"], rate: number, per: "second" | "minute", burst: number): Bucket =>
-  ({ scope, kind, owner: "o", limit: { rate, per, burst }, ratePerS: per === "minute" ? rate / 60 : rate, amount: 1 });
+  ({ scope, kind, owner: "o", limit: { rate, per, burst }, ratePerS: per === "minute" ? rate / 60 : rate, amount: 1, isBatch: false });
 
 it("says nothing without a limit", () => {
   expect(limitHeadersOf([])).toEqual({});

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 
 import { errorOf, getText, postJson } from "#infra/e2e/callers.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
-import { openEvents, type TestEvents } from "#infra/testEvents.ts";
+import { openEvents, type TestEvents } from "#infra/testEventReader.ts";
 import { startTestGateway, type TestGateway } from "#infra/testGateway.ts";
 import { Completion, Job, Result } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
@@ -18,7 +18,7 @@ let gateway: TestGateway;
 let base: string, other: string;
 beforeAll(async () => {
   database = await makeTestDatabase(inject("adminDatabaseUrl"), "events");
-  gateway = await startTestGateway({ DATABASE_URL: database.url, INFER_SWEEP_GRACE_MS: "1", INFER_MAX_EVENT_STREAMS: "2" });
+  gateway = await startTestGateway({ DATABASE_URL: database.url, INFER_SWEEP_GRACE_MS: "1", INFER_MAX_EVENT_STREAMS: "4" });
   gateway.play(() => undefined);
   [base, other] = [gateway.url, await gateway.startAnother()].map((url) => url.replace("/v1", "")) as [string, string];
 });
@@ -143,16 +143,25 @@ describe("the events of a request", () => {
     expect(names(stream.events)).toEqual(ALL.slice(0, 2));
   });
 
-  it("of more requests than a gateway may follow are a 503, until a client leaves", async () => {
-    await accept("many");
-    const open = [await watch("many"), await watch("many")];
-    const refused = await watch("many");
-    expect([refused.status, refused.headers.get("retry-after"), errorOf(refused).code]).toEqual([503, "1", "too_many_streams"]);
-    expect((await watch("many", { at: other })).status).toBe(200);
+  it("of more requests than a gateway may follow are a 503 until a client leaves, and a 429 for a tenant that would take what others are left", async () => {
+    const ofTenant = async (tenant_id: string) => {
+      await accept(`many-${tenant_id}`, { tenant_id });
+      return () => watch(`many-${tenant_id}`, { query: `?tenant_id=${tenant_id}` });
+    };
+    const said = (stream: TestEvents) => [stream.status, stream.headers.get("retry-after"), ...(stream.status === 200 ? [] : [errorOf(stream).code])];
+    const [first, second, third] = [await ofTenant("t1"), await ofTenant("t2"), await ofTenant("t3")];
+    const open = [await first(), await first()];
+    expect([said(await first()), open.map(({ status }) => status)]).toEqual([[429, "1", "rate_limited"], [200, 200]]);
+    open.push(await second());
+    expect([said(await second()), said(await first())]).toEqual([[429, "1", "rate_limited"], [429, "1", "rate_limited"]]);
+    open.push(await third());
+    expect([said(await third()), said(await first())]).toEqual([[503, "1", "too_many_streams"], [503, "1", "too_many_streams"]]);
+    expect(open.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+    expect((await watch("many-t3", { at: other, query: "?tenant_id=t3" })).status).toBe(200);
     open[0]?.leave();
-    await expect.poll(async () => (await watch("many")).status, { timeout: 10_000 }).toBe(200);
-    await gateway.emit(whole("many"));
-    await open[1]?.ended;
+    await expect.poll(async () => (await (await ofTenant("t4"))()).status, { timeout: 10_000 }).toBe(200);
+    for (const tenant_id of ["t1", "t2", "t3", "t4"]) await gateway.emit(whole(`many-${tenant_id}`, { tenant_id }));
+    await Promise.all(open.slice(1).map(({ ended }) => ended));
   });
 
   it("are a 404 for an id that was never accepted, and a 400 where several tenants used it", async () => {

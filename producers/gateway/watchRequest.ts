@@ -32,7 +32,7 @@ export interface WatchOptions {
 export interface Watches {
   /**
    * Resolves when all was told: the outcome, or that there was none by the deadline and the sweeper's grace; or when the caller
-   * left or this gateway ends. Throws `too_many_streams`, `not_found` and `broker_unavailable`.
+   * left or this gateway ends. Throws `too_many_streams`, `rate_limited`, `not_found` and `broker_unavailable`.
    */
   watch(id: Id, options: WatchOptions): Promise<void>;
   /** Ends all of them: their callers go on at another gateway. */
@@ -43,7 +43,7 @@ export interface WatchDeps extends Pick<Broker, "nats" | "streams"> {
   readonly replies: Pick<Replies, "expect" | "find">;
   readonly limits: RequestLimits;
   readonly sweepGraceMs: number;
-  /** At once. */
+  /** At once. A tenant has no more of them than it leaves free: so the first takes half at most, and there is always room for another. */
   readonly mostWatches: number;
   readonly log: Logger;
 }
@@ -53,14 +53,20 @@ type StepMessage = z.infer<typeof StepMessage>;
 
 export function makeWatches(deps: WatchDeps): Watches {
   const { nats, prefix, replies, mostWatches, log } = deps;
-  const open = new Set<AbortController>();
+  const open = new Map<AbortController, string>();
+  const assertRoom = ({ tenant_id, request_id }: Id): void => {
+    const free = mostWatches - open.size;
+    const own = [...open.values()].filter((tenant) => tenant === tenant_id).length;
+    if (free <= 0) throw new AppError("too_many_streams", `this gateway follows ${mostWatches} requests already: ask again, or GET /requests/${request_id}`);
+    if (own >= free) throw new AppError("rate_limited", `this gateway follows ${own} requests for tenant ${tenant_id} already, and leaves as many to others: ask again, or GET /requests/${request_id}`);
+  };
   return {
     async watch(id, { explain, lastEventId, gone, tell }) {
-      if (open.size >= mostWatches) throw new AppError("too_many_streams", `this gateway follows ${mostWatches} requests already: ask again, or GET /requests/${id.request_id}`);
+      assertRoom(id);
       const ending = new AbortController();
       const leave = () => { ending.abort(); };
       gone.addEventListener("abort", leave, { once: true });
-      open.add(ending);
+      open.set(ending, id.tenant_id);
       const release: (() => void)[] = [];
       let told = placeOf(lastEventId);
       const tellNew = (events: readonly RequestEvent[]) => {
@@ -91,7 +97,7 @@ export function makeWatches(deps: WatchDeps): Watches {
         open.delete(ending);
       }
     },
-    close: () => { for (const ending of open) ending.abort(); },
+    close: () => { for (const ending of open.keys()) ending.abort(); },
   };
 }
 

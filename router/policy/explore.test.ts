@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { drawsFor } from "#router/drawsFor.ts";
+import { drawsFor } from "#shared/runtime/drawsFor.ts";
 import { type Decision, Exploration, type Facts, type TierQuote } from "#shared/contracts/decision.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { newSaga, type SagaContext } from "#shared/saga/inferenceMachine.ts";

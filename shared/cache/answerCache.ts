@@ -1,5 +1,6 @@
 /**
- * Kept answers in Redis, one key per canonical request of a tenant, and beside each who runs it now. A cache and nothing else:
+ * Kept answers in Redis, one key per canonical request of a tenant, and beside each who runs it now, and under its question's form
+ * where the latest answer to any of that form lies (ADR 0019): that is a name, and the answer is kept once. A cache and nothing else:
  * whatever is wrong with Redis is a miss, never an error, and costs a request 50 ms at most.
  */
 import type { Redis } from "ioredis";
@@ -12,14 +13,15 @@ import { RequestId } from "#shared/contracts/ids.ts";
 import { answerOf, CachedAnswer, type Unshared, whyUnshared } from "./cachedAnswer.ts";
 import type { CachePlan } from "./cachePlan.ts";
 import { makeMemoryGate } from "./memoryGate.ts";
-import { seal, unseal } from "./sealed.ts";
+import { seal, SEAL_LENGTH, unseal } from "./sealed.ts";
 
 /** The request whose answer all others that ask the same wait for. */
 const Leader = z.object({ request_id: RequestId, deadline_at_ms: EpochMs });
 export type Leader = z.infer<typeof Leader>;
 
 export type Taken =
-  | { readonly kind: "hit"; readonly answer: CachedAnswer }
+  /** `use`: to the very same question, or to one that asks the same in other words. */
+  | { readonly kind: "hit"; readonly answer: CachedAnswer; readonly use: "exact" | "semantic" }
   /** Nobody runs it: this request does, and all others wait for it. */
   | { readonly kind: "lead" }
   | { readonly kind: "follow"; readonly leader: Leader }
@@ -43,7 +45,7 @@ export interface CacheObserver {
 }
 
 export interface AnswerCache {
-  take(tenantId: string, plan: Pick<CachePlan, "key" | "maxAgeMs">, options?: TakeOptions): Promise<Taken>;
+  take(tenantId: string, plan: Pick<CachePlan, "key" | "maxAgeMs"> & Partial<Pick<CachePlan, "semanticKey" | "readsSemantic">>, options?: TakeOptions): Promise<Taken>;
   /** The leader was accepted: its lease holds so long. */
   hold(tenantId: string, key: string, leader: Leader, forMs: number): Promise<void>;
   /** The leader has ended. `lingerMs`: who comes meanwhile still finds its outcome. */
@@ -67,15 +69,23 @@ const REST_MS = 250;
 /** Of JSON. Longer answers are rare, and would push out many. */
 export const MOST_ANSWER_BYTES = 64 * 1024;
 
-/** KEYS: answer, leader. ARGV: leader to be or "", its milliseconds, lapsed leader or "", "1" to pass over the answer. */
+/**
+ * KEYS: answer, leader, form or none. ARGV: leader to be or "", its milliseconds, lapsed leader or "", "1" to pass over the answer,
+ * what all keys of the tenant begin with, and where in what lies under the form its key begins. That one is in the same slot.
+ */
 const TAKE = `
-local answer = ARGV[4] ~= '1' and redis.call('GET', KEYS[1])
-if answer then return {'hit', answer} end
+if ARGV[4] ~= '1' then
+  local answer = redis.call('GET', KEYS[1])
+  if answer then return {'exact', answer, ''} end
+  local named = KEYS[3] and redis.call('GET', KEYS[3])
+  local other = named and redis.call('GET', ARGV[5] .. string.sub(named, ARGV[6]))
+  if other then return {'semantic', other, named} end
+end
 local leader = redis.call('GET', KEYS[2])
-if leader and leader ~= ARGV[3] then return {'follow', leader} end
-if ARGV[1] == '' then return {'none', ''} end
+if leader and leader ~= ARGV[3] then return {'follow', leader, ''} end
+if ARGV[1] == '' then return {'none', '', ''} end
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-return {'lead', ''}`;
+return {'lead', '', ''}`;
 /** KEYS: leader. ARGV: leader, milliseconds. Also where the lease has run out. */
 const HOLD = `
 local leader = redis.call('GET', KEYS[1])
@@ -87,17 +97,21 @@ if leader and string.find(leader, '"request_id":"' .. ARGV[1] .. '"', 1, true) t
 const RELEASE = `${IF_LED_BY}
   if ARGV[2] == '0' then redis.call('DEL', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 end`;
-/** KEYS: answer, leader. ARGV: request id, answer, milliseconds. */
+/** KEYS: answer, form or none, leader. ARGV: request id, answer, milliseconds, what lies under the form. */
 const KEEP = `
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-${IF_LED_BY} redis.call('DEL', KEYS[2]) end`;
+if #KEYS == 3 then redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[3]) end
+${IF_LED_BY} redis.call('DEL', KEYS[#KEYS]) end`;
 
-const Reply = z.tuple([z.enum(["hit", "follow", "lead", "none"]), z.string()]);
+const Reply = z.tuple([z.enum(["exact", "semantic", "follow", "lead", "none"]), z.string(), z.string()]);
+const NONE = ["none", "", ""] as const;
 
 export function makeAnswerCache({ redis, prefix, sealKey, observe, now }: AnswerCacheDeps): AnswerCache {
   const gate = makeMemoryGate(() => redis.info("memory"), () => performance.now());
   // Both in one slot of a cluster, the tenant's.
-  const placesOf = (tenantId: string, key: string) => ({ answer: `${prefix}:cache:{${tenantId}}:${key}`, leader: `${prefix}:cache:{${tenantId}}:${key}:leader` });
+  const homeOf = (tenantId: string) => `${prefix}:cache:{${tenantId}}:`;
+  const placesOf = (tenantId: string, key: string) => ({ answer: `${homeOf(tenantId)}${key}`, leader: `${homeOf(tenantId)}${key}:leader` });
+  const formPlace = (tenantId: string, semanticKey: string) => `${homeOf(tenantId)}${semanticKey}:form`;
   let restsUntilMs = 0;
   /** `null`: Redis does not answer. */
   const ask = async (script: string, keys: readonly string[], ...values: readonly (string | number)[]): Promise<{ readonly reply: unknown } | null> => {
@@ -116,20 +130,29 @@ export function makeAnswerCache({ redis, prefix, sealKey, observe, now }: Answer
     if (text === null) observe.forged();
     return text === null ? null : (schema.safeParse(jsonOf(text)).data ?? null);
   };
+  /** Where the answer lies that was found under a form; `null`: not by our word. */
+  const placeNamed = (tenantId: string, form: string, sealed: string): string | null => {
+    const key = unseal(sealKey, form, sealed);
+    if (key === null) observe.forged();
+    return key === null ? null : placesOf(tenantId, key).answer;
+  };
   const sealedLeader = (place: string, { request_id, deadline_at_ms }: Leader) => seal(sealKey, place, JSON.stringify({ request_id, deadline_at_ms }));
 
   return {
-    async take(tenantId, { key, maxAgeMs }, { lead, lapsed } = {}) {
+    async take(tenantId, { key, maxAgeMs, semanticKey = null, readsSemantic = false }, { lead, lapsed } = {}) {
       const places = placesOf(tenantId, key);
+      const form = semanticKey !== null && readsSemantic ? formPlace(tenantId, semanticKey) : null;
       const values = [lead === undefined ? "" : sealedLeader(places.leader, lead.leader), lead?.forMs ?? 0, lapsed === undefined ? "" : sealedLeader(places.leader, lapsed)] as const;
-      const look = async (passesOver: "0" | "1") => Reply.safeParse((await ask(TAKE, [places.answer, places.leader], ...values, passesOver))?.reply).data ?? (["none", ""] as const);
-      let [kind, sealed] = await look("0");
-      if (kind === "hit") {
-        const answer = read(CachedAnswer, places.answer, sealed);
-        if (answer?.tenant_id === tenantId && now() - answer.stored_at_ms <= maxAgeMs) return { kind, answer };
+      const look = async (passesOver: "0" | "1") => Reply.safeParse((await ask(TAKE, [places.answer, places.leader, ...(form === null ? [] : [form])], ...values, passesOver, homeOf(tenantId), SEAL_LENGTH + 1))?.reply).data ?? NONE;
+      const first = await look("0");
+      let [kind, sealed] = first;
+      if (kind === "exact" || kind === "semantic") {
+        const place = kind === "exact" || form === null ? places.answer : placeNamed(tenantId, form, first[2]);
+        const answer = place === null ? null : read(CachedAnswer, place, sealed);
+        if (answer?.tenant_id === tenantId && now() - answer.stored_at_ms <= maxAgeMs) return { kind: "hit", answer, use: kind };
         [kind, sealed] = await look("1");
       }
-      if (kind === "hit") return { kind: "none" };
+      if (kind === "exact" || kind === "semantic") return { kind: "none" };
       if (kind !== "follow") return { kind };
       const leader = read(Leader, places.leader, sealed);
       return leader === null ? { kind: "none" } : { kind, leader };
@@ -143,7 +166,7 @@ export function makeAnswerCache({ redis, prefix, sealKey, observe, now }: Answer
     },
     async keep(request, stored) {
       if (request.cache === undefined) return;
-      const { key, ttl_s } = request.cache;
+      const { key, semantic_key, ttl_s } = request.cache;
       const answer = answerOf(stored);
       if (answer === null) {
         observe.notKept(whyUnshared(stored) ?? "unsound");
@@ -152,9 +175,11 @@ export function makeAnswerCache({ redis, prefix, sealKey, observe, now }: Answer
       const places = placesOf(request.tenant_id, key);
       const text = JSON.stringify(answer);
       const bytes = Buffer.byteLength(text);
+      const keepAt = async (form: string | null): Promise<boolean> =>
+        (await ask(KEEP, [places.answer, ...(form === null ? [] : [form]), places.leader], request.request_id, seal(sealKey, places.answer, text), ttl_s * 1_000, form === null ? "" : seal(sealKey, form, key))) !== null;
       if (bytes > MOST_ANSWER_BYTES) observe.notKept("too_large");
       else if (!(await gate(bytes))) observe.notKept("memory");
-      else if ((await ask(KEEP, [places.answer, places.leader], request.request_id, seal(sealKey, places.answer, text), ttl_s * 1_000)) === null) observe.notKept("unavailable");
+      else if (!(await keepAt(semantic_key === undefined ? null : formPlace(request.tenant_id, semantic_key)))) observe.notKept("unavailable");
       else observe.kept();
     },
   };

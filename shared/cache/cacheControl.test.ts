@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 
 import { cacheControlOf, readCacheControl } from "./cacheControl.ts";
 
-const NOTHING = { noCache: false, noStore: false, maxAgeS: null, onlyIfCached: false };
+const NOTHING = { noCache: false, noStore: false, exactOnly: false, maxAgeS: null, onlyIfCached: false };
 it.each([
   [undefined, {}],
   ["", {}],
@@ -16,6 +16,7 @@ it.each([
   ["max-age=-1", { maxAgeS: 0 }],
   ["max-age=99999999999999999999", { maxAgeS: 2 ** 31 }],
   ["only-if-cached", { onlyIfCached: true }],
+  ["exact-only, max-age=9", { exactOnly: true, maxAgeS: 9 }],
   ["max-stale=5, min-fresh=1, no-transform, private", {}],
   ['x="no-store, no-cache"', {}],
   ["no-storefront", {}],
@@ -28,6 +29,7 @@ it.each([
   [[undefined, undefined], undefined],
   [["max-stale", "private"], undefined],
   [["max-age=5", "no-cache"], "no-cache, max-age=5"],
+  [["exact-only", "max-age=5"], "exact-only, max-age=5"],
   [["max-age=5", "max-age=3, only-if-cached"], "max-age=3, only-if-cached"],
 ])("header and body together, %j, are %j", (texts, expected) => {
   expect(cacheControlOf(...texts)).toBe(expected);

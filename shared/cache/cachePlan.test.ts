@@ -50,7 +50,7 @@ describe("the plan", () => {
   });
 
   it("of a request that wants a new answer keeps that and reads none", () => {
-    expect(plan({ cache_control: "no-cache" })).toEqual({ ...plan(), reads: false });
+    expect(plan({ cache_control: "no-cache" })).toEqual({ ...plan(), reads: false, readsSemantic: false });
   });
 
   it("has another key for another tier file, routing model or degree of care", () => {

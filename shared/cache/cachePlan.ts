@@ -9,6 +9,8 @@ import { fileFor, replicasOf, type TierFile } from "#shared/contracts/tiers.ts";
 
 import { readCacheControl } from "./cacheControl.ts";
 import { canonicalRequest } from "./canonicalRequest.ts";
+import { GUARD_VERSION } from "./questionForm.ts";
+import { inItsForm, semanticOf } from "./semanticKey.ts";
 
 /** Who decides what answers a request. */
 export interface Deciders {
@@ -22,21 +24,37 @@ export interface CachePlan {
   /** SHA-256 of the canonical request, in base64url. */
   readonly key: string;
   readonly ttl_s: number;
+  /** The same of all requests that ask it in other words; `null`: of none. */
+  readonly semanticKey: string | null;
   /** A kept answer may be given, or one that is on its way. */
   readonly reads: boolean;
+  /** One to the question in other words, too. */
+  readonly readsSemantic: boolean;
   /** Older than this it may not. */
   readonly maxAgeMs: number;
 }
 
 /** `null`: the request has nothing to do with the cache, as its tenant or itself wants none, or its answer might come out otherwise. */
-export function cachePlan(request: InferenceRequest, { mode, ttl_s }: TenantSettings["cache"], deciders: Deciders): CachePlan | null {
+export function cachePlan(request: InferenceRequest, settings: TenantSettings["cache"], deciders: Deciders): CachePlan | null {
+  const { mode, ttl_s } = settings;
   if (mode === "off") return null;
-  const { noCache, noStore, maxAgeS } = readCacheControl(request.cache_control);
+  const { noCache, noStore, exactOnly, maxAgeS } = readCacheControl(request.cache_control);
   if (noStore || (mode === "deterministic" && !isDeterministic(request, deciders.tierFile))) return null;
   const { tierFileHash, routing: { version, floorSteps } } = deciders;
-  const key = createHash("sha256").update(canonicalRequest(request, `${tierFileHash} ${version ?? ""} ${floorSteps}`)).digest("base64url");
-  return { key, ttl_s, reads: !noCache, maxAgeMs: 1_000 * Math.min(ttl_s, maxAgeS ?? Infinity) };
+  const partition = `${tierFileHash} ${version ?? ""} ${floorSteps}`;
+  const form = semanticOf(settings) === null ? null : inItsForm(request.input);
+  return {
+    key: keyOf(request, partition),
+    semanticKey: form === null ? null : keyOf({ ...request, input: form }, `${partition} guard ${GUARD_VERSION}`),
+    ttl_s, reads: !noCache, readsSemantic: form !== null && !noCache && !exactOnly,
+    maxAgeMs: 1_000 * Math.min(ttl_s, maxAgeS ?? Infinity),
+  };
 }
+
+const keyOf = (request: InferenceRequest, partition: string): string => createHash("sha256").update(canonicalRequest(request, partition)).digest("base64url");
+
+/** As it travels with the request, for whoever keeps its answer. */
+export const cacheOf = ({ key, semanticKey, ttl_s }: CachePlan): NonNullable<InferenceRequest["cache"]> => ({ key, ttl_s, ...(semanticKey === null ? {} : { semantic_key: semanticKey }) });
 
 export const hashOfTierFile = (file: TierFile): string => createHash("sha256").update(JSON.stringify(file)).digest("base64url");
 

@@ -18,3 +18,5 @@ export function unseal(key: Buffer, place: string, sealed: string): string | nul
 const macOf = (key: Buffer, place: string, text: string): string => createHmac("sha256", key).update(`${place}\n`).update(text).digest("base64url");
 /** Of 32 bytes in base64url. */
 const MAC_LENGTH = 43;
+/** Before the text, the dot included. */
+export const SEAL_LENGTH = MAC_LENGTH + 1;

@@ -1,5 +1,7 @@
 import { expect, it } from "vitest";
 
+import cacheAudit from "./fixtures/cache_audit.v1.json" with { type: "json" };
+import cacheAuditJob from "./fixtures/cache_audit_job.v1.json" with { type: "json" };
 import completion from "./fixtures/completion.v1.json" with { type: "json" };
 import deadLetter from "./fixtures/dead_letter.v1.json" with { type: "json" };
 import feedback from "./fixtures/feedback.v1.json" with { type: "json" };
@@ -9,6 +11,7 @@ import result from "./fixtures/result.v1.json" with { type: "json" };
 import shadow from "./fixtures/shadow.v1.json" with { type: "json" };
 import shadowJob from "./fixtures/shadow_job.v1.json" with { type: "json" };
 import shadowTier from "./fixtures/shadow_tier.v1.json" with { type: "json" };
+import { CacheAudit, CacheAuditJob } from "./cacheAudit.ts";
 import { Completion, DeadLetter, Job, Result } from "./events.ts";
 import { FeedbackMessage } from "./feedback.ts";
 import { RequestMessage } from "./request.ts";
@@ -25,6 +28,8 @@ it.each([
   ["shadow_job.v1", ShadowJob, shadowJob],
   ["shadow.v1", Shadow, shadow],
   ["shadow_tier.v1", ShadowTierEvent, shadowTier],
+  ["cache_audit_job.v1", CacheAuditJob, cacheAuditJob],
+  ["cache_audit.v1", CacheAudit, cacheAudit],
 ] as const)("reads %s of the past and loses none of it", (type, schema, fixture) => {
   const read = schema.parse(fixture);
   expect(read.type).toBe(type);

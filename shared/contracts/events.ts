@@ -16,7 +16,8 @@ import { EpochMs, InferenceRequest } from "./request.ts";
 import { TierName } from "./tiers.ts";
 
 const AttemptNumber = z.int().min(1).max(99);
-export const EventError = z.object({ code: z.enum(ERROR_CODE_NAMES), message: z.string() });
+/** `retry_after_ms`: of a limit, until another request will be let through. */
+export const EventError = z.object({ code: z.enum(ERROR_CODE_NAMES), message: z.string(), retry_after_ms: z.int().nonnegative().optional() });
 export type EventError = z.infer<typeof EventError>;
 
 export const Usage = z.object({
@@ -58,7 +59,7 @@ export const Attempt = z.object({
     /** `is_sound`: complete, not empty, not a refusal. */
     z.object({ kind: z.literal("answered"), is_sound: z.boolean(), confidence: Probability, confidence_source: z.string() }),
     /** `retry_after_ms`: the longest wait that a server asked for. Absent: none did. */
-    z.object({ kind: z.literal("failed"), ...EventError.shape, retry_after_ms: z.int().nonnegative().optional() }),
+    z.object({ kind: z.literal("failed"), ...EventError.shape }),
   ]),
 });
 export type Attempt = z.infer<typeof Attempt>;

@@ -62,7 +62,7 @@ export const InferReply = z.object({
   baseline_cost_usd: usd("What the baseline tier would have cost.").nullable(),
   baseline_tier: z.string().nullable(),
   latency_ms: z.int().describe("From acceptance to the outcome."),
-  cache: CacheUse.optional().describe("The answer was made for another request of the tenant: an earlier one (`exact`) or one that ran at the same time (`shared`). Nothing ran for this one."),
+  cache: CacheUse.optional().describe("The answer was made for another request of the tenant: an earlier one (`exact`, or `semantic` when that asked the same in other words) or one that ran at the same time (`shared`). Nothing ran for this one."),
   attempts: z.array(AttemptReply),
   decision: DecisionReply,
   trace_id: z.string(),
@@ -152,7 +152,7 @@ const DESPITE: Record<SoftLimit, string> = { beyond_slo: "the fastest, though be
 
 /** "small answered with confidence 0.62, below 0.95; large answered with confidence 0.97, kept." */
 function why({ attempts, decisions, outcome, degraded_reason, error, cache, tier }: Completion): string {
-  if (cache !== undefined) return `${tier ?? "a tier"} answered request ${cache.source_request_id}, which asked the same${cache.kind === "shared" ? " at the same time" : `; kept since ${Math.floor(cache.age_ms / 1_000)} s`}.`;
+  if (cache !== undefined) return `${tier ?? "a tier"} answered request ${cache.source_request_id}, which asked the same${cache.kind === "semantic" ? " in other words" : ""}${cache.kind === "shared" ? " at the same time" : `; kept since ${Math.floor(cache.age_ms / 1_000)} s`}.`;
   const parts = attempts.map(({ attempt, tier, outcome: result }) => {
     const { step, exploration } = decisions.find(({ after_attempt, step: chosen }) => after_attempt === attempt - 1 && chosen.kind === "run") ?? {};
     const remark = exploration?.is_explored === true ? "explored" : step?.kind === "run" && step.despite !== undefined ? DESPITE[step.despite] : null;

@@ -63,7 +63,7 @@ const fields = {
   policy: z.string().min(1).max(64).optional().describe("`cascade-routing`, `cascade`, `predictive`, `cheapest`, `static` or `always-<tier>`. Default: the tier file's."),
   task: z.string().regex(/^[a-z0-9_-]{1,64}$/).optional().describe("Class of work, for static routes and statistics."),
   metadata: Metadata.optional().describe("Kept in the audit as it is: up to 16 short values."),
-  cache_control: z.string().max(256).optional().describe("Of kept answers, as HTTP's request header: `no-cache`, `no-store`, `max-age=<seconds>`, `only-if-cached`. No part of the request's content."),
+  cache_control: z.string().max(256).optional().describe("Of kept answers, as HTTP's request header: `no-cache`, `no-store`, `exact-only`, `max-age=<seconds>`, `only-if-cached`. No part of the request's content."),
   webhook: z.boolean().optional().describe("Tell the tenant's webhook endpoints when the request has ended: one `request.completed` to each. No part of the request's content."),
   explain: z.boolean().optional().describe("Over HTTP, the reply to this very call says of each decision all that it knew, predicted and drew. An audit event always does. No part of the request's content: a repeated request may choose anew."),
 };
@@ -124,8 +124,8 @@ export const InferenceRequest = z.object({
   /** SHA-256 of `input` alone, in hex. Absent: accepted by an older version. */
   input_sha256: z.string().optional(),
   cache_control: z.string().optional(),
-  /** Where its answer may be kept for equal requests of the tenant, and how long; `key` says what it is equal in. Absent: nowhere. */
-  cache: z.object({ key: z.string(), ttl_s: z.int().positive() }).optional(),
+  /** Where its answer may be kept for equal requests of the tenant, and how long; `key` says what it is equal in, `semantic_key` what it is equal in when it is asked in other words. Absent: nowhere. */
+  cache: z.object({ key: z.string(), semantic_key: z.string().optional(), ttl_s: z.int().positive() }).optional(),
 });
 export type InferenceRequest = z.infer<typeof InferenceRequest>;
 

@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 
+import { CacheAudit, CacheAuditJob } from "./cacheAudit.ts";
 import { Input } from "./chat.ts";
 import { Attempt, EventError, type SagaMessage, Usage } from "./events.ts";
 import { Steps } from "./floorGuard.ts";
@@ -122,9 +123,12 @@ export const ShadowTierEvent = z.object({
 });
 export type ShadowTierEvent = z.infer<typeof ShadowTierEvent>;
 
+/** What SHADOW_JOBS holds. */
+export const ShadowWork = z.discriminatedUnion("type", [ShadowJob, CacheAuditJob]);
+export type ShadowWork = z.infer<typeof ShadowWork>;
 /** What SHADOWS holds. */
-export const ShadowEvent = z.discriminatedUnion("type", [Shadow, ShadowTierEvent]);
+export const ShadowEvent = z.discriminatedUnion("type", [Shadow, ShadowTierEvent, CacheAudit]);
 export type ShadowEvent = z.infer<typeof ShadowEvent>;
 
 /** What is published once per subject: the first one wins. */
-export type OnceMessage = SagaMessage | ShadowJob | ShadowEvent;
+export type OnceMessage = SagaMessage | ShadowWork | ShadowEvent;

@@ -2,6 +2,7 @@
 import { z } from "zod";
 
 import { TenantId } from "./ids.ts";
+import { Probability } from "./probability.ts";
 import { wellFormed } from "./text.ts";
 import { TierName } from "./tiers.ts";
 
@@ -20,6 +21,13 @@ const ScopeLimits = z.strictObject({
 });
 
 const CacheMode = z.enum(["off", "deterministic", "all"]);
+/** Answers for questions that ask the same in other words. */
+const SemanticCache = z.strictObject({
+  max_false_hit_rate: z.number().positive().max(0.5).default(0.01).describe("Most that the share of false hits may be, by the upper end of its interval in the tenant's stored evaluation, and by the lower end in audits of hits."),
+  audit_share: Probability.default(0.02).describe("Share of hits that are run afterwards, apart from their requests, to see whether the answer does."),
+  guard_version: z.int().nonnegative().default(0).describe("Of the guard that was evaluated. The service writes it; what is sent is ignored. Under another guard the semantic cache is off."),
+});
+export type SemanticCache = z.infer<typeof SemanticCache>;
 
 export const TenantSettings = z.strictObject({
   policy: z.string().min(1).max(64).nullable().default(null).describe("Of requests that name none. `null`: the tier file's default."),
@@ -32,6 +40,7 @@ export const TenantSettings = z.strictObject({
   cache: z.strictObject({
     mode: CacheMode.default("off").describe("`deterministic`: answers that would come out the same again (temperature 0, vectors, models in the process). `all`: any finished answer."),
     ttl_s: z.int().min(1).max(30 * 86_400).default(3_600).describe("An answer is served this long."),
+    semantic: SemanticCache.optional().describe("Also for questions that ask the same in other words. Absent: off. Refused without a stored evaluation (`inferctl cache evaluate --store`)."),
   }).default({ mode: "off", ttl_s: 3_600 }),
   retention: z.strictObject({
     prompts: z.enum(["hashed", "stored"]).default("hashed").describe("What the audit keeps of what was asked: its SHA-256, or the text."),

@@ -7,6 +7,7 @@ import { bigint, boolean, doublePrecision, index, integer, jsonb, pgTable, prima
 
 import type { KeyRole } from "#shared/contracts/apiKey.ts";
 import type { BatchDefaults, BatchResult, BatchStatus } from "#shared/contracts/batch.ts";
+import type { CacheAudit } from "#shared/contracts/cacheAudit.ts";
 import type { Attempt, Completion, Outcome } from "#shared/contracts/events.ts";
 import type { NanoUsd } from "#shared/contracts/money.ts";
 import type { InferBody } from "#shared/contracts/request.ts";
@@ -210,7 +211,7 @@ export const adminAudit = pgTable(
   {
     seq: bigint({ mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
     at: time().notNull().defaultNow(),
-    /** `key:<key id>`, `inferctl`, `keyless` or `webhook-sender`. */
+    /** `key:<key id>`, `inferctl`, `keyless`, `webhook-sender` or `cache-audit`. */
     actor: text().notNull(),
     tenant_id: text(),
     action: text().notNull(),
@@ -266,6 +267,50 @@ export const batchItems = pgTable(
     result: jsonb().$type<Omit<BatchResult, "line" | "custom_id">>(),
   },
   (t) => [primaryKey({ columns: [t.tenant_id, t.batch_id, t.line] }), index("batch_items_open").on(t.tenant_id, t.batch_id, t.line).where(sql`result IS NULL`)],
+);
+
+/** How the guard of the semantic cache did on pairs of questions that a tenant, or whoever runs the service for it, had labelled. */
+export const cacheEvaluations = pgTable(
+  "cache_evaluations",
+  {
+    seq: bigint({ mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
+    tenant_id: text().notNull().references(() => tenants.tenant_id),
+    at: time().notNull().defaultNow(),
+    guard_version: integer().notNull(),
+    /** Of the pairs. */
+    set_sha256: text().notNull(),
+    same_pairs: integer().notNull(),
+    hits: integer().notNull(),
+    other_pairs: integer().notNull(),
+    false_hits: integer().notNull(),
+    /** Interval of the share of false hits, 95 %. */
+    false_hit_lower: doublePrecision().notNull(),
+    false_hit_upper: doublePrecision().notNull(),
+  },
+  (t) => [index("cache_evaluations_by_tenant").on(t.tenant_id, t.seq)],
+);
+
+/** Hits of the semantic cache that were run afterwards. `cost_nano_usd` is beside the request's, never in it. */
+export const cacheAudits = pgTable(
+  "cache_audits",
+  {
+    ...key,
+    source_request_id: text().notNull(),
+    guard_version: integer().notNull(),
+    tier: text().notNull(),
+    model: text().notNull(),
+    verdict: text().$type<CacheAudit["verdict"]>().notNull(),
+    /** Of the two answers; `null` when the run brought no sound one. */
+    agreement: doublePrecision(),
+    error_code: text(),
+    cost_nano_usd: nanoUsd().notNull(),
+    cost_is_partial: boolean().notNull(),
+    latency_ms: doublePrecision().notNull(),
+    at: time().notNull(),
+    /** Of the event in SHADOWS. */
+    stream_seq: bigint({ mode: "number" }).notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id] }), index("cache_audits_by_tenant").on(t.tenant_id, t.guard_version), index("cache_audits_by_age").on(t.at)],
 );
 
 /** Where a tenant is told what happened. */

@@ -2,14 +2,14 @@ import { describe, expect, it } from "vitest";
 
 import { DEFAULT_SETTINGS, TenantSettings } from "#shared/contracts/tenant.ts";
 
-import { bucketsOf, levelOf, neverFits, rateLimited, refusedBy, tokensAskedFor } from "./buckets.ts";
+import { bucketsOf, levelOf, neverFits, rateLimited, reserveOf, refusedBy, tokensAskedFor } from "./buckets.ts";
 
 const limitsOf = (limits: object) => TenantSettings.parse({ limits }).limits;
 const TAKER = { tenant_id: "t1", user_id: "u 1", key_id: "k1" };
 const PER_SECOND = { rate: 100, burst: 50 };
 const PER_MINUTE = { rate: 60, per: "minute", burst: 10 };
 const LIMITS = limitsOf({ tenant: { requests: PER_SECOND, tokens: PER_MINUTE }, user: { requests: PER_MINUTE }, key: { tokens: PER_MINUTE } });
-const demand = (tokens = 7) => ({ requests: 1, tokens: () => tokens });
+const demand = (tokens = 7, isBatch = false) => ({ requests: 1, tokens: () => tokens, isBatch });
 
 describe("the buckets of a call", () => {
   it("are those that its tenant limits, each with what is taken and at which rate it comes back", () => {
@@ -23,7 +23,7 @@ describe("the buckets of a call", () => {
   });
 
   it("are none without limits, and then nobody counts tokens", () => {
-    expect(bucketsOf(DEFAULT_SETTINGS.limits, TAKER, { requests: 1, tokens: () => { throw new Error("counted"); } })).toEqual([]);
+    expect(bucketsOf(DEFAULT_SETTINGS.limits, TAKER, { requests: 1, tokens: () => { throw new Error("counted"); }, isBatch: false })).toEqual([]);
   });
 });
 
@@ -46,6 +46,21 @@ describe("a call that asks for more than a bucket holds", () => {
 
   it("is not one that takes all that the bucket holds", () => {
     expect(neverFits(bucketsOf(LIMITS, TAKER, demand(10)))).toBeNull();
+  });
+});
+
+describe("what must be left after a call that nobody waits for", () => {
+  it.each([[1, 5], [4, 5], [5, 5], [6, 4], [10, 0], [0, 0]])("is, of a burst of 10 and %d taken, %d: so much, or it would be shut out", (amount, reserve) => {
+    const [bucket] = bucketsOf(limitsOf({ tenant: { tokens: PER_MINUTE } }), TAKER, demand(amount, true));
+    expect([bucket && reserveOf(bucket), bucket && reserveOf({ ...bucket, isBatch: false })]).toEqual([reserve, 0]);
+  });
+
+  it("is waited for, and named in the refusal", () => {
+    const [bucket] = bucketsOf(limitsOf({ user: { requests: PER_MINUTE } }), TAKER, demand(0, true));
+    if (bucket === undefined) throw new Error("no bucket");
+    const level = levelOf(bucket, 4);
+    expect(level.waitMs).toBe(2_000);
+    expect(rateLimited(level).publicMessage).toBe('user "u 1" may ask for 60 requests per minute and 10 at once: 4 are left, and what nobody waits for leaves 5 of them to others; try again in 2 s');
   });
 });
 

@@ -21,6 +21,8 @@ export interface Bucket {
   readonly limit: RateLimit;
   readonly ratePerS: number;
   readonly amount: number;
+  /** Nobody waits for the call: it leaves a reserve to those who do. */
+  readonly isBatch: boolean;
 }
 /** Of a bucket, after a decision. */
 export interface Level {
@@ -47,6 +49,7 @@ export interface Demand {
   readonly requests: number;
   /** Asked only where tokens are limited. */
   readonly tokens: () => number;
+  readonly isBatch: boolean;
 }
 const SECONDS = { second: 1, minute: 60 } as const;
 
@@ -56,13 +59,20 @@ export function bucketsOf(limits: TenantSettings["limits"], { tenant_id, user_id
   return LIMIT_SCOPES.flatMap((scope) => LIMIT_KINDS.flatMap((kind): Bucket[] => {
     const limit = limits[scope][kind], owner = owners[scope];
     if (limit === undefined || owner === null) return [];
-    return [{ scope, kind, owner, limit, ratePerS: limit.rate / SECONDS[limit.per], amount: kind === "requests" ? demand.requests : demand.tokens() }];
+    return [{ scope, kind, owner, limit, ratePerS: limit.rate / SECONDS[limit.per], amount: kind === "requests" ? demand.requests : demand.tokens(), isBatch: demand.isBatch }];
   }));
 }
 
+/**
+ * What must be left after the call, so that those who wait find something whatever nobody waits for. Half of what the bucket holds, less for a
+ * call that takes more than the other half: it needs a full one, and is not shut out. `burst`: of a share of the bucket, the share's.
+ */
+export const reserveOf = ({ isBatch, amount, limit }: Bucket, burst = limit.burst): number =>
+  isBatch && amount > 0 ? Math.max(0, Math.min(burst / 2, burst - amount)) : 0;
+
 export const levelOf = (bucket: Bucket, remaining: number, { ratePerS, burst }: { readonly ratePerS: number; readonly burst: number } = { ratePerS: bucket.ratePerS, burst: bucket.limit.burst }): Level => ({
   bucket, remaining,
-  waitMs: (Math.max(0, bucket.amount - remaining) * 1_000) / ratePerS,
+  waitMs: (Math.max(0, bucket.amount + reserveOf(bucket, burst) - remaining) * 1_000) / ratePerS,
   fullInMs: (Math.max(0, burst - remaining) * 1_000) / ratePerS,
 });
 
@@ -93,8 +103,10 @@ export function refusedBy({ isAdmitted, levels }: Verdict): Level | null {
 }
 
 /** As whoever asked is told. */
-export function rateLimited({ bucket: { scope, kind, owner, limit, amount }, remaining, waitMs }: Level): AppError {
-  const counts = kind === "tokens" ? `, and this call counts as ${amount}` : "";
+export function rateLimited({ bucket, remaining, waitMs }: Level): AppError {
+  const { scope, kind, owner, limit, amount } = bucket;
+  const reserve = reserveOf(bucket);
+  const counts = `${kind === "tokens" ? `, and this call counts as ${amount}` : ""}${reserve > 0 ? `, and what nobody waits for leaves ${Math.ceil(reserve)} of them to others` : ""}`;
   const message = `${OWNERS[scope](owner)} may ask for ${limit.rate} ${kind} per ${limit.per} and ${limit.burst} at once: ${Math.floor(remaining)} are left${counts}; try again in ${secondsUp(waitMs)} s`;
   return new AppError("rate_limited", message, { limit: { kind, waitMs } });
 }

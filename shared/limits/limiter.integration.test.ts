@@ -36,7 +36,7 @@ afterAll(async () => {
 let n = 0;
 beforeEach(() => { n += 1; decided.length = 0; });
 
-const bucket = (over: Partial<Bucket> = {}): Bucket => ({ scope: "tenant", kind: "requests", owner: `t${n}`, limit: { rate: 1, per: "second", burst: 50 }, ratePerS: 1, amount: 1, ...over });
+const bucket = (over: Partial<Bucket> = {}): Bucket => ({ scope: "tenant", kind: "requests", owner: `t${n}`, limit: { rate: 1, per: "second", burst: 50 }, ratePerS: 1, amount: 1, isBatch: false, ...over });
 const admittedBy = async (one: Limiter, times: number, buckets = [bucket()]) => (await Promise.all(Array.from({ length: times }, () => one.take(`t${n}`, buckets)))).filter(({ isAdmitted }) => isAdmitted).length;
 
 describe("while Redis answers", () => {
@@ -54,7 +54,7 @@ describe("while Redis answers", () => {
 
   it("all keys of one call lie in one slot of a cluster, whatever a user calls itself", async () => {
     const one = await limiter();
-    await one.take(`t${n}`, [bucket(), bucket({ kind: "tokens" }), bucket({ scope: "user", owner: "} {other} \u{1F30D}" })], { requestId: "r1", keepMs: 60_000, keepsRefusal: true });
+    await one.take(`t${n}`, [bucket(), bucket({ kind: "tokens" }), bucket({ scope: "user", owner: "} {other} \u{1F30D}" })], { requestId: "r1", fingerprint: "f1", keepMs: 60_000, keepsRefusal: true });
     expect(await admin.keys(`infer:limit:{t${n}}:*`)).toHaveLength(4); // the slot is that of what the first braces hold
   });
 
@@ -74,12 +74,22 @@ describe("while Redis answers", () => {
     expect([await admittedBy(one, 1), decided]).toEqual([1, ["redis", "redis"]]);
   });
 
-  it("tells a request the same again by whichever process", async () => {
+  it("tells a request the same again by whichever process, and another one under its id what holds for that", async () => {
     const [a, b] = [await limiter(), await limiter()];
-    const once = { requestId: "r1", keepMs: 60_000, keepsRefusal: true };
+    const once = { requestId: "r1", fingerprint: "f1", keepMs: 60_000, keepsRefusal: true };
     const all = [bucket({ amount: 50 })];
-    expect([await a.take(`t${n}`, all, once), await b.take(`t${n}`, all, once), await b.take(`t${n}`, all, { ...once, requestId: "r2" }), await a.take(`t${n}`, [bucket({ amount: 0 })], { ...once, requestId: "r2" })].map(({ isAdmitted }) => isAdmitted))
-      .toEqual([true, true, false, false]);
+    expect([await a.take(`t${n}`, all, once), await b.take(`t${n}`, all, once), await b.take(`t${n}`, all, { ...once, requestId: "r2" }), await a.take(`t${n}`, [bucket({ amount: 0 })], { ...once, requestId: "r2" }), await b.take(`t${n}`, all, { ...once, fingerprint: "f2" })].map(({ isAdmitted }) => isAdmitted))
+      .toEqual([true, true, false, false, false]);
+  });
+
+  it("what nobody waits for takes no more than leaves half of the burst to those who wait, whichever process decides", async () => {
+    const [a, b] = [await limiter(), await limiter()];
+    const batch = [bucket({ isBatch: true })];
+    expect((await admittedBy(a, 20, batch)) + (await admittedBy(b, 20, batch))).toBe(25);
+    expect(await admittedBy(a, 20)).toBe(20);
+    const { isAdmitted, levels } = await b.take(`t${n}`, batch);
+    expect(isAdmitted).toBe(false);
+    expect(levels[0]?.waitMs).toBeGreaterThan(20_000); // until 26 are there again
   });
 });
 
@@ -102,6 +112,21 @@ describe("while Redis does not answer", () => {
     await vi.waitFor(async () => { await admittedBy(one, 1, fast()); expect(one.isLocal()).toBe(false); }, WAIT);
     expect(performance.now() - backAtMs).toBeLessThan(1_000);
     await Promise.all(connections.slice(0, -1).map(ready));
+  });
+
+  it("begins each outage empty, whatever was left or came together since the one before", async () => {
+    const one = await limiter();
+    const fast = () => [bucket({ limit: { rate: 80, per: "second", burst: 80 }, ratePerS: 80 })];
+    expect(await admittedBy(one, 1, fast())).toBe(1);
+    for (const outage of [1, 2]) {
+      await server.kill();
+      await vi.waitFor(() => { expect(connections.at(-1)?.status).not.toBe("ready"); }, WAIT);
+      expect([outage, await admittedBy(one, 50, fast()), one.isLocal()]).toEqual([outage, 0, true]);
+      await vi.waitFor(async () => { expect(await admittedBy(one, 1, fast())).toBe(1); }, WAIT); // its share flows
+      await server.restart();
+      await vi.waitFor(async () => { await admittedBy(one, 1, fast()); expect(one.isLocal()).toBe(false); }, WAIT);
+      await Promise.all(connections.map(ready));
+    }
   });
 
   it("a slow one holds no call up for long, and most not at all", async () => {

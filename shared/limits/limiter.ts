@@ -5,7 +5,7 @@
 import type { Redis, Result } from "ioredis";
 import { z } from "zod";
 
-import { type Bucket, levelOf, type Verdict } from "./buckets.ts";
+import { type Bucket, levelOf, reserveOf, type Verdict } from "./buckets.ts";
 import { makeLocalBuckets, type Once } from "./localBuckets.ts";
 import { TAKE_SCRIPT } from "./takeScript.ts";
 
@@ -49,6 +49,7 @@ export function makeLimiter({ redis, prefix, admitters, observe, now }: LimiterD
     try {
       const keys = keysOf(prefix, tenantId, buckets, once);
       const [isAdmitted, ...levels] = Reply.parse(await within(PATIENCE_MS, redis.takeFromBuckets(keys.length, ...keys, ...argumentsOf(buckets, once))));
+      if (state.isLocal) local.forget();
       state.isLocal = false;
       return { isAdmitted: isAdmitted === 1, levels: buckets.map((bucket, i) => levelOf(bucket, levels[i] ?? 0)) };
     } catch {
@@ -76,10 +77,10 @@ export function makeLimiter({ redis, prefix, admitters, observe, now }: LimiterD
 function keysOf(prefix: string, tenantId: string, buckets: readonly Bucket[], once: Once | undefined): string[] {
   const ofTenant = `${prefix}:limit:{${tenantId}}`;
   const keys = buckets.map(({ scope, kind, owner }) => `${ofTenant}:${scope}:${kind}:${owner}`);
-  return once === undefined ? keys : [...keys, `${ofTenant}:verdict:${once.requestId}`];
+  return once === undefined ? keys : [...keys, `${ofTenant}:verdict:${once.requestId}:${once.fingerprint}`];
 }
 function argumentsOf(buckets: readonly Bucket[], once: Once | undefined): number[] {
-  const amounts = buckets.flatMap(({ ratePerS, limit, amount }) => [ratePerS, limit.burst, amount]);
+  const amounts = buckets.flatMap((bucket) => [bucket.ratePerS, bucket.limit.burst, bucket.amount, reserveOf(bucket)]);
   return [buckets.length, ...amounts, ...(once === undefined ? [] : [Math.ceil(once.keepMs), Number(once.keepsRefusal)])];
 }
 

@@ -18,7 +18,9 @@ afterAll(async () => {
 });
 
 interface Shape { readonly rate: number; readonly burst: number }
-interface Step { readonly afterUs: number; readonly amounts: readonly number[] }
+interface Step { readonly afterUs: number; readonly amounts: readonly number[]; readonly isBatch?: boolean }
+/** What the step must leave. */
+const reserveIn = ({ isBatch = false, amounts }: Step, { burst }: Shape, i: number) => (isBatch && (amounts[i] ?? 0) > 0 ? Math.max(0, Math.min(burst / 2, burst - (amounts[i] ?? 0))) : 0);
 interface Taken { readonly isAdmitted: boolean; readonly levels: number[] }
 let serial = 0;
 
@@ -28,10 +30,11 @@ async function play(shapes: readonly Shape[], steps: readonly Step[], verdictOf:
   const keys = shapes.map((_shape, i) => `${PREFIX}:{${serial}}:${i}`);
   let nowUs = START_US;
   const taken: Taken[] = [];
-  for (const [place, { afterUs, amounts }] of steps.entries()) {
+  for (const [place, step] of steps.entries()) {
+    const { afterUs, amounts } = step;
     nowUs += afterUs;
     const verdict = verdictOf(place);
-    const asked = shapes.flatMap(({ rate, burst }, i) => [rate, burst, amounts[i] ?? 0]);
+    const asked = shapes.flatMap((shape, i) => [shape.rate, shape.burst, amounts[i] ?? 0, reserveIn(step, shape, i)]);
     const all = verdict === null ? keys : [...keys, `${PREFIX}:{${serial}}:verdict:${verdict}`];
     const reply = (await redis.eval(SCRIPT, all.length, ...all, shapes.length, ...asked, ...(verdict === null ? [] : [60_000, 1]), Math.floor(nowUs / 1e6), nowUs % 1e6)) as [number, ...string[]];
     const [isAdmitted, ...levels] = reply;
@@ -44,24 +47,29 @@ async function play(shapes: readonly Shape[], steps: readonly Step[], verdictOf:
 function expected(shapes: readonly Shape[], steps: readonly Step[]): Taken[] {
   let nowUs = 0;
   const held = shapes.map(({ burst }) => ({ level: burst, atUs: -Infinity }));
-  return steps.map(({ afterUs, amounts }) => {
+  return steps.map((step) => {
+    const { afterUs, amounts } = step;
     nowUs += afterUs;
-    const states = shapes.map(({ rate, burst }, i) => {
+    const states = shapes.map((shape, i) => {
+      const { rate, burst } = shape;
       const { level, atUs } = held[i] ?? { level: NaN, atUs: NaN };
-      return { level: Math.min(burst, level + (Math.max(0, nowUs - atUs) * rate) / 1e6), isRewound: atUs > nowUs, amount: amounts[i] ?? 0 };
+      return { level: Math.min(burst, level + (Math.max(0, nowUs - atUs) * rate) / 1e6), isRewound: atUs > nowUs, amount: amounts[i] ?? 0, reserve: reserveIn(step, shape, i) };
     });
-    const isAdmitted = states.every(({ level, amount }) => level >= amount);
+    const isAdmitted = states.every(({ level, amount, reserve }) => level >= amount + reserve);
     const levels = states.map(({ level, amount }) => (isAdmitted ? level - amount : level));
     for (const [i, { isRewound, amount }] of states.entries()) if (isRewound || (isAdmitted && amount > 0)) held[i] = { level: levels[i] ?? NaN, atUs: nowUs };
     return { isAdmitted, levels };
   });
 }
 /** Amounts are whole, and a level that misses one by a rounding error may fall on either side of it. */
-const isAtTheEdge = ({ levels }: Taken, { amounts }: Step) => levels.some((level, i) => Math.abs(level - (amounts[i] ?? 0)) < 1e-6);
+const isAtTheEdge = ({ isAdmitted, levels }: Taken, step: Step, shapes: readonly Shape[]) => levels.some((level, i) => {
+  const amount = step.amounts[i] ?? 0, reserve = shapes[i] === undefined ? 0 : reserveIn(step, shapes[i], i);
+  return Math.abs(isAdmitted ? level - reserve : level - amount - reserve) < 1e-6;
+});
 
 const shape = fc.record({ rate: fc.oneof(fc.integer({ min: 1, max: 1_000 }), fc.double({ min: 0.01, max: 1_000, noNaN: true })), burst: fc.integer({ min: 1, max: 200 }) });
 const game = (afterUs: fc.Arbitrary<number>) => fc.array(shape, { minLength: 1, maxLength: 6 }).chain((shapes) =>
-  fc.tuple(fc.constant(shapes), fc.array(fc.record({ afterUs, amounts: fc.tuple(...shapes.map(({ burst }) => fc.integer({ min: 0, max: burst }))) }), { minLength: 1, maxLength: 40 })));
+  fc.tuple(fc.constant(shapes), fc.array(fc.record({ afterUs, isBatch: fc.boolean(), amounts: fc.tuple(...shapes.map(({ burst }) => fc.integer({ min: 0, max: burst }))) }), { minLength: 1, maxLength: 40 })));
 const forwards = fc.oneof(fc.integer({ min: 0, max: 1_000 }), fc.integer({ min: 0, max: 2_000_000 }));
 const RUNS = { numRuns: 60 };
 
@@ -71,7 +79,7 @@ it("takes from all buckets or from none, and holds what the model holds, whichev
     const [told, right] = [await play(shapes, steps), expected(shapes, steps)];
     for (const [i, one] of told.entries()) {
       const model = right[i], step = steps[i];
-      if (model === undefined || step === undefined || isAtTheEdge(model, step)) return; // from here on they may differ
+      if (model === undefined || step === undefined || isAtTheEdge(model, step, shapes)) return; // from here on they may differ
       expect(one.isAdmitted).toBe(model.isAdmitted);
       for (const [place, level] of one.levels.entries()) expect(level).toBeCloseTo(model.levels[place] ?? NaN, 5);
     }
@@ -91,6 +99,13 @@ it("admits no more than burst + rate x T over any stretch of time", async () => 
         expect(took).toBeLessThanOrEqual(one.burst + (one.rate * lastedUs) / 1e6 + 1e-6);
       }
     }
+  }), RUNS);
+});
+
+it("leaves half of the burst to those who wait, whatever is asked for that nobody waits for", async () => {
+  await fc.assert(fc.asyncProperty(shape, fc.array(fc.tuple(forwards, fc.integer({ min: 1, max: 200 })), { minLength: 1, maxLength: 40 }), async (one, asks) => {
+    const steps = asks.map(([afterUs, amount]) => ({ afterUs, amounts: [Math.min(amount, Math.floor(one.burst / 2) || 1)], isBatch: true }));
+    for (const { levels } of await play([one], steps)) expect(levels[0]).toBeGreaterThanOrEqual(one.burst === 1 ? 0 : one.burst / 2);
   }), RUNS);
 });
 

@@ -3,10 +3,10 @@
  * routers count as one. A bucket is `<level> <microseconds>`: how much there was, and when; one that is not there is full.
  *
  * A clock that went back takes nothing away: the level stays, and is refilled from the new time on. Refused calls write nothing.
- * What a request was told is kept under its id where asked for, so that a repeated one neither pays nor hears otherwise.
+ * What a request was told is kept under its id and content where asked for, so that a repeated one neither pays nor hears otherwise.
  *
- * KEYS: the buckets; then, with an id, its verdict. ARGV: number of buckets; rate per second, burst and amount of each; how long
- * the verdict is kept (ms), and whether a refusal is kept too (1 or 0). Returns 1 or 0 and the levels, as text: Redis would cut numbers.
+ * KEYS: the buckets; then, with an id, its verdict. ARGV: number of buckets; rate per second, burst, amount and what must be left of each; how
+ * long the verdict is kept (ms), and whether a refusal is kept too (1 or 0). Returns 1 or 0 and the levels, as text: Redis would cut numbers.
  */
 export const TAKE_SCRIPT = `
 local time = redis.call('TIME')
@@ -17,7 +17,7 @@ local known = verdict and redis.call('GET', verdict)
 local admitted = true
 local buckets = {}
 for i = 1, count do
-  local rate, burst, amount = tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1])
+  local rate, burst, amount, reserve = tonumber(ARGV[4 * i - 2]), tonumber(ARGV[4 * i - 1]), tonumber(ARGV[4 * i]), tonumber(ARGV[4 * i + 1])
   local level, rewound = burst, false
   local stored = redis.call('GET', KEYS[i])
   if stored then
@@ -25,7 +25,7 @@ for i = 1, count do
     level = math.min(burst, tonumber(was) + math.max(0, now - tonumber(at)) * rate / 1000000)
     rewound = tonumber(at) > now
   end
-  if level < amount then admitted = false end
+  if level < amount + reserve then admitted = false end
   buckets[i] = { rate = rate, burst = burst, amount = amount, level = level, rewound = rewound }
 end
 if known then admitted = known == '1' end
@@ -39,8 +39,8 @@ for i, bucket in ipairs(buckets) do
   end
   reply[i + 1] = string.format('%.17g', bucket.level)
 end
-if verdict and not known and (admitted or ARGV[3 * count + 3] == '1') then
-  redis.call('SET', verdict, admitted and '1' or '0', 'PX', ARGV[3 * count + 2])
+if verdict and not known and (admitted or ARGV[4 * count + 3] == '1') then
+  redis.call('SET', verdict, admitted and '1' or '0', 'PX', ARGV[4 * count + 2])
 end
 return reply
 `;

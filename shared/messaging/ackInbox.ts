@@ -18,9 +18,10 @@ import { permissionViolation } from "./connect.ts";
  * apart by its words alone: whoever may read the stream looks there instead.
  */
 export type PubOutcome = "stored" | "taken" | "full";
+type MoreHeaders = Readonly<Partial<Record<typeof ADMITTED_HEADER | typeof WITHOUT_REQUEST_HEADER, string | undefined>>>;
 export interface AckInbox {
-  /** `admitted`: a gateway's proof that it admitted the request. Resolves with the broker's answer. Throws `broker_unavailable`, or `accept_unknown` when no answer came in time. */
-  publish(subject: string, body: Uint8Array, traceparent?: string, admitted?: string): Promise<PubOutcome>;
+  /** `more`: headers beside the trace. Resolves with the broker's answer. Throws `broker_unavailable`, or `accept_unknown` when no answer came in time. */
+  publish(subject: string, body: Uint8Array, traceparent?: string, more?: MoreHeaders): Promise<PubOutcome>;
   /** Sends what is buffered and waits until every ack has come or is overdue. */
   close(): Promise<void>;
 }
@@ -85,7 +86,7 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inboxPrefi
     for (const send of batch) send();
   };
   return {
-    publish: (subject, body, traceparent, admitted) =>
+    publish: (subject, body, traceparent, more) =>
       new Promise((resolve, reject) => {
         if (!isConnected) {
           reject(new AppError("broker_unavailable", "the message broker cannot be reached"));
@@ -100,7 +101,7 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inboxPrefi
         waiting.set(id, { subject, resolve, reject, expiresAtMs: performance.now() + timeoutMs });
         outbox.push(() => {
           try {
-            nats.publish(subject, body, { reply: `${inbox}.${id}`, ...(traceparent === undefined ? {} : { headers: headersWith(traceparent, admitted) }) });
+            nats.publish(subject, body, { reply: `${inbox}.${id}`, ...(traceparent === undefined ? {} : { headers: headersWith(traceparent, more) }) });
           } catch (cause) {
             take(id)?.reject(new AppError("broker_unavailable", "the message broker cannot be reached", { cause }));
           }
@@ -119,11 +120,14 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inboxPrefi
 /** Headers count too. */
 const HEADER_ROOM_BYTES = 512;
 export const TRACEPARENT_HEADER = "traceparent";
+/** A gateway's proof that it admitted the request. */
 export const ADMITTED_HEADER = "infer-admitted";
-function headersWith(traceparent: string, admitted: string | undefined) {
+/** Of a completion whose request was answered where it came in, and is not in REQUESTS. */
+export const WITHOUT_REQUEST_HEADER = "infer-without-request";
+function headersWith(traceparent: string, more: MoreHeaders = {}) {
   const found = headers();
   found.set(TRACEPARENT_HEADER, traceparent);
-  if (admitted !== undefined) found.set(ADMITTED_HEADER, admitted);
+  for (const [name, value] of Object.entries(more)) if (value !== undefined) found.set(name, value);
   return found;
 }
 

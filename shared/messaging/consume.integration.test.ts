@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 
+import { ADMITTED_HEADER } from "./ackInbox.ts";
 import { connectNats } from "./connect.ts";
 import { consume, type ConsumeOptions, type Delivery } from "./consume.ts";
 import { ensureTopology } from "./ensureTopology.ts";
@@ -78,7 +79,7 @@ it("bounds how many handlers run, and acks each when it is done", async () => {
 });
 
 it("tells the handler what it needs to know of a delivery", async () => {
-  await broker.acks.publish("infer.request.knows.r0", Buffer.from("body"), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "proof");
+  await broker.acks.publish("infer.request.knows.r0", Buffer.from("body"), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", { [ADMITTED_HEADER]: "proof" });
   await publish("knows", ["r1"]);
   const { start } = await world("knows");
   const seen: Delivery[] = [];

@@ -2,6 +2,9 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 
 import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+import { Completion } from "#shared/contracts/events.ts";
+import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
 import { connectNats } from "./connect.ts";
 import { ensureTopology } from "./ensureTopology.ts";
@@ -51,6 +54,16 @@ it("begins where it is told to", async () => {
   const stop = await followSubjects(broker.js, { prefix: "infer", stream: "REQUESTS", fromMs: Date.now() + 3_600_000 }, ({ request_id }) => void seen.push(request_id));
   await nats.flush();
   expect(seen).toEqual([]);
+  stop();
+});
+
+it("tells a completion whose request was never published", async () => {
+  const completion = (request_id: string) => Completion.parse({ ...completionFixture, tenant_id: "t1", request_id });
+  await broker.publisher.emit(completion("ran"), newTraceparent());
+  await broker.publisher.emit(completion("kept"), newTraceparent(), { isWithoutRequest: true });
+  const seen: [string, boolean][] = [];
+  const stop = await followSubjects(broker.js, { prefix: "infer", stream: "COMPLETIONS", fromMs: Date.now() - 60_000 }, ({ request_id }, { isWithoutRequest }) => void seen.push([request_id, isWithoutRequest]));
+  await vi.waitFor(() => { expect(seen).toEqual([["ran", false], ["kept", true]]); }, WAIT);
   stop();
 });
 

@@ -2,6 +2,7 @@ import { type ConsumerMessages, DeliverPolicy, type JetStreamClient, type JsMsg 
 
 import { every, hasEnded } from "#shared/runtime/lifecycle.ts";
 
+import { WITHOUT_REQUEST_HEADER } from "./ackInbox.ts";
 import { type Id, idOf } from "./topology.ts";
 
 interface Followed {
@@ -12,7 +13,8 @@ interface Followed {
   /** How often to look whether the stream is still the same one. */
   readonly checkEveryMs?: number;
 }
-type Take = (id: Id, message: { seq: number; storedAtMs: number }) => void;
+/** `isWithoutRequest`: a completion that says so of itself. */
+type Take = (id: Id, message: { seq: number; storedAtMs: number; isWithoutRequest: boolean }) => void;
 const FILTER = { REQUESTS: "request", COMPLETIONS: "completion" } as const;
 
 /**
@@ -57,7 +59,7 @@ async function startReading(js: JetStreamClient, { prefix, stream, startSeq }: P
     if (!isGoingOn) return; // of a stream that is gone
     nextSeq = message.seq + 1;
     const id = idOf(prefix, message.subject);
-    if (id !== null) take(id, { seq: message.seq, storedAtMs: Math.floor(message.info.timestampNanos / 1e6) });
+    if (id !== null) take(id, { seq: message.seq, storedAtMs: Math.floor(message.info.timestampNanos / 1e6), isWithoutRequest: message.headers?.has(WITHOUT_REQUEST_HEADER) ?? false });
   };
   const filter = { filter_subjects: `${prefix}.${FILTER[stream]}.*.*`, headers_only: true };
   const consumer = await js.consumers.get(stream, { ...filter, deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: startSeq });

@@ -8,8 +8,8 @@
 import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 
 import {
-  admittersOf, anyIdOf, anyReply, anyToken, batchWorkerSource, cancelsTo, cancelSubject, completionSubject, deadLetterSubject, feedbackSubject, inboxOf, jetStreamApi as api, keyIn,
-  modelBucket, replySubject, repliesTo, requestSubject, resultSubject, shadowSource, shadowSubject, shadowTierSubject, shadowWorkerSource, type Source, sourcesOf, streamOfBucket, subjectsOf,
+  admittersOf, anyIdOf, anyReply, anyToken, batchWorkerSource, cacheAuditJobSubject, cancelsTo, cancelSubject, completionSubject, deadLetterSubject, feedbackSubject, inboxOf, jetStreamApi as api, keyIn,
+  modelBucket, replySubject, repliesTo, requestSubject, resultSubject, shadowJobSubject, shadowSource, shadowSubject, shadowTierSubject, shadowWorkerSource, type Source, sourcesOf, streamOfBucket, subjectsOf,
   stepSubjects, sweeperBucket, tierBucket, tokenSubject, tokensTo, workerSource,
 } from "./topology.ts";
 
@@ -59,6 +59,7 @@ const gatewayLists = (prefix: string): Permissions => ({
   publish: [
     requestSubject(prefix, ANY), feedbackSubject(prefix, ANY), cancelSubject(prefix, ANY), admittersOf(prefix),
     completionSubject(prefix, ANY), replySubject(prefix, "*", ANY), api.message(streamOfBucket(modelBucket(prefix).name)), // kept answers, and whether they are still of the active model
+    cacheAuditJobSubject(prefix, "*", ANY), api.message("SHADOW_JOBS"),
     ...["REQUESTS", "COMPLETIONS"].flatMap((stream) => [api.message(stream), api.streamInfo(stream)]),
     ...["JOBS", "RESULTS"].map(api.message), // the steps of a request, for whoever follows it
     api.consumerInfo("REQUESTS", sourcesOf(prefix).routerRequests.durable),
@@ -95,7 +96,7 @@ function workerLists(prefix: string, tier: string): Permissions {
   return {
     publish: [
       resultSubject(prefix, ANY, "*"), completionSubject(prefix, ANY), replySubject(prefix, "*", ANY), tokenSubject(prefix, "*", ANY),
-      ...subjectsOf(prefix, "SHADOW_JOBS"), shadowSubject(prefix, ANY), shadowTierSubject(prefix, ANY, tier), ...new Set(sources.map(({ stream }) => anyDeadLetterOf(prefix, stream))),
+      shadowJobSubject(prefix, "*", ANY), shadowSubject(prefix, ANY), shadowTierSubject(prefix, ANY, tier), ...new Set(sources.map(({ stream }) => anyDeadLetterOf(prefix, stream))),
       ...sources.flatMap(reads),
       ...["RESULTS", "COMPLETIONS", "SHADOW_JOBS", "SHADOWS"].map(api.message),
       keyIn(tierBucket(prefix).name, `${tier}.*`),

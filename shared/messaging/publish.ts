@@ -1,10 +1,11 @@
 import type { NatsConnection } from "@nats-io/transport-node";
 
 import { AppError } from "#shared/contracts/errors.ts";
+import { CacheAudit, CacheAuditJob } from "#shared/contracts/cacheAudit.ts";
 import { Completion, type DeadLetter, Job, Result } from "#shared/contracts/events.ts";
 import { type OnceMessage, Shadow, ShadowJob, ShadowTierEvent } from "#shared/contracts/shadow.ts";
 
-import type { AckInbox } from "./ackInbox.ts";
+import { type AckInbox, WITHOUT_REQUEST_HEADER } from "./ackInbox.ts";
 import { readStored } from "./readStored.ts";
 import type { StoredMessages } from "./storedMessages.ts";
 import { deadLetterSubject, replySubject, STREAM_OF, subjectOf } from "./topology.ts";
@@ -16,14 +17,14 @@ export interface Published<E extends OnceMessage> {
   readonly stored: E | null;
 }
 export interface Publisher {
-  /** Resolves once the broker has the message. Safe to repeat. No message id: the subject is the key. */
-  emit<E extends OnceMessage>(event: E, traceparent: string): Promise<Published<E>>;
+  /** Resolves once the broker has the message. Safe to repeat. No message id: the subject is the key. `isWithoutRequest`: of a completion whose request was never published. */
+  emit<E extends OnceMessage>(event: E, traceparent: string, options?: { readonly isWithoutRequest?: boolean }): Promise<Published<E>>;
   /** Tells whoever waits. Only ever with a stored completion. */
   reply(stored: Completion): void;
   deadLetter(letter: DeadLetter): Promise<void>;
 }
 
-const SCHEMA_OF = { "job.v1": Job, "result.v1": Result, "completion.v1": Completion, "shadow_job.v1": ShadowJob, "shadow.v1": Shadow, "shadow_tier.v1": ShadowTierEvent } as const;
+const SCHEMA_OF = { "job.v1": Job, "result.v1": Result, "completion.v1": Completion, "shadow_job.v1": ShadowJob, "cache_audit_job.v1": CacheAuditJob, "shadow.v1": Shadow, "shadow_tier.v1": ShadowTierEvent, "cache_audit.v1": CacheAudit } as const;
 
 export function makePublisher(nats: NatsConnection, streams: StoredMessages, acks: AckInbox, prefix: string): Publisher {
   const encoder = new TextEncoder();
@@ -32,10 +33,10 @@ export function makePublisher(nats: NatsConnection, streams: StoredMessages, ack
   };
   return {
     reply,
-    async emit<E extends OnceMessage>(event: E, traceparent: string): Promise<Published<E>> {
+    async emit<E extends OnceMessage>(event: E, traceparent: string, { isWithoutRequest = false } = {}): Promise<Published<E>> {
       const subject = subjectOf(prefix, event);
       const body = JSON.stringify(event);
-      const outcome = await acks.publish(subject, encoder.encode(body), traceparent);
+      const outcome = await acks.publish(subject, encoder.encode(body), traceparent, isWithoutRequest ? { [WITHOUT_REQUEST_HEADER]: "1" } : {});
       const published = outcome === "stored" ? { isDuplicate: false, stored: event } : await readFirst(subject, event, body);
       // After the PubAck, and what is stored: a refused publish reaches core subscribers too, but nobody may answer from it.
       if (published.stored?.type === "completion.v1") reply(published.stored);

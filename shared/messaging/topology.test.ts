@@ -1,6 +1,9 @@
 import { describe, expect, it } from "vitest";
 
+import { CacheAudit, CacheAuditJob } from "#shared/contracts/cacheAudit.ts";
 import { Completion, Job, Result } from "#shared/contracts/events.ts";
+import cacheAudit from "#shared/contracts/fixtures/cache_audit.v1.json" with { type: "json" };
+import cacheAuditJob from "#shared/contracts/fixtures/cache_audit_job.v1.json" with { type: "json" };
 import completion from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import job from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import result from "#shared/contracts/fixtures/result.v1.json" with { type: "json" };
@@ -26,6 +29,8 @@ it.each([
   ["infer.shadow.t1.r-1", shadowSubject("infer", ID)],
   ["infer.shadow.t1.r-1.medium", subjectOf("infer", ShadowTierEvent.parse(shadowTier))],
   ["infer.shadow.t1.r-1.medium", shadowTierSubject("infer", ID, "medium")],
+  ["infer.auditjob.large.t1.r-1", subjectOf("infer", CacheAuditJob.parse(cacheAuditJob))],
+  ["infer.shadow.t1.r-1.large", subjectOf("infer", CacheAudit.parse(cacheAudit))],
   ["infer.feedback.t1.r-1", feedbackSubject("infer", ID)],
   ["infer.batchjob.large.t1.r-1.3", subjectOf("infer", BATCH_JOB)],
   ["infer.*.*.t1.r-1.2", anyJob("infer", ID, 2)],
@@ -37,7 +42,7 @@ it.each([
 });
 
 describe("idOf", () => {
-  it.each(["infer.request.t1.r-1", "infer.feedback.t1.r-1", "infer.completion.t1.r-1", "infer.result.t1.r-1.2", "infer.reply.gateway-1.t1.r-1", "infer.job.small.t1.r-1.2", "infer.batchjob.small.t1.r-1.2", "infer.shadow.t1.r-1", "infer.shadow.t1.r-1.medium", "infer.shadowjob.large.t1.r-1"])("finds tenant and id in %s", (subject) => {
+  it.each(["infer.request.t1.r-1", "infer.feedback.t1.r-1", "infer.completion.t1.r-1", "infer.result.t1.r-1.2", "infer.reply.gateway-1.t1.r-1", "infer.job.small.t1.r-1.2", "infer.batchjob.small.t1.r-1.2", "infer.shadow.t1.r-1", "infer.shadow.t1.r-1.medium", "infer.shadowjob.large.t1.r-1", "infer.auditjob.large.t1.r-1"])("finds tenant and id in %s", (subject) => {
     expect(idOf("infer", subject)).toEqual(ID);
   });
 
@@ -104,5 +109,5 @@ describe("streams and consumers", () => {
 /** Whether what `filter` lets through can lie in a stream that takes `pattern`. */
 function covers(pattern: string, filter: string): boolean {
   const [wide, narrow] = [pattern.split("."), filter.split(".")];
-  return narrow.every((token, i) => token === ">" || wide[i] === ">" || wide[i] === "*" || token === wide[i]);
+  return narrow.every((token, i) => token === ">" || token === "*" || wide[i] === ">" || wide[i] === "*" || token === wide[i]);
 }

@@ -28,9 +28,12 @@ export type Lane = keyof typeof LANES;
 export const anyJob = (prefix: string, id: Id, attempt: number | "*"): string => `${prefix}.*.*.${tokens(id)}.${attempt}`;
 /** What a request's way leaves on it, while it happens: jobs and results of every attempt. */
 export const stepSubjects = (prefix: string, id: Id): readonly string[] => [...Object.values(LANES).map((lane) => `${prefix}.${lane}.*.${tokens(id)}.*`), resultSubject(prefix, id, "*")];
+export const shadowJobSubject = (prefix: string, tier: string, id: Id): string => `${prefix}.shadowjob.${tier}.${tokens(id)}`;
+/** Beside them under a name of its own: a gateway may write it, and no shadow jobs, from which labels come. */
+export const cacheAuditJobSubject = (prefix: string, tier: string, id: Id): string => `${prefix}.auditjob.${tier}.${tokens(id)}`;
 /** The label of a request. */
 export const shadowSubject = (prefix: string, id: Id): string => `${prefix}.shadow.${tokens(id)}`;
-/** How one tier did on it that was asked afterwards. */
+/** How one tier did on it that was asked afterwards; and of a hit of the semantic cache, which has no label, what its audit says. */
 export const shadowTierSubject = (prefix: string, id: Id, tier: string): string => `${shadowSubject(prefix, id)}.${tier}`;
 export const feedbackSubject = (prefix: string, id: Id): string => `${prefix}.feedback.${tokens(id)}`;
 /** The completion of this id under whatever tenant: for callers that were never asked for a tenant. */
@@ -55,13 +58,15 @@ export function subjectOf(prefix: string, event: OnceMessage): string {
     case "job.v1": return `${prefix}.${LANES[event.request.priority ?? "interactive"]}.${event.tier}.${tokens(event)}.${event.attempt}`;
     case "result.v1": return resultSubject(prefix, event, event.attempt);
     case "completion.v1": return completionSubject(prefix, event);
-    case "shadow_job.v1": return `${prefix}.shadowjob.${event.tier}.${tokens(event)}`;
+    case "shadow_job.v1": return shadowJobSubject(prefix, event.tier, event);
+    case "cache_audit_job.v1": return cacheAuditJobSubject(prefix, event.tier, event);
     case "shadow.v1": return shadowSubject(prefix, event);
-    case "shadow_tier.v1": return shadowTierSubject(prefix, event, event.tier);
+    case "shadow_tier.v1":
+    case "cache_audit.v1": return shadowTierSubject(prefix, event, event.tier);
   }
 }
 
-const ID_POSITION: Record<string, number> = { request: 2, completion: 2, feedback: 2, shadow: 2, result: 2, cancel: 2, reply: 3, token: 3, job: 3, batchjob: 3, shadowjob: 3 };
+const ID_POSITION: Record<string, number> = { request: 2, completion: 2, feedback: 2, shadow: 2, result: 2, cancel: 2, reply: 3, token: 3, job: 3, batchjob: 3, shadowjob: 3, auditjob: 3 };
 /** Tokens that may follow the id: an attempt, and a shadow's tier. */
 const TOKENS_AFTER: Record<string, readonly number[]> = { job: [1], batchjob: [1], result: [1], shadow: [0, 1] };
 /** Tenant and request id of a subject, or `null` when they are not valid ids: `infer.request.t1.*` can be stored literally. */
@@ -77,7 +82,7 @@ export function idOf(prefix: string, subject: string): Id | null {
   return { tenant_id: tenant.data, request_id: request.data };
 }
 
-export const STREAM_OF = { "job.v1": "JOBS", "result.v1": "RESULTS", "completion.v1": "COMPLETIONS", "shadow_job.v1": "SHADOW_JOBS", "shadow.v1": "SHADOWS", "shadow_tier.v1": "SHADOWS" } as const;
+export const STREAM_OF = { "job.v1": "JOBS", "result.v1": "RESULTS", "completion.v1": "COMPLETIONS", "shadow_job.v1": "SHADOW_JOBS", "cache_audit_job.v1": "SHADOW_JOBS", "shadow.v1": "SHADOWS", "shadow_tier.v1": "SHADOWS", "cache_audit.v1": "SHADOWS" } as const;
 /** The longest deadline must fit well inside: what ages out here unanswered could not be closed any more. */
 export const REQUESTS_MAX_AGE_MS = HOUR_MS;
 
@@ -107,7 +112,7 @@ export const streamsOf = (prefix: string, completionsMaxAgeMs: number): StreamSp
   /** Several messages per subject: each source has its say, and may change its mind. */
   stream("FEEDBACK", `${prefix}.feedback.*.*`, 30 * DAY_MS, 1_024 * MIB),
   // Streams of their own, so that what nobody waits for takes no room from what somebody does.
-  { ...stream("SHADOW_JOBS", `${prefix}.shadowjob.*.*.*`, 2 * HOUR_MS, 256 * MIB), ...FIRST_WINS },
+  { ...stream("SHADOW_JOBS", `${prefix}.shadowjob.*.*.*`, 2 * HOUR_MS, 256 * MIB), ...FIRST_WINS, subjects: [`${prefix}.shadowjob.*.*.*`, `${prefix}.auditjob.*.*.*`] },
   { ...stream("SHADOWS", `${prefix}.shadow.*.*`, 7 * DAY_MS, 256 * MIB), ...FIRST_WINS, subjects: [`${prefix}.shadow.*.*`, `${prefix}.shadow.*.*.*`] },
   stream("DEAD_LETTERS", `${prefix}.deadletter.*.*`, 30 * DAY_MS, 64 * MIB),
   { ...stream("ADVISORIES", "", 30 * DAY_MS, 16 * MIB), subjects: ["MAX_DELIVERIES", "MSG_TERMINATED"].map(advisory) },
@@ -154,7 +159,7 @@ export const batchWorkerSource = (prefix: string, tier: TierSlots): Source =>
  * process, so there is never much unacked.
  */
 export const shadowWorkerSource = (prefix: string, { name }: Pick<TierSlots, "name">): Source =>
-  ({ ...source("SHADOW_JOBS", `${SHADOW_WORKER}${name}`, `${prefix}.shadowjob.${name}.>`), maxDeliver: 2, maxAckPending: 64 });
+  ({ ...source("SHADOW_JOBS", `${SHADOW_WORKER}${name}`, `${prefix}.*.${name}.>`), maxDeliver: 2, maxAckPending: 64 });
 
 /**
  * Made by the router itself when it samples: while nobody does, no backlog grows whose inputs REQUESTS has forgotten, and
@@ -214,7 +219,6 @@ export const jetStreamApi = {
   lastMessage: (stream: string, subject: string) => `$JS.API.DIRECT.GET.${stream}.${subject}`,
   consumerInfo: (stream: string, consumer: string) => `$JS.API.CONSUMER.INFO.${stream}.${consumer}`,
   makeConsumer: (stream: string, consumer: string, filter?: string) => `$JS.API.CONSUMER.CREATE.${stream}.${consumer}${filter === undefined ? "" : `.${filter}`}`,
-  dropConsumer: (stream: string, consumer: string) => `$JS.API.CONSUMER.DELETE.${stream}.${consumer}`,
   next: (stream: string, consumer: string) => `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`,
   ack: (stream: string, consumer: string) => `$JS.ACK.${stream}.${consumer}.>`,
   flowControl: (stream: string) => `$JS.FC.${stream}.>`,

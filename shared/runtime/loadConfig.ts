@@ -17,6 +17,9 @@ export function pick<K extends VariableName>(...names: K[]): z.ZodObject<Pick<ty
   return z.object(Object.fromEntries(names.map((name) => [name, ENVIRONMENT[name]])) as Pick<typeof ENVIRONMENT, K>);
 }
 
+/** Of a role that speaks NATS, and so has a user there. Its seed is read by `natsSeed` of its context. */
+export const NATS_VARIABLES = ["NATS_URL", "NATS_NKEY_SEED_FILE", "NATS_NKEY_SEED"] as const;
+
 /** Parses the environment once, or ends the process with every bad variable by name. Only entry points call it. */
 export function loadConfig<S extends z.ZodType>(schema: S): z.infer<S> {
   const unknown = unknownVariables(process.env);

@@ -26,7 +26,7 @@ export interface Role<C = unknown> {
 const drainOf = (graceMs: number): number => Math.round(0.8 * graceMs);
 
 /** What every process reads beside its role's own. */
-export const ProcessConfig = pick("LOG_LEVEL", "INFER_SHUTDOWN_GRACE_MS", "NATS_NKEY_SEED_FILE", "NATS_NKEY_SEED");
+export const ProcessConfig = pick("LOG_LEVEL", "INFER_SHUTDOWN_GRACE_MS");
 
 /** Configuration, logger, signals, exit code: all that an entry point does. */
 export async function runRole<C>(role: Role<C>): Promise<void> {

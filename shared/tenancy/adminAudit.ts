@@ -3,12 +3,12 @@ import { z } from "zod";
 
 import { isoOf, type Rights, withRights } from "./database.ts";
 
-/** Who changes something: a key, a person at the machine, or the sender of webhooks when an endpoint says that it is gone. */
-export type Actor = { readonly kind: "key"; readonly keyId: string } | { readonly kind: "inferctl" | "keyless" | "webhook-sender" };
+/** Who changes something: a key, a person at the machine, the sender of webhooks when an endpoint says that it is gone, or audits of the semantic cache when they show that it must stop. */
+export type Actor = { readonly kind: "key"; readonly keyId: string } | { readonly kind: "inferctl" | "keyless" | "webhook-sender" | "cache-audit" };
 
 export interface AdminEntry {
   readonly tenantId: string | null;
-  readonly action: "tenant.create" | "tenant.change" | "key.create" | "key.revoke" | "nats_user.create" | "nats_user.remove" | "webhook.create" | "webhook.rotate" | "webhook.enable" | "webhook.disable" | "webhook.remove" | "webhook.retry";
+  readonly action: "tenant.create" | "tenant.change" | "key.create" | "key.revoke" | "nats_user.create" | "nats_user.remove" | "cache.evaluate" | "webhook.create" | "webhook.rotate" | "webhook.enable" | "webhook.disable" | "webhook.remove" | "webhook.retry";
   readonly object: string;
   /** Never a secret. */
   readonly change: object;

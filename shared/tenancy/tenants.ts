@@ -6,6 +6,7 @@ import { DEFAULT_SETTINGS, type NewTenant, readSettings, type Tenant, type Tenan
 
 import { type Actor, writeAdminAudit } from "./adminAudit.ts";
 import { isoOf, type Rights, withRights } from "./database.ts";
+import { approved } from "./semanticCache.ts";
 
 interface TenantRow {
   readonly tenant_id: string;
@@ -20,22 +21,22 @@ const toTenant = ({ settings, created_at, updated_at, ...rest }: TenantRow): Ten
 
 const noSuchTenant = (tenantId: string) => new AppError("not_found", `there is no tenant ${tenantId}`);
 
-/** Throws `conflict` when it is there already. */
+/** Throws `conflict` when it is there already, or is to have a semantic cache that was not evaluated. */
 export const createTenant = (rights: Rights, actor: Actor, { tenant_id, name = tenant_id, settings = {} }: NewTenant): Promise<Tenant> =>
   withRights(rights, async (client) => {
-    const whole = TenantSettings.parse(changed(DEFAULT_SETTINGS, settings));
+    const whole = await allowed(client, tenant_id, TenantSettings.parse(changed(DEFAULT_SETTINGS, settings)), settings);
     const { rows: [row] } = await client.query<TenantRow>(`INSERT INTO tenants (tenant_id, name, status, settings) VALUES ($1, $2, 'active', $3) ON CONFLICT DO NOTHING RETURNING ${COLUMNS}`, [tenant_id, name, JSON.stringify(whole)]);
     if (row === undefined) throw new AppError("conflict", `there is a tenant ${tenant_id} already`);
     await writeAdminAudit(client, actor, { tenantId: tenant_id, action: "tenant.create", object: tenant_id, change: { name, settings: whole } });
     return toTenant(row);
   });
 
-/** What is not named stays. Throws `not_found`. */
+/** What is not named stays. Throws `not_found`, and `conflict` when the semantic cache may not be switched on. */
 export const changeTenant = (rights: Rights, actor: Actor, tenantId: string, change: TenantChange): Promise<Tenant> =>
   withRights(rights, async (client) => {
     const before = await lockTenant(client, tenantId);
     const { name = before.name, status = before.status, settings = {} } = change;
-    const whole = TenantSettings.parse(changed(before.settings, settings));
+    const whole = await allowed(client, tenantId, TenantSettings.parse(changed(before.settings, settings)), settings);
     const { rows: [row] } = await client.query<TenantRow>(`UPDATE tenants SET name = $2, status = $3, settings = $4, updated_at = now() WHERE tenant_id = $1 RETURNING ${COLUMNS}`, [tenantId, name, status, JSON.stringify(whole)]);
     if (row === undefined) throw noSuchTenant(tenantId);
     await writeAdminAudit(client, actor, { tenantId, action: "tenant.change", object: tenantId, change });
@@ -66,6 +67,12 @@ async function lockTenant(client: PoolClient, tenantId: string): Promise<Tenant>
   const { rows: [row] } = await client.query<TenantRow>(`SELECT ${COLUMNS} FROM tenants WHERE tenant_id = $1 FOR UPDATE`, [tenantId]);
   if (row === undefined) throw noSuchTenant(tenantId);
   return toTenant(row);
+}
+
+/** Whoever names the cache's settings is told whether the semantic one may be on. */
+async function allowed(client: PoolClient, tenantId: string, whole: TenantSettings, { cache }: NonNullable<TenantChange["settings"]>): Promise<TenantSettings> {
+  if (cache?.semantic === undefined) return whole;
+  return { ...whole, cache: { ...whole.cache, semantic: await approved(client, tenantId, cache.semantic) } };
 }
 
 function changed(before: TenantSettings, change: NonNullable<TenantChange["settings"]>): TenantSettings {

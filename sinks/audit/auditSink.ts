@@ -19,6 +19,7 @@ import { drain, type Feed } from "./drain.ts";
 import { feedbackFeed } from "./feedbackFeed.ts";
 import { keepFor } from "./retention.ts";
 import { shadowFeed } from "./shadowFeed.ts";
+import { stopDisproved } from "./stopDisproved.ts";
 import { type Rows, toRows } from "./toRows.ts";
 import { makeAuditWriter } from "./writeBatch.ts";
 import type { Writer } from "./writer.ts";
@@ -41,7 +42,7 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     onClose("postgres", () => pool.end());
     const completions = completionFeed(pool, registry, prefix);
     const feedback = feedbackFeed(pool, registry, prefix);
-    const shadows = shadowFeed(pool, registry, prefix);
+    const shadows = shadowFeed(pool, registry, prefix, stopDisproved({ pool, registry, log }));
     const needed = [completions.source, feedback.source, shadows.source];
     const { js, publisher } = await openBroker({ url: config.natsUrl, role: "audit-sink", prefix, needed, readiness }, context);
     readiness.watch(await watchTables(pool, log, signal));

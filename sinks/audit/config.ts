@@ -1,7 +1,7 @@
-import { pick } from "#shared/runtime/loadConfig.ts";
+import { NATS_VARIABLES, pick } from "#shared/runtime/loadConfig.ts";
 
 export const AuditSinkConfig = pick(
-  "NATS_URL", "DATABASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "INFER_PREFIX", "INFER_HTTP_HOST", "INFER_AUDIT_SINK_PORT",
+  ...NATS_VARIABLES, "DATABASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "INFER_PREFIX", "INFER_HTTP_HOST", "INFER_AUDIT_SINK_PORT",
   "INFER_AUDIT_RETENTION_DAYS", "INFER_AUDIT_BATCH_SIZE", "INFER_AUDIT_BATCH_DELAY_MS",
 ).transform((env) => ({
   natsUrl: env.NATS_URL, databaseUrl: env.DATABASE_URL, otlpEndpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT, prefix: env.INFER_PREFIX,

@@ -7,7 +7,7 @@ interface Event {
 }
 
 /** The places in a batch of the events whose own row is in the table: `stream_seq` tells them from another event of a used id. */
-export function makePlacesOfOwnRows(table: "requests" | "shadows" | "shadow_tiers") {
+export function makePlacesOfOwnRows(table: "requests" | "shadows" | "shadow_tiers" | "cache_audits") {
   const query = {
     name: `own_rows_${table}`,
     text: `SELECT place::int - 1 AS place

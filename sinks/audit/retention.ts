@@ -31,9 +31,15 @@ const OLD_SHADOWS = `
   DELETE FROM shadows WHERE (request_id, tenant_id) IN (${tooOld("shadows", "at", "request_id, tenant_id")})`;
 const OLD_SHADOW_TIERS = `
   DELETE FROM shadow_tiers WHERE (request_id, tenant_id, tier) IN (${tooOld("shadow_tiers", "at", "request_id, tenant_id, tier")})`;
-/** They hold answers too, so they are kept as long, whatever became of them. */
+const OLD_CACHE_AUDITS = `
+  DELETE FROM cache_audits WHERE (request_id, tenant_id) IN (${tooOld("cache_audits", "at", "request_id, tenant_id")})`;
+/** They hold answers too, so they are kept as long; what is still to be sent until it is delivered or dead. */
 const OLD_WEBHOOKS = `
-  DELETE FROM webhook_deliveries WHERE webhook_id IN (${tooOld("webhook_deliveries", "webhook_deliveries.created_at", "webhook_id")})`;
+  DELETE FROM webhook_deliveries WHERE webhook_id IN (${tooOld("(SELECT * FROM webhook_deliveries WHERE status <> 'pending') AS webhook_deliveries", "webhook_deliveries.created_at", "webhook_id")})`;
+/** Of those that were removed: when no delivery names them any more. */
+const OLD_ENDPOINTS = `
+  DELETE FROM webhook_endpoints WHERE endpoint_id IN (${tooOld(`(
+    SELECT * FROM webhook_endpoints AS one WHERE status = 'removed' AND NOT EXISTS (SELECT 1 FROM webhook_deliveries AS delivery WHERE delivery.tenant_id = one.tenant_id AND delivery.endpoint_id = one.endpoint_id)) AS webhook_endpoints`, "webhook_endpoints.updated_at", "endpoint_id")})`;
 /** Also those that were never started: they hold what was to be asked. What runs is kept. */
 const oldBatches = tooOld("(SELECT * FROM batches WHERE status <> 'running') AS batches", "COALESCE(batches.finished_at, batches.created_at)", "tenant_id, batch_id");
 const OLD_BATCH_ITEMS = `
@@ -54,7 +60,7 @@ export function keepFor(pool: Pool, days: number, log: Logger, signal: AbortSign
 /** Returns how many rows were deleted, attempts not counted. */
 export async function deleteOld(pool: Pool, days: number, signal: AbortSignal): Promise<number> {
   let total = 0;
-  for (const sql of [OLD_REQUESTS, OLD_FEEDBACK, OLD_SHADOWS, OLD_SHADOW_TIERS, OLD_WEBHOOKS, OLD_BATCH_ITEMS, OLD_BATCHES]) total += await deleteChunks(pool, sql, days, signal);
+  for (const sql of [OLD_REQUESTS, OLD_FEEDBACK, OLD_SHADOWS, OLD_SHADOW_TIERS, OLD_CACHE_AUDITS, OLD_WEBHOOKS, OLD_ENDPOINTS, OLD_BATCH_ITEMS, OLD_BATCHES]) total += await deleteChunks(pool, sql, days, signal);
   return total;
 }
 

@@ -7,10 +7,12 @@ import { afterAll, beforeAll, expect, inject, it, vi } from "vitest";
 import { isDrained } from "#infra/embedded/isDrained.ts";
 import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
+import { CacheAudit } from "#shared/contracts/cacheAudit.ts";
 import { DeadLetter } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/shadow.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/shadow_tier.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
+import auditFixture from "#shared/contracts/fixtures/cache_audit.v1.json" with { type: "json" };
 import { Shadow, type ShadowTier, ShadowTierEvent } from "#shared/contracts/shadow.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
@@ -32,6 +34,7 @@ const [SMALL, LARGE] = COMPARED.tiers as [ShadowTier, ShadowTier];
 const OWN = { kept: { ...COMPARED.kept, tier: "large" }, reference: { tier: "large", attempt: null }, agreement: 1, tiers: [{ ...LARGE, is_kept: true, is_shadow: false }, { ...SMALL, is_kept: false, is_shadow: true }] };
 const FAILED = { reference: { tier: "large", attempt: { ...ATTEMPT, usage: null, cost_nano_usd: nanoUsd(1_000), cost_is_partial: true, outcome: { kind: "failed" as const, code: "backend_unavailable" as const, message: "busy" } } }, agreement: null, tiers: [SMALL, { ...LARGE, cost_nano_usd: nanoUsd(1_000), cost_is_partial: true }] };
 const UNSOUND = { reference: { tier: "large", attempt: { ...ATTEMPT, outcome: { kind: "answered" as const, is_sound: false, confidence: 0.5, confidence_source: "prior" } } }, agreement: null, tiers: [SMALL, LARGE] };
+const auditOf = (request_id: string, over: Partial<CacheAudit> = {}): CacheAudit => ({ ...CacheAudit.parse(auditFixture), request_id, ...over });
 const TIER = ShadowTierEvent.parse(tierFixture);
 const tierOf = (request_id: string, over: Partial<ShadowTierEvent> = {}): ShadowTierEvent => ({ ...TIER, request_id, ...over });
 const WAIT = { timeout: 10_000, interval: 20 };
@@ -42,6 +45,8 @@ let broker: Awaited<ReturnType<typeof brokerOver>>;
 let pool: Pool;
 let loop: Promise<void>;
 const registry = new Registry();
+/** Tenants that were told of one. */
+const falseHits: string[] = [];
 const shutdown = new AbortController();
 beforeAll(async () => {
   [server, database] = await Promise.all([startTestServer("nats"), makeTestDatabase(inject("adminDatabaseUrl"), "shadows")]);
@@ -51,7 +56,7 @@ beforeAll(async () => {
   broker = await brokerOver(nats, "infer");
   pool = makePool(database.url, "test", () => undefined);
   const { tracer } = startTracing(undefined, "test");
-  loop = drain(shadowFeed(pool, registry, "infer"), { ...broker, prefix: "infer", batchSize: 100, batchDelayMs: 20, tracer, log: pino({ level: "silent" }), signal: shutdown.signal, drainMs: 1_000 });
+  loop = drain(shadowFeed(pool, registry, "infer", (tenantId) => void falseHits.push(tenantId)), { ...broker, prefix: "infer", batchSize: 100, batchDelayMs: 20, tracer, log: pino({ level: "silent" }), signal: shutdown.signal, drainMs: 1_000 });
 });
 afterAll(async () => {
   shutdown.abort();
@@ -128,13 +133,28 @@ it("tells a tier's record from another one's of a used id, in a batch of both ki
   expect((await tierRowsOf("mixed")).map(({ tier, model }) => [tier, model])).toEqual([["medium", "m-2026"], ["tiny", "m-2026"]]);
 });
 
+it("writes what audits of the semantic cache say, counts it, and tells of a false hit once it is written", async () => {
+  const before = await costs();
+  await broker.publisher.emit(auditOf("a-1"), newTraceparent());
+  await broker.publisher.emit(auditOf("a-2", { tenant_id: "t9", verdict: "different", agreement: 0 }), newTraceparent());
+  await broker.publisher.emit(auditOf("a-3", { verdict: "unknown", agreement: null, error_code: "backend_unavailable" }), newTraceparent());
+  await settled();
+  const { rows } = await pool.query("SELECT tenant_id, request_id, source_request_id, guard_version, tier, model, verdict, agreement, error_code, cost_nano_usd::int FROM cache_audits ORDER BY request_id");
+  const row = { tenant_id: "t1", request_id: "a-1", source_request_id: "r-0", guard_version: 1, tier: "large", model: "l-2026", verdict: "same", agreement: 1, error_code: null, cost_nano_usd: 125_000 };
+  expect(rows).toEqual([row, { ...row, tenant_id: "t9", request_id: "a-2", verdict: "different", agreement: 0 }, { ...row, request_id: "a-3", verdict: "unknown", agreement: null, error_code: "backend_unavailable" }]);
+  const metrics = await registry.metrics();
+  for (const result of ["same", "different", "unknown"]) expect(metrics).toContain(`infer_cache_audits_total{result="${result}"} 1`);
+  expect([falseHits, metrics.includes("infer_cache_audit_cost_nano_usd_total 375000"), await costs()]).toEqual([["t9"], true, before]);
+});
+
 it("is deleted by its age", async () => {
   const { writer } = shadowFeed(pool, new Registry(), "infer");
-  await pool.query("TRUNCATE shadows, shadow_tiers");
+  await pool.query("TRUNCATE shadows, shadow_tiers, cache_audits");
   await writer.write([91, 89].flatMap((days) => {
     const at_ms = Date.now() - days * 86_400_000;
-    return [toShadowItem(shadow(`d-${days}`, { at_ms }), days), toShadowItem(tierOf(`d-${days}`, { at_ms }), 100 + days)];
+    return [toShadowItem(shadow(`d-${days}`, { at_ms }), days), toShadowItem(tierOf(`d-${days}`, { at_ms }), 100 + days), toShadowItem(auditOf(`d-${days}`, { at_ms }), 200 + days)];
   }));
-  expect(await deleteOld(pool, 90, new AbortController().signal)).toBe(2);
+  expect(await deleteOld(pool, 90, new AbortController().signal)).toBe(3);
+  expect((await pool.query("SELECT request_id FROM cache_audits")).rows).toEqual([{ request_id: "d-89" }]);
   expect([await rowOf("d-91"), await tierRowsOf("d-91"), (await rowOf("d-89")).length, (await tierRowsOf("d-89")).length]).toEqual([[], [], 1, 1]);
 });

@@ -1,11 +1,11 @@
-/** SHADOWS into the tables `shadows` and `shadow_tiers`, with what each call cost. */
+/** SHADOWS into the tables `shadows`, `shadow_tiers` and `cache_audits`, with what each call cost. */
 import type { ClientBase, Pool } from "pg";
 import { Counter, type Registry } from "prom-client";
 
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { type Shadow, ShadowEvent, type ShadowTierEvent } from "#shared/contracts/shadow.ts";
 import { makeBatchInsert } from "#shared/db/batchInsert.ts";
-import { shadows, shadowTiers } from "#shared/db/schema.ts";
+import { cacheAudits, shadows, shadowTiers } from "#shared/db/schema.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
 import { sourcesOf } from "#shared/messaging/topology.ts";
 
@@ -15,14 +15,23 @@ import { type Insert, makeWriter } from "./writer.ts";
 
 export type ShadowRow = typeof shadows.$inferInsert;
 export type ShadowTierRow = typeof shadowTiers.$inferInsert;
-/** A row of one of the two tables. */
-export type ShadowItem = { readonly table: "shadows"; readonly row: ShadowRow } | { readonly table: "shadow_tiers"; readonly row: ShadowTierRow };
+export type CacheAuditRow = typeof cacheAudits.$inferInsert;
+/** A row of one of the tables. */
+export type ShadowItem = { readonly table: "shadows"; readonly row: ShadowRow } | { readonly table: "shadow_tiers"; readonly row: ShadowTierRow } | { readonly table: "cache_audits"; readonly row: CacheAuditRow };
 
 const iso = (epochMs: number) => new Date(epochMs).toISOString();
 
 /** Pure. `streamSeq` is its place in SHADOWS, so reading it again gives the same row. */
-export const toShadowItem = (event: ShadowEvent, streamSeq: number): ShadowItem =>
-  event.type === "shadow.v1" ? { table: "shadows", row: toShadowRow(event, streamSeq) } : { table: "shadow_tiers", row: toTierRow(event, streamSeq) };
+export function toShadowItem(event: ShadowEvent, streamSeq: number): ShadowItem {
+  switch (event.type) {
+    case "shadow.v1": return { table: "shadows", row: toShadowRow(event, streamSeq) };
+    case "shadow_tier.v1": return { table: "shadow_tiers", row: toTierRow(event, streamSeq) };
+    case "cache_audit.v1": {
+      const { type: _type, at_ms, ...row } = event;
+      return { table: "cache_audits", row: { ...row, at: iso(at_ms), stream_seq: streamSeq } };
+    }
+  }
+}
 
 function toTierRow(event: ShadowTierEvent, streamSeq: number): ShadowTierRow {
   const { tenant_id, request_id, tier, model, error_code, is_sound, confidence, confidence_source, agreement_with_baseline, agreement_with_kept, cost_nano_usd, cost_is_partial, latency_ms, usage, at_ms } = event;
@@ -69,8 +78,9 @@ const outcomeOf = ({ outcome, is_sound }: ShadowRow): string => (outcome === nul
 
 const insertShadows = insertOwn("shadows", makeBatchInsert(shadows));
 const insertShadowTiers = insertOwn("shadow_tiers", makeBatchInsert(shadowTiers));
+const insertCacheAudits = insertOwn("cache_audits", makeBatchInsert(cacheAudits));
 
-function insertOwn<T extends ShadowRow | ShadowTierRow>(table: ShadowItem["table"], insertRows: (client: ClientBase, rows: readonly T[]) => Promise<number>): Insert<T> {
+function insertOwn<T extends ShadowRow | ShadowTierRow | CacheAuditRow>(table: ShadowItem["table"], insertRows: (client: ClientBase, rows: readonly T[]) => Promise<number>): Insert<T> {
   const placesOfOwnRows = makePlacesOfOwnRows(table);
   return async (client, rows) => (rows.length === 0 || (await insertRows(client, rows)) === rows.length ? new Set(rows.keys()) : placesOfOwnRows(client, rows));
 }
@@ -78,21 +88,32 @@ function insertOwn<T extends ShadowRow | ShadowTierRow>(table: ShadowItem["table
 async function insert(client: ClientBase, batch: readonly ShadowItem[]): Promise<ReadonlySet<number>> {
   const labels = batch.flatMap((item, place) => (item.table === "shadows" ? [{ place, row: item.row }] : []));
   const tiers = batch.flatMap((item, place) => (item.table === "shadow_tiers" ? [{ place, row: item.row }] : []));
+  const audits = batch.flatMap((item, place) => (item.table === "cache_audits" ? [{ place, row: item.row }] : []));
   const written = await insertShadows(client, labels.map(({ row }) => row));
   const writtenTiers = await insertShadowTiers(client, tiers.map(({ row }) => row));
-  return new Set([...labels.filter((_item, i) => written.has(i)), ...tiers.filter((_item, i) => writtenTiers.has(i))].map(({ place }) => place));
+  const writtenAudits = await insertCacheAudits(client, audits.map(({ row }) => row));
+  return new Set([...labels.filter((_item, i) => written.has(i)), ...tiers.filter((_item, i) => writtenTiers.has(i)), ...audits.filter((_item, i) => writtenAudits.has(i))].map(({ place }) => place));
 }
 
-export function shadowFeed(pool: Pool, registry: Registry, prefix: string): Feed<ShadowItem> {
+/** `onFalseHit`: told once an audit is written that found one. */
+export function shadowFeed(pool: Pool, registry: Registry, prefix: string, onFalseHit?: (tenantId: string) => void): Feed<ShadowItem> {
   const registers = [registry];
   const counted = new Counter({ name: "infer_shadow_total", help: "Sampled requests by tier of the kept answer and by what came of asking the baseline tier: own (not asked), compared, unsound, failed.", labelNames: ["tier", "outcome"], registers });
   const cost = new Counter({ name: "infer_shadow_cost_nano_usd_total", help: "What all calls for shadow labels cost. No request pays for it.", registers });
+  const audits = new Counter({ name: "infer_cache_audits_total", help: "Hits of the semantic cache that were run afterwards, by what that says of the answer that was given: same, unclear, different, or unknown.", labelNames: ["result"], registers });
+  const auditCost = new Counter({ name: "infer_cache_audit_cost_nano_usd_total", help: "What those runs cost. No request pays for it.", registers });
   return {
     source: sourcesOf(prefix).auditShadows,
     what: "infer.shadow",
     read: (delivery) => toShadowItem(readEvent(ShadowEvent, prefix, delivery), delivery.seq),
     writer: makeWriter(pool, insert),
     observe({ table, row }) {
+      if (table === "cache_audits") {
+        audits.inc({ result: row.verdict });
+        auditCost.inc(row.cost_nano_usd);
+        if (row.verdict === "different") onFalseHit?.(row.tenant_id);
+        return;
+      }
       if (table === "shadows") counted.inc({ tier: row.kept_tier, outcome: outcomeOf(row) });
       cost.inc(row.cost_nano_usd);
     },

@@ -124,11 +124,23 @@ describe("webhooks", () => {
     expect((await deliveries()).map(({ payload }) => (JSON.parse(payload) as { data: { request_id: string } }).data.request_id)).toEqual(["fine", "fine"]);
   });
 
-  it("can say what a NUL or a lone surrogate said, and are deleted with their age", async () => {
+  it("can say what a NUL or a lone surrogate said", async () => {
     await makeAuditWriter(pool).write(rows(event("odd", { webhook: true, output: "a\0b\ud83c", completed_at_ms: Date.now() })));
     expect((JSON.parse((await deliveries())[0]?.payload ?? "") as { data: { output: string } }).data.output).toBe("a\0b\ud83c");
-    await pool.query("UPDATE webhook_deliveries SET created_at = now() - interval '91 days' WHERE endpoint_id = 'one'");
-    expect([await deleteOld(pool, 90, new AbortController().signal), (await deliveries()).map(({ endpoint_id }) => endpoint_id)]).toEqual([1, ["two"]]);
+  });
+
+  it("are deleted with their age once they were delivered or given up on, and removed endpoints when none names them", async () => {
+    const deleted = () => deleteOld(pool, 90, new AbortController().signal);
+    const endpoints = async () => (await pool.query<{ endpoint_id: string }>("SELECT endpoint_id FROM webhook_endpoints WHERE tenant_id = 't1' ORDER BY 1")).rows.map(({ endpoint_id }) => endpoint_id);
+    await endpoint("t1", "gone");
+    await makeAuditWriter(pool).write(rows(event("old", { webhook: true, completed_at_ms: Date.now() })));
+    await pool.query("UPDATE webhook_deliveries SET created_at = now() - interval '91 days' WHERE endpoint_id IN ('one', 'gone')");
+    await pool.query("UPDATE webhook_endpoints SET status = 'removed', updated_at = now() - interval '91 days' WHERE endpoint_id = 'gone'");
+    expect([await deleted(), (await deliveries()).length]).toEqual([0, 3]); // still to be sent
+    await pool.query("UPDATE webhook_deliveries SET status = CASE endpoint_id WHEN 'one' THEN 'delivered' ELSE 'dead' END WHERE endpoint_id IN ('one', 'gone')");
+    expect([await deleted(), (await deliveries()).map(({ endpoint_id }) => endpoint_id), await endpoints()]).toEqual([3, ["two"], ["off", "one", "two"]]);
+    await endpoint("t1", "just", "removed");
+    expect([await deleted(), await endpoints()]).toEqual([0, ["just", "off", "one", "two"]]);
   });
 });
 

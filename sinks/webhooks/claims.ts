@@ -26,27 +26,39 @@ export interface Claimed {
 export interface Wanted {
   readonly limit: number;
   readonly mostPerEndpoint: number;
-  /** Deliveries that this sender has under way, by endpoint. */
-  readonly underWay: ReadonlyMap<string, number>;
+  readonly mostPerTenant: number;
+  /** What this sender sends at the moment. */
+  readonly underWay: readonly Pick<Claimed, "tenant_id" | "endpoint_id">[];
   readonly leaseMs: number;
 }
 
-/** So many of each endpoint as it may still have, so that one with a long queue leaves room for the others. */
+/**
+ * So many of each endpoint and tenant as they may still have, so that one with a long queue leaves room for the others. Endpoints that
+ * nothing waits for are not looked at: from one with something pending the index leads to the next.
+ */
 const CLAIM = `
-  WITH under_way AS (SELECT * FROM unnest($1::text[], $2::int[]) AS one(endpoint_id, count)),
-  due AS MATERIALIZED (
-    SELECT first.webhook_id FROM webhook_endpoints LEFT JOIN under_way USING (endpoint_id) CROSS JOIN LATERAL (
-      SELECT webhook_id, next_at FROM webhook_deliveries AS delivery
-      WHERE delivery.endpoint_id = webhook_endpoints.endpoint_id AND delivery.status = 'pending' AND next_at <= now()
-      ORDER BY next_at LIMIT greatest(0, $3 - coalesce(under_way.count, 0)) FOR UPDATE SKIP LOCKED) AS first
-    ORDER BY first.next_at LIMIT $4)
-  UPDATE webhook_deliveries AS delivery SET tries = tries + 1, next_at = now() + make_interval(secs => $5)
+  WITH RECURSIVE under_way AS (SELECT * FROM unnest($1::text[], $2::text[]) AS one(tenant_id, endpoint_id)),
+  pending(endpoint_id) AS (
+    SELECT min(endpoint_id) FROM webhook_deliveries WHERE status = 'pending'
+    UNION ALL
+    SELECT (SELECT min(endpoint_id) FROM webhook_deliveries AS delivery WHERE delivery.status = 'pending' AND delivery.endpoint_id > pending.endpoint_id) FROM pending WHERE endpoint_id IS NOT NULL),
+  candidates AS MATERIALIZED (
+    SELECT first.* FROM pending CROSS JOIN LATERAL (
+      SELECT webhook_id, tenant_id, next_at FROM webhook_deliveries AS delivery
+      WHERE delivery.endpoint_id = pending.endpoint_id AND delivery.status = 'pending' AND next_at <= now()
+      ORDER BY next_at LIMIT greatest(0, $3 - (SELECT count(*) FROM under_way WHERE under_way.endpoint_id = pending.endpoint_id)) FOR UPDATE SKIP LOCKED) AS first),
+  ranked AS (SELECT *, row_number() OVER (PARTITION BY tenant_id ORDER BY next_at, webhook_id) AS place FROM candidates),
+  due AS (
+    SELECT webhook_id FROM ranked WHERE place <= $4 - (SELECT count(*) FROM under_way WHERE under_way.tenant_id = ranked.tenant_id)
+    ORDER BY next_at LIMIT $5)
+  UPDATE webhook_deliveries AS delivery SET tries = tries + 1, next_at = now() + make_interval(secs => $6)
   FROM due, webhook_endpoints AS endpoint WHERE delivery.webhook_id = due.webhook_id AND endpoint.endpoint_id = delivery.endpoint_id
   RETURNING delivery.webhook_id, delivery.tenant_id, delivery.endpoint_id, payload, tries, url, endpoint.status AS endpoint_status, secret_sealed,
     CASE WHEN former_until > now() THEN former_sealed END AS former_sealed`;
 
-export async function claimDue(pool: Pool, { limit, mostPerEndpoint, underWay, leaseMs }: Wanted): Promise<Claimed[]> {
-  const { rows } = await pool.query<Claimed>(CLAIM, [[...underWay.keys()], [...underWay.values()], mostPerEndpoint, limit, leaseMs / 1_000]);
+export async function claimDue(pool: Pool, { limit, mostPerEndpoint, mostPerTenant, underWay, leaseMs }: Wanted): Promise<Claimed[]> {
+  const values = [underWay.map(({ tenant_id }) => tenant_id), underWay.map(({ endpoint_id }) => endpoint_id), mostPerEndpoint, mostPerTenant, limit, leaseMs / 1_000];
+  const { rows } = await pool.query<Claimed>(CLAIM, values);
   return rows;
 }
 

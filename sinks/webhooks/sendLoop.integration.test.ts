@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from "vi
 
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
-import { startWebhookReceiver, type WebhookReceiver } from "#infra/webhookReceiver.ts";
+import { startWebhookReceiver, type WebhookReceiver } from "#infra/testWebhookReceiver.ts";
 import type { WebhookDelivery } from "#shared/contracts/webhook.ts";
 import { inTransaction, inTransactionOf } from "#shared/db/transaction.ts";
 import { readAdminAudit } from "#shared/tenancy/adminAudit.ts";
@@ -17,6 +17,7 @@ import { subkey } from "#shared/tenancy/keyText.ts";
 import { createTenant } from "#shared/tenancy/tenants.ts";
 import { insertDeliveries, listDeliveries, retryDelivery } from "#shared/webhooks/deliveries.ts";
 import { createEndpoint, listEndpoints, removeEndpoint, rotateEndpoint, setEndpointStatus } from "#shared/webhooks/endpoints.ts";
+import { newSecret, seal } from "#shared/webhooks/secrets.ts";
 import { type Allowance, allowanceOf } from "#shared/webhooks/target.ts";
 
 import { claimDue, noteTry } from "./claims.ts";
@@ -27,7 +28,8 @@ import { sendTry } from "./sendTry.ts";
 
 const KEY = subkey("s".repeat(32), "webhooks");
 const ACTOR = { kind: "inferctl" } as const;
-const TIMES: SendTimes = { most: 8, mostPerEndpoint: 2, leaseMs: 30_000, pollMs: 20 };
+const TIMES: SendTimes = { most: 8, mostPerEndpoint: 2, mostPerTenant: 4, leaseMs: 30_000, pollMs: 20 };
+const WANTED = { limit: 8, mostPerEndpoint: 2, mostPerTenant: 4, underWay: [], leaseMs: 30_000 };
 const loopback: LookupFunction = (_name, _options, callback) => { callback(null, [{ address: "127.0.0.1", family: 4 }]); };
 let database: Awaited<ReturnType<typeof makeTestDatabase>>;
 let pool: Pool;
@@ -111,7 +113,7 @@ describe("a webhook", () => {
     const waitMs = Date.parse(first?.next_at ?? "") - Date.now();
     expect([waitMs > 0, waitMs <= 5_000]).toEqual([true, true]);
     await hurry();
-    await until(hasTried(2));
+    await until((one) => hasTried(2)(one) && one.last_status === 404); // a try that is under way has its number already
     await hurry();
     expect(await until(isDelivered)).toMatchObject([{ tries: 3, last_status: 200 }]);
     const got = receiver.received(path);
@@ -241,6 +243,35 @@ describe("an endpoint", () => {
   });
 });
 
+describe("a claim", () => {
+  const claimedAt = (claimed: readonly { endpoint_id: string }[], endpointId: string) => claimed.filter(({ endpoint_id }) => endpoint_id === endpointId).length;
+  it("has of a tenant with many slow endpoints no more than its share, what is under way included, and all that is due of others", async () => {
+    const slow = await tenantAt(), quick = await tenantAt();
+    for (let i = 0; i < 5; i++) await createEndpoint(slow.rights, ACTOR, KEY, slow.tenant, receiver.url(`${slow.path}/${i}`));
+    await slow.tell("a", "b", "c"); // 18 deliveries, all due before the others
+    await quick.tell("a", "b");
+    const first = await claimDue(pool, WANTED);
+    expect([first.filter(({ tenant_id }) => tenant_id === slow.tenant).length, claimedAt(first, quick.endpoint.endpoint_id)]).toEqual([4, 2]);
+    const open = first.filter(({ tenant_id }) => tenant_id === slow.tenant);
+    expect(await claimDue(pool, { ...WANTED, underWay: open })).toEqual([]);
+    const more = await claimDue(pool, { ...WANTED, underWay: open.slice(1) });
+    expect([more.length, more[0]?.tenant_id]).toEqual([1, slow.tenant]);
+  });
+
+  it("reads no endpoint that nothing waits for, however many there are", async () => {
+    const { tell, tenant } = await tenantAt();
+    await pool.query("INSERT INTO webhook_endpoints (endpoint_id, tenant_id, url, status, secret_sealed) SELECT 'idle-' || n, $1, 'https://hooks.example/', 'removed', '' FROM generate_series(1, 5000) AS n", [tenant]);
+    await pool.query("ANALYZE webhook_endpoints");
+    await tell("a");
+    await inTransaction(pool, async (client) => {
+      const reads = async () => (await client.query<{ n: number }>("SELECT (seq_tup_read + idx_tup_fetch)::int AS n FROM pg_stat_xact_user_tables WHERE relname = 'webhook_endpoints'")).rows[0]?.n ?? 0;
+      const before = await reads();
+      const [claimed] = await claimDue(client as unknown as Pool, WANTED);
+      expect([claimed?.tenant_id, await reads() - before]).toEqual([tenant, 1]);
+    });
+  });
+});
+
 describe("several senders", () => {
   it("send each webhook once", async () => {
     const { tell, until, path } = await tenantAt();
@@ -254,7 +285,7 @@ describe("several senders", () => {
   it("take over from one that died between sending and noting: the same id comes again", async () => {
     const { tell, until, path } = await tenantAt();
     await tell("a");
-    const wanted = { limit: 8, mostPerEndpoint: 2, underWay: new Map(), leaseMs: 300 };
+    const wanted = { ...WANTED, leaseMs: 300 };
     const [claimed] = await claimDue(pool, wanted);
     expect([claimed?.tries, await claimDue(pool, wanted)]).toEqual([1, []]);
     startSender();
@@ -265,8 +296,8 @@ describe("several senders", () => {
   it("cannot note over another one's try", async () => {
     const { tell, tenant, rights } = await tenantAt();
     await tell("a");
-    const [late] = await claimDue(pool, { limit: 8, mostPerEndpoint: 2, underWay: new Map(), leaseMs: 0 });
-    const [present] = await claimDue(pool, { limit: 8, mostPerEndpoint: 2, underWay: new Map(), leaseMs: 60_000 });
+    const [late] = await claimDue(pool, { ...WANTED, leaseMs: 0 });
+    const [present] = await claimDue(pool, { ...WANTED, leaseMs: 60_000 });
     if (late === undefined || present === undefined) throw new Error("not claimed");
     await noteTry(pool, late, { status: 410, error: null }, { kind: "gone" });
     expect([late.tries, present.tries, (await listDeliveries(rights, tenant, { limit: 1 }))[0]?.status, (await listEndpoints(rights, tenant))[0]?.status]).toEqual([1, 2, "pending", "active"]);
@@ -337,6 +368,18 @@ it("a secret that was sealed under another INFER_SECRET is said to be so, and re
   startSender();
   await tell("a");
   expect(await until(hasTried(1))).toMatchObject([{ last_error: expect.stringMatching(/^its secret cannot be opened/) as string }]);
+});
+
+it("after a change of INFER_SECRET a rotation is all that an endpoint needs, and others are not held up meanwhile", async () => {
+  const other = await tenantAt(), before = await tenantAt();
+  const { endpoint_id } = before.endpoint;
+  await pool.query("UPDATE webhook_endpoints SET secret_sealed = $2 WHERE endpoint_id = $1", [endpoint_id, seal(subkey("other".repeat(8), "webhooks"), endpoint_id, newSecret())]);
+  const { secret } = await rotateEndpoint(before.rights, ACTOR, KEY, before.tenant, endpoint_id);
+  startSender();
+  await Promise.all([before.tell("a"), other.tell("b")]);
+  await Promise.all([before.until(isDelivered), other.until(isDelivered)]);
+  const [got] = receiver.received(before.path);
+  expect(new Webhook(secret).verify(got?.body ?? "", got?.headers as Record<string, string>)).toEqual({ occurrence: "a" });
 });
 
 it("row-level security shows a tenant its own endpoints and deliveries alone, and lets it send none", async () => {

@@ -27,40 +27,34 @@ export interface SendLoopDeps {
 }
 export interface SendTimes {
   readonly most: number;
-  /** A slow endpoint holds up no other until there are `most / mostPerEndpoint` of them. */
+  /** A slow endpoint holds up no other of its tenant until there are `mostPerTenant / mostPerEndpoint` of them. */
   readonly mostPerEndpoint: number;
+  /** A tenant whose endpoints are slow holds up no other until there are `most / mostPerTenant` of them. */
+  readonly mostPerTenant: number;
   /** Longer than a try and its note take. */
   readonly leaseMs: number;
   readonly pollMs: number;
 }
-export const SEND_TIMES: SendTimes = { most: 64, mostPerEndpoint: 4, leaseMs: 30_000, pollMs: 1_000 };
+export const SEND_TIMES: SendTimes = { most: 64, mostPerEndpoint: 4, mostPerTenant: 16, leaseMs: 30_000, pollMs: 1_000 };
 
 export async function runSendLoop(deps: SendLoopDeps): Promise<void> {
   const { pool, times, metrics, log, signal, drainMs } = deps;
-  const running = new Set<Promise<void>>();
-  const underWay = new Map<string, number>();
+  const running = new Map<Claimed, Promise<void>>();
   const hardStop = new AbortController();
   let wake = new AbortController();
-  const count = (endpointId: string, by: number) => {
-    const now = (underWay.get(endpointId) ?? 0) + by;
-    if (now === 0) underWay.delete(endpointId);
-    else underWay.set(endpointId, now);
-    metrics.underWay.inc(by);
-  };
   const start = (claimed: Claimed) => {
-    count(claimed.endpoint_id, 1);
-    const run = deliver(claimed, deps, hardStop.signal).finally(() => {
-      count(claimed.endpoint_id, -1);
-      running.delete(run);
+    metrics.underWay.inc();
+    running.set(claimed, deliver(claimed, deps, hardStop.signal).finally(() => {
+      metrics.underWay.dec();
+      running.delete(claimed);
       wake.abort(); // there may be more for its endpoint
-    });
-    running.add(run);
+    }));
   };
   let isAway = false;
   /** `null`: they cannot be read. */
   const claim = async (): Promise<Claimed[] | null> => {
     try {
-      const claimed = await claimDue(pool, { limit: times.most - running.size, mostPerEndpoint: times.mostPerEndpoint, underWay, leaseMs: times.leaseMs });
+      const claimed = await claimDue(pool, { limit: times.most - running.size, mostPerEndpoint: times.mostPerEndpoint, mostPerTenant: times.mostPerTenant, underWay: [...running.keys()], leaseMs: times.leaseMs });
       isAway = false;
       return claimed;
     } catch (error) {
@@ -78,7 +72,7 @@ export async function runSendLoop(deps: SendLoopDeps): Promise<void> {
     else if (claimed.length === 0) await pause(times.pollMs, AbortSignal.any([signal, woken]));
   }
   const late = setTimeout(() => { hardStop.abort(); }, drainMs);
-  await Promise.all(running);
+  await Promise.all(running.values());
   clearTimeout(late);
 }
 
@@ -95,7 +89,7 @@ async function deliver(claimed: Claimed, deps: SendLoopDeps, hardStop: AbortSign
     }
     const done = metrics.duration.startTimer();
     const secrets = secretsOf(claimed, deps.key);
-    const tried = secrets === null ? UNSIGNABLE : await deps.send({ url: claimed.url, webhookId: webhook_id, body: claimed.payload, secrets }, hardStop);
+    const tried = secrets.length === 0 ? UNSIGNABLE : await deps.send({ url: claimed.url, webhookId: webhook_id, body: claimed.payload, secrets }, hardStop);
     done();
     if (hasEnded(hardStop)) return; // nobody's fault: the lease ends, and another sender sends it
     const next = afterTry(tried, tries, now(), random);
@@ -116,11 +110,13 @@ async function deliver(claimed: Claimed, deps: SendLoopDeps, hardStop: AbortSign
 }
 
 const UNSIGNABLE: Tried = { status: null, error: "its secret cannot be opened: rotate it (INFER_SECRET was another one when it was made)", retryAfter: null };
-/** `null`: one of them was sealed under another INFER_SECRET. */
-function secretsOf({ endpoint_id, secret_sealed, former_sealed }: Claimed, key: Buffer): string[] | null {
-  try {
-    return [secret_sealed, former_sealed].flatMap((sealed) => (sealed === null ? [] : [unseal(key, endpoint_id, sealed)]));
-  } catch {
-    return null;
-  }
+/** Those that can be opened: one that was sealed under another INFER_SECRET does not take the other away. */
+function secretsOf({ endpoint_id, secret_sealed, former_sealed }: Claimed, key: Buffer): string[] {
+  return [secret_sealed, former_sealed].flatMap((sealed) => {
+    try {
+      return sealed === null ? [] : [unseal(key, endpoint_id, sealed)];
+    } catch {
+      return [];
+    }
+  });
 }

@@ -1,12 +1,15 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { Pool } from "pg";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 
+import { withHomeLock } from "#infra/embedded/homeLock.ts";
+import { identify } from "#infra/embedded/processIdentity.ts";
 import { startTestServer } from "#infra/embedded/testServers.ts";
 import { writeState } from "#infra/embedded/stateFile.ts";
+import { makeTenantUser } from "#infra/nats/natsUsers.ts";
 import { ownUsers } from "#infra/nats/ownUsers.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { servedBy } from "#shared/contracts/tiers.ts";
@@ -34,9 +37,9 @@ afterAll(async () => {
 });
 
 const prepare = { topology: () => Promise.resolve(), migrations: () => Promise.resolve(0), localModels: () => Promise.resolve({ models: [], wasCached: true }) };
-async function run(args: readonly string[], environment: Record<string, string> = {}) {
+async function run(args: readonly string[], environment: Record<string, string> = {}, onNote: (line: string) => void = () => undefined) {
   const [out, err]: [string[], string[]] = [[], []];
-  const progress = { note: (line: string) => void err.push(line), step: <T>(_title: string, work: () => Promise<T>) => work() };
+  const progress = { note: (line: string) => { err.push(line); onNote(line); }, step: <T>(_title: string, work: () => Promise<T>) => work() };
   const code = await dispatch(["nats-users", ...args], { environment: { INFER_HOME: home, DATABASE_URL: database.url, ...environment }, print: (line) => void out.push(line), progress, prepare }, (line) => void err.push(line));
   return { code, out: out.join("\n"), err: err.join("\n") };
 }
@@ -72,6 +75,46 @@ test("a tenant's seed is written once and kept nowhere else, and each change is 
   expect((await run(["remove", user.public_key, ...at])).code).toBe(0);
   expect((await json(["list", ...at])).users.filter(({ tenant_id }) => tenant_id !== undefined)).toEqual([]);
   expect(await audited(user.public_key)).toEqual([{ action: "nats_user.create", tenant_id: "t1" }, { action: "nats_user.remove", tenant_id: "t1" }]);
+});
+
+test("no user is made whose seed could not be kept, or where roles have none, and no file is left of it", async () => {
+  const at = named("lost");
+  const users = async () => (await json(["list", ...at])).users.filter(({ tenant_id }) => tenant_id !== undefined);
+  const out = join(home, "lost.nk");
+  expect(await run(["add", "--tenant", "t1", "--out", out, ...at])).toMatchObject({ code: 1, err: expect.stringContaining("no users of the roles") as string });
+  expect(existsSync(out)).toBe(false);
+  await run(["init", ...at]);
+  expect(await run(["add", "--tenant", "t1", "--out", join(home, "no such folder/x.nk"), ...at])).toMatchObject({ code: 64, err: expect.stringContaining("cannot be written (ENOENT)") as string });
+  writeFileSync(join(home, "lost/nats-users.json"), "{");
+  expect((await run(["add", "--tenant", "t1", "--out", out, ...at])).code).toBe(1);
+  expect(existsSync(out)).toBe(false);
+  rmSync(join(home, "lost/nats-users.json"));
+  await run(["init", ...at]);
+  expect(await users()).toEqual([]);
+});
+
+test("a seed is told though the server cannot be", async () => {
+  const own = join(home, "untold");
+  mkdirSync(own);
+  await run(["init"], { INFER_HOME: own });
+  writeState(join(own, "state.json"), { version: 1, servers: [{ service: "nats", provider: "found", version: "2", url: "nats://127.0.0.1:1", where: "", seedFile: "x", process: identify(process.pid) }], roles: [] });
+  const { code, out } = await run(["add", "--tenant", "t1", "--json"], { INFER_HOME: own });
+  const { user, seed } = JSON.parse(out) as Printed;
+  expect([code, seed.startsWith("SU"), (await run(["list"], { INFER_HOME: own })).out.includes(user.public_key)]).toEqual([1, true, true]);
+});
+
+test("the configuration waits for a change that is being made, and has it", async () => {
+  const at = named("turn");
+  await run(["init", ...at]);
+  const out = join(home, "turn.conf");
+  const files = { list: join(home, "turn/nats-users.json"), seeds: join(home, "turn/nats-users") };
+  const { running, user } = await withHomeLock(join(home, "turn"), () => undefined, async () => {
+    let config: ReturnType<typeof run> | undefined;
+    await new Promise<void>((waits) => { config = run(["config", "--out", out, ...at], {}, (line) => { if (line.includes("waiting for it")) waits(); }); });
+    return { running: config, user: makeTenantUser(files, { tenant_id: "t1", name: "late" }, new Date()).user };
+  });
+  expect((await running)?.code).toBe(0);
+  expect(readFileSync(out, "utf8")).toContain(user.public_key);
 });
 
 test("a change does not wait for Postgres: it is audited by the next command that reaches it", async () => {

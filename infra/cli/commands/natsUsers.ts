@@ -1,18 +1,19 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 
 import { type Home, openHome } from "#infra/embedded/homeFolder.ts";
 import { withHomeLock } from "#infra/embedded/homeLock.ts";
 import { isRunning } from "#infra/embedded/processIdentity.ts";
+import { replaceFile } from "#infra/embedded/replaceFile.ts";
 import type { ServerInfo } from "#infra/embedded/runningServer.ts";
 import { readSettings } from "#infra/embedded/settings.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
 import { readState } from "#infra/embedded/stateFile.ts";
 import { auditUsers } from "#infra/nats/auditUsers.ts";
-import { makeRoleUsers, makeTenantUser, removeUser, type UserFiles, userFilesIn } from "#infra/nats/natsUsers.ts";
+import { makeRoleUsers, makeTenantUser, removeTenantUser, type UserFiles, userFilesIn } from "#infra/nats/natsUsers.ts";
 import { reloadUsers, tierNames } from "#infra/nats/ownUsers.ts";
 import { serverUsers } from "#infra/nats/serverUsers.ts";
-import { type NatsUser, readUsers, replaceFile } from "#infra/nats/userList.ts";
+import { readUsers, type TenantUser } from "#infra/nats/userList.ts";
 import { TenantId } from "#shared/contracts/ids.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { inboxOf } from "#shared/messaging/topology.ts";
@@ -80,16 +81,47 @@ async function add(place: Place, given: ParsedArguments, context: CliContext): P
   const tenant = TenantId.safeParse(textOf(given.values, "tenant"));
   if (!tenant.success) throw wrongUse("nats-users", "say which tenant it is for: --tenant <1 to 64 of A-Z a-z 0-9 _ ->");
   const out = textOf(given.values, "out");
-  if (out !== undefined && existsSync(out)) throw new SetupError(`${out} is there already`, "Name another file; a seed overwrites nothing.", { exitCode: EXIT_USAGE });
-  if (given.values["users-file"] === undefined || existsSync(place.files.list)) requireRoles(place);
   await requireTenant(tenant.data, place.home, context);
-  const { result: { user, seed }, after } = await changed(place, context, () => makeTenantUser(place.files, { tenant_id: tenant.data, name: textOf(given.values, "name") ?? "default" }, new Date()));
-  if (out !== undefined) writeFileSync(out, `${seed}\n`, { mode: 0o600, flag: "wx" });
   const inboxPrefix = inboxOf(tenant.data);
-  const shown = out === undefined ? `Its seed, shown this once:\n\n${seed}\n` : `Its seed is in ${out}.`;
-  const lines = [`made a user of tenant ${tenant.data}: ${user.public_key}`, shown, `It connects with the inbox prefix ${inboxPrefix}: any other is refused.`, ...after.lines];
-  sayer(given, context)({ user, ...(out === undefined ? { seed } : { seed_file: out }), inbox_prefix: inboxPrefix, ...after.facts }, lines.join("\n"));
-  return 0;
+  const say = ({ user, seed }: Made, after?: After) => {
+    const shown = out === undefined ? `Its seed, shown this once:\n\n${seed}\n` : `Its seed is in ${out}.`;
+    const lines = [`made a user of tenant ${tenant.data}: ${user.public_key}`, shown, `It connects with the inbox prefix ${inboxPrefix}: any other is refused.`, ...(after?.lines ?? [])];
+    sayer(given, context)({ user, ...(out === undefined ? { seed } : { seed_file: out }), inbox_prefix: inboxPrefix, ...after?.facts }, lines.join("\n"));
+  };
+  const file = out === undefined ? null : openSeedFile(out);
+  const state: { made: Made | null } = { made: null };
+  try {
+    const { result, after } = await changed(place, context, () => {
+      requireRoles(place);
+      const made = makeTenantUser(place.files, { tenant_id: tenant.data, name: textOf(given.values, "name") ?? "default" }, new Date(), file?.keep);
+      state.made = made;
+      return made;
+    });
+    say(result, after);
+    return 0;
+  } catch (error) {
+    if (state.made === null) file?.remove();
+    else say(state.made); // it is in the list, though the server may not know it yet
+    throw error;
+  } finally {
+    file?.close();
+  }
+}
+interface Made {
+  readonly user: TenantUser;
+  readonly seed: string;
+}
+
+/** Before there is a seed, so that none is lost to a file that cannot be written. */
+function openSeedFile(path: string): { readonly keep: (seed: string) => void; readonly close: () => void; readonly remove: () => void } {
+  try {
+    const file = openSync(path, "wx", 0o600);
+    return { keep: (seed) => { writeFileSync(file, `${seed}\n`); }, close: () => { closeSync(file); }, remove: () => { rmSync(path, { force: true }); } };
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    if (code === "EEXIST") throw new SetupError(`${path} is there already`, "Name another file; a seed overwrites nothing.", { exitCode: EXIT_USAGE });
+    throw new SetupError(`${path} cannot be written (${code})`, "Name another file. No user was made.", { exitCode: EXIT_USAGE });
+  }
 }
 
 /** A list without roles' users would make a server that serves nobody. */
@@ -118,19 +150,20 @@ async function remove(place: Place, publicKey: string | undefined, given: Parsed
   if (publicKey === undefined) throw wrongUse("nats-users", "say which user to remove, by its public key");
   const isRole = readUsers(place.files.list).users.some((user) => user.kind === "role" && user.public_key === publicKey);
   if (isRole) throw new SetupError(`${publicKey} is a role's`, "Make new ones for all roles, and start them again: inferctl nats-users init --anew; inferctl up", { exitCode: EXIT_USAGE });
-  const { result: user, after } = await changed(place, context, () => removeUser(place.files, publicKey, new Date()));
+  const { result: user, after } = await changed(place, context, () => removeTenantUser(place.files, publicKey, new Date()));
   if (user === null) throw new SetupError(`there is no user ${publicKey}`, "See: inferctl nats-users list", { exitCode: EXIT_USAGE });
-  sayer(given, context)({ removed: user, ...after.facts }, [`removed ${describe(user)}`, ...after.lines].join("\n"));
+  sayer(given, context)({ removed: user, ...after.facts }, [`removed ${user.public_key}, tenant ${user.tenant_id} (${user.name})`, ...after.lines].join("\n"));
   return 0;
 }
-const describe = (user: NatsUser): string => `${user.public_key}, ${user.kind === "role" ? `the role ${user.role}` : `tenant ${user.tenant_id} (${user.name})`}`;
 
 async function config(place: Place, given: ParsedArguments, context: CliContext): Promise<number> {
-  requireRoles(place);
-  const text = configOf(place, context);
   const out = textOf(given.values, "out");
-  if (out !== undefined) replaceFile(resolve(out), text);
-  const { after } = await changed(place, context, () => null);
+  const { result: text, after } = await changed(place, context, () => {
+    requireRoles(place);
+    const made = configOf(place, context);
+    if (out !== undefined) replaceFile(resolve(out), made);
+    return made;
+  });
   if (given.values["json"] === true) sayer(given, context)({ ...(out === undefined ? { config: text } : { config_file: out }), ...after.facts }, "");
   else if (out === undefined) context.print(text.trimEnd());
   if (given.values["json"] !== true) for (const line of [...(out === undefined ? [] : [`written to ${out}: include it in the server's configuration (include ${JSON.stringify(out)})`]), ...after.lines]) context.progress.note(line);

@@ -1,5 +1,6 @@
+import { semanticOf } from "#shared/cache/semanticKey.ts";
 import { inOneLine, issueLines } from "#shared/contracts/describeIssues.ts";
-import { NewTenant, type Tenant, TenantChange } from "#shared/contracts/tenant.ts";
+import { NewTenant, type SemanticCache, type Tenant, TenantChange } from "#shared/contracts/tenant.ts";
 import { readAdminAudit } from "#shared/tenancy/adminAudit.ts";
 import { changeTenant, createTenant, listTenants, readTenant } from "#shared/tenancy/tenants.ts";
 
@@ -20,6 +21,7 @@ export const tenants: Command = {
     "--policy <name>             of requests that name none; `default`: the tier file's",
     "--allow-tier <tier>         tiers and embedders that may be asked, and no others; may be repeated; `all`",
     "--cache off|deterministic|all, --cache-ttl <seconds>   which finished answers are given again, and for how long",
+    "--semantic on|off, --max-false-hit-rate <share>, --cache-audit-share <share>   the same for questions in other words; needs `inferctl cache evaluate --store`",
     "--prompts hashed|stored     what the audit keeps of what is asked",
     "--retention-days <n>        audit rows older than this are deleted; `default`: as INFER_AUDIT_RETENTION_DAYS says",
     "history                     who changed what of tenants and keys, the latest first",
@@ -29,7 +31,7 @@ export const tenants: Command = {
   example: "inferctl tenants create acme --limit tenant.requests=100/s,burst=50 --limit user.tokens=20000/min --allow-tier small --allow-tier large",
   options: {
     json: { type: "boolean" }, name: { type: "string" }, limit: { type: "string", multiple: true }, policy: { type: "string" }, "allow-tier": { type: "string", multiple: true },
-    cache: { type: "string" }, "cache-ttl": { type: "string" }, prompts: { type: "string" }, "retention-days": { type: "string" },
+    cache: { type: "string" }, "cache-ttl": { type: "string" }, semantic: { type: "string" }, "max-false-hit-rate": { type: "string" }, "cache-audit-share": { type: "string" }, prompts: { type: "string" }, "retention-days": { type: "string" },
   },
   maxPositionals: 2,
   run: ({ values, positionals: [verb, tenantId] }, { environment, print }) => withTenancy(environment, async (rights) => {
@@ -87,7 +89,9 @@ function changeOf(values: ParsedArguments["values"], before: Tenant | null) {
   const text = (option: string): string | undefined => (typeof values[option] === "string" ? values[option] : undefined);
   const texts = (option: string): string[] => [values[option] ?? []].flat().map(String);
   const limits = texts("limit").map((limit) => readLimit(limit) ?? refuse(`--limit ${limit}: not of the form tenant.requests=100/s,burst=50`));
-  const cache = { mode: text("cache"), ttl_s: text("cache-ttl") === undefined ? undefined : Number(text("cache-ttl")) };
+  const number = (option: string): number | undefined => (text(option) === undefined ? undefined : Number(text(option)));
+  const cache = { mode: text("cache"), ttl_s: number("cache-ttl") };
+  const semantic = { max_false_hit_rate: number("max-false-hit-rate"), audit_share: number("cache-audit-share") };
   const days = text("retention-days");
   const retention = { prompts: text("prompts"), days: days === undefined ? undefined : days === "default" ? null : Number(days) };
   const tiers = texts("allow-tier");
@@ -96,10 +100,20 @@ function changeOf(values: ParsedArguments["values"], before: Tenant | null) {
     ...(limits.length === 0 ? {} : { limits: limitsWith(had?.limits ?? { tenant: {}, user: {}, key: {} }, limits) }),
     ...(text("policy") === undefined ? {} : { policy: text("policy") === "default" ? null : text("policy") }),
     ...(tiers.length === 0 ? {} : { allowed_tiers: tiers.includes("all") ? null : tiers }),
-    ...(isSet(cache) ? { cache: { ...had?.cache, ...withoutUnset(cache) } } : {}),
+    ...(isSet({ ...cache, ...semantic, isOn: values["semantic"] }) ? { cache: { ...had?.cache, ...withoutUnset(cache), ...semanticWith(text("semantic"), had?.cache.semantic, semantic) } } : {}),
     ...(isSet(retention) ? { retention: { ...had?.retention, ...withoutUnset(retention) } } : {}),
   };
   return { ...(text("name") === undefined ? {} : { name: text("name") }), settings };
+}
+function semanticWith(isOn: string | undefined, had: SemanticCache | undefined, change: object): { readonly semantic?: object | undefined } {
+  switch (isOn) {
+    case "off": return { semantic: undefined };
+    case "on": return { semantic: { ...had, ...withoutUnset(change) } };
+    case undefined:
+      if (had === undefined && isSet(change)) return refuse("--max-false-hit-rate and --cache-audit-share are of the semantic cache: --semantic on");
+      return had === undefined ? {} : { semantic: { ...had, ...withoutUnset(change) } };
+    default: return refuse("--semantic is on or off");
+  }
 }
 const withoutUnset = (group: object) => Object.fromEntries(Object.entries(group).filter(([, value]) => value !== undefined));
 const isSet = (group: object): boolean => Object.values(group).some((value) => value !== undefined);
@@ -114,7 +128,7 @@ function describe({ tenant_id, name, status, settings: { policy, allowed_tiers, 
     `  policy         ${policy ?? "the tier file's default"}`,
     `  allowed tiers  ${allowed_tiers?.join(", ") ?? "all"}`,
     `  limits         ${lines.length === 0 ? "none" : lines.join("\n                 ")}`,
-    `  cache          ${cache.mode}${cache.mode === "off" ? "" : `, for ${cache.ttl_s} s`}`,
+    `  cache          ${cache.mode}${cache.mode === "off" ? "" : `, for ${cache.ttl_s} s`}${cache.semantic === undefined ? "" : `; semantic ${semanticOf(cache) === null ? "off, until it is evaluated again" : "on"}: at most ${cache.semantic.max_false_hit_rate} false hits, ${cache.semantic.audit_share} audited`}`,
     `  retention      prompts ${retention.prompts}, ${retention.days === null ? "audit rows as INFER_AUDIT_RETENTION_DAYS says" : `audit rows for ${retention.days} days`}`,
   ].join("\n");
 }

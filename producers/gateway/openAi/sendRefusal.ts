@@ -2,22 +2,18 @@ import type { FastifyReply } from "fastify";
 
 import type { Completion } from "#shared/contracts/events.ts";
 
-import { RETRY_AFTER_S } from "../errors.ts";
+import { retryAfterS } from "../errors.ts";
 import { type Refusal, shouldRepeat } from "./refusal.ts";
 
 /**
  * A refusal as the reply; `outcome`: the request's, where it has one. OpenAI's clients repeat some statuses by themselves unless
  * `x-should-retry` says no, and not before `retry-after`.
  */
-export function sendRefusal(reply: FastifyReply, refusal: Refusal, outcome: Pick<Completion, "attempts"> | null = null): FastifyReply {
+export function sendRefusal(reply: FastifyReply, refusal: Refusal, outcome: Pick<Completion, "attempts" | "error"> | null = null): FastifyReply {
   const { request } = reply;
   const { status, error, isRetryable } = refusal;
   if (request.ids !== null) void reply.header("x-request-id", request.ids.request_id);
-  if (isRetryable) void reply.header("retry-after", retryAfterS(outcome?.attempts ?? []));
+  if (isRetryable) void reply.header("retry-after", retryAfterS(outcome));
   const isIdOurs = request.ids === null || request.ids.request_id === request.id;
   return reply.code(status).header("x-should-retry", String(shouldRepeat(refusal, { isOutcome: outcome !== null, isIdOurs }))).send({ error });
 }
-
-/** As long as any of the models' servers asked for: the next request may come to the same. */
-const retryAfterS = (attempts: Completion["attempts"]): number =>
-  Math.max(RETRY_AFTER_S, ...attempts.map(({ outcome }) => (outcome.kind === "failed" ? Math.ceil((outcome.retry_after_ms ?? 0) / 1_000) : 0)));

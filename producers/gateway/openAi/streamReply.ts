@@ -7,8 +7,8 @@ import { Readable } from "node:stream";
 
 import type { AnswerDelta, TokenMessage } from "#shared/contracts/chat.ts";
 import type { Completion } from "#shared/contracts/events.ts";
+import { follow, NOTHING_SENT, restOf, stopped } from "#shared/contracts/follow.ts";
 
-import { follow, NOTHING_SENT, restOf, stopped } from "./follow.ts";
 import { type Refusal, STREAM_BROKEN } from "./refusal.ts";
 
 const MOST_QUEUED_BYTES = 256 * 1024;

@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import { z } from "zod";
 
 import { cacheControlOf } from "#shared/cache/cacheControl.ts";
-import { AppError } from "#shared/contracts/errors.ts";
+import { AppError, ERROR_CODES } from "#shared/contracts/errors.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import { ErrorReply, InferReply, PendingReply, statusOf, toReply } from "#shared/contracts/reply.ts";
 import { InferBody } from "#shared/contracts/request.ts";
@@ -12,6 +12,7 @@ import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import type { Callers } from "../callers.ts";
 import type { GetDesk } from "../desk.ts";
+import { retryAfterS } from "../errors.ts";
 import { cacheHeadersOf, onCacheOf } from "../cacheHeaders.ts";
 import { KeyedHeaders } from "../idempotencyKey.ts";
 import { streamInfer } from "../inferStream.ts";
@@ -47,6 +48,7 @@ export const inferRoute = ({ desk, callers, tracer, log }: { desk: GetDesk; call
     description:
       "Safe to repeat with the same `request_id` or `Idempotency-Key`: the same answer comes back and nothing runs again. One that is still in flight is waited for, and " +
       "is a 409 with `retry-after` when it has no outcome by its deadline; another body under a used id is a 422. " +
+      "A failure is an outcome too, and repeated as any other; `retry-after` says then when another request may fare better. " +
       "A 503 names the `request_id` to repeat with, also when it was made here. " +
       "With `Prefer: respond-async` the answer is 202 and a `Location` to ask at. " +
       "With `Accept: text/event-stream` pieces come as they are made, where they are certain to be kept: events `token` with `model` and `delta`, then one `outcome` with the record as `request`, or an `error`. " +
@@ -86,6 +88,7 @@ export const inferRoute = ({ desk, callers, tracer, log }: { desk: GetDesk; call
       const { outcome, tier, latency_ms, cost_nano_usd, error } = completion;
       log.info({ ...request.ids, outcome, code: error?.code, tier, latency_ms, cost_nano_usd }, "answered");
       const { status, payload } = answerOf(completion, explain);
+      if (error !== null && ERROR_CODES[error.code].retryable) void reply.header("retry-after", retryAfterS(completion)); // for another request
       return reply.headers(cacheHeadersOf(completion)).code(status as 200).send(payload as InferReply); // the serializer picks the schema by the status
     }
   });

@@ -20,7 +20,8 @@ export const requestEventsRoute = ({ desk, log }: { desk: GetDesk; log: Logger }
       "Server-sent events: `accepted`, then for each attempt `dispatched` and `attempt_finished`, and one last event that has the outcome's name (`completed`, `degraded`, `failed`, " +
       "`rejected`) and the record of `GET /requests/:id`; then the stream ends. What has happened comes first, whenever and at whichever gateway you ask, also when the request has ended. " +
       "Never a prompt. With `Last-Event-ID` only what came after that event; 204 after the last one, so that an `EventSource` asks no more. " +
-      "A stream without an outcome ends at the request's deadline and a few seconds; then ask again. 503 `too_many_streams` when the gateway follows as many as it may.",
+      "A stream without an outcome ends at the request's deadline and a few seconds; then ask again. 503 `too_many_streams` when the gateway follows as many as it may, 429 `rate_limited` when " +
+      "one tenant's are as many as are left for others; both with `retry-after`.",
     tags: ["inference"],
     ...ofRequest,
     querystring: ofRequest.querystring.extend({ explain }),

@@ -3,9 +3,9 @@ import { describe, expect, it } from "vitest";
 import type { AnswerDelta } from "#shared/contracts/chat.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+import { follow, NOTHING_SENT, restOf } from "#shared/contracts/follow.ts";
 import { ResponseBody, type ResponseReply } from "#shared/contracts/responses.ts";
 
-import { follow, NOTHING_SENT, restOf } from "../follow.ts";
 import { responseFrames } from "./eventsOf.ts";
 import { echoOf, responseOf } from "./replyOf.ts";
 

@@ -1,8 +1,8 @@
 /** A response's stream. A message ends where the next item begins. A call ends with the answer: until then a model may go on with it, whatever it began since. */
 import type { AnswerDelta } from "#shared/contracts/chat.ts";
+import { pieceOf, tokensIn } from "#shared/contracts/follow.ts";
 import type { OutputItem, OutputMessage, OutputPart } from "#shared/contracts/responses.ts";
 
-import { pieceOf, tokensIn } from "../follow.ts";
 import type { Refusal } from "../refusal.ts";
 import type { StreamFrames } from "../streamReply.ts";
 import { answered, callItem, itemStatusOf, messageItem, refusalPart, type ResponseHead, responseInProgress, statusOf, textPart } from "./replyOf.ts";

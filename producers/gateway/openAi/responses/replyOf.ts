@@ -1,8 +1,8 @@
 /** The stored event as a response of OpenAI's. Pure. */
 import type { Completion } from "#shared/contracts/events.ts";
+import { tokensIn } from "#shared/contracts/follow.ts";
 import type { OutputCall, OutputItem, OutputMessage, OutputPart, ResponseBody, ResponseEcho, ResponseReply, ResponseUsage } from "#shared/contracts/responses.ts";
 
-import { tokensIn } from "../follow.ts";
 import { finishReasonOf, optimizerOf, usageOf } from "../replyOf.ts";
 
 export interface ResponseHead {

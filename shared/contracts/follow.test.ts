@@ -1,8 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import type { AnswerDelta, TokenMessage } from "#shared/contracts/chat.ts";
-
+import type { AnswerDelta, TokenMessage } from "./chat.ts";
 import { follow, NOTHING_SENT, restOf, type Sent } from "./follow.ts";
 
 const piece = (seq: number, deltas: AnswerDelta[], run = "a"): TokenMessage => ({ type: "token.v1", run, seq, tier: "small", model: "m", deltas });

@@ -1,4 +1,4 @@
-/** A receiver of webhooks for tests: a real HTTP server that notes what comes and answers as a script says. */
+/** Test code: a receiver of webhooks, a real HTTP server that notes what comes and answers as a script says. */
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 

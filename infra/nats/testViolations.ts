@@ -1,8 +1,9 @@
+/** Test code. */
 import { type NatsConnection, PermissionViolationError } from "@nats-io/transport-node";
 
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 
-/** For tests: what the server has refused this connection. A refusal is what it said, never that nothing came. */
+/** What the server has refused this connection. A refusal is what it said, never that nothing came. */
 export interface Violations {
   /** Resolves once the server has said no to exactly this; rejects when it does not. */
   readonly refused: (operation: "publish" | "publish with reply of" | "subscription", subject: string) => Promise<void>;

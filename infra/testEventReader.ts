@@ -1,6 +1,7 @@
+/** Test code: reads server-sent events, as a client does. */
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 
-/** Server-sent events as a client of the test's reads them. */
+/** One stream. */
 export interface TestEvents {
   readonly status: number;
   readonly headers: Headers;

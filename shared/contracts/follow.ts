@@ -2,8 +2,8 @@
  * A streamed answer: what of its pieces is shown, and what is left to say when the stored event is there. Pure.
  * The invariant: what a client was sent is a beginning of the stored answer, or the stream ends with an error.
  */
-import type { AnswerDelta, TokenMessage, ToolCall } from "#shared/contracts/chat.ts";
-import type { Completion } from "#shared/contracts/events.ts";
+import type { AnswerDelta, TokenMessage, ToolCall } from "./chat.ts";
+import type { Completion } from "./events.ts";
 
 /** What a client was sent. */
 export interface Sent {

@@ -1,0 +1,90 @@
+import { SetupError } from "#infra/embedded/setupError.ts";
+import { EvaluationError } from "#router/evaluation/evaluationError.ts";
+import { parseLine, readRows } from "#router/evaluation/outcomeLog.ts";
+import { type Counted, evaluatePairs, LabelledPair, type PairEvaluation } from "#shared/cache/evaluatePairs.ts";
+import { GUARD_VERSION } from "#shared/cache/questionForm.ts";
+import { issueLines } from "#shared/contracts/describeIssues.ts";
+import { type AuditedHits, readAuditedHits, storeEvaluation } from "#shared/tenancy/semanticCache.ts";
+
+import { type Command, EXIT_USAGE, sayer, wrongUse } from "../command.ts";
+import { withTenancy } from "../tenancy.ts";
+import { textTable } from "../textTable.ts";
+
+const ACTOR = { kind: "inferctl" } as const;
+
+export const cache: Command = {
+  summary: "The semantic cache: how often its guard gives one answer to two questions, rightly and wrongly, by pairs or by audits of hits.",
+  usage: "evaluate --pairs <file> [--tenant <tenant> --store] | audits --tenant <tenant>",
+  details: [
+    'evaluate    --pairs: JSON lines, plain or .gz: {"a":"<question>","b":"<question>","same":true|false,"kind"?:"<of the difference>"}.',
+    "            `same`: an answer to one does for the other. A pair may stand there once. 368 pairs that are not the same, and",
+    "            none of them a hit, are the fewest that show a share of false hits below 1 %",
+    "--store     keeps the evaluation for the tenant, whose semantic cache may then be switched on: inferctl tenants set <tenant> --semantic on.",
+    "            The latest one counts. Of a tenant's own questions: a set from elsewhere says little of them",
+    "audits      hits of the tenant that were run afterwards, and the share of false ones among them, for the guard as it is",
+    "--json      for programs",
+  ],
+  example: "inferctl cache evaluate --pairs shared/cache/labelledPairs/heldOut.jsonl",
+  options: { json: { type: "boolean" }, pairs: { type: "string" }, tenant: { type: "string" }, store: { type: "boolean" } },
+  maxPositionals: 1,
+  run: async ({ values, positionals: [verb] }, { environment, print }) => {
+    const say = sayer({ values }, { print });
+    const text = (option: string): string | undefined => (typeof values[option] === "string" ? values[option] : undefined);
+    const tenantId = text("tenant");
+    switch (verb ?? "") {
+      case "evaluate": {
+        if ((values["store"] === true) !== (tenantId !== undefined)) refuse("--store and --tenant <tenant> go together");
+        const evaluation = evaluatePairs(await readPairs(text("pairs") ?? refuse("say which pairs: --pairs <file>")));
+        if (tenantId !== undefined) await withTenancy(environment, (rights) => storeEvaluation(rights, ACTOR, tenantId, evaluation));
+        say(evaluation, `${describe(evaluation)}${tenantId === undefined ? "" : `\nstored for tenant ${tenantId}`}`);
+        return 0;
+      }
+      case "audits": {
+        const audited = await withTenancy(environment, (rights) => readAuditedHits(rights, tenantId ?? refuse("say of which tenant: --tenant <tenant>")));
+        say({ guard_version: GUARD_VERSION, ...audited }, describeAudits(audited));
+        return 0;
+      }
+      default: return refuse(verb === undefined ? "say what to do with the cache" : `there is no "cache ${verb}"`);
+    }
+  },
+};
+
+function refuse(message: string): never {
+  throw wrongUse("cache", message);
+}
+
+async function readPairs(file: string): Promise<LabelledPair[]> {
+  const seen = new Set<string>();
+  try {
+    return await readRows(file, (line) => {
+      const pair = LabelledPair.safeParse(parseLine(line));
+      if (!pair.success) throw new Error(issueLines(pair.error).join("; "));
+      const key = JSON.stringify([pair.data.a, pair.data.b].sort());
+      if (seen.has(key)) throw new Error("this pair was there before: a pair counts once");
+      seen.add(key);
+      return pair.data;
+    });
+  } catch (error) {
+    if (!(error instanceof EvaluationError)) throw error;
+    throw new SetupError(error.message, "Correct it; how a line looks: inferctl cache --help", { exitCode: EXIT_USAGE, cause: error });
+  }
+}
+
+const describeAudits = ({ compared, false_hits, unclear, unknown, lower, upper }: AuditedHits): string =>
+  `guard ${GUARD_VERSION}: ${compared} hits were compared with a run, ${false_hits} of them false (${percent(lower)} to ${percent(upper)}), ${unclear} unclear; of ${unknown} more the run brought no answer`;
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+const rowOf = (what: string, { pairs, hits, lower, upper }: Counted): string[] => [what, String(pairs), String(hits), pairs === 0 ? "-" : percent(hits / pairs), `${percent(lower)} to ${percent(upper)}`];
+
+function describe({ guard_version, set_sha256, hit_rate, false_hit_rate, false_hits, similarity_alone }: PairEvaluation): string {
+  const rows = [rowOf("same question: hits", hit_rate), rowOf("other question: false hits", false_hit_rate)];
+  if (similarity_alone !== null) {
+    const { threshold, ...alone } = similarity_alone;
+    rows.push(rowOf(`without a guard, likeness of ${threshold.toFixed(3)}: hits`, alone.hit_rate), rowOf("and false hits", alone.false_hit_rate));
+  }
+  return [
+    `guard ${guard_version}, pairs ${set_sha256.slice(0, 12)}`,
+    textTable(["", "pairs", "counted", "share", "95 %"], rows),
+    ...false_hits.map(({ a, b }) => `false hit: ${JSON.stringify(a)} and ${JSON.stringify(b)}`),
+  ].join("\n");
+}

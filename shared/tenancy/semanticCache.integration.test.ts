@@ -1,0 +1,104 @@
+import { Pool } from "pg";
+import { afterAll, beforeAll, beforeEach, expect, inject, it } from "vitest";
+
+import { makeTestDatabase } from "#infra/testDatabase.ts";
+import type { Counted, PairEvaluation } from "#shared/cache/evaluatePairs.ts";
+import { GUARD_VERSION } from "#shared/cache/questionForm.ts";
+import { inTransactionOf } from "#shared/db/transaction.ts";
+import { clopperPearson } from "#shared/statistics/clopperPearson.ts";
+
+import { type Actor, readAdminAudit } from "./adminAudit.ts";
+import type { Rights } from "./database.ts";
+import { readAuditedHits, stopWhereDisproved, storeEvaluation } from "./semanticCache.ts";
+import { changeTenant, createTenant, readTenant } from "./tenants.ts";
+
+const BY_HAND: Actor = { kind: "inferctl" };
+let database: Awaited<ReturnType<typeof makeTestDatabase>>;
+let pool: Pool;
+let owner: Rights;
+let n = 0;
+const t = () => `t${n}`;
+beforeAll(async () => {
+  database = await makeTestDatabase(inject("adminDatabaseUrl"), "semantic");
+  pool = new Pool({ connectionString: database.url, max: 4 });
+  owner = { pool, tenantId: null };
+});
+afterAll(async () => {
+  await pool.end();
+  await database.drop();
+});
+beforeEach(async () => {
+  n++;
+  await createTenant(owner, BY_HAND, { tenant_id: t(), settings: undefined });
+});
+
+const counted = (pairs: number, hits: number): Counted => ({ pairs, hits, ...clopperPearson(hits, pairs) });
+const evaluation = (pairs: number, falseHits: number, over: Partial<PairEvaluation> = {}): PairEvaluation => ({
+  guard_version: GUARD_VERSION, set_sha256: "ab".repeat(32), hit_rate: counted(100, 50), false_hit_rate: counted(pairs, falseHits), false_hits: [], similarity_alone: null, ...over,
+});
+const store = (...given: Parameters<typeof evaluation>) => storeEvaluation(owner, BY_HAND, t(), evaluation(...given));
+const switchOn = (over: object = {}) => changeTenant(owner, BY_HAND, t(), { settings: { cache: { mode: "all", ttl_s: 60, semantic: { max_false_hit_rate: 0.01, audit_share: 0.02, guard_version: 0, ...over } } } });
+let audits = 0;
+const addAudits = (verdict: string, count: number, guard = GUARD_VERSION) => pool.query(
+  `INSERT INTO cache_audits (tenant_id, request_id, source_request_id, guard_version, tier, model, verdict, cost_nano_usd, cost_is_partial, latency_ms, at, stream_seq)
+   SELECT $1, 'r' || ($4::int + i), 's', $3, 'large', 'l', $2, 1, false, 1, now(), i FROM generate_series(1, $5::int) AS i`, [t(), verdict, guard, (audits += 1_000_000), count],
+);
+
+it("is switched on once an evaluation bounds the share of false hits, which the settings then say themselves", async () => {
+  await expect(switchOn()).rejects.toMatchObject({ code: "conflict", message: expect.stringContaining(`inferctl cache evaluate --pairs <file> --tenant ${t()} --store`) as string });
+  await store(368, 0);
+  expect((await switchOn({ guard_version: 99 })).settings.cache.semantic).toEqual({ max_false_hit_rate: 0.01, audit_share: 0.02, guard_version: GUARD_VERSION });
+  expect((await readAdminAudit(owner, { tenantId: t(), limit: 9 })).map(({ action }) => action)).toEqual(["tenant.change", "cache.evaluate", "tenant.create"]);
+  await changeTenant(owner, BY_HAND, t(), { settings: { cache: { mode: "all", ttl_s: 60 } } });
+  expect((await readTenant(owner, t()))?.settings.cache.semantic).toBeUndefined();
+});
+
+it.each<[string, Parameters<typeof evaluation>, object, string]>([
+  ["has too few pairs", [367, 0], {}, "0 false hits in 367 pairs"],
+  ["has false hits", [1_000, 6], {}, "6 false hits in 1000 pairs"],
+  ["is of another guard", [1_000, 0, { guard_version: GUARD_VERSION + 1 }], {}, `of guard ${GUARD_VERSION + 1}`],
+  ["bounds it above what the tenant wants", [1_000, 0], { max_false_hit_rate: 0.001 }, "above max_false_hit_rate (0.10 %)"],
+])("stays off while the evaluation %s", async (_name, given, settings, message) => {
+  await store(...given);
+  await expect(switchOn(settings)).rejects.toMatchObject({ code: "conflict", message: expect.stringContaining(message) as string });
+  expect((await readTenant(owner, t()))?.settings.cache).toEqual({ mode: "off", ttl_s: 3_600 });
+});
+
+it("goes by the latest evaluation, and by the tenant's own", async () => {
+  await store(1_000, 0);
+  await store(1_000, 30);
+  await expect(switchOn()).rejects.toMatchObject({ code: "conflict" });
+  await expect(createTenant(owner, BY_HAND, { tenant_id: `${t()}-new`, settings: { cache: { mode: "all", ttl_s: 60, semantic: { max_false_hit_rate: 0.5, audit_share: 0, guard_version: GUARD_VERSION } } } })).rejects.toMatchObject({ code: "conflict" });
+  expect(await readTenant(owner, `${t()}-new`)).toBeNull();
+  await expect(storeEvaluation(owner, BY_HAND, "nobody", evaluation(9, 0))).rejects.toMatchObject({ code: "not_found" });
+});
+
+it("stops when audits show more false hits than it may have, and cannot be switched on again at that rate", async () => {
+  await store(1_000, 0);
+  await switchOn();
+  await addAudits("same", 90);
+  await addAudits("unknown", 50);
+  await addAudits("different", 9, GUARD_VERSION + 1);
+  await addAudits("different", 2);
+  expect([await stopWhereDisproved(owner, t()), (await readAuditedHits(owner, t())).lower < 0.01]).toEqual([false, true]);
+  await addAudits("unclear", 3);
+  await addAudits("different", 5);
+  expect([await stopWhereDisproved(owner, t()), await stopWhereDisproved(owner, t())]).toEqual([true, false]);
+  expect(await readAuditedHits(owner, t())).toEqual({ compared: 100, false_hits: 7, unclear: 3, unknown: 50, ...clopperPearson(7, 100) });
+  expect((await readTenant(owner, t()))?.settings.cache).toEqual({ mode: "all", ttl_s: 60 });
+  expect((await readAdminAudit(owner, { tenantId: t(), limit: 1 }))[0]).toMatchObject({ actor: "cache-audit", action: "tenant.change", change: { audited: { false_hits: 7 } } });
+  await expect(switchOn()).rejects.toMatchObject({ code: "conflict", message: expect.stringContaining("of 100 audited hits") as string });
+  await switchOn({ max_false_hit_rate: 0.2 });
+});
+
+it("evaluations and audits are seen by their tenant alone, which cannot write them, and evaluations are never changed", async () => {
+  await store(1_000, 0);
+  await addAudits("same", 1);
+  const count = (tenantId: string, table: string) => inTransactionOf(pool, tenantId, async (client) => (await client.query(`SELECT 1 FROM ${table}`)).rowCount);
+  for (const table of ["cache_evaluations", "cache_audits"]) {
+    expect([await count(t(), table), await count("other", table)]).toEqual([1, 0]);
+    await expect(inTransactionOf(pool, t(), (client) => client.query(`INSERT INTO ${table} (tenant_id) VALUES ($1)`, [t()]))).rejects.toMatchObject({ code: "42501" });
+  }
+  await expect(pool.query("UPDATE cache_evaluations SET false_hits = 0")).rejects.toMatchObject({ code: "42501" });
+  await expect(pool.query("DELETE FROM cache_evaluations")).rejects.toMatchObject({ code: "42501" });
+});

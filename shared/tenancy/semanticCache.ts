@@ -1,0 +1,74 @@
+/**
+ * When a tenant may have the semantic cache: after an evaluation of this very guard, by the tenant's own pairs, that bounds the
+ * share of false hits, and only while audits of its hits do not say otherwise (ADR 0019).
+ */
+import type { PoolClient } from "pg";
+
+import type { PairEvaluation } from "#shared/cache/evaluatePairs.ts";
+import { GUARD_VERSION } from "#shared/cache/questionForm.ts";
+import { AppError } from "#shared/contracts/errors.ts";
+import type { SemanticCache } from "#shared/contracts/tenant.ts";
+import { clopperPearson, type Interval } from "#shared/statistics/clopperPearson.ts";
+
+import { type Actor, writeAdminAudit } from "./adminAudit.ts";
+import { type Rights, withRights } from "./database.ts";
+
+/** Later ones replace earlier ones, whatever they say. Throws `not_found`. */
+export const storeEvaluation = (rights: Rights, actor: Actor, tenantId: string, { guard_version, set_sha256, hit_rate, false_hit_rate }: PairEvaluation): Promise<void> =>
+  withRights(rights, async (client) => {
+    const { pairs, hits, lower, upper } = false_hit_rate;
+    const { rows: [stored] } = await client.query<{ seq: string }>(
+      `INSERT INTO cache_evaluations (tenant_id, guard_version, set_sha256, same_pairs, hits, other_pairs, false_hits, false_hit_lower, false_hit_upper)
+       SELECT tenant_id, $2, $3, $4, $5, $6, $7, $8, $9 FROM tenants WHERE tenant_id = $1 RETURNING seq`,
+      [tenantId, guard_version, set_sha256, hit_rate.pairs, hit_rate.hits, pairs, hits, lower, upper],
+    );
+    if (stored === undefined) throw new AppError("not_found", `there is no tenant ${tenantId}`);
+    await writeAdminAudit(client, actor, { tenantId, action: "cache.evaluate", object: tenantId, change: { evaluation: Number(stored.seq), guard_version, set_sha256, other_pairs: pairs, false_hits: hits, false_hit_upper: upper } });
+  });
+
+/** As it may be stored. Throws `conflict`, which says what is missing. In the transaction of the change. */
+export async function approved(client: PoolClient, tenantId: string, semantic: SemanticCache): Promise<SemanticCache> {
+  const { max_false_hit_rate: most } = semantic;
+  const { rows: [last] } = await client.query<{ guard_version: number; false_hit_upper: number; false_hits: number; other_pairs: number }>(
+    "SELECT guard_version, false_hit_upper, false_hits, other_pairs FROM cache_evaluations WHERE tenant_id = $1 ORDER BY seq DESC LIMIT 1", [tenantId],
+  );
+  const toRun = `run: inferctl cache evaluate --pairs <file> --tenant ${tenantId} --store`;
+  if (last === undefined) throw new AppError("conflict", `the semantic cache needs an evaluation on labelled pairs of questions of this tenant, and there is none; ${toRun}`);
+  if (last.guard_version !== GUARD_VERSION) throw new AppError("conflict", `the latest evaluation is of guard ${last.guard_version}, and this is guard ${GUARD_VERSION}; ${toRun}`);
+  if (last.false_hit_upper > most) {
+    throw new AppError("conflict", `the latest evaluation has ${last.false_hits} false hits in ${last.other_pairs} pairs that are not the same, so their share may be ${percent(last.false_hit_upper)}, above max_false_hit_rate (${percent(most)}); with more pairs, ${toRun}`);
+  }
+  const audited = await auditedHits(client, tenantId);
+  if (audited.lower > most) throw new AppError("conflict", `of ${audited.compared} audited hits of guard ${GUARD_VERSION} ${audited.false_hits} were false, so their share is at least ${percent(audited.lower)}, above max_false_hit_rate (${percent(most)})`);
+  return { ...semantic, guard_version: GUARD_VERSION };
+}
+const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
+
+/** Of the guard as it is. `compared`: hits that were run and brought an answer. The interval is of the share of false ones among them. */
+export interface AuditedHits extends Interval {
+  readonly compared: number;
+  readonly false_hits: number;
+  readonly unclear: number;
+  /** Brought no answer. */
+  readonly unknown: number;
+}
+export const readAuditedHits = (rights: Rights, tenantId: string): Promise<AuditedHits> => withRights(rights, (client) => auditedHits(client, tenantId));
+
+async function auditedHits(client: PoolClient, tenantId: string): Promise<AuditedHits> {
+  const { rows } = await client.query<{ verdict: string; count: number }>("SELECT verdict, count(*)::int AS count FROM cache_audits WHERE tenant_id = $1 AND guard_version = $2 GROUP BY verdict", [tenantId, GUARD_VERSION]);
+  const count = (...verdicts: string[]) => rows.filter(({ verdict }) => verdicts.includes(verdict)).reduce((sum, row) => sum + row.count, 0);
+  const [compared, false_hits] = [count("same", "unclear", "different"), count("different")];
+  return { compared, false_hits, unclear: count("unclear"), unknown: count("unknown"), ...clopperPearson(false_hits, compared) };
+}
+
+/** Switches the semantic cache of a tenant off when audits have shown more false hits than it allows. Whether it did. Safe to repeat. */
+export const stopWhereDisproved = (rights: Rights, tenantId: string): Promise<boolean> =>
+  withRights(rights, async (client) => {
+    const { rows: [tenant] } = await client.query<{ semantic: SemanticCache | null }>("SELECT settings #> '{cache,semantic}' AS semantic FROM tenants WHERE tenant_id = $1 FOR UPDATE", [tenantId]);
+    if (tenant?.semantic == null) return false;
+    const audited = await auditedHits(client, tenantId);
+    if (audited.lower <= tenant.semantic.max_false_hit_rate) return false;
+    await client.query("UPDATE tenants SET settings = settings #- '{cache,semantic}', updated_at = now() WHERE tenant_id = $1", [tenantId]);
+    await writeAdminAudit(client, { kind: "cache-audit" }, { tenantId, action: "tenant.change", object: tenantId, change: { settings: { cache: { semantic: null } }, audited } });
+    return true;
+  });

@@ -1,0 +1,62 @@
+import type { Attributes } from "@opentelemetry/api";
+
+import type { CacheAudit, CacheAuditJob } from "#shared/contracts/cacheAudit.ts";
+import type { Delivery } from "#shared/messaging/consume.ts";
+import type { Publisher } from "#shared/messaging/publish.ts";
+import { agreement } from "#shared/statistics/agreement.ts";
+
+import { keepLate } from "./keepLate.ts";
+import { type CallDeps, oncePerLease, type Run, runAttempt } from "./runAttempt.ts";
+
+export interface CacheAuditDeps extends CallDeps {
+  readonly publisher: Publisher;
+  readonly observe: (run: Run, audit: CacheAudit) => void;
+}
+
+/**
+ * Asks this tier the question that was answered from the semantic cache, and says how far its answer is the one that was given.
+ * Whether it was done is looked up by the caller. Nobody waits for it.
+ */
+export const makeRunCacheAudit = (deps: CacheAuditDeps) => {
+  const { publisher, tracer, now, observe } = deps;
+  const once = oncePerLease<Run>();
+  return async (job: CacheAuditJob, delivery: Delivery): Promise<void> => {
+    const { lease } = delivery;
+    const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.tier": job.tier };
+    await tracer.span("process infer.cacheaudit", { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent) => {
+      const run = await once(lease, () => runAttempt(deps, { tenantId: job.tenant_id, input: job.input, attempt: 1, deadlineAtMs: Infinity, lease, traceparent }));
+      if (lease.aborted) {
+        await keepLate(deps, job, run.result, delivery);
+        throw lease.reason;
+      }
+      const event = auditOf(job, run, now());
+      const { isDuplicate } = await publisher.emit(event, traceparent);
+      if (isDuplicate) await keepLate(deps, job, run.result, delivery);
+      else observe(run, event);
+    });
+  };
+};
+
+/** Pure. */
+function auditOf({ tenant_id, request_id, source_request_id, guard_version, tier, given }: CacheAuditJob, { result, output }: Run, nowMs: number): CacheAudit {
+  const { outcome, model, cost_nano_usd, cost_is_partial, latency_ms } = result;
+  const isSound = outcome.kind === "answered" && outcome.is_sound && output !== null;
+  const agreed = isSound ? agreement(given, output) : null;
+  return {
+    type: "cache_audit.v1", tenant_id, request_id, source_request_id, guard_version, tier, model,
+    verdict: verdictOf(agreed), agreement: agreed,
+    error_code: outcome.kind === "failed" ? outcome.code : null,
+    cost_nano_usd, cost_is_partial, latency_ms,
+    at_ms: nowMs,
+  };
+}
+
+/**
+ * Two answers of a model to one question agree in most of their words, or one is a sentence about the other; those to different
+ * ones have little but function words in common. Between the two nothing is said.
+ */
+const [LEAST_SAME, MOST_DIFFERENT] = [0.5, 0.2];
+function verdictOf(agreed: number | null): CacheAudit["verdict"] {
+  if (agreed === null) return "unknown";
+  return agreed >= LEAST_SAME ? "same" : agreed < MOST_DIFFERENT ? "different" : "unclear";
+}
