@@ -31,8 +31,13 @@ export function secretKey(environment: Environment, use: Parameters<typeof subke
   return subkey(secret, use);
 }
 
+const nextStepAfter = ({ code, publicMessage }: AppError): string => {
+  if (code !== "not_found") return "Correct it and try again.";
+  return publicMessage.startsWith("there is no tenant") ? "See: inferctl tenants list" : "The same command with `list` says what there is.";
+};
+
 function explained(error: unknown): unknown {
   if (!(error instanceof AppError)) return error;
   if (error.code === "database_unavailable") return new SetupError(`${error.message}: ${error.cause instanceof Error ? error.cause.message : String(error.cause)}`, "Is Postgres up, with our tables? See: inferctl status; inferctl migrate", { cause: error });
-  return new SetupError(error.publicMessage, error.code === "not_found" ? "See: inferctl tenants list" : "Correct it and try again.", { exitCode: EXIT_USAGE, cause: error });
+  return new SetupError(error.publicMessage, nextStepAfter(error), { exitCode: EXIT_USAGE, cause: error });
 }

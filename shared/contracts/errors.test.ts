@@ -5,7 +5,7 @@ import { AppError, ERROR_CODE_NAMES, ERROR_CODES } from "./errors.ts";
 /** Promise 9: an outage is never reported as the caller's error. A new outage is added here on purpose. */
 const OUTAGES = ["backend_unavailable", "broker_unavailable", "database_unavailable", "accept_unknown", "outcome_pending", "storage_full", "too_many_streams"];
 /** Worth another try though nothing is broken. */
-const LATER = ["idempotency_in_progress", "rate_limited"];
+const LATER = ["idempotency_in_progress", "rate_limited", "request_timeout"];
 
 it.each(ERROR_CODE_NAMES)("%s is 503 and held exactly when it is an outage, and worth another try then or later", (code) => {
   const error = new AppError(code, "m");

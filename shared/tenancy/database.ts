@@ -1,7 +1,5 @@
 import type { Pool, PoolClient } from "pg";
 
-import { ZodError } from "zod";
-
 import { AppError } from "#shared/contracts/errors.ts";
 import { isBadRow } from "#shared/db/pool.ts";
 import { inTransactionOf } from "#shared/db/transaction.ts";
@@ -12,15 +10,19 @@ export interface Rights {
   readonly tenantId: string | null;
 }
 
-/** One transaction. What is neither an answer of ours, nor a bug, nor a row that Postgres refuses is an outage: `database_unavailable`. */
+/** One transaction. Throws what `run` throws; what is of the database, but for a row that it refuses, is an outage: `database_unavailable`. */
 export async function withRights<R>({ pool, tenantId }: Rights, run: (client: PoolClient) => Promise<R>): Promise<R> {
   try {
     return await inTransactionOf(pool, tenantId, run);
   } catch (cause) {
-    if (cause instanceof AppError || cause instanceof TypeError || cause instanceof ZodError || isBadRow(cause)) throw cause;
+    if (!isOfDatabase(cause) || isBadRow(cause)) throw cause;
     throw new AppError("database_unavailable", "tenants and keys cannot be read or changed now", { cause });
   }
 }
+
+/** Errors of Postgres and of the network have a code, those of its client are plain. */
+const isOfDatabase = (error: unknown): boolean =>
+  error instanceof Error && !(error instanceof AppError) && !(error instanceof TypeError) && ("code" in error || error.constructor === Error);
 
 export const isoOf = (time: string | Date): string => new Date(time).toISOString();
 export const isoOrNull = (time: string | Date | null): string | null => (time === null ? null : isoOf(time));

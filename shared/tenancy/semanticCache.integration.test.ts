@@ -37,7 +37,7 @@ const evaluation = (pairs: number, falseHits: number, over: Partial<PairEvaluati
   guard_version: GUARD_VERSION, set_sha256: "ab".repeat(32), hit_rate: counted(100, 50), false_hit_rate: counted(pairs, falseHits), false_hits: [], similarity_alone: null, ...over,
 });
 const store = (...given: Parameters<typeof evaluation>) => storeEvaluation(owner, BY_HAND, t(), evaluation(...given));
-const switchOn = (over: object = {}) => changeTenant(owner, BY_HAND, t(), { settings: { cache: { mode: "all", ttl_s: 60, semantic: { max_false_hit_rate: 0.01, audit_share: 0.02, guard_version: 0, ...over } } } });
+const switchOn = (over: object = {}) => changeTenant(owner, BY_HAND, t(), () => ({ settings: { cache: { mode: "all", ttl_s: 60, semantic: { max_false_hit_rate: 0.01, audit_share: 0.02, guard_version: 0, ...over } } } }));
 let audits = 0;
 const addAudits = (verdict: string, count: number, guard = GUARD_VERSION) => pool.query(
   `INSERT INTO cache_audits (tenant_id, request_id, source_request_id, guard_version, tier, model, verdict, cost_nano_usd, cost_is_partial, latency_ms, at, stream_seq)
@@ -49,7 +49,7 @@ it("is switched on once an evaluation bounds the share of false hits, which the 
   await store(368, 0);
   expect((await switchOn({ guard_version: 99 })).settings.cache.semantic).toEqual({ max_false_hit_rate: 0.01, audit_share: 0.02, guard_version: GUARD_VERSION });
   expect((await readAdminAudit(owner, { tenantId: t(), limit: 9 })).map(({ action }) => action)).toEqual(["tenant.change", "cache.evaluate", "tenant.create"]);
-  await changeTenant(owner, BY_HAND, t(), { settings: { cache: { mode: "all", ttl_s: 60 } } });
+  await changeTenant(owner, BY_HAND, t(), () => ({ settings: { cache: { mode: "all", ttl_s: 60 } } }));
   expect((await readTenant(owner, t()))?.settings.cache.semantic).toBeUndefined();
 });
 

@@ -2,7 +2,7 @@ import { Pool } from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from "vitest";
 
 import { makeTestDatabase } from "#infra/testDatabase.ts";
-import { DEFAULT_SETTINGS } from "#shared/contracts/tenant.ts";
+import { DEFAULT_SETTINGS, type Tenant } from "#shared/contracts/tenant.ts";
 import { inTransactionOf } from "#shared/db/transaction.ts";
 
 import type { Actor } from "./adminAudit.ts";
@@ -40,14 +40,22 @@ describe("tenants", () => {
   it("are made with what is named, changed where something is named, and read back", async () => {
     expect(await readTenant(owner, t())).toMatchObject({ tenant_id: t(), name: t(), status: "active", settings: DEFAULT_SETTINGS });
     const limits = { tenant: { requests: { rate: 100, per: "second" as const, burst: 50 } }, user: {}, key: {} };
-    await changeTenant(owner, BY_HAND, t(), { settings: { limits } });
-    expect(await changeTenant(owner, BY_HAND, t(), { status: "suspended", settings: { policy: "cascade" } })).toMatchObject({ status: "suspended", settings: { ...DEFAULT_SETTINGS, limits, policy: "cascade" } });
+    await changeTenant(owner, BY_HAND, t(), () => ({ settings: { limits } }));
+    expect(await changeTenant(owner, BY_HAND, t(), () => ({ status: "suspended", settings: { policy: "cascade" } }))).toMatchObject({ status: "suspended", settings: { ...DEFAULT_SETTINGS, limits, policy: "cascade" } });
     expect((await listTenants(owner, { after: `t${n - 1}`, limit: 5 })).map(({ tenant_id }) => tenant_id)).toContain(t());
   });
 
   it("are made once, and what was never made cannot be changed", async () => {
     await expect(createTenant(owner, BY_HAND, { tenant_id: t(), settings: undefined })).rejects.toMatchObject({ code: "conflict" });
-    await expect(changeTenant(owner, BY_HAND, "nobody", {})).rejects.toMatchObject({ code: "not_found" });
+    await expect(changeTenant(owner, BY_HAND, "nobody", () => ({}))).rejects.toMatchObject({ code: "not_found" });
+  });
+
+  it("lose none of many changes at once, and hear of what a change itself throws", async () => {
+    const raised = ({ settings: { limits } }: Tenant) => ({ settings: { limits: { ...limits, tenant: { requests: { rate: (limits.tenant.requests?.rate ?? 0) + 1, per: "second" as const, burst: 50 } } } } });
+    await Promise.all(Array.from({ length: 10 }, () => changeTenant(owner, BY_HAND, t(), raised)));
+    expect((await readTenant(owner, t()))?.settings.limits.tenant.requests?.rate).toBe(10);
+    class Refused extends Error {}
+    await expect(changeTenant(owner, BY_HAND, t(), () => { throw new Refused("no"); })).rejects.toThrow(Refused);
   });
 });
 
@@ -139,7 +147,7 @@ describe("the directory", () => {
   });
 
   it("says what holds for a tenant", async () => {
-    await changeTenant(owner, BY_HAND, t(), { status: "suspended" });
+    await changeTenant(owner, BY_HAND, t(), () => ({ status: "suspended" }));
     expect([await directory().standingOf(t()), await directory().standingOf("nobody")]).toMatchObject([{ status: "suspended", settings: DEFAULT_SETTINGS }, null]);
   });
 

@@ -31,10 +31,14 @@ export const createTenant = (rights: Rights, actor: Actor, { tenant_id, name = t
     return toTenant(row);
   });
 
-/** What is not named stays. Throws `not_found`, and `conflict` when the semantic cache may not be switched on. */
-export const changeTenant = (rights: Rights, actor: Actor, tenantId: string, change: TenantChange): Promise<Tenant> =>
+/**
+ * What is not named stays. `changeOf` is told what there is, which nobody changes meanwhile, so of two changes none is lost. Throws what it
+ * throws, `not_found`, and `conflict` when the semantic cache may not be switched on.
+ */
+export const changeTenant = (rights: Rights, actor: Actor, tenantId: string, changeOf: (before: Tenant) => TenantChange): Promise<Tenant> =>
   withRights(rights, async (client) => {
     const before = await lockTenant(client, tenantId);
+    const change = changeOf(before);
     const { name = before.name, status = before.status, settings = {} } = change;
     const whole = await allowed(client, tenantId, TenantSettings.parse(changed(before.settings, settings)), settings);
     const { rows: [row] } = await client.query<TenantRow>(`UPDATE tenants SET name = $2, status = $3, settings = $4, updated_at = now() WHERE tenant_id = $1 RETURNING ${COLUMNS}`, [tenantId, name, status, JSON.stringify(whole)]);

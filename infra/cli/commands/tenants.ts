@@ -54,14 +54,13 @@ export const tenants: Command = {
         return 0;
       }
       case "set": {
-        const before = (await readTenant(rights, named())) ?? refuse(`there is no tenant ${named()}`);
-        const changed = await changeTenant(rights, ACTOR, named(), checked(TenantChange, changeOf(values, before)));
+        const changed = await changeTenant(rights, ACTOR, named(), (before) => checked(TenantChange, changeOf(values, before)));
         say(changed, describe(changed));
         return 0;
       }
       case "suspend":
       case "resume": {
-        const changed = await changeTenant(rights, ACTOR, named(), { status: verb === "suspend" ? "suspended" : "active" });
+        const changed = await changeTenant(rights, ACTOR, named(), () => ({ status: verb === "suspend" ? "suspended" : "active" }));
         say(changed, `tenant ${changed.tenant_id} is ${changed.status}`);
         return 0;
       }

@@ -50,7 +50,7 @@ export const adminRoutes = ({ pool, pepper }: AdminDeps): FastifyPluginCallbackZ
     async ({ principal, params, body }) => {
       await requireTenant(pool, principal, params.tenant_id);
       requireOperator(principal);
-      return changeTenant(rightsOf(principal), actorOf(principal), params.tenant_id, body);
+      return changeTenant(rightsOf(principal), actorOf(principal), params.tenant_id, () => body);
     });
 
   app.get("/tenants/:tenant_id/keys", { schema: { summary: "Keys of a tenant, without their secrets", tags, params: ofTenant, response: { 200: z.object({ keys: z.array(ApiKey) }), ...errors } }, config: admin },
