@@ -19,7 +19,7 @@ import { permissionViolation } from "./connect.ts";
  */
 export type PubOutcome = "stored" | "taken" | "full";
 export interface AckInbox {
-  /** `admitted`: a gateway's proof that it admitted the request. Resolves with the broker's answer. Throws `broker_unavailable`, or `accept_unknown` when no answer came in time. */
+  /** `admitted`: a gateway's proof that it admitted the request, or the judgement. Resolves with the broker's answer. Throws `broker_unavailable`, or `accept_unknown` when no answer came in time. */
   publish(subject: string, body: Uint8Array, traceparent?: string, admitted?: string): Promise<PubOutcome>;
   /** Sends what is buffered and waits until every ack has come or is overdue. */
   close(): Promise<void>;
