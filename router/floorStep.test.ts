@@ -6,7 +6,7 @@ import shadowFixture from "#shared/contracts/fixtures/shadow.v1.json" with { typ
 import { type Steps, WatchedFloor } from "#shared/contracts/floorGuard.ts";
 import { Shadow } from "#shared/contracts/shadow.ts";
 
-import { afterLabel, type Counted, type FloorTerms, floorTerms, isJudged, type Label, labelOfFeedback, labelOfShadow } from "./floorStep.ts";
+import { afterLabel, type Counted, type FloorTerms, floorTerms, type Label, labelOfFeedback, labelOfShadow } from "./floorStep.ts";
 
 const SINCE_MS = 1_767_225_600_000;
 const ACTIVE = { version: "v1", previous: [], activated_at: new Date(SINCE_MS).toISOString() };
@@ -51,9 +51,6 @@ describe("feedback", () => {
     ["another policy", completion({ policy: "predictive" })], ["an answer that was not good enough", completion({ outcome: "degraded" })], ["no answer", completion({ outcome: "failed", output: null })],
     ["a request without a model", completion({}, { learned: undefined })], ["a request that explored", completion({}, { exploration })], ["nothing decided", completion({ decisions: [] })],
   ])("on %s says nothing", (_name, given) => { expect(labelOfFeedback({ score: 1 }, given)).toBeNull(); });
-  it("counts from who judges any answer, not from users", () => {
-    expect(["label", "judge", "user", "thumbs"].map((source) => isJudged({ source }))).toEqual([true, true, false, false]);
-  });
 });
 
 describe("the guard", () => {

@@ -36,10 +36,6 @@ export function labelOfFeedback({ score }: Pick<FeedbackMessage, "score">, compl
 }
 const ROUTED = "cascade-routing";
 
-/** Who judges answers whatever they are like. Users who complain, or praise, are no sample of all answers. */
-const JUDGES: readonly string[] = ["label", "judge"];
-export const isJudged = ({ source }: Pick<FeedbackMessage, "source">): boolean => JUDGES.includes(source);
-
 /** What the floor of a model is tested against. */
 export interface FloorTerms {
   /** By source of labels: their least mean, in (0, 1); or why there is nothing to test, in words. */

@@ -10,6 +10,7 @@ import { makeAdmissionProof } from "#shared/limits/admissionProof.ts";
 import { openLimiter } from "#shared/limits/openLimiter.ts";
 import { consume } from "#shared/messaging/consume.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
+import { makeJudgedProof } from "#shared/messaging/judgedProof.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
 import type { RequestLimits } from "#shared/messaging/readRequest.ts";
 import { sourcesOf } from "#shared/messaging/topology.ts";
@@ -81,7 +82,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
       consume({ ...loop, source: routerResults, handle: (delivery) => route.result(delivery) }),
       consume({ ...loop, source: deadLetterService, handle: makeDeadLetterService({ streams, giveUp, tracer }) }),
       runShadows({ publisher, streams, prefix, standingOf, share: config.shadowShare, shadowTiers: config.shadowTiers, tierFile, tracer, observeGone: metrics.observeGone, now: Date.now }, { js, jsm, log, signal, drainMs: context.drainMs }),
-      runFloorWatch({ nats, js, streams, prefix, used: () => followed().activation, log, now: Date.now, signal, drainMs: context.drainMs }),
+      runFloorWatch({ nats, js, streams, prefix, used: () => followed().activation, log, now: Date.now, isGenuine: makeJudgedProof(config.isKeyless ? null : config.secret, prefix).isGenuine, signal, drainMs: context.drainMs }),
       untilItWorks(context, "start the sweeper", () => runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, tracer, log, now: Date.now, signal }, (made) => { fold = made; })),
     ]);
   },

@@ -19,9 +19,11 @@ import type { FeedbackBody } from "#shared/contracts/feedback.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { Shadow, ShadowTierEvent } from "#shared/contracts/shadow.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
+import { ADMITTED_HEADER } from "#shared/messaging/ackInbox.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
+import { makeJudgedProof } from "#shared/messaging/judgedProof.ts";
 import { type ModelStore, openModelStore } from "#shared/messaging/modelStore.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { makeSubmitFeedback } from "#shared/messaging/submitFeedback.ts";
@@ -90,7 +92,7 @@ async function start(): Promise<void> {
   const own = await connectNats({ url: test.url, name: "router" });
   const { js, acks, streams } = await brokerOver(own, "infer");
   const shutdown = new AbortController();
-  const loop = runFloorWatch({ nats: own, js, streams, prefix: "infer", used, log, now: Date.now, signal: shutdown.signal, drainMs: 1_000 });
+  const loop = runFloorWatch({ nats: own, js, streams, prefix: "infer", used, log, now: Date.now, isGenuine: PROOF.isGenuine, signal: shutdown.signal, drainMs: 1_000 });
   stops.push(async () => {
     shutdown.abort();
     await loop;
@@ -122,13 +124,14 @@ async function kept(over: Partial<Completion> = {}, learnedOver: Partial<Learned
   await broker.publisher.emit(completion, newTraceparent());
   return request_id;
 }
-const say = (request_id: string, over: Partial<FeedbackBody> = {}) => makeSubmitFeedback({ acks: broker.acks, prefix: "infer" })({ tenant_id: "t1", request_id }, { score: 1, source: "judge", ...over }, newTraceparent());
+const PROOF = makeJudgedProof("s".repeat(32), "infer");
+const say = (request_id: string, over: Partial<FeedbackBody> = {}, sign = PROOF.sign) => makeSubmitFeedback({ acks: broker.acks, prefix: "infer", sign })({ tenant_id: "t1", request_id }, { score: 1, source: "judge", ...over }, newTraceparent());
 const judge = async (count: number, over: Partial<FeedbackBody>, learned: Partial<LearnedFacts> = {}) => { for (let i = 0; i < count; i++) await say(await kept({}, learned), over); };
 const delivery = (event: Shadow, seq: number, over: Partial<Delivery> = {}): Delivery => ({
   subject: shadowSubject("infer", event), data: new TextEncoder().encode(JSON.stringify(event)), stream: "SHADOWS", seq, storedAtMs: Date.now(), deliveries: 1,
   traceparent: null, mayBeRepeat: false, lease: new AbortController().signal, ...over,
 });
-const handle = (over: Partial<ModelStore> = {}) => makeWatchFloor({ store: { ...store, ...over }, streams: broker.streams, prefix: "infer", used, log, now: Date.now });
+const handle = (over: Partial<ModelStore> = {}) => makeWatchFloor({ store: { ...store, ...over }, streams: broker.streams, prefix: "infer", used, log, now: Date.now, isGenuine: PROOF.isGenuine });
 const used = () => followed().activation;
 /** As any router does. */
 const decision = () => {
@@ -359,6 +362,7 @@ describe("feedback", () => {
     await say(await kept({ policy: "predictive" }), { score: 0 });
     await say(await kept({}, { model_version: "another" }), { score: 0 });
     await say(await kept({}, { floor_steps: 1 }), { score: 0 });
+    for (const sign of [() => undefined, makeJudgedProof("t".repeat(32), "infer").sign]) await say(await kept(), { score: 0 }, sign); // no gateway let them judge
     await broker.acks.publish(feedbackSubject("infer", { tenant_id: "t1", request_id: "junk" }), new TextEncoder().encode("{}"), newTraceparent());
     await say(await kept(), { source: "label" });
     await start();
@@ -388,7 +392,7 @@ describe("feedback", () => {
     for (const seq of [...seqs, ...seqs]) {
       const stored = await broker.streams.bySequence("FEEDBACK", seq);
       if (stored === null) throw new Error("not stored");
-      await handle().feedback(delivery(shadow(), seq, { subject: stored.subject, data: stored.data, stream: "FEEDBACK", storedAtMs: stored.time.getTime() }));
+      await handle().feedback(delivery(shadow(), seq, { subject: stored.subject, data: stored.data, stream: "FEEDBACK", storedAtMs: stored.time.getTime(), admitted: stored.header.get(ADMITTED_HEADER) }));
       await handle().shadow(agreed);
     }
     expect([await samples("feedback"), await samples("shadow")]).toEqual([2, 1]);
@@ -422,8 +426,8 @@ describe("feedback", () => {
     if (stored === null) throw new Error("not stored");
     const away = () => Promise.reject(new AppError("broker_unavailable", "cannot read"));
     for (const broken of [{ last: away }, { first: away }]) {
-      const failing = makeWatchFloor({ store, streams: { ...broker.streams, ...broken }, prefix: "infer", used, log, now: Date.now });
-      await expect(failing.feedback(delivery(shadow(), seq, { subject: stored.subject, data: stored.data, stream: "FEEDBACK" }))).rejects.toMatchObject({ isOutage: true });
+      const failing = makeWatchFloor({ store, streams: { ...broker.streams, ...broken }, prefix: "infer", used, log, now: Date.now, isGenuine: PROOF.isGenuine });
+      await expect(failing.feedback(delivery(shadow(), seq, { subject: stored.subject, data: stored.data, stream: "FEEDBACK", admitted: stored.header.get(ADMITTED_HEADER) }))).rejects.toMatchObject({ isOutage: true });
     }
     expect(await guard()).toBeUndefined();
   });
@@ -431,7 +435,7 @@ describe("feedback", () => {
 
 it("ends with the signal, and never rejects", async () => {
   const shutdown = new AbortController();
-  const loop = runFloorWatch({ nats, js: broker.js, streams: broker.streams, prefix: "nowhere", used, log, now: Date.now, signal: shutdown.signal, drainMs: 1_000 });
+  const loop = runFloorWatch({ nats, js: broker.js, streams: broker.streams, prefix: "nowhere", used, log, now: Date.now, isGenuine: PROOF.isGenuine, signal: shutdown.signal, drainMs: 1_000 });
   shutdown.abort();
   await loop;
 });

@@ -7,11 +7,12 @@ import type { Logger } from "pino";
 
 import { AppError } from "#shared/contracts/errors.ts";
 import { Completion } from "#shared/contracts/events.ts";
-import { FeedbackMessage } from "#shared/contracts/feedback.ts";
+import { FeedbackMessage, isJudged } from "#shared/contracts/feedback.ts";
 import type { Activation } from "#shared/contracts/floorGuard.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { Shadow } from "#shared/contracts/shadow.ts";
 import { consume, type ConsumeOptions, type Delivery } from "#shared/messaging/consume.ts";
+import type { JudgedProof } from "#shared/messaging/judgedProof.ts";
 import { type ModelStore, openModelStore, UnreadableModel } from "#shared/messaging/modelStore.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
 import { parseMessage } from "#shared/messaging/parseMessage.ts";
@@ -20,7 +21,7 @@ import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
 import { completionSubject, idOf, type Source, sourcesOf } from "#shared/messaging/topology.ts";
 import { untilItWorks } from "#shared/runtime/lifecycle.ts";
 
-import { afterLabel, type Counted, type FloorTerms, floorTerms, isJudged, type Label, labelOfFeedback, labelOfShadow } from "./floorStep.ts";
+import { afterLabel, type Counted, type FloorTerms, floorTerms, type Label, labelOfFeedback, labelOfShadow } from "./floorStep.ts";
 
 export interface FloorDeps {
   readonly store: Pick<ModelStore, "active" | "get" | "floor" | "putFloor">;
@@ -30,13 +31,15 @@ export interface FloorDeps {
   readonly used: () => Activation | null;
   readonly log: Logger;
   readonly now: () => number;
+  /** Whether a gateway let somebody judge, as the message says. */
+  readonly isGenuine: JudgedProof["isGenuine"];
 }
 
 /** Only the other source's label, and a router that was paused and goes on, can be in the way. */
 const MOST_RACES = 20;
 
 /** Handlers by source. The caller acks after one resolves. A crash before that repeats it, and the label is counted once. */
-export const makeWatchFloor = ({ store, streams, prefix, used, log, now }: FloorDeps) => {
+export const makeWatchFloor = ({ store, streams, prefix, used, log, now, isGenuine }: FloorDeps) => {
   const said = new Set<string>();
   const sayOnce = (version: string, problem: string) => {
     if (!said.has(version)) log.warn({ version, problem }, "the quality floor of this routing model cannot be watched");
@@ -49,11 +52,11 @@ export const makeWatchFloor = ({ store, streams, prefix, used, log, now }: Floor
     feedback: async (delivery: Delivery): Promise<void> => count(await judged(delivery), delivery),
   };
 
-  async function judged({ subject, data, seq }: Delivery): Promise<Label | null> {
+  async function judged({ subject, data, seq, admitted }: Delivery): Promise<Label | null> {
     const id = idOf(prefix, subject);
     if (id === null) return null;
     const feedback = parseMessage(FeedbackMessage, "feedback.v1", data);
-    if (!isJudged(feedback)) return null;
+    if (!isJudged(feedback) || !isGenuine(id, feedback, admitted)) return null;
     const stored = await streams.last("COMPLETIONS", completionSubject(prefix, id));
     const label = stored === null ? null : labelOfFeedback(feedback, readEvent(Completion, prefix, stored));
     if (label === null) return null;
@@ -124,14 +127,14 @@ interface Running extends Omit<FloorDeps, "store"> {
  * Runs until the signal, and never rejects: requests go on, whatever ends it. Also where this router samples nothing, since
  * others may.
  */
-export async function runFloorWatch({ nats, js, streams, prefix, used, log, now, signal, drainMs }: Running): Promise<void> {
+export async function runFloorWatch({ nats, js, streams, prefix, used, log, now, isGenuine, signal, drainMs }: Running): Promise<void> {
   const waiting = { log, signal };
   const ended = (error: unknown) => {
     if (!signal.aborted) log.error({ err: error }, "the quality floor is not watched any more; requests go on");
   };
   try {
     const store = await untilItWorks(waiting, "open the bucket of models", () => openModelStore(nats, prefix));
-    const { shadow, feedback } = makeWatchFloor({ store, streams, prefix, used, log, now });
+    const { shadow, feedback } = makeWatchFloor({ store, streams, prefix, used, log, now, isGenuine });
     const loop = (source: Source, given: Pick<ConsumeOptions, "handle" | "giveUp">) =>
       untilItWorks(waiting, `read ${source.durable}`, () => consume({ js, log, source, concurrency: 1, signal, drainMs, ...given })).catch(ended);
     const { routerFloor, routerFloorFeedback } = sourcesOf(prefix);

@@ -39,6 +39,19 @@ test("over HTTP and over NATS: the event says what the reply says, and who did n
   expect([silent.tenant_id, eventOf("silent")]).toEqual(["tenant-1", []]);
 });
 
+test("what is asked at /v1 tells of its outcome where it says so, streamed or not", async () => {
+  const before = receiver.received("/hook").length;
+  const ask = (id: string, stream: boolean, headers: Record<string, string>) => fetch(`${system.url("gateway")}/v1/chat/completions`, {
+    method: "POST", headers: { "content-type": "application/json", "x-optimizer-tenant": "tenant-1", "idempotency-key": id, ...headers },
+    body: JSON.stringify({ model: "auto", stream, messages: [{ role: "user", content: "test" }] }),
+  }).then((response) => response.text());
+  await ask("v1-silent", false, {});
+  await ask("v1-whole", false, { "x-optimizer-webhook": "true" });
+  await ask("v1-streamed", true, { "x-optimizer-webhook": "true" });
+  await receiver.until("/hook", before + 2);
+  expect(["v1-silent", "v1-whole", "v1-streamed"].map((id) => eventOf(id).map(({ event }) => event.type))).toEqual([[], ["request.completed"], ["request.completed"]]);
+});
+
 test("a sender that is killed before it knows whether it was taken sends it again under the same id", async () => {
   let isHeld = true;
   receiver.answer("/hook", (res) => { if (!isHeld) res.writeHead(204).end(); });

@@ -19,6 +19,7 @@ import type { GetDesk } from "./desk.ts";
 import { addErrorHandlers } from "./errors.ts";
 import { addHttpMetrics } from "./metrics.ts";
 import type { Door } from "./openAi/requestOf.ts";
+import { openApiWebhooks } from "./openApiWebhooks.ts";
 import { type AdminDeps, adminRoutes } from "./routes/admin.ts";
 import { batchesRoutes } from "./routes/batches.ts";
 import { feedbackRoute } from "./routes/feedback.ts";
@@ -93,8 +94,9 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
 
 const openApiInfo = (version: string) => ({
   openapi: "3.1.0",
+  webhooks: openApiWebhooks,
   info: { title: "Cost-Aware ML Inference Optimizer", version, description: "Sends each request to the cheapest model tier that is good enough, and says what that saved." },
-  tags: [{ name: "inference", description: "Ask, find the answer again, and say how good it was." }, { name: "openai", description: "The same for OpenAI's clients." }, { name: "batches", description: "Many requests that nobody waits for." }, { name: "admin", description: "Tenants, their keys and their webhooks." }],
+  tags: [{ name: "inference", description: "Ask, find the answer again, and say how good it was." }, { name: "openai", description: "The same for OpenAI's clients." }, { name: "batches", description: "Many requests that nobody waits for." }, { name: "admin", description: "Tenants, their keys and their webhooks." }, { name: "webhooks", description: "What endpoints are sent." }],
 });
 
 /** The parser of the NATS door. Other content types, charsets and encodings are 415. */

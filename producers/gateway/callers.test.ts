@@ -22,7 +22,7 @@ import { makeCallers } from "./callers.ts";
 const log = pino({ level: "silent" });
 const holder = (tenant_id: string | null, ...roles: KeyRole[]): Principal => ({ tenant_id, key_id: "k", roles: new Set(roles) });
 const HOLDERS: Readonly<Record<string, Principal>> = {
-  "infer-t1": holder("t1", "infer", "read"), "read-t1": holder("t1", "read"), "admin-t1": holder("t1", "admin", "read"), "infer-any": holder(null, "infer", "read"),
+  "infer-t1": holder("t1", "infer", "read"), "read-t1": holder("t1", "read"), "admin-t1": holder("t1", "admin", "read"), "infer-any": holder(null, "infer", "read"), "admin-any": holder(null, "admin", "read"),
 };
 const BODY = { user_id: "u", input: "hi", budget: 1 };
 const CHAT = { model: "auto", messages: [{ role: "user", content: "hi" }] };
@@ -108,6 +108,14 @@ describe.each(CALLS)("$method $url", (options) => {
   const isReading = options.method === "GET";
   it("needs a key, with a role that allows it", async () => {
     expect([(await call(undefined, options)).status, (await call("Bearer read-t1", options)).status, (await call("Bearer admin-t1", options)).status]).toEqual(isReading ? [401, 200, 200] : [401, 403, 403]);
+  });
+});
+
+describe("feedback", () => {
+  const MAY: [source: string, keys: string[]][] = [["user", ["infer-t1", "infer-any"]], ["thumbs", ["infer-t1", "infer-any"]], ["judge", ["admin-t1", "admin-any"]], ["label", ["admin-t1", "admin-any"]]];
+  it.each(MAY)("of the source %s is taken from %j alone", async (source, keys) => {
+    const answers = await Promise.all(Object.keys(HOLDERS).map(async (key) => [key, await call(`Bearer ${key}`, { method: "POST", url: "/requests/r-1/feedback?tenant_id=t1", payload: { score: 1, source } })] as const));
+    expect(answers.map(([key, { status, code }]) => [key, status, code])).toEqual(Object.keys(HOLDERS).map((key) => (keys.includes(key) ? [key, 202, undefined] : [key, 403, "forbidden"])));
   });
 });
 

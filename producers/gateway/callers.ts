@@ -12,8 +12,8 @@ declare module "fastify" {
     principal: Principal;
   }
   interface FastifyContextConfig {
-    /** The least that a key must be allowed. */
-    role?: KeyRole;
+    /** One of what a key must be allowed. */
+    role?: KeyRole | readonly KeyRole[];
     /** Its body may be long, and take minutes to arrive. */
     isUpload?: boolean;
   }
@@ -67,7 +67,8 @@ export function makeCallers({ directory, isKeyless, log }: CallersDeps): Callers
           throw error;
         });
         if (request.is404) return; // answered as such, to those who may call at all
-        if (role === undefined || !request.principal.roles.has(role)) throw new AppError("forbidden", `this needs a key with the role ${role ?? "that nobody has"}`);
+        const roles = [role ?? []].flat();
+        if (!roles.some((one) => request.principal.roles.has(one))) throw new AppError("forbidden", `this needs a key with the role ${roles.join(" or ") || "that nobody has"}`);
       });
     },
     async callerOf({ principal }, named, fallback) {

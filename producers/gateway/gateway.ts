@@ -12,6 +12,7 @@ import { makeAdmissionProof } from "#shared/limits/admissionProof.ts";
 import { openLimiter } from "#shared/limits/openLimiter.ts";
 import { makeAnswerStreams } from "#shared/messaging/answerStream.ts";
 import { followRouting } from "#shared/messaging/followRouting.ts";
+import { makeJudgedProof } from "#shared/messaging/judgedProof.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
 import { makeReplies } from "#shared/messaging/replies.ts";
 import { makeSubmitFeedback } from "#shared/messaging/submitFeedback.ts";
@@ -82,7 +83,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     const inference = makeInference({ admit: makeAdmit(limiter), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
     const watches = makeWatches({ nats, streams, prefix, replies, limits, sweepGraceMs: config.sweepGraceMs, mostWatches: config.maxEventStreams, log });
     waiting = replies.waiting;
-    desk = { inference, find: makeFindRequest({ streams, pool, prefix }), listen: (id, onMessage) => answers.listen(id, onMessage), submitFeedback: makeSubmitFeedback({ acks, prefix }), watches };
+    desk = { inference, find: makeFindRequest({ streams, pool, prefix }), listen: (id, onMessage) => answers.listen(id, onMessage), submitFeedback: makeSubmitFeedback({ acks, prefix, sign: makeJudgedProof(config.secret, prefix).sign }), watches };
     onClose("requests", async () => {
       watches.close();
       const late = setTimeout(() => { replies.giveUp(); }, context.drainMs); // their clients ask again with the same request_id

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { FeedbackBody, FeedbackMessage } from "./feedback.ts";
+import { FeedbackBody, FeedbackMessage, isJudged } from "./feedback.ts";
 
 const BODY = { score: 1, source: "user" };
 
@@ -19,4 +19,8 @@ it.each([
   { ...BODY, comment: "x".repeat(1_001) }, { ...BODY, comment: null }, { ...BODY, comment: "a\0" }, { ...BODY, comment: "\ud83c" }, { ...BODY, rating: 5 },
 ])("refuses %j, through either door", (body) => {
   expect([FeedbackBody.safeParse(body).success, FeedbackMessage.safeParse(body).success]).toEqual([false, false]);
+});
+
+it("is judged by who says it of any answer, not by users", () => {
+  expect(["label", "judge", "user", "thumbs"].map((source) => isJudged({ source }))).toEqual([true, true, false, false]);
 });

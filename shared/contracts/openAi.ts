@@ -11,13 +11,13 @@ import { Probability } from "./probability.ts";
 import { AttemptReply, DecisionReply } from "./reply.ts";
 import { InferBody } from "./request.ts";
 
-const { request_id, min_quality, min_tier, max_tier, deadline_ms, latency_slo_ms, task, priority, explain, cache_control, metadata, budget } = InferBody.shape;
+const { request_id, min_quality, min_tier, max_tier, deadline_ms, latency_slo_ms, task, priority, explain, webhook, cache_control, metadata, budget } = InferBody.shape;
 
 /** What this service adds to a request: `x-optimizer-<name with dashes>` as headers, or `optimizer` in the body (a client's `extra_body`). */
 export const OptimizerControls = z.strictObject({
   request_id: request_id.describe("The same id again gives the same answer and runs nothing. Also as `Idempotency-Key`."),
   budget_usd: budget.optional().describe("Most that all attempts together may cost, in USD. Default: INFER_OPENAI_BUDGET_USD."),
-  min_quality, min_tier, max_tier, deadline_ms, latency_slo_ms, task, priority, explain,
+  min_quality, min_tier, max_tier, deadline_ms, latency_slo_ms, task, priority, explain, webhook,
   cache_control: cache_control.describe("Of kept answers: `no-cache`, `no-store`, `max-age=<seconds>`, `only-if-cached`. Also as the header `Cache-Control`."),
 });
 export type OptimizerControls = z.infer<typeof OptimizerControls>;

@@ -1,6 +1,7 @@
 /** What a tenant is told by HTTP (Standard Webhooks 1.0.0), where to, and how that went. ADR 0018. */
 import { z } from "zod";
 
+import { BatchReply } from "./batch.ts";
 import { TenantId } from "./ids.ts";
 import { InferReply } from "./reply.ts";
 import { wellFormed } from "./text.ts";
@@ -35,7 +36,7 @@ export type EndpointWithSecret = z.infer<typeof EndpointWithSecret>;
 export const DeliveryStatus = z.enum(["pending", "delivered", "dead"]);
 export type DeliveryStatus = z.infer<typeof DeliveryStatus>;
 
-export const WebhookType = z.enum(["request.completed"]);
+export const WebhookType = z.enum(["request.completed", "batch.finished"]);
 export type WebhookType = z.infer<typeof WebhookType>;
 
 /** One event to one endpoint. */
@@ -66,6 +67,21 @@ export const RequestCompleted = z.strictObject({
   }),
 });
 export type RequestCompleted = z.infer<typeof RequestCompleted>;
+
+/** The body of an event. */
+export const BatchFinished = z.strictObject({
+  type: z.literal("batch.finished"),
+  timestamp: z.iso.datetime().describe("When the batch ended."),
+  data: BatchReply.describe("As `GET /batches/:id` says it. Of one that is `cancelled` what ran then still ends, and counts there later."),
+});
+export type BatchFinished = z.infer<typeof BatchFinished>;
+
+/** As JSON. Pure. */
+export const batchFinished = (reply: BatchReply, finishedAtMs: number): string =>
+  JSON.stringify({ type: "batch.finished", timestamp: new Date(finishedAtMs).toISOString(), data: reply } satisfies BatchFinished);
+
+/** What an endpoint may be sent. */
+export const WEBHOOK_BODIES = { "request.completed": RequestCompleted, "batch.finished": BatchFinished } as const satisfies Record<WebhookType, z.ZodType>;
 
 export const MAX_EVENT_BYTES = 64 * 1024;
 /** As JSON of 64 KiB at most. What a caller can read elsewhere gives way: first the answer, then how it came about. Pure. */

@@ -50,7 +50,7 @@ export interface Delivery {
   readonly deliveries: number;
   /** `null`: the publisher sent none. */
   readonly traceparent: string | null;
-  /** What a gateway shows for having admitted the request; whether it is genuine is the reader's to judge. */
+  /** What a gateway shows for having admitted the request, or the judgement; whether it is genuine is the reader's to judge. */
   readonly admitted?: string | undefined;
   /** Delivered before, or held so long that another process may have it: look before you act. */
   readonly mayBeRepeat: boolean;

@@ -26,7 +26,7 @@ export function newKeyText(): KeyText & { readonly text: string } {
 }
 
 /** What one shared secret (INFER_SECRET) is used for: each use has a key of its own (HKDF, RFC 5869). */
-export const subkey = (secret: string, use: "api-keys" | "admission" | "cache" | "webhooks"): Buffer => Buffer.from(hkdfSync("sha256", secret, "", `cost-aware-inference-optimizer ${use}`, 32));
+export const subkey = (secret: string, use: "api-keys" | "admission" | "cache" | "webhooks" | "feedback"): Buffer => Buffer.from(hkdfSync("sha256", secret, "", `cost-aware-inference-optimizer ${use}`, 32));
 
 /** Secrets are 32 random bytes, so a fast HMAC is enough: there is nothing to guess. In base64url. */
 export const hmacOf = (pepper: Buffer, secret: string): string => createHmac("sha256", pepper).update(secret).digest("base64url");

@@ -1,12 +1,13 @@
 /** What gateways say to a real Postgres of the batches that they run. */
 import { Pool } from "pg";
-import { afterAll, beforeAll, beforeEach, expect, inject, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from "vitest";
 
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
+import { BatchFinished } from "#shared/contracts/webhook.ts";
 
 import { claimBatches, endLines, finishBatch } from "./batchQueue.ts";
-import { addLines, openBatch, readBatch, startBatch } from "./batchStore.ts";
+import { addLines, cancelBatch, openBatch, readBatch, startBatch } from "./batchStore.ts";
 
 let database: Awaited<ReturnType<typeof makeTestDatabase>>;
 let pool: Pool;
@@ -18,7 +19,7 @@ afterAll(async () => {
   await pool.end();
   await database.drop();
 });
-beforeEach(() => pool.query("DELETE FROM batch_items; DELETE FROM batches"));
+beforeEach(() => pool.query("DELETE FROM batch_items; DELETE FROM batches; DELETE FROM webhook_deliveries; DELETE FROM webhook_endpoints"));
 
 const ALL = { batches: 100, perTenant: 100 };
 const claimed = async (instance: string, most = ALL) => (await claimBatches(pool, instance, most)).map(({ tenant_id, batch_id }) => `${tenant_id} ${batch_id}`).sort();
@@ -62,4 +63,49 @@ it("the batches of a suspended tenant wait, also those that run", async () => {
   expect([await claimed("a"), (await endLines(pool, "a", key, [])).isOurs]).toEqual([[], false]);
   await pool.query("UPDATE tenants SET status = 'active'");
   expect(await claimed("a")).toEqual(["paused b"]);
+});
+
+describe("the end of a batch", () => {
+  const told = async () => (await pool.query<{ tenant_id: string; endpoint_id: string; payload: string }>("SELECT tenant_id, endpoint_id, payload FROM webhook_deliveries ORDER BY endpoint_id")).rows.map(({ payload, ...rest }) => ({ ...rest, event: BatchFinished.parse(JSON.parse(payload)) }));
+  const endpoint = async (tenant: string, endpoint_id: string, status = "active") => {
+    await pool.query("INSERT INTO tenants (tenant_id, name, status, settings) VALUES ($1, 'n', 'active', '{}') ON CONFLICT DO NOTHING", [tenant]);
+    await pool.query("INSERT INTO webhook_endpoints (endpoint_id, tenant_id, url, status, secret_sealed) VALUES ($1, $2, 'https://hooks.example/', $3, '')", [endpoint_id, tenant, status]);
+  };
+
+  it("is told to each active endpoint of its tenant once, as GET says it, however many gateways say so", async () => {
+    for (const [tenant, id, status] of [["told", "one"], ["told", "two"], ["told", "off", "disabled"], ["else", "others"]] as const) await endpoint(tenant, id, status);
+    const { rights, key } = await startedBatch("told", "b");
+    await claimed("a");
+    await finishBatch(pool, "a", key);
+    expect(await told()).toEqual([]); // a line is open
+    await endLines(pool, "a", key, [ended]);
+    await Promise.all([finishBatch(pool, "a", key), finishBatch(pool, "a", key), finishBatch(pool, "b", key)]);
+    const { reply } = await readBatch(rights, "b");
+    const event = { type: "batch.finished", timestamp: reply.finished_at, data: reply };
+    expect([reply.status, await told()]).toEqual(["completed", [{ tenant_id: "told", endpoint_id: "one", event }, { tenant_id: "told", endpoint_id: "two", event }]]);
+  });
+
+  it("and its telling are one: where it cannot be told the batch has not ended, and both come later", async () => {
+    await endpoint("told", "one");
+    const { rights, key } = await startedBatch("told", "b");
+    await claimed("a");
+    await endLines(pool, "a", key, [ended]);
+    await pool.query("ALTER TABLE webhook_deliveries ADD CONSTRAINT takes_none CHECK (false) NOT VALID");
+    await expect(finishBatch(pool, "a", key)).rejects.toThrow(/takes_none/);
+    expect((await readBatch(rights, "b")).reply.status).toBe("running");
+    await pool.query("ALTER TABLE webhook_deliveries DROP CONSTRAINT takes_none");
+    await finishBatch(pool, "a", key);
+    expect([(await readBatch(rights, "b")).reply.status, (await told()).length]).toEqual(["completed", 1]);
+  });
+
+  it("by being cancelled is told once too, with the rights of its tenant", async () => {
+    await endpoint("told", "one");
+    const { rights, key } = await startedBatch("told", "b");
+    await claimed("a");
+    await Promise.all([cancelBatch(rights, "b"), cancelBatch(rights, "b")]);
+    await endLines(pool, "a", key, [ended]); // what ran
+    await finishBatch(pool, "a", key);
+    expect(await told()).toMatchObject([{ event: { type: "batch.finished", data: { status: "cancelled", lines: 1, ended: { completed: 0 } } } }]);
+    await expect(cancelBatch({ pool, tenantId: "else" }, "b")).rejects.toMatchObject({ code: "not_found" });
+  });
 });

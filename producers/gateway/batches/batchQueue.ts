@@ -6,6 +6,8 @@ import type { NanoUsd } from "#shared/contracts/money.ts";
 import type { InferBody } from "#shared/contracts/request.ts";
 import { inTransaction } from "#shared/db/transaction.ts";
 
+import { type EndedRow, tellOfEnd } from "./batchRow.ts";
+
 export interface ClaimedBatch {
   readonly tenant_id: string;
   readonly batch_id: string;
@@ -98,10 +100,13 @@ export const endLines = (pool: Pool, instance: string, { tenant_id, batch_id }: 
     return { isOurs: batch?.is_ours === true, fresh };
   });
 
-/** Once every line has ended. */
-export async function finishBatch(pool: Pool, instance: string, { tenant_id, batch_id }: ClaimedBatch): Promise<void> {
-  await pool.query(`
-    UPDATE batches SET status = 'completed', finished_at = now(), leased_by = NULL, lease_until = NULL
-    WHERE tenant_id = $1 AND batch_id = $2 AND status = 'running' AND leased_by = $3
-      AND NOT EXISTS (SELECT 1 FROM batch_items i WHERE i.tenant_id = $1 AND i.batch_id = $2 AND i.result IS NULL)`, [tenant_id, batch_id, instance]);
-}
+/** Once every line has ended. The tenant's endpoints are told in the same transaction. */
+export const finishBatch = (pool: Pool, instance: string, { tenant_id, batch_id }: ClaimedBatch): Promise<void> =>
+  inTransaction(pool, async (client) => {
+    const { rows: [finished] } = await client.query<EndedRow>(`
+      UPDATE batches SET status = 'completed', finished_at = now(), leased_by = NULL, lease_until = NULL
+      WHERE tenant_id = $1 AND batch_id = $2 AND status = 'running' AND leased_by = $3
+        AND NOT EXISTS (SELECT 1 FROM batch_items i WHERE i.tenant_id = $1 AND i.batch_id = $2 AND i.result IS NULL)
+      RETURNING *`, [tenant_id, batch_id, instance]);
+    if (finished !== undefined) await tellOfEnd(client, finished);
+  });

@@ -3,10 +3,12 @@ import { isDeepStrictEqual } from "node:util";
 
 import type { PoolClient } from "pg";
 
-import { type BatchDefaults, type BatchLine, type BatchReply, type BatchResult, type BatchStatus, MOST_LINES } from "#shared/contracts/batch.ts";
+import { type BatchDefaults, type BatchLine, type BatchReply, type BatchResult, MOST_LINES } from "#shared/contracts/batch.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { fingerprintOf } from "#shared/messaging/readRequest.ts";
-import { isoOf, isoOrNull, type Rights, withRights } from "#shared/tenancy/database.ts";
+import { type Rights, withRights } from "#shared/tenancy/database.ts";
+
+import { type BatchRow, type EndedRow, tellOfEnd, toReply } from "./batchRow.ts";
 
 export interface BatchKey {
   readonly tenant_id: string;
@@ -22,39 +24,11 @@ export interface StoredBatch {
 /** Of the rights of the tenant itself. */
 export type TenantRights = Rights & { readonly tenantId: string };
 
-interface BatchRow {
-  readonly tenant_id: string;
-  readonly batch_id: string;
-  readonly name: string | null;
-  readonly status: BatchStatus;
-  readonly defaults: BatchDefaults;
-  readonly key_id: string | null;
-  readonly line_count: number;
-  readonly completed_count: number;
-  readonly degraded_count: number;
-  readonly failed_count: number;
-  readonly rejected_count: number;
-  readonly cost_nano_usd: string;
-  readonly baseline_cost_nano_usd: string;
-  readonly created_at: Date;
-  readonly started_at: Date | null;
-  readonly finished_at: Date | null;
-  readonly leased_by: string | null;
-  readonly lease_until: Date | null;
+interface LeasedRow extends BatchRow {
   readonly is_leased: boolean;
 }
 const COLUMNS = "*, coalesce(lease_until > now(), false) AS is_leased";
-const usd = (nanoUsd: bigint): number => Number(nanoUsd) / 1e9;
-function toStored({ defaults, key_id, is_leased, leased_by, ...row }: BatchRow): StoredBatch {
-  const [cost, baseline] = [BigInt(row.cost_nano_usd), BigInt(row.baseline_cost_nano_usd)];
-  const reply: BatchReply = {
-    batch_id: row.batch_id, tenant_id: row.tenant_id, name: row.name, status: row.status, lines: row.line_count,
-    ended: { completed: row.completed_count, degraded: row.degraded_count, failed: row.failed_count, rejected: row.rejected_count },
-    cost_usd: usd(cost), baseline_cost_usd: usd(baseline), saving_usd: usd(baseline - cost),
-    created_at: isoOf(row.created_at), started_at: isoOrNull(row.started_at), finished_at: isoOrNull(row.finished_at),
-  };
-  return { reply, defaults, key_id, uploadId: row.status === "open" && is_leased ? leased_by : null };
-}
+const toStored = ({ is_leased, ...row }: LeasedRow): StoredBatch => ({ reply: toReply(row), defaults: row.defaults, key_id: row.key_id, uploadId: row.status === "open" && is_leased ? row.leased_by : null });
 const noSuchBatch = (batchId: string) => new AppError("not_found", `there is no batch ${batchId}`);
 
 export interface OpenedBatch {
@@ -146,13 +120,17 @@ export const cancelBatch = (rights: TenantRights, batch_id: string): Promise<Sto
   withRights(rights, async (client) => {
     const key = { tenant_id: rights.tenantId, batch_id };
     await readLocked(client, key);
-    await client.query("UPDATE batches SET status = 'cancelled', finished_at = now() WHERE tenant_id = $1 AND batch_id = $2 AND status IN ('open', 'running')", [key.tenant_id, batch_id]);
-    return readLocked(client, key);
+    const { rows: [cancelled] } = await client.query<EndedRow>("UPDATE batches SET status = 'cancelled', finished_at = now() WHERE tenant_id = $1 AND batch_id = $2 AND status IN ('open', 'running') RETURNING *", [key.tenant_id, batch_id]);
+    const stored = await readLocked(client, key);
+    if (cancelled === undefined) return stored;
+    await client.query("RESET ROLE");
+    await tellOfEnd(client, cancelled);
+    return stored;
   });
 
 export const readBatch = (rights: TenantRights, batch_id: string): Promise<StoredBatch> =>
   withRights(rights, async (client) => {
-    const { rows: [row] } = await client.query<BatchRow>(`SELECT ${COLUMNS} FROM batches WHERE tenant_id = $1 AND batch_id = $2`, [rights.tenantId, batch_id]);
+    const { rows: [row] } = await client.query<LeasedRow>(`SELECT ${COLUMNS} FROM batches WHERE tenant_id = $1 AND batch_id = $2`, [rights.tenantId, batch_id]);
     if (row === undefined) throw noSuchBatch(batch_id);
     return toStored(row);
   });
@@ -160,7 +138,7 @@ export const readBatch = (rights: TenantRights, batch_id: string): Promise<Store
 /** The latest first. */
 export const listBatches = (rights: TenantRights, limit: number): Promise<BatchReply[]> =>
   withRights(rights, async (client) => {
-    const { rows } = await client.query<BatchRow>(`SELECT ${COLUMNS} FROM batches WHERE tenant_id = $1 ORDER BY created_at DESC, batch_id LIMIT $2`, [rights.tenantId, limit]);
+    const { rows } = await client.query<LeasedRow>(`SELECT ${COLUMNS} FROM batches WHERE tenant_id = $1 ORDER BY created_at DESC, batch_id LIMIT $2`, [rights.tenantId, limit]);
     return rows.map((row) => toStored(row).reply);
   });
 
@@ -183,7 +161,7 @@ async function assertSame(client: PoolClient, { tenant_id, batch_id }: BatchKey,
 }
 
 async function readLocked(client: PoolClient, { tenant_id, batch_id }: BatchKey): Promise<StoredBatch> {
-  const { rows: [row] } = await client.query<BatchRow>(`SELECT ${COLUMNS} FROM batches WHERE tenant_id = $1 AND batch_id = $2 FOR UPDATE`, [tenant_id, batch_id]);
+  const { rows: [row] } = await client.query<LeasedRow>(`SELECT ${COLUMNS} FROM batches WHERE tenant_id = $1 AND batch_id = $2 FOR UPDATE`, [tenant_id, batch_id]);
   if (row === undefined) throw noSuchBatch(batch_id);
   return toStored(row);
 }

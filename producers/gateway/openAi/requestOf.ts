@@ -119,7 +119,7 @@ function controlsOf(inBody: OptimizerControls, headers: Headers): OptimizerContr
 const NUMBERS: ReadonlySet<string> = new Set(["budget_usd", "min_quality", "deadline_ms", "latency_slo_ms"]);
 function valueOf(name: string, text: string): unknown {
   if (NUMBERS.has(name)) return text.trim() === "" ? text : Number(text);
-  if (name === "explain") return text === "true" ? true : text === "false" ? false : text;
+  if (name === "explain" || name === "webhook") return text === "true" ? true : text === "false" ? false : text;
   return text;
 }
 

@@ -1,8 +1,9 @@
 import type { FastifyPluginCallbackZod } from "fastify-type-provider-zod";
 import type { Logger } from "pino";
 
+import type { Principal } from "#shared/contracts/apiKey.ts";
 import { AppError } from "#shared/contracts/errors.ts";
-import { FeedbackBody, FeedbackReply } from "#shared/contracts/feedback.ts";
+import { FeedbackBody, FeedbackReply, isJudged } from "#shared/contracts/feedback.ts";
 import { ErrorReply } from "#shared/contracts/reply.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
@@ -16,14 +17,15 @@ const ROUTE = "/requests/:id/feedback";
 export const feedbackRoute = ({ desk, tracer, log }: { desk: GetDesk; tracer: Tracer; log: Logger }): FastifyPluginCallbackZod => (app, _options, done) => {
   const schema = {
     summary: "Say how good an answer was",
-    description: "Safe to repeat: each source has one feedback per request, and its latest counts. 404 for an id that was never accepted or is no longer kept; 409 for a request that has no outcome yet.",
+    description: "Safe to repeat: each source has one feedback per request, and its latest counts. The sources `label` and `judge` need a key of the role `admin`, all others of `infer`. 404 for an id that was never accepted or is no longer kept; 409 for a request that has no outcome yet.",
     tags: ["inference"],
     ...ofRequest,
     body: FeedbackBody,
     response: { 202: FeedbackReply, "4xx": ErrorReply, "5xx": ErrorReply },
   };
-  app.post(ROUTE, { schema, config: { role: "infer" } }, async (request, reply) => {
+  app.post(ROUTE, { schema, config: { role: ["infer", "admin"] } }, async (request, reply) => {
     const { params, query, body, headers } = request;
+    assertMaySay(request.principal, body);
     const attributes = { "http.request.method": "POST", "http.route": ROUTE };
     return tracer.span(`POST ${ROUTE}`, { kind: "SERVER", parent: traceparentFrom(headers["traceparent"]), attributes }, async (traceparent) => {
       const { find, submitFeedback } = desk();
@@ -39,3 +41,9 @@ export const feedbackRoute = ({ desk, tracer, log }: { desk: GetDesk; tracer: Tr
   });
   done();
 };
+
+/** What is judged makes routing careful for every tenant: not for whoever may ask a model. */
+function assertMaySay({ roles }: Principal, { source }: FeedbackBody): void {
+  const role = isJudged({ source }) ? "admin" : "infer";
+  if (!roles.has(role)) throw new AppError("forbidden", `feedback of the source ${source} needs a key with the role ${role}`);
+}
