@@ -1,7 +1,7 @@
 import { AppError } from "#shared/contracts/errors.ts";
 import { type FeedbackBody, type FeedbackMessage, isJudged } from "#shared/contracts/feedback.ts";
 
-import type { AckInbox } from "./ackInbox.ts";
+import { ADMITTED_HEADER, type AckInbox } from "./ackInbox.ts";
 import type { JudgedProof } from "./judgedProof.ts";
 import { feedbackSubject, type Id } from "./topology.ts";
 
