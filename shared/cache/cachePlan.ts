@@ -42,7 +42,7 @@ export function cachePlan(request: InferenceRequest, settings: TenantSettings["c
   if (noStore || (mode === "deterministic" && !isDeterministic(request, deciders.tierFile))) return null;
   const { tierFileHash, routing: { version, floorSteps } } = deciders;
   const partition = `${tierFileHash} ${version ?? ""} ${floorSteps}`;
-  const form = semanticOf(settings) === null ? null : inItsForm(request.input);
+  const form = semanticOf(settings) === null ? null : inItsForm(request);
   return {
     key: keyOf(request, partition),
     semanticKey: form === null ? null : keyOf({ ...request, input: form }, `${partition} guard ${GUARD_VERSION}`),

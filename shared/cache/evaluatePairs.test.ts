@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 
 import { describe, expect, it } from "vitest";
 
-import { evaluatePairs, LabelledPair } from "./evaluatePairs.ts";
+import { evaluatePairs, LabelledPair, unfitToStore } from "./evaluatePairs.ts";
 
 const read = (name: string) => readFileSync(new URL(`labelledPairs/${name}.jsonl`, import.meta.url), "utf8").trim().split("\n").map((line) => LabelledPair.parse(JSON.parse(line)));
 
@@ -15,8 +15,8 @@ describe("of the pairs that the guard was not made with", () => {
     expect(evaluation.false_hit_rate.upper).toBeLessThan(0.01);
   });
 
-  it("about half of those that ask the same are hits", () => {
-    expect(evaluation.hit_rate.hits / evaluation.hit_rate.pairs).toBeGreaterThan(0.5);
+  it("about a quarter of those that ask the same are hits", () => {
+    expect(evaluation.hit_rate.hits / evaluation.hit_rate.pairs).toBeGreaterThan(0.2);
   });
 
   it("likeness alone would give as many hits with many false ones", () => {
@@ -29,4 +29,12 @@ it("a false hit is counted and named", () => {
   const wrong = { a: "What is DNS?", b: "what's dns", same: false };
   const { false_hits, false_hit_rate, hit_rate, similarity_alone } = evaluatePairs([wrong, { a: "What is DNS?", b: "What is TCP?", same: false }]);
   expect([false_hits, false_hit_rate.hits, false_hit_rate.pairs, hit_rate.pairs, similarity_alone]).toEqual([[wrong], 1, 2, 0, null]);
+});
+
+it("a pair without a form is not counted among those that could be false hits, and a set without hits is not to be stored", () => {
+  const { false_hit_rate, false_hit_rate_where_read, other_pairs_without_form, hit_rate } = evaluatePairs([
+    { a: "What is  DNS?", b: "What is TCP?", same: false }, { a: "How do you spell DNS?", b: "What is TCP?", same: false }, { a: "What is UDP?", b: "What is TCP?", same: false }, { a: "red", b: "blue", same: true },
+  ]);
+  expect([false_hit_rate.pairs, false_hit_rate_where_read.pairs, other_pairs_without_form]).toEqual([2, 1, 1]);
+  expect([unfitToStore({ hit_rate }), unfitToStore({ hit_rate: { ...hit_rate, hits: 1 } })]).toEqual([expect.stringContaining("none of its pairs"), null]);
 });

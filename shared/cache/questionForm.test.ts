@@ -1,30 +1,34 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { questionForm } from "./questionForm.ts";
-import { LANGUAGES, NAMES } from "./questionWords.ts";
+import { LabelledPair } from "./evaluatePairs.ts";
+import { GUARD_VERSION, questionForm } from "./questionForm.ts";
+import { LANGUAGES } from "./questionWords.ts";
+
+const pairsOf = (name: string) => readFileSync(new URL(`labelledPairs/${name}.jsonl`, import.meta.url), "utf8").trim().split("\n").map((line) => LabelledPair.parse(JSON.parse(line)));
 
 describe("the same form have", () => {
   it.each([
     ["What is the capital of Peru?", "what's the capital of Peru"],
     ["What is the capital of France?", "Hi, can you tell me what the capital of France is? Thanks!"],
-    ["what is the capital of france", "What  is the capital of France ?"],
+    ["what is the capital of france", "What is the capital of France ?"],
     ["How tall is Mount Everest?", "I want to know how tall Mount Everest is."],
     ["How do I boil an egg?", "Please show me how to boil an egg."],
-    ["how do i boil an egg???", "How can I boil an egg?"],
-    ["Why doesn’t it rain?", "Why does not it rain?"],
+    ["How do I boil an egg?", "How can I boil an egg?"],
     ["Explain how a transistor works.", "How does a transistor work?"],
     ["Explain recursion.", "Could you please explain recursion?"],
-    ["In Python, how do I read a file?", "How do I read a file in Python?"],
-    ["Give me two facts about Mars.", "Please, give me 2 facts about Mars!"],
-    ["What is 20% of 1,000?", "What is 20 percent of 1000?"],
+    ["Why can’t dogs eat chocolate?", "why can't dogs eat chocolate"],
+    ["What is 20% of 50?", "What is 20 percent of 50?"],
+    ["What colour is the sun?", "What color is the sun?"],
+    ["Qui a peint la Joconde ?", "Bonjour, peux-tu me dire qui a peint la Joconde? Merci."],
+    ["Give me two facts about Mars.", "Please, give me 2 facts about Mars."],
     ["How far is 5km?", "How far is 5 kilometers?"],
-    ["What colour has the sun?", "What color has the sun?"],
     ["How big is the United States?", "How big is the US?"],
-    ["Give me a summary of Emma.", "Summarise Emma"],
-    ["Please explain \"it's two\"", "Explain “it's two”".replaceAll(/[“”]/g, '"')],
+    ["Give me a summary of Emma.", "Summarise Emma."],
     ["Was ist die Hauptstadt von Peru?", "Hallo, kannst du mir sagen, was die Hauptstadt von Peru ist? Danke!"],
-    ["Qui a peint la Joconde ?", "Bonjour, peux-tu me dire qui a peint la Joconde, s'il te plaît ?"],
     ["¿Quién pintó el Guernica?", "Hola, ¿puedes decirme quién pintó el Guernica?"],
   ])("%s | %s", (one, other) => {
     expect(questionForm(one)).toBe(questionForm(other));
@@ -62,11 +66,24 @@ describe("different forms have", () => {
     expect(questionForm(one)).not.toBe(questionForm(other));
   });
 
+  it.each(pairsOf("adversarial").map(({ a, b, kind }) => [kind, a, b]))("%s: %s | %s", (_kind, a = "", b = "") => {
+    const [one, other] = [a, b].map(questionForm);
+    expect(one === null || one !== other).toBe(true);
+  });
+
+  it.each([
+    ["How do you spell ", "?"], ["Kannst du mir die Übersetzung von ", " sagen?"], ["Wie viele Zeichen hat ", "?"], ["Comment écrire ", " ?"], ["Combien de lettres y a-t-il dans ", " ?"], ["Comment traduire ", " ?"], ["¿Cuántas letras tiene ", "?"], ["¿Cómo se escribe ", "?"],
+  ])("any two texts in a question about words: %s%s", (before, after) => {
+    for (const [one, other] of [["two", "2"], ["zwei", "2"], ["deux", "2"], ["dos", "2"], ["colour", "color"], ["JavaScript", "javascript"], ["can't", "cannot"], ["it’s", "it's"]]) expect(questionForm(`${before}${one}${after}`)).not.toBe(questionForm(`${before}${other}${after}`));
+    const asked = `${before}x${after}`;
+    for (const other of [asked.replace(/ ?\?$/, ""), asked.toLowerCase(), `Hi, ${asked}`, `${asked} Thanks.`]) if (other !== asked) expect(questionForm(other)).not.toBe(questionForm(asked));
+  });
+
   it("questions that differ in any word that is not listed, have one more, or have two in another order", () => {
-    const listed = new Set([...Object.values(LANGUAGES).flatMap(({ words, known }) => [...Object.keys(words), ...Object.values(words), ...known]), ...NAMES]);
-    const word = fc.stringMatching(/^[a-z]{3,9}$/).filter((one) => !listed.has(one));
-    const start = fc.constantFrom("What is the", "How do I", "Please explain", "Can you tell me why the", "Was ist das", "Pourquoi le", "Por qué el", "List");
-    fc.assert(fc.property(start, fc.uniqueArray(word, { minLength: 3, maxLength: 8 }), word, fc.nat(), fc.constantFrom("?", ".", ", please?", ""), (begin, words, other, at, end) => {
+    const known = new Set(Object.values(LANGUAGES).flatMap((rules) => [...rules.known]));
+    const word = fc.stringMatching(/^[a-z]{3,9}$/).filter((one) => !known.has(one) && !/^(?:colou?rs?|two|three|four|five|six|seven|eight|nine|ten)$/.test(one));
+    const start = fc.constantFrom("What is the", "How do I clean the", "Please explain", "Can you tell me what the", "Was ist das", "Pourquoi le", "Por qué el", "List");
+    fc.assert(fc.property(start, fc.uniqueArray(word, { minLength: 3, maxLength: 8 }), word, fc.nat(), fc.constantFrom("?", ".", "? Thanks.", ""), (begin, words, other, at, end) => {
       fc.pre(!words.includes(other));
       const place = at % words.length, next = (place + 1) % words.length;
       const form = (of: readonly string[]) => questionForm(`${begin} ${of.join(" ")}${end}`);
@@ -77,7 +94,12 @@ describe("different forms have", () => {
   });
 });
 
-it.each([["nothing", "  "], ["a document", "word ".repeat(101)], ["several lines", "Summarize this\nline"], ["marks that stand for what was taken out", "What is \uE0000\uE001?"]])("%s has none", (_name, text) => {
+it("a guard that gives other forms has another version", () => {
+  const forms = pairsOf("development").concat(pairsOf("adversarial")).flatMap(({ a, b }) => [questionForm(a), questionForm(b)]);
+  expect([GUARD_VERSION, createHash("sha256").update(JSON.stringify(forms)).digest("hex")]).toEqual([2, "dd85df6fe23b5df014714e27f6e1a077c830f08c7690ffc6607d8d3601a8c4c7"]);
+});
+
+it.each([["nothing", "  "], ["a document", "word ".repeat(101)], ["several lines", "Summarize this\nline"], ["two spaces", "How many are in a  b?"], ["what Unicode writes otherwise", "What is \u2126?"], ["marks that nobody sees", "What is \u200Ba?"]])("%s has none", (_name, text) => {
   expect(questionForm(text)).toBeNull();
 });
 

@@ -1,90 +1,66 @@
 /**
  * The guard of the semantic cache: the form of a question. Two questions whose forms are equal have the same answer, and whatever
- * is in doubt makes two forms. So numbers, negations, names, the order of words and the language agree by construction: all words
- * stay as they are and where they are, but for those that `questionWords.ts` lists (ADR 0019). Pure.
+ * is in doubt makes two forms. A text is its own form, letter by letter, unless it is plain, in a language of `questionWords.ts`,
+ * begins as a listed question or order and is not about words; then the listed parts of it are rewritten, where the lists say, and
+ * everything else stays as it is and where it is (ADR 0019). Pure.
  */
-import { LANGUAGES, type LanguageRules, NAMES } from "./questionWords.ts";
+import { LANGUAGES, type LanguageRules, OF_WORDS, POINTING } from "./questionWords.ts";
 
 /** Of the forms. What was evaluated for another version says nothing of this one, and answers under it are not found. */
-export const GUARD_VERSION = 1;
+export const GUARD_VERSION = 2;
 
 /** What is longer is a document rather than a question. */
 const MOST_LENGTH = 500;
-/** Mark what was taken out. */
-const [OPEN, CLOSE] = ["\uE000", "\uE001"];
 
 /** `null`: no form, so no answer but its own. */
 export function questionForm(text: string): string | null {
-  const asked = text.normalize("NFC").replaceAll(/[‘’]/g, "'").trim();
-  if (asked === "" || asked.length > MOST_LENGTH || /[\r\n\uE000\uE001]/.test(asked)) return null;
-  const { rest, taken } = takeOut(asked.replace(/^(?:quick question: *|((?:please )?tell me): *)/i, (_all, order?: string) => (order === undefined ? "" : `${order} `)).replaceAll(/(?<!\S)[¿¡]/g, ""));
-  const [, said = rest, marks = ""] = ENDING.exec(rest) ?? [];
-  const tokens = tokensOf(said);
-  const [name, rules] = languageOf(tokens);
-  const { form, isQuestion } = rules === null ? { form: tokens.join(" "), isQuestion: false } : formIn(rules, tokens);
-  return `${name} ${form}${marks.includes("?") && !isQuestion ? " ?" : ""}`.replaceAll(/\uE000(\d+)\uE001/g, (_all, place: string) => taken[Number(place)] ?? "");
+  const asked = text.trim();
+  if (asked === "" || asked.length > MOST_LENGTH || /[^\S ]| {2}|\p{C}/u.test(asked) || text.normalize("NFC") !== text) return null;
+  return rewritten(asked) ?? `= ${text}`;
 }
 
-/** Marks after what cannot have them as part of itself: not of 5!, n! or the pattern .*? */
-const ENDING = /^(.*(?:[\p{L}\p{N}%)\uE001](?=[.…]*$|\s*\?+$)|\p{L}{3}(?=\s*[?!]+$)))([.…]*|\s*[?!]+)$/u;
+/** The guard has read it; otherwise it is the text, letter by letter. */
+export const isRewritten = (form: string): boolean => !form.startsWith("=");
 
-/** What is quoted, and what follows a colon, is matter: not a word of it may be read otherwise. */
-function takeOut(asked: string): { readonly rest: string; readonly taken: readonly string[] } {
-  const taken: string[] = [];
-  return { rest: asked.replaceAll(MATTER, (matter) => `${OPEN}${taken.push(matter) - 1}${CLOSE}`), taken };
+/** `null`: nothing of it may be. */
+function rewritten(asked: string): string | null {
+  const text = asked.replaceAll(/(?<=\p{L})’(?=\p{L})/gu, "'").replace(/^(\p{L}+, )?¿(?=\p{L}.*\?)/u, "$1");
+  if (!text.split(" ").every((token, i, { length }) => PLAIN.test(token) || (token === "?" && i === length - 1))) return null;
+  const [name, rules] = languageOf(text);
+  if (rules === null) return null;
+  const begun = text.replace(/^\p{Lu}[\p{Ll}'-]+/u, (first) => (rules.starts.has(first.toLowerCase()) ? first.toLowerCase() : first));
+  const asks = begun.replace(rules.closing, "").replace(rules.opening, "");
+  const request = REQUEST.exec(asks)?.[0] ?? "";
+  if (OF_WORDS.some((words) => words.test(asks.slice(request.length)))) return null;
+  const core = POINTING.test(asks) ? begun : asks;
+  const said = withoutMark(core, rules);
+  return said === null ? null : `${name} ${rules.frames.reduce((form, [from, to]) => (typeof to === "string" ? form.replace(from, to) : form.replace(from, to)), said)}`;
 }
-/** From a quotation mark to the next one, or to the end; from a colon to the end. */
-const MATTER = /["“„«`].*?(?:["”“»`]|$)|(?<![\p{L}\p{N}])'.*|:.*/gu;
 
-/** Words, and marks between them; what is neither stays whole, with its capitals. */
-function tokensOf(text: string): string[] {
-  return text.split(/\s+/u).flatMap((token) => {
-    const [, word = token, mark = ""] = /^(.*[\p{L}\p{N}%\uE001])([,;.!?:])$/u.exec(token) ?? [];
-    return mark === "" || (mark === "." && word.includes(".")) ? [token] : [word, mark];
-  });
+/** A word or a number, with a mark after it. Whatever has other marks in it may be code, a formula or a quotation. */
+const PLAIN = /^(?:\p{Script=Latin}+(?:['-]\p{Script=Latin}+)*|[\p{Script=Latin}\d]+|\d+(?:[.,]\d+)*%?)[,.?!]?$/u;
+
+/** The listed beginnings have words that would be of words elsewhere. */
+const REQUEST = /^(?:(?:(?:can|could|would|will) you )?(?:please )?(?:tell me|write|name)(?= )|who wrote(?= )|sag mir|kannst du mir sagen|können Sie mir sagen|(?:peux-tu|pouvez-vous) me dire)/;
+
+/** A question without its one mark, an order without its full stop. `null`: it is neither, or ends otherwise. */
+function withoutMark(text: string, { asks, orders }: LanguageRules): string | null {
+  const [, said = "", mark = ""] = /^(.*[\p{L}\p{N}%])( ?\?|[.!]?)$/u.exec(text) ?? [];
+  if (orders.test(said)) return mark === "" || mark === "." || (mark === "!" && / \p{Ll}{3,}$/u.test(said)) ? said : `${said} ${mark.trim()}`;
+  return asks.test(said) && (mark === "" ? !TWICE.test(said) : mark.endsWith("?")) ? said : null;
 }
+
+/** What is mine is yours: without its mark, that may be no question. */
+const TWICE = /(?<!\p{L})(?:is|are|was|were|ist|sind|war|waren|est|sont|es|son)(?!\p{L}).*(?<!\p{L})(?:is|are|was|were|ist|sind|war|waren|est|sont|es|son)(?!\p{L})/u;
 
 /** That of most of the words that it knows; none where two have as many. */
-function languageOf(tokens: readonly string[]): readonly [string, LanguageRules | null] {
+function languageOf(text: string): readonly [string, LanguageRules | null] {
+  const words = text.toLowerCase().split(/[ ,.?!]+/);
   let [name, most, isTied] = ["", 0, false];
-  for (const [language, { known, words }] of Object.entries(LANGUAGES)) {
-    const count = tokens.filter((token) => known.has(token.toLowerCase()) || Object.hasOwn(words, token.toLowerCase())).length;
+  for (const [language, { known }] of Object.entries(LANGUAGES)) {
+    const count = words.filter((word) => known.has(word)).length;
     if (count > most) [name, most, isTied] = [language, count, false];
     else if (count === most) isTied = true;
   }
   return isTied || most === 0 ? ["-", null] : [name, LANGUAGES[name] ?? null];
-}
-
-const MARK = /^[,;.!?:]$/;
-/** Before or after one of these, a small i is I, and neither iodine nor a root of -1. */
-const BESIDE_I = /^(?:do|can|should|would|could|must|may|did|will|have|am|want|was|need)$/;
-function formIn({ known, asking, ofWords, words, hasThousandsCommas, aliases, thanks, frames }: LanguageRules, tokens: readonly string[]): { readonly form: string; readonly isQuestion: boolean } {
-  const isOfWords = ofWords.test(tokens.join(" "));
-  const read = tokens.flatMap((token, i) => {
-    const lower = token.toLowerCase();
-    const isFirst = i === 0 || MARK.test(tokens[i - 1] ?? "");
-    if (token === "I" && [tokens[i - 1], tokens[i + 1]].some((beside) => BESIDE_I.test(beside?.toLowerCase() ?? ""))) return ["i"];
-    const word = (isFirst && isCapitalised(token) && (known.has(lower) || (lower.includes("'") && Object.hasOwn(words, lower)))) || NAMES.has(lower) ? lower : token;
-    return isOfWords ? [word] : readWord(word.replace(/^I'/, "i'"), { words, hasThousandsCommas });
-  });
-  const replaced = (text: string, by: LanguageRules["frames"]) => by.reduce((form, [from, to]) => form.replace(from, to), text);
-  const whole = read.join(" ");
-  const begins = (text: string) => asking.has(text.split(" ", 1)[0] ?? "");
-  const asks = begins(whole.replace(OPENING, ""));
-  const named = isOfWords ? whole : replaced(whole, aliases);
-  const form = replaced(asks && !isOfWords ? named.replace(thanks, "") : named, frames);
-  return { form, isQuestion: asks || begins(form) };
-}
-/** A greeting, of one or two words. */
-const OPENING = /^\S+(?: \S+)? [,.!] /;
-
-/** A single capital may be a name of its own: A, I. */
-const isCapitalised = (token: string): boolean => token.length > 1 && token.slice(1) === token.slice(1).toLowerCase();
-
-/** A number with its unit is written in two ways, and one with commas where the language groups thousands by them. */
-function readWord(word: string, { words, hasThousandsCommas }: Pick<LanguageRules, "words" | "hasThousandsCommas">): string[] {
-  if (Object.hasOwn(words, word)) return (words[word] ?? word).split(" ");
-  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)(km|kg|cm|mm|%)$/.exec(word) ?? [];
-  if (number !== undefined) return [number, unit === "%" ? "percent" : unit];
-  return [hasThousandsCommas && /^\d{1,3}(?:,\d{3})+$/.test(word) ? word.replaceAll(",", "") : word];
 }

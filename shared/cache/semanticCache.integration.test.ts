@@ -19,7 +19,7 @@ import { cacheOf, cachePlan, type Deciders, hashOfTierFile } from "./cachePlan.t
 import { GUARD_VERSION } from "./questionForm.ts";
 
 const DONE = Completion.parse(fixture);
-const REQUEST: InferenceRequest = { ...InferenceRequest.parse(jobFixture.request), min_tier: null, max_tier: null, input: "What is the capital of Peru?" };
+const REQUEST: InferenceRequest = { ...InferenceRequest.parse(jobFixture.request), min_tier: null, max_tier: null, task: null, input: "What is the capital of Peru?" };
 const FILE = TierFile.parse(tierFixture);
 const DECIDERS: Deciders = { tierFile: FILE, tierFileHash: hashOfTierFile(FILE), routing: { version: null, floorSteps: 0 } };
 const settingsOf = (cache: object) => TenantSettings.parse({ cache: { mode: "all", ttl_s: 60, ...cache } }).cache;
@@ -87,11 +87,11 @@ describe("a kept answer", () => {
     expect(await take(over)).toEqual(NONE);
   });
 
-  it("of a chat is given only where the system message and all settings are the same", async () => {
-    const chat = (content: string, more: object = {}, system = "Be brief.") => ({ input: { messages: [{ role: "system" as const, content: system }, { role: "user" as const, content }], ...more } });
+  it("of a chat is given only without a system message, and where all settings are the same", async () => {
+    const chat = (content: string, more: object = {}, system: { role: "system"; content: string }[] = []) => ({ input: { messages: [...system, { role: "user" as const, content }], ...more } });
     await keep(chat("What is the capital of Peru?"));
     expect(await take(chat("what's the capital of Peru"))).toMatchObject({ kind: "hit", use: "semantic" });
-    for (const other of [chat("what's the capital of Peru", {}, "Be long."), chat("what's the capital of Peru", { temperature: 0.5 }), chat("what's the capital of Peru", { max_output_tokens: 5 }), chat("what's the capital of Chile")]) expect(await take(other)).toEqual(NONE);
+    for (const other of [chat("what's the capital of Peru", {}, [{ role: "system", content: "Be long." }]), chat("what's the capital of Peru", { temperature: 0.5 }), chat("what's the capital of Peru", { max_output_tokens: 5 }), chat("what's the capital of Chile")]) expect(await take(other)).toEqual(NONE);
   });
 
   it("is of its tier file, routing model and degree of care, and of the guard that was evaluated", async () => {

@@ -8,14 +8,14 @@ import { inItsForm, isOutdated, semanticOf } from "./semanticKey.ts";
 
 const ASKED = "What's the capital of Peru?";
 const user = { role: "user" as const, content: ASKED };
-const chat = (more: Partial<Chat> = {}): Chat => ({ messages: [{ role: "system", content: "Be brief." }, user], temperature: 0, ...more });
+const chat = (more: Partial<Chat> = {}): Chat => ({ messages: [user], temperature: 0, ...more });
+const formOf = (input: Input, task: string | null = null) => inItsForm({ input, task });
 
 describe("the question is in its form", () => {
   it("of a text, and of a chat's one message from the user, where all else stays as it is", () => {
     const form = questionForm(ASKED);
-    expect(inItsForm(ASKED)).toBe(form);
-    expect(inItsForm(chat())).toEqual({ messages: [{ role: "system", content: "Be brief." }, { role: "user", content: form }], temperature: 0 });
-    expect(inItsForm(chat({ messages: [user] }))).toEqual({ messages: [{ role: "user", content: form }], temperature: 0 });
+    expect(formOf(ASKED)).toBe(form);
+    expect(formOf(chat())).toEqual({ messages: [{ role: "user", content: form }], temperature: 0 });
   });
 
   it.each<[string, Input]>([
@@ -26,10 +26,15 @@ describe("the question is in its form", () => {
     ["two messages from the user", chat({ messages: [user, user] })],
     ["an answer to be gone on with", chat({ messages: [user, { role: "assistant", content: "Li" }] })],
     ["a named user", chat({ messages: [{ ...user, name: "Ann" }] })],
-    ["two system messages", chat({ messages: [{ role: "system", content: "a" }, { role: "system", content: "b" }, user] })],
+    ["a system message", chat({ messages: [{ role: "system", content: "Count the letters." }, user] })],
+    ["a message from the developer", chat({ messages: [{ role: "developer", content: "Be brief." }, user] })],
     ["a document", `${ASKED}\n${ASKED}`],
   ])("not with %s", (_name, input) => {
-    expect(inItsForm(input)).toBeNull();
+    expect(formOf(input)).toBeNull();
+  });
+
+  it("not for a task", () => {
+    expect(formOf(ASKED, "spelling")).toBeNull();
   });
 });
 

@@ -18,13 +18,13 @@ const PAIR = { a: "What is DNS?", b: "what's dns", same: true };
 
 describe("inferctl cache evaluate", () => {
   it("counts hits and false hits, with their intervals, and names the false ones", async () => {
-    const pairs = file(PAIR, { a: "What is TCP?", b: "What is UDP?", same: false, kind: "name" }, "", { a: "How do I sing?", b: "How to sing", same: false });
+    const pairs = file(PAIR, { a: "What is TCP?", b: "What is UDP?", same: false, kind: "name" }, "", { a: "How do I boil an egg?", b: "How to boil an egg", same: false });
     const { code, printed } = await inferctl("cache", "evaluate", "--pairs", pairs);
     expect(code).toBe(0);
     expect(printed).toMatch(/same question: hits\s+1\s+1\s+100.0 %\s+2.5 % to 100.0 %/);
     expect(printed).toMatch(/other question: false hits\s+2\s+1\s+50.0 %\s+1.3 % to 98.7 %/);
-    expect(printed).toContain('false hit: "How do I sing?" and "How to sing"');
-    expect(JSON.parse((await inferctl("cache", "evaluate", "--pairs", pairs, "--json")).printed)).toMatchObject({ guard_version: 1, hit_rate: { pairs: 1, hits: 1 }, false_hit_rate: { pairs: 2, hits: 1 }, false_hits: [{ b: "How to sing" }] });
+    expect(printed).toContain('false hit: "How do I boil an egg?" and "How to boil an egg"');
+    expect(JSON.parse((await inferctl("cache", "evaluate", "--pairs", pairs, "--json")).printed)).toMatchObject({ guard_version: 2, hit_rate: { pairs: 1, hits: 1 }, false_hit_rate: { pairs: 2, hits: 1 }, false_hits: [{ b: "How to boil an egg" }] });
   });
 
   it.each<[string, () => string, string]>([
