@@ -24,26 +24,23 @@ export interface PairEvaluation {
   readonly set_sha256: string;
   /** Of pairs that are the same question. */
   readonly hit_rate: Counted;
-  /** Of pairs that are not, and have a form on both sides: where there is none, nothing could be a hit. */
+  /** Of pairs that are not, and of which the guard reads both sides: where it leaves one as it is, nothing could be a hit. */
   readonly false_hit_rate: Counted;
   readonly false_hits: readonly LabelledPair[];
   /** What likeness would do without a guard, at the highest threshold with as many hits; `null` without hits. */
   readonly similarity_alone: { readonly threshold: number; readonly hit_rate: Counted; readonly false_hit_rate: Counted } | null;
 }
-/** How much of the set says something of the guard. */
+/** How much of the set says nothing of the guard. */
 interface Coverage {
-  /** Of the pairs that are not the same, those of which the guard reads both sides, rather than leaves them as they are. */
-  readonly false_hit_rate_where_read: Counted;
-  /** Pairs that are not the same and were not counted, for want of a form. */
-  readonly other_pairs_without_form: number;
+  /** Pairs that are not the same question, and were not counted. */
+  readonly unread_pairs: number;
 }
 
 export function evaluatePairs(pairs: readonly LabelledPair[]): PairEvaluation & Coverage {
   const [same, different] = [true, false].map((label) => pairs.filter(({ same: is }) => is === label)) as [LabelledPair[], LabelledPair[]];
   const passes = ({ a, b }: LabelledPair) => a === b || (questionForm(a) !== null && questionForm(a) === questionForm(b));
   const hit_rate = counted(same, passes);
-  const compared = different.filter(({ a, b }) => a === b || [a, b].every((text) => questionForm(text) !== null));
-  const read = compared.filter(({ a, b }) => [a, b].every((text) => isRewritten(questionForm(text) ?? "=")));
+  const read = different.filter((pair) => passes(pair) || [pair.a, pair.b].every((text) => isRewritten(questionForm(text) ?? "=")));
   const likeness = same.map(({ a, b }) => textSimilarity(a, b)).sort((one, other) => other - one);
   const threshold = likeness[hit_rate.hits - 1];
   const isLike = ({ a, b }: LabelledPair) => threshold !== undefined && textSimilarity(a, b) >= threshold;
@@ -51,10 +48,9 @@ export function evaluatePairs(pairs: readonly LabelledPair[]): PairEvaluation & 
     guard_version: GUARD_VERSION,
     set_sha256: createHash("sha256").update(JSON.stringify(pairs.map(({ a, b, same: is }) => [a, b, is]))).digest("hex"),
     hit_rate,
-    false_hit_rate: counted(compared, passes),
-    false_hit_rate_where_read: counted(read, passes),
-    other_pairs_without_form: different.length - compared.length,
-    false_hits: compared.filter(passes),
+    false_hit_rate: counted(read, passes),
+    unread_pairs: different.length - read.length,
+    false_hits: read.filter(passes),
     similarity_alone: threshold === undefined ? null : { threshold, hit_rate: counted(same, isLike), false_hit_rate: counted(different, isLike) },
   };
 }
