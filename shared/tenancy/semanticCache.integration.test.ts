@@ -73,6 +73,44 @@ it("goes by the latest evaluation, and by the tenant's own", async () => {
   await expect(storeEvaluation(owner, BY_HAND, "nobody", evaluation(9, 0))).rejects.toMatchObject({ code: "not_found" });
 });
 
+const OTHER_GUARD = GUARD_VERSION + 1;
+const outdate = () => pool.query(`UPDATE tenants SET settings = jsonb_set(settings, '{cache,semantic,guard_version}', $2) WHERE tenant_id = $1`, [t(), OTHER_GUARD]);
+const cacheOf = async () => (await readTenant(owner, t()))?.settings.cache;
+
+it("may have all else of the cache changed while its approval is outdated, and stays as outdated as it was", async () => {
+  await store(368, 0);
+  await switchOn();
+  await outdate();
+  const had = await cacheOf();
+  const stale = { ...had?.semantic, guard_version: OTHER_GUARD };
+  const set = async (cache: object) => (await changeTenant(owner, BY_HAND, t(), (before) => ({ settings: { cache: { ...before.settings.cache, ...cache } } }))).settings.cache;
+  await store(1, 0); // it could not be switched on now
+  expect(await set({})).toEqual(had);
+  expect(await set({ ttl_s: 5 })).toEqual({ ...had, ttl_s: 5 });
+  expect(await set({ semantic: { ...stale, audit_share: 0.5 } })).toMatchObject({ semantic: { ...stale, audit_share: 0.5 } });
+  expect(await set({ mode: "off", semantic: { ...stale, max_false_hit_rate: 0.5, guard_version: GUARD_VERSION } })).toMatchObject({ mode: "off", semantic: { guard_version: OTHER_GUARD } });
+  await expect(set({ mode: "all" })).rejects.toMatchObject({ code: "conflict" });
+});
+
+it.each<[string, object]>([["a looser bound", { max_false_hit_rate: 0.02 }], ["a stricter one", { max_false_hit_rate: 0.005 }], ["the version of this guard", { guard_version: GUARD_VERSION }], ["no version", { guard_version: undefined }]])("an outdated approval does not do for %s", async (_name, over) => {
+  await store(368, 0);
+  await switchOn();
+  await outdate();
+  await store(1, 0);
+  await expect(changeTenant(owner, BY_HAND, t(), () => ({ settings: { cache: { mode: "all", ttl_s: 60, semantic: { max_false_hit_rate: 0.01, audit_share: 0.02, guard_version: OTHER_GUARD, ...over } } } }))).rejects.toMatchObject({ code: "conflict" });
+});
+
+it("is switched off by a later evaluation of its guard that does not bound the share as the tenant wants it, and by no other", async () => {
+  await store(1_000, 0);
+  await switchOn();
+  const on = await cacheOf();
+  expect([await store(368, 0), await store(9, 9, { guard_version: GUARD_VERSION + 1 }), await cacheOf()]).toEqual([{ switchedOff: false }, { switchedOff: false }, on]);
+  expect([await store(367, 0), await store(367, 0), await cacheOf()]).toEqual([{ switchedOff: true }, { switchedOff: false }, { mode: "all", ttl_s: 60 }]);
+  expect((await readAdminAudit(owner, { tenantId: t(), limit: 3 })).map(({ actor, action, change }) => [actor, action, change["settings"]])).toEqual([
+    ["inferctl", "cache.evaluate", undefined], ["inferctl", "tenant.change", { cache: { semantic: null } }], ["inferctl", "cache.evaluate", undefined],
+  ]);
+});
+
 it("stops when audits show more false hits than it may have, and cannot be switched on again at that rate", async () => {
   await store(1_000, 0);
   await switchOn();

@@ -13,18 +13,35 @@ import { clopperPearson, type Interval } from "#shared/statistics/clopperPearson
 import { type Actor, writeAdminAudit } from "./adminAudit.ts";
 import { type Rights, withRights } from "./database.ts";
 
-/** Later ones replace earlier ones, whatever they say. Throws `not_found`. */
-export const storeEvaluation = (rights: Rights, actor: Actor, tenantId: string, { guard_version, set_sha256, hit_rate, false_hit_rate }: PairEvaluation): Promise<void> =>
+/**
+ * Later ones replace earlier ones, whatever they say: one that no longer bounds the share of false hits as the tenant wants it switches
+ * the semantic cache off. Whether it did. Throws `not_found`.
+ */
+export const storeEvaluation = (rights: Rights, actor: Actor, tenantId: string, { guard_version, set_sha256, hit_rate, false_hit_rate }: PairEvaluation): Promise<{ readonly switchedOff: boolean }> =>
   withRights(rights, async (client) => {
     const { pairs, hits, lower, upper } = false_hit_rate;
+    const { rows: [tenant] } = await client.query<{ semantic: SemanticCache | null }>(SEMANTIC_OF_LOCKED, [tenantId]);
+    if (tenant === undefined) throw new AppError("not_found", `there is no tenant ${tenantId}`);
     const { rows: [stored] } = await client.query<{ seq: string }>(
       `INSERT INTO cache_evaluations (tenant_id, guard_version, set_sha256, same_pairs, hits, other_pairs, false_hits, false_hit_lower, false_hit_upper)
-       SELECT tenant_id, $2, $3, $4, $5, $6, $7, $8, $9 FROM tenants WHERE tenant_id = $1 RETURNING seq`,
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING seq`,
       [tenantId, guard_version, set_sha256, hit_rate.pairs, hit_rate.hits, pairs, hits, lower, upper],
     );
-    if (stored === undefined) throw new AppError("not_found", `there is no tenant ${tenantId}`);
-    await writeAdminAudit(client, actor, { tenantId, action: "cache.evaluate", object: tenantId, change: { evaluation: Number(stored.seq), guard_version, set_sha256, other_pairs: pairs, false_hits: hits, false_hit_upper: upper } });
+    const evaluation = Number(stored?.seq);
+    await writeAdminAudit(client, actor, { tenantId, action: "cache.evaluate", object: tenantId, change: { evaluation, guard_version, set_sha256, other_pairs: pairs, false_hits: hits, false_hit_upper: upper } });
+    const { semantic } = tenant;
+    if (semantic?.guard_version !== guard_version || upper <= semantic.max_false_hit_rate) return { switchedOff: false };
+    await switchOff(client, actor, tenantId, { evaluation, false_hit_upper: upper, max_false_hit_rate: semantic.max_false_hit_rate });
+    return { switchedOff: true };
   });
+
+/** Nobody changes it until the transaction has ended. */
+const SEMANTIC_OF_LOCKED = "SELECT settings #> '{cache,semantic}' AS semantic FROM tenants WHERE tenant_id = $1 FOR UPDATE";
+
+async function switchOff(client: PoolClient, actor: Actor, tenantId: string, because: object): Promise<void> {
+  await client.query("UPDATE tenants SET settings = settings #- '{cache,semantic}', updated_at = now() WHERE tenant_id = $1", [tenantId]);
+  await writeAdminAudit(client, actor, { tenantId, action: "tenant.change", object: tenantId, change: { settings: { cache: { semantic: null } }, ...because } });
+}
 
 /** As it may be stored. Throws `conflict`, which says what is missing. In the transaction of the change. */
 export async function approved(client: PoolClient, tenantId: string, semantic: SemanticCache): Promise<SemanticCache> {
@@ -64,11 +81,10 @@ async function auditedHits(client: PoolClient, tenantId: string): Promise<Audite
 /** Switches the semantic cache of a tenant off when audits have shown more false hits than it allows. Whether it did. Safe to repeat. */
 export const stopWhereDisproved = (rights: Rights, tenantId: string): Promise<boolean> =>
   withRights(rights, async (client) => {
-    const { rows: [tenant] } = await client.query<{ semantic: SemanticCache | null }>("SELECT settings #> '{cache,semantic}' AS semantic FROM tenants WHERE tenant_id = $1 FOR UPDATE", [tenantId]);
+    const { rows: [tenant] } = await client.query<{ semantic: SemanticCache | null }>(SEMANTIC_OF_LOCKED, [tenantId]);
     if (tenant?.semantic == null) return false;
     const audited = await auditedHits(client, tenantId);
     if (audited.lower <= tenant.semantic.max_false_hit_rate) return false;
-    await client.query("UPDATE tenants SET settings = settings #- '{cache,semantic}', updated_at = now() WHERE tenant_id = $1", [tenantId]);
-    await writeAdminAudit(client, { kind: "cache-audit" }, { tenantId, action: "tenant.change", object: tenantId, change: { settings: { cache: { semantic: null } }, audited } });
+    await switchOff(client, { kind: "cache-audit" }, tenantId, { audited });
     return true;
   });

@@ -10,6 +10,7 @@ import { type Command, EXIT_USAGE, sayer, wrongUse } from "../command.ts";
 import { withTenancy } from "../tenancy.ts";
 import { textTable } from "../textTable.ts";
 
+const SWITCHED_OFF = "its semantic cache is off now: by this evaluation the share of false hits may be above its max_false_hit_rate";
 const ACTOR = { kind: "inferctl" } as const;
 
 export const cache: Command = {
@@ -20,7 +21,7 @@ export const cache: Command = {
     "            `same`: an answer to one does for the other. A pair may stand there once. 368 pairs that are not the same, and",
     "            none of them a hit, are the fewest that show a share of false hits below 1 %",
     "--store     keeps the evaluation for the tenant, whose semantic cache may then be switched on: inferctl tenants set <tenant> --semantic on.",
-    "            The latest one counts. Of a tenant's own questions: a set from elsewhere says little of them",
+    "            The latest one counts: one that fails switches the semantic cache off. Of a tenant's own questions: a set from elsewhere says little of them",
     "audits      hits of the tenant that were run afterwards, and the share of false ones among them, for the guard as it is",
     "--json      for programs",
   ],
@@ -35,8 +36,8 @@ export const cache: Command = {
       case "evaluate": {
         if ((values["store"] === true) !== (tenantId !== undefined)) refuse("--store and --tenant <tenant> go together");
         const evaluation = evaluatePairs(await readPairs(text("pairs") ?? refuse("say which pairs: --pairs <file>")));
-        if (tenantId !== undefined) await withTenancy(environment, (rights) => storeEvaluation(rights, ACTOR, tenantId, evaluation));
-        say(evaluation, `${describe(evaluation)}${tenantId === undefined ? "" : `\nstored for tenant ${tenantId}`}`);
+        const stored = tenantId === undefined ? null : await withTenancy(environment, (rights) => storeEvaluation(rights, ACTOR, tenantId, evaluation));
+        say({ ...evaluation, ...(stored === null ? {} : { switched_off: stored.switchedOff }) }, [describe(evaluation), ...(tenantId === undefined ? [] : [`stored for tenant ${tenantId}`]), ...(stored?.switchedOff === true ? [SWITCHED_OFF] : [])].join("\n"));
         return 0;
       }
       case "audits": {
