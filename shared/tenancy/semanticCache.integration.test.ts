@@ -9,7 +9,7 @@ import { clopperPearson } from "#shared/statistics/clopperPearson.ts";
 
 import { type Actor, readAdminAudit } from "./adminAudit.ts";
 import type { Rights } from "./database.ts";
-import { readAuditedHits, stopWhereDisproved, storeEvaluation } from "./semanticCache.ts";
+import { readAuditedHits, stopWhereDisproved, storeEvaluation, tenantsWithFalseHits } from "./semanticCache.ts";
 import { changeTenant, createTenant, readTenant } from "./tenants.ts";
 
 const BY_HAND: Actor = { kind: "inferctl" };
@@ -111,29 +111,49 @@ it("is switched off by a later evaluation of its guard that does not bound the s
   ]);
 });
 
-it("stops when audits show more false hits than it may have, and cannot be switched on again at that rate", async () => {
+it("stops when audits show more false hits than it may have, and stays off at that rate when their rows are gone", async () => {
   await store(1_000, 0);
   await switchOn();
   await addAudits("same", 90);
   await addAudits("unknown", 50);
-  await addAudits("different", 9, GUARD_VERSION + 1);
-  await addAudits("different", 2);
-  expect([await stopWhereDisproved(owner, t()), (await readAuditedHits(owner, t())).lower < 0.01]).toEqual([false, true]);
+  await addAudits("different", 9, OTHER_GUARD);
+  await addAudits("different", 3);
+  expect([await stopWhereDisproved(owner, t()), (await readAuditedHits(owner, t())).false_hits]).toEqual([false, 3]);
   await addAudits("unclear", 3);
-  await addAudits("different", 5);
+  await addAudits("different", 4);
   expect([await stopWhereDisproved(owner, t()), await stopWhereDisproved(owner, t())]).toEqual([true, false]);
-  expect(await readAuditedHits(owner, t())).toEqual({ compared: 100, false_hits: 7, unclear: 3, unknown: 50, ...clopperPearson(7, 100) });
-  expect((await readTenant(owner, t()))?.settings.cache).toEqual({ mode: "all", ttl_s: 60 });
+  expect(await cacheOf()).toEqual({ mode: "all", ttl_s: 60 });
   expect((await readAdminAudit(owner, { tenantId: t(), limit: 1 }))[0]).toMatchObject({ actor: "cache-audit", action: "tenant.change", change: { audited: { false_hits: 7 } } });
-  await expect(switchOn()).rejects.toMatchObject({ code: "conflict", message: expect.stringContaining("of 100 audited hits") as string });
+  await pool.query("DELETE FROM cache_audits WHERE tenant_id = $1", [t()]);
+  await addAudits("same", 100_000); // no evidence any more, but what was shown was shown
+  expect(await readAuditedHits(owner, t())).toEqual({ compared: 100_100, false_hits: 7, unclear: 3, unknown: 50, disproved_rate: 0.01, ...clopperPearson(7, 100_100) });
+  await expect(switchOn()).rejects.toMatchObject({ code: "conflict", message: expect.stringContaining("of 100100 audited hits") as string });
+  await expect(switchOn({ max_false_hit_rate: 0.009 })).rejects.toMatchObject({ code: "conflict" });
   await switchOn({ max_false_hit_rate: 0.2 });
+});
+
+it("is not stopped by audits of another guard than the tenant's, nor one of another guard by this one's", async () => {
+  await store(1_000, 0);
+  await switchOn();
+  await addAudits("different", 50, OTHER_GUARD);
+  expect([await stopWhereDisproved(owner, t()), await tenantsWithFalseHits(owner)]).toEqual([false, expect.not.arrayContaining([t()])]);
+  await outdate();
+  await addAudits("different", 50);
+  expect([await stopWhereDisproved(owner, t()), await tenantsWithFalseHits(owner)]).toEqual([false, expect.not.arrayContaining([t()])]);
+});
+
+it("names the tenants that may have to stop", async () => {
+  await store(1_000, 0);
+  await switchOn();
+  await addAudits("different", 1);
+  expect(await tenantsWithFalseHits(owner)).toContain(t());
 });
 
 it("evaluations and audits are seen by their tenant alone, which cannot write them, and evaluations are never changed", async () => {
   await store(1_000, 0);
   await addAudits("same", 1);
   const count = (tenantId: string, table: string) => inTransactionOf(pool, tenantId, async (client) => (await client.query(`SELECT 1 FROM ${table}`)).rowCount);
-  for (const table of ["cache_evaluations", "cache_audits"]) {
+  for (const table of ["cache_evaluations", "cache_audits", "cache_audit_counts"]) {
     expect([await count(t(), table), await count("other", table)]).toEqual([1, 0]);
     await expect(inTransactionOf(pool, t(), (client) => client.query(`INSERT INTO ${table} (tenant_id) VALUES ($1)`, [t()]))).rejects.toMatchObject({ code: "42501" });
   }

@@ -9,6 +9,7 @@ import { GUARD_VERSION } from "#shared/cache/questionForm.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import type { SemanticCache } from "#shared/contracts/tenant.ts";
 import { clopperPearson, type Interval } from "#shared/statistics/clopperPearson.ts";
+import { isAbove } from "#shared/statistics/shareTest.ts";
 
 import { type Actor, writeAdminAudit } from "./adminAudit.ts";
 import { type Rights, withRights } from "./database.ts";
@@ -56,35 +57,53 @@ export async function approved(client: PoolClient, tenantId: string, semantic: S
     throw new AppError("conflict", `the latest evaluation has ${last.false_hits} false hits in ${last.other_pairs} pairs that are not the same, so their share may be ${percent(last.false_hit_upper)}, above max_false_hit_rate (${percent(most)}); with more pairs, ${toRun}`);
   }
   const audited = await auditedHits(client, tenantId);
-  if (audited.lower > most) throw new AppError("conflict", `of ${audited.compared} audited hits of guard ${GUARD_VERSION} ${audited.false_hits} were false, so their share is at least ${percent(audited.lower)}, above max_false_hit_rate (${percent(most)})`);
+  if (isDisproved(audited, most)) throw new AppError("conflict", `of ${audited.compared} audited hits of guard ${GUARD_VERSION} ${audited.false_hits} were false, which shows that more are than max_false_hit_rate allows (${percent(most)})`);
   return { ...semantic, guard_version: GUARD_VERSION };
 }
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
-/** Of the guard as it is. `compared`: hits that were run and brought an answer. The interval is of the share of false ones among them. */
+/** Of the guard as it is, since it is there, whatever became of the rows. `compared`: hits that were run and brought an answer. The interval is of the share of false ones among them, if looked at once. */
 export interface AuditedHits extends Interval {
   readonly compared: number;
   readonly false_hits: number;
   readonly unclear: number;
   /** Brought no answer. */
   readonly unknown: number;
+  /** Highest `max_false_hit_rate` at which they have switched the semantic cache off; `null`: at none. */
+  readonly disproved_rate: number | null;
 }
 export const readAuditedHits = (rights: Rights, tenantId: string): Promise<AuditedHits> => withRights(rights, (client) => auditedHits(client, tenantId));
 
 async function auditedHits(client: PoolClient, tenantId: string): Promise<AuditedHits> {
-  const { rows } = await client.query<{ verdict: string; count: number }>("SELECT verdict, count(*)::int AS count FROM cache_audits WHERE tenant_id = $1 AND guard_version = $2 GROUP BY verdict", [tenantId, GUARD_VERSION]);
-  const count = (...verdicts: string[]) => rows.filter(({ verdict }) => verdicts.includes(verdict)).reduce((sum, row) => sum + row.count, 0);
-  const [compared, false_hits] = [count("same", "unclear", "different"), count("different")];
-  return { compared, false_hits, unclear: count("unclear"), unknown: count("unknown"), ...clopperPearson(false_hits, compared) };
+  const { rows: [row] } = await client.query<{ same: number; unclear: number; different: number; unknown: number; disproved_rate: number | null }>(
+    `SELECT "same"::float8, "unclear"::float8, "different"::float8, "unknown"::float8, disproved_rate FROM cache_audit_counts WHERE tenant_id = $1 AND guard_version = $2`, [tenantId, GUARD_VERSION],
+  );
+  const { same, unclear, different: false_hits, unknown, disproved_rate } = row ?? { same: 0, unclear: 0, different: 0, unknown: 0, disproved_rate: null };
+  const compared = same + unclear + false_hits;
+  return { compared, false_hits, unclear, unknown, disproved_rate, ...clopperPearson(false_hits, compared) };
 }
 
-/** Switches the semantic cache of a tenant off when audits have shown more false hits than it allows. Whether it did. Safe to repeat. */
+/** Once and for all: what was disproved at a rate is at every lower one. */
+const isDisproved = ({ compared, false_hits, disproved_rate }: AuditedHits, most: number): boolean => (disproved_rate ?? 0) >= most || isAbove(false_hits, compared, most);
+
+/** Switches the semantic cache of a tenant off when audits of this guard have shown more false hits than it allows. Whether it did. Safe to repeat. */
 export const stopWhereDisproved = (rights: Rights, tenantId: string): Promise<boolean> =>
   withRights(rights, async (client) => {
     const { rows: [tenant] } = await client.query<{ semantic: SemanticCache | null }>(SEMANTIC_OF_LOCKED, [tenantId]);
-    if (tenant?.semantic == null) return false;
+    if (tenant?.semantic?.guard_version !== GUARD_VERSION) return false;
+    const { max_false_hit_rate: most } = tenant.semantic;
     const audited = await auditedHits(client, tenantId);
-    if (audited.lower <= tenant.semantic.max_false_hit_rate) return false;
-    await switchOff(client, { kind: "cache-audit" }, tenantId, { audited });
+    if (!isDisproved(audited, most)) return false;
+    await client.query("UPDATE cache_audit_counts SET disproved_rate = GREATEST(disproved_rate, $3) WHERE tenant_id = $1 AND guard_version = $2", [tenantId, GUARD_VERSION, most]);
+    await switchOff(client, { kind: "cache-audit" }, tenantId, { audited, max_false_hit_rate: most });
     return true;
+  });
+
+/** Whose semantic cache is on under this guard, and had false hits. */
+export const tenantsWithFalseHits = (rights: Rights): Promise<string[]> =>
+  withRights(rights, async (client) => {
+    const { rows } = await client.query<{ tenant_id: string }>(
+      `SELECT tenant_id FROM tenants JOIN cache_audit_counts USING (tenant_id) WHERE guard_version = $1 AND "different" > 0 AND (settings #>> '{cache,semantic,guard_version}')::int = $1`, [GUARD_VERSION],
+    );
+    return rows.map(({ tenant_id }) => tenant_id);
   });

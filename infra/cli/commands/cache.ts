@@ -71,8 +71,10 @@ async function readPairs(file: string): Promise<LabelledPair[]> {
   }
 }
 
-const describeAudits = ({ compared, false_hits, unclear, unknown, lower, upper }: AuditedHits): string =>
-  `guard ${GUARD_VERSION}: ${compared} hits were compared with a run, ${false_hits} of them false (${percent(lower)} to ${percent(upper)}), ${unclear} unclear; of ${unknown} more the run brought no answer`;
+const describeAudits = ({ compared, false_hits, unclear, unknown, lower, upper, disproved_rate }: AuditedHits): string => [
+  `guard ${GUARD_VERSION}: ${compared} hits were compared with a run, ${false_hits} of them false (${percent(lower)} to ${percent(upper)}), ${unclear} unclear; of ${unknown} more the run brought no answer`,
+  ...(disproved_rate === null ? [] : [`that switched the semantic cache off at a max_false_hit_rate of ${disproved_rate}: for this guard it stays off at that and any lower one`]),
+].join("\n");
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const rowOf = (what: string, { pairs, hits, lower, upper }: Counted): string[] => [what, String(pairs), String(hits), pairs === 0 ? "-" : percent(hits / pairs), `${percent(lower)} to ${percent(upper)}`];
