@@ -72,7 +72,7 @@ async function readPairs(file: string): Promise<LabelledPair[]> {
 }
 
 const describeAudits = ({ compared, false_hits, unclear, unknown, lower, upper, disproved_rate }: AuditedHits): string => [
-  `guard ${GUARD_VERSION}: ${compared} hits were compared with a run, ${false_hits} of them false (${percent(lower)} to ${percent(upper)}), ${unclear} unclear; of ${unknown} more the run brought no answer`,
+  `guard ${GUARD_VERSION}: ${compared} hits were compared with a run, ${false_hits} of them false: of hits (${percent(lower)} to ${percent(upper)}), ${unclear} unclear; of ${unknown} more the run brought no answer`,
   ...(disproved_rate === null ? [] : [`that switched the semantic cache off at a max_false_hit_rate of ${disproved_rate}: for this guard it stays off at that and any lower one`]),
 ].join("\n");
 
@@ -80,7 +80,7 @@ const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const rowOf = (what: string, { pairs, hits, lower, upper }: Counted): string[] => [what, String(pairs), String(hits), pairs === 0 ? "-" : percent(hits / pairs), `${percent(lower)} to ${percent(upper)}`];
 
 function describe({ guard_version, set_sha256, hit_rate, false_hit_rate, false_hits, similarity_alone }: PairEvaluation): string {
-  const rows = [rowOf("same question: hits", hit_rate), rowOf("other question: false hits", false_hit_rate)];
+  const rows = [rowOf("same question: hits", hit_rate), rowOf("other question: false hits among pairs", false_hit_rate)];
   if (similarity_alone !== null) {
     const { threshold, ...alone } = similarity_alone;
     rows.push(rowOf(`without a guard, likeness of ${threshold.toFixed(3)}: hits`, alone.hit_rate), rowOf("and false hits", alone.false_hit_rate));
