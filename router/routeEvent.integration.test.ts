@@ -54,6 +54,8 @@ let settings = DEFAULT_SETTINGS;
 /** What the limits say of requests that no gateway admitted, and of which they were asked. */
 let limited: EventError | null = null;
 const asked: string[] = [];
+/** Requests that were counted as those of a tenant whose semantic cache is outdated. */
+let outdated = 0;
 let nowMs = AT + 10;
 let n = 0;
 const redis = connectRedis(inject("redisUrl"), "route-test", pino({ level: "silent" }));
@@ -62,7 +64,7 @@ beforeAll(async () => {
   test = await startTestBroker(FILE.tiers);
   ({ nats, broker } = test);
   route = makeRouteEvent({
-    ...broker, cached: { cache, observe: () => undefined, observeOutdated: () => undefined, auditHit: () => undefined, tierFileHash: hashOfTierFile(FILE) }, prefix: "infer", limits: LIMITS, standingOf: async () => ({ status, settings }), isAdmitted: (_id, origin, proof) => origin !== "direct" && proof !== "forged", admit: async ({ request_id }) => { asked.push(request_id); return limited; }, observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
+    ...broker, cached: { cache, observe: () => undefined, observeOutdated: () => { outdated++; }, auditHit: () => undefined, tierFileHash: hashOfTierFile(FILE) }, prefix: "infer", limits: LIMITS, standingOf: async () => ({ status, settings }), isAdmitted: (_id, origin, proof) => origin !== "direct" && proof !== "forged", admit: async ({ request_id }) => { asked.push(request_id); return limited; }, observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
     live: () => new Map(FILE.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: breakers[name] ?? "closed", workers: 1, slots: 1 }])),
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE, () => undefined) },
   });
@@ -222,6 +224,16 @@ describe("a request of a tenant that has answers kept", () => {
     if (!("cache_control" in body)) settings = { ...DEFAULT_SETTINGS, cache: { mode: "deterministic", ttl_s: 60 } };
     await route.request(request({}, { ...asked, max_tier: "large", ...body }));
     expect(await jobOf()).not.toHaveProperty("cache");
+  });
+
+  it("is counted where the tenant's semantic cache waits for an evaluation, unless a gateway has counted it", async () => {
+    settings = { ...DEFAULT_SETTINGS, cache: { mode: "all", ttl_s: 60, semantic: { max_false_hit_rate: 0.01, audit_share: 0, guard_version: 99 } } };
+    const before = outdated;
+    await route.request(request({}, { input: `outdated ${n}` })); // a gateway's
+    const ofGateway = outdated - before;
+    n++;
+    await route.request(request({}, { ...asked, input: `outdated ${n}` }));
+    expect([ofGateway, outdated - before]).toEqual([0, 1]);
   });
 
   it("is rejected when it wants a kept answer or none and there is none, also of a tenant that has none kept", async () => {

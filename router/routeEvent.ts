@@ -65,6 +65,7 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
     const read = readRequest(id, delivery.data, delivery.storedAtMs, deps.limits, settings);
     const isAdmitted = deps.isAdmitted(id, read.origin, delivery.admitted);
     const plan = planFor(deps, read, settings);
+    if (!isAdmitted && isOutdated(settings.cache)) deps.cached?.observeOutdated(); // gateways count their own
     const origin = isAdmitted ? read.origin : DIRECT_ORIGIN; // a publisher may write any name
     const request: InferenceRequest = { ...read, origin, ...(plan === null ? {} : { cache: cacheOf(plan) }) };
     // REQUESTS forgets an id after an hour, COMPLETIONS much later. Gateways look before they publish.
@@ -86,7 +87,6 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
 
 function planFor({ cached, limits: { tierFile }, routing }: RouterDeps, request: InferenceRequest, { cache }: Standing["settings"]): CachePlan | null {
   if (cached === undefined || cache.mode === "off") return null;
-  if (isOutdated(cache)) cached.observeOutdated();
   const { model, floorSteps } = routing();
   return cachePlan(request, cache, { tierFile, tierFileHash: cached.tierFileHash, routing: { version: model?.version ?? null, floorSteps } });
 }

@@ -72,7 +72,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const limiter = await openLimiter({ redisUrl: config.redisUrl, prefix, door: "nats", registry, broker }, context);
     const { isGenuine } = makeAdmissionProof(config.secret, prefix);
     const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
-    const cached = { ...openAnswerCache({ role: "router", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context), auditHit: makeAuditHit({ publisher, log }), tierFileHash: hashOfTierFile(tierFile) };
+    const cached = { ...openAnswerCache({ role: "router", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context), auditHit: makeAuditHit({ publisher, tierFile, registry, log, now: Date.now }), tierFileHash: hashOfTierFile(tierFile) };
     const route = makeRouteEvent({ cached, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, Date.now), live, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     readiness.started();

@@ -17,7 +17,7 @@ import { Saga } from "#shared/saga/inferenceMachine.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 import type { Standing } from "#shared/tenancy/directory.ts";
 
-import { type Allowance, makeAllowance } from "./allowance.ts";
+import { type Allowance, makeAllowance } from "#shared/runtime/allowance.ts";
 import { earlierAnswers, type Found, isSampled, keptAnswerOf, type SampleOptions, shadowStep } from "./shadowStep.ts";
 
 export interface ShadowDeps extends SampleOptions {

@@ -3,7 +3,7 @@ import type { Attributes } from "@opentelemetry/api";
 import type { CacheAudit, CacheAuditJob } from "#shared/contracts/cacheAudit.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
-import { agreement } from "#shared/statistics/agreement.ts";
+import { agreement, isContained } from "#shared/statistics/agreement.ts";
 
 import { keepLate } from "./keepLate.ts";
 import { type CallDeps, oncePerLease, type Run, runAttempt } from "./runAttempt.ts";
@@ -42,9 +42,10 @@ function auditOf({ tenant_id, request_id, source_request_id, guard_version, tier
   const { outcome, model, cost_nano_usd, cost_is_partial, latency_ms } = result;
   const isSound = outcome.kind === "answered" && outcome.is_sound && output !== null;
   const agreed = isSound ? agreement(given, output) : null;
+  const isOneInTheOther = isSound && isContained(given, output);
   return {
     type: "cache_audit.v1", tenant_id, request_id, source_request_id, guard_version, tier, model,
-    verdict: verdictOf(agreed), agreement: agreed,
+    verdict: verdictOf(agreed, isOneInTheOther), agreement: agreed,
     error_code: outcome.kind === "failed" ? outcome.code : null,
     cost_nano_usd, cost_is_partial, latency_ms,
     at_ms: nowMs,
@@ -52,11 +53,11 @@ function auditOf({ tenant_id, request_id, source_request_id, guard_version, tier
 }
 
 /**
- * Two answers of a model to one question agree in most of their words, or one is a sentence about the other; those to different
- * ones have little but function words in common. Between the two nothing is said.
+ * Two answers to one question, of a model that answers it the same way again, agree in most of their words, though one may be a word and
+ * the other a sentence with it; those to different ones have little but function words in common. Where neither is so, nothing is said.
  */
 const [LEAST_SAME, MOST_DIFFERENT] = [0.5, 0.2];
-function verdictOf(agreed: number | null): CacheAudit["verdict"] {
+function verdictOf(agreed: number | null, isOneInTheOther: boolean): CacheAudit["verdict"] {
   if (agreed === null) return "unknown";
-  return agreed >= LEAST_SAME ? "same" : agreed < MOST_DIFFERENT ? "different" : "unclear";
+  return agreed >= LEAST_SAME ? "same" : agreed < MOST_DIFFERENT && !isOneInTheOther ? "different" : "unclear";
 }

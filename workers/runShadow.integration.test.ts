@@ -324,6 +324,7 @@ describe("an audit of a hit of the semantic cache", () => {
   it.each<[string, string, Partial<CacheAudit>]>([
     ["the same", "spam", { verdict: "same", agreement: 1, error_code: null }],
     ["another one", "no relation whatsoever", { verdict: "different", agreement: 0 }],
+    ["one word of it", "there is not much that anybody could say of it but that it is plainly spam", { verdict: "unclear" }],
     ["partly the same", "it is spam, as far as anybody can say", { verdict: "unclear" }],
   ])("asks the tier and says that its answer is %s, with what that cost and without a text", async (_name, given, expected) => {
     const job = newAudit(given);

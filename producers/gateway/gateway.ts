@@ -77,7 +77,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     onClose("answers", () => { answers.close(); });
     const cached = makeCachedRuns({
       ...openAnswerCache({ role: "gateway", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context),
-      auditHit: makeAuditHit({ publisher, log }), publisher, streams, replies, prefix, limits, tierFileHash: hashOfTierFile(limits.tierFile), routing: followRouting({ nats, prefix, log }, context),
+      auditHit: makeAuditHit({ publisher, tierFile: limits.tierFile, registry, log, now: Date.now }), publisher, streams, replies, prefix, limits, tierFileHash: hashOfTierFile(limits.tierFile), routing: followRouting({ nats, prefix, log }, context),
       origin: instance, graceMs: config.sweepGraceMs + AFTER_SWEEP_MS, log, now: Date.now,
     });
     const inference = makeInference({ admit: makeAdmit(limiter), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });

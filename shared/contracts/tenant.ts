@@ -23,7 +23,7 @@ const ScopeLimits = z.strictObject({
 const CacheMode = z.enum(["off", "deterministic", "all"]);
 /** Answers for questions that ask the same in other words. */
 const SemanticCache = z.strictObject({
-  max_false_hit_rate: z.number().positive().max(0.5).default(0.01).describe("Most that the share of false hits may be, by the upper end of its interval in the tenant's stored evaluation, and by the lower end in audits of hits."),
+  max_false_hit_rate: z.number().positive().max(0.5).default(0.01).describe("Most that two shares may be: of pairs that are different questions, those that would be hits (upper end of the interval in the tenant's stored evaluation); of hits, those that audits found false."),
   audit_share: Probability.default(0.02).describe("Share of hits that are run afterwards, apart from their requests, to see whether the answer does."),
   guard_version: z.int().nonnegative().default(0).describe("Of the guard that was evaluated. The service writes it; what is sent is ignored. Under another guard the semantic cache is off."),
 });

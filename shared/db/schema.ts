@@ -313,6 +313,25 @@ export const cacheAudits = pgTable(
   (t) => [primaryKey({ columns: [t.request_id, t.tenant_id] }), index("cache_audits_by_tenant").on(t.tenant_id, t.guard_version), index("cache_audits_by_age").on(t.at)],
 );
 
+/**
+ * What audits have shown of a guard, for good: rows of `cache_audits` are deleted by their age, and what they disproved is not proved by that.
+ * A trigger of `cache_audits` counts, once per row.
+ */
+export const cacheAuditCounts = pgTable(
+  "cache_audit_counts",
+  {
+    tenant_id: text().notNull(),
+    guard_version: integer().notNull(),
+    same: bigint({ mode: "number" }).notNull().default(0),
+    unclear: bigint({ mode: "number" }).notNull().default(0),
+    different: bigint({ mode: "number" }).notNull().default(0),
+    unknown: bigint({ mode: "number" }).notNull().default(0),
+    /** Highest `max_false_hit_rate` that was disproved; it never falls. */
+    disproved_rate: doublePrecision(),
+  },
+  (t) => [primaryKey({ columns: [t.tenant_id, t.guard_version] })],
+);
+
 /** Where a tenant is told what happened. */
 export const webhookEndpoints = pgTable(
   "webhook_endpoints",

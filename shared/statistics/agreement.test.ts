@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { agreement } from "./agreement.ts";
+import { agreement, isContained } from "./agreement.ts";
 
 describe("agreement", () => {
   it.each([
@@ -66,4 +66,16 @@ describe("agreement", () => {
       expect(agreement(one, one)).toBe(1);
     }));
   });
+});
+
+it.each<[string, string, boolean]>([
+  ["Lima", "The capital of Peru is Lima, a city of ten million on the Pacific", true],
+  ["Yes: it is.", "it is, yes", true],
+  ["Quito", "The capital of Peru is Lima", false],
+  ["no no", "no, never", false],
+  ["4", "42", false],
+  ["", "Lima", false],
+  ["true", "{\"true\": 1}", false],
+])("the words of %j and %j: one has all of the other's is %s", (one, other, expected) => {
+  expect([isContained(one, other), isContained(other, one)]).toEqual([expected, expected]);
 });

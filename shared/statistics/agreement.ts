@@ -34,6 +34,13 @@ function wordF1(words: readonly string[], others: readonly string[]): number {
   return (2 * common) / (words.length + others.length);
 }
 
+/** All words of one are among the other's, as often: the shorter may be the same answer without a sentence around it. Not of JSON values, which are compared as such. */
+export function isContained(one: string, other: string): boolean {
+  const [shorter = [], longer = []] = [one, other].map((text) => normalised(text).split(" ").filter((word) => word !== "")).sort((a, b) => a.length - b.length);
+  if (shorter.length === 0 || (jsonOf(one) !== null && jsonOf(other) !== null)) return false;
+  return wordF1(shorter, longer) === (2 * shorter.length) / (shorter.length + longer.length);
+}
+
 function jsonOf(text: string): { readonly value: unknown } | null {
   try {
     return { value: JSON.parse(text) };

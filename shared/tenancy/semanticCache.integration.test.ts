@@ -9,7 +9,7 @@ import { clopperPearson } from "#shared/statistics/clopperPearson.ts";
 
 import { type Actor, readAdminAudit } from "./adminAudit.ts";
 import type { Rights } from "./database.ts";
-import { readAuditedHits, stopWhereDisproved, storeEvaluation } from "./semanticCache.ts";
+import { readAuditedHits, stopWhereDisproved, storeEvaluation, tenantsWithFalseHits } from "./semanticCache.ts";
 import { changeTenant, createTenant, readTenant } from "./tenants.ts";
 
 const BY_HAND: Actor = { kind: "inferctl" };
@@ -71,31 +71,90 @@ it("goes by the latest evaluation, and by the tenant's own", async () => {
   await expect(createTenant(owner, BY_HAND, { tenant_id: `${t()}-new`, settings: { cache: { mode: "all", ttl_s: 60, semantic: { max_false_hit_rate: 0.5, audit_share: 0, guard_version: GUARD_VERSION } } } })).rejects.toMatchObject({ code: "conflict" });
   expect(await readTenant(owner, `${t()}-new`)).toBeNull();
   await expect(storeEvaluation(owner, BY_HAND, "nobody", evaluation(9, 0))).rejects.toMatchObject({ code: "not_found" });
+  await expect(storeEvaluation(owner, BY_HAND, t(), evaluation(1_000, 0, { hit_rate: counted(100, 0) }))).rejects.toMatchObject({ code: "invalid_request" });
 });
 
-it("stops when audits show more false hits than it may have, and cannot be switched on again at that rate", async () => {
+const OTHER_GUARD = GUARD_VERSION + 1;
+const outdate = () => pool.query(`UPDATE tenants SET settings = jsonb_set(settings, '{cache,semantic,guard_version}', $2) WHERE tenant_id = $1`, [t(), OTHER_GUARD]);
+const cacheOf = async () => (await readTenant(owner, t()))?.settings.cache;
+
+it("may have all else of the cache changed while its approval is outdated, and stays as outdated as it was", async () => {
+  await store(368, 0);
+  await switchOn();
+  await outdate();
+  const had = await cacheOf();
+  const stale = { ...had?.semantic, guard_version: OTHER_GUARD };
+  const set = async (cache: object) => (await changeTenant(owner, BY_HAND, t(), (before) => ({ settings: { cache: { ...before.settings.cache, ...cache } } }))).settings.cache;
+  await store(1, 0); // it could not be switched on now
+  expect(await set({})).toEqual(had);
+  expect(await set({ ttl_s: 5 })).toEqual({ ...had, ttl_s: 5 });
+  expect(await set({ semantic: { ...stale, audit_share: 0.5 } })).toMatchObject({ semantic: { ...stale, audit_share: 0.5 } });
+  expect(await set({ mode: "off", semantic: { ...stale, max_false_hit_rate: 0.5, guard_version: GUARD_VERSION } })).toMatchObject({ mode: "off", semantic: { guard_version: OTHER_GUARD } });
+  await expect(set({ mode: "all" })).rejects.toMatchObject({ code: "conflict" });
+});
+
+it.each<[string, object]>([["a looser bound", { max_false_hit_rate: 0.02 }], ["a stricter one", { max_false_hit_rate: 0.005 }], ["the version of this guard", { guard_version: GUARD_VERSION }], ["no version", { guard_version: undefined }]])("an outdated approval does not do for %s", async (_name, over) => {
+  await store(368, 0);
+  await switchOn();
+  await outdate();
+  await store(1, 0);
+  await expect(changeTenant(owner, BY_HAND, t(), () => ({ settings: { cache: { mode: "all", ttl_s: 60, semantic: { max_false_hit_rate: 0.01, audit_share: 0.02, guard_version: OTHER_GUARD, ...over } } } }))).rejects.toMatchObject({ code: "conflict" });
+});
+
+it("is switched off by a later evaluation of its guard that does not bound the share as the tenant wants it, and by no other", async () => {
+  await store(1_000, 0);
+  await switchOn();
+  const on = await cacheOf();
+  expect([await store(368, 0), await store(9, 9, { guard_version: GUARD_VERSION + 1 }), await cacheOf()]).toEqual([{ switchedOff: false }, { switchedOff: false }, on]);
+  expect([await store(367, 0), await store(367, 0), await cacheOf()]).toEqual([{ switchedOff: true }, { switchedOff: false }, { mode: "all", ttl_s: 60 }]);
+  expect((await readAdminAudit(owner, { tenantId: t(), limit: 3 })).map(({ actor, action, change }) => [actor, action, change["settings"]])).toEqual([
+    ["inferctl", "cache.evaluate", undefined], ["inferctl", "tenant.change", { cache: { semantic: null } }], ["inferctl", "cache.evaluate", undefined],
+  ]);
+});
+
+it("stops when audits show more false hits than it may have, and stays off at that rate when their rows are gone", async () => {
   await store(1_000, 0);
   await switchOn();
   await addAudits("same", 90);
   await addAudits("unknown", 50);
-  await addAudits("different", 9, GUARD_VERSION + 1);
-  await addAudits("different", 2);
-  expect([await stopWhereDisproved(owner, t()), (await readAuditedHits(owner, t())).lower < 0.01]).toEqual([false, true]);
+  await addAudits("different", 9, OTHER_GUARD);
+  await addAudits("different", 3);
+  expect([await stopWhereDisproved(owner, t()), (await readAuditedHits(owner, t())).false_hits]).toEqual([false, 3]);
   await addAudits("unclear", 3);
-  await addAudits("different", 5);
+  await addAudits("different", 4);
   expect([await stopWhereDisproved(owner, t()), await stopWhereDisproved(owner, t())]).toEqual([true, false]);
-  expect(await readAuditedHits(owner, t())).toEqual({ compared: 100, false_hits: 7, unclear: 3, unknown: 50, ...clopperPearson(7, 100) });
-  expect((await readTenant(owner, t()))?.settings.cache).toEqual({ mode: "all", ttl_s: 60 });
+  expect(await cacheOf()).toEqual({ mode: "all", ttl_s: 60 });
   expect((await readAdminAudit(owner, { tenantId: t(), limit: 1 }))[0]).toMatchObject({ actor: "cache-audit", action: "tenant.change", change: { audited: { false_hits: 7 } } });
-  await expect(switchOn()).rejects.toMatchObject({ code: "conflict", message: expect.stringContaining("of 100 audited hits") as string });
+  await pool.query("DELETE FROM cache_audits WHERE tenant_id = $1", [t()]);
+  await addAudits("same", 100_000); // no evidence any more, but what was shown was shown
+  expect(await readAuditedHits(owner, t())).toEqual({ compared: 100_100, false_hits: 7, unclear: 3, unknown: 50, disproved_rate: 0.01, ...clopperPearson(7, 100_100) });
+  await expect(switchOn()).rejects.toMatchObject({ code: "conflict", message: expect.stringContaining("of 100100 audited hits") as string });
+  await expect(switchOn({ max_false_hit_rate: 0.009 })).rejects.toMatchObject({ code: "conflict" });
   await switchOn({ max_false_hit_rate: 0.2 });
+});
+
+it("is not stopped by audits of another guard than the tenant's, nor one of another guard by this one's", async () => {
+  await store(1_000, 0);
+  await switchOn();
+  await addAudits("different", 50, OTHER_GUARD);
+  expect([await stopWhereDisproved(owner, t()), await tenantsWithFalseHits(owner)]).toEqual([false, expect.not.arrayContaining([t()])]);
+  await outdate();
+  await addAudits("different", 50);
+  expect([await stopWhereDisproved(owner, t()), await tenantsWithFalseHits(owner)]).toEqual([false, expect.not.arrayContaining([t()])]);
+});
+
+it("names the tenants that may have to stop", async () => {
+  await store(1_000, 0);
+  await switchOn();
+  await addAudits("different", 1);
+  expect(await tenantsWithFalseHits(owner)).toContain(t());
 });
 
 it("evaluations and audits are seen by their tenant alone, which cannot write them, and evaluations are never changed", async () => {
   await store(1_000, 0);
   await addAudits("same", 1);
   const count = (tenantId: string, table: string) => inTransactionOf(pool, tenantId, async (client) => (await client.query(`SELECT 1 FROM ${table}`)).rowCount);
-  for (const table of ["cache_evaluations", "cache_audits"]) {
+  for (const table of ["cache_evaluations", "cache_audits", "cache_audit_counts"]) {
     expect([await count(t(), table), await count("other", table)]).toEqual([1, 0]);
     await expect(inTransactionOf(pool, t(), (client) => client.query(`INSERT INTO ${table} (tenant_id) VALUES ($1)`, [t()]))).rejects.toMatchObject({ code: "42501" });
   }

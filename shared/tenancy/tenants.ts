@@ -24,7 +24,7 @@ const noSuchTenant = (tenantId: string) => new AppError("not_found", `there is n
 /** Throws `conflict` when it is there already, or is to have a semantic cache that was not evaluated. */
 export const createTenant = (rights: Rights, actor: Actor, { tenant_id, name = tenant_id, settings = {} }: NewTenant): Promise<Tenant> =>
   withRights(rights, async (client) => {
-    const whole = await allowed(client, tenant_id, TenantSettings.parse(changed(DEFAULT_SETTINGS, settings)), settings);
+    const whole = await allowed(client, tenant_id, DEFAULT_SETTINGS, settings);
     const { rows: [row] } = await client.query<TenantRow>(`INSERT INTO tenants (tenant_id, name, status, settings) VALUES ($1, $2, 'active', $3) ON CONFLICT DO NOTHING RETURNING ${COLUMNS}`, [tenant_id, name, JSON.stringify(whole)]);
     if (row === undefined) throw new AppError("conflict", `there is a tenant ${tenant_id} already`);
     await writeAdminAudit(client, actor, { tenantId: tenant_id, action: "tenant.create", object: tenant_id, change: { name, settings: whole } });
@@ -40,7 +40,7 @@ export const changeTenant = (rights: Rights, actor: Actor, tenantId: string, cha
     const before = await lockTenant(client, tenantId);
     const change = changeOf(before);
     const { name = before.name, status = before.status, settings = {} } = change;
-    const whole = await allowed(client, tenantId, TenantSettings.parse(changed(before.settings, settings)), settings);
+    const whole = await allowed(client, tenantId, before.settings, settings);
     const { rows: [row] } = await client.query<TenantRow>(`UPDATE tenants SET name = $2, status = $3, settings = $4, updated_at = now() WHERE tenant_id = $1 RETURNING ${COLUMNS}`, [tenantId, name, status, JSON.stringify(whole)]);
     if (row === undefined) throw noSuchTenant(tenantId);
     await writeAdminAudit(client, actor, { tenantId, action: "tenant.change", object: tenantId, change });
@@ -73,10 +73,19 @@ async function lockTenant(client: PoolClient, tenantId: string): Promise<Tenant>
   return toTenant(row);
 }
 
-/** Whoever names the cache's settings is told whether the semantic one may be on. */
-async function allowed(client: PoolClient, tenantId: string, whole: TenantSettings, { cache }: NonNullable<TenantChange["settings"]>): Promise<TenantSettings> {
-  if (cache?.semantic === undefined) return whole;
-  return { ...whole, cache: { ...whole.cache, semantic: await approved(client, tenantId, cache.semantic) } };
+/**
+ * The settings after a change. Who switches the semantic cache on, or changes what was approved, is told whether it may be on; what is sent
+ * back as it was read stays as it is, so that a tenant whose approval is outdated may change all else.
+ */
+async function allowed(client: PoolClient, tenantId: string, before: TenantSettings, change: NonNullable<TenantChange["settings"]>): Promise<TenantSettings> {
+  const whole = TenantSettings.parse(changed(before, change));
+  const { mode, semantic } = whole.cache;
+  if (change.cache === undefined || semantic === undefined) return whole;
+  const had = before.cache.semantic;
+  const isNamed = semantic.guard_version > 0; // a version that is not named is none that was read
+  const isAsItWas = before.cache.mode !== "off" && isNamed && had?.guard_version === semantic.guard_version && had.max_false_hit_rate === semantic.max_false_hit_rate;
+  const stored = mode === "off" || isAsItWas ? { ...semantic, guard_version: had?.guard_version ?? 0 } : await approved(client, tenantId, semantic);
+  return { ...whole, cache: { ...whole.cache, semantic: stored } };
 }
 
 function changed(before: TenantSettings, change: NonNullable<TenantChange["settings"]>): TenantSettings {

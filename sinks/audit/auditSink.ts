@@ -42,12 +42,14 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     onClose("postgres", () => pool.end());
     const completions = completionFeed(pool, registry, prefix);
     const feedback = feedbackFeed(pool, registry, prefix);
-    const shadows = shadowFeed(pool, registry, prefix, stopDisproved({ pool, registry, log }));
+    const { falseHit, sweep } = stopDisproved({ pool, registry, log });
+    const shadows = shadowFeed(pool, registry, prefix, falseHit);
     const needed = [completions.source, feedback.source, shadows.source];
     const { js, publisher } = await openBroker({ url: config.natsUrl, role: "audit-sink", prefix, needed, readiness }, context);
     readiness.watch(await watchTables(pool, log, signal));
     if (signal.aborted) return;
 
+    sweep(signal);
     keepFor(pool, config.retentionDays, log, signal);
     readiness.started();
     log.info("ready");

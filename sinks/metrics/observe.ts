@@ -16,7 +16,7 @@ export function makeCompletionMetrics(registry: Registry): (event: Completion) =
   const cost = new Counter({ name: "infer_cost_usd_total", help: "Cost of all attempts, by tier.", labelNames: ["tier"], registers });
   const baseline = new Counter({ name: "infer_baseline_cost_usd_total", help: "What the same requests would have cost on the baseline tier.", registers });
   const partial = new Counter({ name: "infer_cost_partial_total", help: "Attempts that were cut off and may have cost more than is known.", labelNames: ["tier"], registers });
-  const cached = new Counter({ name: "infer_cached_completions_total", help: "Terminal events whose answer was made for another request: an earlier one (exact), or one that ran at the same time (shared).", labelNames: ["kind"], registers });
+  const cached = new Counter({ name: "infer_cached_completions_total", help: "Terminal events whose answer was made for another request: an earlier one (exact; semantic: in other words), or one that ran at the same time (shared).", labelNames: ["kind"], registers });
   const saved = new Counter({ name: "infer_cache_saved_usd_total", help: "What the baseline tier would have cost for them.", labelNames: ["kind"], registers });
   return ({ outcome, tier, policy, error, attempts, latency_ms, baseline_cost_nano_usd, cache }) => {
     if (cache !== undefined) {

@@ -22,7 +22,7 @@ describe("inferctl cache evaluate", () => {
     const { code, printed } = await inferctl("cache", "evaluate", "--pairs", pairs);
     expect(code).toBe(0);
     expect(printed).toMatch(/same question: hits\s+1\s+1\s+100.0 %\s+2.5 % to 100.0 %/);
-    expect(printed).toMatch(/other question: false hits\s+2\s+1\s+50.0 %\s+1.3 % to 98.7 %/);
+    expect(printed).toMatch(/other question: false hits among pairs\s+2\s+1\s+50.0 %\s+1.3 % to 98.7 %/);
     expect(printed).toContain('false hit: "How do I boil an egg?" and "How to boil an egg"');
     expect(JSON.parse((await inferctl("cache", "evaluate", "--pairs", pairs, "--json")).printed)).toMatchObject({ guard_version: 2, hit_rate: { pairs: 1, hits: 1 }, false_hit_rate: { pairs: 2, hits: 1 }, false_hits: [{ b: "How to boil an egg" }] });
   });

@@ -1,5 +1,5 @@
 /** `inferctl tenants` and `inferctl keys` against a database of their own. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -39,6 +39,29 @@ it("makes a tenant, gives it a key that works, changes and suspends it, and tell
   const { changes } = JSON.parse((await inferctl("tenants", "history", "acme", "--json")).printed) as { changes: { action: string; actor: string }[] };
   expect(changes.map(({ action, actor }) => `${actor} ${action}`)).toEqual(["inferctl key.revoke", "inferctl tenant.change", "inferctl tenant.change", "inferctl key.create", "inferctl tenant.create"]);
   await pool.end();
+});
+
+it("changes a cache whose semantic part waits for an evaluation, switches that on by one, and says when another switches it off", async () => {
+  const pairs = join(folder, "pairs.jsonl");
+  const evaluate = (count: number) => {
+    writeFileSync(pairs, Array.from({ length: count }, (_, i) => JSON.stringify({ a: `What is ${i}?`, b: "What is DNS?", same: false })).join("\n"));
+    return inferctl("cache", "evaluate", "--pairs", pairs, "--tenant", "words", "--store");
+  };
+  const set = (...args: string[]) => inferctl("tenants", "set", "words", ...args);
+  await inferctl("tenants", "create", "words");
+  expect((await evaluate(368)).printed).toMatch(/stored for tenant words$/);
+  expect((await set("--cache", "all", "--semantic", "on")).printed).toContain("semantic on: at most 0.01");
+  const pool = new Pool({ connectionString: database.url, max: 1 });
+  await pool.query(`UPDATE tenants SET settings = jsonb_set(settings, '{cache,semantic,guard_version}', '99') WHERE tenant_id = 'words'`);
+  await pool.end();
+  expect((await set("--cache-ttl", "5", "--cache-audit-share", "0.5")).printed).toContain("all, for 5 s; semantic off, until it is evaluated again: at most 0.01 false hits, 0.5 audited");
+  expect(await evaluate(3)).toMatchObject({ code: 0, printed: expect.not.stringContaining("is off now") as string });
+  expect(await set("--semantic", "on")).toMatchObject({ code: 64, errors: expect.stringContaining("0 false hits in 3 pairs") as string });
+  expect((await set("--cache", "off")).code).toBe(0);
+  await evaluate(368);
+  expect((await set("--cache", "all")).printed).toContain("semantic on: at most 0.01 false hits, 0.5 audited");
+  expect((await evaluate(3)).printed).toContain("stored for tenant words\nits semantic cache is off now");
+  expect((await inferctl("tenants", "show", "words")).printed).not.toContain("semantic");
 });
 
 it.each([

@@ -104,10 +104,11 @@ function changeOf(values: ParsedArguments["values"], before: Tenant | null) {
   };
   return { ...(text("name") === undefined ? {} : { name: text("name") }), settings };
 }
+/** Without a guard's version where it is to be approved: what is named as it was stays as it is. */
 function semanticWith(isOn: string | undefined, had: SemanticCache | undefined, change: object): { readonly semantic?: object | undefined } {
   switch (isOn) {
     case "off": return { semantic: undefined };
-    case "on": return { semantic: { ...had, ...withoutUnset(change) } };
+    case "on": return { semantic: { ...had, guard_version: undefined, ...withoutUnset(change) } };
     case undefined:
       if (had === undefined && isSet(change)) return refuse("--max-false-hit-rate and --cache-audit-share are of the semantic cache: --semantic on");
       return had === undefined ? {} : { semantic: { ...had, ...withoutUnset(change) } };

@@ -1,6 +1,6 @@
 export interface Allowance {
-  /** How many were withheld since the last one that was let through; `null`: this one is withheld too. `nowMs`: epoch milliseconds. */
-  readonly take: (nowMs: number) => number | null;
+  /** How many were withheld since the last one that was let through; `null`: this one is withheld too. `nowMs`: epoch milliseconds. `amount`: of what is counted, 1 unless it is named. */
+  readonly take: (nowMs: number, amount?: number) => number | null;
 }
 
 /** Lets `burst` through at once, and from then on one per `refillMs`. */
@@ -9,16 +9,16 @@ export function makeAllowance({ burst, refillMs }: { readonly burst: number; rea
   let refilledAtMs: number | null = null;
   let withheld = 0;
   return {
-    take(nowMs) {
+    take(nowMs, amount = 1) {
       const since = refilledAtMs ?? nowMs;
       const more = Math.max(0, Math.floor((nowMs - since) / refillMs));
       left = Math.min(burst, left + more);
       refilledAtMs = since + more * refillMs;
-      if (left === 0) {
+      if (left < amount) {
         withheld++;
         return null;
       }
-      left--;
+      left -= amount;
       const before = withheld;
       withheld = 0;
       return before;

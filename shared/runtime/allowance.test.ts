@@ -13,3 +13,8 @@ it("saves up no more than a burst", () => {
   expect([take(100), take(0), take(0)]).toEqual([0, 0, null]); // a clock that was set back takes nothing away
   expect([take(90_000), take(90_000), take(90_000), take(90_000)]).toEqual([1, 0, null, null]);
 });
+
+it("takes as much as is asked for, or nothing", () => {
+  const { take } = makeAllowance({ burst: 10, refillMs: 100 });
+  expect([take(0, 7), take(0, 4), take(0, 3), take(100, 2), take(200, 2), take(0, 11)]).toEqual([0, null, 1, null, 1, null]);
+});
