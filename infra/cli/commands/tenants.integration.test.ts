@@ -44,7 +44,9 @@ it("makes a tenant, gives it a key that works, changes and suspends it, and tell
 it("changes a cache whose semantic part waits for an evaluation, switches that on by one, and says when another switches it off", async () => {
   const pairs = join(folder, "pairs.jsonl");
   const evaluate = (count: number) => {
-    writeFileSync(pairs, Array.from({ length: count }, (_, i) => JSON.stringify({ a: `What is ${i}?`, b: "What is DNS?", same: false })).join("\n"));
+    const others = Array.from({ length: count }, (_, i) => ({ a: `What is the capital of ${i}?`, b: "What is the capital of France?", same: false }));
+    const pairsOfIt = [{ a: "What is the capital of France?", b: "hi, what's the capital of france?", same: true }, ...others];
+    writeFileSync(pairs, pairsOfIt.map((pair) => JSON.stringify(pair)).join("\n"));
     return inferctl("cache", "evaluate", "--pairs", pairs, "--tenant", "words", "--store");
   };
   const set = (...args: string[]) => inferctl("tenants", "set", "words", ...args);
