@@ -8,10 +8,11 @@ import { startSystem } from "#infra/e2e/system.ts";
 const HELP = `Submits a batch to a system that it starts itself, kills the client and the gateway in the midst of it, goes on, and checks that every
 line has one result and that the model was asked once for each. Before the kills, requests that somebody waits for run beside it.
 
-  npm run bench:batches -- [--lines <n>] [--interactive <n>] [--json]
+  npm run bench:batches -- [--lines <n>] [--interactive <n>] [--window <n>] [--json]
 
   --lines        of the batch (default 20000)
   --interactive  requests of each measurement, 20 a second (default 600)
+  --window       lines that run at once (INFER_BATCH_WINDOW; default: as the gateway's)
 
 Ends with 1 when a line has no result or ran twice, or when the p99 of those that somebody waits for rises by 20 % or more.`;
 
@@ -19,14 +20,14 @@ const MODEL_MS = 50;
 /** Of the p99 beside the batch to that without it. */
 const MOST_RATIO = 1.2;
 
-const { values } = parseArgs({ options: { lines: { type: "string", default: "20000" }, interactive: { type: "string", default: "600" }, json: { type: "boolean" }, help: { type: "boolean" } } });
+const { values } = parseArgs({ options: { lines: { type: "string", default: "20000" }, interactive: { type: "string", default: "600" }, window: { type: "string" }, json: { type: "boolean" }, help: { type: "boolean" } } });
 if (values.help === true) {
   process.stdout.write(`${HELP}\n`);
 } else {
   const note = (line: string) => { process.stderr.write(`  ${line}\n`); };
   const lines = Number(values.lines);
   const models = await startCountingServer(MODEL_MS);
-  const system = await startSystem({ tiers: { serverUrl: models.url, tiers: [{ name: "alpha", slots: 64, batch_slots: 16 }] } });
+  const system = await startSystem({ env: values.window === undefined ? {} : { INFER_BATCH_WINDOW: values.window }, tiers: { serverUrl: models.url, tiers: [{ name: "alpha", slots: 64, batch_slots: 16 }] } });
   try {
     const found = await runKilledBatch(system, models, { lines, interactive: Number(values.interactive), onNote: note });
     const machine = `${cpus().length} x ${cpus()[0]?.model.trim() ?? "?"}, Node ${process.versions.node}`;
