@@ -145,7 +145,7 @@ function makeCall({ url, apiKey, tenantId, patienceMs, onNote }: SubmitFileOptio
       if (!response.ok) throw failureOf(response, await response.text(), batchId);
       return await read(idle.watching(response));
     } catch (cause) {
-      if (cause instanceof InferError || cause instanceof z.ZodError) throw cause;
+      if (cause instanceof InferError || cause instanceof SubmitFailed || cause instanceof z.ZodError) throw cause;
       throw new InferError("connection_failed", `no whole answer from ${url}`, { requestId: batchId, cause });
     } finally {
       idle.end();
@@ -157,6 +157,7 @@ function makeCall({ url, apiKey, tenantId, patienceMs, onNote }: SubmitFileOptio
       try {
         return await attempt(sent(), read);
       } catch (error) {
+        if (error instanceof SubmitFailed) throw error;
         if (!(error instanceof InferError)) throw new SubmitFailed(`${url} answers with something else`, "Is it a gateway of this version?", { cause: error });
         const message = error.code === "connection_failed" ? error.message : `${error.code}: ${error.message}`;
         const next = afterFailure(error, { made, most: Infinity, leftMs: endMs - performance.now(), leftToDeadlineMs: null, random: Math.random() });
@@ -192,7 +193,7 @@ async function download(call: Call, path: string, out: string): Promise<void> {
       for await (const line of byteLines(body, Infinity)) {
         if (line.length === 0) continue;
         const { line: number } = ResultLine.parse(jsonOf(line.toString()));
-        await written.appendFile(Buffer.concat([line, NEWLINE]));
+        await written.appendFile(Buffer.concat([line, NEWLINE])).catch((cause: unknown) => { throw new SubmitFailed(`${draft} cannot be written: ${(cause as Error).message}`, "Make room and run the same command again: it goes on.", { cause }); });
         after = number;
       }
     });

@@ -151,6 +151,17 @@ describe("two uploads of one batch", () => {
     expect((await readBatch(rights(), batchId())).reply).toMatchObject({ status: "open", lines: 0 });
     await addLines(rights(), batchId(), 1, lines("z"), null); // nobody has it now
   });
+
+  it("a slow one goes on, unless a part has come meanwhile", async () => {
+    await openBatch(rights(), { batch_id: batchId(), name: null, defaults: {}, key_id: null });
+    await beginUpload(rights(), batchId(), "slow");
+    const waitsLong = () => pool.query("UPDATE batches SET lease_until = now() - interval '1 s' WHERE batch_id = $1", [batchId()]);
+    await waitsLong();
+    expect((await addLines(rights(), batchId(), 1, lines("a"), "slow")).reply.lines).toBe(1);
+    await waitsLong();
+    await addLines(rights(), batchId(), 2, lines("b"), null);
+    await expect(addLines(rights(), batchId(), 3, lines("c"), "slow")).rejects.toMatchObject({ code: "conflict" });
+  });
 });
 
 describe("what is refused", () => {

@@ -18,8 +18,8 @@ export interface StoredBatch {
   readonly reply: BatchReply;
   readonly defaults: BatchDefaults;
   readonly key_id: string | null;
-  /** Who fills it as one upload, as long as that goes on. */
-  readonly uploadId: string | null;
+  /** Who fills it as one upload, and whether that has said something lately; `null`: nobody does. */
+  readonly upload: { readonly id: string; readonly isLive: boolean } | null;
 }
 /** Of the rights of the tenant itself. */
 export type TenantRights = Rights & { readonly tenantId: string };
@@ -28,7 +28,8 @@ interface LeasedRow extends BatchRow {
   readonly is_leased: boolean;
 }
 const COLUMNS = "*, coalesce(lease_until > now(), false) AS is_leased";
-const toStored = ({ is_leased, ...row }: LeasedRow): StoredBatch => ({ reply: toReply(row), defaults: row.defaults, key_id: row.key_id, uploadId: row.status === "open" && is_leased ? row.leased_by : null });
+const toStored = ({ is_leased, ...row }: LeasedRow): StoredBatch =>
+  ({ reply: toReply(row), defaults: row.defaults, key_id: row.key_id, upload: row.status === "open" && row.leased_by !== null ? { id: row.leased_by, isLive: is_leased } : null });
 const noSuchBatch = (batchId: string) => new AppError("not_found", `there is no batch ${batchId}`);
 
 export interface OpenedBatch {
@@ -44,7 +45,7 @@ export const openBatch = (rights: TenantRights, { batch_id, name, defaults, key_
     return { reply, isNew: rowCount === 1 };
   });
 
-/** An upload of a whole batch that says nothing for this long is none any more. */
+/** An upload of a whole batch that says nothing for this long keeps parts from the batch no longer. A slow one goes on, unless one came. */
 const UPLOAD_LEASE = "make_interval(secs => 60)";
 /**
  * Begins to fill a batch in one upload, from its first line on; what an earlier upload has left goes. The latest upload has the
@@ -68,8 +69,8 @@ export const endUpload = (rights: TenantRights, batch_id: string, uploadId: stri
   });
 
 /** `uploadId`: of an upload of the whole batch; `null`: of a part. */
-function assertOwn({ reply: { batch_id, status }, uploadId: owner }: StoredBatch, uploadId: string | null): void {
-  if (status !== "open" || owner === uploadId) return;
+function assertOwn({ reply: { batch_id, status }, upload }: StoredBatch, uploadId: string | null): void {
+  if (status !== "open" || (uploadId === null ? upload?.isLive !== true : upload?.id === uploadId)) return;
   throw new AppError("conflict", uploadId === null ? `batch ${batch_id} is being filled by an upload of all its lines: wait for its end` : `another upload of batch ${batch_id} has begun, and this one has ended`);
 }
 
@@ -98,7 +99,7 @@ export const addLines = (rights: TenantRights, batch_id: string, firstLine: numb
       text: "INSERT INTO batch_items (tenant_id, batch_id, line, custom_id, fingerprint, request) SELECT $1, $2, * FROM unnest($3::int[], $4::text[], $5::text[], $6::jsonb[])",
       values: [key.tenant_id, batch_id, numbers, fresh.map(({ custom_id }) => custom_id), fresh.map(({ request }) => fingerprintOf(request)), fresh.map(({ request }) => JSON.stringify(request))],
     });
-    await client.query(`UPDATE batches SET line_count = $3, lease_until = CASE WHEN $4 THEN now() + ${UPLOAD_LEASE} END WHERE tenant_id = $1 AND batch_id = $2`, [key.tenant_id, batch_id, last, uploadId !== null]);
+    await client.query(`UPDATE batches SET line_count = $3, leased_by = $4, lease_until = CASE WHEN $4::text IS NOT NULL THEN now() + ${UPLOAD_LEASE} END WHERE tenant_id = $1 AND batch_id = $2`, [key.tenant_id, batch_id, last, uploadId]);
     return readLocked(client, key);
   });
 
