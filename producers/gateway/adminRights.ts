@@ -1,10 +1,9 @@
 import type { Pool } from "pg";
 
 import type { Principal } from "#shared/contracts/apiKey.ts";
-import { AppError } from "#shared/contracts/errors.ts";
 import type { Tenant } from "#shared/contracts/tenant.ts";
 import type { Actor } from "#shared/tenancy/adminAudit.ts";
-import type { Rights } from "#shared/tenancy/database.ts";
+import { noSuchTenant, type Rights } from "#shared/tenancy/database.ts";
 import { readTenant } from "#shared/tenancy/tenants.ts";
 
 export const actorOf = ({ key_id }: Principal): Actor => (key_id === null ? { kind: "keyless" } : { kind: "key", keyId: key_id });
@@ -14,6 +13,6 @@ export const rightsIn = (pool: Pool) => ({ tenant_id }: Principal): Rights => ({
 export async function requireTenant(pool: Pool, principal: Principal, tenantId: string): Promise<Tenant> {
   const isOwn = principal.tenant_id === null || principal.tenant_id === tenantId;
   const tenant = isOwn ? await readTenant(rightsIn(pool)(principal), tenantId) : null;
-  if (tenant === null) throw new AppError("not_found", `there is no tenant ${tenantId}`);
+  if (tenant === null) throw noSuchTenant(tenantId);
   return tenant;
 }

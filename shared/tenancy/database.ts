@@ -26,3 +26,5 @@ const isOfDatabase = (error: unknown): boolean =>
 
 export const isoOf = (time: string | Date): string => new Date(time).toISOString();
 export const isoOrNull = (time: string | Date | null): string | null => (time === null ? null : isoOf(time));
+
+export const noSuchTenant = (tenantId: string): AppError => new AppError("not_found", `there is no tenant ${tenantId}`);

@@ -10,6 +10,7 @@ import type { KeyRole, Principal } from "#shared/contracts/apiKey.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { DEFAULT_SETTINGS, readSettings, type TenantSettings, type TenantStatus } from "#shared/contracts/tenant.ts";
 
+import { noSuchTenant } from "./database.ts";
 import { isSecretOf, readKeyText } from "./keyText.ts";
 import { makeStaleCache } from "./staleCache.ts";
 
@@ -41,7 +42,7 @@ export const followStandings = (directory: Pick<Directory, "standingOf">, { isKe
     return UNKNOWN_TENANT;
   }
   if (isKeyless) return UNKNOWN_TENANT;
-  throw new AppError("not_found", `there is no tenant ${tenantId}`);
+  throw noSuchTenant(tenantId);
 };
 
 interface StoredKey {

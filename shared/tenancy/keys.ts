@@ -3,7 +3,7 @@ import type { ApiKey, CreatedKey, KeyRole, NewKey } from "#shared/contracts/apiK
 import { AppError } from "#shared/contracts/errors.ts";
 
 import { type Actor, writeAdminAudit } from "./adminAudit.ts";
-import { isoOf, isoOrNull, type Rights, withRights } from "./database.ts";
+import { isoOf, isoOrNull, noSuchTenant, type Rights, withRights } from "./database.ts";
 import { hmacOf, newKeyText } from "./keyText.ts";
 
 interface KeyRow {
@@ -30,7 +30,7 @@ const MOST_LIVE_OF_TENANT = 500;
 export const createKey = (rights: Rights, actor: Actor, pepper: Buffer, tenantId: string | null, { role, name, expires_at }: NewKey): Promise<CreatedKey> =>
   withRights(rights, async (client) => {
     await client.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [`keys of ${tenantId ?? ""}`]);
-    if (tenantId !== null && (await client.query("SELECT 1 FROM tenants WHERE tenant_id = $1", [tenantId])).rowCount === 0) throw new AppError("not_found", `there is no tenant ${tenantId}`);
+    if (tenantId !== null && (await client.query("SELECT 1 FROM tenants WHERE tenant_id = $1", [tenantId])).rowCount === 0) throw noSuchTenant(tenantId);
     const { rows: live } = await client.query<Pick<KeyRow, "key_id">>("SELECT key_id FROM api_keys WHERE tenant_id IS NOT DISTINCT FROM $1 AND name = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())", [tenantId, name]);
     if (live.length >= MOST_LIVE) throw new AppError("conflict", `two keys named ${name} are live (${live.map(({ key_id }) => key_id).join(", ")}): revoke one, or take another name`);
     const { rows: [all] } = await client.query<{ live: number }>("SELECT count(*)::int AS live FROM api_keys WHERE tenant_id IS NOT DISTINCT FROM $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())", [tenantId]);

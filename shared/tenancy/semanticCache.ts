@@ -12,7 +12,7 @@ import { clopperPearson, type Interval } from "#shared/statistics/clopperPearson
 import { isAbove } from "#shared/statistics/shareTest.ts";
 
 import { type Actor, writeAdminAudit } from "./adminAudit.ts";
-import { type Rights, withRights } from "./database.ts";
+import { noSuchTenant, type Rights, withRights } from "./database.ts";
 
 /**
  * Later ones replace earlier ones, whatever they say: one that no longer bounds the share of false hits as the tenant wants it switches
@@ -24,7 +24,7 @@ export const storeEvaluation = (rights: Rights, actor: Actor, tenantId: string, 
     if (unfit !== null) throw new AppError("invalid_request", unfit);
     const { pairs, hits, lower, upper } = false_hit_rate;
     const { rows: [tenant] } = await client.query<{ semantic: SemanticCache | null }>(SEMANTIC_OF_LOCKED, [tenantId]);
-    if (tenant === undefined) throw new AppError("not_found", `there is no tenant ${tenantId}`);
+    if (tenant === undefined) throw noSuchTenant(tenantId);
     const { rows: [stored] } = await client.query<{ seq: string }>(
       `INSERT INTO cache_evaluations (tenant_id, guard_version, set_sha256, same_pairs, hits, other_pairs, false_hits, false_hit_lower, false_hit_upper)
        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING seq`,

@@ -5,7 +5,7 @@ import { AppError } from "#shared/contracts/errors.ts";
 import { DEFAULT_SETTINGS, type NewTenant, readSettings, type Tenant, type TenantChange, TenantSettings, type TenantStatus } from "#shared/contracts/tenant.ts";
 
 import { type Actor, writeAdminAudit } from "./adminAudit.ts";
-import { isoOf, type Rights, withRights } from "./database.ts";
+import { isoOf, noSuchTenant, type Rights, withRights } from "./database.ts";
 import { approved } from "./semanticCache.ts";
 
 interface TenantRow {
@@ -18,8 +18,6 @@ interface TenantRow {
 }
 const COLUMNS = "tenant_id, name, status, settings, created_at, updated_at";
 const toTenant = ({ settings, created_at, updated_at, ...rest }: TenantRow): Tenant => ({ ...rest, settings: readSettings(settings), created_at: isoOf(created_at), updated_at: isoOf(updated_at) });
-
-const noSuchTenant = (tenantId: string) => new AppError("not_found", `there is no tenant ${tenantId}`);
 
 /** Throws `conflict` when it is there already, or is to have a semantic cache that was not evaluated. */
 export const createTenant = (rights: Rights, actor: Actor, { tenant_id, name = tenant_id, settings = {} }: NewTenant): Promise<Tenant> =>

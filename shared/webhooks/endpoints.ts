@@ -6,7 +6,7 @@ import type { PoolClient } from "pg";
 import { AppError } from "#shared/contracts/errors.ts";
 import type { EndpointStatus, EndpointWithSecret, WebhookEndpoint } from "#shared/contracts/webhook.ts";
 import { type Actor, writeAdminAudit } from "#shared/tenancy/adminAudit.ts";
-import { isoOf, isoOrNull, type Rights, withRights } from "#shared/tenancy/database.ts";
+import { isoOf, isoOrNull, noSuchTenant, type Rights, withRights } from "#shared/tenancy/database.ts";
 
 import { newSecret, seal } from "./secrets.ts";
 
@@ -32,7 +32,7 @@ const THIS_ONE = "tenant_id = $1 AND endpoint_id = $2 AND status <> 'removed'";
 export const createEndpoint = (rights: Rights, actor: Actor, key: Buffer, tenantId: string, url: string): Promise<EndpointWithSecret> =>
   withRights(rights, async (client) => {
     await client.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [`webhooks of ${tenantId}`]);
-    if ((await client.query("SELECT 1 FROM tenants WHERE tenant_id = $1", [tenantId])).rowCount === 0) throw new AppError("not_found", `there is no tenant ${tenantId}`);
+    if ((await client.query("SELECT 1 FROM tenants WHERE tenant_id = $1", [tenantId])).rowCount === 0) throw noSuchTenant(tenantId);
     const { rows: others } = await client.query<Pick<EndpointRow, "endpoint_id" | "url">>("SELECT endpoint_id, url FROM webhook_endpoints WHERE tenant_id = $1 AND status <> 'removed'", [tenantId]);
     const same = others.find((other) => other.url === url);
     if (same !== undefined) throw new AppError("conflict", `${same.endpoint_id} has this URL already`);
