@@ -2,7 +2,10 @@ import { Client } from "pg";
 
 import { migrateDatabase } from "#shared/db/migrate.ts";
 
-/** A migrated database of its own for a test file, beside the shared one. `drop` also ends whoever is still connected. */
+/**
+ * A migrated database of its own for a test file, beside the shared one. `drop` waits (the server does, 5 s) for connections that are about to end, as
+ * those of a pool are when its `end` resolves, and fails while somebody is still connected.
+ */
 export async function makeTestDatabase(adminUrl: string, name: string): Promise<{ url: string; drop: () => Promise<void> }> {
   const database = `test_${name}_${process.pid}`;
   const asAdmin = async (sql: string) => {
@@ -14,5 +17,5 @@ export async function makeTestDatabase(adminUrl: string, name: string): Promise<
   const url = new URL(adminUrl);
   url.pathname = `/${database}`;
   await migrateDatabase(url.href);
-  return { url: url.href, drop: () => asAdmin(`DROP DATABASE "${database}" WITH (FORCE)`) };
+  return { url: url.href, drop: () => asAdmin(`DROP DATABASE "${database}"`) };
 }

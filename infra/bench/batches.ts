@@ -11,7 +11,7 @@ line has one result and that the model was asked once for each. Before the kills
   npm run bench:batches -- [--lines <n>] [--interactive <n>] [--window <n>] [--json]
 
   --lines        of the batch (default 20000)
-  --interactive  requests of each measurement, 20 a second (default 600)
+  --interactive  requests of each measurement, 20 a second (default 1200)
   --window       lines that run at once (INFER_BATCH_WINDOW; default: as the gateway's)
 
 Ends with 1 when a line has no result or ran twice, or when the p99 of those that somebody waits for rises by 20 % or more.`;
@@ -20,7 +20,7 @@ const MODEL_MS = 50;
 /** Of the p99 beside the batch to that without it. */
 const MOST_RATIO = 1.2;
 
-const { values } = parseArgs({ options: { lines: { type: "string", default: "20000" }, interactive: { type: "string", default: "600" }, window: { type: "string" }, json: { type: "boolean" }, help: { type: "boolean" } } });
+const { values } = parseArgs({ options: { lines: { type: "string", default: "20000" }, interactive: { type: "string", default: "1200" }, window: { type: "string" }, json: { type: "boolean" }, help: { type: "boolean" } } });
 if (values.help === true) {
   process.stdout.write(`${HELP}\n`);
 } else {

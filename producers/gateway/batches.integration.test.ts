@@ -18,7 +18,7 @@ let n = 0;
 beforeAll(async () => {
   database = await makeTestDatabase(inject("adminDatabaseUrl"), "batches");
   pool = new Pool({ connectionString: database.url, max: 2 });
-  gateway = await startTestGateway({ DATABASE_URL: database.url, INFER_BATCH_WINDOW: "8" });
+  gateway = await startTestGateway({ DATABASE_URL: database.url, INFER_BATCH_WINDOW: "4" });
 });
 afterAll(async () => {
   await gateway.close();
@@ -75,13 +75,13 @@ describe("a batch", () => {
     const waiting: (() => void)[] = [];
     gateway.play(async ({ complete }) => {
       most = Math.max(most, ++running);
-      await new Promise<void>((resolve) => { waiting.push(resolve); if (waiting.length >= 8) for (const go of waiting.splice(0)) go(); });
+      await new Promise<void>((resolve) => { waiting.push(resolve); if (waiting.length >= 4) for (const go of waiting.splice(0)) go(); });
       running -= 1;
       await complete();
     });
     await upload(linesOf(64));
     await finished();
-    expect(most).toBe(8);
+    expect(most).toBe(4);
   });
 
   it("says of each line that has no answer why", async () => {
@@ -95,7 +95,7 @@ describe("a batch", () => {
     const held: (() => Promise<void>)[] = [];
     gateway.play(({ complete }) => { held.push(complete); });
     await upload(linesOf(100));
-    await waitUntil(async () => (held.length === 8 ? true : undefined), { deadlineMs: 10_000, describe: () => "the window is not full" });
+    await waitUntil(async () => (held.length === 4 ? true : undefined), { deadlineMs: 10_000, describe: () => "the window is not full" });
     expect((await call("POST", `/batches/${batchId()}/cancel?tenant_id=t1`)).json()).toMatchObject({ status: "cancelled" });
     const noted = (count: number) => waitUntil(async () => ((await stateOf()).ended.completed === count ? true : undefined), { deadlineMs: 10_000, describe: () => `${count} lines are not noted` });
     for (const count of [1, 2]) { // when the first is noted the gateway hears of it; the second is noted after that
@@ -103,7 +103,7 @@ describe("a batch", () => {
       await noted(count);
     }
     const begun = asked().length;
-    expect(begun).toBeLessThanOrEqual(10);
+    expect(begun).toBeLessThanOrEqual(6);
     await waitUntil(async () => (held.length === begun ? true : undefined), { deadlineMs: 10_000, describe: () => "not all that begun is held" });
     await Promise.all(held.slice(2).map((complete) => complete()));
     await noted(begun);

@@ -37,7 +37,7 @@ import { GatewayConfig } from "./config.ts";
 import type { Desk } from "./desk.ts";
 import { makeFindRequest } from "./findRequest.ts";
 import { AFTER_SWEEP_MS, makeInference } from "./inference.ts";
-import { countBatchLines } from "./metrics.ts";
+import { makeBatchMetrics } from "./metrics.ts";
 import { makeWatches } from "./watchRequest.ts";
 
 export const gateway: Role<z.infer<typeof GatewayConfig>> = {
@@ -92,7 +92,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     readiness.started();
     log.info({ host: config.host, port, instance }, "ready");
     const standingOf = followStandings(directory, { isKeyless: config.isKeyless, log });
-    const observe = countBatchLines(registry);
+    const observe = makeBatchMetrics(registry);
     await Promise.all([
       aborted(signal),
       runBatches({ pool, infer: (id, body, call) => inference.infer(id, body, call), standingOf, instance, window: config.batchWindow, defaultDeadlineMs: config.maxDeadlineMs, log, observe, signal }),

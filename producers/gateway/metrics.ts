@@ -5,10 +5,16 @@ import type { Outcome } from "#shared/contracts/events.ts";
 
 const BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 
-/** Lines of batches that ended at this gateway, by outcome. */
-export function countBatchLines(registry: Registry): (outcome: Outcome) => void {
-  const lines = new Counter({ name: "infer_batch_lines_total", help: "Lines of batches that have ended, by outcome.", labelNames: ["outcome"], registers: [registry] });
-  return (outcome) => { lines.inc({ outcome }); };
+export interface BatchMetrics {
+  readonly lineEnded: (outcome: Outcome) => void;
+  /** Lines that may run at once. */
+  readonly window: (lines: number) => void;
+}
+export function makeBatchMetrics(registry: Registry): BatchMetrics {
+  const registers = [registry];
+  const lines = new Counter({ name: "infer_batch_lines_total", help: "Lines of batches that have ended, by outcome.", labelNames: ["outcome"], registers });
+  const window = new Gauge({ name: "infer_batch_window_lines", help: "Lines of batches that this gateway runs at once at most: fewer where they would have to wait for what others use.", registers });
+  return { lineEnded: (outcome) => { lines.inc({ outcome }); }, window: (most) => { window.set(most); } };
 }
 
 /** Rate, errors and duration by route. An unknown path is `unmatched`, so no caller can make series. */

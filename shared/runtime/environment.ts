@@ -45,7 +45,7 @@ export const ENVIRONMENT = {
   INFER_DEFAULT_DEADLINE_MS: ms(30_000).describe("Deadline of a request that names none."),
   INFER_MAX_DEADLINE_MS: number().int().positive().max(1_800_000).default(300_000).describe("Longer deadlines are cut to this."),
   INFER_OPENAI_BUDGET_USD: number().min(0).max(1_000_000).default(1).describe("Most that a request at `/v1` may cost, in USD, when it does not say it itself (`x-optimizer-budget-usd`)."),
-  INFER_BATCH_WINDOW: number().int().min(1).max(1_024).default(64).describe("Lines of batches that one gateway has under way at once."),
+  INFER_BATCH_WINDOW: number().int().min(1).max(1_024).default(64).describe("Lines of batches that one gateway has under way at once, at most: it takes fewer where they would wait for what others use."),
   INFER_SWEEP_GRACE_MS: ms(5_000).describe("What is open this long past its deadline is closed by the sweeper."),
   INFER_MAX_EVENT_STREAMS: number().int().min(1).max(100_000).default(1_000).describe("Streams of `GET /requests/:id/events` that one gateway holds at once; what is more gets a 503. A tenant has no more of them than it leaves free, half at most: then it gets a 429."),
   INFER_ROUTER_CONCURRENCY: number().int().min(1).max(1_024).default(256).describe("Events that one router handles at once."),

@@ -7,7 +7,7 @@ import type { Logger } from "pino";
 import type { Pool } from "pg";
 
 import { KEYLESS, type Principal } from "#shared/contracts/apiKey.ts";
-import { type BatchResult, requestIdOfLine } from "#shared/contracts/batch.ts";
+import { requestIdOfLine } from "#shared/contracts/batch.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import type { Completion, EventError } from "#shared/contracts/events.ts";
 import { nanoUsd, toUsd } from "#shared/contracts/money.ts";
@@ -18,7 +18,10 @@ import type { Standing } from "#shared/tenancy/directory.ts";
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
 import type { Inference } from "../inference.ts";
+import type { BatchMetrics } from "../metrics.ts";
 import { type ClaimedBatch, claimBatches, type Ended, endLines, finishBatch, type Most, nextLines, type OpenLine, releaseBatches } from "./batchQueue.ts";
+import { type LineRun, pacedBy, startPace, timesOf } from "./pace.ts";
+import { type Crew, makeTurns } from "./turns.ts";
 
 export interface BatchRunnerDeps {
   readonly pool: Pool;
@@ -26,17 +29,21 @@ export interface BatchRunnerDeps {
   readonly standingOf: (tenantId: string) => Promise<Standing>;
   /** This gateway's instance id. */
   readonly instance: string;
-  /** Lines that run at once, over all batches of this gateway. */
+  /** Lines that run at once at most, over all batches of this gateway. */
   readonly window: number;
   readonly defaultDeadlineMs: number;
   readonly log: Logger;
-  readonly observe: (outcome: BatchResult["outcome"]) => void;
+  readonly observe: BatchMetrics;
   readonly signal: AbortSignal;
 }
 
+interface LineDeps extends BatchRunnerDeps {
+  readonly onAnswer: (completion: Completion, run: LineRun) => void;
+}
+
 const LOOK_EVERY_MS = 1_000;
-/** Lines that are read at once: no more than run soon, and no fewer than make a query worth it. */
-const LEAST_PAGE = 16;
+/** Lines that are read at once. */
+const PAGE = 16;
 /** Of what nobody expected; an outage or a limit is waited out. */
 const MOST_TRIES = 4;
 /** Ended lines wait for their transaction no longer than this. */
@@ -46,9 +53,18 @@ const MOST: Most = { batches: 64, perTenant: 4 };
 
 /** Resolves after `signal`, when what ran has ended or was handed back. */
 export async function runBatches(deps: BatchRunnerDeps): Promise<void> {
-  const { pool, instance, log, signal } = deps;
+  const { pool, instance, log, observe, signal } = deps;
   const running = new Map<string, Promise<void>>();
-  const share = () => Math.max(1, Math.floor(deps.window / Math.max(1, running.size)));
+  const most = deps.window;
+  let pace = startPace(most, performance.now());
+  observe.window(pace.window);
+  const crewOf = makeTurns(() => pace.window);
+  const onAnswer = (completion: Completion, run: LineRun) => {
+    const times = timesOf(completion, run);
+    if (times === null) return;
+    pace = pacedBy(pace, times, { most, nowMs: performance.now() });
+    observe.window(pace.window);
+  };
   while (!hasEnded(signal)) {
     const claimed = await claimBatches(pool, instance, MOST).catch((error: unknown) => {
       log.debug({ err: error }, "batches cannot be looked at now");
@@ -57,7 +73,7 @@ export async function runBatches(deps: BatchRunnerDeps): Promise<void> {
     for (const batch of claimed) {
       const key = `${batch.tenant_id}.${batch.batch_id}`;
       if (running.has(key)) continue;
-      running.set(key, runBatch(deps, batch, share).catch((error: unknown) => {
+      running.set(key, runBatch({ ...deps, onAnswer }, batch, crewOf()).catch((error: unknown) => {
         log.warn({ err: error, tenant_id: batch.tenant_id, batch_id: batch.batch_id }, "a batch was interrupted; it goes on");
       }).finally(() => { running.delete(key); }));
     }
@@ -68,24 +84,19 @@ export async function runBatches(deps: BatchRunnerDeps): Promise<void> {
 }
 
 /** Until all lines have ended, or the gateway ends or may not go on. Lines that run when it may not are waited for and noted. */
-async function runBatch(deps: BatchRunnerDeps, batch: ClaimedBatch, share: () => number): Promise<void> {
+async function runBatch(deps: LineDeps, batch: ClaimedBatch, crew: Crew): Promise<void> {
   const { pool, instance, log, observe, signal } = deps;
   const ended: Ended[] = [];
   const stop = new AbortController();
-  const crew = makeCrew(signal);
-  const onEnd = () => {
-    stop.abort();
-    crew.look();
-  };
+  const onEnd = () => { stop.abort(); };
   signal.addEventListener("abort", onEnd, { once: true });
   const write = async () => {
     const lines = ended.splice(0);
     try {
       const { isOurs, fresh } = await endLines(pool, instance, batch, lines);
-      for (const { result } of fresh) observe(result.outcome);
+      for (const { result } of fresh) observe.lineEnded(result.outcome);
       if (isOurs) return;
       stop.abort();
-      crew.look();
     } catch (error) {
       ended.unshift(...lines);
       log.debug({ err: error }, "lines that ended are not noted yet");
@@ -98,22 +109,21 @@ async function runBatch(deps: BatchRunnerDeps, batch: ClaimedBatch, share: () =>
       await write();
     }
   })();
-  const page = () => nextLines(pool, batch, after, Math.max(LEAST_PAGE, share()));
+  const page = () => nextLines(pool, batch, after, PAGE);
   let after = 0;
   try {
     for (let lines = await page(); lines.length > 0 && !hasEnded(stop.signal); lines = await page()) {
       for (const line of lines) {
-        await crew.fewerThan(share, stop.signal);
-        if (hasEnded(stop.signal)) break;
-        crew.run(async () => {
-          const done = await runLine(deps, batch, line, stop.signal);
+        const hasBegun = await crew.begin(async (rest) => {
+          const done = await runLine(deps, batch, line, { rest, signal: stop.signal });
           if (done !== null) ended.push(done);
-        });
+        }, stop.signal);
+        if (!hasBegun) break;
         after = line.line;
       }
     }
   } finally {
-    await crew.fewerThan(() => 1); // at the gateway's end whoever has the batch next finds their outcomes
+    await crew.done(signal); // at the gateway's end whoever has the batch next finds their outcomes
     isOver.abort();
     await writing;
     await write();
@@ -122,38 +132,19 @@ async function runBatch(deps: BatchRunnerDeps, batch: ClaimedBatch, share: () =>
   if (!hasEnded(stop.signal) && ended.length === 0) await finishBatch(pool, instance, batch);
 }
 
-/** Counts what runs at once. `run` handles its own errors. Nobody waits for it once `end` has aborted. */
-function makeCrew(end: AbortSignal) {
-  let running = 0;
-  let look = (): void => undefined;
-  const change = () => new Promise<void>((resolve) => { look = resolve; });
-  return {
-    run(work: () => Promise<void>): void {
-      running += 1;
-      void work().finally(() => {
-        running -= 1;
-        look();
-      });
-    },
-    /** Resolves once fewer run than `most()` says then, or at a look after `stop` or `end` has aborted. */
-    async fewerThan(most: () => number, stop?: AbortSignal): Promise<void> {
-      while (running >= most() && stop?.aborted !== true && !end.aborted) await change();
-    },
-    /** Those who wait look again. */
-    look: () => { look(); },
-  };
-}
-
 /** `null`: not begun, or nobody knows yet; whoever looks again gets its outcome. */
-async function runLine(deps: BatchRunnerDeps, batch: ClaimedBatch, { line, request }: OpenLine, signal: AbortSignal): Promise<Ended | null> {
-  const { infer, standingOf, defaultDeadlineMs, log } = deps;
+async function runLine(deps: LineDeps, batch: ClaimedBatch, { line, request }: OpenLine, { rest, signal }: { readonly rest: (pause: Promise<void>) => Promise<void>; readonly signal: AbortSignal }): Promise<Ended | null> {
+  const { infer, standingOf, defaultDeadlineMs, log, onAnswer } = deps;
   const id = { tenant_id: batch.tenant_id, request_id: requestIdOfLine(batch.batch_id, line) };
   for (let tries = 1; !signal.aborted; tries++) {
     try {
       const principal: Principal = batch.key_id === null ? KEYLESS : { tenant_id: batch.tenant_id, key_id: batch.key_id, roles: new Set(["infer"]) };
       const caller = { tenant_id: batch.tenant_id, principal, standing: await standingOf(batch.tenant_id) };
       const body: InferBody = { deadline_ms: defaultDeadlineMs, ...request, request_id: id.request_id, priority: "batch" };
-      return endedBy(line, await infer(id, body, { caller, traceparent: newTraceparent() }));
+      const [startedAtMs, startedMs] = [Date.now(), performance.now()];
+      const completion = await infer(id, body, { caller, traceparent: newTraceparent() });
+      onAnswer(completion, { startedAtMs, durationMs: performance.now() - startedMs });
+      return endedBy(line, completion);
     } catch (error) {
       const problem = reasonToGiveUp(error, tries);
       if (problem !== null) {
@@ -161,7 +152,7 @@ async function runLine(deps: BatchRunnerDeps, batch: ClaimedBatch, { line, reque
         return endedWithout(line, id.request_id, problem);
       }
       const limitMs = error instanceof AppError ? (error.limit?.waitMs ?? 0) : 0;
-      await pause(limitMs + backoffMs(tries, Math.random()), signal);
+      await rest(pause(limitMs + backoffMs(tries, Math.random()), signal));
     }
   }
   return null;
