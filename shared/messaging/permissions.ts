@@ -39,7 +39,7 @@ function listsOf(role: RoleUser, prefix: string, tiers: readonly string[]): Perm
     case "admin": return adminLists(prefix);
     case "gateway": return gatewayLists(prefix);
     case "router": return routerLists(prefix, tiers);
-    case "audit-sink": return sinkLists(prefix, [sources.auditCompletions, sources.auditShadows, sources.auditFeedback]);
+    case "audit-sink": return sinkLists(prefix, [sources.auditCompletions, sources.auditShadows, sources.auditFeedback, sources.auditDeadLetters]);
     case "metrics-sink": return sinkLists(prefix, [sources.metricsCompletions]);
     default: return workerLists(prefix, role.slice("worker-".length));
   }

@@ -180,6 +180,8 @@ export const sourcesOf = (prefix: string) => ({
   auditCompletions: { ...source("COMPLETIONS", "sink-audit", `${prefix}.completion.>`), maxDeliver: -1 },
   auditShadows: { ...source("SHADOWS", "sink-audit-shadows", `${prefix}.shadow.>`), maxDeliver: -1 },
   auditFeedback: { ...source("FEEDBACK", "sink-audit-feedback", `${prefix}.feedback.>`), maxDeliver: -1 },
+  /** What was paid and came too late. */
+  auditDeadLetters: { ...source("DEAD_LETTERS", "sink-audit-dead-letters", `${prefix}.deadletter.>`), maxDeliver: -1 },
   metricsCompletions: { ...source("COMPLETIONS", "sink-metrics", `${prefix}.completion.>`), maxDeliver: -1, maxAckPending: 2_000 },
 });
 
