@@ -27,11 +27,12 @@ export const readReport = (rights: Rights, query: ReportQuery, options: ReportOp
   const labelsOf = new Map(labels.map((one) => [one.group, one]));
   const rows = sums.filter(({ is_total }) => !is_total).map((one) => rowOf(one, labelsOf.get(one.group)));
   const whole = sums.find(({ is_total }) => is_total);
-  const total = rowOf(whole ?? NOTHING, togetherLabels(labels));
+  if (whole === undefined) throw new Error("the total is of nothing, too");
+  const total = rowOf(whole, togetherLabels(labels));
   return {
     by, from: iso(window.fromMs), to: iso(window.toMs), time_zone: tz, baseline_tiers: baselines.map(({ baseline_tier }) => baseline_tier),
     rows: by === "day" ? rows.sort((a, b) => ((a.group ?? "") < (b.group ?? "") ? -1 : 1)) : rows,
-    rows_left_out: Math.max(0, Number(sums[0]?.groups ?? 0) - rows.length),
+    rows_left_out: Number(whole.groups) - rows.length,
     total, forecast: forecastOf(total, window, options.nowMs),
   };
 });
@@ -50,17 +51,12 @@ export const readStatement = async (rights: Rights, { month, tz, tenant_id }: St
 };
 
 const iso = (epochMs: number) => new Date(epochMs).toISOString();
-const NOTHING: Sums = {
-  group: null, requests: "0", completed: "0", degraded: "0", failed: "0", rejected: "0", unknown_baselines: "0", cached: "0", partly_known: "0",
-  attempt: "0", verification: "0", exploration: "0", shadow: "0", cache_audit: "0", waste: "0", baseline: "0", cached_saved: "0", pairs: "0", variance: null,
-};
-
 const [CANCELED, BAD_VALUE] = ["57014", "22023"];
 async function reading<R>(rights: Rights, { timeoutMs }: ReportOptions, run: (client: PoolClient) => Promise<R>): Promise<R> {
   const codeOf = (error: unknown): unknown => (error instanceof Error && "code" in error ? error.code : undefined);
   try {
     return await withRights(rights, async (client) => {
-      await client.query("SELECT set_config('work_mem', '64MB', true)");
+      await client.query("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)");
       if (timeoutMs !== undefined) await client.query("SELECT set_config('statement_timeout', $1, true)", [String(timeoutMs)]);
       return run(client);
     });
@@ -104,40 +100,53 @@ function groupOf(by: ReportBy, day: string): { readonly asked: string; readonly 
   }
 }
 
-const COUNTED = ["requests", "completed", "degraded", "failed", "rejected", "unknown_baselines", "cached", "partly_known"] as const;
+const COUNTED = ["requests", "completed", "degraded", "failed", "rejected", "unknown_baselines", "cached", "partly_known", "baseline", "cached_saved"] as const;
 const PAID = ["attempt", "verification", "exploration", "shadow", "cache_audit", "waste"] as const;
-const SUMMED = [...COUNTED, "baseline", "cached_saved", ...PAID] as const;
-const ANSWERED = "q.outcome IN ('completed', 'degraded')";
-const ASKED: Readonly<Record<(typeof COUNTED)[number] | "baseline" | "cached_saved", string>> = {
-  requests: "1", ...Object.fromEntries((["completed", "degraded", "failed", "rejected"] as const).map((outcome) => [outcome, `(q.outcome = '${outcome}')::int`])) as Record<"completed" | "degraded" | "failed" | "rejected", string>,
-  unknown_baselines: `(${ANSWERED} AND q.baseline_cost_nano_usd IS NULL)::int`,
-  cached: "(q.cache IS NOT NULL)::int",
-  partly_known: "q.cost_is_partial::int",
-  baseline: `CASE WHEN ${ANSWERED} THEN COALESCE(q.baseline_cost_nano_usd, 0) ELSE 0 END`, // without an answer nothing was saved
-  cached_saved: `CASE WHEN ${ANSWERED} AND q.cache IS NOT NULL THEN COALESCE(q.baseline_cost_nano_usd, 0) ELSE 0 END`,
+const ANSWERED = "outcome IN ('completed', 'degraded')";
+const outcomeIs = (outcome: string): string => `COALESCE(sum(n) FILTER (WHERE outcome = '${outcome}'), 0)`;
+/** Over counts of requests of a kind. Without an answer nothing was saved. */
+const OF_COUNTS: Readonly<Record<(typeof COUNTED)[number], string>> = {
+  requests: "sum(n)", completed: outcomeIs("completed"), degraded: outcomeIs("degraded"), failed: outcomeIs("failed"), rejected: outcomeIs("rejected"),
+  unknown_baselines: `COALESCE(sum(n) FILTER (WHERE ${ANSWERED} AND is_unknown), 0)`,
+  cached: "COALESCE(sum(n) FILTER (WHERE is_cached), 0)",
+  partly_known: "COALESCE(sum(n) FILTER (WHERE cost_is_partial), 0)",
+  baseline: `COALESCE(sum(cost) FILTER (WHERE ${ANSWERED}), 0)`,
+  cached_saved: `COALESCE(sum(cost) FILTER (WHERE ${ANSWERED} AND is_cached), 0)`,
 };
-const isAsked = (name: (typeof SUMMED)[number]): name is keyof typeof ASKED => name in ASKED;
+const OF_LINES = PAID.map((kind) => `COALESCE(sum(cost) FILTER (WHERE kind = '${kind}'), 0) AS ${kind}`).join(", ");
+/** Of a group, the unknown one, and the total: `grp` may be `null`, and joins by nothing. */
+const KEY = "CASE WHEN GROUPING(grp) = 1 THEN 't' WHEN grp IS NULL THEN 'n' ELSE 'v' || grp END AS key";
+const TOTAL_TOO = "GROUP BY GROUPING SETS ((grp), ())";
 
 /**
- * One snapshot for groups and total. First each request with all that was paid for it is one row (of each group), so that its difference is one
- * value; then those are summed. A request's own sums fit `bigint`; sums of many are `numeric`.
+ * One statement, so that groups and total are of one moment. Sums are made of few counted kinds first, exactly; the spread is of one difference for
+ * each request (of each group), for which numbers with a fraction do. 200,000 requests: docs/benchmarks.md.
  */
 function sumsQuery(by: ReportBy): string {
   const { asked, line } = groupOf(by, "$5::text");
-  const perRequest = SUMMED.map((name) => `sum(${name})::bigint AS ${name}`).join(", ");
-  const net = `(baseline - ${PAID.join(" - ")})::float8`;
-  const figures = `${SUMMED.map((name) => `sum(${name})::text AS ${name}`).join(", ")}, count(*)::text AS pairs, var_samp(${net}) AS variance`;
+  const numbers = [...COUNTED, ...PAID].map((name) => `COALESCE(${name}, 0)::text AS ${name}`).join(", ");
   return `
-    WITH parts AS (
-      SELECT q.tenant_id, q.request_id, ${asked} AS grp, ${SUMMED.map((name) => `${isAsked(name) ? ASKED[name] : "0"}::bigint AS ${name}`).join(", ")} FROM ledger_requests q WHERE ${within("q")}
-      UNION ALL
-      SELECT l.tenant_id, l.request_id, ${line}, ${SUMMED.map((name) => (isAsked(name) ? "0::bigint" : `CASE WHEN l.kind = '${name}' THEN l.cost_nano_usd ELSE 0 END`)).join(", ")} FROM ledger l WHERE ${within("l")}
+    WITH asked AS (
+      SELECT ${KEY}, ${COUNTED.map((name) => `${OF_COUNTS[name]} AS ${name}`).join(", ")}
+      FROM (SELECT ${asked} AS grp, q.outcome, q.cache IS NOT NULL AS is_cached, q.cost_is_partial, q.baseline_cost_nano_usd IS NULL AS is_unknown, count(*) AS n, COALESCE(sum(q.baseline_cost_nano_usd), 0) AS cost
+        FROM ledger_requests q WHERE ${within("q")} GROUP BY 1, 2, 3, 4, 5) AS kinds ${TOTAL_TOO}
     ),
-    pairs AS MATERIALIZED (SELECT tenant_id, request_id, grp, ${perRequest} FROM parts GROUP BY tenant_id, request_id, grp),
-    groups AS (SELECT grp, ${figures}, sum(${PAID.join(" + ")}) AS paid, count(*) OVER ()::text AS groups FROM pairs GROUP BY grp)
-    (SELECT true AS is_total, NULL::text AS "group", ${SUMMED.join(", ")}, pairs, variance, (SELECT count(*)::text FROM groups) AS groups FROM (SELECT ${figures} FROM (SELECT ${perRequest} FROM pairs GROUP BY tenant_id, request_id) AS whole) AS total WHERE pairs <> '0')
-    UNION ALL
-    (SELECT false, grp, ${SUMMED.join(", ")}, pairs, variance, groups FROM groups ${by === "day" ? "ORDER BY grp" : "ORDER BY paid DESC, grp"} LIMIT $4::int)`;
+    paid AS (SELECT ${KEY}, sum(cost) AS paid, ${OF_LINES} FROM (SELECT ${line} AS grp, l.kind, sum(l.cost_nano_usd) AS cost FROM ledger l WHERE ${within("l")} GROUP BY 1, 2) AS kinds ${TOTAL_TOO}),
+    pairs AS MATERIALIZED (
+      SELECT tenant_id, request_id, grp, sum(net) AS net FROM (
+        SELECT q.tenant_id, q.request_id, ${asked} AS grp, CASE WHEN q.${ANSWERED} THEN COALESCE(q.baseline_cost_nano_usd, 0) ELSE 0 END::float8 AS net FROM ledger_requests q WHERE ${within("q")}
+        UNION ALL
+        SELECT l.tenant_id, l.request_id, ${line}, -l.cost_nano_usd::float8 FROM ledger l WHERE ${within("l")}
+      ) AS parts GROUP BY tenant_id, request_id, grp
+    ),
+    spread AS (
+      SELECT CASE WHEN grp IS NULL THEN 'n' ELSE 'v' || grp END AS key, grp, count(*) AS pairs, var_samp(net) AS variance FROM pairs GROUP BY grp
+      UNION ALL
+      SELECT 't', NULL, count(*), var_samp(net) FROM (SELECT sum(net) AS net FROM pairs GROUP BY tenant_id, request_id) AS whole
+    )
+    SELECT key = 't' AS is_total, grp AS "group", pairs::text, variance, ${numbers}, ((SELECT count(*) FROM spread) - 1)::text AS groups
+    FROM spread LEFT JOIN asked USING (key) LEFT JOIN paid USING (key)
+    ORDER BY key = 't' DESC, ${by === "day" ? "" : "paid DESC NULLS LAST, "}grp LIMIT $4::int + 1`;
 }
 
 /** From this agreement on two answers are the same in most of their words, as audits of the cache have it too. */
