@@ -25,6 +25,7 @@ export const requests = pgTable(
   {
     ...key,
     user_id: text(),
+    key_id: text(),
     outcome: text().$type<Outcome>().notNull(),
     degraded_reason: text().$type<Completion["degraded_reason"]>(),
     error_code: text(),

@@ -10,7 +10,8 @@ export type Scope = (typeof SCOPES)[number];
 /** Who spends. */
 export interface Spender {
   readonly tenant_id: string;
-  readonly user_id: string;
+  /** `null`: it could not be read. */
+  readonly user_id: string | null;
   /** `null`: no key was asked for, or it came over NATS. */
   readonly key_id: string | null;
 }

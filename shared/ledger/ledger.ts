@@ -4,6 +4,7 @@
  * from there, account by account, before anything is spent from it again (ADR 0022).
  */
 import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import type { Redis, Result } from "ioredis";
 import { z } from "zod";
@@ -71,6 +72,8 @@ export interface Ledger {
   readonly settle: (outcomes: readonly Outcome[], range: { readonly after: number; readonly upTo: number }) => Promise<number | null>;
   /** Up to which sequence outcomes are booked. A new epoch begins with `lastSeq`. */
   readonly begin: () => Promise<number>;
+  /** Whether anybody has reserved anything since Redis began. */
+  readonly isInUse: () => Promise<boolean>;
   /** Frees what nobody settled in its lease; returns how many. */
   readonly expire: (nowMs: number) => Promise<number>;
 }
@@ -85,6 +88,8 @@ export interface LedgerDeps {
 }
 
 const LOADING_PATIENCE_S = 30;
+/** From a reservation to the PubAck of its job. Redis's seconds are whole ones, so it is one more than it says. */
+const QUIET_S = 2;
 /** Late outcomes are booked too. */
 const KEPT_AFTER_END_S = 3 * 86_400;
 const MOST_EXPIRED = 100;
@@ -130,8 +135,10 @@ export function makeLedger({ redis, prefix, stream, historyOf, endOf }: LedgerDe
   async function load(account: Account, id: string): Promise<void> {
     const { account: keyOf, reservations, lease, leases } = names(id);
     const token = randomBytes(8).toString("hex");
-    const [outcome, mark] = await ask("an account cannot be loaded", () => redis.ledgerLoad(2, state, keyOf(account), id, token, expiryOf(account), LOADING_PATIENCE_S));
+    const [outcome, mark, ageS] = await ask("an account cannot be loaded", () => redis.ledgerLoad(2, state, keyOf(account), id, token, expiryOf(account), LOADING_PATIENCE_S));
     if (outcome !== "begun") return; // there, or by another process, or of another epoch: who asks looks again
+    // What was reserved just before Redis lost it becomes a job within that time, and then history has it.
+    if (Number(ageS) < QUIET_S) await sleep((QUIET_S - Number(ageS)) * 1_000);
     const { spentNanoUsd, open } = await historyOf(account, Number(mark)).catch(async (error: unknown) => {
       await redis.ledgerAbandon(1, keyOf(account), token).catch(() => undefined); // else it is taken over when its patience ends
       throw unknown("what was spent before cannot be read", error);
@@ -176,7 +183,11 @@ export function makeLedger({ redis, prefix, stream, historyOf, endOf }: LedgerDe
       const [outcome, mark] = await ask("outcomes cannot be booked", () => redis.ledgerSettle(2, state, leases, id, after, upTo, JSON.stringify(booked)));
       return outcome === "lost" ? null : Number(mark);
     },
-    begin: async () => (await current()).mark,
+    async begin() {
+      epoch = null; // the stream may have been made anew
+      return (await current()).mark;
+    },
+    isInUse: async () => (await redis.exists(state)) === 1,
     async expire(nowMs) {
       const { id } = await current();
       const { leases, reservations } = names(id);

@@ -9,7 +9,7 @@
 
 /** KEYS: state. ARGV: epoch, sequence. Begins an epoch there, or finds it. Returns the mark. */
 export const BEGIN_EPOCH = `
-if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'mark', ARGV[2]) end
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'mark', ARGV[2], 'begun', redis.call('TIME')[1]) end
 return redis.call('HGET', KEYS[1], 'mark')
 `;
 
@@ -95,7 +95,7 @@ end
 return freed
 `;
 
-/** KEYS: state, account. ARGV: epoch, token, expiry (epoch s), patience (s). From now on outcomes are booked there; nothing is reserved before LOADED. Returns 'lost', 'loaded', 'busy' or 'begun' and the mark. */
+/** KEYS: state, account. ARGV: epoch, token, expiry (epoch s), patience (s). From now on outcomes are booked there; nothing is reserved before LOADED. Returns 'lost', 'loaded', 'busy' or 'begun', the mark and how old the epoch is (s). */
 export const LOAD = `
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return { 'lost' } end
 local now = tonumber(redis.call('TIME')[1])
@@ -104,7 +104,8 @@ if state[1] and not state[2] then return { 'loaded' } end
 if state[2] and now - tonumber(state[3]) < tonumber(ARGV[4]) then return { 'busy' } end
 redis.call('HSET', KEYS[2], 'spent', '0', 'reserved', '0', 'loading', ARGV[2], 'since', now)
 redis.call('EXPIREAT', KEYS[2], ARGV[3])
-return { 'begun', redis.call('HGET', KEYS[1], 'mark') }
+local epoch = redis.call('HMGET', KEYS[1], 'mark', 'begun')
+return { 'begun', epoch[1], now - tonumber(epoch[2]) }
 `;
 
 /** KEYS: account. ARGV: token. For whoever cannot find out what LOADED needs: the next one may begin at once. */

@@ -22,6 +22,7 @@ export function toRows(event: Completion, streamSeq: number): Rows {
   const request: RequestRow = {
     tenant_id, request_id,
     user_id: event.user_id,
+    key_id: event.key_id ?? null,
     outcome: event.outcome,
     degraded_reason: event.degraded_reason,
     error_code: event.error?.code ?? null,
