@@ -40,8 +40,7 @@ const LEASE_SLACK_MS = 10 * 60_000;
 /** Each try leaves out the tier that did not fit. */
 const MOST_TRIES = 16;
 /** Waiting for others to end: of one tenant, and of all. What is more is refused at once. */
-const MOST_WAITING = { perTenant: 256, inAll: 512 };
-const MOST_WAIT_MS = 10_000;
+const MOST_WAITING = { perTenant: 500, inAll: 750 };
 /** Other processes free something too. */
 const LOOK_EVERY_MS = 250;
 
@@ -63,7 +62,7 @@ export function makeBudgets({ ledger, sweepGraceMs, observe, now }: BudgetsDeps)
       let decision = asked.decide(undefined);
       if (accounts.length === 0) return decision;
       // Time is left for the answer itself; whoever has one takes it instead of waiting.
-      const waitsUntilMs = saga.best === null ? Math.min(now() + MOST_WAIT_MS, (now() + request.deadline_at_ms) / 2) : 0;
+      const waitsUntilMs = saga.best === null ? (now() + request.deadline_at_ms) / 2 : 0;
       for (let tries = 0; tries < MOST_TRIES && decision.step.kind === "run"; ) {
         const { isReserved, all } = await reserve(asked, decision, accounts);
         if (isReserved) {

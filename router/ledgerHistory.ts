@@ -1,5 +1,4 @@
 /** What Redis does not know of an account, from what is durable: the audit in Postgres, COMPLETIONS after what the audit holds, and JOBS for what is under way. */
-import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import type { Pool } from "pg";
 
 import { AppError } from "#shared/contracts/errors.ts";
@@ -7,16 +6,17 @@ import { Completion, Job } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { type Account, accountsOf, type Spender } from "#shared/ledger/accounts.ts";
 import type { History, LedgerDeps, OpenReservation } from "#shared/ledger/ledger.ts";
+import type { Broker } from "#shared/messaging/openBroker.ts";
 import { readAll } from "#shared/messaging/readAll.ts";
 import { readStored } from "#shared/messaging/readStored.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
-import { completionSubject, jobsOfTenant, sourcesOf, tokens } from "#shared/messaging/topology.ts";
+import { anyIdOf, completionSubject, jobsOfTenant, sourcesOf, tokens } from "#shared/messaging/topology.ts";
 import { spentOn } from "#shared/saga/inferenceMachine.ts";
 import { readSaga } from "#shared/saga/messagesAfter.ts";
 
 export interface HistoryDeps {
-  readonly js: JetStreamClient;
-  readonly jsm: JetStreamManager;
+  readonly js: Broker["js"];
+  readonly jsm: Broker["jsm"];
   readonly streams: Pick<StoredMessages, "last">;
   readonly pool: Pool;
   readonly prefix: string;
@@ -46,7 +46,7 @@ export function makeHistory({ js, jsm, streams, pool, prefix, longestMs, now }: 
       const upTo = Math.min(audited, markSeq);
       let spent = await spentInAudit(pool, account, { upTo, streamCreatedAt: created });
       const endedAt = new Map<string, number>();
-      await readAll(js, { stream: COMPLETIONS, filters: [completionSubject(prefix, { tenant_id: account.tenantId, request_id: "*" })], from: { seq: upTo + 1 } }, (message) => {
+      await readAll(js, { stream: COMPLETIONS, filters: [completionSubject(prefix, anyIdOf(account.tenantId))], from: { seq: upTo + 1 } }, (message) => {
         const completion = readStored(Completion, message);
         if (completion === null) return;
         endedAt.set(tokens(completion), message.seq);

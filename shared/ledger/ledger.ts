@@ -172,7 +172,7 @@ export function makeLedger({ redis, prefix, stream, historyOf, endOf }: LedgerDe
         if (outcome === "reserved" || outcome === "refused") {
           return { isReserved: outcome === "reserved", balances: accounts.map((_account, i) => ({ spentNanoUsd: Number(rest[2 * i]), reservedNanoUsd: Number(rest[2 * i + 1]) })) };
         }
-        if (outcome === "unloaded") await Promise.all(rest.map((place) => { const account = accounts[Number(place) - 1]; return account === undefined ? undefined : loadOnce(account, id); }));
+        if (outcome === "unloaded") await Promise.all(accounts.filter((_account, i) => rest.includes(i + 1)).map((account) => loadOnce(account, id)));
       }
       throw unknown("what was spent before is being looked up");
     },

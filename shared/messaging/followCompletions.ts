@@ -4,7 +4,7 @@ import { Completion } from "#shared/contracts/events.ts";
 import { every } from "#shared/runtime/lifecycle.ts";
 
 import { readStored } from "./readStored.ts";
-import { type Id, idOf } from "./topology.ts";
+import { anyIdOf, completionSubject, type Id, idOf } from "./topology.ts";
 
 export interface FollowedCompletion {
   readonly seq: number;
@@ -40,7 +40,7 @@ export async function followCompletions(js: JetStreamClient, { prefix, fromSeq, 
   const jsm = await js.jetstreamManager();
   const createdAt = async () => (await jsm.streams.info("COMPLETIONS")).created;
   const created = await createdAt();
-  const consumer = await js.consumers.get("COMPLETIONS", { filter_subjects: `${prefix}.completion.${tenantId}.*`, deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: fromSeq });
+  const consumer = await js.consumers.get("COMPLETIONS", { filter_subjects: completionSubject(prefix, anyIdOf(tenantId)), deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: fromSeq });
   const messages = await consumer.consume({
     max_messages: 500,
     callback(message) {
