@@ -16,7 +16,7 @@ import { SetupError } from "./setupError.ts";
 const EX_CONFIG = 78;
 
 export const UpEnvironment = pick(
-  ...NATS_VARIABLES, "REDIS_URL", "DATABASE_URL", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_LOCAL_MODELS_DIR", "INFER_DURABILITY", "INFER_HTTP_HOST", "INFER_AUTH",
+  ...NATS_VARIABLES, "REDIS_URL", "DATABASE_URL", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_PRICES_FILE", "INFER_LOCAL_MODELS_DIR", "INFER_DURABILITY", "INFER_HTTP_HOST", "INFER_AUTH",
   "INFER_GATEWAY_PORT", "INFER_ROUTER_PORT", "INFER_AUDIT_SINK_PORT", "INFER_METRICS_SINK_PORT", "INFER_WEBHOOK_SENDER_PORT", "INFER_WORKER_PORT",
   "INFER_COMPLETIONS_MAX_AGE_HOURS", "INFER_SHUTDOWN_GRACE_MS",
 );
@@ -32,6 +32,7 @@ export interface Settings {
   /** Variables that somebody set: a taken port is an error there. */
   readonly chosenPorts: ReadonlySet<PortVariable>;
   readonly tiersFile: string;
+  readonly pricesFile: string;
   readonly tiers: TierFile;
   readonly localModelsDir: string;
   readonly completionsMaxAgeMs: number;
@@ -62,10 +63,11 @@ function readChecked(environment: Environment, home: Home, alsoReading: readonly
   if (!parsed.success || problems.length > 0) throw badConfig("the environment", [...new Set(problems)]);
   const env = parsed.data;
   const tiersFile = resolve(home.project, env.INFER_TIERS_FILE);
-  const read = readTierFile(tiersFile);
+  const pricesFile = resolve(home.project, env.INFER_PRICES_FILE);
+  const read = readTierFile({ tiersFile, pricesFile });
   if ("problems" in read) throw badConfig(tiersFile, read.problems);
   return {
-    prefix: env.INFER_PREFIX, durability: env.INFER_DURABILITY, asksForNatsUsers: env.INFER_AUTH === "keys", tiersFile, tiers: read.file,
+    prefix: env.INFER_PREFIX, durability: env.INFER_DURABILITY, asksForNatsUsers: env.INFER_AUTH === "keys", tiersFile, pricesFile, tiers: read.file,
     roleHost: ["0.0.0.0", "::"].includes(env.INFER_HTTP_HOST) ? "127.0.0.1" : env.INFER_HTTP_HOST,
     ports: env, chosenPorts: new Set(PORT_VARIABLES.filter((name) => given[name] !== undefined && env[name] !== 0)),
     localModelsDir: given["INFER_LOCAL_MODELS_DIR"] === undefined ? resolve(home.root, "local-models") : resolve(home.project, env.INFER_LOCAL_MODELS_DIR),

@@ -16,8 +16,9 @@ const written = (name: string, text: string) => {
   writeFileSync(path, text);
   return path;
 };
+const at = (tiersFile: string, pricesFile = join(folder, "no-prices.yaml")) => ({ tiersFile, pricesFile });
 const problemsOf = (path: string): string[] => {
-  const read = readTierFile(path);
+  const read = readTierFile(at(path));
   return "problems" in read ? read.problems : [];
 };
 
@@ -57,7 +58,7 @@ describe("pick", () => {
 
 describe("readTierFile", () => {
   it("reads JSON and YAML alike", () => {
-    const fromJson = readTierFile(written("tiers.json", JSON.stringify(fixture)));
+    const fromJson = readTierFile(at(written("tiers.json", JSON.stringify(fixture))));
     expect(fromJson).toMatchObject({ file: { default_policy: "cascade", tiers: [{ name: "small" }, { name: "medium" }, { name: "large" }] } });
   });
 
