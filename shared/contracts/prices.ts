@@ -60,7 +60,7 @@ export const BookPrice = z
   });
 export type BookPrice = z.infer<typeof BookPrice>;
 
-export const ProviderName = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "lower-case letters, digits and dashes, at most 31");
+const ProviderName = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "lower-case letters, digits and dashes, at most 31");
 const ModelName = z.string().regex(/^\S{1,200}$/, "1 to 200 characters, no spaces");
 
 const BookModel = z

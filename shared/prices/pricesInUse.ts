@@ -25,7 +25,7 @@ export type Asked =
   /** The first replica's price stands for the tier's. */
   | { readonly kind: "first_replica" };
 
-const Server = z.looseObject({ name: z.string().optional(), backend: z.unknown(), price: z.unknown() });
+const Server = z.looseObject({ name: z.string().optional(), backend: z.unknown().optional(), price: z.unknown().optional() });
 const RawTier = Server.extend({ replicas: z.array(Server).optional() });
 const RawFile = z.looseObject({ tiers: z.array(z.unknown()).default([]), embedders: z.array(z.unknown()).default([]) });
 
