@@ -42,12 +42,12 @@ export interface Settings {
 export const PORT_VARIABLES = ["INFER_GATEWAY_PORT", "INFER_ROUTER_PORT", "INFER_AUDIT_SINK_PORT", "INFER_METRICS_SINK_PORT", "INFER_WEBHOOK_SENDER_PORT", "INFER_WORKER_PORT"] as const;
 export type PortVariable = (typeof PORT_VARIABLES)[number];
 
-/** For one command: what the roles read is theirs to judge. */
-export const readSettings = (environment: Environment, home: Home): Settings => readChecked(environment, home, []);
+/** For one command: what the roles read is theirs to judge, and so is a price that is over. */
+export const readSettings = (environment: Environment, home: Home): Settings => readChecked(environment, home, { alsoReading: [], acceptsOver: true });
 
 /** For `up`, before it ends or starts anything: with all that the roles read when they start, and the API keys of the tiers. */
 export function readRoleSettings(environment: Environment, home: Home): Settings {
-  const settings = readChecked(environment, home, [...Object.values(ROLE_CONFIGS), ProcessConfig]);
+  const settings = readChecked(environment, home, { alsoReading: [...Object.values(ROLE_CONFIGS), ProcessConfig], acceptsOver: false });
   const reads = servedBy(settings.tiers).flatMap((tier) => replicasOf(tier).map(({ backend }) => readApiKey({ name: tier.name, backend }, environment, home.project)));
   const problems = [...new Set(reads.flatMap((read) => ("problem" in read ? [read.problem] : [])))];
   if (problems.length > 0) throw badConfig("the environment", problems, "Set it, or take a tier file that needs none");
@@ -55,7 +55,7 @@ export function readRoleSettings(environment: Environment, home: Home): Settings
 }
 
 /** Throws one `SetupError` with every bad variable, or else every problem of the tier file. Relative paths count from the project. */
-function readChecked(environment: Environment, home: Home, alsoReading: readonly z.ZodType[]): Settings {
+function readChecked(environment: Environment, home: Home, { alsoReading, acceptsOver }: { readonly alsoReading: readonly z.ZodType[]; readonly acceptsOver: boolean }): Settings {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""));
   const parsed = UpEnvironment.safeParse(given);
   const problems = unknownVariables(given).map((name) => `${name}: no such variable`);
@@ -64,7 +64,7 @@ function readChecked(environment: Environment, home: Home, alsoReading: readonly
   const env = parsed.data;
   const tiersFile = resolve(home.project, env.INFER_TIERS_FILE);
   const pricesFile = resolve(home.project, env.INFER_PRICES_FILE);
-  const read = readTierFile({ tiersFile, pricesFile });
+  const read = readTierFile({ tiersFile, pricesFile }, { acceptsOver });
   if ("problems" in read) throw badConfig(tiersFile, read.problems);
   return {
     prefix: env.INFER_PREFIX, durability: env.INFER_DURABILITY, asksForNatsUsers: env.INFER_AUTH === "keys", tiersFile, pricesFile, tiers: read.file,

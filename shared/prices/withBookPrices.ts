@@ -11,14 +11,21 @@ export interface Priced {
   /** By path: what is unknown or over is refused, never 0. */
   readonly problems: string[];
 }
-/** `file`: as YAML has it, for the schema to read afterwards. `booksName`: for people. `day`: on which the prices have to hold. */
-export function withBookPrices(file: unknown, book: PriceFile, { booksName, day }: { readonly booksName: string; readonly day: string }): Priced {
+export interface PriceOptions {
+  /** On which the prices have to hold. */
+  readonly day: string;
+  /** For what charges nobody: a price that is over will do. */
+  readonly acceptsOver?: boolean;
+}
+/** `file`: as YAML has it, for the schema to read afterwards. `booksName`: for people. */
+export function withBookPrices(file: unknown, book: PriceFile, { booksName, day, acceptsOver = false }: PriceOptions & { readonly booksName: string }): Priced {
   const inUse = pricesInUse(file);
   const problems: string[] = [];
   const filled = inUse.reduce((value, one) => {
     if (one.asked.kind !== "book") return value;
     const found = findInBook(book, one, day);
     if (found.kind === "price") return withValue(value, one.path, inline(found.price, one));
+    if (acceptsOver && found.last !== undefined) return withValue(value, one.path, inline(found.last, one));
     if (one.backend !== undefined) problems.push(refusal(one, found.why, booksName));
     return value;
   }, file);

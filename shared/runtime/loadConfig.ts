@@ -6,7 +6,7 @@ import { z } from "zod";
 import { issueLines } from "#shared/contracts/describeIssues.ts";
 import { PriceFile } from "#shared/contracts/prices.ts";
 import { type BackendConfig, TierFile } from "#shared/contracts/tiers.ts";
-import { asksBook, overdue, withBookPrices } from "#shared/prices/withBookPrices.ts";
+import { asksBook, overdue, type PriceOptions, withBookPrices } from "#shared/prices/withBookPrices.ts";
 
 import { readApiKey } from "./apiKey.ts";
 import { ENVIRONMENT, type VariableName } from "./environment.ts";
@@ -56,20 +56,20 @@ export function loadNatsSeed(role: string): string | undefined {
   return "problem" in read ? exitWith("the environment", [read.problem]) : read.seed;
 }
 
-/** With the prices that hold on `day` (UTC), for as long as the process runs. */
-export function readTierFile({ tiersFile, pricesFile }: TierSource, day = today()): { readonly file: TierFile } | { readonly problems: string[] } {
+/** With the prices that hold on `day` (UTC; default: today). A process keeps them for as long as it runs. */
+export function readTierFile({ tiersFile, pricesFile }: TierSource, { day = today(), acceptsOver = false }: Partial<PriceOptions> = {}): { readonly file: TierFile } | { readonly problems: string[] } {
   const raw = readYaml(tiersFile, "INFER_TIERS_FILE");
   if ("problems" in raw) return raw;
-  const priced = asksBook(raw.value) ? pricedByBook(raw.value, pricesFile, day) : { file: raw.value, problems: [] };
-  const problems = [...priced.problems, ...overdue(raw.value, day)];
+  const priced = asksBook(raw.value) ? pricedByBook(raw.value, pricesFile, { day, acceptsOver }) : { file: raw.value, problems: [] };
+  const problems = [...priced.problems, ...(acceptsOver ? [] : overdue(raw.value, day))];
   if (problems.length > 0) return { problems };
   const parsed = TierFile.safeParse(priced.file);
   return parsed.success ? { file: parsed.data } : { problems: issueLines(parsed.error) };
 }
 
-function pricedByBook(value: unknown, pricesFile: string, day: string): { readonly file: unknown; readonly problems: string[] } {
+function pricedByBook(value: unknown, pricesFile: string, options: PriceOptions): { readonly file: unknown; readonly problems: string[] } {
   const read = readPriceFile(pricesFile);
-  return "problems" in read ? { file: value, problems: read.problems.map((problem) => `${pricesFile}: ${problem}`) } : withBookPrices(value, read.book, { booksName: pricesFile, day });
+  return "problems" in read ? { file: value, problems: read.problems.map((problem) => `${pricesFile}: ${problem}`) } : withBookPrices(value, read.book, { ...options, booksName: pricesFile });
 }
 
 export function readPriceFile(path: string): { readonly book: PriceFile } | { readonly problems: string[] } {

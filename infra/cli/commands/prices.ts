@@ -3,7 +3,7 @@ import { issueLines } from "#shared/contracts/describeIssues.ts";
 import type { PriceFigures, PriceFile } from "#shared/contracts/prices.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 import { type CheckedPrice, checkPrices } from "#shared/prices/checkPrices.ts";
-import { currentPrice } from "#shared/prices/lookUp.ts";
+import { currentPrice, lastEnded } from "#shared/prices/lookUp.ts";
 import { withBookPrices } from "#shared/prices/withBookPrices.ts";
 import { readPriceFile, readYaml, today } from "#shared/runtime/loadConfig.ts";
 
@@ -96,14 +96,9 @@ function list(given: ParsedArguments, context: CliContext): number {
   const part = given.values["model"];
   const day = today();
   const models = bookIn(file).models.filter(({ provider, model, aliases }) => typeof part !== "string" || [model, ...aliases].some((name) => `${provider}/${name}`.includes(part)));
-  const current = models.map((model) => ({ provider: model.provider, model: model.model, aliases: model.aliases, price: currentPrice(model, day) ?? null, all_prices: model.prices }));
-  const rows = current.map(({ provider, model, price, all_prices }) => [`${provider}/${model}`, ...cells(price), price === null ? notNow(all_prices, day) : since(price.valid_from, price.valid_until ?? null), price?.read_on ?? "-"]);
+  const current = models.map((model) => ({ provider: model.provider, model: model.model, aliases: model.aliases, price: currentPrice(model, day) ?? null, ended: lastEnded(model, day)?.valid_until ?? null, all_prices: model.prices }));
+  const rows = current.map(({ provider, model, price, ended }) => [`${provider}/${model}`, ...cells(price), price === null ? (ended === null ? "not yet in force" : `over since ${ended}`) : since(price.valid_from, price.valid_until ?? null), price?.read_on ?? "-"]);
   const table = `${file}, as of ${day}; USD per million tokens. Sources: --json\n\n${textTable(["model", "input", "output", "cached", "written", "reasoning", "request", "since", "read"], rows)}`;
   sayer(given, context)({ prices_file: file, day, models: current }, rows.length === 0 ? `${file} has no model of that name` : table);
   return 0;
-}
-
-function notNow(all: PriceFile["models"][number]["prices"], day: string): string {
-  const ended = all.flatMap(({ valid_until }) => (valid_until !== undefined && valid_until < day ? [valid_until] : [])).sort().at(-1);
-  return ended === undefined ? "not yet in force" : `over since ${ended}`;
 }
