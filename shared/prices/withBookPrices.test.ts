@@ -86,6 +86,10 @@ describe("a price that names its entry", () => {
     expect(fill(file({ backend: at("m-1"), price: { book } })).problems).toEqual([expect.stringMatching(problem)]);
   });
 
+  it("is refused by its name also where the tier has replicas and no backend of its own", () => {
+    expect(fill(file({ backend: undefined, price: { book: "acme/m-9" }, replicas: [{ name: "a", backend: at("m-1") }] })).problems).toEqual([expect.stringMatching(/^tiers\.0\.price: tier small has no price: the price book has no acme\/m-9/)]);
+  });
+
   it("that has anything beside it is no such thing", () => {
     const given = file({ backend: at("m-1"), price: { book: "acme/m-1", usd_per_million_input_tokens: 1 } });
     expect(fill(given)).toEqual({ file: given, problems: [] });

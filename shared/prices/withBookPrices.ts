@@ -26,7 +26,7 @@ export function withBookPrices(file: unknown, book: PriceFile, { booksName, day,
     const found = findInBook(book, one, day);
     if (found.kind === "price") return withValue(value, one.path, inline(found.price, one));
     if (acceptsOver && found.last !== undefined) return withValue(value, one.path, inline(found.last, one));
-    if (one.backend !== undefined) problems.push(refusal(one, found.why, booksName));
+    if (one.asked.id !== null || one.backend !== undefined) problems.push(refusal(one, found.why, booksName));
     return value;
   }, file);
   return { file: inUse.reduce((value, one) => (one.asked.kind === "first_replica" ? withValue(value, one.path, valueAt(value, [...one.path.slice(0, -1), "replicas", 0, "price"])) : value), filled), problems };
@@ -41,7 +41,7 @@ export const overdue = (file: unknown, day: string): string[] =>
 const endOf = (price: unknown): string | undefined => (typeof price === "object" && price !== null && "valid_until" in price && typeof price.valid_until === "string" ? price.valid_until : undefined);
 
 function refusal({ path, owner, backend }: InUse, why: string, booksName: string): string {
-  return `${path.join(".")}: ${owner} (model ${backend?.model ?? "unknown"}) has no price: ${why}. Add it to ${booksName} (INFER_PRICES_FILE), or state it here; inferctl prices check says more`;
+  return `${path.join(".")}: ${owner}${backend === undefined ? "" : ` (model ${backend.model})`} has no price: ${why}. Add it to ${booksName} (INFER_PRICES_FILE), or state it here; inferctl prices check says more`;
 }
 
 /** As the tier file would state it. */
