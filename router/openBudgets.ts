@@ -50,6 +50,7 @@ export function openBudgets({ redisUrl, prefix, maxDeadlineMs, sweepGraceMs, poo
   return {
     decide: budgets.decide,
     async settle() {
+      if (redis.status !== "ready") await once(redis, "ready", { signal }).catch(() => undefined); // else it would look as if it were in use
       if (!(await ledger.isInUse().catch(() => true))) await once(used.signal, "abort", { signal }).catch(() => undefined); // the signal's own end
       await runSettlement({
         ledger, standingOf, log, signal, now: Date.now,
