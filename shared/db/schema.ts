@@ -27,6 +27,7 @@ export const requests = pgTable(
   {
     ...key,
     user_id: text(),
+    key_id: text(),
     outcome: text().$type<Outcome>().notNull(),
     degraded_reason: text().$type<Completion["degraded_reason"]>(),
     error_code: text(),
@@ -87,6 +88,10 @@ export const attempts = pgTable(
     reasoning_output_tokens: integer(),
     usage_source: text(),
     cost_nano_usd: nanoUsd().notNull(),
+    /** In nano-dollars: the price that it was charged at. */
+    rates: jsonb().$type<NonNullable<Attempt["rates"]>>(),
+    /** Where it was charged at several. */
+    charges: jsonb().$type<NonNullable<Attempt["charges"]>>(),
     checks: jsonb().$type<NonNullable<Attempt["checks"]>>(),
     cost_is_partial: boolean().notNull(),
     started_at: time().notNull(),

@@ -31,7 +31,7 @@ describe("a completion", () => {
     const failed: Attempt = { ...attempt(1, 7), outcome: { kind: "failed", code: "backend_unavailable", message: "cut" }, cost_is_partial: true };
     const lines = linesOfCompletion({ ...COMPLETION, attempts: [failed, attempt(2, 0), attempt(3, 20)] }, 42);
     expect(short(lines)).toEqual([["attempt", "1", 7, true], ["attempt", "3", 20, true]]);
-    expect(lines[0]).toMatchObject({ tenant_id: "t1", request_id: "r-1", user_id: COMPLETION.user_id, policy: COMPLETION.policy, key_id: null, at: "2026-01-01T00:00:00.000Z", stream: "COMPLETIONS", stream_seq: 42, cost_is_partial: true });
+    expect(lines[0]).toMatchObject({ tenant_id: "t1", request_id: "r-1", user_id: COMPLETION.user_id, policy: COMPLETION.policy, key_id: COMPLETION.key_id ?? null, at: "2026-01-01T00:00:00.000Z", stream: "COMPLETIONS", stream_seq: 42, cost_is_partial: true });
   });
 
   it("has its checks on lines of their own, out of the attempt's cost", () => {

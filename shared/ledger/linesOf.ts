@@ -11,16 +11,16 @@ import type { ledger, ledgerRequests } from "#shared/db/schema.ts";
 export type Line = typeof ledger.$inferInsert;
 export type BookedRequest = typeof ledgerRequests.$inferInsert;
 
-type Common = Pick<Line, "tenant_id" | "request_id" | "at" | "stream" | "stream_seq"> & Partial<Pick<Line, "user_id" | "policy">>;
+type Common = Pick<Line, "tenant_id" | "request_id" | "at" | "stream" | "stream_seq"> & Partial<Pick<Line, "user_id" | "key_id" | "policy">>;
 type Paid = Pick<Line, "tier" | "model" | "cost_nano_usd" | "cost_is_partial">;
 
 const iso = (epochMs: number) => new Date(epochMs).toISOString();
-const lineOf = ({ user_id = null, policy = null, ...common }: Common, kind: LineKind, part: string, { tier, model, cost_nano_usd, cost_is_partial }: Paid): Line[] =>
-  cost_nano_usd === 0 ? [] : [{ ...common, user_id, policy, key_id: null, kind, part, tier, model, cost_nano_usd, cost_is_partial, is_charged: isCharged(kind) }];
+const lineOf = ({ user_id = null, key_id = null, policy = null, ...common }: Common, kind: LineKind, part: string, { tier, model, cost_nano_usd, cost_is_partial }: Paid): Line[] =>
+  cost_nano_usd === 0 ? [] : [{ ...common, user_id, key_id, policy, kind, part, tier, model, cost_nano_usd, cost_is_partial, is_charged: isCharged(kind) }];
 
 /** `streamSeq`: its place in COMPLETIONS. */
-export function linesOfCompletion({ tenant_id, request_id, user_id, policy, attempts, decisions, accepted_at_ms }: Completion, streamSeq: number): Line[] {
-  const common = { tenant_id, request_id, user_id, policy, at: iso(accepted_at_ms), stream: "COMPLETIONS", stream_seq: streamSeq };
+export function linesOfCompletion({ tenant_id, request_id, user_id, key_id = null, policy, attempts, decisions, accepted_at_ms }: Completion, streamSeq: number): Line[] {
+  const common = { tenant_id, request_id, user_id, key_id, policy, at: iso(accepted_at_ms), stream: "COMPLETIONS", stream_seq: streamSeq };
   const explored = new Set(decisions.flatMap(({ step, exploration, after_attempt }) => (step.kind === "run" && exploration?.is_explored === true ? [after_attempt + 1] : [])));
   return attempts.flatMap((attempt) => {
     const checked = checksCost(attempt);
@@ -36,9 +36,8 @@ export function linesOfCompletion({ tenant_id, request_id, user_id, policy, atte
 const checksCost = ({ checks = [], cost_nano_usd }: Attempt): number => Math.min(cost_nano_usd, checks.reduce((sum, check) => sum + check.cost_nano_usd, 0));
 
 /** `streamSeq`: its place in COMPLETIONS. */
-export const bookedRequestOf = ({ tenant_id, request_id, user_id, policy, tier, model, outcome, cache, baseline_tier, baseline_cost_nano_usd, attempts, accepted_at_ms }: Completion, streamSeq: number): BookedRequest => ({
-  tenant_id, request_id, user_id, policy, tier, model, outcome, baseline_tier, baseline_cost_nano_usd,
-  key_id: null,
+export const bookedRequestOf = ({ tenant_id, request_id, user_id, key_id = null, policy, tier, model, outcome, cache, baseline_tier, baseline_cost_nano_usd, attempts, accepted_at_ms }: Completion, streamSeq: number): BookedRequest => ({
+  tenant_id, request_id, user_id, key_id, policy, tier, model, outcome, baseline_tier, baseline_cost_nano_usd,
   cache: cache?.kind ?? null,
   cost_is_partial: attempts.some(({ cost_is_partial }) => cost_is_partial),
   at: iso(accepted_at_ms),

@@ -68,7 +68,7 @@ const gatewayLists = (prefix: string): Permissions => ({
 });
 
 function routerLists(prefix: string, tiers: readonly string[]): Permissions {
-  const { routerRequests, routerResults, routerFloor, routerFloorFeedback, deadLetterService } = sourcesOf(prefix);
+  const { routerRequests, routerResults, routerFloor, routerFloorFeedback, deadLetterService, auditCompletions } = sourcesOf(prefix);
   const shadows = shadowSource(prefix);
   const [tierKeys, sweeper, models] = [tierBucket(prefix).name, sweeperBucket(prefix).name, modelBucket(prefix).name];
   const followed = { REQUESTS: requestSubject(prefix, ANY), COMPLETIONS: completionSubject(prefix, ANY) };
@@ -79,6 +79,8 @@ function routerLists(prefix: string, tiers: readonly string[]): Permissions {
       api.makeConsumer(shadows.stream, shadows.durable, shadows.filter),
       ...tiers.flatMap((name) => [workerSource, batchWorkerSource].map((source) => source(prefix, { name, slots: 1 }))).map(({ stream, durable }) => api.consumerInfo(stream, durable)), // how long the queues are
       ...["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS", "FEEDBACK", "SHADOW_JOBS", "SHADOWS"].map(api.message),
+      // The ledger is loaded from what is under way, and from what the audit does not hold yet.
+      ...subjectsOf(prefix, "JOBS").flatMap((subject) => ephemerals("JOBS", subject)), api.makeConsumer("JOBS", "*"), api.consumerInfo(auditCompletions.stream, auditCompletions.durable),
       // The sweeper reads the two streams from a place of its own.
       ...Object.entries(followed).flatMap(([stream, subject]) => [api.streamInfo(stream), ...ephemerals(stream, subject), api.makeConsumer(stream, "*")]),
       ...ephemerals(streamOfBucket(tierKeys), keyIn(tierKeys, ">")), api.flowControl(streamOfBucket(tierKeys)), keyIn(sweeper, ">"), keyIn(models, "floor.>"),

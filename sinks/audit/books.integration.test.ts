@@ -118,7 +118,7 @@ it("the migration books what the audit has as the sink would have", async () => 
   const books = async () => [(await pool.query("SELECT * FROM ledger ORDER BY request_id, kind, part")).rows, (await pool.query("SELECT * FROM ledger_requests ORDER BY request_id")).rows];
   const before = await books();
   await pool.query("TRUNCATE ledger, ledger_requests");
-  const migration = readFileSync(new URL("../../shared/db/migrations/0014_books.sql", import.meta.url), "utf8").split("--> statement-breakpoint").filter((statement) => /^INSERT INTO/m.test(statement));
+  const migration = readFileSync(new URL("../../shared/db/migrations/0016_books.sql", import.meta.url), "utf8").split("--> statement-breakpoint").filter((statement) => /^INSERT INTO/m.test(statement));
   expect(migration).toHaveLength(6);
   for (const statement of [...migration, ...migration]) await pool.query(statement); // a second time changes nothing
   expect(await books()).toEqual(before);

@@ -26,6 +26,7 @@ export function toRows(event: Completion, streamSeq: number): Rows {
   const request: RequestRow = {
     tenant_id, request_id,
     user_id: event.user_id,
+    key_id: event.key_id ?? null,
     outcome: event.outcome,
     degraded_reason: event.degraded_reason,
     error_code: event.error?.code ?? null,
@@ -94,6 +95,8 @@ function toAttemptRow({ outcome, usage, started_at_ms, ...rest }: Attempt): Omit
     reasoning_output_tokens: usage?.reasoning_output_tokens ?? null,
     usage_source: usage?.source ?? null,
     cost_nano_usd: rest.cost_nano_usd,
+    rates: rest.rates ?? null,
+    charges: rest.charges ?? null,
     checks: rest.checks ?? null,
     cost_is_partial: rest.cost_is_partial,
     started_at: iso(started_at_ms),

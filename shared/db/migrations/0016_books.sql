@@ -52,12 +52,12 @@ GRANT SELECT ON "ledger", "ledger_requests" TO infer_tenant;
 --> statement-breakpoint
 -- What the audit still has, as the sink would have booked it (shared/ledger/linesOf.ts). Late runs come from DEAD_LETTERS, which the sink reads from its beginning.
 INSERT INTO "ledger_requests" ("tenant_id", "request_id", "at", "user_id", "key_id", "policy", "tier", "model", "outcome", "cache", "baseline_tier", "baseline_cost_nano_usd", "cost_is_partial", "stream_seq")
-SELECT r.tenant_id, r.request_id, r.accepted_at, r.user_id, NULL, r.policy, r.tier, r.model, r.outcome, r.cache ->> 'kind', r.baseline_tier, r.baseline_cost_nano_usd,
+SELECT r.tenant_id, r.request_id, r.accepted_at, r.user_id, r.key_id, r.policy, r.tier, r.model, r.outcome, r.cache ->> 'kind', r.baseline_tier, r.baseline_cost_nano_usd,
 	EXISTS (SELECT FROM attempts a WHERE a.request_id = r.request_id AND a.tenant_id = r.tenant_id AND a.cost_is_partial), r.stream_seq
 FROM "requests" r ON CONFLICT DO NOTHING;
 --> statement-breakpoint
 INSERT INTO "ledger" ("tenant_id", "request_id", "kind", "part", "user_id", "key_id", "tier", "model", "policy", "cost_nano_usd", "is_charged", "cost_is_partial", "at", "stream", "stream_seq")
-SELECT a.tenant_id, a.request_id, line.kind, a.attempt::text, r.user_id, NULL, a.tier, a.model, r.policy, line.cost, true, a.cost_is_partial, r.accepted_at, 'COMPLETIONS', r.stream_seq
+SELECT a.tenant_id, a.request_id, line.kind, a.attempt::text, r.user_id, r.key_id, a.tier, a.model, r.policy, line.cost, true, a.cost_is_partial, r.accepted_at, 'COMPLETIONS', r.stream_seq
 FROM "attempts" a JOIN "requests" r USING (tenant_id, request_id)
 CROSS JOIN LATERAL (SELECT LEAST(a.cost_nano_usd, COALESCE(sum((one ->> 'cost_nano_usd')::bigint), 0)::bigint) AS cost FROM jsonb_array_elements(a.checks) AS one) AS checked
 CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM jsonb_array_elements(r.decisions) AS d WHERE (d ->> 'after_attempt')::int = a.attempt - 1 AND d #>> '{step,kind}' = 'run' AND d #>> '{exploration,is_explored}' = 'true') AS is_explored) AS chosen

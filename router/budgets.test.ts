@@ -1,0 +1,114 @@
+/** What a router does with what the ledger says; the ledger itself is tested against Redis, and both together in infra/e2e/budgets.test.ts. */
+import { describe, expect, it } from "vitest";
+
+import { Job } from "#shared/contracts/events.ts";
+import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
+import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import { nanoUsd } from "#shared/contracts/money.ts";
+import { TenantSettings } from "#shared/contracts/tenant.ts";
+import { TierFile } from "#shared/contracts/tiers.ts";
+import type { Balance } from "#shared/ledger/accounts.ts";
+import { baselineOf } from "#shared/saga/closings.ts";
+import { advance, newSaga, type SagaContext } from "#shared/saga/inferenceMachine.ts";
+
+import { makeBudgets } from "./budgets.ts";
+import { decide } from "./decide.ts";
+import type { LiveTiers } from "./policy/quoteTiers.ts";
+
+const FILE = TierFile.parse(tierFixture);
+const LIVE: LiveTiers = new Map(FILE.tiers.map(({ name }) => [name, { latency: { p50: 1, p95: 2 }, queueDepth: 0, breaker: "closed" as const, workers: 1, slots: 1 }]));
+const NOW_MS = Date.parse("2026-11-28T12:00:00Z");
+const request = { ...Job.parse(jobFixture).request, policy: "always-large", input: "what is it?", accepted_at_ms: NOW_MS, deadline_at_ms: NOW_MS + 60_000, latency_slo_ms: null, min_quality: null, min_tier: null, max_tier: null, budget_nano_usd: nanoUsd(1e12) };
+const FRESH = newSaga(baselineOf(FILE)).context;
+const HARD = TenantSettings.parse({ budgets: { tenant: { month: { usd: 0.001 } } } }).budgets;
+const SOFT = TenantSettings.parse({ budgets: { tenant: { month: { usd: 0.001, kind: "soft" } } } }).budgets;
+const LIMIT = 1_000_000;
+
+/** A ledger with one account of the limit: answers by what stands in it. */
+function world(balance: { spentNanoUsd: number; reservedNanoUsd: number }, { nowMs = () => NOW_MS }: { nowMs?: () => number } = {}) {
+  const seen: string[] = [], asked: number[] = [];
+  const budgets = makeBudgets({
+    ledger: {
+      async reserve({ amountNanoUsd }, [account]) {
+        asked.push(amountNanoUsd);
+        const balances: Balance[] = [{ ...balance }];
+        return { isReserved: account?.isHard !== true || balance.spentNanoUsd + balance.reservedNanoUsd + amountNanoUsd <= account.limitNanoUsd, balances };
+      },
+    },
+    sweepGraceMs: 5_000, now: nowMs, observe: (what) => { seen.push(what); },
+  });
+  const run = (over: { policy?: string; policyThen?: string; saga?: SagaContext; budgets?: TenantSettings["budgets"] } = {}) => {
+    const saga = over.saga ?? FRESH, one = { ...request, policy: over.policy ?? request.policy };
+    return budgets.decide({
+      request: one, saga, budgets: over.budgets ?? HARD, aside: (wait) => wait,
+      decide: (budgetLeft) => decide(budgetLeft === undefined ? one : { ...one, policy: over.policyThen ?? one.policy }, saga, { file: FILE, live: LIVE, model: null, floorSteps: 0, exploration: { share: 0, maxExtraCostNanoUsd: nanoUsd(0) }, nowMs: nowMs(), ...(budgetLeft === undefined ? {} : { budgetLeft }) }),
+    });
+  };
+  return { budgets, run, seen, asked };
+}
+const most = (tier: string) => decide({ ...request, policy: `always-${tier}` }, FRESH, { file: FILE, live: LIVE, model: null, floorSteps: 0, exploration: { share: 0, maxExtraCostNanoUsd: nanoUsd(0) }, nowMs: NOW_MS }).facts.quotes.find((quote) => quote.tier === tier)?.max_cost_nano_usd ?? NaN;
+
+describe("a step under a budget", () => {
+  it("is taken with the most that it can cost reserved", async () => {
+    const { run, asked, seen } = world({ spentNanoUsd: 0, reservedNanoUsd: 0 });
+    const decision = await run({ policy: "always-small" });
+    expect([decision.step, asked, seen, decision.facts.budget_left]).toMatchObject([{ kind: "run", tier: "small" }, [most("small")], ["reserved"], undefined]);
+  });
+
+  it("is a cheaper one where the choice does not fit any more, and the record says what was left", async () => {
+    const spentNanoUsd = LIMIT - most("small") - 1;
+    const { run, seen } = world({ spentNanoUsd, reservedNanoUsd: 0 });
+    const decision = await run({ policy: "always-large", policyThen: "cheapest" }); // a learned policy would choose anew
+    expect([decision.step, seen]).toMatchObject([{ kind: "run", tier: "small", excluded: { large: "over_budget" } }, ["reserved"]]);
+    expect(decision.facts.budget_left?.nano_usd).toBe(most("small") + 1);
+  });
+
+  it("is refused where none fits: which budget, whose, what is left and until when", async () => {
+    const { run, seen } = world({ spentNanoUsd: LIMIT - 10, reservedNanoUsd: 0 });
+    const decision = await run();
+    expect([decision.step, seen]).toMatchObject([{ kind: "stop", reason: "budget" }, ["refused"]]);
+    const { context } = advance({ state: "received", context: FRESH }, { type: "DECIDED", decision });
+    expect(context.error).toMatchObject({ code: "budget_exceeded", retry_after_ms: Date.parse("2026-12-01T00:00:00Z") - NOW_MS });
+    expect(context.error?.message).toBe(`the budget of tenant ${request.tenant_id} for month 2026-11 (UTC) is 0.001 USD: 0.00099999 are spent and 0 reserved, so 1e-8 are left, and no tier that may be tried is sure to cost less; it begins anew at 2026-12-01T00:00:00.000Z`);
+  });
+
+  it("that cannot be paid leaves the answer in hand, as degraded, without waiting", async () => {
+    const { run } = world({ spentNanoUsd: 0, reservedNanoUsd: LIMIT });
+    const best = { attempt: 1, output: "x", tier: "small", model: "m", confidence: 0.1, confidence_source: "prior" };
+    const finished = [{ attempt: 1, tier: "small", model: "m", started_at_ms: 1, latency_ms: 1, tries: 1, usage: null, cost_nano_usd: nanoUsd(1), cost_is_partial: false, outcome: { kind: "answered" as const, is_sound: true, confidence: 0.1, confidence_source: "prior" } }];
+    const saga = { ...FRESH, attempt: 1, tier: "small", best, finished };
+    const decision = await run({ policy: "cascade", saga });
+    const { state, context } = advance({ state: "awaitingResult", context: saga }, { type: "DECIDED", decision });
+    expect([state, context.degraded_reason]).toEqual(["degraded", "budget"]);
+  });
+
+  it("waits for requests under way where it fits without them, and is taken when one has ended", async () => {
+    const balance = { spentNanoUsd: 0, reservedNanoUsd: LIMIT };
+    const { run, budgets, seen } = world(balance);
+    const waiting = run({ policy: "always-small" });
+    await new Promise(setImmediate);
+    balance.reservedNanoUsd = 0;
+    budgets.freed();
+    expect([(await waiting).step.kind, seen]).toEqual(["run", ["waited", "reserved"]]);
+  });
+
+  it("waits no longer than half of the time that is left", async () => {
+    let nowMs = NOW_MS;
+    const { run, budgets } = world({ spentNanoUsd: 0, reservedNanoUsd: LIMIT }, { nowMs: () => nowMs });
+    const waiting = run({ policy: "always-small" });
+    await new Promise(setImmediate);
+    nowMs += 30_000;
+    budgets.freed();
+    expect((await waiting).step).toMatchObject({ kind: "stop", reason: "budget" });
+  });
+
+  it("goes beyond a soft budget, and that is counted", async () => {
+    const { run, seen } = world({ spentNanoUsd: LIMIT, reservedNanoUsd: 0 });
+    expect([(await run({ budgets: SOFT })).step.kind, seen]).toEqual(["run", ["overdrawn", "reserved"]]);
+  });
+
+  it("asks nobody where the tenant has no budget", async () => {
+    const { run, asked } = world({ spentNanoUsd: LIMIT, reservedNanoUsd: 0 });
+    expect([(await run({ budgets: TenantSettings.parse({}).budgets })).step.kind, asked]).toEqual(["run", []]);
+  });
+});

@@ -1,0 +1,80 @@
+/**
+ * Books the outcomes of requests in the ledger: reads COMPLETIONS in order, from where they are booked to, and turns each reservation into what was
+ * spent. Several routers may run it: each outcome is booked by whoever comes first. Needs nothing but the stream.
+ */
+import type { Logger } from "pino";
+
+import { nanoUsd } from "#shared/contracts/money.ts";
+import { accountsOf } from "#shared/ledger/accounts.ts";
+import type { Ledger, Outcome } from "#shared/ledger/ledger.ts";
+import { backoffMs } from "#shared/messaging/consume.ts";
+import type { Followed, FollowedCompletion } from "#shared/messaging/followCompletions.ts";
+import { pause } from "#shared/runtime/lifecycle.ts";
+import type { Standing } from "#shared/tenancy/directory.ts";
+
+export interface SettlementDeps {
+  readonly ledger: Pick<Ledger, "begin" | "settle" | "expire">;
+  /** Reads from a sequence on, until it is stopped. */
+  readonly follow: (fromSeq: number) => Promise<Followed>;
+  readonly standingOf: (tenantId: string) => Promise<Standing>;
+  /** Something was booked, here or elsewhere. */
+  readonly onBooked: (upTo: number) => void;
+  readonly observeExpired: (count: number) => void;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly signal: AbortSignal;
+}
+
+const MOST_AT_ONCE = 200;
+const EXPIRE_EVERY_MS = 10_000;
+
+/** Until the signal. What is away is waited for; meanwhile reservations stand, so nothing is overspent. */
+export async function runSettlement(deps: SettlementDeps): Promise<void> {
+  const { log, signal } = deps;
+  for (let failures = 0; !signal.aborted; ) {
+    try {
+      await settleFrom(await deps.ledger.begin(), deps, () => { failures = 0; });
+    } catch (error) {
+      if (failures++ === 0) log.warn({ err: error }, "outcomes are not booked now; what was reserved stays reserved");
+      await pause(backoffMs(Math.min(failures, 4), Math.random()), signal);
+    }
+  }
+}
+
+/** Returns when Redis or the stream begin anew. */
+async function settleFrom(mark: number, { ledger, follow, standingOf, onBooked, observeExpired, now, signal }: SettlementDeps, onProgress: () => void): Promise<void> {
+  const followed = await follow(mark + 1);
+  try {
+    let booked = mark, expiredAtMs = now();
+    while (!signal.aborted) {
+      const batch = await followed.next(MOST_AT_ONCE, signal);
+      if (batch === null) return;
+      if (now() - expiredAtMs >= EXPIRE_EVERY_MS) {
+        expiredAtMs = now();
+        const count = await ledger.expire(now());
+        if (count > 0) observeExpired(count);
+      }
+      // Another router may have been quicker, and come further or not as far: the rest is booked by a next try.
+      for (const last = batch.at(-1)?.seq ?? 0; last > booked; ) {
+        const after = booked;
+        const outcomes = await Promise.all(batch.filter(({ seq }) => seq > after).map((one) => outcomeOf(one, standingOf)));
+        const upTo = await ledger.settle(outcomes, { after, upTo: last });
+        if (upTo === null || upTo < booked) return;
+        booked = upTo;
+        onProgress();
+        onBooked(booked);
+      }
+    }
+  } finally {
+    followed.stop();
+  }
+}
+
+/** Of what cannot be read no cost is known: its reservation is freed. */
+async function outcomeOf({ id, completion }: FollowedCompletion, standingOf: SettlementDeps["standingOf"]): Promise<Outcome> {
+  if (completion === null) return { ...id, costNanoUsd: nanoUsd(0), accounts: [] };
+  const { user_id, key_id = null, cost_nano_usd, accepted_at_ms } = completion;
+  if (cost_nano_usd === 0) return { ...id, costNanoUsd: cost_nano_usd, accounts: [] };
+  const { settings } = await standingOf(id.tenant_id);
+  return { ...id, costNanoUsd: cost_nano_usd, accounts: accountsOf({ tenant_id: id.tenant_id, user_id, key_id }, settings.budgets.time_zone, accepted_at_ms) };
+}
