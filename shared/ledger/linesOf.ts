@@ -19,8 +19,8 @@ const lineOf = ({ user_id = null, key_id = null, policy = null, ...common }: Com
   cost_nano_usd === 0 ? [] : [{ ...common, user_id, key_id, policy, kind, part, tier, model, cost_nano_usd, cost_is_partial, is_charged: isCharged(kind) }];
 
 /** `streamSeq`: its place in COMPLETIONS. */
-export function linesOfCompletion({ tenant_id, request_id, user_id, key_id = null, policy, attempts, decisions, accepted_at_ms }: Completion, streamSeq: number): Line[] {
-  const common = { tenant_id, request_id, user_id, key_id, policy, at: iso(accepted_at_ms), stream: "COMPLETIONS", stream_seq: streamSeq };
+export function linesOfCompletion({ tenant_id, request_id, user_id, key_id, policy, attempts, decisions, accepted_at_ms }: Completion, streamSeq: number): Line[] {
+  const common = { tenant_id, request_id, user_id, key_id: key_id ?? null, policy, at: iso(accepted_at_ms), stream: "COMPLETIONS", stream_seq: streamSeq };
   const explored = new Set(decisions.flatMap(({ step, exploration, after_attempt }) => (step.kind === "run" && exploration?.is_explored === true ? [after_attempt + 1] : [])));
   return attempts.flatMap((attempt) => {
     const checked = checksCost(attempt);
@@ -36,8 +36,8 @@ export function linesOfCompletion({ tenant_id, request_id, user_id, key_id = nul
 const checksCost = ({ checks = [], cost_nano_usd }: Attempt): number => Math.min(cost_nano_usd, checks.reduce((sum, check) => sum + check.cost_nano_usd, 0));
 
 /** `streamSeq`: its place in COMPLETIONS. */
-export const bookedRequestOf = ({ tenant_id, request_id, user_id, key_id = null, policy, tier, model, outcome, cache, baseline_tier, baseline_cost_nano_usd, attempts, accepted_at_ms }: Completion, streamSeq: number): BookedRequest => ({
-  tenant_id, request_id, user_id, key_id, policy, tier, model, outcome, baseline_tier, baseline_cost_nano_usd,
+export const bookedRequestOf = ({ tenant_id, request_id, user_id, key_id, policy, tier, model, outcome, cache, baseline_tier, baseline_cost_nano_usd, attempts, accepted_at_ms }: Completion, streamSeq: number): BookedRequest => ({
+  tenant_id, request_id, user_id, key_id: key_id ?? null, policy, tier, model, outcome, baseline_tier, baseline_cost_nano_usd,
   cache: cache?.kind ?? null,
   cost_is_partial: attempts.some(({ cost_is_partial }) => cost_is_partial),
   at: iso(accepted_at_ms),
