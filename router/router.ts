@@ -42,7 +42,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
   async start(config, context) {
     const { log, signal, onClose } = context;
     const { prefix } = config;
-    const tierFile = loadTierFile(config.tiersFile);
+    const tierFile = loadTierFile(config);
     const limits: RequestLimits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile };
     const registry = makeRegistry("router");
     const readiness = makeReadiness(signal);

@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 
 import type { Attempt } from "#shared/contracts/events.ts";
+import type { TierReplica } from "#shared/contracts/tiers.ts";
 import type { TierStatus } from "#shared/contracts/tierStatus.ts";
 
 import type { Load } from "./resilience/replicas.ts";
@@ -9,6 +10,14 @@ import type { Load } from "./resilience/replicas.ts";
 const LATENCY_BUCKETS_S = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 const CONFIDENCE_BUCKETS = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1];
 const BREAKER_STATES = ["closed", "half_open", "open"] as const;
+
+const DAY_S = 86_400;
+
+/** When each price is over that the process goes on to charge: it keeps those that it started with. */
+export function exportPriceEnds(registry: Registry, tier: string, replicas: readonly Pick<TierReplica, "name" | "price">[]): void {
+  const ends = new Gauge({ name: "infer_price_ends_timestamp_seconds", help: "When the price that this process charges is over, where it says so; the process keeps it until it is started anew.", labelNames: ["tier", "replica"], registers: [registry] });
+  for (const { name, price } of replicas) if (price.valid_until !== undefined) ends.set({ tier, replica: name }, Date.parse(price.valid_until) / 1_000 + DAY_S);
+}
 
 export function makeWorkerMetrics(registry: Registry, tier: string, { status, loads }: { readonly status: () => TierStatus; readonly loads: () => readonly Load[] }) {
   const registers = [registry];

@@ -5,7 +5,7 @@ import { ofOneBackend } from "#infra/ofOneBackend.ts";
 import type { Attempt, Usage } from "#shared/contracts/events.ts";
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { replicasOf, type Tier, TierFile } from "#shared/contracts/tiers.ts";
+import { costOf, replicasOf, type Tier, TierFile } from "#shared/contracts/tiers.ts";
 
 import type { Backend, BackendAnswer } from "./backends/backend.ts";
 import { BackendError, CutOff } from "./backends/backendError.ts";
@@ -48,6 +48,20 @@ describe("charges", () => {
     expect(calls).toEqual([]);
   });
 
+  it("says at which price, where it was charged anything, and nothing else of the price", async () => {
+    const { source: _source, valid_from: _from, ...rates } = LARGE.price;
+    expect(await run([answer(used(10, 2))])).toMatchObject({ rates });
+    expect((await run([answer(used(10, 2))])).rates).toEqual(rates);
+    expect(await run([broken(used(10, 1)), answer(used(10, 2))])).not.toHaveProperty("charges");
+    expect(await run([new BackendError("backend_refused", "no")])).not.toHaveProperty("rates");
+  });
+
+  it("what was thought at its own price where it has one", async () => {
+    const tier = { ...LARGE, price: { ...LARGE.price, reasoning_output_nano_usd_per_million: nanoUsd(12_000_000_000) } };
+    const result = await run([answer(used(10, 5, { reasoning_output_tokens: 3 }))], { tier });
+    expect(result).toMatchObject({ cost_nano_usd: 10 * 2_500 + 2 * 10_000 + 3 * 12_000 + 100_000, rates: { reasoning_output_nano_usd_per_million: 12_000_000_000 } });
+  });
+
   it("less for input that was read from a cache and more for what was written to it, where they have prices of their own", async () => {
     const tier = { ...LARGE, price: { ...LARGE.price, cached_input_nano_usd_per_million: nanoUsd(250_000_000), cache_write_nano_usd_per_million: nanoUsd(3_125_000_000) } };
     const usage = { cached_input_tokens: 4, cache_write_input_tokens: 3 };
@@ -82,6 +96,17 @@ describe("with replicas, of which the first is the dearer", () => {
   it("charges each call at the price of the one that made it, and names the last", async () => {
     expect(await runAt({ a: [broken(used(10, 1))], b: [answer(used(10, 2))] })).toMatchObject({ replica: "b", model: "l-1", tries: 2, usage: used(20, 3), cost_nano_usd: TRY_AT_A + CALL_OF_B });
     expect(await runAt({ a: [broken(used(10, 1))], b: [broken(used(10, 2))] })).toMatchObject({ replica: "b", model: "m-b", usage: used(20, 3), cost_nano_usd: TRY_AT_A + CALL_OF_B, outcome: { kind: "failed" } });
+  });
+
+  it("says which calls were charged at which price, and that the sum is theirs", async () => {
+    const result = await runAt({ a: [broken(used(10, 1))], b: [answer(used(10, 2))] });
+    const ratesOfB = { input_nano_usd_per_million: 2_500_000_000, output_nano_usd_per_million: 10_000_000_000, request_nano_usd: 100_000 };
+    expect(result.rates).toEqual(ratesOfB);
+    expect(result.charges).toEqual([
+      { rates: { input_nano_usd_per_million: 5_000_000_000, output_nano_usd_per_million: 20_000_000_000, request_nano_usd: 0 }, usage: used(10, 1), cost_nano_usd: TRY_AT_A },
+      { rates: ratesOfB, usage: used(10, 2), cost_nano_usd: CALL_OF_B },
+    ]);
+    for (const { rates, usage, cost_nano_usd } of result.charges ?? []) expect(costOf(rates, usage)).toBe(cost_nano_usd);
   });
 
   it("asks the one that answered how sure it is, at its price", async () => {

@@ -1,8 +1,8 @@
 /** One paid call of a tier's model, with its replicas and retries, as an attempt with its cost. For jobs and shadow jobs alike. */
 import { type AnswerDelta, type AnswerMessage, type AnswerToken, askedIn, type Input, isEmbed, type Prompt } from "#shared/contracts/chat.ts";
-import type { Attempt, Usage } from "#shared/contracts/events.ts";
+import type { Attempt, Charge, Usage } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { costOf, type Rates, replicasOf, type Tier } from "#shared/contracts/tiers.ts";
+import { costOf, type Rates, ratesOf, replicasOf, type Tier } from "#shared/contracts/tiers.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
 import { assess, type Assessed, type AssessOptions, UNCHECKED } from "./assess.ts";
@@ -91,9 +91,9 @@ interface Seen {
   /** Names of replicas. */
   readonly failed: Set<string>;
   /** Of all calls, failed ones too, as far as it is known. */
-  readonly charges: Charge[];
+  readonly charges: Charged[];
 }
-interface Charge {
+interface Charged {
   readonly usage: Usage;
   /** Of the replica that was called. */
   readonly price: Rates;
@@ -137,10 +137,28 @@ async function callUntil({ replicas, tier, tracer, now, random }: CallDeps, task
 }
 
 /** Every call for itself, as its server charges it; their tokens together. */
-function billed(charges: readonly Charge[]): Pick<Attempt, "usage" | "cost_nano_usd"> {
-  const usages = charges.map(({ usage }) => usage);
-  const cost_nano_usd = nanoUsd(charges.reduce((sum, { price, usage }) => sum + costOf(price, usage), 0));
-  return { usage: usages.length === 0 ? null : usages.reduce(together), cost_nano_usd };
+function billed(calls: readonly Charged[]): Pick<Attempt, "usage" | "cost_nano_usd" | "rates" | "charges"> {
+  const usages = calls.map(({ usage }) => usage);
+  const charges = chargesOf(calls);
+  const last = calls.at(-1);
+  return {
+    usage: usages.length === 0 ? null : usages.reduce(together), cost_nano_usd: nanoUsd(charges.reduce((sum, { cost_nano_usd }) => sum + cost_nano_usd, 0)),
+    ...(last === undefined ? {} : { rates: ratesOf(last.price) }),
+    ...(charges.length < 2 ? {} : { charges }),
+  };
+}
+
+/** Calls at equal prices together, in the order in which the prices first came. */
+function chargesOf(calls: readonly Charged[]): Charge[] {
+  const byPrice = new Map<string, Charge>();
+  for (const { price, usage } of calls) {
+    const rates = ratesOf(price);
+    const key = JSON.stringify(rates);
+    const before = byPrice.get(key);
+    const cost_nano_usd = nanoUsd((before?.cost_nano_usd ?? 0) + costOf(rates, usage));
+    byPrice.set(key, { rates, usage: before === undefined ? usage : together(before.usage, usage), cost_nano_usd });
+  }
+  return [...byPrice.values()];
 }
 
 function together(a: Usage, b: Usage): Usage {

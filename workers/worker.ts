@@ -24,7 +24,7 @@ import { startTracing } from "#shared/telemetry/tracing.ts";
 import { makeBackend } from "./backends/makeBackend.ts";
 import { WorkerConfig } from "./config.ts";
 import { makeLanes } from "./lanes.ts";
-import { makeWorkerMetrics } from "./metrics.ts";
+import { exportPriceEnds, makeWorkerMetrics } from "./metrics.ts";
 import { balanced } from "./resilience/balanced.ts";
 import { makeRunJob } from "./runJob.ts";
 import { makeRunShadow } from "./runShadow.ts";
@@ -39,10 +39,11 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
   config: WorkerConfig,
   async start(config, context) {
     const { log, signal, onClose } = context;
-    const file = loadTierFile(config.tiersFile);
+    const file = loadTierFile(config);
     const { tier, port } = tierOf(file, config.tierName, config.firstPort);
     const configured = replicasOf(tier).map((replica) => ({ ...replica, apiKey: loadApiKey({ name: tier.name, backend: replica.backend }) }));
     const registry = makeRegistry(`worker-${tier.name}`);
+    exportPriceEnds(registry, tier.name, configured);
     const readiness = makeReadiness(signal);
     const app = buildRoleServer(registry, readiness.problems);
     onClose("http", () => app.close());
@@ -99,6 +100,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     });
     const limits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile: file };
     readiness.started();
+    for (const { name, backend: { model }, price } of configured) log.info({ tier: tier.name, replica: name, model, ...price }, "price");
     log.info({ tier: tier.name, slots: lanes.slots.interactive, batch_slots: lanes.slots.batch, instance }, "ready");
     const loop = { js, log, signal, drainMs: context.drainMs, giveUp: makeGiveUp({ publisher, prefix: config.prefix, limits, now: Date.now }) };
     const jobs = lanes.run({

@@ -50,7 +50,7 @@ interface Report {
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { json: { type: "boolean", default: false }, dir: { type: "string", default: ".infer/local-models" }, tiers: { type: "string", default: "infra/config/tiers.yaml" }, help: { type: "boolean", default: false } } });
   if (values.help) return void process.stdout.write(`${HELP}\n`);
-  const read = readTierFile(values.tiers);
+  const read = readTierFile({ tiersFile: values.tiers, pricesFile: "infra/config/prices.yaml" });
   if ("problems" in read) throw new Error(`${values.tiers}: ${read.problems.join("; ")}`);
   await trainLocalModels({ dir: values.dir, onProgress: (line) => process.stderr.write(`${line}\n`) });
   const report = await measure(values.dir, read.file.tiers);

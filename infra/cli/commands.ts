@@ -9,6 +9,7 @@ import { logs } from "./commands/logs.ts";
 import { models } from "./commands/models.ts";
 import { migrate } from "./commands/migrate.ts";
 import { natsUsers } from "./commands/natsUsers.ts";
+import { prices } from "./commands/prices.ts";
 import { serveRecorded } from "./commands/serveRecorded.ts";
 import { status } from "./commands/status.ts";
 import { submit } from "./commands/submit.ts";
@@ -29,6 +30,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["evaluate", evaluate],
   ["train", train],
   ["models", models],
+  ["prices", prices],
   ["tenants", tenants],
   ["keys", keys],
   ["cache", cache],

@@ -35,7 +35,7 @@ function explained(error: unknown): unknown {
 
 /** Throws a `SetupError` for a model that does not fit the environment's tier file. It has no version yet before it is made. */
 export function requireFit({ version, ...model }: Pick<RoutingModelFile, "tiers" | "baseline_tier"> & { readonly version?: string }, environment: Environment): void {
-  const tierFile = readTierFile(environment["INFER_TIERS_FILE"] ?? "infra/config/tiers.yaml");
+  const tierFile = readTierFile({ tiersFile: environment["INFER_TIERS_FILE"] ?? "infra/config/tiers.yaml", pricesFile: environment["INFER_PRICES_FILE"] ?? "infra/config/prices.yaml" }, { acceptsOver: true });
   if ("problems" in tierFile) throw new SetupError(`the tier file cannot be read: ${tierFile.problems.join("; ")}`, "Correct it, or set INFER_TIERS_FILE.");
   const problem = tierProblem(model, tierFile.file);
   if (problem !== null) throw new SetupError(`${version === undefined ? "the model" : `model ${version}`} does not fit: ${problem}`, "Train one for these tiers: inferctl train --map <tier>=<model> ... --publish; or correct the tier file, which INFER_TIERS_FILE names.");

@@ -6,10 +6,16 @@ import { parse } from "yaml";
 import { z } from "zod";
 
 import { InferBody } from "../../shared/contracts/request.ts";
+import { PriceFile } from "../../shared/contracts/prices.ts";
 import { policyNames, TierFile } from "../../shared/contracts/tiers.ts";
+import { checkPrices } from "../../shared/prices/checkPrices.ts";
+import { withBookPrices } from "../../shared/prices/withBookPrices.ts";
 
 const FILES = ["tiers.yaml", "tiers.hosted.yaml", "tiers.providers.yaml"];
 const read = (name: string): string => readFileSync(join(import.meta.dirname, name), "utf8");
+const book = PriceFile.parse(parse(read("prices.yaml")));
+/** With the prices of the day on which the files were last looked through: what ends later is for `inferctl prices check` to say. */
+const priced = (name: string) => withBookPrices(parse(read(name)), book, { booksName: "prices.yaml", day: "2026-11-28" });
 
 describe("the documents", () => {
   const document = (path: string): string => readFileSync(join(import.meta.dirname, "../..", path), "utf8");
@@ -26,7 +32,12 @@ describe("the documents", () => {
 });
 
 describe.each(FILES)("%s", (name) => {
-  const file = TierFile.parse(parse(read(name)));
+  const file = TierFile.parse(priced(name).file);
+
+  it("finds every price", () => {
+    expect(priced(name).problems).toEqual([]);
+    expect(checkPrices(parse(read(name)), book, "2026-11-28").flatMap(({ findings }) => findings)).toEqual([]);
+  });
 
   it("lists its tiers cheapest first, for input and for output", () => {
     for (const kind of ["input_nano_usd_per_million", "output_nano_usd_per_million"] as const) {
@@ -50,7 +61,7 @@ describe.each(FILES)("%s", (name) => {
 
   it("says of every price that is not zero where it comes from, and from a day that is not in the future", () => {
     for (const { price } of file.tiers) {
-      expect(price.source).toMatch(/^https:\/\/\S+|^illustrative|^own estimate/);
+      expect(price.source).toMatch(/https:\/\/\S+|@[0-9a-f]{12}|^illustrative|^own estimate/);
       expect(Date.parse(price.valid_from)).toBeLessThanOrEqual(Date.now());
     }
   });
@@ -61,7 +72,7 @@ describe.each(FILES)("%s", (name) => {
 });
 
 it("all files have the same tiers, so that docker-compose.yml starts a worker for each of any", () => {
-  const [names, ...others] = FILES.map((name) => TierFile.parse(parse(read(name))).tiers.map((tier) => tier.name));
+  const [names, ...others] = FILES.map((name) => TierFile.parse(priced(name).file).tiers.map((tier) => tier.name));
   for (const other of others) expect(other).toEqual(names);
 });
 

@@ -54,7 +54,7 @@ async function start(name: string, program: string, variable: string): Promise<v
 const urlOf = (name: string): string => roles.find((role) => role.name === name)?.addresses[0]?.url ?? "";
 
 beforeAll(async () => {
-  [broker, redis, database] = await Promise.all([startTestBroker(servedBy(loadTierFile("infra/config/tiers.yaml"))), startTestServer("redis"), makeTestDatabase(inject("adminDatabaseUrl"), "e2e_limits")]);
+  [broker, redis, database] = await Promise.all([startTestBroker(servedBy(loadTierFile({ tiersFile: "infra/config/tiers.yaml", pricesFile: "infra/config/prices.yaml" }))), startTestServer("redis"), makeTestDatabase(inject("adminDatabaseUrl"), "e2e_limits")]);
   pool = new Pool({ connectionString: database.url, max: 1 });
   admin = new Redis(redis.url);
   await start("router", "router.js", "INFER_ROUTER_PORT");

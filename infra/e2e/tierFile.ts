@@ -13,6 +13,8 @@ export interface TestTier {
   readonly keyVariable?: string;
   /** Each tier costs ten times the one before; the first charges this per million tokens. */
   readonly usd_per_million?: number;
+  /** The entry of the price book that says what it charges instead. */
+  readonly book?: string;
 }
 
 /** An embedder; its model is the recorded server's. */
@@ -28,11 +30,11 @@ export function writeTierFile(file: string, serverUrl: string, tiers: readonly T
   const last = tiers.at(-1)?.name ?? "";
   const content = {
     version: 1, baseline_tier: last, default_policy: "cascade", static_routes: { default: last },
-    tiers: tiers.map(({ name, slots = 8, batch_slots, max_tries = 1, breaker, replicas, keyVariable, usd_per_million }, i) => ({
+    tiers: tiers.map(({ name, slots = 8, batch_slots, max_tries = 1, breaker, replicas, keyVariable, usd_per_million, book }, i) => ({
       name, slots, max_tries,
       ...(batch_slots === undefined ? {} : { batch_slots }),
       ...(replicas === undefined ? { backend: backendOf(name, serverUrl, keyVariable) } : { replicas: replicas.map((replica) => ({ name: replica, backend: backendOf(replica, serverUrl, keyVariable) })) }),
-      price: { usd_per_million_input_tokens: usd_per_million ?? 10 ** i, usd_per_million_output_tokens: usd_per_million ?? 10 ** i, source: "test", valid_from: "2026-11-01" },
+      price: book !== undefined ? { book } : { usd_per_million_input_tokens: usd_per_million ?? 10 ** i, usd_per_million_output_tokens: usd_per_million ?? 10 ** i, source: "test", valid_from: "2026-11-01" },
       timeout_ms: 120_000,
       accept_confidence: 0.9,
       prior: { quality: 0.9, latency_p50_ms: 5, latency_p95_ms: 20 },

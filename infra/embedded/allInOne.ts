@@ -16,7 +16,7 @@ function prepared<C>({ name, config, start }: Role<C>) {
 }
 
 const workerConfig = loadConfig(WorkerConfig);
-const workers = servedBy(loadTierFile(workerConfig.tiersFile)).map(({ name }) => ({
+const workers = servedBy(loadTierFile(workerConfig)).map(({ name }) => ({
   name: `worker-${name}`,
   start: (context: RoleContext) => worker.start({ ...workerConfig, tierName: name }, context),
 }));

@@ -11,7 +11,7 @@ import { auditUsers } from "#infra/nats/auditUsers.ts";
 import { userFilesIn } from "#infra/nats/natsUsers.ts";
 import { ownUsers, reloadUsers, tierNames, usersOf } from "#infra/nats/ownUsers.ts";
 import { readUsers } from "#infra/nats/userList.ts";
-import { replicasOf } from "#shared/contracts/tiers.ts";
+import { replicasOf, servedBy, type TierFile } from "#shared/contracts/tiers.ts";
 import { roleUsers } from "#shared/messaging/permissions.ts";
 
 import { choosePorts, type MovedPort, movedPorts } from "./choosePorts.ts";
@@ -232,10 +232,13 @@ function portsOf(before: readonly RoleProcess[], running: readonly RoleProcess[]
 }
 
 /** What the processes are started with, by name. Hashes: some of it is secret. */
-function hashesOf(dist: string, { tiersFile }: Settings, env: Readonly<Record<string, string>>): Record<string, string> {
+function hashesOf(dist: string, { tiersFile, tiers }: Settings, env: Readonly<Record<string, string>>): Record<string, string> {
   const settings = Object.entries(env).filter(([name]) => !OF_THE_SHELL.has(name)).sort();
-  return { "the build": contentOf(dist), "the tier file": hashOf([readFileSync(tiersFile, "utf8")]), ...Object.fromEntries(settings.map(([name, value]) => [name, hashOf([value])])) };
+  return { "the build": contentOf(dist), "the tier file": hashOf([readFileSync(tiersFile, "utf8")]), "the prices": hashOf(pricesOf(tiers)), ...Object.fromEntries(settings.map(([name, value]) => [name, hashOf([value])])) };
 }
+
+/** Those that hold today: another price book, or another day, may give others for the same tier file. */
+const pricesOf = (tiers: TierFile): string[] => servedBy(tiers).flatMap((tier) => [tier.price, ...replicasOf(tier).map(({ price }) => price)]).map((price) => JSON.stringify(price));
 
 function contentOf(dist: string): string {
   if (!existsSync(dist)) return "";

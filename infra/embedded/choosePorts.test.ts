@@ -7,7 +7,7 @@ import type { PortVariable, Settings } from "./settings.ts";
 const tier = (name: string, backend: unknown = { kind: "local", model: name }) => ({ name, backend });
 const DOCUMENTED = { INFER_GATEWAY_PORT: 8080, INFER_ROUTER_PORT: 8081, INFER_AUDIT_SINK_PORT: 8085, INFER_METRICS_SINK_PORT: 8086, INFER_WEBHOOK_SENDER_PORT: 8087, INFER_WORKER_PORT: 8090 };
 const settings = (chosen: Partial<Record<PortVariable, number>> = {}) =>
-  ({ ports: { ...DOCUMENTED, ...chosen }, chosenPorts: new Set(Object.keys(chosen)), roleHost: "127.0.0.1", tiersFile: "/t.yaml", localModelsDir: "/m", tiers: { tiers: [tier("small"), tier("large")], embedders: [] } }) as unknown as Settings;
+  ({ ports: { ...DOCUMENTED, ...chosen }, chosenPorts: new Set(Object.keys(chosen)), roleHost: "127.0.0.1", tiersFile: "/t.yaml", pricesFile: "/p.yaml", localModelsDir: "/m", tiers: { tiers: [tier("small"), tier("large")], embedders: [] } }) as unknown as Settings;
 
 function before(taken: number[], changes: Partial<PortsBefore> = {}): PortsBefore & { lines: string[] } {
   const lines: string[] = [];
@@ -69,5 +69,5 @@ test("a role gets what it may know and nothing else", () => {
     { PATH: "/bin", MY_KEY: "k", OTHER_KEY: "k", AWS_SECRET_ACCESS_KEY: "x", NODE_AUTH_TOKEN: "x", NODE_ENV: "test", OTEL_SERVICE_NAME: "s", INFER_WORKER_TIER: "x", LOG_LEVEL: "" },
     { settings: hosted, ports: DOCUMENTED, urls: { NATS_URL: "nats://127.0.0.1:1" } },
   );
-  expect(Object.keys(env).sort()).toEqual([...Object.keys(DOCUMENTED), "INFER_LOCAL_MODELS_DIR", "INFER_TIERS_FILE", "MY_KEY", "NATS_URL", "NODE_ENV", "OTEL_SERVICE_NAME", "OTHER_KEY", "PATH"].sort());
+  expect(Object.keys(env).sort()).toEqual([...Object.keys(DOCUMENTED), "INFER_LOCAL_MODELS_DIR", "INFER_PRICES_FILE", "INFER_TIERS_FILE", "MY_KEY", "NATS_URL", "NODE_ENV", "OTEL_SERVICE_NAME", "OTHER_KEY", "PATH"].sort());
 });

@@ -52,7 +52,7 @@ export const withSeeds = (plans: readonly PlannedProcess[], seeds: string, users
   });
 
 interface Context {
-  readonly settings: Pick<Settings, "tiers" | "tiersFile" | "localModelsDir">;
+  readonly settings: Pick<Settings, "tiers" | "tiersFile" | "pricesFile" | "localModelsDir">;
   readonly ports: Ports;
   readonly urls: Readonly<Partial<Record<string, string>>>;
 }
@@ -68,7 +68,7 @@ export function roleEnvironment(environment: Environment, { settings, ports, url
   delete env["INFER_API_KEY"];
   for (const [name, port] of Object.entries(ports)) env[name] = String(port);
   for (const [name, url] of Object.entries(urls)) if (url !== undefined) env[name] = url;
-  return { ...env, INFER_TIERS_FILE: settings.tiersFile, INFER_LOCAL_MODELS_DIR: settings.localModelsDir };
+  return { ...env, INFER_TIERS_FILE: settings.tiersFile, INFER_PRICES_FILE: settings.pricesFile, INFER_LOCAL_MODELS_DIR: settings.localModelsDir };
 }
 
 /** NODE_AUTH_TOKEN belongs to npm. */

@@ -16,7 +16,7 @@ import { SetupError } from "./setupError.ts";
 const EX_CONFIG = 78;
 
 export const UpEnvironment = pick(
-  ...NATS_VARIABLES, "REDIS_URL", "DATABASE_URL", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_LOCAL_MODELS_DIR", "INFER_DURABILITY", "INFER_HTTP_HOST", "INFER_AUTH",
+  ...NATS_VARIABLES, "REDIS_URL", "DATABASE_URL", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_PRICES_FILE", "INFER_LOCAL_MODELS_DIR", "INFER_DURABILITY", "INFER_HTTP_HOST", "INFER_AUTH",
   "INFER_GATEWAY_PORT", "INFER_ROUTER_PORT", "INFER_AUDIT_SINK_PORT", "INFER_METRICS_SINK_PORT", "INFER_WEBHOOK_SENDER_PORT", "INFER_WORKER_PORT",
   "INFER_COMPLETIONS_MAX_AGE_HOURS", "INFER_SHUTDOWN_GRACE_MS",
 );
@@ -32,6 +32,7 @@ export interface Settings {
   /** Variables that somebody set: a taken port is an error there. */
   readonly chosenPorts: ReadonlySet<PortVariable>;
   readonly tiersFile: string;
+  readonly pricesFile: string;
   readonly tiers: TierFile;
   readonly localModelsDir: string;
   readonly completionsMaxAgeMs: number;
@@ -41,12 +42,12 @@ export interface Settings {
 export const PORT_VARIABLES = ["INFER_GATEWAY_PORT", "INFER_ROUTER_PORT", "INFER_AUDIT_SINK_PORT", "INFER_METRICS_SINK_PORT", "INFER_WEBHOOK_SENDER_PORT", "INFER_WORKER_PORT"] as const;
 export type PortVariable = (typeof PORT_VARIABLES)[number];
 
-/** For one command: what the roles read is theirs to judge. */
-export const readSettings = (environment: Environment, home: Home): Settings => readChecked(environment, home, []);
+/** For one command: what the roles read is theirs to judge, and so is a price that is over. */
+export const readSettings = (environment: Environment, home: Home): Settings => readChecked(environment, home, { alsoReading: [], acceptsOver: true });
 
 /** For `up`, before it ends or starts anything: with all that the roles read when they start, and the API keys of the tiers. */
 export function readRoleSettings(environment: Environment, home: Home): Settings {
-  const settings = readChecked(environment, home, [...Object.values(ROLE_CONFIGS), ProcessConfig]);
+  const settings = readChecked(environment, home, { alsoReading: [...Object.values(ROLE_CONFIGS), ProcessConfig], acceptsOver: false });
   const reads = servedBy(settings.tiers).flatMap((tier) => replicasOf(tier).map(({ backend }) => readApiKey({ name: tier.name, backend }, environment, home.project)));
   const problems = [...new Set(reads.flatMap((read) => ("problem" in read ? [read.problem] : [])))];
   if (problems.length > 0) throw badConfig("the environment", problems, "Set it, or take a tier file that needs none");
@@ -54,7 +55,7 @@ export function readRoleSettings(environment: Environment, home: Home): Settings
 }
 
 /** Throws one `SetupError` with every bad variable, or else every problem of the tier file. Relative paths count from the project. */
-function readChecked(environment: Environment, home: Home, alsoReading: readonly z.ZodType[]): Settings {
+function readChecked(environment: Environment, home: Home, { alsoReading, acceptsOver }: { readonly alsoReading: readonly z.ZodType[]; readonly acceptsOver: boolean }): Settings {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""));
   const parsed = UpEnvironment.safeParse(given);
   const problems = unknownVariables(given).map((name) => `${name}: no such variable`);
@@ -62,10 +63,11 @@ function readChecked(environment: Environment, home: Home, alsoReading: readonly
   if (!parsed.success || problems.length > 0) throw badConfig("the environment", [...new Set(problems)]);
   const env = parsed.data;
   const tiersFile = resolve(home.project, env.INFER_TIERS_FILE);
-  const read = readTierFile(tiersFile);
+  const pricesFile = resolve(home.project, env.INFER_PRICES_FILE);
+  const read = readTierFile({ tiersFile, pricesFile }, { acceptsOver });
   if ("problems" in read) throw badConfig(tiersFile, read.problems);
   return {
-    prefix: env.INFER_PREFIX, durability: env.INFER_DURABILITY, asksForNatsUsers: env.INFER_AUTH === "keys", tiersFile, tiers: read.file,
+    prefix: env.INFER_PREFIX, durability: env.INFER_DURABILITY, asksForNatsUsers: env.INFER_AUTH === "keys", tiersFile, pricesFile, tiers: read.file,
     roleHost: ["0.0.0.0", "::"].includes(env.INFER_HTTP_HOST) ? "127.0.0.1" : env.INFER_HTTP_HOST,
     ports: env, chosenPorts: new Set(PORT_VARIABLES.filter((name) => given[name] !== undefined && env[name] !== 0)),
     localModelsDir: given["INFER_LOCAL_MODELS_DIR"] === undefined ? resolve(home.root, "local-models") : resolve(home.project, env.INFER_LOCAL_MODELS_DIR),

@@ -46,7 +46,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
   async start(config, context) {
     const { log, signal, onClose } = context;
     const { prefix } = config;
-    const limits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile: loadTierFile(config.tiersFile) };
+    const limits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile: loadTierFile(config) };
     const registry = makeRegistry("gateway");
     const readiness = makeReadiness(signal);
     const { tracer, close: closeTracing } = startTracing(config.otlpEndpoint, "infer-gateway");

@@ -13,7 +13,7 @@ import { Origin, RequestId, TenantId } from "./ids.ts";
 import { NanoUsd } from "./money.ts";
 import { Probability } from "./probability.ts";
 import { EpochMs, InferenceRequest } from "./request.ts";
-import { TierName } from "./tiers.ts";
+import { Rates, TierName } from "./tiers.ts";
 
 const AttemptNumber = z.int().min(1).max(99);
 /** `retry_after_ms`: of a limit, until another request will be let through. */
@@ -36,6 +36,10 @@ export type Usage = z.infer<typeof Usage>;
 export const Check = z.object({ kind: z.enum(["self_verification", "sample_agreement"]), usage: Usage.nullable(), cost_nano_usd: NanoUsd, latency_ms: z.number().nonnegative(), error_code: EventError.shape.code.nullable() });
 export type Check = z.infer<typeof Check>;
 
+/** Of an attempt whose calls were charged at several prices: those of one price together. */
+export const Charge = z.object({ rates: Rates, usage: Usage, cost_nano_usd: NanoUsd });
+export type Charge = z.infer<typeof Charge>;
+
 /** One paid call of a backend with its retries, whatever came of it. A failed one may have cost money too. */
 export const Attempt = z.object({
   attempt: AttemptNumber,
@@ -51,6 +55,10 @@ export const Attempt = z.object({
   tries: z.int().nonnegative(),
   usage: Usage.nullable(),
   cost_nano_usd: NanoUsd,
+  /** The price that it was charged at: of whoever answered, or of the last one whose call cost something. Absent: nothing was charged, or an older event. */
+  rates: Rates.optional(),
+  /** Where replicas with other prices were called too. `cost_nano_usd` is their sum, with that of the checks, which are at `rates`. */
+  charges: z.array(Charge).optional(),
   /** Calls that were made to learn how sure the answer is. Their costs are in `cost_nano_usd`, their tokens not in `usage`. */
   checks: z.array(Check).optional(),
   /** The call was cut off, so the server may have charged something that it did not tell. */

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import fixture from "./fixtures/tier_file.v1.json" with { type: "json" };
@@ -46,6 +47,29 @@ describe("costOf", () => {
     expect(mostCostOf({ ...rates(100_000_000, 1_000_000), cache_write_nano_usd_per_million: nanoUsd(50_000_000) }, { input_tokens: 100, output_tokens: 3 })).toBe(100 * 100 + 3);
   });
 
+  it.each([
+    ["at its own price", { output: 8_000_000, thought: 10_000_000 }, 100, 30, 70 * 8 + 30 * 10],
+    ["as all output without one", { output: 8_000_000 }, 100, 30, 100 * 8],
+    ["nothing where it is free", { output: 8_000_000, thought: 0 }, 100, 30, 70 * 8],
+    ["no more of it than there was output", { output: 8_000_000, thought: 10_000_000 }, 100, 900, 100 * 10],
+  ])("charges what was thought and not said %s", (_name, { output, thought }: { output: number; thought?: number }, output_tokens, reasoning_output_tokens, cost) => {
+    const given = { ...rates(0, output), ...(thought === undefined ? {} : { reasoning_output_nano_usd_per_million: nanoUsd(thought) }) };
+    expect(costOf(given, { input_tokens: 0, output_tokens, reasoning_output_tokens })).toBe(cost);
+    expect(mostCostOf(given, { input_tokens: 0, output_tokens })).toBe(100 * Math.max(8, (thought ?? 0) / 1_000_000));
+  });
+
+  it("is at most what was feared before, but for the rounding of each kind, however its tokens turn out", () => {
+    const price = fc.nat({ max: 10_000_000_000 });
+    const count = fc.nat({ max: 1_000_000 });
+    fc.assert(fc.property(fc.tuple(price, price, price, price, price), fc.tuple(count, count, count, count, count), ([input, output, cached, written, thought], [i, o, c, w, r]) => {
+      const given = { ...rates(input, output), cached_input_nano_usd_per_million: nanoUsd(Math.min(cached, input)), cache_write_nano_usd_per_million: nanoUsd(written), reasoning_output_nano_usd_per_million: nanoUsd(thought) };
+      const cost = costOf(given, { input_tokens: i, output_tokens: o, cached_input_tokens: c, cache_write_input_tokens: w, reasoning_output_tokens: r });
+      const kinds = 5;
+      expect(cost).toBeLessThanOrEqual(mostCostOf(given, { input_tokens: i, output_tokens: o }) + kinds);
+      expect(costOf(given, { input_tokens: i, output_tokens: o + 1, cached_input_tokens: c, cache_write_input_tokens: w, reasoning_output_tokens: r }) + kinds).toBeGreaterThanOrEqual(cost);
+    }));
+  });
+
   it("never charges below the price", () => {
     for (let tokens = 0; tokens < 1_000; tokens++) expect(costOf(rates(37_499_999, 0), { input_tokens: tokens, output_tokens: 0 }) * 1_000_000).toBeGreaterThanOrEqual(tokens * 37_499_999);
   });
@@ -92,6 +116,11 @@ describe("the tier file", () => {
     expect(cached.map(({ price }) => [price.cached_input_nano_usd_per_million, price.cache_write_nano_usd_per_million])).toEqual([[25_000_000, 125_000_000], [undefined, undefined], [undefined, undefined]]);
   });
 
+  it("keeps until when a price holds, and not why it is unusual", () => {
+    const [tier] = TierFile.parse({ ...fixture, tiers: [{ ...small, price: { ...small?.price, usd_per_million_reasoning_output_tokens: 0.5, valid_until: "2026-12-31", unusual: "made up" } }, ...others] }).tiers;
+    expect(tier?.price).toEqual({ ...TierFile.parse(fixture).tiers[0]?.price, reasoning_output_nano_usd_per_million: 500_000_000, valid_until: "2026-12-31" });
+  });
+
   it.each([
     ["two tiers of one name", { tiers: [small, small] }, /^tiers: two are named small/],
     ["no tier", { tiers: [] }, /^tiers: /],
@@ -110,6 +139,8 @@ describe("the tier file", () => {
     ["no price, which would be free", { price: undefined }, /^tiers\.0\.price: /],
     ["a price per 1,000 tokens", { price: { ...small?.price, usd_per_million_input_tokens: 10_001 } }, /is this a price per 1,000 tokens/],
     ["cached input that is dearer than input", { price: { ...small?.price, usd_per_million_cached_input_tokens: 0.2 } }, /^tiers\.0\.price\.usd_per_million_cached_input_tokens: /],
+    ["reasoning above any price", { price: { ...small?.price, usd_per_million_reasoning_output_tokens: 10_001 } }, /^tiers\.0\.price\.usd_per_million_reasoning_output_tokens: /],
+    ["an end that is no day", { price: { ...small?.price, valid_until: "soon" } }, /^tiers\.0\.price\.valid_until: /],
     ["a negative price", { price: { ...small?.price, usd_per_million_input_tokens: -1 } }, /^tiers\.0\.price\.usd_per_million_input_tokens: /],
     ["a key in the file itself", { backend: { kind: "openai-compatible", model: "m", base_url: "https://x.example", max_output_tokens: 1, api_key: "sk-1" } }, /^tiers\.0\.backend\.api_key: /],
     ["a base URL that is not HTTP", { backend: { kind: "openai-compatible", model: "m", base_url: "file:///etc", max_output_tokens: 1 } }, /^tiers\.0\.backend\.base_url: /],

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { type Input, isEmbed } from "./chat.ts";
 import { Probability } from "./probability.ts";
 import { NanoUsd, nanoUsd, tokenCost, UsdAmount } from "./money.ts";
+import { MOST_USD_PER_MILLION } from "./prices.ts";
 
 /** Also a subject token and part of a durable name, hence the narrow alphabet. */
 export const TierName = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "lower-case letters, digits and dashes, at most 31");
@@ -22,13 +23,18 @@ export const Rates = z.object({
   cached_input_nano_usd_per_million: NanoUsd.optional(),
   /** Of input tokens that the server wrote to its prompt cache. Absent: as all input. */
   cache_write_nano_usd_per_million: NanoUsd.optional(),
+  /** Of output tokens that were thought and not said. Absent: as all output. */
+  reasoning_output_nano_usd_per_million: NanoUsd.optional(),
 });
 export type Rates = z.infer<typeof Rates>;
 
-const perMillion = UsdAmount.refine((price) => price <= 10_000e9, "above 10,000 USD per million tokens: is this a price per 1,000 tokens?");
+const perMillion = UsdAmount.refine((price) => price <= MOST_USD_PER_MILLION * 1e9, "above 10,000 USD per million tokens: is this a price per 1,000 tokens?");
+/** `unusual` says why a figure is outside the usual range, for `inferctl prices check`. `valid_until`: the last day. */
+const provenance = { source: z.string().min(1), valid_from: z.iso.date(), valid_until: z.iso.date().optional(), unusual: z.string().min(1).optional() };
 /**
  * As price pages state it: USD per million tokens. `source` and `valid_from` are required because a price without them
- * cannot be checked later. There is no default: an unknown price is an error, never 0.
+ * cannot be checked later. There is no default: an unknown price is an error, never 0. What a file leaves out or takes from the
+ * price book has been filled in before this schema reads it (`shared/prices/withBookPrices.ts`).
  */
 const Price = z
   .strictObject({
@@ -36,21 +42,23 @@ const Price = z
     usd_per_million_output_tokens: perMillion,
     usd_per_million_cached_input_tokens: perMillion.optional(),
     usd_per_million_cache_write_tokens: perMillion.optional(),
+    usd_per_million_reasoning_output_tokens: perMillion.optional(),
     usd_per_request: UsdAmount.default(nanoUsd(0)),
-    source: z.string().min(1),
-    valid_from: z.iso.date(),
+    ...provenance,
   })
   .refine(({ usd_per_million_input_tokens, usd_per_million_cached_input_tokens: cached = usd_per_million_input_tokens }) => cached <= usd_per_million_input_tokens, {
     error: "above the price of input tokens: a budget counts on no more than that", path: ["usd_per_million_cached_input_tokens"],
   })
-  .transform(({ usd_per_million_input_tokens, usd_per_million_output_tokens, usd_per_million_cached_input_tokens: cached, usd_per_million_cache_write_tokens: written, usd_per_request, source, valid_from }) => ({
+  .transform(({ usd_per_million_input_tokens, usd_per_million_output_tokens, usd_per_million_cached_input_tokens: cached, usd_per_million_cache_write_tokens: written, usd_per_million_reasoning_output_tokens: reasoning, usd_per_request, source, valid_from, valid_until }) => ({
     input_nano_usd_per_million: usd_per_million_input_tokens,
     output_nano_usd_per_million: usd_per_million_output_tokens,
     request_nano_usd: usd_per_request,
     ...(cached === undefined ? {} : { cached_input_nano_usd_per_million: cached }),
     ...(written === undefined ? {} : { cache_write_nano_usd_per_million: written }),
+    ...(reasoning === undefined ? {} : { reasoning_output_nano_usd_per_million: reasoning }),
     source,
     valid_from,
+    ...(valid_until === undefined ? {} : { valid_until }),
   }));
 
 /** Where a secret is kept: never in the tier file itself. */
@@ -225,15 +233,15 @@ const { name, slots, batch_slots, timeout_ms, max_tries, breaker } = tierFields.
 const Embedder = z
   .strictObject({
     name, slots, batch_slots, backend: EmbeddingsBackend, timeout_ms, max_tries, breaker,
-    price: z.strictObject({ usd_per_million_input_tokens: perMillion, usd_per_request: UsdAmount.default(nanoUsd(0)), source: z.string().min(1), valid_from: z.iso.date() }),
+    price: z.strictObject({ usd_per_million_input_tokens: perMillion, usd_per_request: UsdAmount.default(nanoUsd(0)), ...provenance }),
     /** Of its vectors, the longest. It says how many texts fit into one request. */
     dimensions: z.int().min(1).max(16_384),
     /** Assumed until there are measurements, in milliseconds. */
     prior: z.strictObject({ latency_p50_ms: z.number().positive(), latency_p95_ms: z.number().positive() }),
   })
-  .transform(({ price: { usd_per_million_input_tokens, usd_per_request, source, valid_from }, prior, dimensions, ...fields }): Tier & { dimensions: number } => ({
+  .transform(({ price: { usd_per_million_input_tokens, usd_per_request, source, valid_from, valid_until }, prior, dimensions, ...fields }): Tier & { dimensions: number } => ({
     ...fields, dimensions,
-    price: { input_nano_usd_per_million: usd_per_million_input_tokens, output_nano_usd_per_million: nanoUsd(0), request_nano_usd: usd_per_request, source, valid_from },
+    price: { input_nano_usd_per_million: usd_per_million_input_tokens, output_nano_usd_per_million: nanoUsd(0), request_nano_usd: usd_per_request, source, valid_from, ...(valid_until === undefined ? {} : { valid_until }) },
     prior: { quality: 1, ...prior },
     affinity_max_cost_ratio: 1, confidence: { default: { kind: "token_logprobs" }, tasks: {} }, same_script: false, accept_confidence: 0,
   }));
@@ -321,24 +329,34 @@ export interface TokenCount {
   /** Of `input_tokens`, read from the server's prompt cache, and written to it. */
   readonly cached_input_tokens?: number | undefined;
   readonly cache_write_input_tokens?: number | undefined;
+  /** Of `output_tokens`, thought and not said. */
+  readonly reasoning_output_tokens?: number | undefined;
 }
 /** A rule of thumb for English text and byte-pair encodings: an expectation, and a usage that is marked as estimated. */
 const BYTES_PER_TOKEN = 4;
 export const estimateTokens = (bytes: number): number => Math.ceil(bytes / BYTES_PER_TOKEN);
 
+/** Without what else a price says of itself. */
+export const ratesOf = (price: Rates): Rates => Rates.parse(price);
+
 /**
- * Cost of one call in nano-dollars, rounded up once for each kind of token. Input that was read from a cache or written to it is a
- * kind of its own where the rates have a price for it, and input like all other where they have none.
+ * Cost of one call in nano-dollars, rounded up once for each kind of token. Input that was read from a cache or written to it, and
+ * output that was only thought, are kinds of their own where the rates have a price for them, and like all other where they have none.
  */
-export function costOf(rates: Rates, { input_tokens, output_tokens, cached_input_tokens = 0, cache_write_input_tokens = 0 }: TokenCount): NanoUsd {
+export function costOf(rates: Rates, { input_tokens, output_tokens, cached_input_tokens = 0, cache_write_input_tokens = 0, reasoning_output_tokens = 0 }: TokenCount): NanoUsd {
   const { input_nano_usd_per_million: price, cached_input_nano_usd_per_million: cachedPrice, cache_write_nano_usd_per_million: writePrice } = rates;
+  const { output_nano_usd_per_million: outputPrice, reasoning_output_nano_usd_per_million: reasoningPrice } = rates;
   const cached = cachedPrice === undefined ? 0 : Math.min(cached_input_tokens, input_tokens);
   const written = writePrice === undefined ? 0 : Math.min(cache_write_input_tokens, input_tokens - cached);
+  const reasoning = reasoningPrice === undefined ? 0 : Math.min(reasoning_output_tokens, output_tokens);
   const input = tokenCost(input_tokens - cached - written, price) + tokenCost(cached, cachedPrice ?? price) + tokenCost(written, writePrice ?? price);
-  const output = tokenCost(output_tokens, rates.output_nano_usd_per_million);
+  const output = tokenCost(output_tokens - reasoning, outputPrice) + tokenCost(reasoning, reasoningPrice ?? outputPrice);
   return nanoUsd(input + output + rates.request_nano_usd);
 }
 
-/** The most that a call of so many tokens can cost: its server may write all that it reads to its cache. */
-export const mostCostOf = (rates: Rates, call: TokenCount): NanoUsd =>
-  nanoUsd(Math.max(costOf(rates, call), costOf(rates, { ...call, cache_write_input_tokens: call.input_tokens })));
+/** The most that a call of so many tokens can cost: its server may write all that it reads to its cache, and only think. */
+export function mostCostOf(rates: Rates, { input_tokens, output_tokens }: Pick<TokenCount, "input_tokens" | "output_tokens">): NanoUsd {
+  const inputs = [{ cache_write_input_tokens: 0 }, { cache_write_input_tokens: input_tokens }];
+  const outputs = [{ reasoning_output_tokens: 0 }, { reasoning_output_tokens: output_tokens }];
+  return nanoUsd(Math.max(...inputs.flatMap((written) => outputs.map((thought) => costOf(rates, { input_tokens, output_tokens, ...written, ...thought })))));
+}

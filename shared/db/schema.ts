@@ -85,6 +85,10 @@ export const attempts = pgTable(
     reasoning_output_tokens: integer(),
     usage_source: text(),
     cost_nano_usd: nanoUsd().notNull(),
+    /** In nano-dollars: the price that it was charged at. */
+    rates: jsonb().$type<NonNullable<Attempt["rates"]>>(),
+    /** Where it was charged at several. */
+    charges: jsonb().$type<NonNullable<Attempt["charges"]>>(),
     checks: jsonb().$type<NonNullable<Attempt["checks"]>>(),
     cost_is_partial: boolean().notNull(),
     started_at: time().notNull(),

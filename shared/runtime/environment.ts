@@ -27,6 +27,7 @@ export const ENVIRONMENT = {
   INFER_HOME: z.string().min(1).default(".infer").describe("Embedded set-up: folder for data, logs and state."),
   INFER_PREFIX: z.string().regex(/^[a-z]{1,20}$/).default("infer").describe("First token of every NATS subject."),
   INFER_TIERS_FILE: z.string().min(1).default("infra/config/tiers.yaml").describe("Tiers, models, prices and thresholds."),
+  INFER_PRICES_FILE: z.string().min(1).default("infra/config/prices.yaml").describe("The price book: what hosted models charge. Read for tiers that state no price themselves."),
   INFER_LOCAL_MODELS_DIR: z.string().min(1).default(".infer/local-models").describe("Where the trained local classifiers are kept."),
   INFER_DURABILITY: z.enum(["fast", "strict"]).default("fast").describe("Embedded NATS: `fast` survives a process crash, `strict` (fsync before each ack) a power loss."),
   INFER_HTTP_HOST: z.string().min(1).default("127.0.0.1").describe("Address that every role listens on."),

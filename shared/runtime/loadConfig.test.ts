@@ -16,8 +16,9 @@ const written = (name: string, text: string) => {
   writeFileSync(path, text);
   return path;
 };
+const at = (tiersFile: string, pricesFile = join(folder, "no-prices.yaml")) => ({ tiersFile, pricesFile });
 const problemsOf = (path: string): string[] => {
-  const read = readTierFile(path);
+  const read = readTierFile(at(path));
   return "problems" in read ? read.problems : [];
 };
 
@@ -57,7 +58,7 @@ describe("pick", () => {
 
 describe("readTierFile", () => {
   it("reads JSON and YAML alike", () => {
-    const fromJson = readTierFile(written("tiers.json", JSON.stringify(fixture)));
+    const fromJson = readTierFile(at(written("tiers.json", JSON.stringify(fixture))));
     expect(fromJson).toMatchObject({ file: { default_policy: "cascade", tiers: [{ name: "small" }, { name: "medium" }, { name: "large" }] } });
   });
 
@@ -73,6 +74,26 @@ describe("readTierFile", () => {
     const [first, ...others] = fixture.tiers;
     const problems = problemsOf(written("bad.json", JSON.stringify({ ...fixture, version: 3, tiers: [{ ...first, slots: 0, nme: 1 }, ...others] })));
     expect(problems).toEqual([expect.stringMatching(/^version: /), expect.stringMatching(/^tiers\.0\.slots: /), expect.stringMatching(/^tiers\.0: .*nme/)]);
+  });
+
+  it("takes the prices that it leaves out from the book that holds on the day, and reads no book without need", () => {
+    const price = { usd_per_million_input_tokens: 1, usd_per_million_output_tokens: 4, source: "page", read_on: "2026-11-01", valid_from: "2026-01-01", valid_until: "2026-11-30" };
+    const book = written("book.yaml", JSON.stringify({ version: 1, providers: { acme: { hosts: ["api.acme.example"] } }, models: [{ provider: "acme", model: "m", prices: [price] }] }));
+    const [{ price: _price, ...unpriced }, ...others] = fixture.tiers as [(typeof fixture.tiers)[number], ...typeof fixture.tiers];
+    const tiers = written("unpriced.json", JSON.stringify({ ...fixture, tiers: [{ ...unpriced, backend: { kind: "openai-compatible", model: "m", base_url: "https://api.acme.example/v1", max_output_tokens: 9 } }, ...others] }));
+    expect(readTierFile(at(tiers, book), { day: "2026-11-30" })).toMatchObject({ file: { tiers: [{ price: { source: "page", valid_from: "2026-01-01", valid_until: "2026-11-30" } }, {}, {}] } });
+    expect(readTierFile(at(tiers, book), { day: "2026-12-01" })).toEqual({ problems: [expect.stringMatching(/^tiers\.0\.price: tier small \(model m\) has no price: .* ended on 2026-11-30\. Add it to .*book\.yaml/)] });
+    expect(readTierFile(at(tiers, book), { day: "2026-12-01", acceptsOver: true })).toMatchObject({ file: { tiers: [{ price: { source: "page", valid_until: "2026-11-30" } }, {}, {}] } });
+    expect(readTierFile(at(tiers))).toEqual({ problems: [expect.stringMatching(/no-prices\.yaml: ENOENT.*INFER_PRICES_FILE names the file/)] });
+    expect(readTierFile(at(tiers, written("bad-book.yaml", "version: 2")))).toEqual({ problems: [expect.stringMatching(/bad-book\.yaml: version: /), expect.stringMatching(/providers/), expect.stringMatching(/models/)] });
+  });
+
+  it("refuses a price that is over by the file's own word", () => {
+    const [small, ...others] = fixture.tiers;
+    const path = written("over.json", JSON.stringify({ ...fixture, tiers: [{ ...small, price: { ...small?.price, valid_until: "2026-11-27" } }, ...others] }));
+    expect(readTierFile(at(path), { day: "2026-11-27" })).toHaveProperty("file");
+    expect(readTierFile(at(path), { day: "2026-11-28", acceptsOver: true })).toHaveProperty("file");
+    expect(readTierFile(at(path), { day: "2026-11-28" })).toEqual({ problems: [expect.stringMatching(/^tiers\.0\.price: tier small: its price ended on 2026-11-27/)] });
   });
 
   it("does not follow a bomb of aliases", () => {

@@ -4,7 +4,9 @@ import { parse } from "yaml";
 import { z } from "zod";
 
 import { issueLines } from "#shared/contracts/describeIssues.ts";
+import { PriceFile } from "#shared/contracts/prices.ts";
 import { type BackendConfig, TierFile } from "#shared/contracts/tiers.ts";
+import { asksBook, overdue, type PriceOptions, withBookPrices } from "#shared/prices/withBookPrices.ts";
 
 import { readApiKey } from "./apiKey.ts";
 import { ENVIRONMENT, type VariableName } from "./environment.ts";
@@ -29,10 +31,17 @@ export function loadConfig<S extends z.ZodType>(schema: S): z.infer<S> {
   return parsed.data;
 }
 
+/** Where tiers and their prices stand. */
+export interface TierSource {
+  readonly tiersFile: string;
+  /** Read only when the tier file leaves a price to it. */
+  readonly pricesFile: string;
+}
+
 /** Reads the tier file, or ends the process with every problem by path. */
-export function loadTierFile(path: string): TierFile {
-  const read = readTierFile(path);
-  return "problems" in read ? exitWith(path, read.problems) : read.file;
+export function loadTierFile(source: TierSource): TierFile {
+  const read = readTierFile(source);
+  return "problems" in read ? exitWith(source.tiersFile, read.problems) : read.file;
 }
 
 /** The key of a backend of the tier `name`, null when it needs none. Ends the process with what to do when it is missing. */
@@ -47,15 +56,38 @@ export function loadNatsSeed(role: string): string | undefined {
   return "problem" in read ? exitWith("the environment", [read.problem]) : read.seed;
 }
 
-export function readTierFile(path: string): { readonly file: TierFile } | { readonly problems: string[] } {
-  let value: unknown;
-  try {
-    value = parse(readFileSync(path, "utf8"), { maxAliasCount: 20 });
-  } catch (error) {
-    return { problems: [`${(error as Error).message.split("\n")[0] ?? ""}; INFER_TIERS_FILE names the file`] };
-  }
-  const parsed = TierFile.safeParse(value);
+/** With the prices that hold on `day` (UTC; default: today). A process keeps them for as long as it runs. */
+export function readTierFile({ tiersFile, pricesFile }: TierSource, { day = today(), acceptsOver = false }: Partial<PriceOptions> = {}): { readonly file: TierFile } | { readonly problems: string[] } {
+  const raw = readYaml(tiersFile, "INFER_TIERS_FILE");
+  if ("problems" in raw) return raw;
+  const priced = asksBook(raw.value) ? pricedByBook(raw.value, pricesFile, { day, acceptsOver }) : { file: raw.value, problems: [] };
+  const problems = [...priced.problems, ...(acceptsOver ? [] : overdue(raw.value, day))];
+  if (problems.length > 0) return { problems };
+  const parsed = TierFile.safeParse(priced.file);
   return parsed.success ? { file: parsed.data } : { problems: issueLines(parsed.error) };
+}
+
+function pricedByBook(value: unknown, pricesFile: string, options: PriceOptions): { readonly file: unknown; readonly problems: string[] } {
+  const read = readPriceFile(pricesFile);
+  return "problems" in read ? { file: value, problems: read.problems.map((problem) => `${pricesFile}: ${problem}`) } : withBookPrices(value, read.book, { ...options, booksName: pricesFile });
+}
+
+export function readPriceFile(path: string): { readonly book: PriceFile } | { readonly problems: string[] } {
+  const raw = readYaml(path, "INFER_PRICES_FILE");
+  if ("problems" in raw) return raw;
+  const parsed = PriceFile.safeParse(raw.value);
+  return parsed.success ? { book: parsed.data } : { problems: issueLines(parsed.error) };
+}
+
+/** The calendar day, UTC. */
+export const today = (): string => new Date().toISOString().slice(0, 10);
+
+export function readYaml(path: string, variable: VariableName): { readonly value: unknown } | { readonly problems: string[] } {
+  try {
+    return { value: parse(readFileSync(path, "utf8"), { maxAliasCount: 20 }) };
+  } catch (error) {
+    return { problems: [`${(error as Error).message.split("\n")[0] ?? ""}; ${variable} names the file`] };
+  }
 }
 
 /** Variables with our prefix that nothing reads: misspelt ones must not pass as "not set". */

@@ -2,6 +2,8 @@ import { expect, it } from "vitest";
 
 import { Completion } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+import { nanoUsd } from "#shared/contracts/money.ts";
+import { Rates } from "#shared/contracts/tiers.ts";
 
 import { toRows } from "./toRows.ts";
 
@@ -22,6 +24,15 @@ it("makes one row of each attempt, whatever came of it", () => {
     { attempt: 2, replica: null, outcome: "answered", error_code: null, is_sound: true, confidence: 0.62, usage_source: "reported", input_tokens: 40, output_tokens: 5, cost_nano_usd: 30_000 },
     { attempt: 3, replica: "eu", outcome: "answered", usage_source: "estimated", started_at: "2026-01-01T00:00:01.134Z", cost_is_partial: false },
   ]);
+});
+
+it("keeps the price that an attempt was charged at, where its event says it", () => {
+  const rates = Rates.parse({ input_nano_usd_per_million: 1, output_nano_usd_per_million: 2, request_nano_usd: 3, reasoning_output_nano_usd_per_million: 4 });
+  const [first, ...others] = COMPLETION.attempts;
+  if (first === undefined) throw new Error("the fixture has attempts");
+  const charges = [{ rates, usage: { input_tokens: 1, output_tokens: 1, source: "reported" as const }, cost_nano_usd: nanoUsd(5) }];
+  const rows = toRows(Completion.parse({ ...COMPLETION, attempts: [{ ...first, rates, charges }, ...others] }), 1).attempts;
+  expect(rows.map((row) => [row.rates, row.charges])).toEqual([[rates, charges], [null, null], [null, null]]);
 });
 
 it("keeps the error of a request that has no answer", () => {

@@ -87,6 +87,8 @@ function toAttemptRow({ outcome, usage, started_at_ms, ...rest }: Attempt): Omit
     reasoning_output_tokens: usage?.reasoning_output_tokens ?? null,
     usage_source: usage?.source ?? null,
     cost_nano_usd: rest.cost_nano_usd,
+    rates: rest.rates ?? null,
+    charges: rest.charges ?? null,
     checks: rest.checks ?? null,
     cost_is_partial: rest.cost_is_partial,
     started_at: iso(started_at_ms),

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, inject, it, vi } from
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+import { costOf, Rates } from "#shared/contracts/tiers.ts";
 import { isBadRow, makePool } from "#shared/db/pool.ts";
 import { readCompletion } from "#shared/db/readAudit.ts";
 
@@ -44,6 +45,17 @@ describe("a batch", () => {
     const told = event("a", { attempts: COMPLETION.attempts.map((attempt) => ({ ...attempt, usage })) });
     await makeAuditWriter(pool).write(rows(told));
     expect(await readCompletion(pool, "a", "t1")).toEqual(told);
+  });
+
+  it("keeps the price that each attempt was charged at, and what was charged at which where there were several", async () => {
+    const rates = Rates.parse({ input_nano_usd_per_million: 400_000_000, output_nano_usd_per_million: 1_600_000_000, request_nano_usd: 0, reasoning_output_nano_usd_per_million: 2_000_000_000 });
+    const charges = [{ rates, usage: { input_tokens: 1, output_tokens: 2, source: "reported" as const }, cost_nano_usd: costOf(rates, { input_tokens: 1, output_tokens: 2 }) }];
+    const [first, ...others] = COMPLETION.attempts.map((attempt) => ({ ...attempt, rates }));
+    const told = event("a", { attempts: [...(first === undefined ? [] : [{ ...first, charges }]), ...others] });
+    await makeAuditWriter(pool).write(rows(told));
+    expect(await readCompletion(pool, "a", "t1")).toEqual(told);
+    const { rows: summed } = await pool.query("SELECT (rates->>'input_nano_usd_per_million')::bigint AS input, count(charges)::int AS split FROM attempts GROUP BY 1");
+    expect(summed).toEqual([{ input: "400000000", split: 1 }]);
   });
 
   it("keeps the first event of a request, and tenants apart", async () => {

@@ -152,7 +152,7 @@ test("a role's user cannot be removed alone, a list without roles makes no confi
 });
 
 test("a server that runs here takes a new tenant's user at once, and closes it when it is removed", async () => {
-  const read = readTierFile("infra/config/tiers.yaml");
+  const read = readTierFile({ tiersFile: "infra/config/tiers.yaml", pricesFile: "infra/config/prices.yaml" });
   if ("problems" in read) throw new Error(read.problems.join());
   const server = await startTestServer("nats", { users: ownUsers({ root: home }, { prefix: "infer", tiers: read.file }) });
   try {

@@ -93,7 +93,7 @@ it("makes each tier better than the one below, and keeps that in a cascade (docs
     expect((Math.abs(won - lost) - 1) ** 2 / (won + lost)).toBeGreaterThan(3.84);
     expect(won).toBeGreaterThan(lost);
   }
-  const read = readTierFile("infra/config/tiers.yaml");
+  const read = readTierFile({ tiersFile: "infra/config/tiers.yaml", pricesFile: "infra/config/prices.yaml" });
   const tiers = "file" in read ? read.file.tiers : [];
   const keptBy = mails.map((_, i) => tiers.findIndex(({ accept_confidence }, tier) => tier === NAMES.length - 1 || (answers[tier]?.[i]?.confidence ?? 0) >= accept_confidence));
   const cascade = mails.flatMap((_, i) => answers[keptBy[i] ?? -1]?.[i] ?? []);
