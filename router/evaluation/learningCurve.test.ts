@@ -20,7 +20,8 @@ function rows(n: number): OutcomeRow[] {
   });
 }
 const options = { train: rows(900), tiers: ["cheap", "dear"], policies: ["cascade-routing"], baselineTier: null, target: 0.97, risk: 0.05, latencySloMs: null, paysVerification: true, seed: 1, onProgress: () => undefined };
-const curve = learningCurve(options, { labels: [0, 30, 500], shuffles: 4 });
+// Outside of the tests' limit: each fits twelve models, which a busy machine does slowly.
+const [curve, again] = [1, 2].map(() => learningCurve(options, { labels: [0, 30, 500], shuffles: 4 })) as [ReturnType<typeof learningCurve>, ReturnType<typeof learningCurve>];
 const at = (policy: string, labels: number) => curve.points.find((point) => point.policy === policy && point.labels === labels);
 
 describe("a learning curve", () => {
@@ -35,7 +36,7 @@ describe("a learning curve", () => {
   });
   it("plays the same number of unseen rows at each count, and is the same for the same seed", () => {
     expect(curve.rows).toBe(400);
-    expect(learningCurve(options, { labels: [0, 30, 500], shuffles: 4 })).toEqual(curve);
+    expect(again).toEqual(curve);
   });
   it.each([[[900], /leave fewer than 100 to play/], [[7], /20 labels or more/]])("refuses %s labels", (labels, message) => {
     expect(() => learningCurve(options, { labels, shuffles: 1 })).toThrow(EvaluationError);
