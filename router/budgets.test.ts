@@ -37,10 +37,10 @@ function world(balance: { spentNanoUsd: number; reservedNanoUsd: number }, { now
     },
     sweepGraceMs: 5_000, now: nowMs, observe: (what) => { seen.push(what); },
   });
-  const run = (over: { policy?: string; policyThen?: string; saga?: SagaContext; budgets?: TenantSettings["budgets"] } = {}) => {
+  const run = (over: { policy?: string; policyThen?: string; lease?: AbortSignal; saga?: SagaContext; budgets?: TenantSettings["budgets"] } = {}) => {
     const saga = over.saga ?? FRESH, one = { ...request, policy: over.policy ?? request.policy };
     return budgets.decide({
-      request: one, saga, budgets: over.budgets ?? HARD, aside: (wait) => wait,
+      request: one, saga, budgets: over.budgets ?? HARD, aside: (wait) => wait, lease: over.lease ?? new AbortController().signal,
       decide: (budgetLeft) => decide(budgetLeft === undefined ? one : { ...one, policy: over.policyThen ?? one.policy }, saga, { file: FILE, live: LIVE, model: null, floorSteps: 0, exploration: { share: 0, maxExtraCostNanoUsd: nanoUsd(0) }, nowMs: nowMs(), ...(budgetLeft === undefined ? {} : { budgetLeft }) }),
     });
   };
@@ -100,6 +100,21 @@ describe("a step under a budget", () => {
     nowMs += 30_000;
     budgets.freed();
     expect((await waiting).step).toMatchObject({ kind: "stop", reason: "budget" });
+  });
+
+  it("is an outage where the message went to another router meanwhile, and where others are quicker each time", async () => {
+    const gone = new AbortController();
+    const waiting = world({ spentNanoUsd: 0, reservedNanoUsd: LIMIT }).run({ policy: "always-small", lease: gone.signal });
+    await new Promise(setImmediate);
+    gone.abort();
+    await expect(waiting).rejects.toMatchObject({ code: "broker_unavailable" });
+    const balance = { spentNanoUsd: LIMIT - 2 * most("small"), reservedNanoUsd: 0 };
+    const { budgets } = world(balance);
+    const crowd = budgets.decide({
+      request, saga: FRESH, budgets: HARD, aside: (wait) => wait, lease: new AbortController().signal,
+      decide: () => decide(request, FRESH, { file: FILE, live: LIVE, model: null, floorSteps: 0, exploration: { share: 0, maxExtraCostNanoUsd: nanoUsd(0) }, nowMs: NOW_MS }), // blind to what is left
+    });
+    await expect(crowd).rejects.toMatchObject({ code: "budget_unknown", isOutage: true });
   });
 
   it("goes beyond a soft budget, and that is counted", async () => {

@@ -3,6 +3,7 @@
  * what is left; where it would fit once others end, who has no answer yet waits for them a while.
  */
 import type { Decision, Facts } from "#shared/contracts/decision.ts";
+import { AppError } from "#shared/contracts/errors.ts";
 import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import type { TenantSettings } from "#shared/contracts/tenant.ts";
@@ -19,6 +20,8 @@ export interface Asked {
   readonly decide: (left: BudgetLeft | undefined) => Decision;
   /** Waits without holding up other requests. */
   readonly aside: <T>(wait: Promise<T>) => Promise<T>;
+  /** Aborts when another process has the message: then nobody waits here any more. */
+  readonly lease: AbortSignal;
 }
 export interface Budgets {
   /** A decision whose step is paid for, or to stop. Throws `budget_unknown`: an outage. */
@@ -37,10 +40,13 @@ export interface BudgetsDeps {
 
 /** Until outcomes of what has ended are booked, whatever is slow. */
 const LEASE_SLACK_MS = 10 * 60_000;
+export const leaseEndOf = (deadlineAtMs: number, sweepGraceMs: number): number => deadlineAtMs + sweepGraceMs + LEASE_SLACK_MS;
 /** Each try leaves out the tier that did not fit. */
 const MOST_TRIES = 16;
 /** Waiting for others to end: of one tenant, and of all. What is more is refused at once. */
 const MOST_WAITING = { perTenant: 500, inAll: 750 };
+/** Who waits longest looks first; a crowd that looks at once keeps Redis from everybody else. */
+const MOST_WOKEN = 32;
 /** Other processes free something too. */
 const LOOK_EVERY_MS = 250;
 
@@ -49,7 +55,7 @@ export function makeBudgets({ ledger, sweepGraceMs, observe, now }: BudgetsDeps)
   async function reserve({ request, saga }: Asked, decision: Decision, accounts: readonly BudgetedAccount[]) {
     const amount = amountOf(decision, saga);
     const { tenant_id, request_id, deadline_at_ms } = request;
-    const reservation = { tenant_id, request_id, step: saga.attempt + 1, amountNanoUsd: amount, leaseEndsAtMs: deadline_at_ms + sweepGraceMs + LEASE_SLACK_MS };
+    const reservation = { tenant_id, request_id, step: saga.attempt + 1, amountNanoUsd: amount, leaseEndsAtMs: leaseEndOf(deadline_at_ms, sweepGraceMs) };
     const { isReserved, balances } = await ledger.reserve(reservation, accounts);
     const all = accounts.map((account, i) => ({ account, balance: balances[i] ?? { spentNanoUsd: 0, reservedNanoUsd: 0 }, amount }));
     return { isReserved, all };
@@ -73,8 +79,10 @@ export function makeBudgets({ ledger, sweepGraceMs, observe, now }: BudgetsDeps)
         const [tightest] = all.filter(({ account }) => account.isHard).sort((a, b) => spendable(a.account, a.balance) - spendable(b.account, b.balance));
         if (tightest === undefined) throw new Error("only a hard budget refuses");
         const isContended = all.every(({ account, balance, amount }) => !account.isHard || balance.spentNanoUsd + amount <= account.limitNanoUsd);
-        if (isContended && now() < waitsUntilMs && (await queue.wait(request.tenant_id, asked.aside, Math.min(LOOK_EVERY_MS, waitsUntilMs - now())))) {
+        if (isContended && now() < waitsUntilMs && (await queue.wait(request.tenant_id, asked, Math.min(LOOK_EVERY_MS, waitsUntilMs - now())))) {
+          if (asked.lease.aborted) throw new AppError("broker_unavailable", "lost the message while it waited for its budget");
           observe("waited", tightest.account);
+          tries = 0;
           decision = asked.decide(undefined);
           continue;
         }
@@ -82,6 +90,7 @@ export function makeBudgets({ ledger, sweepGraceMs, observe, now }: BudgetsDeps)
         decision = asked.decide(leftFor(saga, tightest.account, tightest.balance));
         if (decision.step.kind === "stop") observe("refused", tightest.account);
       }
+      if (decision.step.kind === "run") throw new AppError("budget_unknown", "others were quicker each time; it is tried again"); // never what was not reserved
       return decision;
     },
   };
@@ -103,18 +112,20 @@ const leftFor = (saga: SagaContext, account: BudgetedAccount, balance: Balance):
 function makeQueue() {
   const waiting = new Map<() => void, string>();
   return {
-    wake: () => { for (const go of [...waiting.keys()]) go(); },
+    wake: () => { for (const go of [...waiting.keys()].slice(0, MOST_WOKEN)) go(); },
     /** `false`: too many wait already. */
-    async wait(tenantId: string, aside: Asked["aside"], ms: number): Promise<boolean> {
+    async wait(tenantId: string, { aside, lease }: Pick<Asked, "aside" | "lease">, ms: number): Promise<boolean> {
       const ofTenant = [...waiting.values()].filter((one) => one === tenantId).length;
       if (ofTenant >= MOST_WAITING.perTenant || waiting.size >= MOST_WAITING.inAll) return false;
       await aside(new Promise<void>((resolve) => {
         const go = () => {
           clearTimeout(timer);
+          lease.removeEventListener("abort", go);
           waiting.delete(go);
           resolve();
         };
         const timer = setTimeout(go, ms);
+        lease.addEventListener("abort", go, { once: true });
         waiting.set(go, tenantId);
       }));
       return true;

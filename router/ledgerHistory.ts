@@ -11,7 +11,7 @@ import { readAll } from "#shared/messaging/readAll.ts";
 import { readStored } from "#shared/messaging/readStored.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
 import { anyIdOf, completionSubject, jobsOfTenant, sourcesOf, tokens } from "#shared/messaging/topology.ts";
-import { spentOn } from "#shared/saga/inferenceMachine.ts";
+import { type SagaContext, spentOn } from "#shared/saga/inferenceMachine.ts";
 import { readSaga } from "#shared/saga/messagesAfter.ts";
 
 export interface HistoryDeps {
@@ -22,6 +22,8 @@ export interface HistoryDeps {
   readonly prefix: string;
   /** No request is open longer, in milliseconds. */
   readonly longestMs: number;
+  /** When the reservation of a request with this deadline is freed at the latest (epoch milliseconds). */
+  readonly leaseEndOf: (deadlineAtMs: number) => number;
   /** Epoch milliseconds. */
   readonly now: () => number;
 }
@@ -30,7 +32,7 @@ const COMPLETIONS = "COMPLETIONS";
 const SLACK_MS = 60_000;
 
 /** All of these throw outages: `broker_unavailable`, `database_unavailable`. */
-export function makeHistory({ js, jsm, streams, pool, prefix, longestMs, now }: HistoryDeps): Pick<LedgerDeps, "stream" | "historyOf" | "endOf"> {
+export function makeHistory({ js, jsm, streams, pool, prefix, longestMs, leaseEndOf, now }: HistoryDeps): Pick<LedgerDeps, "stream" | "historyOf" | "endOf"> {
   const stateOf = async () => {
     const { created, state } = await jsm.streams.info(COMPLETIONS);
     return { created, lastSeq: state.last_seq };
@@ -61,12 +63,13 @@ export function makeHistory({ js, jsm, streams, pool, prefix, longestMs, now }: 
     await readAll(js, { stream: "JOBS", filters: jobsOfTenant(prefix, account.tenantId), from: { atMs: now() - longestMs - SLACK_MS } }, (message) => {
       const job = readStored(Job, message);
       if (job === null || !countsIn(account, job.request, job.request.accepted_at_ms)) return;
-      const { context } = readSaga(job.saga);
+      const context = contextOf(job);
+      if (context === null) return;
       const most = context.decisions.at(-1)?.facts.quotes.find(({ tier }) => tier === job.tier)?.max_cost_nano_usd ?? nanoUsd(0);
       const { tenant_id, request_id } = job;
       const before = latest.get(tokens(job));
       if (before !== undefined && before.step >= job.attempt) return;
-      latest.set(tokens(job), { tenant_id, request_id, step: job.attempt, amountNanoUsd: nanoUsd(spentOn(context) + most), endedAtSeq: null });
+      latest.set(tokens(job), { tenant_id, request_id, step: job.attempt, amountNanoUsd: nanoUsd(spentOn(context) + most), leaseEndsAtMs: leaseEndOf(job.request.deadline_at_ms), endedAtSeq: null });
     });
     const open: OpenReservation[] = [];
     for (const [key, one] of latest) {
@@ -74,6 +77,15 @@ export function makeHistory({ js, jsm, streams, pool, prefix, longestMs, now }: 
       if (endedAtSeq === null || endedAtSeq > markSeq) open.push({ ...one, endedAtSeq });
     }
     return open;
+  }
+}
+
+/** `null`: of a version that cannot be read here; no router of this version takes it further either. */
+function contextOf(job: Job): SagaContext | null {
+  try {
+    return readSaga(job.saga).context;
+  } catch {
+    return null;
   }
 }
 

@@ -12,11 +12,11 @@ import type { Broker } from "#shared/messaging/openBroker.ts";
 import type { Lifecycle } from "#shared/runtime/lifecycle.ts";
 import type { Standing } from "#shared/tenancy/directory.ts";
 
-import { type Budgets, makeBudgets } from "./budgets.ts";
+import { type Budgets, leaseEndOf, makeBudgets } from "./budgets.ts";
 import { makeHistory } from "./ledgerHistory.ts";
 import { runSettlement } from "./settlement.ts";
 
-const USE = { meanwhile: "requests of tenants with a budget wait", mostWaitMs: 500 };
+const USE = { meanwhile: "requests of tenants with a budget wait", mostWaitMs: 500, isResent: false };
 
 export interface OpenBudgetsOptions {
   readonly redisUrl: string;
@@ -40,7 +40,7 @@ export function openBudgets({ redisUrl, prefix, maxDeadlineMs, sweepGraceMs, poo
   const steps = new Counter({ name: "infer_budget_steps_total", help: "Steps of requests under a budget over several requests: reserved, waited for others to end, refused, or beyond a soft budget; by scope and window of the budget that decided.", labelNames: ["result", "scope", "window"], registers });
   const expired = new Counter({ name: "infer_ledger_expired_total", help: "Reservations that were freed because nobody settled them in time.", registers });
   const booked = new Gauge({ name: "infer_ledger_booked_sequence", help: "Sequence in COMPLETIONS up to which outcomes are booked; 0 before any tenant has a budget.", registers });
-  const ledger = makeLedger({ redis, prefix, ...makeHistory({ js, jsm, streams, pool, prefix, longestMs: maxDeadlineMs + sweepGraceMs, now: Date.now }) });
+  const ledger = makeLedger({ redis, prefix, ...makeHistory({ js, jsm, streams, pool, prefix, longestMs: maxDeadlineMs + sweepGraceMs, leaseEndOf: (deadlineAtMs) => leaseEndOf(deadlineAtMs, sweepGraceMs), now: Date.now }) });
   const used = new AbortController();
   const budgets = makeBudgets({
     ledger: { reserve: (reservation, accounts) => { used.abort(); return ledger.reserve(reservation, accounts); } },
@@ -51,7 +51,8 @@ export function openBudgets({ redisUrl, prefix, maxDeadlineMs, sweepGraceMs, poo
     decide: budgets.decide,
     async settle() {
       if (redis.status !== "ready") await once(redis, "ready", { signal }).catch(() => undefined); // else it would look as if it were in use
-      if (!(await ledger.isInUse().catch(() => true))) await once(used.signal, "abort", { signal }).catch(() => undefined); // the signal's own end
+      const isInUse = await ledger.isInUse().catch(() => true);
+      if (!isInUse && !used.signal.aborted) await once(used.signal, "abort", { signal }).catch(() => undefined); // the signal's own end
       await runSettlement({
         ledger, standingOf, log, signal, now: Date.now,
         follow: (fromSeq) => followCompletions(js, { prefix, fromSeq }),

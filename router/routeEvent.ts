@@ -170,10 +170,10 @@ async function keepUncounted({ publisher, now }: RouterDeps, { attempts, tenant_
   }
 }
 
-async function nextEvent({ limits, live, routing, exploration, budgets: { decide: paidFor }, now, observe }: RouterDeps, { request, budgets }: Routed, saga: Saga, { aside = (wait) => wait }: Delivery): Promise<MachineEvent> {
+async function nextEvent({ limits, live, routing, exploration, budgets: { decide: paidFor }, now, observe }: RouterDeps, { request, budgets }: Routed, saga: Saga, { aside = (wait) => wait, lease }: Delivery): Promise<MachineEvent> {
   if (now() >= request.deadline_at_ms) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
   const decision = await paidFor({
-    request, saga: saga.context, budgets, aside,
+    request, saga: saga.context, budgets, aside, lease,
     decide: (budgetLeft) => decide(request, saga.context, { file: limits.tierFile, live: live(), ...routing(), exploration, ...(budgetLeft === undefined ? {} : { budgetLeft }), nowMs: now() }),
   });
   observe(decision);

@@ -4,6 +4,7 @@
  */
 import type { Logger } from "pino";
 
+import { AppError } from "#shared/contracts/errors.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { accountsOf } from "#shared/ledger/accounts.ts";
 import type { Ledger, Outcome } from "#shared/ledger/ledger.ts";
@@ -70,11 +71,17 @@ async function settleFrom(mark: number, { ledger, follow, standingOf, onBooked, 
   }
 }
 
+/** Of a tenant that is gone, or whose settings nobody here can read: it must not keep all others' outcomes from being booked. An outage does, for a while. */
+function zoneUnknown(error: unknown): string {
+  if (error instanceof AppError && !error.isOutage) return "UTC";
+  throw error;
+}
+
 /** Of what cannot be read no cost is known: its reservation is freed. */
 async function outcomeOf({ id, completion }: FollowedCompletion, standingOf: SettlementDeps["standingOf"]): Promise<Outcome> {
   if (completion === null) return { ...id, costNanoUsd: nanoUsd(0), accounts: [] };
   const { user_id, key_id = null, cost_nano_usd, accepted_at_ms } = completion;
   if (cost_nano_usd === 0) return { ...id, costNanoUsd: cost_nano_usd, accounts: [] };
-  const { settings } = await standingOf(id.tenant_id);
-  return { ...id, costNanoUsd: cost_nano_usd, accounts: accountsOf({ tenant_id: id.tenant_id, user_id, key_id }, settings.budgets.time_zone, accepted_at_ms) };
+  const timeZone = await standingOf(id.tenant_id).then(({ settings }) => settings.budgets.time_zone, zoneUnknown);
+  return { ...id, costNanoUsd: cost_nano_usd, accounts: accountsOf({ tenant_id: id.tenant_id, user_id, key_id }, timeZone, accepted_at_ms) };
 }

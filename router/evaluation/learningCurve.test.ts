@@ -21,7 +21,8 @@ function rows(n: number): OutcomeRow[] {
 }
 const options = { train: rows(900), tiers: ["cheap", "dear"], policies: ["cascade-routing"], baselineTier: null, target: 0.97, risk: 0.05, latencySloMs: null, paysVerification: true, seed: 1, onProgress: () => undefined };
 // Outside of the tests' limit: each fits twelve models, which a busy machine does slowly.
-const [curve, again] = [1, 2].map(() => learningCurve(options, { labels: [0, 30, 500], shuffles: 4 })) as [ReturnType<typeof learningCurve>, ReturnType<typeof learningCurve>];
+const play = () => learningCurve(options, { labels: [0, 30, 500], shuffles: 4 });
+const curve = play(), again = play();
 const at = (policy: string, labels: number) => curve.points.find((point) => point.policy === policy && point.labels === labels);
 
 describe("a learning curve", () => {

@@ -35,7 +35,7 @@ const BUDGETS = TenantSettings.parse({ budgets: { tenant: { month: { usd: 1_000e
 /** COMPLETIONS and JOBS, as far as the ledger sees them. */
 function makeStreams() {
   const ended: (Outcome & { readonly accounts: readonly Account[] })[] = [];
-  const jobs = new Map<string, { tenant_id: string; request_id: string; step: number; amountNanoUsd: NanoUsd; userId: string }>();
+  const jobs = new Map<string, { tenant_id: string; request_id: string; step: number; amountNanoUsd: NanoUsd; leaseEndsAtMs: number; userId: string }>();
   const nameOf = (account: Account) => `${account.scope} ${account.owner} ${account.window.id}`;
   const isIn = (account: Account, accounts: readonly Account[]) => accounts.some((one) => nameOf(one) === nameOf(account));
   const all = (userId: string) => accountsOf({ tenant_id: "t", user_id: userId, key_id: null }, "UTC", AT_MS);
@@ -49,7 +49,7 @@ function makeStreams() {
 }
 async function ledgerOn(streams: ReturnType<typeof makeStreams>, beforeHistory: () => Promise<void> = async () => undefined): Promise<Ledger> {
   return makeLedger({
-    redis: await connect(), prefix: `l${n}`,
+    redis: await connect(), prefix: `l${n}`, quietS: 0, // a step and its job are one here
     stream: async () => ({ created: "2026-11-01T00:00:00Z", lastSeq: streams.ended.length }),
     async historyOf(account, markSeq) {
       const history = { spentNanoUsd: nanoUsd(streams.spent(account, markSeq)), open: streams.open(account, markSeq).map((one) => ({ ...one, endedAtSeq: streams.seqOf(one.request_id) })) };

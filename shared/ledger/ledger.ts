@@ -51,7 +51,7 @@ export interface Outcome extends Id {
   readonly accounts: readonly Account[];
 }
 /** What the latest job of a request was made under, and the sequence of its outcome; `null`: there is none yet. */
-export interface OpenReservation extends Pick<Reservation, "tenant_id" | "request_id" | "step" | "amountNanoUsd"> {
+export interface OpenReservation extends Reservation {
   readonly endedAtSeq: number | null;
 }
 /** What Redis does not know of an account. */
@@ -85,24 +85,32 @@ export interface LedgerDeps {
   readonly historyOf: (account: Account, markSeq: number) => Promise<History>;
   /** The sequence of a request's outcome. */
   readonly endOf: (id: Id) => Promise<number | null>;
+  /** From a reservation to the PubAck of its job, in whole seconds of Redis's clock. */
+  readonly quietS?: number;
 }
 
 const LOADING_PATIENCE_S = 30;
-/** From a reservation to the PubAck of its job. Redis's seconds are whole ones, so it is one more than it says. */
+/** One more than it says, since Redis's seconds are whole ones. */
 const QUIET_S = 2;
 /** Late outcomes are booked too. */
 const KEPT_AFTER_END_S = 3 * 86_400;
 const MOST_EXPIRED = 100;
 const Answer = z.tuple([z.string()], z.union([z.string(), z.number()]));
 
-export function makeLedger({ redis, prefix, stream, historyOf, endOf }: LedgerDeps): Ledger {
+export function makeLedger({ redis, prefix, stream, historyOf, endOf, quietS = QUIET_S }: LedgerDeps): Ledger {
   for (const [name, lua] of Object.entries({ ledgerBegin: BEGIN_EPOCH, ledgerReserve: RESERVE, ledgerSettle: SETTLE, ledgerExpire: EXPIRE, ledgerLoad: LOAD, ledgerLoaded: LOADED, ledgerFree: FREE, ledgerAbandon: ABANDON })) redis.defineCommand(name, { lua });
   const root = `${prefix}:ledger:{${prefix}}`;
   const state = `${root}:state`;
   let epoch: Promise<{ readonly id: string; readonly mark: number }> | null = null;
-  redis.on("close", () => { epoch = null; }); // it may come back as another one, with less than it had
+  let breaks = 0;
+  redis.on("close", () => { // it may come back as another one, with less than it had
+    breaks += 1;
+    epoch = null;
+  });
   const begin = async () => {
+    const breaksBefore = breaks;
     const [info, { created, lastSeq }] = await Promise.all([redis.info("server"), stream()]);
+    if (breaks !== breaksBefore) throw new Error("the connection broke meanwhile"); // it may be another one that answers now
     const id = `${/run_id:(\w{12})/.exec(info)?.[1] ?? "unknown"}-${Date.parse(created).toString(36)}`;
     return { id, mark: Number(await redis.ledgerBegin(1, state, id, lastSeq)) };
   };
@@ -138,13 +146,13 @@ export function makeLedger({ redis, prefix, stream, historyOf, endOf }: LedgerDe
     const [outcome, mark, ageS] = await ask("an account cannot be loaded", () => redis.ledgerLoad(2, state, keyOf(account), id, token, expiryOf(account), LOADING_PATIENCE_S));
     if (outcome !== "begun") return; // there, or by another process, or of another epoch: who asks looks again
     // What was reserved just before Redis lost it becomes a job within that time, and then history has it.
-    if (Number(ageS) < QUIET_S) await sleep((QUIET_S - Number(ageS)) * 1_000);
+    if (Number(ageS) < quietS) await sleep((quietS - Number(ageS)) * 1_000);
     const { spentNanoUsd, open } = await historyOf(account, Number(mark)).catch(async (error: unknown) => {
       await redis.ledgerAbandon(1, keyOf(account), token).catch(() => undefined); // else it is taken over when its patience ends
       throw unknown("what was spent before cannot be read", error);
     });
-    const held = open.map((one) => ({ r: reservations + lease(one), n: lease(one), m: String(one.amountNanoUsd), s: one.step, e: one.endedAtSeq ?? 0 }));
-    const [result, markNow] = await ask("an account cannot be loaded", () => redis.ledgerLoaded(3, state, keyOf(account), leases, id, token, spentNanoUsd, account.window.endsAtMs, JSON.stringify(held)));
+    const held = open.map((one) => ({ r: reservations + lease(one), n: lease(one), m: String(one.amountNanoUsd), s: one.step, l: String(one.leaseEndsAtMs), e: one.endedAtSeq ?? 0 }));
+    const [result, markNow] = await ask("an account cannot be loaded", () => redis.ledgerLoaded(3, state, keyOf(account), leases, id, token, spentNanoUsd, JSON.stringify(held)));
     if (result !== "loaded") return;
     // What ended and was booked while this was looked up has been restored too late to be freed by that.
     const late: { r: string; n: string }[] = [];

@@ -13,11 +13,19 @@ if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then redis.call('HSET', KEYS[
 return redis.call('HGET', KEYS[1], 'mark')
 `;
 
+/** Both go long after the lease; leases of others never end so much later that theirs would go before. */
+const KEEP = `
+local function keep(reservation, leases, ends)
+  redis.call('PEXPIREAT', reservation, string.format('%.0f', tonumber(ends) + 86400000))
+  redis.call('PEXPIREAT', leases, string.format('%.0f', tonumber(ends) + 30 * 86400000))
+end
+`;
+
 /**
  * KEYS: state, reservation, leases, accounts. ARGV: epoch, amount, end of the lease (epoch ms), its name, step, and for each account its limit (-1: none that is hard) and
  * when it expires (epoch s). Returns 'lost'; 'unloaded' and the places of such accounts; 'refused' or 'reserved' and for each account what it spent, and what others reserve.
  */
-export const RESERVE = `
+export const RESERVE = `${KEEP}
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return { 'lost' } end
 local held = redis.call('HMGET', KEYS[2], 'amount', 'accounts', 'step')
 local before, amount, step, at = tonumber(held[1] or '0'), tonumber(ARGV[2]), tonumber(ARGV[5]), tonumber(held[3] or '0')
@@ -53,7 +61,7 @@ for key, already in pairs(mine) do
 end
 redis.call('HSET', KEYS[2], 'amount', string.format('%.0f', amount), 'accounts', cjson.encode(accounts), 'step', step)
 redis.call('ZADD', KEYS[3], ARGV[3], ARGV[4])
-for _, key in ipairs({ KEYS[2], KEYS[3] }) do redis.call('PEXPIREAT', key, string.format('%.0f', tonumber(ARGV[3]) + 86400000)) end
+keep(KEYS[2], KEYS[3], ARGV[3])
 return reply
 `;
 
@@ -114,18 +122,19 @@ if redis.call('HGET', KEYS[1], 'loading') == ARGV[1] then redis.call('DEL', KEYS
 return 1
 `;
 
-/** KEYS: state, account, leases. ARGV: epoch, token, what was spent up to the mark that LOAD returned, end of leases, JSON of [{ r, n, m: amount, s: step, e: sequence of its outcome or 0 }] of what the mark did not cover. Returns 'lost' or 'loaded', and the mark now. */
-export const LOADED = `
+/** KEYS: state, account, leases. ARGV: epoch, token, what was spent up to the mark that LOAD returned, JSON of [{ r, n, m: amount, s: step, l: end of its lease (text), e: sequence of its outcome or 0 }] of what the mark did not cover. Returns 'lost' or 'loaded', and the mark now. */
+export const LOADED = `${KEEP}
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] or redis.call('HGET', KEYS[2], 'loading') ~= ARGV[2] then return { 'lost' } end
 redis.call('HINCRBY', KEYS[2], 'spent', ARGV[3])
 local mark = redis.call('HGET', KEYS[1], 'mark')
-for _, open in ipairs(cjson.decode(ARGV[5])) do if open.e == 0 or open.e > tonumber(mark) then
+for _, open in ipairs(cjson.decode(ARGV[4])) do if open.e == 0 or open.e > tonumber(mark) then
   local held = redis.call('HMGET', open.r, 'amount', 'accounts')
   local accounts, amount, isListed = held[1] and cjson.decode(held[2]) or {}, held[1] or open.m, false
   for _, key in ipairs(accounts) do if key == KEYS[2] then isListed = true end end
   if not isListed then table.insert(accounts, KEYS[2]) end
   redis.call('HSET', open.r, 'amount', amount, 'accounts', cjson.encode(accounts), 'step', open.s)
-  redis.call('ZADD', KEYS[3], ARGV[4], open.n)
+  redis.call('ZADD', KEYS[3], 'GT', open.l, open.n)
+  keep(open.r, KEYS[3], open.l)
   redis.call('HINCRBY', KEYS[2], 'reserved', amount)
 end end
 redis.call('HDEL', KEYS[2], 'loading', 'since')

@@ -8,7 +8,7 @@ const MOST = 64;
 /** A system that gives each line `modelMs` of a model and `wayMs` of one of its `servers`; what comes beyond that waits (a closed queue, in the mean). */
 const lineOf = ({ modelMs, wayMs, servers }: { modelMs: number; wayMs: number; servers: number }) => (window: number): LineTimes => {
   const waitingMs = Math.max(0, (window * wayMs) / servers - modelMs - wayMs);
-  return { durationMs: modelMs + wayMs + waitingMs, wayMs: wayMs + waitingMs };
+  return { durationMs: modelMs + wayMs + waitingMs, attempts: 1, wayMs: wayMs + waitingMs };
 };
 function run(pace: Pace, lines: number, line: (window: number) => LineTimes, most = MOST): Pace {
   let now = pace;
@@ -37,25 +37,30 @@ describe("the window of batches", () => {
 
   it("makes room for what comes beside it, and takes it back", () => {
     const alone = lineOf({ modelMs: 200, wayMs: 20, servers: 2 });
-    const beside = (window: number) => { const { durationMs, wayMs } = alone(window); return { durationMs: durationMs + 60, wayMs: wayMs + 60 }; };
+    const beside = (window: number) => { const { durationMs, wayMs } = alone(window); return { durationMs: durationMs + 60, attempts: 1, wayMs: wayMs + 60 }; };
     const first = run(begun(), 1_000, alone);
     const second = run(first, 1_000, beside);
     expect([first.window > 16, second.window <= 3, run(second, 3_000, alone).window > 16]).toEqual([true, true, true]);
   });
 
+  it("counts every attempt's wait: two of half the time are as much as one", () => {
+    const after = (attempts: number, wayMs: number) => [10, ...Array.from({ length: 7 }, () => wayMs)].reduce((pace, way) => pacedBy(pace, { durationMs: 200, attempts, wayMs: way }, { most: MOST, nowMs: 0 }), begun()).window;
+    expect([after(1, 26), after(2, 18), after(2, 14)]).toEqual([3, 3, 4]); // four at once x 7 x 16 ms of 8 x 200 are .28 of a line; with 4 ms for each of two attempts .14
+  });
+
   it("is never less than one line, so that a batch goes on", () => {
     let pace = begun();
-    for (let i = 0; i < 1_000; i++) pace = pacedBy(pace, { durationMs: 50 + i * 10, wayMs: i * 10 }, { most: MOST, nowMs: i });
+    for (let i = 0; i < 1_000; i++) pace = pacedBy(pace, { durationMs: 50 + i * 10, attempts: 1, wayMs: i * 10 }, { most: MOST, nowMs: i });
     expect(pace.window).toBe(1);
   });
 
   it("is never more than its most", () => {
-    expect([startPace(2, 0).window, run(startPace(2, 0), 500, () => ({ durationMs: 100, wayMs: 10 }), 2).window]).toEqual([2, 2]);
+    expect([startPace(2, 0).window, run(startPace(2, 0), 500, () => ({ durationMs: 100, attempts: 1, wayMs: 10 }), 2).window]).toEqual([2, 2]);
   });
 
   it("learns within ten minutes that the way has become longer", () => {
-    const learned = run(begun(), 1_000, () => ({ durationMs: 1_000, wayMs: 10 }));
-    const longer = { durationMs: 1_090, wayMs: 100 };
+    const learned = run(begun(), 1_000, () => ({ durationMs: 1_000, attempts: 1, wayMs: 10 }));
+    const longer = { durationMs: 1_090, attempts: 1, wayMs: 100 };
     let pace = run(learned, 1_000, () => longer);
     expect(pace.window).toBeLessThan(8);
     for (let i = 0; i < 8_000; i++) pace = pacedBy(pace, longer, { most: MOST, nowMs: 1_000 + i * 100 });
@@ -68,7 +73,7 @@ describe("what a line says of the system", () => {
   const run = { startedAtMs: 1_000, durationMs: 130 };
   it("is its way for each attempt, without the models", () => {
     expect([timesOf({ attempts: [attempt(100)], accepted_at_ms: 1_000 }, run), timesOf({ attempts: [attempt(50), attempt(40)], accepted_at_ms: 1_001 }, run)])
-      .toEqual([{ durationMs: 130, wayMs: 30 }, { durationMs: 130, wayMs: 20 }]);
+      .toEqual([{ durationMs: 130, attempts: 1, wayMs: 30 }, { durationMs: 130, attempts: 2, wayMs: 20 }]);
   });
   it.each([
     ["no model was called", { attempts: [], accepted_at_ms: 1_000 }],

@@ -25,6 +25,7 @@ export interface LineRun {
 }
 export interface LineTimes {
   readonly durationMs: number;
+  readonly attempts: number;
   /** Without the calls of models: for each attempt from message to message. */
   readonly wayMs: number;
 }
@@ -45,14 +46,14 @@ export const startPace = (most: number, nowMs: number): Pace =>
 export function timesOf({ attempts, cache, accepted_at_ms }: Pick<Completion, "attempts" | "cache" | "accepted_at_ms">, { startedAtMs, durationMs }: LineRun): LineTimes | null {
   if (attempts.length === 0 || cache !== undefined || accepted_at_ms < startedAtMs) return null;
   const modelMs = attempts.reduce((sum, { latency_ms }) => sum + latency_ms, 0);
-  return { durationMs, wayMs: Math.max(0, durationMs - modelMs) / attempts.length };
+  return { durationMs, attempts: attempts.length, wayMs: Math.max(0, durationMs - modelMs) / attempts.length };
 }
 
 /** After a line has ended. */
-export function pacedBy(pace: Pace, { durationMs, wayMs }: LineTimes, { most, nowMs }: { readonly most: number; readonly nowMs: number }): Pace {
+export function pacedBy(pace: Pace, { durationMs, attempts, wayMs }: LineTimes, { most, nowMs }: { readonly most: number; readonly nowMs: number }): Pace {
   const isOver = nowMs - pace.least.sinceMs >= LEAST_SPAN_MS;
   const least = isOver ? { sinceMs: nowMs, nowMs: wayMs, beforeMs: pace.least.nowMs } : { ...pace.least, nowMs: Math.min(pace.least.nowMs, wayMs) };
-  const waitingMs = wayMs - Math.min(wayMs, least.nowMs, least.beforeMs);
+  const waitingMs = attempts * (wayMs - Math.min(wayMs, least.nowMs, least.beforeMs));
   const round = { lines: pace.round.lines + 1, waitingMs: pace.round.waitingMs + waitingMs, durationMs: pace.round.durationMs + durationMs };
   if (round.lines < Math.max(LEAST_ROUND, pace.window)) return { ...pace, least, round };
   const queued = round.durationMs === 0 ? 0 : (pace.window * round.waitingMs) / round.durationMs;
