@@ -75,7 +75,7 @@ export interface Ledger {
   readonly settle: (outcomes: readonly Outcome[], range: { readonly after: number; readonly upTo: number }) => Promise<number | null>;
   /** Up to which sequence outcomes are booked. A new epoch begins with `lastSeq`. */
   readonly begin: () => Promise<number>;
-  /** Whether anybody has reserved anything since Redis began. */
+  /** Whether there is any account since Redis began. */
   readonly isInUse: () => Promise<boolean>;
   /** Frees what nobody settled in its lease; returns how many. */
   readonly expire: (nowMs: number) => Promise<number>;
@@ -126,6 +126,7 @@ export function makeLedger({ redis, prefix, stream, historyOf, endOf, observeUnl
     const [id, mark] = Begun.parse(await redis.ledgerBegin(1, state, of, lastSeq, seen));
     return { id, mark };
   };
+  const isInUse = async () => (await redis.hexists(state, "zones")) === 1;
   const current = async () => {
     epoch ??= begin();
     const mine = epoch;
@@ -134,6 +135,15 @@ export function makeLedger({ redis, prefix, stream, historyOf, endOf, observeUnl
       throw unknown("where the ledger stands cannot be read", error);
     });
   };
+  /** The stream may have been made anew, or be further. */
+  const anew = () => {
+    epoch = null;
+    return current();
+  };
+  // So that the quiet time is over when the first one asks.
+  const beginEarly = () => void current().catch(() => undefined);
+  redis.on("ready", beginEarly);
+  if (redis.status === "ready") beginEarly();
   const ask = async (what: string, command: () => Promise<unknown>): Promise<[string, ...(string | number)[]]> => {
     try {
       const answer = Answer.parse(await command());
@@ -169,10 +179,11 @@ export function makeLedger({ redis, prefix, stream, historyOf, endOf, observeUnl
   async function load(account: Account, id: string): Promise<boolean> {
     const { account: keyOf, reservations, lease, leases, zones } = names(id);
     const token = randomBytes(8).toString("hex");
-    const begin = () => redis.ledgerLoad(3, state, keyOf(account), zones, id, token, expiryOf(account), LOADING_PATIENCE_S, zoneName(account));
-    const [outcome, mark, ageS] = await ask("an account cannot be loaded", begin);
+    if (!(await isInUse().catch((error: unknown) => { throw unknown("an account cannot be loaded", error); }))) await anew();
+    const claim = () => redis.ledgerLoad(3, state, keyOf(account), zones, id, token, expiryOf(account), LOADING_PATIENCE_S, zoneName(account));
+    const [outcome, mark, ageS] = await ask("an account cannot be loaded", claim);
     if (outcome !== "begun") return outcome !== "busy"; // there, or of another epoch, or by another process: who asks looks again
-    const stillAtIt = setInterval(() => void begin().catch(() => undefined), (LOADING_PATIENCE_S / 3) * 1_000);
+    const stillAtIt = setInterval(() => void claim().catch(() => undefined), (LOADING_PATIENCE_S / 3) * 1_000);
     // What was reserved just before Redis lost it becomes a job within that time, and then history has it.
     if (Number(ageS) < quietS) await sleep((quietS - Number(ageS)) * 1_000);
     const { spentNanoUsd, open } = await historyOf(account, Number(mark)).finally(() => { clearInterval(stillAtIt); }).catch(async (error: unknown) => {
@@ -226,11 +237,8 @@ export function makeLedger({ redis, prefix, stream, historyOf, endOf, observeUnl
       }
       throw unknown("time zones of budgets change all the time");
     },
-    async begin() {
-      epoch = null; // the stream may have been made anew
-      return (await current()).mark;
-    },
-    isInUse: async () => (await redis.exists(state)) === 1,
+    begin: async () => (await anew()).mark,
+    isInUse,
     async expire(nowMs) {
       const { id } = await current();
       const { leases, reservations } = names(id);

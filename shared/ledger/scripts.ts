@@ -9,15 +9,17 @@
 
 /**
  * KEYS: state. ARGV: what Redis and stream are known by, last sequence of the stream, the mark as it was read before that ('': none). Finds the epoch of these, or begins one
- * there; also where the stream has lost its end, with outcomes that were booked. Returns epoch and mark.
+ * there; also where the stream has lost its end, with outcomes that were booked. Before the first account there is nothing to book, and the mark goes along. Returns epoch and mark.
  */
 export const BEGIN_EPOCH = `
 local at = redis.call('HMGET', KEYS[1], 'of', 'mark')
 local isBehind = at[2] and at[2] == ARGV[3] and tonumber(ARGV[2]) < tonumber(at[2])
 if at[1] ~= ARGV[1] or isBehind then
   local number = redis.call('HINCRBY', KEYS[1], 'number', 1)
-  redis.call('HSET', KEYS[1], 'of', ARGV[1], 'epoch', ARGV[1] .. '-' .. number, 'mark', ARGV[2], 'begun', redis.call('TIME')[1])
+  redis.call('HSET', KEYS[1], 'of', ARGV[1], 'epoch', ARGV[1] .. '-' .. number, 'begun', redis.call('TIME')[1])
+  redis.call('HDEL', KEYS[1], 'zones')
 end
+if redis.call('HEXISTS', KEYS[1], 'zones') == 0 then redis.call('HSET', KEYS[1], 'mark', ARGV[2]) end
 return redis.call('HMGET', KEYS[1], 'epoch', 'mark')
 `;
 
