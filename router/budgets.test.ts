@@ -1,6 +1,7 @@
 /** What a router does with what the ledger says; the ledger itself is tested against Redis, and both together in infra/e2e/budgets.test.ts. */
 import { describe, expect, it } from "vitest";
 
+import { AppError } from "#shared/contracts/errors.ts";
 import { Job } from "#shared/contracts/events.ts";
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
@@ -11,7 +12,7 @@ import type { Balance } from "#shared/ledger/accounts.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
 import { advance, newSaga, type SagaContext } from "#shared/saga/inferenceMachine.ts";
 
-import { makeBudgets } from "./budgets.ts";
+import { makeBudgets, type Paid } from "./budgets.ts";
 import { decide } from "./decide.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
 
@@ -24,25 +25,33 @@ const HARD = TenantSettings.parse({ budgets: { tenant: { month: { usd: 0.001 } }
 const SOFT = TenantSettings.parse({ budgets: { tenant: { month: { usd: 0.001, kind: "soft" } } } }).budgets;
 const LIMIT = 1_000_000;
 
-/** A ledger with one account of the limit: answers by what stands in it. */
-function world(balance: { spentNanoUsd: number; reservedNanoUsd: number }, { nowMs = () => NOW_MS }: { nowMs?: () => number } = {}) {
+function decisionOf(paid: Paid) {
+  if ("unpaid" in paid) throw new AppError(paid.unpaid.code, paid.unpaid.message);
+  return paid.decision;
+}
+
+type Standing = { spentNanoUsd: number; reservedNanoUsd: number };
+/** A ledger with one account of the limit, or several: answers by what stands in them. */
+function world(standing: Standing | Standing[], { nowMs = () => NOW_MS, isKnown = () => true }: { nowMs?: () => number; isKnown?: () => boolean } = {}) {
   const seen: string[] = [], asked: number[] = [];
   const budgets = makeBudgets({
     ledger: {
-      async reserve({ amountNanoUsd }, [account]) {
+      async reserve({ amountNanoUsd }, accounts) {
+        if (!isKnown()) throw new AppError("budget_unknown", "Redis is away");
         asked.push(amountNanoUsd);
-        const balances: Balance[] = [{ ...balance }];
-        return { isReserved: account?.isHard !== true || balance.spentNanoUsd + balance.reservedNanoUsd + amountNanoUsd <= account.limitNanoUsd, balances };
+        const balances: Balance[] = [standing].flat().map((one) => ({ ...one }));
+        const fits = accounts.every((account, i) => !account.isHard || (balances[i]?.spentNanoUsd ?? 0) + (balances[i]?.reservedNanoUsd ?? 0) + amountNanoUsd <= account.limitNanoUsd);
+        return { kind: fits ? "reserved" : "refused", balances };
       },
     },
     sweepGraceMs: 5_000, now: nowMs, observe: (what) => { seen.push(what); },
   });
-  const run = (over: { policy?: string; policyThen?: string; lease?: AbortSignal; saga?: SagaContext; budgets?: TenantSettings["budgets"] } = {}) => {
+  const run = async (over: { policy?: string; policyThen?: string; lease?: AbortSignal; saga?: SagaContext; budgets?: TenantSettings["budgets"] } = {}) => {
     const saga = over.saga ?? FRESH, one = { ...request, policy: over.policy ?? request.policy };
-    return budgets.decide({
+    return decisionOf(await budgets.decide({
       request: one, saga, budgets: over.budgets ?? HARD, aside: (wait) => wait, lease: over.lease ?? new AbortController().signal,
       decide: (budgetLeft) => decide(budgetLeft === undefined ? one : { ...one, policy: over.policyThen ?? one.policy }, saga, { file: FILE, live: LIVE, model: null, floorSteps: 0, exploration: { share: 0, maxExtraCostNanoUsd: nanoUsd(0) }, nowMs: nowMs(), ...(budgetLeft === undefined ? {} : { budgetLeft }) }),
-    });
+    }));
   };
   return { budgets, run, seen, asked };
 }
@@ -90,6 +99,53 @@ describe("a step under a budget", () => {
     balance.reservedNanoUsd = 0;
     budgets.freed();
     expect([(await waiting).step.kind, seen]).toEqual(["run", ["waited", "reserved"]]);
+  });
+
+  it("is a cheaper one once others have ended, where only that fits then", async () => {
+    const balance = { spentNanoUsd: LIMIT - most("small") - 1, reservedNanoUsd: most("small") };
+    const { run, budgets, seen } = world(balance);
+    const waiting = run({ policy: "always-large", policyThen: "cheapest" });
+    await new Promise(setImmediate);
+    balance.reservedNanoUsd = 0;
+    budgets.freed();
+    expect([(await waiting).step, seen]).toMatchObject([{ kind: "run", tier: "small" }, ["waited", "reserved"]]);
+  });
+
+  it("is refused by the budget that has least left once others have ended, whatever they reserve now", async () => {
+    const dayAndMonth = TenantSettings.parse({ budgets: { tenant: { day: { usd: 0.001 }, month: { usd: 0.001 } } } }).budgets;
+    const { run } = world([{ spentNanoUsd: 0, reservedNanoUsd: LIMIT }, { spentNanoUsd: LIMIT - 10, reservedNanoUsd: 0 }]);
+    const { context } = advance({ state: "received", context: FRESH }, { type: "DECIDED", decision: await run({ budgets: dayAndMonth }) });
+    expect(context.error).toMatchObject({ code: "budget_exceeded", retry_after_ms: Date.parse("2026-12-01T00:00:00Z") - NOW_MS });
+    expect(context.error?.message).toContain("for month 2026-11");
+  });
+
+  it("waits while nobody knows what is left, to its deadline, and ends as an outage then", async () => {
+    let nowMs = NOW_MS, isKnown = false;
+    const { run, budgets } = world({ spentNanoUsd: 0, reservedNanoUsd: 0 }, { nowMs: () => nowMs, isKnown: () => isKnown });
+    const [one, other] = [run({ policy: "always-small" }), run({ policy: "always-small" })];
+    await new Promise(setImmediate);
+    nowMs += 20_000;
+    isKnown = true;
+    budgets.freed();
+    expect((await one).step.kind).toBe("run");
+    expect((await other).step.kind).toBe("run");
+    isKnown = false;
+    const late = run({ policy: "always-small" });
+    await new Promise(setImmediate);
+    nowMs += 40_000;
+    budgets.freed();
+    await expect(late).rejects.toMatchObject({ code: "budget_unknown", isOutage: true });
+  });
+
+  it("of a tenant with a thousand that wait is an outage at once, so that the others are not stopped by it", async () => {
+    let isKnown = false;
+    const { run, budgets } = world({ spentNanoUsd: 0, reservedNanoUsd: 0 }, { isKnown: () => isKnown });
+    const thousand = Array.from({ length: 1_000 }, () => run({ policy: "always-small", budgets: TenantSettings.parse({ budgets: { tenant: { month: { usd: 1_000 } } } }).budgets }));
+    await new Promise(setImmediate);
+    await expect(run({ policy: "always-small" })).rejects.toMatchObject({ code: "budget_unknown" });
+    isKnown = true;
+    for (let i = 0; i < 40; i++) budgets.freed();
+    expect(new Set((await Promise.all(thousand)).map(({ step }) => step.kind))).toEqual(new Set(["run"]));
   });
 
   it("waits no longer than half of the time that is left", async () => {

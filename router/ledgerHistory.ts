@@ -1,4 +1,7 @@
-/** What Redis does not know of an account, from what is durable: the audit in Postgres, COMPLETIONS after what the audit holds, and JOBS for what is under way. */
+/**
+ * What Redis does not know of an account, from what is durable: the audit in Postgres, COMPLETIONS after what the audit holds, and the latest jobs of
+ * the requests that are open. Reads take longer the longer the audit is behind, and not the more a tenant has asked.
+ */
 import type { Pool } from "pg";
 
 import { AppError } from "#shared/contracts/errors.ts";
@@ -10,7 +13,7 @@ import type { Broker } from "#shared/messaging/openBroker.ts";
 import { readAll } from "#shared/messaging/readAll.ts";
 import { readStored } from "#shared/messaging/readStored.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
-import { anyIdOf, completionSubject, jobsOfTenant, sourcesOf, tokens } from "#shared/messaging/topology.ts";
+import { anyIdOf, anyJob, completionSubject, type Id, sourcesOf, tokens } from "#shared/messaging/topology.ts";
 import { type SagaContext, spentOn } from "#shared/saga/inferenceMachine.ts";
 import { readSaga } from "#shared/saga/messagesAfter.ts";
 
@@ -20,63 +23,62 @@ export interface HistoryDeps {
   readonly streams: Pick<StoredMessages, "last">;
   readonly pool: Pool;
   readonly prefix: string;
-  /** No request is open longer, in milliseconds. */
-  readonly longestMs: number;
+  /** A tenant's requests without an outcome: all that are in REQUESTS by now, and perhaps some that have just ended. */
+  readonly openOf: (tenantId: string) => Promise<readonly Id[]>;
   /** When the reservation of a request with this deadline is freed at the latest (epoch milliseconds). */
   readonly leaseEndOf: (deadlineAtMs: number) => number;
-  /** Epoch milliseconds. */
-  readonly now: () => number;
 }
 const COMPLETIONS = "COMPLETIONS";
-/** Clocks differ. */
-const SLACK_MS = 60_000;
+const MOST_READS_AT_ONCE = 64;
 
 /** All of these throw outages: `broker_unavailable`, `database_unavailable`. */
-export function makeHistory({ js, jsm, streams, pool, prefix, longestMs, leaseEndOf, now }: HistoryDeps): Pick<LedgerDeps, "stream" | "historyOf" | "endOf"> {
+export function makeHistory({ js, jsm, streams, pool, prefix, openOf, leaseEndOf }: HistoryDeps): Pick<LedgerDeps, "stream" | "historyOf" | "endOf"> {
   const stateOf = async () => {
     const { created, state } = await jsm.streams.info(COMPLETIONS);
-    return { created, lastSeq: state.last_seq };
+    return { created, firstSeq: state.first_seq, lastSeq: state.last_seq };
   };
-  /** Up to here all is in Postgres: what is acked below it, by however many sinks, and without a gap. */
+  /** Up to here all is in Postgres: what is acked below it, by however many sinks, and without a gap. A sink that was made anew reads all again. */
   const auditedUpTo = async (): Promise<number> => (await jsm.consumers.info(COMPLETIONS, sourcesOf(prefix).auditCompletions.durable)).ack_floor.stream_seq;
 
   return {
     stream: stateOf,
     endOf: async (id) => (await streams.last(COMPLETIONS, completionSubject(prefix, id)))?.seq ?? null,
     async historyOf(account, markSeq) {
-      const [{ created }, audited] = await Promise.all([stateOf(), auditedUpTo()]);
-      const upTo = Math.min(audited, markSeq);
+      // Before the outcomes are read: what is not open any more is among them, or in the audit.
+      const ids = await openOf(account.tenantId);
+      const [{ created, firstSeq }, audited] = await Promise.all([stateOf(), auditedUpTo()]);
+      const upTo = Math.max(Math.min(audited, markSeq), firstSeq - 1);
       let spent = await spentInAudit(pool, account, { upTo, streamCreatedAt: created });
-      const endedAt = new Map<string, number>();
+      const later = new Map<string, OpenReservation>();
+      const ended = new Set<string>();
       await readAll(js, { stream: COMPLETIONS, filters: [completionSubject(prefix, anyIdOf(account.tenantId))], from: { seq: upTo + 1 } }, (message) => {
         const completion = readStored(Completion, message);
         if (completion === null) return;
-        endedAt.set(tokens(completion), message.seq);
-        if (message.seq <= markSeq && countsIn(account, completion, completion.accepted_at_ms)) spent += completion.cost_nano_usd;
+        ended.add(tokens(completion));
+        if (!countsIn(account, completion, completion.accepted_at_ms)) return;
+        const { tenant_id, request_id, cost_nano_usd, attempts, completed_at_ms } = completion;
+        if (message.seq <= markSeq) spent += cost_nano_usd;
+        // Ended and not booked yet: held as what it cost, until it is.
+        else if (cost_nano_usd > 0) later.set(tokens(completion), { tenant_id, request_id, step: attempts.length, amountNanoUsd: cost_nano_usd, leaseEndsAtMs: leaseEndOf(completed_at_ms), endedAtSeq: message.seq });
       });
-      return { spentNanoUsd: nanoUsd(spent), open: await openIn(account, endedAt, markSeq) } satisfies History;
+      const open: OpenReservation[] = [...later.values()];
+      const left = ids.filter((id) => !ended.has(tokens(id)));
+      for (let i = 0; i < left.length; i += MOST_READS_AT_ONCE) {
+        const found = await Promise.all(left.slice(i, i + MOST_READS_AT_ONCE).map((id) => reservedFor(account, id)));
+        open.push(...found.filter((one) => one !== null));
+      }
+      return { spentNanoUsd: nanoUsd(spent), open } satisfies History;
     },
   };
 
-  async function openIn(account: Account, endedAt: ReadonlyMap<string, number>, markSeq: number): Promise<OpenReservation[]> {
-    const latest = new Map<string, OpenReservation>();
-    await readAll(js, { stream: "JOBS", filters: jobsOfTenant(prefix, account.tenantId), from: { atMs: now() - longestMs - SLACK_MS } }, (message) => {
-      const job = readStored(Job, message);
-      if (job === null || !countsIn(account, job.request, job.request.accepted_at_ms)) return;
-      const context = contextOf(job);
-      if (context === null) return;
-      const most = context.decisions.at(-1)?.facts.quotes.find(({ tier }) => tier === job.tier)?.max_cost_nano_usd ?? nanoUsd(0);
-      const { tenant_id, request_id } = job;
-      const before = latest.get(tokens(job));
-      if (before !== undefined && before.step >= job.attempt) return;
-      latest.set(tokens(job), { tenant_id, request_id, step: job.attempt, amountNanoUsd: nanoUsd(spentOn(context) + most), leaseEndsAtMs: leaseEndOf(job.request.deadline_at_ms), endedAtSeq: null });
-    });
-    const open: OpenReservation[] = [];
-    for (const [key, one] of latest) {
-      const endedAtSeq = endedAt.get(key) ?? (await streams.last(COMPLETIONS, completionSubject(prefix, one)))?.seq ?? null;
-      if (endedAtSeq === null || endedAtSeq > markSeq) open.push({ ...one, endedAtSeq });
-    }
-    return open;
+  /** `null`: nothing has been reserved for it in this account, as far as its jobs say. */
+  async function reservedFor(account: Account, id: Id): Promise<OpenReservation | null> {
+    const message = await streams.last("JOBS", anyJob(prefix, id, "*"));
+    const job = message === null ? null : readStored(Job, message);
+    const context = job === null ? null : contextOf(job);
+    if (job === null || context === null || !countsIn(account, job.request, job.request.accepted_at_ms)) return null;
+    const most = context.decisions.at(-1)?.facts.quotes.find(({ tier }) => tier === job.tier)?.max_cost_nano_usd ?? nanoUsd(0);
+    return { ...id, step: job.attempt, amountNanoUsd: nanoUsd(spentOn(context) + most), leaseEndsAtMs: leaseEndOf(job.request.deadline_at_ms), endedAtSeq: null };
   }
 }
 

@@ -10,10 +10,11 @@ import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { followCompletions } from "#shared/messaging/followCompletions.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
 import type { Lifecycle } from "#shared/runtime/lifecycle.ts";
-import type { Standing } from "#shared/tenancy/directory.ts";
 
 import { type Budgets, leaseEndOf, makeBudgets } from "./budgets.ts";
 import { makeHistory } from "./ledgerHistory.ts";
+import { makeOpenOf } from "./openOf.ts";
+import type { OpenRequests } from "./openRequests.ts";
 import { runSettlement } from "./settlement.ts";
 
 const USE = { meanwhile: "requests of tenants with a budget wait", mostWaitMs: 500, isResent: false };
@@ -21,11 +22,11 @@ const USE = { meanwhile: "requests of tenants with a budget wait", mostWaitMs: 5
 export interface OpenBudgetsOptions {
   readonly redisUrl: string;
   readonly prefix: string;
-  readonly maxDeadlineMs: number;
   readonly sweepGraceMs: number;
   readonly pool: Pool;
   readonly broker: Pick<Broker, "js" | "jsm" | "streams">;
-  readonly standingOf: (tenantId: string) => Promise<Standing>;
+  /** `null`: the sweeper has not begun. */
+  readonly fold: () => OpenRequests | null;
   readonly registry: Registry;
 }
 export interface OpenBudgets extends Pick<Budgets, "decide"> {
@@ -33,14 +34,22 @@ export interface OpenBudgets extends Pick<Budgets, "decide"> {
   readonly settle: () => Promise<void>;
 }
 
-export function openBudgets({ redisUrl, prefix, maxDeadlineMs, sweepGraceMs, pool, broker: { js, jsm, streams }, standingOf, registry }: OpenBudgetsOptions, { log, signal, onClose }: Lifecycle & { log: Logger }): OpenBudgets {
+export function openBudgets({ redisUrl, prefix, sweepGraceMs, pool, broker: { js, jsm, streams }, fold, registry }: OpenBudgetsOptions, { log, signal, onClose }: Lifecycle & { log: Logger }): OpenBudgets {
   const redis = connectRedis(redisUrl, "router-ledger", log, USE);
   onClose("ledger", () => { redis.disconnect(); });
   const registers = [registry];
   const steps = new Counter({ name: "infer_budget_steps_total", help: "Steps of requests under a budget over several requests: reserved, waited for others to end, refused, or beyond a soft budget; by scope and window of the budget that decided.", labelNames: ["result", "scope", "window"], registers });
   const expired = new Counter({ name: "infer_ledger_expired_total", help: "Reservations that were freed because nobody settled them in time.", registers });
+  const unloaded = new Counter({ name: "infer_ledger_unloaded_total", help: "Times that what an account had spent before could not be read; its requests wait meanwhile.", registers });
   const booked = new Gauge({ name: "infer_ledger_booked_sequence", help: "Sequence in COMPLETIONS up to which outcomes are booked; 0 before any tenant has a budget.", registers });
-  const ledger = makeLedger({ redis, prefix, ...makeHistory({ js, jsm, streams, pool, prefix, longestMs: maxDeadlineMs + sweepGraceMs, leaseEndOf: (deadlineAtMs) => leaseEndOf(deadlineAtMs, sweepGraceMs), now: Date.now }) });
+  const ledger = makeLedger({
+    redis, prefix,
+    ...makeHistory({ js, jsm, streams, pool, prefix, openOf: makeOpenOf({ fold, streams, prefix, signal }), leaseEndOf: (deadlineAtMs) => leaseEndOf(deadlineAtMs, sweepGraceMs) }),
+    observeUnloaded(error) {
+      unloaded.inc();
+      log.warn({ err: error }, "what was spent of a budget before could not be read; it is tried again");
+    },
+  });
   const used = new AbortController();
   const budgets = makeBudgets({
     ledger: { reserve: (reservation, accounts) => { used.abort(); return ledger.reserve(reservation, accounts); } },
@@ -54,7 +63,7 @@ export function openBudgets({ redisUrl, prefix, maxDeadlineMs, sweepGraceMs, poo
       const isInUse = await ledger.isInUse().catch(() => true);
       if (!isInUse && !used.signal.aborted) await once(used.signal, "abort", { signal }).catch(() => undefined); // the signal's own end
       await runSettlement({
-        ledger, standingOf, log, signal, now: Date.now,
+        ledger, log, signal, now: Date.now,
         follow: (fromSeq) => followCompletions(js, { prefix, fromSeq }),
         onBooked: (upTo) => {
           booked.set(upTo);

@@ -15,6 +15,8 @@ export interface OpenRequests {
   /** Oldest first. */
   open(): Iterable<[key: string, request: OpenRequest]>;
   forgetEarly(beforeMs: number): void;
+  /** Of the request that was read last, in REQUESTS; 0 before the first. */
+  readonly lastSeq: () => number;
   /** Each counted by itself, so that `accepted = terminal + open` checks something. A completion without a request is not counted. */
   readonly counts: () => { readonly accepted: number; readonly terminal: number; readonly open: number };
   /** When the oldest open request was stored; `null` when none is open. */
@@ -26,8 +28,10 @@ export function makeOpenRequests(): OpenRequests {
   const early = new Map<string, number>();
   let accepted = 0;
   let terminal = 0;
+  let lastSeq = 0;
   return {
     accepted(key, seq, storedAtMs) {
+      lastSeq = seq;
       if (!open.delete(key)) accepted++; // else read again: the stream was lost, made anew, and the request sent again
       if (early.delete(key)) terminal++;
       else open.set(key, { seq, storedAtMs, deadlineAtMs: null });
@@ -43,6 +47,7 @@ export function makeOpenRequests(): OpenRequests {
         early.delete(key);
       }
     },
+    lastSeq: () => lastSeq,
     counts: () => ({ accepted, terminal, open: open.size }),
     oldestMs: () => open.values().next().value?.storedAtMs ?? null,
   };

@@ -172,10 +172,11 @@ async function keepUncounted({ publisher, now }: RouterDeps, { attempts, tenant_
 
 async function nextEvent({ limits, live, routing, exploration, budgets: { decide: paidFor }, now, observe }: RouterDeps, { request, budgets }: Routed, saga: Saga, { aside = (wait) => wait, lease }: Delivery): Promise<MachineEvent> {
   if (now() >= request.deadline_at_ms) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
-  const decision = await paidFor({
+  const paid = await paidFor({
     request, saga: saga.context, budgets, aside, lease,
     decide: (budgetLeft) => decide(request, saga.context, { file: limits.tierFile, live: live(), ...routing(), exploration, ...(budgetLeft === undefined ? {} : { budgetLeft }), nowMs: now() }),
   });
-  observe(decision);
-  return { type: "DECIDED", decision };
+  if ("unpaid" in paid) return { type: "CLOSED", error: paid.unpaid };
+  observe(paid.decision);
+  return { type: "DECIDED", decision: paid.decision };
 }

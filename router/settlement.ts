@@ -4,20 +4,16 @@
  */
 import type { Logger } from "pino";
 
-import { AppError } from "#shared/contracts/errors.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { accountsOf } from "#shared/ledger/accounts.ts";
 import type { Ledger, Outcome } from "#shared/ledger/ledger.ts";
 import { backoffMs } from "#shared/messaging/consume.ts";
 import type { Followed, FollowedCompletion } from "#shared/messaging/followCompletions.ts";
 import { pause } from "#shared/runtime/lifecycle.ts";
-import type { Standing } from "#shared/tenancy/directory.ts";
 
 export interface SettlementDeps {
   readonly ledger: Pick<Ledger, "begin" | "settle" | "expire">;
   /** Reads from a sequence on, until it is stopped. */
   readonly follow: (fromSeq: number) => Promise<Followed>;
-  readonly standingOf: (tenantId: string) => Promise<Standing>;
   /** Something was booked, here or elsewhere. */
   readonly onBooked: (upTo: number) => void;
   readonly observeExpired: (count: number) => void;
@@ -43,7 +39,7 @@ export async function runSettlement(deps: SettlementDeps): Promise<void> {
 }
 
 /** Returns when Redis or the stream begin anew. */
-async function settleFrom(mark: number, { ledger, follow, standingOf, onBooked, observeExpired, now, signal }: SettlementDeps, onProgress: () => void): Promise<void> {
+async function settleFrom(mark: number, { ledger, follow, onBooked, observeExpired, now, signal }: SettlementDeps, onProgress: () => void): Promise<void> {
   const followed = await follow(mark + 1);
   try {
     let booked = mark, expiredAtMs = now();
@@ -58,7 +54,7 @@ async function settleFrom(mark: number, { ledger, follow, standingOf, onBooked, 
       // Another router may have been quicker, and come further or not as far: the rest is booked by a next try.
       for (const last = batch.at(-1)?.seq ?? 0; last > booked; ) {
         const after = booked;
-        const outcomes = await Promise.all(batch.filter(({ seq }) => seq > after).map((one) => outcomeOf(one, standingOf)));
+        const outcomes = batch.filter(({ seq }) => seq > after).map(outcomeOf);
         const upTo = await ledger.settle(outcomes, { after, upTo: last });
         if (upTo === null || upTo < booked) return;
         booked = upTo;
@@ -71,17 +67,9 @@ async function settleFrom(mark: number, { ledger, follow, standingOf, onBooked, 
   }
 }
 
-/** Of a tenant that is gone, or whose settings nobody here can read: it must not keep all others' outcomes from being booked. An outage does, for a while. */
-function zoneUnknown(error: unknown): string {
-  if (error instanceof AppError && !error.isOutage) return "UTC";
-  throw error;
-}
-
 /** Of what cannot be read no cost is known: its reservation is freed. */
-async function outcomeOf({ id, completion }: FollowedCompletion, standingOf: SettlementDeps["standingOf"]): Promise<Outcome> {
-  if (completion === null) return { ...id, costNanoUsd: nanoUsd(0), accounts: [] };
+function outcomeOf({ id, completion }: FollowedCompletion): Outcome {
+  if (completion === null) return { ...id, costNanoUsd: nanoUsd(0), spentBy: null };
   const { user_id, key_id = null, cost_nano_usd, accepted_at_ms } = completion;
-  if (cost_nano_usd === 0) return { ...id, costNanoUsd: cost_nano_usd, accounts: [] };
-  const timeZone = await standingOf(id.tenant_id).then(({ settings }) => settings.budgets.time_zone, zoneUnknown);
-  return { ...id, costNanoUsd: cost_nano_usd, accounts: accountsOf({ tenant_id: id.tenant_id, user_id, key_id }, timeZone, accepted_at_ms) };
+  return { ...id, costNanoUsd: cost_nano_usd, spentBy: { user_id, key_id, acceptedAtMs: accepted_at_ms } };
 }

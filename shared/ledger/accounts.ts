@@ -54,7 +54,7 @@ export interface Balance {
   readonly reservedNanoUsd: number;
 }
 /** Never below 0: a soft budget may be overdrawn. */
-export const leftIn = ({ limitNanoUsd }: Pick<BudgetedAccount, "limitNanoUsd">, { spentNanoUsd, reservedNanoUsd }: Balance): NanoUsd => nanoUsd(Math.max(0, limitNanoUsd - spentNanoUsd - reservedNanoUsd));
+const leftIn = ({ limitNanoUsd }: Pick<BudgetedAccount, "limitNanoUsd">, { spentNanoUsd, reservedNanoUsd }: Balance): NanoUsd => nanoUsd(Math.max(0, limitNanoUsd - spentNanoUsd - reservedNanoUsd));
 
 const OWNERS: Readonly<Record<Scope, (owner: string) => string>> = { tenant: (id) => `tenant ${id}`, user: (id) => `user ${JSON.stringify(id)}`, key: (id) => `key ${id}` };
 const ofWindow = ({ kind, id }: Window) => `${kind} ${id}`;

@@ -9,7 +9,7 @@ import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import { DEFAULT_SETTINGS, TenantSettings } from "#shared/contracts/tenant.ts";
 import { connectRedis } from "#shared/liveState/connectRedis.ts";
 
-import { type Account, accountsOf, type BudgetedAccount, budgetedAccountsOf } from "./accounts.ts";
+import { type Account, accountsOf, type Balance, type BudgetedAccount, budgetedAccountsOf } from "./accounts.ts";
 import { type Ledger, makeLedger, type Outcome } from "./ledger.ts";
 
 let server: Awaited<ReturnType<typeof startTestServer>>;
@@ -34,7 +34,7 @@ const BUDGETS = TenantSettings.parse({ budgets: { tenant: { month: { usd: 1_000e
 
 /** COMPLETIONS and JOBS, as far as the ledger sees them. */
 function makeStreams() {
-  const ended: (Outcome & { readonly accounts: readonly Account[] })[] = [];
+  const ended: Outcome[] = [];
   const jobs = new Map<string, { tenant_id: string; request_id: string; step: number; amountNanoUsd: NanoUsd; leaseEndsAtMs: number; userId: string }>();
   const nameOf = (account: Account) => `${account.scope} ${account.owner} ${account.window.id}`;
   const isIn = (account: Account, accounts: readonly Account[]) => accounts.some((one) => nameOf(one) === nameOf(account));
@@ -42,14 +42,17 @@ function makeStreams() {
   const seqOf = (id: string) => ended.findIndex(({ request_id }) => request_id === id) + 1 || null;
   return {
     ended, jobs, nameOf, all,
-    spent: (account: Account, upTo = ended.length) => ended.slice(0, upTo).filter(({ accounts }) => isIn(account, accounts)).reduce((sum, { costNanoUsd }) => sum + costNanoUsd, 0),
+    spent: (account: Account, upTo = ended.length) => ended.slice(0, upTo).filter(({ spentBy }) => isIn(account, all(spentBy?.user_id ?? ""))).reduce((sum, { costNanoUsd }) => sum + costNanoUsd, 0),
     open: (account: Account, markSeq = ended.length) => [...jobs.values()].filter(({ request_id, userId }) => (seqOf(request_id) ?? Infinity) > markSeq && isIn(account, all(userId))),
     seqOf,
   };
 }
-async function ledgerOn(streams: ReturnType<typeof makeStreams>, beforeHistory: () => Promise<void> = async () => undefined): Promise<Ledger> {
-  return makeLedger({
-    redis: await connect(), prefix: `l${n}`, quietS: 0, // a step and its job are one here
+/** As a router asks: again when what was spent before is known. */
+type Asking = Omit<Ledger, "reserve"> & { reserve: (...asked: Parameters<Ledger["reserve"]>) => Promise<{ isReserved: boolean; balances: readonly Balance[] }> };
+const failures: unknown[] = [];
+async function ledgerOn(streams: ReturnType<typeof makeStreams>, beforeHistory: () => Promise<void> = async () => undefined): Promise<Asking> {
+  const ledger = makeLedger({
+    redis: await connect(), prefix: `l${n}`, observeUnloaded: (error) => { failures.push(error); }, quietS: 0, // a step and its job are one here
     stream: async () => ({ created: "2026-11-01T00:00:00Z", lastSeq: streams.ended.length }),
     async historyOf(account, markSeq) {
       const history = { spentNanoUsd: nanoUsd(streams.spent(account, markSeq)), open: streams.open(account, markSeq).map((one) => ({ ...one, endedAtSeq: streams.seqOf(one.request_id) })) };
@@ -58,10 +61,20 @@ async function ledgerOn(streams: ReturnType<typeof makeStreams>, beforeHistory: 
     },
     endOf: async ({ request_id }) => streams.seqOf(request_id),
   });
+  return {
+    ...ledger,
+    async reserve(...args) {
+      for (;;) {
+        const reserved = await ledger.reserve(...args);
+        if (reserved.kind !== "loading") return { isReserved: reserved.kind === "reserved", balances: reserved.balances };
+        if (!(await reserved.loaded) && failures.length > 0) throw failures.shift();
+      }
+    },
+  };
 }
 const budgeted = (userId = "u"): BudgetedAccount[] => budgetedAccountsOf(BUDGETS, { tenant_id: "t", user_id: userId, key_id: null }, AT_MS);
 const asked = (request_id: string, amount: number, step = 1) => ({ tenant_id: "t", request_id, step, amountNanoUsd: nanoUsd(amount), leaseEndsAtMs: AT_MS + HOUR_MS });
-const outcome = (request_id: string, cost: number, userId = "u"): Outcome => ({ tenant_id: "t", request_id, costNanoUsd: nanoUsd(cost), accounts: accountsOf({ tenant_id: "t", user_id: userId, key_id: null }, "UTC", AT_MS) });
+const outcome = (request_id: string, cost: number, userId = "u"): Outcome => ({ tenant_id: "t", request_id, costNanoUsd: nanoUsd(cost), spentBy: { user_id: userId, key_id: null, acceptedAtMs: AT_MS } });
 const balance = (spentNanoUsd: number, reservedNanoUsd: number) => ({ spentNanoUsd, reservedNanoUsd });
 
 describe("a reservation", () => {
@@ -106,6 +119,34 @@ describe("a reservation", () => {
     await ledger.reserve(asked("r1", 300), budgeted());
     expect([await ledger.expire(AT_MS + HOUR_MS - 1), await ledger.expire(AT_MS + HOUR_MS), await ledger.expire(AT_MS + HOUR_MS)]).toEqual([0, 1, 0]);
     expect((await ledger.reserve(asked("r2", 0), budgeted())).balances[0]).toEqual(balance(0, 0));
+  });
+
+  it("becomes what was spent in every time zone that its tenant's budgets are known by, whichever they have now", async () => {
+    const streams = makeStreams();
+    const [a, b] = [await ledgerOn(streams), await ledgerOn(streams)];
+    const inZone = (time_zone: string) => budgetedAccountsOf({ ...BUDGETS, time_zone }, { tenant_id: "t", user_id: "u", key_id: null }, AT_MS);
+    const end = async (id: string, ledger: Asking) => {
+      streams.ended.push(outcome(id, 50));
+      await ledger.settle([outcome(id, 50)], { after: streams.ended.length - 1, upTo: streams.ended.length });
+    };
+    await a.reserve(asked("r1", 50), inZone("UTC"));
+    await end("r1", a);
+    await b.reserve(asked("r2", 50), inZone("Asia/Tokyo")); // loads accounts of its own
+    await end("r2", a); // whose settlement has not seen Tokyo before
+    await end("r3", b);
+    for (const zone of ["UTC", "Asia/Tokyo"]) expect((await a.reserve(asked("probe", 0), inZone(zone))).balances).toEqual(inZone(zone).map(() => balance(150, 0)));
+  });
+
+  it("is not believed where the stream has lost outcomes that were booked: all is looked up again", async () => {
+    const streams = makeStreams();
+    const ledger = await ledgerOn(streams);
+    await ledger.reserve(asked("r1", 300), budgeted());
+    for (const id of ["r1", "r2"]) streams.ended.push(outcome(id, 100));
+    await ledger.settle(streams.ended, { after: 0, upTo: 2 });
+    expect((await ledger.reserve(asked("probe", 0), budgeted())).balances[0]).toEqual(balance(200, 0));
+    streams.ended.pop();
+    expect(await ledger.begin()).toBe(1);
+    expect((await ledger.reserve(asked("probe", 0), budgeted())).balances[0]).toEqual(balance(100, 0));
   });
 
   it("is for nobody without a budget", () => {
@@ -166,7 +207,7 @@ describe("any interleaving", () => {
       const both = [await ledgerOn(streams), await ledgerOn(streams)] as const;
       const admin = connections.at(-1) as Redis;
       const truth = (account: BudgetedAccount) => streams.spent(account) + streams.open(account).reduce((sum, { amountNanoUsd }) => sum + amountNanoUsd, 0);
-      const settleAll = async (ledger: Ledger, most = Infinity) => {
+      const settleAll = async (ledger: Asking, most = Infinity) => {
         for (let mark = await ledger.begin(); mark < streams.ended.length && most > 0; most--) mark = (await ledger.settle(streams.ended.slice(mark, mark + 1), { after: mark, upTo: mark + 1 })) ?? (await ledger.begin());
       };
       for (const [i, step] of steps.entries()) {

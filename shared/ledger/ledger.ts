@@ -12,12 +12,12 @@ import { z } from "zod";
 import { AppError } from "#shared/contracts/errors.ts";
 import type { NanoUsd } from "#shared/contracts/money.ts";
 
-import type { Account, Balance, BudgetedAccount } from "./accounts.ts";
+import { type Account, accountsOf, type Balance, type BudgetedAccount, type Spender } from "./accounts.ts";
 import { ABANDON, BEGIN_EPOCH, EXPIRE, FREE, LOAD, LOADED, RESERVE, SETTLE } from "./scripts.ts";
 
 declare module "ioredis" {
   interface RedisCommander<Context> {
-    ledgerBegin(keyCount: number, ...rest: (string | number)[]): Result<string, Context>;
+    ledgerBegin(keyCount: number, ...rest: (string | number)[]): Result<unknown, Context>;
     ledgerReserve(keyCount: number, ...rest: (string | number)[]): Result<unknown, Context>;
     ledgerSettle(keyCount: number, ...rest: (string | number)[]): Result<unknown, Context>;
     ledgerExpire(keyCount: number, ...rest: (string | number)[]): Result<number, Context>;
@@ -41,16 +41,19 @@ export interface Reservation extends Id {
   /** When it has ended for certain, and its outcome is booked: epoch milliseconds. Later the reservation is freed whatever became of it. */
   readonly leaseEndsAtMs: number;
 }
-/** `balances`: of each account in the order given, without what this request itself holds. */
-export type Reserved = { readonly isReserved: boolean; readonly balances: readonly Balance[] };
+/**
+ * `balances`: of each account in the order given, without what this request itself holds. `loading`: what an account had spent before is not known yet; `loaded` tells when to ask
+ * again, and whether that makes sense at once.
+ */
+export type Reserved = { readonly kind: "reserved" | "refused"; readonly balances: readonly Balance[] } | { readonly kind: "loading"; readonly loaded: Promise<boolean> };
 
-/** A terminal event, as the ledger books it. */
+/** A terminal event, as the ledger books it: in every account of whoever spent, with a budget or without, in each time zone that the tenant's budgets are known by. */
 export interface Outcome extends Id {
   readonly costNanoUsd: NanoUsd;
-  /** Every account that it counts in, with a budget or without. */
-  readonly accounts: readonly Account[];
+  /** `null`: it could not be read, and what it cost is not known. */
+  readonly spentBy: (Omit<Spender, "tenant_id"> & { readonly acceptedAtMs: number }) | null;
 }
-/** What the latest job of a request was made under, and the sequence of its outcome; `null`: there is none yet. */
+/** What the latest job of a request was made under, or what its outcome cost; and the sequence of that; `null`: there is none yet. */
 export interface OpenReservation extends Reservation {
   readonly endedAtSeq: number | null;
 }
@@ -65,14 +68,14 @@ export interface History {
 export interface Ledger {
   /**
    * Reserves in all accounts or in none; safe to repeat. Of accounts that Redis does not know the history is loaded first. Throws `budget_unknown` when
-   * that is not known yet or Redis does not answer: an outage, nothing is spent meanwhile.
+   * Redis does not answer: an outage, nothing is spent meanwhile.
    */
   readonly reserve: (reservation: Reservation, accounts: readonly BudgetedAccount[]) => Promise<Reserved>;
   /** Books the outcomes of COMPLETIONS after the sequence `after` up to `upTo`, once, whoever calls. Returns up to where all are booked; `null`: Redis begins anew, ask `begin`. */
   readonly settle: (outcomes: readonly Outcome[], range: { readonly after: number; readonly upTo: number }) => Promise<number | null>;
   /** Up to which sequence outcomes are booked. A new epoch begins with `lastSeq`. */
   readonly begin: () => Promise<number>;
-  /** Whether anybody has reserved anything since Redis began. */
+  /** Whether there is any account since Redis began. */
   readonly isInUse: () => Promise<boolean>;
   /** Frees what nobody settled in its lease; returns how many. */
   readonly expire: (nowMs: number) => Promise<number>;
@@ -85,19 +88,26 @@ export interface LedgerDeps {
   readonly historyOf: (account: Account, markSeq: number) => Promise<History>;
   /** The sequence of a request's outcome. */
   readonly endOf: (id: Id) => Promise<number | null>;
+  /** An account could not be loaded; it is tried again when somebody asks. */
+  readonly observeUnloaded: (error: unknown) => void;
   /** From a reservation to the PubAck of its job, in whole seconds of Redis's clock. */
   readonly quietS?: number;
 }
 
-const LOADING_PATIENCE_S = 30;
-/** One more than it says, since Redis's seconds are whole ones. */
-const QUIET_S = 2;
+/** Without a sign of life, another process loads an account in its place. */
+const LOADING_PATIENCE_S = 15;
+/** A publish is given up after 5 s (`ackInbox.ts`); one more than that, since Redis's seconds are whole ones. */
+const QUIET_S = 7;
+/** Each time another time zone came into use meanwhile. */
+const MOST_NAMINGS = 5;
 /** Late outcomes are booked too. */
 const KEPT_AFTER_END_S = 3 * 86_400;
 const MOST_EXPIRED = 100;
 const Answer = z.tuple([z.string()], z.union([z.string(), z.number()]));
+const Begun = z.tuple([z.string(), z.coerce.number()]);
+const Zones = z.tuple([z.tuple([z.null(), z.string().nullable()]), z.tuple([z.null(), z.array(z.string())])]);
 
-export function makeLedger({ redis, prefix, stream, historyOf, endOf, quietS = QUIET_S }: LedgerDeps): Ledger {
+export function makeLedger({ redis, prefix, stream, historyOf, endOf, observeUnloaded, quietS = QUIET_S }: LedgerDeps): Ledger {
   for (const [name, lua] of Object.entries({ ledgerBegin: BEGIN_EPOCH, ledgerReserve: RESERVE, ledgerSettle: SETTLE, ledgerExpire: EXPIRE, ledgerLoad: LOAD, ledgerLoaded: LOADED, ledgerFree: FREE, ledgerAbandon: ABANDON })) redis.defineCommand(name, { lua });
   const root = `${prefix}:ledger:{${prefix}}`;
   const state = `${root}:state`;
@@ -109,11 +119,14 @@ export function makeLedger({ redis, prefix, stream, historyOf, endOf, quietS = Q
   });
   const begin = async () => {
     const breaksBefore = breaks;
+    const seen = (await redis.hget(state, "mark")) ?? "";
     const [info, { created, lastSeq }] = await Promise.all([redis.info("server"), stream()]);
     if (breaks !== breaksBefore) throw new Error("the connection broke meanwhile"); // it may be another one that answers now
-    const id = `${/run_id:(\w{12})/.exec(info)?.[1] ?? "unknown"}-${Date.parse(created).toString(36)}`;
-    return { id, mark: Number(await redis.ledgerBegin(1, state, id, lastSeq)) };
+    const of = `${/run_id:(\w{12})/.exec(info)?.[1] ?? "unknown"}-${Date.parse(created).toString(36)}`;
+    const [id, mark] = Begun.parse(await redis.ledgerBegin(1, state, of, lastSeq, seen));
+    return { id, mark };
   };
+  const isInUse = async () => (await redis.hexists(state, "zones")) === 1;
   const current = async () => {
     epoch ??= begin();
     const mine = epoch;
@@ -122,6 +135,15 @@ export function makeLedger({ redis, prefix, stream, historyOf, endOf, quietS = Q
       throw unknown("where the ledger stands cannot be read", error);
     });
   };
+  /** The stream may have been made anew, or be further. */
+  const anew = () => {
+    epoch = null;
+    return current();
+  };
+  // So that the quiet time is over when the first one asks.
+  const beginEarly = () => void current().catch(() => undefined);
+  redis.on("ready", beginEarly);
+  if (redis.status === "ready") beginEarly();
   const ask = async (what: string, command: () => Promise<unknown>): Promise<[string, ...(string | number)[]]> => {
     try {
       const answer = Answer.parse(await command());
@@ -133,27 +155,44 @@ export function makeLedger({ redis, prefix, stream, historyOf, endOf, quietS = Q
   };
   const names = (id: string) => ({
     leases: `${root}:${id}:leases`,
+    zones: `${root}:${id}:zones`,
     reservations: `${root}:${id}:reservation:`,
     lease: ({ tenant_id, request_id }: Id) => `${tenant_id}.${request_id}`,
     account: ({ scope, tenantId, owner, window, timeZone }: Account) => `${root}:${id}:account:${scope}:${window.id}:${timeZone}:${tenantId}:${owner}`,
   });
   const expiryOf = ({ window }: Account) => Math.ceil(window.endsAtMs / 1_000) + KEPT_AFTER_END_S;
 
-  const loading = new Map<string, Promise<void>>();
-  async function load(account: Account, id: string): Promise<void> {
-    const { account: keyOf, reservations, lease, leases } = names(id);
+  let zonesKnown: { readonly id: string; readonly count: string; readonly of: ReadonlyMap<string, readonly string[]> } | null = null;
+  /** The time zones in which each tenant has accounts, and how many there are in all; `isAnew`: as they are now. */
+  async function zonesIn(id: string, isAnew: boolean) {
+    if (zonesKnown?.id === id && !isAnew) return zonesKnown;
+    const [[, count], [, members]] = Zones.parse(await redis.multi().hget(state, "zones").smembers(names(id).zones).exec().catch((error: unknown) => { throw unknown("time zones cannot be read", error); }));
+    const of = new Map<string, string[]>();
+    for (const member of members) {
+      const { tenantId, timeZone } = zoneOf(member);
+      of.set(tenantId, [...(of.get(tenantId) ?? []), timeZone]);
+    }
+    return (zonesKnown = { id, count: count ?? "0", of });
+  }
+
+  const loading = new Map<string, Promise<boolean>>();
+  async function load(account: Account, id: string): Promise<boolean> {
+    const { account: keyOf, reservations, lease, leases, zones } = names(id);
     const token = randomBytes(8).toString("hex");
-    const [outcome, mark, ageS] = await ask("an account cannot be loaded", () => redis.ledgerLoad(2, state, keyOf(account), id, token, expiryOf(account), LOADING_PATIENCE_S));
-    if (outcome !== "begun") return; // there, or by another process, or of another epoch: who asks looks again
+    if (!(await isInUse().catch((error: unknown) => { throw unknown("an account cannot be loaded", error); }))) await anew();
+    const claim = () => redis.ledgerLoad(3, state, keyOf(account), zones, id, token, expiryOf(account), LOADING_PATIENCE_S, zoneName(account));
+    const [outcome, mark, ageS] = await ask("an account cannot be loaded", claim);
+    if (outcome !== "begun") return outcome !== "busy"; // there, or of another epoch, or by another process: who asks looks again
+    const stillAtIt = setInterval(() => void claim().catch(() => undefined), (LOADING_PATIENCE_S / 3) * 1_000);
     // What was reserved just before Redis lost it becomes a job within that time, and then history has it.
     if (Number(ageS) < quietS) await sleep((quietS - Number(ageS)) * 1_000);
-    const { spentNanoUsd, open } = await historyOf(account, Number(mark)).catch(async (error: unknown) => {
+    const { spentNanoUsd, open } = await historyOf(account, Number(mark)).finally(() => { clearInterval(stillAtIt); }).catch(async (error: unknown) => {
       await redis.ledgerAbandon(1, keyOf(account), token).catch(() => undefined); // else it is taken over when its patience ends
       throw unknown("what was spent before cannot be read", error);
     });
     const held = open.map((one) => ({ r: reservations + lease(one), n: lease(one), m: String(one.amountNanoUsd), s: one.step, l: String(one.leaseEndsAtMs), e: one.endedAtSeq ?? 0 }));
     const [result, markNow] = await ask("an account cannot be loaded", () => redis.ledgerLoaded(3, state, keyOf(account), leases, id, token, spentNanoUsd, JSON.stringify(held)));
-    if (result !== "loaded") return;
+    if (result !== "loaded") return true; // of another epoch by now
     // What ended and was booked while this was looked up has been restored too late to be freed by that.
     const late: { r: string; n: string }[] = [];
     for (const one of open.filter(({ endedAtSeq }) => endedAtSeq === null)) {
@@ -161,41 +200,45 @@ export function makeLedger({ redis, prefix, stream, historyOf, endOf, quietS = Q
       if (endSeq !== null && endSeq <= Number(markNow)) late.push({ r: reservations + lease(one), n: lease(one) });
     }
     if (late.length > 0) await ask("reservations cannot be freed", async () => ["freed", Number(await redis.ledgerFree(1, leases, JSON.stringify(late)))]);
+    return true;
   }
-  function loadOnce(account: Account, id: string): Promise<void> {
+  /** Whether it is there now. */
+  function loadOnce(account: Account, id: string): Promise<boolean> {
     const key = names(id).account(account);
-    const running = loading.get(key) ?? load(account, id).finally(() => { loading.delete(key); });
+    const running = loading.get(key) ?? load(account, id).catch((error: unknown) => { observeUnloaded(error); return false; }).finally(() => { loading.delete(key); });
     loading.set(key, running);
     return running;
   }
 
   return {
     async reserve(reservation, accounts) {
-      for (let tries = 0; tries < 3; tries++) {
-        const { id } = await current();
-        const { account: keyOf, reservations, lease, leases } = names(id);
-        const limits = accounts.flatMap((account) => [account.isHard ? account.limitNanoUsd : -1, expiryOf(account)]);
-        const keys = [state, reservations + lease(reservation), leases, ...accounts.map(keyOf)];
-        const [outcome, ...rest] = await ask("budgets cannot be asked", () => redis.ledgerReserve(keys.length, ...keys, id, reservation.amountNanoUsd, reservation.leaseEndsAtMs, lease(reservation), reservation.step, ...limits));
-        if (outcome === "reserved" || outcome === "refused") {
-          return { isReserved: outcome === "reserved", balances: accounts.map((_account, i) => ({ spentNanoUsd: Number(rest[2 * i]), reservedNanoUsd: Number(rest[2 * i + 1]) })) };
-        }
-        if (outcome === "unloaded") await Promise.all(accounts.filter((_account, i) => rest.includes(i + 1)).map((account) => loadOnce(account, id)));
+      const { id } = await current();
+      const { account: keyOf, reservations, lease, leases } = names(id);
+      const limits = accounts.flatMap((account) => [account.isHard ? account.limitNanoUsd : -1, expiryOf(account)]);
+      const keys = [state, reservations + lease(reservation), leases, ...accounts.map(keyOf)];
+      const [outcome, ...rest] = await ask("budgets cannot be asked", () => redis.ledgerReserve(keys.length, ...keys, id, reservation.amountNanoUsd, reservation.leaseEndsAtMs, lease(reservation), reservation.step, ...limits));
+      if (outcome === "reserved" || outcome === "refused") {
+        return { kind: outcome, balances: accounts.map((_account, i) => ({ spentNanoUsd: Number(rest[2 * i]), reservedNanoUsd: Number(rest[2 * i + 1]) })) };
       }
-      throw unknown("what was spent before is being looked up");
+      const unloaded = outcome === "unloaded" ? accounts.filter((_account, i) => rest.includes(i + 1)) : [];
+      return { kind: "loading", loaded: Promise.all(unloaded.map((account) => loadOnce(account, id))).then((all) => all.every(Boolean)) };
     },
     async settle(outcomes, { after, upTo }) {
       const { id } = await current();
       const { account: keyOf, reservations, lease, leases } = names(id);
-      const booked = outcomes.map((one) => ({ r: reservations + lease(one), n: lease(one), c: String(one.costNanoUsd), a: one.costNanoUsd === 0 ? [] : one.accounts.map(keyOf) }));
-      const [outcome, mark] = await ask("outcomes cannot be booked", () => redis.ledgerSettle(2, state, leases, id, after, upTo, JSON.stringify(booked)));
-      return outcome === "lost" ? null : Number(mark);
+      for (let tries = 0; tries < MOST_NAMINGS; tries++) {
+        const { count, of } = await zonesIn(id, tries > 0);
+        const accountsIn = ({ tenant_id, costNanoUsd, spentBy }: Outcome) =>
+          spentBy === null || costNanoUsd === 0 ? [] : (of.get(tenant_id) ?? []).flatMap((timeZone) => accountsOf({ tenant_id, ...spentBy }, timeZone, spentBy.acceptedAtMs).map(keyOf));
+        const booked = outcomes.map((one) => ({ r: reservations + lease(one), n: lease(one), c: String(one.costNanoUsd), a: accountsIn(one) }));
+        const [outcome, mark] = await ask("outcomes cannot be booked", () => redis.ledgerSettle(2, state, leases, id, after, upTo, JSON.stringify(booked), count));
+        if (outcome === "lost") return null;
+        if (outcome !== "zones") return Number(mark);
+      }
+      throw unknown("time zones of budgets change all the time");
     },
-    async begin() {
-      epoch = null; // the stream may have been made anew
-      return (await current()).mark;
-    },
-    isInUse: async () => (await redis.exists(state)) === 1,
+    begin: async () => (await anew()).mark,
+    isInUse,
     async expire(nowMs) {
       const { id } = await current();
       const { leases, reservations } = names(id);
@@ -203,5 +246,9 @@ export function makeLedger({ redis, prefix, stream, historyOf, endOf, quietS = Q
     },
   };
 }
+
+/** A tenant's id has no space. */
+const zoneName = ({ tenantId, timeZone }: Account): string => `${tenantId} ${timeZone}`;
+const zoneOf = (name: string) => ({ tenantId: name.slice(0, name.indexOf(" ")), timeZone: name.slice(name.indexOf(" ") + 1) });
 
 const unknown = (why: string, cause?: unknown) => new AppError("budget_unknown", `budgets are not known now: ${why}`, { cause });

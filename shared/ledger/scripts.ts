@@ -7,10 +7,20 @@
  * Keys hold the epoch: of a Redis that was restarted, or a stream that was made anew, nothing is believed.
  */
 
-/** KEYS: state. ARGV: epoch, sequence. Begins an epoch there, or finds it. Returns the mark. */
+/**
+ * KEYS: state. ARGV: what Redis and stream are known by, last sequence of the stream, the mark as it was read before that ('': none). Finds the epoch of these, or begins one
+ * there; also where the stream has lost its end, with outcomes that were booked. Before the first account there is nothing to book, and the mark goes along. Returns epoch and mark.
+ */
 export const BEGIN_EPOCH = `
-if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'mark', ARGV[2], 'begun', redis.call('TIME')[1]) end
-return redis.call('HGET', KEYS[1], 'mark')
+local at = redis.call('HMGET', KEYS[1], 'of', 'mark')
+local isBehind = at[2] and at[2] == ARGV[3] and tonumber(ARGV[2]) < tonumber(at[2])
+if at[1] ~= ARGV[1] or isBehind then
+  local number = redis.call('HINCRBY', KEYS[1], 'number', 1)
+  redis.call('HSET', KEYS[1], 'of', ARGV[1], 'epoch', ARGV[1] .. '-' .. number, 'begun', redis.call('TIME')[1])
+  redis.call('HDEL', KEYS[1], 'zones')
+end
+if redis.call('HEXISTS', KEYS[1], 'zones') == 0 then redis.call('HSET', KEYS[1], 'mark', ARGV[2]) end
+return redis.call('HMGET', KEYS[1], 'epoch', 'mark')
 `;
 
 /** Both go long after the lease; leases of others never end so much later that theirs would go before. */
@@ -79,9 +89,13 @@ local function release(reservation, leases, name)
 end
 `;
 
-/** KEYS: state, leases. ARGV: epoch, first sequence that is not booked - 1, last sequence, JSON of [{ r: reservation, n: its lease, c: cost, a: accounts }]. Returns 'lost', 'moved' or 'booked', and the mark. */
+/**
+ * KEYS: state, leases. ARGV: epoch, first sequence that is not booked - 1, last sequence, JSON of [{ r: reservation, n: its lease, c: cost, a: accounts }], and how many time zones
+ * there were when the accounts were named. Returns 'lost', 'zones' (name them again), 'moved' or 'booked', and the mark.
+ */
 export const SETTLE = `${RELEASE}
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return { 'lost' } end
+if (redis.call('HGET', KEYS[1], 'zones') or '0') ~= ARGV[5] then return { 'zones' } end
 local mark = redis.call('HGET', KEYS[1], 'mark')
 if mark ~= ARGV[2] then return { 'moved', mark } end
 for _, outcome in ipairs(cjson.decode(ARGV[4])) do
@@ -103,15 +117,23 @@ end
 return freed
 `;
 
-/** KEYS: state, account. ARGV: epoch, token, expiry (epoch s), patience (s). From now on outcomes are booked there; nothing is reserved before LOADED. Returns 'lost', 'loaded', 'busy' or 'begun', the mark and how old the epoch is (s). */
+/**
+ * KEYS: state, account, zones. ARGV: epoch, token, expiry (epoch s), patience (s), tenant and time zone. From now on outcomes are booked there, and in whatever accounts the tenant has in
+ * that zone; nothing is reserved before LOADED. With the same token again: still at it. Returns 'lost', 'loaded', 'busy' or 'begun', the mark and how old the epoch is (s).
+ */
 export const LOAD = `
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return { 'lost' } end
 local now = tonumber(redis.call('TIME')[1])
 local state = redis.call('HMGET', KEYS[2], 'spent', 'loading', 'since')
 if state[1] and not state[2] then return { 'loaded' } end
-if state[2] and now - tonumber(state[3]) < tonumber(ARGV[4]) then return { 'busy' } end
-redis.call('HSET', KEYS[2], 'spent', '0', 'reserved', '0', 'loading', ARGV[2], 'since', now)
+if state[2] ~= ARGV[2] then
+  if state[2] and now - tonumber(state[3]) < tonumber(ARGV[4]) then return { 'busy' } end
+  redis.call('HSET', KEYS[2], 'spent', '0', 'reserved', '0', 'loading', ARGV[2])
+end
+redis.call('HSET', KEYS[2], 'since', now)
 redis.call('EXPIREAT', KEYS[2], ARGV[3])
+if redis.call('SADD', KEYS[3], ARGV[5]) == 1 then redis.call('HINCRBY', KEYS[1], 'zones', 1) end
+redis.call('EXPIREAT', KEYS[3], ARGV[3] + 32 * 86400)
 local epoch = redis.call('HMGET', KEYS[1], 'mark', 'begun')
 return { 'begun', epoch[1], now - tonumber(epoch[2]) }
 `;

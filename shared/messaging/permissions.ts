@@ -79,8 +79,7 @@ function routerLists(prefix: string, tiers: readonly string[]): Permissions {
       api.makeConsumer(shadows.stream, shadows.durable, shadows.filter),
       ...tiers.flatMap((name) => [workerSource, batchWorkerSource].map((source) => source(prefix, { name, slots: 1 }))).map(({ stream, durable }) => api.consumerInfo(stream, durable)), // how long the queues are
       ...["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS", "FEEDBACK", "SHADOW_JOBS", "SHADOWS"].map(api.message),
-      // The ledger is loaded from what is under way, and from what the audit does not hold yet.
-      ...subjectsOf(prefix, "JOBS").flatMap((subject) => ephemerals("JOBS", subject)), api.makeConsumer("JOBS", "*"), api.consumerInfo(auditCompletions.stream, auditCompletions.durable),
+      api.consumerInfo(auditCompletions.stream, auditCompletions.durable), // the ledger is loaded from what the audit does not hold yet
       // The sweeper reads the two streams from a place of its own.
       ...Object.entries(followed).flatMap(([stream, subject]) => [api.streamInfo(stream), ...ephemerals(stream, subject), api.makeConsumer(stream, "*")]),
       ...ephemerals(streamOfBucket(tierKeys), keyIn(tierKeys, ">")), api.flowControl(streamOfBucket(tierKeys)), keyIn(sweeper, ">"), keyIn(models, "floor.>"),

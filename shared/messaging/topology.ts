@@ -17,6 +17,11 @@ export interface Id {
 }
 /** As in subjects; also a key for maps. */
 export const tokens = ({ tenant_id, request_id }: Id): string => `${tenant_id}.${request_id}`;
+/** Of what `tokens` made: no id has a dot. */
+export function idOfTokens(made: string): Id {
+  const [tenant_id = "", request_id = ""] = made.split(".");
+  return { tenant_id, request_id };
+}
 
 export const requestSubject = (prefix: string, id: Id): string => `${prefix}.request.${tokens(id)}`;
 export const completionSubject = (prefix: string, id: Id): string => `${prefix}.completion.${tokens(id)}`;
@@ -26,8 +31,6 @@ const LANES = { interactive: "job", batch: "batchjob" } as const;
 export type Lane = keyof typeof LANES;
 /** In JOBS: a job of this attempt, whatever its lane and tier. */
 export const anyJob = (prefix: string, id: Id, attempt: number | "*"): string => `${prefix}.*.*.${tokens(id)}.${attempt}`;
-/** In JOBS: all of a tenant. */
-export const jobsOfTenant = (prefix: string, tenantId: string): readonly string[] => Object.values(LANES).map((lane) => `${prefix}.${lane}.*.${tenantId}.*.*`);
 /** What a request's way leaves on it, while it happens: jobs and results of every attempt. */
 export const stepSubjects = (prefix: string, id: Id): readonly string[] => [...Object.values(LANES).map((lane) => `${prefix}.${lane}.*.${tokens(id)}.*`), resultSubject(prefix, id, "*")];
 export const shadowJobSubject = (prefix: string, tier: string, id: Id): string => `${prefix}.shadowjob.${tier}.${tokens(id)}`;
@@ -172,8 +175,9 @@ export const shadowSource = (prefix: string): Source =>
 
 /** Filters end in `>`: with `*.*` the broker would never deliver what was stored under a literal `>`. The floor's labels alone do without. */
 export const sourcesOf = (prefix: string) => ({
-  routerRequests: source("REQUESTS", "router-requests", `${prefix}.request.>`),
-  routerResults: source("RESULTS", "router-results", `${prefix}.result.>`),
+  /** Room for what waits for a budget, in several routers. */
+  routerRequests: { ...source("REQUESTS", "router-requests", `${prefix}.request.>`), maxAckPending: 4_000 },
+  routerResults: { ...source("RESULTS", "router-results", `${prefix}.result.>`), maxAckPending: 4_000 },
   /** One at a time over all routers: the test of the floor takes its margins in their order. */
   routerFloor: { ...source("SHADOWS", "router-floor", `${prefix}.shadow.*.*`), maxAckPending: 1 },
   routerFloorFeedback: { ...source("FEEDBACK", "router-floor-feedback", `${prefix}.feedback.>`), maxAckPending: 1 },
