@@ -1,6 +1,6 @@
 /**
- * What Redis does not know of an account, from what is durable: the audit in Postgres, COMPLETIONS after what the audit holds, and the latest jobs of
- * the requests that are open. Reads take longer the longer the audit is behind, and not the more a tenant has asked.
+ * What Redis does not know of an account, from what is durable: the books in Postgres, COMPLETIONS after what these hold, and the latest jobs of
+ * the requests that are open. Reads take longer the longer the audit sink is behind, and not the more a tenant has asked.
  */
 import type { Pool } from "pg";
 
@@ -13,7 +13,7 @@ import type { Broker } from "#shared/messaging/openBroker.ts";
 import { readAll } from "#shared/messaging/readAll.ts";
 import { readStored } from "#shared/messaging/readStored.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
-import { anyIdOf, anyJob, completionSubject, type Id, sourcesOf, tokens } from "#shared/messaging/topology.ts";
+import { anyIdOf, anyJob, completionSubject, type Id, idOfTokens, sourcesOf, tokens } from "#shared/messaging/topology.ts";
 import { type SagaContext, spentOn } from "#shared/saga/inferenceMachine.ts";
 import { readSaga } from "#shared/saga/messagesAfter.ts";
 
@@ -48,7 +48,7 @@ export function makeHistory({ js, jsm, streams, pool, prefix, openOf, leaseEndOf
       const ids = await openOf(account.tenantId);
       const [{ created, firstSeq }, audited] = await Promise.all([stateOf(), auditedUpTo()]);
       const upTo = Math.max(Math.min(audited, markSeq), firstSeq - 1);
-      let spent = await spentInAudit(pool, account, { upTo, streamCreatedAt: created });
+      let spent = 0;
       const later = new Map<string, OpenReservation>();
       const ended = new Set<string>();
       await readAll(js, { stream: COMPLETIONS, filters: [completionSubject(prefix, anyIdOf(account.tenantId))], from: { seq: upTo + 1 } }, (message) => {
@@ -61,6 +61,7 @@ export function makeHistory({ js, jsm, streams, pool, prefix, openOf, leaseEndOf
         // Ended and not booked yet: held as what it cost, until it is.
         else if (cost_nano_usd > 0) later.set(tokens(completion), { tenant_id, request_id, step: attempts.length, amountNanoUsd: cost_nano_usd, leaseEndsAtMs: leaseEndOf(completed_at_ms), endedAtSeq: message.seq });
       });
+      spent += await spentInBooks(pool, account, { upTo, streamCreatedAt: created, except: [...ended].map((key) => idOfTokens(key).request_id) });
       const open: OpenReservation[] = [...later.values()];
       const left = ids.filter((id) => !ended.has(tokens(id)));
       for (let i = 0; i < left.length; i += MOST_READS_AT_ONCE) {
@@ -96,12 +97,15 @@ function countsIn(account: Account, { tenant_id, user_id, key_id = null }: Omit<
 }
 
 const OWNER_COLUMN = { tenant: "tenant_id", user: "user_id", key: "key_id" } as const;
-/** What ended before it was accepted is in no window: `completed_at` has the index. Rows of a stream before this one count whatever their sequence is. */
-async function spentInAudit(pool: Pool, { scope, tenantId, owner, window }: Account, { upTo, streamCreatedAt }: { readonly upTo: number; readonly streamCreatedAt: string }): Promise<number> {
-  const sql = `SELECT coalesce(sum(cost_nano_usd), 0)::text AS spent FROM requests
-    WHERE tenant_id = $1 AND ${OWNER_COLUMN[scope]} = $2 AND completed_at >= $3 AND accepted_at >= $3 AND accepted_at < $4 AND (stream_seq <= $5 OR completed_at < $6)`;
+/**
+ * What the books have charged. Lines of a stream before this one count whatever their sequence is: those of requests that were accepted before it was made, but for `except`, which it
+ * has all the same.
+ */
+async function spentInBooks(pool: Pool, { scope, tenantId, owner, window }: Account, { upTo, streamCreatedAt, except }: { readonly upTo: number; readonly streamCreatedAt: string; readonly except: readonly string[] }): Promise<number> {
+  const sql = `SELECT coalesce(sum(cost_nano_usd), 0)::text AS spent FROM ledger
+    WHERE tenant_id = $1 AND ${OWNER_COLUMN[scope]} = $2 AND at >= $3 AND at < $4 AND stream = '${COMPLETIONS}' AND (stream_seq <= $5 OR (at < $6 AND request_id <> ALL($7)))`;
   try {
-    const { rows: [row] } = await pool.query<{ spent: string }>(sql, [tenantId, owner, new Date(window.startsAtMs), new Date(window.endsAtMs), upTo, streamCreatedAt]);
+    const { rows: [row] } = await pool.query<{ spent: string }>(sql, [tenantId, owner, new Date(window.startsAtMs), new Date(window.endsAtMs), upTo, streamCreatedAt, except]);
     return Number(row?.spent ?? 0);
   } catch (cause) {
     throw new AppError("database_unavailable", "what was spent cannot be read", { cause });

@@ -59,7 +59,7 @@ export const ENVIRONMENT = {
     .describe("A tier is not explored where that is expected to add more than this to the cost of the request. On average a request pays at most this times INFER_EXPLORE_SHARE."),
   INFER_COMPLETIONS_MAX_AGE_HOURS: number().int().min(24).default(168).describe("How long the audit stream keeps events."),
   INFER_AUDIT_RETENTION_DAYS: number().int().min(1).default(90).describe("Audit rows older than this are deleted."),
-  INFER_LEDGER_RETENTION_DAYS: number().int().min(1).default(400).describe("Lines of the ledger older than this are deleted: what was paid and for whom, without texts. Reports and statements reach back so far."),
+  INFER_LEDGER_RETENTION_DAYS: number().int().min(62).default(400).describe("Lines of the ledger older than this are deleted: what was paid and for whom, without texts. Reports and statements reach back so far, and budgets of a month are loaded from them."),
   INFER_AUDIT_BATCH_SIZE: number().int().min(1).max(5_000).default(500),
   INFER_AUDIT_BATCH_DELAY_MS: ms(200).describe("Longest wait for a batch to fill."),
   INFER_WEBHOOK_ALLOW: z.string().refine((text) => text.split(",").every((cidr) => cidr.trim() === "" || CIDR.safeParse(cidr.trim()).success), "must be networks as 10.1.0.0/16 or fd00:1::/32, with commas between them").default("")
