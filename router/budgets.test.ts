@@ -8,7 +8,7 @@ import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { ty
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { TenantSettings } from "#shared/contracts/tenant.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
-import type { Balance } from "#shared/ledger/accounts.ts";
+import type { Balance, GlobalBudgets } from "#shared/ledger/accounts.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
 import { advance, newSaga, type SagaContext } from "#shared/saga/inferenceMachine.ts";
 
@@ -32,7 +32,7 @@ function decisionOf(paid: Paid) {
 
 type Standing = { spentNanoUsd: number; reservedNanoUsd: number };
 /** A ledger with one account of the limit, or several: answers by what stands in them. */
-function world(standing: Standing | Standing[], { nowMs = () => NOW_MS, isKnown = () => true }: { nowMs?: () => number; isKnown?: () => boolean } = {}) {
+function world(standing: Standing | Standing[], { nowMs = () => NOW_MS, isKnown = () => true, global = { timeZone: "UTC", budgets: {} } }: { nowMs?: () => number; isKnown?: () => boolean; global?: GlobalBudgets } = {}) {
   const seen: string[] = [], asked: number[] = [];
   const budgets = makeBudgets({
     ledger: {
@@ -44,7 +44,7 @@ function world(standing: Standing | Standing[], { nowMs = () => NOW_MS, isKnown 
         return { kind: fits ? "reserved" : "refused", balances };
       },
     },
-    sweepGraceMs: 5_000, now: nowMs, observe: (what) => { seen.push(what); },
+    global, sweepGraceMs: 5_000, now: nowMs, observe: (what) => { seen.push(what); },
   });
   const run = async (over: { policy?: string; policyThen?: string; lease?: AbortSignal; saga?: SagaContext; budgets?: TenantSettings["budgets"] } = {}) => {
     const saga = over.saga ?? FRESH, one = { ...request, policy: over.policy ?? request.policy };
@@ -176,6 +176,13 @@ describe("a step under a budget", () => {
   it("goes beyond a soft budget, and that is counted", async () => {
     const { run, seen } = world({ spentNanoUsd: LIMIT, reservedNanoUsd: 0 });
     expect([(await run({ budgets: SOFT })).step.kind, seen]).toEqual(["run", ["overdrawn", "reserved"]]);
+  });
+
+  it("is refused by the budget of the whole service, which tells a tenant nothing of the others", async () => {
+    const { run } = world([{ spentNanoUsd: 0, reservedNanoUsd: 0 }, { spentNanoUsd: LIMIT, reservedNanoUsd: 0 }], { global: { timeZone: "Asia/Tokyo", budgets: { day: { usd: 0.001, kind: "hard" } } } });
+    const { context } = advance({ state: "received", context: FRESH }, { type: "DECIDED", decision: await run() });
+    expect(context.error).toMatchObject({ code: "budget_exceeded", retry_after_ms: Date.parse("2026-11-28T15:00:00Z") - NOW_MS });
+    expect(context.error?.message).toBe("what is left of the budget of the whole service for day 2026-11-28 (Asia/Tokyo) does not pay for any tier that may be tried; it begins anew at 2026-11-28T15:00:00.000Z");
   });
 
   it("asks nobody where the tenant has no budget", async () => {

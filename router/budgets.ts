@@ -8,7 +8,7 @@ import type { EventError } from "#shared/contracts/events.ts";
 import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import type { TenantSettings } from "#shared/contracts/tenant.ts";
-import { type Balance, type BudgetedAccount, budgetedAccountsOf, refusalOf } from "#shared/ledger/accounts.ts";
+import { type Balance, type BudgetedAccount, budgetedAccountsOf, budgetedGlobalAccountsOf, type GlobalBudgets, refusalOf } from "#shared/ledger/accounts.ts";
 import type { Ledger, Reserved } from "#shared/ledger/ledger.ts";
 import { type SagaContext, spentOn } from "#shared/saga/inferenceMachine.ts";
 
@@ -34,6 +34,7 @@ export interface Budgets {
 }
 export interface BudgetsDeps {
   readonly ledger: Pick<Ledger, "reserve">;
+  readonly global: GlobalBudgets;
   /** After its deadline a request has its outcome within this. */
   readonly sweepGraceMs: number;
   readonly observe: (what: "reserved" | "waited" | "refused" | "overdrawn", account: BudgetedAccount | null) => void;
@@ -54,7 +55,7 @@ const MOST_WOKEN = 32;
 const LOOK_EVERY_MS = 250;
 const UNKNOWN: EventError = { code: "budget_unknown", message: "what is left of the budgets could not be found out in time" };
 
-export function makeBudgets({ ledger, sweepGraceMs, observe, now }: BudgetsDeps): Budgets {
+export function makeBudgets({ ledger, global, sweepGraceMs, observe, now }: BudgetsDeps): Budgets {
   const queue = makeQueue();
   async function reserve({ request, saga }: Asked, amountNanoUsd: NanoUsd, accounts: readonly BudgetedAccount[]): Promise<Reserved> {
     const { tenant_id, request_id, deadline_at_ms } = request;
@@ -76,7 +77,8 @@ export function makeBudgets({ ledger, sweepGraceMs, observe, now }: BudgetsDeps)
     freed: queue.wake,
     async decide(asked) {
       const { request, saga, budgets } = asked;
-      const accounts = budgetedAccountsOf(budgets, { tenant_id: request.tenant_id, user_id: request.user_id, key_id: request.key_id ?? null }, request.accepted_at_ms);
+      const spender = { tenant_id: request.tenant_id, user_id: request.user_id, key_id: request.key_id ?? null };
+      const accounts = [...budgetedAccountsOf(budgets, spender, request.accepted_at_ms), ...budgetedGlobalAccountsOf(global, request.accepted_at_ms)];
       let decision = asked.decide(undefined);
       if (accounts.length === 0) return { decision };
       // Time is left for the answer itself; whoever has one takes it instead of waiting for others.

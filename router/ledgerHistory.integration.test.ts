@@ -13,7 +13,7 @@ import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { ty
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 import { makePool } from "#shared/db/pool.ts";
-import { type Account, accountsOf } from "#shared/ledger/accounts.ts";
+import { type Account, accountsOf, globalAccountsOf } from "#shared/ledger/accounts.ts";
 import { requestSubject, sourcesOf } from "#shared/messaging/topology.ts";
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
@@ -117,6 +117,16 @@ it("holds the most that the latest step of an open request can cost, with what i
   const most = context.decisions.at(-1)?.facts.quotes.find(({ tier }) => tier === jobFixture.tier)?.max_cost_nano_usd ?? NaN;
   expect(open[0]).toEqual({ ...of("open", "runs"), step: jobFixture.attempt, amountNanoUsd: nanoUsd(most + context.finished.reduce((sum, one) => sum + one.cost_nano_usd, 0)), leaseEndsAtMs: NOW_MS + 241_000, endedAtSeq: null });
   expect(await history.historyOf(account("nobody"), mark)).toEqual({ spentNanoUsd: 0, open: [] });
+});
+
+it("of all tenants together adds up what each has spent, and holds what is open of any", async () => {
+  const [month] = globalAccountsOf("UTC", NOW_MS).filter(({ window }) => window.kind === "month");
+  if (month === undefined) throw new Error("both windows are there");
+  const mark = await ended(of("late-comer", "one"), 500);
+  const { rows: [row] } = await pool.query<{ sum: string }>("SELECT sum(cost_nano_usd)::text FROM ledger WHERE stream = 'COMPLETIONS' AND at >= $1 AND at < $2", [new Date(month.window.startsAtMs), new Date(month.window.endsAtMs)]);
+  const inStreamAlone = 3 + 1 + 50 + 500; // what is acked is in the books, as far as the ledger knows
+  const { spentNanoUsd, open } = await history.historyOf(month, mark);
+  expect([spentNanoUsd, open.map(({ tenant_id }) => tenant_id).sort()]).toEqual([Number(row?.sum) + inStreamAlone, ["else", "open"]]);
 });
 
 it("is an outage where a place does not answer", async () => {

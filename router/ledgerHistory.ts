@@ -7,13 +7,14 @@ import type { Pool } from "pg";
 import { AppError } from "#shared/contracts/errors.ts";
 import { Completion, Job } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { type Account, accountsOf, type Spender } from "#shared/ledger/accounts.ts";
+import { inTransaction } from "#shared/db/transaction.ts";
+import { type Account, accountsOf, globalAccountsOf, type Spender } from "#shared/ledger/accounts.ts";
 import type { History, LedgerDeps, OpenReservation } from "#shared/ledger/ledger.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
 import { readAll } from "#shared/messaging/readAll.ts";
 import { readStored } from "#shared/messaging/readStored.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
-import { anyIdOf, anyJob, completionSubject, type Id, idOfTokens, sourcesOf, tokens } from "#shared/messaging/topology.ts";
+import { anyIdOf, anyJob, completionSubject, type Id, sourcesOf, tokens } from "#shared/messaging/topology.ts";
 import { type SagaContext, spentOn } from "#shared/saga/inferenceMachine.ts";
 import { readSaga } from "#shared/saga/messagesAfter.ts";
 
@@ -23,7 +24,7 @@ export interface HistoryDeps {
   readonly streams: Pick<StoredMessages, "last">;
   readonly pool: Pool;
   readonly prefix: string;
-  /** A tenant's requests without an outcome: all that are in REQUESTS by now, and perhaps some that have just ended. */
+  /** Requests of a tenant, or of all (`*`), without an outcome: all that are in REQUESTS by now, and perhaps some that have just ended. */
   readonly openOf: (tenantId: string) => Promise<readonly Id[]>;
   /** When the reservation of a request with this deadline is freed at the latest (epoch milliseconds). */
   readonly leaseEndOf: (deadlineAtMs: number) => number;
@@ -45,13 +46,14 @@ export function makeHistory({ js, jsm, streams, pool, prefix, openOf, leaseEndOf
     endOf: async (id) => (await streams.last(COMPLETIONS, completionSubject(prefix, id)))?.seq ?? null,
     async historyOf(account, markSeq) {
       // Before the outcomes are read: what is not open any more is among them, or in the audit.
-      const ids = await openOf(account.tenantId);
+      const tenantId = account.scope === "global" ? "*" : account.tenantId;
+      const ids = await openOf(tenantId);
       const [{ created, firstSeq }, audited] = await Promise.all([stateOf(), auditedUpTo()]);
       const upTo = Math.max(Math.min(audited, markSeq), firstSeq - 1);
       let spent = 0;
       const later = new Map<string, OpenReservation>();
       const ended = new Set<string>();
-      await readAll(js, { stream: COMPLETIONS, filters: [completionSubject(prefix, anyIdOf(account.tenantId))], from: { seq: upTo + 1 } }, (message) => {
+      await readAll(js, { stream: COMPLETIONS, filters: [completionSubject(prefix, anyIdOf(tenantId))], from: { seq: upTo + 1 } }, (message) => {
         const completion = readStored(Completion, message);
         if (completion === null) return;
         ended.add(tokens(completion));
@@ -61,7 +63,7 @@ export function makeHistory({ js, jsm, streams, pool, prefix, openOf, leaseEndOf
         // Ended and not booked yet: held as what it cost, until it is.
         else if (cost_nano_usd > 0) later.set(tokens(completion), { tenant_id, request_id, step: attempts.length, amountNanoUsd: cost_nano_usd, leaseEndsAtMs: leaseEndOf(completed_at_ms), endedAtSeq: message.seq });
       });
-      spent += await spentInBooks(pool, account, { upTo, streamCreatedAt: created, except: [...ended].map((key) => idOfTokens(key).request_id) });
+      spent += await spentInBooks(pool, account, { upTo, streamCreatedAt: created, except: [...ended] });
       const open: OpenReservation[] = [...later.values()];
       const left = ids.filter((id) => !ended.has(tokens(id)));
       for (let i = 0; i < left.length; i += MOST_READS_AT_ONCE) {
@@ -93,20 +95,26 @@ function contextOf(job: Job): SagaContext | null {
 }
 
 function countsIn(account: Account, { tenant_id, user_id, key_id = null }: Omit<Spender, "key_id"> & { readonly key_id?: string | null | undefined }, acceptedAtMs: number): boolean {
-  return accountsOf({ tenant_id, user_id, key_id }, account.timeZone, acceptedAtMs).some(({ scope, owner, window }) => scope === account.scope && owner === account.owner && window.id === account.window.id && window.kind === account.window.kind);
+  const all = account.scope === "global" ? globalAccountsOf(account.timeZone, acceptedAtMs) : accountsOf({ tenant_id, user_id, key_id }, account.timeZone, acceptedAtMs);
+  return all.some(({ scope, owner, window }) => scope === account.scope && owner === account.owner && window.id === account.window.id && window.kind === account.window.kind);
 }
 
-const OWNER_COLUMN = { tenant: "tenant_id", user: "user_id", key: "key_id" } as const;
+const OWNED = { global: "$1 = $2", tenant: "tenant_id = $1 AND tenant_id = $2", user: "tenant_id = $1 AND user_id = $2", key: "tenant_id = $1 AND key_id = $2" } as const;
+/** A month of millions of lines takes longer than other queries may. */
+const SUM_WITHIN_MS = 20_000;
 /**
- * What the books have charged. Lines of a stream before this one count whatever their sequence is: those of requests that were accepted before it was made, but for `except`, which it
- * has all the same.
+ * What the books have charged. Lines of a stream before this one count whatever their sequence is: those of requests that were accepted before it was made, but for `except` (as `tokens`
+ * has them), which it has all the same.
  */
 async function spentInBooks(pool: Pool, { scope, tenantId, owner, window }: Account, { upTo, streamCreatedAt, except }: { readonly upTo: number; readonly streamCreatedAt: string; readonly except: readonly string[] }): Promise<number> {
   const sql = `SELECT coalesce(sum(cost_nano_usd), 0)::text AS spent FROM ledger
-    WHERE tenant_id = $1 AND ${OWNER_COLUMN[scope]} = $2 AND at >= $3 AND at < $4 AND stream = '${COMPLETIONS}' AND (stream_seq <= $5 OR (at < $6 AND request_id <> ALL($7)))`;
+    WHERE ${OWNED[scope]} AND at >= $3 AND at < $4 AND stream = '${COMPLETIONS}' AND (stream_seq <= $5 OR (at < $6 AND tenant_id || '.' || request_id <> ALL($7)))`;
   try {
-    const { rows: [row] } = await pool.query<{ spent: string }>(sql, [tenantId, owner, new Date(window.startsAtMs), new Date(window.endsAtMs), upTo, streamCreatedAt, except]);
-    return Number(row?.spent ?? 0);
+    return await inTransaction(pool, async (client) => {
+      await client.query("SELECT set_config('statement_timeout', $1, true)", [String(SUM_WITHIN_MS)]);
+      const { rows: [row] } = await client.query<{ spent: string }>(sql, [tenantId, owner, new Date(window.startsAtMs), new Date(window.endsAtMs), upTo, streamCreatedAt, except]);
+      return Number(row?.spent ?? 0);
+    });
   } catch (cause) {
     throw new AppError("database_unavailable", "what was spent cannot be read", { cause });
   }

@@ -5,6 +5,7 @@ import { Counter, Gauge, type Registry } from "prom-client";
 import type { Pool } from "pg";
 import type { Logger } from "pino";
 
+import type { GlobalBudgets } from "#shared/ledger/accounts.ts";
 import { makeLedger } from "#shared/ledger/ledger.ts";
 import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { followCompletions } from "#shared/messaging/followCompletions.ts";
@@ -23,6 +24,7 @@ export interface OpenBudgetsOptions {
   readonly redisUrl: string;
   readonly prefix: string;
   readonly sweepGraceMs: number;
+  readonly global: GlobalBudgets;
   readonly pool: Pool;
   readonly broker: Pick<Broker, "js" | "jsm" | "streams">;
   /** `null`: the sweeper has not begun. */
@@ -34,7 +36,7 @@ export interface OpenBudgets extends Pick<Budgets, "decide"> {
   readonly settle: () => Promise<void>;
 }
 
-export function openBudgets({ redisUrl, prefix, sweepGraceMs, pool, broker: { js, jsm, streams }, fold, registry }: OpenBudgetsOptions, { log, signal, onClose }: Lifecycle & { log: Logger }): OpenBudgets {
+export function openBudgets({ redisUrl, prefix, sweepGraceMs, global, pool, broker: { js, jsm, streams }, fold, registry }: OpenBudgetsOptions, { log, signal, onClose }: Lifecycle & { log: Logger }): OpenBudgets {
   const redis = connectRedis(redisUrl, "router-ledger", log, USE);
   onClose("ledger", () => { redis.disconnect(); });
   const registers = [registry];
@@ -53,7 +55,7 @@ export function openBudgets({ redisUrl, prefix, sweepGraceMs, pool, broker: { js
   const used = new AbortController();
   const budgets = makeBudgets({
     ledger: { reserve: (reservation, accounts) => { used.abort(); return ledger.reserve(reservation, accounts); } },
-    sweepGraceMs, now: Date.now,
+    global, sweepGraceMs, now: Date.now,
     observe: (result, account) => { steps.inc({ result, scope: account?.scope ?? "", window: account?.window.kind ?? "" }); },
   });
   return {

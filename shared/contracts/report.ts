@@ -2,6 +2,7 @@
 import { z } from "zod";
 
 import { LineKind } from "./ledger.ts";
+import { TimeZone } from "./timeZone.ts";
 
 /** Exact: sums of nano-dollars go beyond what a number of JSON holds, and a saving may be negative. */
 const Amount = z.string().regex(/^-?\d+$/).describe("Nano-dollars, as digits.");
@@ -62,14 +63,7 @@ export const Statement = z.strictObject({
 });
 export type Statement = z.infer<typeof Statement>;
 
-const isTimeZone = (name: string): boolean => {
-  try {
-    return /^[A-Za-z]/.test(name) && new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== ""; // an offset would mean its opposite to Postgres
-  } catch {
-    return false;
-  }
-};
-const tz = z.string().max(64).refine(isTimeZone, "is no time zone as Europe/Berlin or UTC").default("UTC");
+const tz = TimeZone.default("UTC");
 /** A day is its beginning in the time zone. */
 const Moment = z.union([z.iso.date(), z.iso.datetime({ offset: true })], { error: "must be a day as 2026-11-01 or a time as 2026-11-01T00:00:00Z" });
 

@@ -5,6 +5,7 @@ import { TenantId } from "./ids.ts";
 import { Probability } from "./probability.ts";
 import { wellFormed } from "./text.ts";
 import { TierName } from "./tiers.ts";
+import { TimeZone } from "./timeZone.ts";
 
 /** A token bucket: refilled with `rate` per `per`, never above `burst`. */
 const RateLimit = z.strictObject({
@@ -20,13 +21,6 @@ const ScopeLimits = z.strictObject({
   tokens: RateLimit.optional().describe("Tokens of the input as estimated, and the most that may be written, both counted when the request is accepted."),
 });
 
-function isTimeZone(name: string): boolean {
-  try {
-    return new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== "";
-  } catch {
-    return false;
-  }
-}
 /** Of a calendar day or month. */
 const Budget = z.strictObject({
   usd: z.number().positive().max(1_000_000).describe("What may be spent in the window, in USD."),
@@ -55,7 +49,7 @@ export const TenantSettings = z.strictObject({
     key: ScopeLimits.default({}).describe("Each API key."),
   }).default({ tenant: {}, user: {}, key: {} }),
   budgets: z.strictObject({
-    time_zone: z.string().max(64).refine(isTimeZone, "is no time zone (IANA, as Europe/Berlin)").default("UTC").describe("By whose calendar days and months begin."),
+    time_zone: TimeZone.default("UTC").describe("By whose calendar days and months begin."),
     tenant: ScopeBudgets.default({}).describe("All requests of the tenant together."),
     user: ScopeBudgets.default({}).describe("Each `user_id`."),
     key: ScopeBudgets.default({}).describe("Each API key."),

@@ -9,7 +9,7 @@ import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import { DEFAULT_SETTINGS, TenantSettings } from "#shared/contracts/tenant.ts";
 import { connectRedis } from "#shared/liveState/connectRedis.ts";
 
-import { type Account, accountsOf, type Balance, type BudgetedAccount, budgetedAccountsOf } from "./accounts.ts";
+import { type Account, accountsOf, type Balance, type BudgetedAccount, budgetedAccountsOf, budgetedGlobalAccountsOf } from "./accounts.ts";
 import { type Ledger, makeLedger, type Outcome } from "./ledger.ts";
 
 let server: Awaited<ReturnType<typeof startTestServer>>;
@@ -135,6 +135,15 @@ describe("a reservation", () => {
     await end("r2", a); // whose settlement has not seen Tokyo before
     await end("r3", b);
     for (const zone of ["UTC", "Asia/Tokyo"]) expect((await a.reserve(asked("probe", 0), inZone(zone))).balances).toEqual(inZone(zone).map(() => balance(150, 0)));
+  });
+
+  it("becomes what was spent in the account of all tenants together, too", async () => {
+    const ledger = await ledgerOn(makeStreams());
+    const all = budgetedGlobalAccountsOf({ timeZone: "UTC", budgets: { day: { usd: 500e-9, kind: "hard" } } }, AT_MS);
+    expect(await ledger.reserve(asked("r1", 300), all)).toMatchObject({ isReserved: true });
+    expect(await ledger.reserve({ ...asked("r2", 201), tenant_id: "other" }, all)).toMatchObject({ isReserved: false, balances: [balance(0, 300)] });
+    await ledger.settle([outcome("r1", 120), { ...outcome("r2", 30), tenant_id: "other" }], { after: 0, upTo: 2 });
+    expect((await ledger.reserve(asked("probe", 0), all)).balances).toEqual([balance(150, 0)]);
   });
 
   it("is not believed where the stream has lost outcomes that were booked: all is looked up again", async () => {

@@ -12,7 +12,7 @@ import { z } from "zod";
 import { AppError } from "#shared/contracts/errors.ts";
 import type { NanoUsd } from "#shared/contracts/money.ts";
 
-import { type Account, accountsOf, type Balance, type BudgetedAccount, type Spender } from "./accounts.ts";
+import { type Account, accountsOf, type Balance, type BudgetedAccount, GLOBAL, globalAccountsOf, type Spender } from "./accounts.ts";
 import { ABANDON, BEGIN_EPOCH, EXPIRE, FREE, LOAD, LOADED, RESERVE, SETTLE } from "./scripts.ts";
 
 declare module "ioredis" {
@@ -229,7 +229,10 @@ export function makeLedger({ redis, prefix, stream, historyOf, endOf, observeUnl
       for (let tries = 0; tries < MOST_NAMINGS; tries++) {
         const { count, of } = await zonesIn(id, tries > 0);
         const accountsIn = ({ tenant_id, costNanoUsd, spentBy }: Outcome) =>
-          spentBy === null || costNanoUsd === 0 ? [] : (of.get(tenant_id) ?? []).flatMap((timeZone) => accountsOf({ tenant_id, ...spentBy }, timeZone, spentBy.acceptedAtMs).map(keyOf));
+          spentBy === null || costNanoUsd === 0 ? [] : [
+            ...(of.get(tenant_id) ?? []).flatMap((timeZone) => accountsOf({ tenant_id, ...spentBy }, timeZone, spentBy.acceptedAtMs)),
+            ...(of.get(GLOBAL) ?? []).flatMap((timeZone) => globalAccountsOf(timeZone, spentBy.acceptedAtMs)),
+          ].map(keyOf);
         const booked = outcomes.map((one) => ({ r: reservations + lease(one), n: lease(one), c: String(one.costNanoUsd), a: accountsIn(one) }));
         const [outcome, mark] = await ask("outcomes cannot be booked", () => redis.ledgerSettle(2, state, leases, id, after, upTo, JSON.stringify(booked), count));
         if (outcome === "lost") return null;
