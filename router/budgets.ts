@@ -37,7 +37,7 @@ export interface BudgetsDeps {
   readonly global: GlobalBudgets;
   /** After its deadline a request has its outcome within this. */
   readonly sweepGraceMs: number;
-  readonly observe: (what: "reserved" | "waited" | "refused" | "overdrawn", account: BudgetedAccount | null) => void;
+  readonly observe: (what: "reserved" | "waited" | "refused" | "overdrawn" | "unknown", account: BudgetedAccount | null) => void;
   /** Epoch milliseconds. */
   readonly now: () => number;
 }
@@ -73,6 +73,10 @@ export function makeBudgets({ ledger, global, sweepGraceMs, observe, now }: Budg
     if (asked.lease.aborted) throw new AppError("broker_unavailable", "lost the message while it waited for its budget");
     return true;
   }
+  const unpaid = (): Paid => {
+    observe("unknown", null);
+    return { unpaid: UNKNOWN };
+  };
   return {
     freed: queue.wake,
     async decide(asked) {
@@ -89,9 +93,9 @@ export function makeBudgets({ ledger, global, sweepGraceMs, observe, now }: Budg
         const amount = amountOf(decision, saga);
         const reserved = await reserve(asked, amount, accounts);
         if (reserved.kind === "loading") {
-          if (!(await wait(asked, until.known, reserved.loaded))) return { unpaid: UNKNOWN };
-          decision = asked.decide(left);
-          if (decision.step.kind === "stop") return { unpaid: UNKNOWN }; // too late by now, and that is nobody's fault
+          if (await wait(asked, until.known, reserved.loaded)) decision = asked.decide(left);
+          else return unpaid();
+          if (decision.step.kind === "stop") return unpaid(); // too late by now, and that is nobody's fault
           continue;
         }
         const all = accounts.map((account, i) => ({ account, balance: reserved.balances[i] ?? { spentNanoUsd: 0, reservedNanoUsd: 0 } }));

@@ -5,7 +5,8 @@ import { Counter, Gauge, type Registry } from "prom-client";
 import type { Pool } from "pg";
 import type { Logger } from "pino";
 
-import type { GlobalBudgets } from "#shared/ledger/accounts.ts";
+import { toUsd } from "#shared/contracts/money.ts";
+import type { BudgetedAccount, GlobalBudgets } from "#shared/ledger/accounts.ts";
 import { makeLedger } from "#shared/ledger/ledger.ts";
 import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { followCompletions } from "#shared/messaging/followCompletions.ts";
@@ -19,6 +20,8 @@ import type { OpenRequests } from "./openRequests.ts";
 import { runSettlement } from "./settlement.ts";
 
 const USE = { meanwhile: "requests of tenants with a budget wait", mostWaitMs: 500, isResent: false };
+
+const MOST_WARNED = 10_000;
 
 export interface OpenBudgetsOptions {
   readonly redisUrl: string;
@@ -40,7 +43,7 @@ export function openBudgets({ redisUrl, prefix, sweepGraceMs, global, pool, brok
   const redis = connectRedis(redisUrl, "router-ledger", log, USE);
   onClose("ledger", () => { redis.disconnect(); });
   const registers = [registry];
-  const steps = new Counter({ name: "infer_budget_steps_total", help: "Steps of requests under a budget over several requests: reserved, waited for others to end, refused, or beyond a soft budget; by scope and window of the budget that decided.", labelNames: ["result", "scope", "window"], registers });
+  const steps = new Counter({ name: "infer_budget_steps_total", help: "Steps of requests under a budget over several requests: reserved, waited for others to end, refused, beyond a soft budget, or ended because the budget is not known; by scope and window of the budget that decided.", labelNames: ["result", "scope", "window"], registers });
   const expired = new Counter({ name: "infer_ledger_expired_total", help: "Reservations that were freed because nobody settled them in time.", registers });
   const unloaded = new Counter({ name: "infer_ledger_unloaded_total", help: "Times that what an account had spent before could not be read; its requests wait meanwhile.", registers });
   const booked = new Gauge({ name: "infer_ledger_booked_sequence", help: "Sequence in COMPLETIONS up to which outcomes are booked; 0 before any tenant has a budget.", registers });
@@ -52,11 +55,22 @@ export function openBudgets({ redisUrl, prefix, sweepGraceMs, global, pool, brok
       log.warn({ err: error }, "what was spent of a budget before could not be read; it is tried again");
     },
   });
+  const warned = new Set<string>();
+  /** Of each window of an account, until there are so many that the metric alone has to say it. */
+  function warnOnce({ scope, tenantId, owner, window, timeZone, limitNanoUsd }: BudgetedAccount) {
+    const name = [scope, tenantId, owner, window.id, timeZone].join(" ");
+    if (warned.has(name) || warned.size >= MOST_WARNED) return;
+    warned.add(name);
+    log.warn({ scope, tenant_id: tenantId, window: window.id, time_zone: timeZone, limit_usd: toUsd(limitNanoUsd) }, "a soft budget is overdrawn; its requests go on");
+  }
   const used = new AbortController();
   const budgets = makeBudgets({
     ledger: { reserve: (reservation, accounts) => { used.abort(); return ledger.reserve(reservation, accounts); } },
     global, sweepGraceMs, now: Date.now,
-    observe: (result, account) => { steps.inc({ result, scope: account?.scope ?? "", window: account?.window.kind ?? "" }); },
+    observe(result, account) {
+      steps.inc({ result, scope: account?.scope ?? "", window: account?.window.kind ?? "" });
+      if (result === "overdrawn" && account !== null) warnOnce(account);
+    },
   });
   return {
     decide: budgets.decide,
