@@ -32,10 +32,11 @@ function decisionOf(paid: Paid) {
 
 type Standing = { spentNanoUsd: number; reservedNanoUsd: number };
 /** A ledger with one account of the limit, or several: answers by what stands in them. */
-function world(standing: Standing | Standing[], { nowMs = () => NOW_MS, isKnown = () => true, global = { timeZone: "UTC", budgets: {} } }: { nowMs?: () => number; isKnown?: () => boolean; global?: GlobalBudgets } = {}) {
+function world(standing: Standing | Standing[], { nowMs = () => NOW_MS, isKnown = () => true, hasAccounts = false, global = { timeZone: "UTC", budgets: {} } }: { hasAccounts?: boolean;  nowMs?: () => number; isKnown?: () => boolean; global?: GlobalBudgets } = {}) {
   const seen: string[] = [], asked: number[] = [];
   const budgets = makeBudgets({
     ledger: {
+      hasAccounts: async () => hasAccounts,
       async reserve({ amountNanoUsd }, accounts) {
         if (!isKnown()) throw new AppError("budget_unknown", "Redis is away");
         asked.push(amountNanoUsd);
@@ -46,10 +47,10 @@ function world(standing: Standing | Standing[], { nowMs = () => NOW_MS, isKnown 
     },
     global, sweepGraceMs: 5_000, now: nowMs, observe: (what) => { seen.push(what); },
   });
-  const run = async (over: { policy?: string; policyThen?: string; lease?: AbortSignal; saga?: SagaContext; budgets?: TenantSettings["budgets"] } = {}) => {
+  const run = async (over: { policy?: string; policyThen?: string; lease?: AbortSignal; saga?: SagaContext; budgets?: TenantSettings["budgets"]; isAssumed?: boolean } = {}) => {
     const saga = over.saga ?? FRESH, one = { ...request, policy: over.policy ?? request.policy };
     return decisionOf(await budgets.decide({
-      request: one, saga, budgets: over.budgets ?? HARD, aside: (wait) => wait, lease: over.lease ?? new AbortController().signal,
+      request: one, saga, budgets: async () => ({ budgets: over.budgets ?? HARD, isAssumed: over.isAssumed ?? false }), aside: (wait) => wait, lease: over.lease ?? new AbortController().signal,
       decide: (budgetLeft) => decide(budgetLeft === undefined ? one : { ...one, policy: over.policyThen ?? one.policy }, saga, { file: FILE, live: LIVE, model: null, floorSteps: 0, exploration: { share: 0, maxExtraCostNanoUsd: nanoUsd(0) }, nowMs: nowMs(), ...(budgetLeft === undefined ? {} : { budgetLeft }) }),
     }));
   };
@@ -111,6 +112,27 @@ describe("a step under a budget", () => {
     expect([(await waiting).step, seen]).toMatchObject([{ kind: "run", tier: "small" }, ["waited", "reserved"]]);
   });
 
+  it("is refused by that of the spent budgets that lasts longest", async () => {
+    const dayAndMonth = TenantSettings.parse({ budgets: { tenant: { day: { usd: 0.001 }, month: { usd: 0.001 } } } }).budgets;
+    const { run } = world([{ spentNanoUsd: LIMIT, reservedNanoUsd: 0 }, { spentNanoUsd: LIMIT - 10, reservedNanoUsd: 0 }]);
+    const { context } = advance({ state: "received", context: FRESH }, { type: "DECIDED", decision: await run({ budgets: dayAndMonth }) });
+    expect(context.error).toMatchObject({ retry_after_ms: Date.parse("2026-12-01T00:00:00Z") - NOW_MS });
+    expect(context.error?.message).toContain("for month 2026-11");
+  });
+
+  it("of a tenant whose settings cannot be read waits where the ledger knows budgets of it, and goes on where it does not", async () => {
+    const none = TenantSettings.parse({}).budgets;
+    expect((await world([]).run({ budgets: none, isAssumed: true })).step.kind).toBe("run");
+    let nowMs = NOW_MS;
+    const { run, budgets, asked } = world([], { hasAccounts: true, nowMs: () => nowMs });
+    const waiting = run({ budgets: none, isAssumed: true });
+    await new Promise(setImmediate);
+    nowMs += 60_000;
+    budgets.freed();
+    await expect(waiting).rejects.toMatchObject({ code: "budget_unknown" });
+    expect(asked).toEqual([]);
+  });
+
   it("is refused by the budget that has least left once others have ended, whatever they reserve now", async () => {
     const dayAndMonth = TenantSettings.parse({ budgets: { tenant: { day: { usd: 0.001 }, month: { usd: 0.001 } } } }).budgets;
     const { run } = world([{ spentNanoUsd: 0, reservedNanoUsd: LIMIT }, { spentNanoUsd: LIMIT - 10, reservedNanoUsd: 0 }]);
@@ -155,7 +177,11 @@ describe("a step under a budget", () => {
     await new Promise(setImmediate);
     nowMs += 30_000;
     budgets.freed();
-    expect((await waiting).step).toMatchObject({ kind: "stop", reason: "budget" });
+    const decision = await waiting;
+    expect(decision.step).toMatchObject({ kind: "stop", reason: "budget" });
+    const { context } = advance({ state: "received", context: FRESH }, { type: "DECIDED", decision });
+    expect(context.error).toMatchObject({ code: "budget_exceeded", retry_after_ms: 5_000 }); // it is reserved, and not spent
+    expect(context.error?.message).toContain("what requests under way do not use of it is free when they end");
   });
 
   it("is an outage where the message went to another router meanwhile, and where others are quicker each time", async () => {
@@ -167,7 +193,7 @@ describe("a step under a budget", () => {
     const balance = { spentNanoUsd: LIMIT - 2 * most("small"), reservedNanoUsd: 0 };
     const { budgets } = world(balance);
     const crowd = budgets.decide({
-      request, saga: FRESH, budgets: HARD, aside: (wait) => wait, lease: new AbortController().signal,
+      request, saga: FRESH, budgets: async () => ({ budgets: HARD, isAssumed: false }), aside: (wait) => wait, lease: new AbortController().signal,
       decide: () => decide(request, FRESH, { file: FILE, live: LIVE, model: null, floorSteps: 0, exploration: { share: 0, maxExtraCostNanoUsd: nanoUsd(0) }, nowMs: NOW_MS }), // blind to what is left
     });
     await expect(crowd).rejects.toMatchObject({ code: "budget_unknown", isOutage: true });
@@ -180,7 +206,7 @@ describe("a step under a budget", () => {
 
   it("is refused by the budget of the whole service, which tells a tenant nothing of the others", async () => {
     const { run } = world([{ spentNanoUsd: 0, reservedNanoUsd: 0 }, { spentNanoUsd: LIMIT, reservedNanoUsd: 0 }], { global: { timeZone: "Asia/Tokyo", budgets: { day: { usd: 0.001, kind: "hard" } } } });
-    const { context } = advance({ state: "received", context: FRESH }, { type: "DECIDED", decision: await run() });
+    const { context } = advance({ state: "received", context: FRESH }, { type: "DECIDED", decision: await run({ policy: "always-small" }) });
     expect(context.error).toMatchObject({ code: "budget_exceeded", retry_after_ms: Date.parse("2026-11-28T15:00:00Z") - NOW_MS });
     expect(context.error?.message).toBe("what is left of the budget of the whole service for day 2026-11-28 (Asia/Tokyo) does not pay for any tier that may be tried; it begins anew at 2026-11-28T15:00:00.000Z");
   });

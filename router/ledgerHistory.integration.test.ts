@@ -31,6 +31,11 @@ let broker: TestBroker["broker"];
 let pool: Pool;
 let dropDatabase: () => Promise<void>;
 let history: ReturnType<typeof makeHistory>;
+const historyOf = async (account: Account, markSeq: number) => {
+  const [one] = await history.historiesOf([{ account, markSeq }]);
+  if (one === undefined) throw new Error("one was asked for");
+  return one;
+};
 let sweeper: Promise<void>;
 const shutdown = new AbortController();
 beforeAll(async () => {
@@ -89,9 +94,10 @@ it("adds what the books say to what ended after them, once each, and holds what 
   await ended(of("sums", "another-user"), 3, { user_id: "u-2" });
   const mark = await ended(of("sums", "at-the-mark"), 1);
   const late = await ended(of("sums", "after-the-mark"), 50);
-  expect(await history.historyOf(account("sums"), mark)).toEqual({ spentNanoUsd: 124, open: [{ ...of("sums", "after-the-mark"), step: 3, amountNanoUsd: 50, leaseEndsAtMs: NOW_MS + 1_005, endedAtSeq: late }] });
-  expect(await history.historyOf(account("sums", "user"), mark)).toMatchObject({ spentNanoUsd: 121 });
-  expect(await history.historyOf(account("sums", "user"), first)).toMatchObject({ spentNanoUsd: 100 });
+  expect(await historyOf(account("sums"), mark)).toEqual({ spentNanoUsd: 124, open: [{ ...of("sums", "after-the-mark"), step: 3, amountNanoUsd: 50, leaseEndsAtMs: NOW_MS + 1_005, endedAtSeq: late }] });
+  const together = await history.historiesOf([{ account: account("sums", "user"), markSeq: mark }, { account: account("sums", "user", "day"), markSeq: first }]);
+  expect(together.map(({ spentNanoUsd, open }) => [spentNanoUsd, open.map(({ amountNanoUsd }) => amountNanoUsd)])).toEqual([[121, [50]], [100, [20, 1, 50]]]);
+  expect([await history.outcomeAt(first), await history.outcomeAt(999)]).toEqual([of("sums", "in-books"), null]);
 });
 
 it("knows each window and scope apart, and of the books no line of a shadow or of waste", async () => {
@@ -102,7 +108,7 @@ it("knows each window and scope apart, and of the books no line of a shadow or o
   await booked(of("windows", "shadow"), 1_000, 1, { stream: "SHADOWS" });
   await booked(of("windows", "other"), 10_000, 1, { user: "u-2" });
   await booked(of("windows", "older stream"), 100_000, 999_999_999, { atMs: Math.max(month.startsAtMs, NOW_MS - DAY_MS) });
-  const spent = async (scope: Account["scope"]) => (await history.historyOf(account("windows", scope), 1_000_000)).spentNanoUsd;
+  const spent = async (scope: Account["scope"]) => (await historyOf(account("windows", scope), 1_000_000)).spentNanoUsd;
   expect([await spent("tenant"), await spent("user")]).toEqual([110_010, 100_010]);
 });
 
@@ -111,12 +117,12 @@ it("holds the most that the latest step of an open request can cost, with what i
   await accept(of("else", "runs"));
   for (const id of [of("open", "runs"), of("open", "over"), of("else", "runs")]) await running(id);
   const mark = await ended(of("open", "over"), 0);
-  const { open, spentNanoUsd } = await history.historyOf(account("open"), mark);
+  const { open, spentNanoUsd } = await historyOf(account("open"), mark);
   expect([spentNanoUsd, open.map(({ request_id }) => request_id)]).toEqual([0, ["runs"]]);
   const { context } = Job.parse(jobFixture).saga as { context: { finished: { cost_nano_usd: number }[]; decisions: { facts: { quotes: { tier: string; max_cost_nano_usd: number }[] } }[] } };
   const most = context.decisions.at(-1)?.facts.quotes.find(({ tier }) => tier === jobFixture.tier)?.max_cost_nano_usd ?? NaN;
   expect(open[0]).toEqual({ ...of("open", "runs"), step: jobFixture.attempt, amountNanoUsd: nanoUsd(most + context.finished.reduce((sum, one) => sum + one.cost_nano_usd, 0)), leaseEndsAtMs: NOW_MS + 241_000, endedAtSeq: null });
-  expect(await history.historyOf(account("nobody"), mark)).toEqual({ spentNanoUsd: 0, open: [] });
+  expect(await historyOf(account("nobody"), mark)).toEqual({ spentNanoUsd: 0, open: [] });
 });
 
 it("of all tenants together adds up what each has spent, and holds what is open of any", async () => {
@@ -125,13 +131,13 @@ it("of all tenants together adds up what each has spent, and holds what is open 
   const mark = await ended(of("late-comer", "one"), 500);
   const { rows: [row] } = await pool.query<{ sum: string }>("SELECT sum(cost_nano_usd)::text FROM ledger WHERE stream = 'COMPLETIONS' AND at >= $1 AND at < $2", [new Date(month.window.startsAtMs), new Date(month.window.endsAtMs)]);
   const inStreamAlone = 3 + 1 + 50 + 500; // what is acked is in the books, as far as the ledger knows
-  const { spentNanoUsd, open } = await history.historyOf(month, mark);
+  const { spentNanoUsd, open } = await historyOf(month, mark);
   expect([spentNanoUsd, open.map(({ tenant_id }) => tenant_id).sort()]).toEqual([Number(row?.sum) + inStreamAlone, ["else", "open"]]);
 });
 
 it("is an outage where a place does not answer", async () => {
   await pool.query("ALTER TABLE ledger RENAME TO ledger_away");
-  await expect(history.historyOf(account("sums"), 1)).rejects.toMatchObject({ code: "database_unavailable", isOutage: true });
+  await expect(historyOf(account("sums"), 1)).rejects.toMatchObject({ code: "database_unavailable", isOutage: true });
   await pool.query("ALTER TABLE ledger_away RENAME TO ledger");
   const unread = makeOpenOf({ fold: () => null, streams: broker.streams, prefix: "infer", signal: AbortSignal.abort() });
   await expect(unread("open")).rejects.toMatchObject({ code: "broker_unavailable", isOutage: true });

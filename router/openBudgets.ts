@@ -11,7 +11,7 @@ import { makeLedger } from "#shared/ledger/ledger.ts";
 import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { followCompletions } from "#shared/messaging/followCompletions.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
-import type { Lifecycle } from "#shared/runtime/lifecycle.ts";
+import { hasEnded, type Lifecycle, pause } from "#shared/runtime/lifecycle.ts";
 
 import { type Budgets, leaseEndOf, makeBudgets } from "./budgets.ts";
 import { makeHistory } from "./ledgerHistory.ts";
@@ -22,6 +22,7 @@ import { runSettlement } from "./settlement.ts";
 const USE = { meanwhile: "requests of tenants with a budget wait", mostWaitMs: 500, isResent: false };
 
 const MOST_WARNED = 10_000;
+const LOOK_EVERY_MS = 250;
 
 export interface OpenBudgetsOptions {
   readonly redisUrl: string;
@@ -65,7 +66,7 @@ export function openBudgets({ redisUrl, prefix, sweepGraceMs, global, pool, brok
   }
   const used = new AbortController();
   const budgets = makeBudgets({
-    ledger: { reserve: (reservation, accounts) => { used.abort(); return ledger.reserve(reservation, accounts); } },
+    ledger: { hasAccounts: ledger.hasAccounts, reserve: (reservation, accounts) => { used.abort(); return ledger.reserve(reservation, accounts); } },
     global, sweepGraceMs, now: Date.now,
     observe(result, account) {
       steps.inc({ result, scope: account?.scope ?? "", window: account?.window.kind ?? "" });
@@ -75,7 +76,7 @@ export function openBudgets({ redisUrl, prefix, sweepGraceMs, global, pool, brok
   return {
     decide: budgets.decide,
     async settle() {
-      if (redis.status !== "ready") await once(redis, "ready", { signal }).catch(() => undefined); // else it would look as if it were in use
+      while (redis.status !== "ready" && !hasEnded(signal)) await pause(LOOK_EVERY_MS, signal); // else it would look as if it were in use
       const isInUse = await ledger.isInUse().catch(() => true);
       if (!isInUse && !used.signal.aborted) await once(used.signal, "abort", { signal }).catch(() => undefined); // the signal's own end
       await runSettlement({

@@ -9,13 +9,14 @@ export interface OpenRequest {
   deadlineAtMs: number | null;
 }
 export interface OpenRequests {
-  accepted(key: string, seq: number, storedAtMs: number): void;
+  /** `null`: it has no id, and is nobody's to answer. */
+  accepted(key: string | null, seq: number, storedAtMs: number): void;
   /** `isWithoutRequest`: its request is not in REQUESTS, as far as whoever ended it knows, so it is not waited for. Should it come all the same, the sweep finds its end. */
   terminal(key: string, nowMs: number, isWithoutRequest?: boolean): void;
   /** Oldest first. */
   open(): Iterable<[key: string, request: OpenRequest]>;
   forgetEarly(beforeMs: number): void;
-  /** Of the request that was read last, in REQUESTS; 0 before the first. */
+  /** Of what was read last, in REQUESTS; 0 before the first. */
   readonly lastSeq: () => number;
   /** Each counted by itself, so that `accepted = terminal + open` checks something. A completion without a request is not counted. */
   readonly counts: () => { readonly accepted: number; readonly terminal: number; readonly open: number };
@@ -32,6 +33,7 @@ export function makeOpenRequests(): OpenRequests {
   return {
     accepted(key, seq, storedAtMs) {
       lastSeq = seq;
+      if (key === null) return;
       if (!open.delete(key)) accepted++; // else read again: the stream was lost, made anew, and the request sent again
       if (early.delete(key)) terminal++;
       else open.set(key, { seq, storedAtMs, deadlineAtMs: null });

@@ -81,12 +81,12 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
       return;
     }
     if (!isAdmitted && (await fromCache(deps, { request, plan, settings: settings.cache }, saga, delivery))) return; // gateways have looked
-    await route(deps, { request, budgets: settings.budgets }, saga, delivery);
+    await route(deps, request, saga, delivery);
   },
   async result(delivery: Delivery): Promise<void> {
     const { request, saga } = readEvent(Result, deps.prefix, delivery);
-    const { settings } = await deps.standingOf(request.tenant_id);
-    await route(deps, { request, budgets: settings.budgets }, readSaga(saga), delivery);
+    if (delivery.mayBeRepeat && (await answerAgain(deps, request))) return; // it would reserve once more
+    await route(deps, request, readSaga(saga), delivery);
   },
 });
 
@@ -141,17 +141,13 @@ async function answerAgain({ streams, publisher, prefix }: RouterDeps, request: 
   return true;
 }
 
-interface Routed {
-  readonly request: InferenceRequest;
-  readonly budgets: Standing["settings"]["budgets"];
-}
-async function route(deps: RouterDeps, { request, budgets }: Routed, saga: Saga, delivery: Delivery): Promise<void> {
+async function route(deps: RouterDeps, request: InferenceRequest, saga: Saga, delivery: Delivery): Promise<void> {
   const { tracer, publisher, now } = deps;
   if (await isDecided(deps, request, saga, delivery)) return;
   const kind = saga.state === "received" ? "request" : "result";
   const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.policy": request.policy };
   await tracer.span(`process infer.${kind}`, { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent, annotate) => {
-    const event = await nextEvent(deps, { request, budgets }, saga, delivery);
+    const event = await nextEvent(deps, request, saga, delivery);
     if (event.type === "DECIDED") annotate({ "infer.step": event.decision.step.kind, "infer.tier": event.decision.step.kind === "run" ? event.decision.step.tier : "" });
     for (const message of messagesAfter(request, saga, event, { nowMs: now(), traceId: traceIdOf(traceparent) })) {
       const { isDuplicate, stored } = await publisher.emit(message, traceparent);
@@ -170,10 +166,14 @@ async function keepUncounted({ publisher, now }: RouterDeps, { attempts, tenant_
   }
 }
 
-async function nextEvent({ limits, live, routing, exploration, budgets: { decide: paidFor }, now, observe }: RouterDeps, { request, budgets }: Routed, saga: Saga, { aside = (wait) => wait, lease }: Delivery): Promise<MachineEvent> {
+async function nextEvent({ limits, live, routing, exploration, standingOf, budgets: { decide: paidFor }, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga, { aside = (wait) => wait, lease }: Delivery): Promise<MachineEvent> {
   if (now() >= request.deadline_at_ms) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
   const paid = await paidFor({
-    request, saga: saga.context, budgets, aside, lease,
+    request, saga: saga.context, aside, lease,
+    async budgets() {
+      const { settings, isAssumed = false } = await standingOf(request.tenant_id);
+      return { budgets: settings.budgets, isAssumed };
+    },
     decide: (budgetLeft) => decide(request, saga.context, { file: limits.tierFile, live: live(), ...routing(), exploration, ...(budgetLeft === undefined ? {} : { budgetLeft }), nowMs: now() }),
   });
   if ("unpaid" in paid) return { type: "CLOSED", error: paid.unpaid };

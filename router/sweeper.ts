@@ -51,8 +51,8 @@ export async function runSweeper(deps: SweeperDeps, onFold: (fold: OpenRequests)
   onFold(fold);
   const fromMs = startOf(await mark.read(), now(), deps.limits.maxDeadlineMs);
   const stops = [
-    await followSubjects(js, { prefix, stream: "REQUESTS", fromMs }, (id, { seq, storedAtMs }) => { fold.accepted(tokens(id), seq, storedAtMs); }),
-    await followSubjects(js, { prefix, stream: "COMPLETIONS", fromMs }, (id, { isWithoutRequest }) => { fold.terminal(tokens(id), now(), isWithoutRequest); }),
+    await followSubjects(js, { prefix, stream: "REQUESTS", fromMs }, (id, { seq, storedAtMs }) => { fold.accepted(id === null ? null : tokens(id), seq, storedAtMs); }),
+    await followSubjects(js, { prefix, stream: "COMPLETIONS", fromMs }, (id, { isWithoutRequest }) => { if (id !== null) fold.terminal(tokens(id), now(), isWithoutRequest); }),
   ];
   let markedAtMs = now();
   while (!signal.aborted) {

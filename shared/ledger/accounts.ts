@@ -74,10 +74,10 @@ const leftIn = ({ limitNanoUsd }: Pick<BudgetedAccount, "limitNanoUsd">, { spent
 const OWNERS: Readonly<Record<Exclude<Scope, "global">, (owner: string) => string>> = { tenant: (id) => `tenant ${id}`, user: (id) => `user ${JSON.stringify(id)}`, key: (id) => `key ${id}` };
 const ofWindow = ({ kind, id }: Window) => `${kind} ${id}`;
 
-/** Which limit, whose, how much is left and when there is more: for whoever is refused. */
-export function refusalOf(account: BudgetedAccount, balance: Balance): string {
+/** Which limit, whose, how much is left and when there is more: for whoever is refused. `isHeld`: it would fit if others, who are under way, had ended. */
+export function refusalOf(account: BudgetedAccount, balance: Balance, isHeld: boolean): string {
   const { scope, owner, window, limitNanoUsd, timeZone } = account;
-  const anew = `it begins anew at ${new Date(window.endsAtMs).toISOString()}`;
+  const anew = isHeld ? "what requests under way do not use of it is free when they end" : `it begins anew at ${new Date(window.endsAtMs).toISOString()}`;
   if (scope === "global") return `what is left of the budget of the whole service for ${ofWindow(window)} (${timeZone}) does not pay for any tier that may be tried; ${anew}`; // its figures are no tenant's business
   const parts = `${toUsd(nanoUsd(balance.spentNanoUsd))} are spent and ${toUsd(nanoUsd(balance.reservedNanoUsd))} reserved`;
   return `the budget of ${OWNERS[scope](owner)} for ${ofWindow(window)} (${timeZone}) is ${toUsd(limitNanoUsd)} USD: ${parts}, so ${toUsd(leftIn(account, balance))} are left, and no tier that may be tried is sure to cost less; ${anew}`;

@@ -54,10 +54,11 @@ async function ledgerOn(streams: ReturnType<typeof makeStreams>, beforeHistory: 
   const ledger = makeLedger({
     redis: await connect(), prefix: `l${n}`, observeUnloaded: (error) => { failures.push(error); }, quietS: 0, // a step and its job are one here
     stream: async () => ({ created: "2026-11-01T00:00:00Z", lastSeq: streams.ended.length }),
-    async historyOf(account, markSeq) {
-      const history = { spentNanoUsd: nanoUsd(streams.spent(account, markSeq)), open: streams.open(account, markSeq).map((one) => ({ ...one, endedAtSeq: streams.seqOf(one.request_id) })) };
+    outcomeAt: async (seq) => streams.ended[seq - 1] ?? null,
+    async historiesOf(claimed) {
+      const histories = claimed.map(({ account, markSeq }) => ({ spentNanoUsd: nanoUsd(streams.spent(account, markSeq)), open: streams.open(account, markSeq).map((one) => ({ ...one, endedAtSeq: streams.seqOf(one.request_id) })) }));
       await beforeHistory();
-      return history;
+      return histories;
     },
     endOf: async ({ request_id }) => streams.seqOf(request_id),
   });
@@ -67,7 +68,10 @@ async function ledgerOn(streams: ReturnType<typeof makeStreams>, beforeHistory: 
       for (;;) {
         const reserved = await ledger.reserve(...args);
         if (reserved.kind !== "loading") return { isReserved: reserved.kind === "reserved", balances: reserved.balances };
-        if (!(await reserved.loaded) && failures.length > 0) throw failures.shift();
+        if (!(await reserved.loaded)) {
+          if (failures.length > 0) throw failures.shift();
+          await new Promise((resolve) => setTimeout(resolve, 20)); // another process is at it, or it failed just now
+        }
       }
     },
   };

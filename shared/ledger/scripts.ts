@@ -8,18 +8,20 @@
  */
 
 /**
- * KEYS: state. ARGV: what Redis and stream are known by, last sequence of the stream, the mark as it was read before that ('': none). Finds the epoch of these, or begins one
- * there; also where the stream has lost its end, with outcomes that were booked. Before the first account there is nothing to book, and the mark goes along. Returns epoch and mark.
+ * KEYS: state. ARGV: what Redis and stream are known by, last sequence of the stream, '1' when the stream is not the one that the mark is of any more (it lost its end), and the mark that this
+ * was found of. Finds the epoch, or begins one there. Before the first account there is nothing to book, and the mark goes along. Returns epoch and mark.
  */
 export const BEGIN_EPOCH = `
 local at = redis.call('HMGET', KEYS[1], 'of', 'mark')
-local isBehind = at[2] and at[2] == ARGV[3] and tonumber(ARGV[2]) < tonumber(at[2])
-if at[1] ~= ARGV[1] or isBehind then
-  local number = redis.call('HINCRBY', KEYS[1], 'number', 1)
-  redis.call('HSET', KEYS[1], 'of', ARGV[1], 'epoch', ARGV[1] .. '-' .. number, 'begun', redis.call('TIME')[1])
-  redis.call('HDEL', KEYS[1], 'zones')
+if at[1] ~= ARGV[1] or (ARGV[3] == '1' and at[2] == ARGV[4]) then
+  local time = redis.call('TIME')
+  redis.call('DEL', KEYS[1])
+  redis.call('HSET', KEYS[1], 'of', ARGV[1], 'epoch', ARGV[1] .. '-' .. time[1] .. '.' .. time[2], 'begun', time[1])
 end
-if redis.call('HEXISTS', KEYS[1], 'zones') == 0 then redis.call('HSET', KEYS[1], 'mark', ARGV[2]) end
+if redis.call('HEXISTS', KEYS[1], 'zones') == 0 then
+  redis.call('HSET', KEYS[1], 'mark', ARGV[2])
+  redis.call('HDEL', KEYS[1], 'last')
+end
 return redis.call('HMGET', KEYS[1], 'epoch', 'mark')
 `;
 
@@ -90,8 +92,8 @@ end
 `;
 
 /**
- * KEYS: state, leases. ARGV: epoch, first sequence that is not booked - 1, last sequence, JSON of [{ r: reservation, n: its lease, c: cost, a: accounts }], and how many time zones
- * there were when the accounts were named. Returns 'lost', 'zones' (name them again), 'moved' or 'booked', and the mark.
+ * KEYS: state, leases. ARGV: epoch, first sequence that is not booked - 1, last sequence, JSON of [{ r: reservation, n: its lease, c: cost, a: accounts }], how many time zones
+ * there were when the accounts were named, and whose outcome the last one is. Returns 'lost', 'zones' (name them again), 'moved' or 'booked', and the mark.
  */
 export const SETTLE = `${RELEASE}
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return { 'lost' } end
@@ -104,7 +106,7 @@ for _, outcome in ipairs(cjson.decode(ARGV[4])) do
     if redis.call('HEXISTS', key, 'spent') == 1 then redis.call('HINCRBY', key, 'spent', outcome.c) end
   end
 end
-redis.call('HSET', KEYS[1], 'mark', ARGV[3])
+redis.call('HSET', KEYS[1], 'mark', ARGV[3], 'last', ARGV[6])
 return { 'booked', ARGV[3] }
 `;
 
@@ -119,23 +121,26 @@ return freed
 
 /**
  * KEYS: state, account, zones. ARGV: epoch, token, expiry (epoch s), patience (s), tenant and time zone. From now on outcomes are booked there, and in whatever accounts the tenant has in
- * that zone; nothing is reserved before LOADED. With the same token again: still at it. Returns 'lost', 'loaded', 'busy' or 'begun', the mark and how old the epoch is (s).
+ * that zone; nothing is reserved before LOADED. Returns 'lost', 'loaded', 'busy' or 'begun', the mark and how old the epoch is (s).
  */
 export const LOAD = `
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return { 'lost' } end
 local now = tonumber(redis.call('TIME')[1])
 local state = redis.call('HMGET', KEYS[2], 'spent', 'loading', 'since')
 if state[1] and not state[2] then return { 'loaded' } end
-if state[2] ~= ARGV[2] then
-  if state[2] and now - tonumber(state[3]) < tonumber(ARGV[4]) then return { 'busy' } end
-  redis.call('HSET', KEYS[2], 'spent', '0', 'reserved', '0', 'loading', ARGV[2])
-end
-redis.call('HSET', KEYS[2], 'since', now)
+if state[2] and now - tonumber(state[3]) < tonumber(ARGV[4]) then return { 'busy' } end
+redis.call('HSET', KEYS[2], 'spent', '0', 'reserved', '0', 'loading', ARGV[2], 'since', now)
 redis.call('EXPIREAT', KEYS[2], ARGV[3])
 if redis.call('SADD', KEYS[3], ARGV[5]) == 1 then redis.call('HINCRBY', KEYS[1], 'zones', 1) end
 redis.call('EXPIREAT', KEYS[3], ARGV[3] + 32 * 86400)
 local epoch = redis.call('HMGET', KEYS[1], 'mark', 'begun')
 return { 'begun', epoch[1], now - tonumber(epoch[2]) }
+`;
+
+/** KEYS: accounts. ARGV: token. Still at it. */
+export const LOADING = `
+for _, key in ipairs(KEYS) do if redis.call('HGET', key, 'loading') == ARGV[1] then redis.call('HSET', key, 'since', redis.call('TIME')[1]) end end
+return 1
 `;
 
 /** KEYS: account. ARGV: token. For whoever cannot find out what LOADED needs: the next one may begin at once. */
@@ -150,14 +155,18 @@ if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] or redis.call('HGET', KEYS[2]
 redis.call('HINCRBY', KEYS[2], 'spent', ARGV[3])
 local mark = redis.call('HGET', KEYS[1], 'mark')
 for _, open in ipairs(cjson.decode(ARGV[4])) do if open.e == 0 or open.e > tonumber(mark) then
-  local held = redis.call('HMGET', open.r, 'amount', 'accounts')
-  local accounts, amount, isListed = held[1] and cjson.decode(held[2]) or {}, held[1] or open.m, false
+  local held = redis.call('HMGET', open.r, 'amount', 'accounts', 'step')
+  local accounts, before, step, isListed = held[1] and cjson.decode(held[2]) or {}, tonumber(held[1] or '0'), math.max(tonumber(held[3] or '0'), open.s), false
+  local amount = math.max(before, tonumber(open.m))
   for _, key in ipairs(accounts) do if key == KEYS[2] then isListed = true end end
+  for _, key in ipairs(accounts) do
+    if amount > before and key ~= KEYS[2] and redis.call('HEXISTS', key, 'reserved') == 1 then redis.call('HINCRBY', key, 'reserved', string.format('%.0f', amount - before)) end
+  end
   if not isListed then table.insert(accounts, KEYS[2]) end
-  redis.call('HSET', open.r, 'amount', amount, 'accounts', cjson.encode(accounts), 'step', open.s)
+  redis.call('HSET', open.r, 'amount', string.format('%.0f', amount), 'accounts', cjson.encode(accounts), 'step', step)
   redis.call('ZADD', KEYS[3], 'GT', open.l, open.n)
   keep(open.r, KEYS[3], open.l)
-  redis.call('HINCRBY', KEYS[2], 'reserved', amount)
+  redis.call('HINCRBY', KEYS[2], 'reserved', string.format('%.0f', amount))
 end end
 redis.call('HDEL', KEYS[2], 'loading', 'since')
 return { 'loaded', mark }

@@ -13,7 +13,7 @@ export interface FollowedCompletion {
   readonly completion: Completion | null;
 }
 export interface Followed {
-  /** The next ones in order, one at least. `null`: reading has ended, or `signal` aborted; a stream that was made anew must be read from its beginning. */
+  /** The next ones in order, one at least. `null`: reading has ended, or `signal` aborted; of a stream that was made anew, or has lost its end, other events have these sequences now. */
   next(most: number, signal: AbortSignal): Promise<readonly FollowedCompletion[] | null>;
   stop(): void;
 }
@@ -38,14 +38,23 @@ export async function followCompletions(js: JetStreamClient, { prefix, fromSeq, 
     wake();
   };
   const jsm = await js.jetstreamManager();
-  const createdAt = async () => (await jsm.streams.info("COMPLETIONS")).created;
-  const created = await createdAt();
+  const { created } = await jsm.streams.info("COMPLETIONS");
+  let seen: { readonly seq: number; readonly subject: string | null } = { seq: fromSeq - 1, subject: null };
+  /** Not where the stream was made anew, or has lost its end: what comes now may have sequences that were read before. */
+  const isSame = async () => {
+    const { seq, subject } = seen;
+    const info = await jsm.streams.info("COMPLETIONS");
+    if (info.created !== created || info.state.last_seq < seq) return false;
+    const stored = subject === null ? null : await jsm.streams.getMessage("COMPLETIONS", { seq });
+    return stored === null || stored.subject === subject;
+  };
   const consumer = await js.consumers.get("COMPLETIONS", { filter_subjects: completionSubject(prefix, anyIdOf(tenantId)), deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: fromSeq });
   const messages = await consumer.consume({
     max_messages: 500,
     callback(message) {
       if (hasEnded) return;
       waiting.push(message);
+      seen = { seq: message.seq, subject: message.subject };
       if (waiting.length >= MOST_WAITING) stop();
       wake();
     },
@@ -57,7 +66,7 @@ export async function followCompletions(js: JetStreamClient, { prefix, fromSeq, 
     void messages.close().catch(() => undefined);
   };
   void messages.closed().then(end, end);
-  every(checkEveryMs, stopping.signal, async () => { if ((await createdAt().catch(() => created)) !== created) stop(); });
+  every(checkEveryMs, stopping.signal, async () => { if (!(await isSame().catch(() => true))) stop(); });
   return {
     stop,
     async next(most, signal) {

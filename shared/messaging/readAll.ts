@@ -2,6 +2,9 @@ import { type ConsumerMessages, DeliverPolicy, type JetStreamClient, type JsMsg 
 
 import { AppError } from "#shared/contracts/errors.ts";
 
+/** Not deleted: who may do that could delete durables of others too. */
+const ENDS_AFTER_MS = 5_000;
+
 export interface ReadAllOptions {
   readonly stream: string;
   readonly filters: readonly string[];
@@ -15,7 +18,7 @@ export async function readAll(js: JetStreamClient, { stream, filters, from, time
   let messages: ConsumerMessages | undefined;
   let timer: NodeJS.Timeout | undefined;
   try {
-    const consumer = await js.consumers.get(stream, { ...start, filter_subjects: [...filters] });
+    const consumer = await js.consumers.get(stream, { ...start, filter_subjects: [...filters], inactive_threshold: ENDS_AFTER_MS });
     let left = (await consumer.info()).num_pending;
     if (left === 0) return;
     const { promise, resolve, reject } = withResolvers();
