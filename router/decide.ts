@@ -1,5 +1,5 @@
 import { askedIn } from "#shared/contracts/chat.ts";
-import type { Decision, LearnedFacts } from "#shared/contracts/decision.ts";
+import type { Decision, Facts, LearnedFacts } from "#shared/contracts/decision.ts";
 import type { Steps } from "#shared/contracts/floorGuard.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
@@ -24,6 +24,8 @@ export interface Known {
   /** Of the floor's guard over that model; 0 without one. */
   readonly floorSteps: Steps;
   readonly exploration: ExploreSettings;
+  /** Of budgets over several requests, where they leave less than an earlier choice may cost. */
+  readonly budgetLeft?: Facts["budget_left"];
   /** Epoch milliseconds. */
   readonly nowMs: number;
 }
@@ -32,9 +34,9 @@ export interface Known {
 const LEARNED = ["cascade-routing", "predictive", "cascade"];
 
 /** Pure: what the router does, what `POST /decide` explains, what replay repeats. */
-export function decide(request: InferenceRequest, saga: SagaContext, { file: whole, live, model, floorSteps, exploration, nowMs }: Known): Decision {
+export function decide(request: InferenceRequest, saga: SagaContext, { file: whole, live, model, floorSteps, exploration, budgetLeft, nowMs }: Known): Decision {
   const file = fileFor(whole, request);
-  const facts = factsFor(request, file, live, nowMs);
+  const facts = { ...factsFor(request, file, live, nowMs), ...(budgetLeft === undefined ? {} : { budget_left: budgetLeft }) };
   const decision = { after_attempt: saga.attempt, policy: request.policy };
   if (model === null || !LEARNED.includes(request.policy)) return { ...decision, facts, step: chooseStep({ request, saga, facts }, file) };
   const { learned, recorded } = learnedFrom({ model, floorSteps }, request, saga);
@@ -42,6 +44,7 @@ export function decide(request: InferenceRequest, saga: SagaContext, { file: who
   const priced = weighsLateness ? { ...facts, min_within_slo: MIN_WITHIN_SLO } : facts;
   const situation = { request, saga, facts: priced, learned };
   const greedy = chooseStep(situation, file);
+  if (budgetLeft !== undefined) return { ...decision, facts: priced, step: greedy, learned: recorded }; // what is left is not for trying things out
   return { ...decision, facts: priced, step: greedy, learned: recorded, ...explore(situation, greedy, exploration, drawsFor("explore", request)) };
 }
 

@@ -9,12 +9,15 @@ export interface OpenRequest {
   deadlineAtMs: number | null;
 }
 export interface OpenRequests {
-  accepted(key: string, seq: number, storedAtMs: number): void;
+  /** `null`: it has no id, and is nobody's to answer. */
+  accepted(key: string | null, seq: number, storedAtMs: number): void;
   /** `isWithoutRequest`: its request is not in REQUESTS, as far as whoever ended it knows, so it is not waited for. Should it come all the same, the sweep finds its end. */
   terminal(key: string, nowMs: number, isWithoutRequest?: boolean): void;
   /** Oldest first. */
   open(): Iterable<[key: string, request: OpenRequest]>;
   forgetEarly(beforeMs: number): void;
+  /** Of what was read last, in REQUESTS; 0 before the first. */
+  readonly lastSeq: () => number;
   /** Each counted by itself, so that `accepted = terminal + open` checks something. A completion without a request is not counted. */
   readonly counts: () => { readonly accepted: number; readonly terminal: number; readonly open: number };
   /** When the oldest open request was stored; `null` when none is open. */
@@ -26,8 +29,11 @@ export function makeOpenRequests(): OpenRequests {
   const early = new Map<string, number>();
   let accepted = 0;
   let terminal = 0;
+  let lastSeq = 0;
   return {
     accepted(key, seq, storedAtMs) {
+      lastSeq = seq;
+      if (key === null) return;
       if (!open.delete(key)) accepted++; // else read again: the stream was lost, made anew, and the request sent again
       if (early.delete(key)) terminal++;
       else open.set(key, { seq, storedAtMs, deadlineAtMs: null });
@@ -43,6 +49,7 @@ export function makeOpenRequests(): OpenRequests {
         early.delete(key);
       }
     },
+    lastSeq: () => lastSeq,
     counts: () => ({ accepted, terminal, open: open.size }),
     oldestMs: () => open.values().next().value?.storedAtMs ?? null,
   };

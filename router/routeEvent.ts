@@ -30,6 +30,7 @@ import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 import type { Standing } from "#shared/tenancy/directory.ts";
 
 import type { AdmitDirect } from "./admitDirect.ts";
+import type { Budgets } from "./budgets.ts";
 import { decide, type Known } from "./decide.ts";
 import type { ExploreSettings } from "./policy/explore.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
@@ -49,6 +50,8 @@ export interface RouterDeps {
   /** The active routing model, and how careful the guard of its floor is. */
   readonly routing: () => Pick<Known, "model" | "floorSteps">;
   readonly exploration: ExploreSettings;
+  /** Sees that budgets over several requests pay for what is decided. */
+  readonly budgets: Pick<Budgets, "decide">;
   /** Absent: no answer is kept or given again. */
   readonly cached?: { readonly cache: AnswerCache; readonly observe: (status: CacheStatus) => void; readonly observeOutdated: () => void; readonly auditHit: AuditHit; readonly tierFileHash: string };
   readonly tracer: Tracer;
@@ -67,7 +70,8 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
     const plan = planFor(deps, read, settings);
     if (!isAdmitted && isOutdated(settings.cache)) deps.cached?.observeOutdated(); // gateways count their own
     const origin = isAdmitted ? read.origin : DIRECT_ORIGIN; // a publisher may write any name
-    const request: InferenceRequest = { ...read, origin, ...(plan === null ? {} : { cache: cacheOf(plan) }) };
+    const { key_id: _unproved, ...unkeyed } = read;
+    const request: InferenceRequest = { ...(isAdmitted ? read : unkeyed), origin, ...(plan === null ? {} : { cache: cacheOf(plan) }) };
     // REQUESTS forgets an id after an hour, COMPLETIONS much later. Gateways look before they publish.
     if ((!isAdmitted || delivery.mayBeRepeat) && (await answerAgain(deps, request))) return;
     const saga = newSaga(baselineOf(fileFor(deps.limits.tierFile, request)));
@@ -81,6 +85,7 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
   },
   async result(delivery: Delivery): Promise<void> {
     const { request, saga } = readEvent(Result, deps.prefix, delivery);
+    if (delivery.mayBeRepeat && (await answerAgain(deps, request))) return; // it would reserve once more
     await route(deps, request, readSaga(saga), delivery);
   },
 });
@@ -142,7 +147,7 @@ async function route(deps: RouterDeps, request: InferenceRequest, saga: Saga, de
   const kind = saga.state === "received" ? "request" : "result";
   const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.policy": request.policy };
   await tracer.span(`process infer.${kind}`, { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent, annotate) => {
-    const event = nextEvent(deps, request, saga);
+    const event = await nextEvent(deps, request, saga, delivery);
     if (event.type === "DECIDED") annotate({ "infer.step": event.decision.step.kind, "infer.tier": event.decision.step.kind === "run" ? event.decision.step.tier : "" });
     for (const message of messagesAfter(request, saga, event, { nowMs: now(), traceId: traceIdOf(traceparent) })) {
       const { isDuplicate, stored } = await publisher.emit(message, traceparent);
@@ -161,10 +166,17 @@ async function keepUncounted({ publisher, now }: RouterDeps, { attempts, tenant_
   }
 }
 
-function nextEvent({ limits, live, routing, exploration, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga): MachineEvent {
-  const nowMs = now();
-  if (nowMs >= request.deadline_at_ms) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
-  const decision = decide(request, saga.context, { file: limits.tierFile, live: live(), ...routing(), exploration, nowMs });
-  observe(decision);
-  return { type: "DECIDED", decision };
+async function nextEvent({ limits, live, routing, exploration, standingOf, budgets: { decide: paidFor }, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga, { aside = (wait) => wait, lease }: Delivery): Promise<MachineEvent> {
+  if (now() >= request.deadline_at_ms) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
+  const paid = await paidFor({
+    request, saga: saga.context, aside, lease,
+    async budgets() {
+      const { settings, isAssumed = false } = await standingOf(request.tenant_id);
+      return { budgets: settings.budgets, isAssumed };
+    },
+    decide: (budgetLeft) => decide(request, saga.context, { file: limits.tierFile, live: live(), ...routing(), exploration, ...(budgetLeft === undefined ? {} : { budgetLeft }), nowMs: now() }),
+  });
+  if ("unpaid" in paid) return { type: "CLOSED", error: paid.unpaid };
+  observe(paid.decision);
+  return { type: "DECIDED", decision: paid.decision };
 }

@@ -15,7 +15,7 @@ import { readEvent } from "#shared/messaging/readEvent.ts";
 import { originOf, readRequest, type RequestLimits } from "#shared/messaging/readRequest.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
 import { openSweepMark } from "#shared/messaging/sweepMark.ts";
-import { anyJob, completionSubject, type Id, idOf, REQUESTS_MAX_AGE_MS, resultSubject, tokens } from "#shared/messaging/topology.ts";
+import { anyJob, completionSubject, type Id, idOf, idOfTokens, REQUESTS_MAX_AGE_MS, resultSubject, tokens } from "#shared/messaging/topology.ts";
 import { closeRequest, closeSaga, unreadableCompletion } from "#shared/saga/closings.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
@@ -43,11 +43,6 @@ export interface SweeperDeps {
   readonly signal: AbortSignal;
 }
 
-function idOfKey(key: string): Id {
-  const [tenant_id = "", request_id = ""] = key.split(".");
-  return { tenant_id, request_id };
-}
-
 /** Runs until the signal. `onFold` gets the fold, for metrics. */
 export async function runSweeper(deps: SweeperDeps, onFold: (fold: OpenRequests) => void): Promise<void> {
   const { nats, js, prefix, log, now, signal } = deps;
@@ -56,8 +51,8 @@ export async function runSweeper(deps: SweeperDeps, onFold: (fold: OpenRequests)
   onFold(fold);
   const fromMs = startOf(await mark.read(), now(), deps.limits.maxDeadlineMs);
   const stops = [
-    await followSubjects(js, { prefix, stream: "REQUESTS", fromMs }, (id, { seq, storedAtMs }) => { fold.accepted(tokens(id), seq, storedAtMs); }),
-    await followSubjects(js, { prefix, stream: "COMPLETIONS", fromMs }, (id, { isWithoutRequest }) => { fold.terminal(tokens(id), now(), isWithoutRequest); }),
+    await followSubjects(js, { prefix, stream: "REQUESTS", fromMs }, (id, { seq, storedAtMs }) => { fold.accepted(id === null ? null : tokens(id), seq, storedAtMs); }),
+    await followSubjects(js, { prefix, stream: "COMPLETIONS", fromMs }, (id, { isWithoutRequest }) => { if (id !== null) fold.terminal(tokens(id), now(), isWithoutRequest); }),
   ];
   let markedAtMs = now();
   while (!signal.aborted) {
@@ -90,7 +85,7 @@ async function sweep(deps: SweeperDeps, fold: OpenRequests): Promise<void> {
       await close(deps, key, open);
     } catch (error) {
       if (error instanceof AppError && error.isOutage) throw error;
-      log.error({ err: error, ...idOfKey(key) }, "cannot close this request; not tried again before a restart");
+      log.error({ err: error, ...idOfTokens(key) }, "cannot close this request; not tried again before a restart");
     }
     fold.terminal(key, now());
   }
@@ -109,7 +104,7 @@ async function deadlineOf({ streams, prefix, limits }: SweeperDeps, { seq, store
 
 async function close(deps: SweeperDeps, key: string, open: OpenRequest): Promise<void> {
   const { streams, publisher, prefix, tracer, log } = deps;
-  const id = idOfKey(key);
+  const id = idOfTokens(key);
   if ((await streams.last("COMPLETIONS", completionSubject(prefix, id))) !== null) return; // look before publishing
   const request = await streams.bySequence("REQUESTS", open.seq);
   const parent = traceparentFrom(request?.header.get("traceparent"));

@@ -10,7 +10,9 @@ import { models } from "./commands/models.ts";
 import { migrate } from "./commands/migrate.ts";
 import { natsUsers } from "./commands/natsUsers.ts";
 import { prices } from "./commands/prices.ts";
+import { report } from "./commands/report.ts";
 import { serveRecorded } from "./commands/serveRecorded.ts";
+import { statement } from "./commands/statement.ts";
 import { status } from "./commands/status.ts";
 import { submit } from "./commands/submit.ts";
 import { tenants } from "./commands/tenants.ts";
@@ -34,6 +36,8 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["tenants", tenants],
   ["keys", keys],
   ["cache", cache],
+  ["report", report],
+  ["statement", statement],
   ["submit", submit],
   ["nats-users", natsUsers],
   ["webhooks", webhooks],

@@ -23,7 +23,7 @@ export interface CountingServer {
   readonly close: () => Promise<void>;
 }
 /** Speaks OpenAI's chat completions; each answer takes `delayMs`. */
-export async function startCountingServer(delayMs: number): Promise<CountingServer> {
+export async function startCountingServer(delayMs: number, usage = { prompt_tokens: 10, completion_tokens: 5 }): Promise<CountingServer> {
   const asked = new Map<string, number>();
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
@@ -31,7 +31,7 @@ export async function startCountingServer(delayMs: number): Promise<CountingServ
       const { messages } = JSON.parse(Buffer.concat(chunks).toString()) as { messages: { content: string }[] };
       const question = messages.at(-1)?.content ?? "";
       asked.set(question, (asked.get(question) ?? 0) + 1);
-      const answer = { model: "counting", choices: [{ finish_reason: "stop", message: { role: "assistant", content: `answer to ${question}` }, logprobs: { content: [{ logprob: -0.01 }] } }], usage: { prompt_tokens: 10, completion_tokens: 5 } };
+      const answer = { model: "counting", choices: [{ finish_reason: "stop", message: { role: "assistant", content: `answer to ${question}` }, logprobs: { content: [{ logprob: -0.01 }] } }], usage };
       setTimeout(() => { response.setHeader("content-type", "application/json").end(JSON.stringify(answer)); }, delayMs);
     });
   });

@@ -195,3 +195,39 @@ it("needs no key where nobody is asked for one", async () => {
   expect((await call(null, { method: "GET", url: "/tenants/own" }, keyless)).status).toBe(200);
   await keyless.close();
 });
+
+/** Beside `/admin`, with another role: who sees whose books. */
+describe("reports", () => {
+  beforeAll(async () => {
+    for (const [tenant, cost] of [["own", 100], ["other", 7]] as const) {
+      await pool.query("INSERT INTO ledger_requests (tenant_id, request_id, at, outcome, cost_is_partial, stream_seq) VALUES ($1, 'r', '2026-11-03T10:00:00Z', 'completed', false, 1)", [tenant]);
+      await pool.query("INSERT INTO ledger (tenant_id, request_id, kind, part, tier, model, cost_nano_usd, is_charged, cost_is_partial, at, stream, stream_seq) VALUES ($1, 'r', 'attempt', '1', 'small', 's-1', $2, true, false, '2026-11-03T10:00:00Z', 'COMPLETIONS', 1)", [tenant, cost]);
+    }
+  });
+  const NOVEMBER = "from=2026-11-01&to=2026-12-01";
+  const get = async (holder: string | null, url: string) => {
+    const response = await app.inject({ url, headers: holder === null ? {} : { authorization: `Bearer ${keys.get(holder) ?? ""}` } });
+    return { status: response.statusCode, json: response.json<unknown>() };
+  };
+  const REPORT = `/reports?by=tenant&${NOVEMBER}`, OWN_REPORT = `${REPORT}&tenant_id=own`, STATEMENT = "/reports/statement?month=2026-11", OWN_STATEMENT = `${STATEMENT}&tenant_id=own`;
+  it.each([
+    [REPORT, { operator: 200, "operator reader": 200, "own admin": 200, "own read": 200, "own infer": 403, nobody: 401 }],
+    [OWN_REPORT, { operator: 200, "operator reader": 200, "own admin": 200, "own read": 200, "own infer": 403, "other admin": 404, "other read": 404, "other infer": 403, nobody: 401 }],
+    [STATEMENT, { operator: 400, "own admin": 200, "own read": 200, "own infer": 403, nobody: 401 }],
+    [OWN_STATEMENT, { operator: 200, "operator reader": 200, "own admin": 200, "own read": 200, "other admin": 404, "other read": 404, "other infer": 403, nobody: 401 }],
+  ])("%s: %j", async (url, expected) => {
+    const found = await Promise.all(Object.keys(expected).map(async (holder) => [holder, (await get(holder === "nobody" ? null : holder, url)).status]));
+    expect(Object.fromEntries(found)).toEqual(expected);
+  });
+  it("show a tenant's key its own books alone, and whoever runs the service all of them", async () => {
+    const spendOf = async (holder: string, url: string) => (await get(holder, url)).json as { rows: { group: string; spend_nano_usd: string }[]; total: { spend_nano_usd: string } };
+    const short = ({ rows, total }: Awaited<ReturnType<typeof spendOf>>) => [rows.map(({ group, spend_nano_usd }) => [group, spend_nano_usd]), total.spend_nano_usd];
+    expect(short(await spendOf("own read", REPORT))).toEqual([[["own", "100"]], "100"]);
+    expect(short(await spendOf("operator", REPORT))).toEqual([[["own", "100"], ["other", "7"]], "107"]);
+    expect(short(await spendOf("operator reader", OWN_REPORT))).toEqual([[["own", "100"]], "100"]);
+    expect((await get("other read", STATEMENT)).json).toMatchObject({ tenant_id: "other", charged_nano_usd: "7", lines: [{ kind: "attempt", model: "s-1", calls: 1 }] });
+  });
+  it.each(["/reports?by=colour", "/reports?from=yesterday", "/reports?from=2026-02-30", "/reports?tz=Mars/Olympus", "/reports?limit=0", "/reports?since=2026-11-01", "/reports?from=2026-11-02&to=2026-11-01", "/reports?tenant_id=a.b", "/reports/statement?month=2026-13&tenant_id=own", "/reports/statement"])("%s is a 400", async (url) => {
+    expect(await get("operator", url)).toMatchObject({ status: 400, json: { error: { code: "invalid_request" } } });
+  });
+});

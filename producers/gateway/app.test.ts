@@ -322,7 +322,7 @@ describe("the pages around it", () => {
     const batches = ["", "/{batch_id}", "/{batch_id}/cancel", "/{batch_id}/lines", "/{batch_id}/results", "/{batch_id}/start"].map((path) => `/batches${path}`);
     const admin = ["audit", "keys", "keys/{key_id}", "tenants", "tenants/{tenant_id}", "tenants/{tenant_id}/keys", "tenants/{tenant_id}/keys/{key_id}",
       "tenants/{tenant_id}/webhook-deliveries", "tenants/{tenant_id}/webhook-deliveries/{webhook_id}/retry", "tenants/{tenant_id}/webhooks", "tenants/{tenant_id}/webhooks/{endpoint_id}", "tenants/{tenant_id}/webhooks/{endpoint_id}/rotate"].map((path) => `/admin/${path}`);
-    expect(Object.keys(document.paths).sort()).toEqual([...admin, ...batches, "/infer", "/requests/{id}", "/requests/{id}/events", "/requests/{id}/feedback", "/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/models/{model}", "/v1/responses"]);
+    expect(Object.keys(document.paths).sort()).toEqual([...admin, ...batches, "/infer", "/reports", "/reports/statement", "/requests/{id}", "/requests/{id}/events", "/requests/{id}/feedback", "/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1/models/{model}", "/v1/responses"]);
     expect(JSON.stringify(document.paths["/infer"])).toContain("Most that all attempts together may cost, in USD.");
   });
 

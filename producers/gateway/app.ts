@@ -25,6 +25,7 @@ import { batchesRoutes } from "./routes/batches.ts";
 import { feedbackRoute } from "./routes/feedback.ts";
 import { inferRoute } from "./routes/infer.ts";
 import { openAiRoutes } from "./routes/openAi.ts";
+import { reportsRoutes } from "./routes/reports.ts";
 import { requestEventsRoute } from "./routes/requestEvents.ts";
 import { requestsRoute } from "./routes/requests.ts";
 import { type WebhookDeps, webhookRoutes } from "./routes/webhooks.ts";
@@ -83,6 +84,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     await api.register(requestEventsRoute(deps));
     await api.register(feedbackRoute(deps));
     await api.register(batchesRoutes({ pool: deps.admin.pool, callers: deps.callers, tierFile: deps.door.tierFile, log: deps.log }));
+    await api.register(reportsRoutes(deps.admin));
     await api.register(adminRoutes(deps.admin), { prefix: "/admin" });
     await api.register(webhookRoutes(deps.webhooks), { prefix: "/admin" });
     await api.register(openAiRoutes({ ...deps, methodsOf }), { prefix: "/v1" });
@@ -96,7 +98,7 @@ const openApiInfo = (version: string) => ({
   openapi: "3.1.0",
   webhooks: openApiWebhooks,
   info: { title: "Cost-Aware ML Inference Optimizer", version, description: "Sends each request to the cheapest model tier that is good enough, and says what that saved." },
-  tags: [{ name: "inference", description: "Ask, find the answer again, and say how good it was." }, { name: "openai", description: "The same for OpenAI's clients." }, { name: "batches", description: "Many requests that nobody waits for." }, { name: "admin", description: "Tenants, their keys and their webhooks." }, { name: "webhooks", description: "What endpoints are sent." }],
+  tags: [{ name: "inference", description: "Ask, find the answer again, and say how good it was." }, { name: "openai", description: "The same for OpenAI's clients." }, { name: "batches", description: "Many requests that nobody waits for." }, { name: "reports", description: "What was spent, saved and lost." }, { name: "admin", description: "Tenants, their keys and their webhooks." }, { name: "webhooks", description: "What endpoints are sent." }],
 });
 
 /** The parser of the NATS door. Other content types, charsets and encodings are 415. */

@@ -82,7 +82,7 @@ export function makeInference({ admit, submit, replies, cancel, limits, cached, 
       const expected = replies.expect(id, { deadlineAtMs, lastLookAtMs, anyOrigin: false });
       const caller = presence.enter(tokens(id), { gone, onAbandoned: () => { if (now() < deadlineAtMs) cancel(id); } });
       try {
-        const submitted = await submit(id, contentOf(body), { origin, traceparent, waitedMs });
+        const submitted = await submit(id, contentOf(body), { origin, keyId: call.caller.principal.key_id, traceparent, waitedMs });
         if (submitted === "accepted") caller.accepted();
         lead?.accepted();
         outcome = submitted === "accepted" ? await expected.outcome : await joinOutcome(replies, id, { deadlineAtMs, lastLookAtMs });
@@ -102,7 +102,7 @@ export function makeInference({ admit, submit, replies, cancel, limits, cached, 
       if (completion !== null) return completion;
       const before = (await cached?.before({ id, body, call, deadlineAtMs: now() + deadlineOf(body), canFollow: false })) ?? RUNS;
       if (before.kind === "answered") return before.completion;
-      await submit(id, contentOf(body), { origin, traceparent: call.traceparent });
+      await submit(id, contentOf(body), { origin, keyId: call.caller.principal.key_id, traceparent: call.traceparent });
       before.lead?.accepted(); // whoever waits for it sees its outcome; the lease ends by itself
       return null;
     },

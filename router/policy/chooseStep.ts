@@ -17,7 +17,7 @@ export function chooseStep(situation: Situation, file: StaticRoutes): Step {
 
   const { order, minConfidence, isSatisfied = false } = preferenceOf(situation, file);
   if (isSatisfied && saga.best !== null) return stop("good_enough", {});
-  const remaining = nanoUsd(Math.max(0, request.budget_nano_usd - spentOn(saga)));
+  const remaining = nanoUsd(Math.min(Math.max(0, request.budget_nano_usd - spentOn(saga)), situation.facts.budget_left?.nano_usd ?? Infinity));
   const limitOf = (quote: TierQuote) => (isTried(quote, saga) ? "tried" : order.includes(quote) ? limitOn(quote, situation, remaining) : "not_in_policy");
   const limits = situation.facts.quotes.map((quote) => [quote.tier, limitOf(quote)] as const);
   const excluded: Excluded = Object.fromEntries(limits.filter((limit): limit is [string, Exclusion] => limit[1] !== null));

@@ -41,6 +41,8 @@ export const Facts = z.object({
   min_on_time: Probability,
   /** The same for `within_slo`, where the policy itself weighs what is late; else `min_on_time` counts. */
   min_within_slo: Probability.optional(),
+  /** What a budget over several requests leaves for the next attempt, where that was less than the policy's choice may cost. `refusal` says which budget and whose; there may be more at `ends_at_ms`. `is_global`: of all tenants, whom its figure is no business of. */
+  budget_left: z.object({ nano_usd: NanoUsd, refusal: z.string(), ends_at_ms: z.int(), is_global: z.literal(true).optional() }).optional(),
 });
 export type Facts = z.infer<typeof Facts>;
 

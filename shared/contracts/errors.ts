@@ -48,6 +48,8 @@ export const ERROR_CODES = {
   no_sound_answer: { httpStatus: 502, retryable: false },
   backend_unavailable: { httpStatus: 503, retryable: true },
   broker_unavailable: { httpStatus: 503, retryable: true },
+  /** What is left of a budget cannot be known now, so nothing is spent from it. */
+  budget_unknown: { httpStatus: 503, retryable: true },
   database_unavailable: { httpStatus: 503, retryable: true },
   /** The broker may have stored it. Publishing the same request again is safe. */
   accept_unknown: { httpStatus: 503, retryable: true },

@@ -113,6 +113,8 @@ export const Completion = z.object({
   cache: CacheUse.optional(),
   attempts: z.array(Attempt),
   decisions: z.array(Decision),
+  /** The API key that it came with. Absent: none, or an older event. */
+  key_id: z.string().optional(),
   policy: z.string().nullable(),
   task: z.string().nullable(),
   budget_nano_usd: NanoUsd.nullable(),

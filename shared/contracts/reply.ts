@@ -143,7 +143,11 @@ export function toStepReply(decision: Decision, { explain = false }: ReplyOption
   return { after_attempt, step: step.kind, tier: step.tier, min_confidence: step.acceptance?.min_confidence ?? null, despite: step.despite ?? null, reason: null, excluded: step.excluded, ...record };
 }
 
-const recordOf = ({ facts, learned, exploration }: Decision) => ({ facts, ...(learned === undefined ? {} : { learned }), ...(exploration === undefined ? {} : { exploration }) });
+/** What is left of the budget of all tenants is not told to one of them. */
+function factsFor({ budget_left, ...facts }: Decision["facts"]): Decision["facts"] {
+  return budget_left === undefined || budget_left.is_global === true ? facts : { ...facts, budget_left };
+}
+const recordOf = ({ facts, learned, exploration }: Decision) => ({ facts: factsFor(facts), ...(learned === undefined ? {} : { learned }), ...(exploration === undefined ? {} : { exploration }) });
 
 /** Cut, not rounded: 0.9996 is not 1. */
 const threeDigits = (share: number) => (Math.floor(share * 1_000) / 1_000).toFixed(3);

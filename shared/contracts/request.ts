@@ -84,6 +84,8 @@ export const RequestMessage = z.strictObject({
   tenant_id: TenantId.optional(),
   /** Written by gateways: where the reply goes. */
   origin: Origin.default(DIRECT_ORIGIN),
+  /** Written by gateways: the API key that it came with. Of nobody else it is believed. */
+  key_id: z.string().min(1).max(64).optional(),
   /** Written by gateways: it has waited so long for another request's answer, and its deadline is so much nearer. */
   waited_ms: z.int().nonnegative().max(1_800_000).optional(),
   ...fields,
@@ -96,6 +98,8 @@ export const InferenceRequest = z.object({
   request_id: RequestId,
   origin: Origin,
   user_id: fields.user_id,
+  /** Absent: it came without a key. */
+  key_id: z.string().optional(),
   input: Input,
   /** Somebody watches the answer grow. */
   stream: z.boolean().optional(),
@@ -148,6 +152,7 @@ export function toRequest(id: { tenant_id: string; request_id: string }, message
     ...id,
     origin: message.origin,
     user_id: message.user_id,
+    ...(message.key_id === undefined ? {} : { key_id: message.key_id }),
     input: askedBy(message),
     ...(message.stream === true ? { stream: true } : {}),
     ...(message.priority === "batch" ? { priority: "batch" as const } : {}),
@@ -173,7 +178,7 @@ export function toRequest(id: { tenant_id: string; request_id: string }, message
 /** One of them is there, as the schema says. */
 export const askedBy = ({ input, chat, embed }: Pick<RequestMessage, "input" | "chat" | "embed">): Input => chat ?? embed ?? input ?? "";
 
-/** What identifies the content of a request, in a fixed order: hash this. `origin`, `explain`, `stream`, `priority`, `webhook`, `cache_control` and the id are not content. */
+/** What identifies the content of a request, in a fixed order: hash this. `origin`, `key_id`, `explain`, `stream`, `priority`, `webhook`, `cache_control` and the id are not content. */
 export function canonicalContent(message: Omit<RequestMessage, "origin" | "type" | "tenant_id" | "request_id">): string {
   const { metadata } = message;
   const sorted = metadata === undefined ? null : Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));

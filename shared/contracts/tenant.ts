@@ -5,6 +5,7 @@ import { TenantId } from "./ids.ts";
 import { Probability } from "./probability.ts";
 import { wellFormed } from "./text.ts";
 import { TierName } from "./tiers.ts";
+import { TimeZone } from "./timeZone.ts";
 
 /** A token bucket: refilled with `rate` per `per`, never above `burst`. */
 const RateLimit = z.strictObject({
@@ -19,6 +20,16 @@ const ScopeLimits = z.strictObject({
   requests: RateLimit.optional(),
   tokens: RateLimit.optional().describe("Tokens of the input as estimated, and the most that may be written, both counted when the request is accepted."),
 });
+
+/** Of a calendar day or month. */
+const Budget = z.strictObject({
+  usd: z.number().positive().max(1_000_000).describe("What may be spent in the window, in USD."),
+  kind: z.enum(["hard", "soft"]).default("hard").describe("`hard`: nothing is spent beyond it. `soft`: what goes beyond it is let through, and said."),
+});
+export type Budget = z.infer<typeof Budget>;
+/** Of one scope: all budgets that are named hold. */
+const ScopeBudgets = z.strictObject({ day: Budget.optional(), month: Budget.optional() });
+const NO_BUDGETS = { time_zone: "UTC", tenant: {}, user: {}, key: {} };
 
 const CacheMode = z.enum(["off", "deterministic", "all"]);
 /** Answers for questions that ask the same in other words. */
@@ -37,6 +48,12 @@ export const TenantSettings = z.strictObject({
     user: ScopeLimits.default({}).describe("Each `user_id`."),
     key: ScopeLimits.default({}).describe("Each API key."),
   }).default({ tenant: {}, user: {}, key: {} }),
+  budgets: z.strictObject({
+    time_zone: TimeZone.default("UTC").describe("By whose calendar days and months begin."),
+    tenant: ScopeBudgets.default({}).describe("All requests of the tenant together."),
+    user: ScopeBudgets.default({}).describe("Each `user_id`."),
+    key: ScopeBudgets.default({}).describe("Each API key."),
+  }).default(NO_BUDGETS),
   cache: z.strictObject({
     mode: CacheMode.default("off").describe("`deterministic`: answers that would come out the same again (temperature 0, vectors, models in the process). `all`: any finished answer."),
     ttl_s: z.int().min(1).max(30 * 86_400).default(3_600).describe("An answer is served this long."),
@@ -87,6 +104,7 @@ export const TenantChange = z.strictObject({
     policy: TenantSettings.shape.policy.unwrap().optional(),
     allowed_tiers: TenantSettings.shape.allowed_tiers.unwrap().optional(),
     limits: TenantSettings.shape.limits.unwrap().optional(),
+    budgets: TenantSettings.shape.budgets.unwrap().optional(),
     cache: TenantSettings.shape.cache.unwrap().optional(),
     retention: TenantSettings.shape.retention.unwrap().optional(),
   }).optional(),

@@ -30,10 +30,11 @@ async function read(client: PoolClient, requestId: string, tenantId: string | nu
 }
 
 function toCompletion(row: typeof requests.$inferSelect, attemptRows: (typeof attempts.$inferSelect)[]): Completion {
-  const { message, error_code, error_message, accepted_at, completed_at, input, input_sha256, cache, attempt_count: _count, stream_seq: _seq, ...same } = row;
+  const { message, key_id, error_code, error_message, accepted_at, completed_at, input, input_sha256, cache, attempt_count: _count, stream_seq: _seq, ...same } = row;
   return Completion.parse({
     ...same,
     message: message ?? undefined,
+    key_id: key_id ?? undefined,
     input: input ?? undefined,
     cache: cache ?? undefined,
     input_sha256: input_sha256 ?? undefined,

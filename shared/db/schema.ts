@@ -1,5 +1,5 @@
 /**
- * The audit tables, whose columns are named as in the audit event (`shared/contracts/events.ts`); tenants with their keys, webhook
+ * The audit tables, whose columns are named as in the audit event (`shared/contracts/events.ts`); the books (ADR 0023); tenants with their keys, webhook
  * endpoints and what is sent to them; batches with their lines. Row-level security and the role `infer_tenant` that it binds are in the migration: see `transaction.ts`.
  */
 import { sql } from "drizzle-orm";
@@ -7,8 +7,10 @@ import { bigint, boolean, doublePrecision, index, integer, jsonb, pgTable, prima
 
 import type { KeyRole } from "#shared/contracts/apiKey.ts";
 import type { BatchDefaults, BatchResult, BatchStatus } from "#shared/contracts/batch.ts";
+import type { CacheUse } from "#shared/contracts/cache.ts";
 import type { CacheAudit } from "#shared/contracts/cacheAudit.ts";
 import type { Attempt, Completion, Outcome } from "#shared/contracts/events.ts";
+import type { LineKind } from "#shared/contracts/ledger.ts";
 import type { NanoUsd } from "#shared/contracts/money.ts";
 import type { InferBody } from "#shared/contracts/request.ts";
 import type { Shadow, ShadowTier } from "#shared/contracts/shadow.ts";
@@ -25,6 +27,7 @@ export const requests = pgTable(
   {
     ...key,
     user_id: text(),
+    key_id: text(),
     outcome: text().$type<Outcome>().notNull(),
     degraded_reason: text().$type<Completion["degraded_reason"]>(),
     error_code: text(),
@@ -180,6 +183,61 @@ export const shadowTiers = pgTable(
     stream_seq: bigint({ mode: "number" }).notNull(),
   },
   (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.tier] }), index("shadow_tiers_by_age").on(t.at)],
+);
+
+/**
+ * The books: one line for everything that was paid, whoever asked for it. Append-only. Of a completion the lines add up to its cost.
+ * `at` is part of the key, since an id may be used again once COMPLETIONS has forgotten it, and each use was paid.
+ */
+export const ledger = pgTable(
+  "ledger",
+  {
+    ...key,
+    kind: text().$type<LineKind>().notNull(),
+    /** Number of the attempt, tier, or late run. */
+    part: text().notNull(),
+    user_id: text(),
+    /** API key that asked. `null`: not known. */
+    key_id: text(),
+    tier: text().notNull(),
+    model: text().notNull(),
+    policy: text(),
+    cost_nano_usd: nanoUsd().notNull(),
+    /** The tenant pays for it, see `isCharged`. */
+    is_charged: boolean().notNull(),
+    cost_is_partial: boolean().notNull(),
+    /** When its request was accepted; of a shadow or a cache audit when it was made; of waste when its run began. */
+    at: time().notNull(),
+    /** Of the event that it was booked from. */
+    stream: text().notNull(),
+    stream_seq: bigint({ mode: "number" }).notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.kind, t.part, t.at] }), index("ledger_by_time").on(t.at), index("ledger_by_tenant").on(t.tenant_id, t.at)],
+);
+
+/** What was had for it: one row per finished request, without its texts, kept for as long as the ledger. `requests` may be deleted before. */
+export const ledgerRequests = pgTable(
+  "ledger_requests",
+  {
+    ...key,
+    /** When it was accepted. */
+    at: time().notNull(),
+    user_id: text(),
+    key_id: text(),
+    policy: text(),
+    /** Of the answer. */
+    tier: text(),
+    model: text(),
+    outcome: text().$type<Outcome>().notNull(),
+    cache: text().$type<CacheUse["kind"]>(),
+    baseline_tier: text(),
+    baseline_cost_nano_usd: nanoUsd(),
+    /** Of one of its attempts: its server may have charged something that it did not tell. */
+    cost_is_partial: boolean().notNull(),
+    /** Of the event in COMPLETIONS. */
+    stream_seq: bigint({ mode: "number" }).notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.at] }), index("ledger_requests_by_time").on(t.at), index("ledger_requests_by_tenant").on(t.tenant_id, t.at)],
 );
 
 export const tenants = pgTable("tenants", {

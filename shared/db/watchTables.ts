@@ -22,7 +22,7 @@ export async function watchTables(pool: Pool, log: Logger, signal: AbortSignal):
 const UNDEFINED_TABLE = "42P01";
 async function problemOf(pool: Pool): Promise<string | null> {
   try {
-    await pool.query("SELECT 1 FROM requests, attempts, feedback, shadows, shadow_tiers, cache_audits, cache_audit_counts, webhook_endpoints, webhook_deliveries LIMIT 0");
+    await pool.query("SELECT 1 FROM requests, attempts, feedback, shadows, shadow_tiers, cache_audits, cache_audit_counts, ledger, ledger_requests, webhook_endpoints, webhook_deliveries LIMIT 0");
     return null;
   } catch (error) {
     const isMissing = (error as { code?: string }).code === UNDEFINED_TABLE;

@@ -6,15 +6,18 @@ export interface RedisUse {
   readonly meanwhile: string;
   /** Longest wait for a connection, and between tries. */
   readonly mostWaitMs: number;
+  /** `false`: what was under way when the connection broke is not sent to whoever answers next. Default: it is. */
+  readonly isResent?: boolean;
 }
 const LATENCIES: RedisUse = { meanwhile: "latencies come from the tier file", mostWaitMs: 2_000 };
 
 /** Every wait is short and nothing is queued while Redis is away. */
-export function connectRedis(url: string, name: string, log: Logger, { meanwhile, mostWaitMs } = LATENCIES): Redis {
+export function connectRedis(url: string, name: string, log: Logger, { meanwhile, mostWaitMs, isResent = true } = LATENCIES): Redis {
   const redis = new Redis(url, {
     connectionName: `infer-${name}`,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 1,
+    autoResendUnfulfilledCommands: isResent,
     commandTimeout: 1_000,
     connectTimeout: mostWaitMs,
     retryStrategy: (times) => Math.min(mostWaitMs, 50 * 2 ** times),

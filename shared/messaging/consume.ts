@@ -56,6 +56,8 @@ export interface Delivery {
   readonly mayBeRepeat: boolean;
   /** Aborts when this process lost the message: it slept through its lease, and another one may have it. */
   readonly lease: AbortSignal;
+  /** For a handler that waits for something which is not its own work: another one runs in its place meanwhile. */
+  readonly aside?: <T>(wait: Promise<T>) => Promise<T>;
 }
 export interface ConsumeOptions {
   readonly js: JetStreamClient;
@@ -122,12 +124,17 @@ export async function consume(options: ConsumeOptions): Promise<void> {
   const { source, concurrency, signal } = options;
   if (signal.aborted) return;
   const consumer = await openConsumer(options);
-  const settle = makeSettle(options);
+  const settle = makeSettle(options, async (wait) => {
+    aside += 1;
+    startNext();
+    return wait.finally(() => { aside -= 1; });
+  });
   // Together at most `maxAckPending`: callback mode pulls on, however busy the handlers are.
   const waiting: Held[] = [];
   const running = new Map<Held, Promise<void>>();
+  let aside = 0;
   const startNext = () => {
-    while (running.size < concurrency) {
+    while (running.size - aside < concurrency) {
       const next = waiting.shift();
       if (!next) return;
       const finish = () => {
@@ -217,12 +224,13 @@ async function pull(consumer: Consumer): Promise<JsMsg | null> {
   return Promise.race([next, late]).finally(() => { clearTimeout(timer); });
 }
 
-function makeSettle({ log, source, handle, giveUp, signal }: ConsumeOptions) {
+const inPlace: NonNullable<Delivery["aside"]> = (wait) => wait;
+function makeSettle({ log, source, handle, giveUp, signal }: ConsumeOptions, aside = inPlace) {
   return async function settle(held: Held): Promise<void> {
     const { message, lease } = held;
     try {
       for (let tries = 1; ; tries++) {
-        const delivery = deliveryOf(held, source, tries);
+        const delivery = { ...deliveryOf(held, source, tries), aside };
         const verdict = await attempt(delivery, tries);
         if (lease.signal.aborted) return; // another process has it; whatever was published was refused or was first
         if (verdict.action === "ack") { message.ack(); return; }

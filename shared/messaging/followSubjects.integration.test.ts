@@ -28,14 +28,14 @@ afterAll(async () => {
   await server.remove();
 });
 
-it("reads what is there and what comes, in order and each once, without what has no id, also after the broker was killed", async () => {
-  const seen: [string, number][] = [];
+it("reads what is there and what comes, in order and each once, also what has no id, and after the broker was killed", async () => {
+  const seen: [string | undefined, number][] = [];
   for (const subject of ["infer.request.t1.a", "infer.request.t1.*", "infer.request.t1.b"]) await broker.acks.publish(subject, new Uint8Array(5));
-  const stop = await followSubjects(broker.js, { prefix: "infer", stream: "REQUESTS", fromMs: Date.now() - 60_000 }, ({ request_id }, { seq, storedAtMs }) => {
+  const stop = await followSubjects(broker.js, { prefix: "infer", stream: "REQUESTS", fromMs: Date.now() - 60_000 }, (id, { seq, storedAtMs }) => {
     expect(Math.abs(storedAtMs - Date.now())).toBeLessThan(60_000);
-    seen.push([request_id, seq]);
+    seen.push([id?.request_id, seq]);
   });
-  await vi.waitFor(() => { expect(seen).toEqual([["a", 1], ["b", 3]]); }, WAIT);
+  await vi.waitFor(() => { expect(seen).toEqual([["a", 1], [undefined, 2], ["b", 3]]); }, WAIT);
   await broker.acks.publish("infer.request.t1.c", new Uint8Array());
   await vi.waitFor(() => { expect(seen.at(-1)).toEqual(["c", 4]); }, WAIT);
 
@@ -44,14 +44,14 @@ it("reads what is there and what comes, in order and each once, without what has
   const other = await connectNats({ url: server.url, name: "other" });
   const { acks } = await brokerOver(other, "infer");
   await acks.publish("infer.request.t1.d", new Uint8Array());
-  await vi.waitFor(() => { expect(seen).toEqual([["a", 1], ["b", 3], ["c", 4], ["d", 5]]); }, WAIT);
+  await vi.waitFor(() => { expect(seen).toEqual([["a", 1], [undefined, 2], ["b", 3], ["c", 4], ["d", 5]]); }, WAIT);
   await other.close();
   stop();
 });
 
 it("begins where it is told to", async () => {
-  const seen: string[] = [];
-  const stop = await followSubjects(broker.js, { prefix: "infer", stream: "REQUESTS", fromMs: Date.now() + 3_600_000 }, ({ request_id }) => void seen.push(request_id));
+  const seen: unknown[] = [];
+  const stop = await followSubjects(broker.js, { prefix: "infer", stream: "REQUESTS", fromMs: Date.now() + 3_600_000 }, (id) => void seen.push(id?.request_id));
   await nats.flush();
   expect(seen).toEqual([]);
   stop();
@@ -61,8 +61,8 @@ it("tells a completion whose request was never published", async () => {
   const completion = (request_id: string) => Completion.parse({ ...completionFixture, tenant_id: "t1", request_id });
   await broker.publisher.emit(completion("ran"), newTraceparent());
   await broker.publisher.emit(completion("kept"), newTraceparent(), { isWithoutRequest: true });
-  const seen: [string, boolean][] = [];
-  const stop = await followSubjects(broker.js, { prefix: "infer", stream: "COMPLETIONS", fromMs: Date.now() - 60_000 }, ({ request_id }, { isWithoutRequest }) => void seen.push([request_id, isWithoutRequest]));
+  const seen: unknown[] = [];
+  const stop = await followSubjects(broker.js, { prefix: "infer", stream: "COMPLETIONS", fromMs: Date.now() - 60_000 }, (id, { isWithoutRequest }) => void seen.push([id?.request_id, isWithoutRequest]));
   await vi.waitFor(() => { expect(seen).toEqual([["ran", false], ["kept", true]]); }, WAIT);
   stop();
 });

@@ -14,12 +14,12 @@ interface Followed {
   readonly checkEveryMs?: number;
 }
 /** `isWithoutRequest`: a completion that says so of itself. */
-type Take = (id: Id, message: { seq: number; storedAtMs: number; isWithoutRequest: boolean }) => void;
+type Take = (id: Id | null, message: { seq: number; storedAtMs: number; isWithoutRequest: boolean }) => void;
 const FILTER = { REQUESTS: "request", COMPLETIONS: "completion" } as const;
 
 /**
- * Reads a stream's subjects in order, without the bodies and without a durable. Other subjects than `<tenant>.<id>` are
- * left out. A stream that was lost and made anew counts from 1 again, while the consumer waits for a sequence that is
+ * Reads a stream's subjects in order, without the bodies and without a durable. Of other subjects than `<tenant>.<id>` the id is
+ * `null`. A stream that was lost and made anew counts from 1 again, while the consumer waits for a sequence that is
  * far ahead: such a stream is read from its beginning. Rejects when it cannot start; then it goes on until it is stopped.
  */
 export async function followSubjects(js: JetStreamClient, { prefix, stream, fromMs, checkEveryMs = 3_000 }: Followed, take: Take): Promise<() => void> {
@@ -59,7 +59,7 @@ async function startReading(js: JetStreamClient, { prefix, stream, startSeq }: P
     if (!isGoingOn) return; // of a stream that is gone
     nextSeq = message.seq + 1;
     const id = idOf(prefix, message.subject);
-    if (id !== null) take(id, { seq: message.seq, storedAtMs: Math.floor(message.info.timestampNanos / 1e6), isWithoutRequest: message.headers?.has(WITHOUT_REQUEST_HEADER) ?? false });
+    take(id, { seq: message.seq, storedAtMs: Math.floor(message.info.timestampNanos / 1e6), isWithoutRequest: message.headers?.has(WITHOUT_REQUEST_HEADER) ?? false });
   };
   const filter = { filter_subjects: `${prefix}.${FILTER[stream]}.*.*`, headers_only: true };
   const consumer = await js.consumers.get(stream, { ...filter, deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: startSeq });

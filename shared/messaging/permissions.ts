@@ -39,7 +39,7 @@ function listsOf(role: RoleUser, prefix: string, tiers: readonly string[]): Perm
     case "admin": return adminLists(prefix);
     case "gateway": return gatewayLists(prefix);
     case "router": return routerLists(prefix, tiers);
-    case "audit-sink": return sinkLists(prefix, [sources.auditCompletions, sources.auditShadows, sources.auditFeedback]);
+    case "audit-sink": return sinkLists(prefix, [sources.auditCompletions, sources.auditShadows, sources.auditFeedback, sources.auditDeadLetters]);
     case "metrics-sink": return sinkLists(prefix, [sources.metricsCompletions]);
     default: return workerLists(prefix, role.slice("worker-".length));
   }
@@ -68,7 +68,7 @@ const gatewayLists = (prefix: string): Permissions => ({
 });
 
 function routerLists(prefix: string, tiers: readonly string[]): Permissions {
-  const { routerRequests, routerResults, routerFloor, routerFloorFeedback, deadLetterService } = sourcesOf(prefix);
+  const { routerRequests, routerResults, routerFloor, routerFloorFeedback, deadLetterService, auditCompletions } = sourcesOf(prefix);
   const shadows = shadowSource(prefix);
   const [tierKeys, sweeper, models] = [tierBucket(prefix).name, sweeperBucket(prefix).name, modelBucket(prefix).name];
   const followed = { REQUESTS: requestSubject(prefix, ANY), COMPLETIONS: completionSubject(prefix, ANY) };
@@ -79,6 +79,7 @@ function routerLists(prefix: string, tiers: readonly string[]): Permissions {
       api.makeConsumer(shadows.stream, shadows.durable, shadows.filter),
       ...tiers.flatMap((name) => [workerSource, batchWorkerSource].map((source) => source(prefix, { name, slots: 1 }))).map(({ stream, durable }) => api.consumerInfo(stream, durable)), // how long the queues are
       ...["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS", "FEEDBACK", "SHADOW_JOBS", "SHADOWS"].map(api.message),
+      api.consumerInfo(auditCompletions.stream, auditCompletions.durable), // the ledger is loaded from what the audit does not hold yet
       // The sweeper reads the two streams from a place of its own.
       ...Object.entries(followed).flatMap(([stream, subject]) => [api.streamInfo(stream), ...ephemerals(stream, subject), api.makeConsumer(stream, "*")]),
       ...ephemerals(streamOfBucket(tierKeys), keyIn(tierKeys, ">")), api.flowControl(streamOfBucket(tierKeys)), keyIn(sweeper, ">"), keyIn(models, "floor.>"),

@@ -11,6 +11,8 @@ import { type Id, requestSubject } from "./topology.ts";
 export type Submitted = "accepted" | "repeated";
 export interface SubmitOptions {
   readonly origin: string;
+  /** Of a gateway: the API key that the request came with. */
+  readonly keyId?: string | null;
   readonly traceparent: string;
   /** Since its caller asked for it; its deadline counts from then. */
   readonly waitedMs?: number;
@@ -28,8 +30,8 @@ export interface SubmitRequestDeps {
  * Publishes a request into REQUESTS. Accepted means that the broker has it. Throws `idempotency_mismatch` when the id was
  * used for another request, `storage_full`, `broker_unavailable`, and `accept_unknown`: then publish it again.
  */
-export const makeSubmitRequest = ({ acks, streams, prefix, sign }: SubmitRequestDeps): SubmitRequest => async (id, content, { origin, traceparent, waitedMs = 0 }) => {
-  const message = { type: "request.v1", ...id, origin, ...(waitedMs > 0 ? { waited_ms: waitedMs } : {}), ...content } satisfies RequestMessage;
+export const makeSubmitRequest = ({ acks, streams, prefix, sign }: SubmitRequestDeps): SubmitRequest => async (id, content, { origin, keyId = null, traceparent, waitedMs = 0 }) => {
+  const message = { type: "request.v1", ...id, origin, ...(keyId === null ? {} : { key_id: keyId }), ...(waitedMs > 0 ? { waited_ms: waitedMs } : {}), ...content } satisfies RequestMessage;
   const subject = requestSubject(prefix, id);
   const outcome = await acks.publish(subject, new TextEncoder().encode(JSON.stringify(message)), traceparent, { [ADMITTED_HEADER]: sign?.(id, origin) });
   if (outcome === "stored") return "accepted";

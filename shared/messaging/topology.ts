@@ -17,6 +17,11 @@ export interface Id {
 }
 /** As in subjects; also a key for maps. */
 export const tokens = ({ tenant_id, request_id }: Id): string => `${tenant_id}.${request_id}`;
+/** Of what `tokens` made: no id has a dot. */
+export function idOfTokens(made: string): Id {
+  const [tenant_id = "", request_id = ""] = made.split(".");
+  return { tenant_id, request_id };
+}
 
 export const requestSubject = (prefix: string, id: Id): string => `${prefix}.request.${tokens(id)}`;
 export const completionSubject = (prefix: string, id: Id): string => `${prefix}.completion.${tokens(id)}`;
@@ -170,8 +175,9 @@ export const shadowSource = (prefix: string): Source =>
 
 /** Filters end in `>`: with `*.*` the broker would never deliver what was stored under a literal `>`. The floor's labels alone do without. */
 export const sourcesOf = (prefix: string) => ({
-  routerRequests: source("REQUESTS", "router-requests", `${prefix}.request.>`),
-  routerResults: source("RESULTS", "router-results", `${prefix}.result.>`),
+  /** Room for what waits for a budget, in several routers. */
+  routerRequests: { ...source("REQUESTS", "router-requests", `${prefix}.request.>`), maxAckPending: 4_000 },
+  routerResults: { ...source("RESULTS", "router-results", `${prefix}.result.>`), maxAckPending: 4_000 },
   /** One at a time over all routers: the test of the floor takes its margins in their order. */
   routerFloor: { ...source("SHADOWS", "router-floor", `${prefix}.shadow.*.*`), maxAckPending: 1 },
   routerFloorFeedback: { ...source("FEEDBACK", "router-floor-feedback", `${prefix}.feedback.>`), maxAckPending: 1 },
@@ -180,6 +186,8 @@ export const sourcesOf = (prefix: string) => ({
   auditCompletions: { ...source("COMPLETIONS", "sink-audit", `${prefix}.completion.>`), maxDeliver: -1 },
   auditShadows: { ...source("SHADOWS", "sink-audit-shadows", `${prefix}.shadow.>`), maxDeliver: -1 },
   auditFeedback: { ...source("FEEDBACK", "sink-audit-feedback", `${prefix}.feedback.>`), maxDeliver: -1 },
+  /** What was paid and came too late. */
+  auditDeadLetters: { ...source("DEAD_LETTERS", "sink-audit-dead-letters", `${prefix}.deadletter.>`), maxDeliver: -1 },
   metricsCompletions: { ...source("COMPLETIONS", "sink-metrics", `${prefix}.completion.>`), maxDeliver: -1, maxAckPending: 2_000 },
 });
 

@@ -6,7 +6,11 @@
  */
 import { z } from "zod";
 
+import { TimeZone } from "#shared/contracts/timeZone.ts";
+
 const number = () => z.coerce.number({ error: ({ input }) => (Number.isNaN(input) ? "must be a number" : undefined) });
+/** In Redis, amounts are exact up to 9 million USD. */
+const globalBudget = (window: string) => number().positive().max(8_000_000).optional().describe(`What all tenants together may spend in a calendar ${window}, in USD; the same for all routers. None: no such budget.`);
 const port = (value: number) => number().int().min(0).max(65_535).default(value);
 const ms = (value: number) => number().int().positive().default(value);
 const CIDR = z.union([z.cidrv4(), z.cidrv6()]);
@@ -57,8 +61,13 @@ export const ENVIRONMENT = {
     .describe("Share of requests, 0 to 0.2, that begin with a tier drawn among all that may be tried instead of the routing model's choice, so that its estimates stay honest. Only under `cascade-routing` with a model, and not for requests with `latency_slo_ms`, `min_quality`, or a tight budget or deadline."),
   INFER_EXPLORE_MAX_COST_USD: number().min(0).max(1_000_000).default(0.01)
     .describe("A tier is not explored where that is expected to add more than this to the cost of the request. On average a request pays at most this times INFER_EXPLORE_SHARE."),
+  INFER_BUDGET_DAY_USD: globalBudget("day"),
+  INFER_BUDGET_MONTH_USD: globalBudget("month"),
+  INFER_BUDGET_KIND: z.enum(["hard", "soft"]).default("hard").describe("`hard`: nothing is spent beyond INFER_BUDGET_DAY_USD and INFER_BUDGET_MONTH_USD. `soft`: what goes beyond is let through, and counted."),
+  INFER_BUDGET_TIME_ZONE: TimeZone.default("UTC").describe("By whose calendar the days and months of these budgets begin."),
   INFER_COMPLETIONS_MAX_AGE_HOURS: number().int().min(24).default(168).describe("How long the audit stream keeps events."),
   INFER_AUDIT_RETENTION_DAYS: number().int().min(1).default(90).describe("Audit rows older than this are deleted."),
+  INFER_LEDGER_RETENTION_DAYS: number().int().min(62).default(400).describe("Lines of the ledger older than this are deleted: what was paid and for whom, without texts. Reports and statements reach back so far, and budgets of a month are loaded from them."),
   INFER_AUDIT_BATCH_SIZE: number().int().min(1).max(5_000).default(500),
   INFER_AUDIT_BATCH_DELAY_MS: ms(200).describe("Longest wait for a batch to fill."),
   INFER_WEBHOOK_ALLOW: z.string().refine((text) => text.split(",").every((cidr) => cidr.trim() === "" || CIDR.safeParse(cidr.trim()).success), "must be networks as 10.1.0.0/16 or fd00:1::/32, with commas between them").default("")

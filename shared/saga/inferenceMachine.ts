@@ -181,7 +181,7 @@ function follow(context: SagaContext, decision: Decision): SagaContext {
   if (step.kind === "run") return { ...context, decisions, tier: step.tier, acceptance: step.acceptance, attempt: context.attempt + 1 };
   if (step.reason === "good_enough") return { ...context, decisions };
   const best = context.best ?? context.unsound ?? null;
-  return best === null ? { ...context, decisions, error: errorOf(context, step.reason) } : { ...context, best, decisions, degraded_reason: step.reason };
+  return best === null ? { ...context, decisions, error: errorOf(context, step.reason, decision) } : { ...context, best, decisions, degraded_reason: step.reason };
 }
 
 function close(context: SagaContext, error: EventError): SagaContext {
@@ -191,9 +191,11 @@ function close(context: SagaContext, error: EventError): SagaContext {
 }
 
 /** What a client is told when there is no answer at all. */
-function errorOf(context: SagaContext, reason: StopReason): EventError {
+function errorOf(context: SagaContext, reason: StopReason, { facts: { at_ms, budget_left } }: Decision): EventError {
   switch (reason) {
-    case "budget": return { code: "budget_exceeded", message: "the budget cannot pay for a tier that may be tried" };
+    case "budget": return budget_left === undefined
+      ? { code: "budget_exceeded", message: "the budget cannot pay for a tier that may be tried" }
+      : { code: "budget_exceeded", message: budget_left.refusal, retry_after_ms: Math.max(0, budget_left.ends_at_ms - at_ms) };
     case "deadline":
     case "latency_slo": return { code: "deadline_exceeded", message: "no tier that may be tried would answer before the deadline" };
     case "unavailable": return { code: "backend_unavailable", message: "every tier that may be tried is unavailable now" };

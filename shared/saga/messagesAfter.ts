@@ -60,6 +60,7 @@ export function recordOf(request: InferenceRequest, { nowMs, traceId }: Occasion
     request_id: request.request_id,
     origin: request.origin,
     user_id: request.user_id,
+    ...(request.key_id === undefined ? {} : { key_id: request.key_id }),
     policy: request.policy,
     task: request.task,
     budget_nano_usd: request.budget_nano_usd,

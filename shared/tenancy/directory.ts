@@ -18,6 +18,8 @@ import { makeStaleCache } from "./staleCache.ts";
 export interface Standing {
   readonly status: TenantStatus;
   readonly settings: TenantSettings;
+  /** They could not be read, and nothing limits it (see `followStandings`). */
+  readonly isAssumed?: true;
 }
 export interface Directory {
   /** Who holds this key; `null`: it is none, or no longer one. Throws `database_unavailable` when that cannot be known. */
@@ -29,8 +31,8 @@ export interface Directory {
 const UNKNOWN_TENANT: Standing = { status: "active", settings: DEFAULT_SETTINGS };
 
 /**
- * For whoever serves a tenant. Without keys anybody's name is a tenant, and where its settings cannot be read nothing limits it:
- * all callers are this machine's owner. With keys both are errors: `not_found`, `database_unavailable`.
+ * For whoever serves a tenant. Without keys anybody's name is a tenant, and where its settings cannot be read nothing limits it (but for budgets
+ * that the ledger knows of): all callers are this machine's owner. With keys both are errors: `not_found`, `database_unavailable`.
  */
 export const followStandings = (directory: Pick<Directory, "standingOf">, { isKeyless, log }: { isKeyless: boolean; log: Logger }) => async (tenantId: string): Promise<Standing> => {
   try {
@@ -39,7 +41,7 @@ export const followStandings = (directory: Pick<Directory, "standingOf">, { isKe
   } catch (error) {
     if (!isKeyless) throw error;
     log.debug({ err: error }, "what holds for a tenant is not known; nothing limits it");
-    return UNKNOWN_TENANT;
+    return { ...UNKNOWN_TENANT, isAssumed: true };
   }
   if (isKeyless) return UNKNOWN_TENANT;
   throw noSuchTenant(tenantId);

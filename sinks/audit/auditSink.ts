@@ -1,4 +1,4 @@
-/** The audit sink: COMPLETIONS, FEEDBACK and SHADOWS into Postgres, each event once, acked after the commit. Never on a request's way. */
+/** The audit sink: COMPLETIONS, FEEDBACK, SHADOWS and the late runs of DEAD_LETTERS into Postgres, each event once, acked after the commit. Never on a request's way. */
 import type { Pool } from "pg";
 import { Counter, Histogram, type Registry } from "prom-client";
 import type { z } from "zod";
@@ -17,6 +17,7 @@ import { startTracing } from "#shared/telemetry/tracing.ts";
 import { AuditSinkConfig } from "./config.ts";
 import { drain, type Feed } from "./drain.ts";
 import { feedbackFeed } from "./feedbackFeed.ts";
+import { lateFeed } from "./lateFeed.ts";
 import { keepFor } from "./retention.ts";
 import { shadowFeed } from "./shadowFeed.ts";
 import { stopDisproved } from "./stopDisproved.ts";
@@ -44,17 +45,18 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     const feedback = feedbackFeed(pool, registry, prefix);
     const { falseHit, sweep } = stopDisproved({ pool, registry, log });
     const shadows = shadowFeed(pool, registry, prefix, falseHit);
-    const needed = [completions.source, feedback.source, shadows.source];
+    const late = lateFeed(pool, registry, prefix);
+    const needed = [completions.source, feedback.source, shadows.source, late.source];
     const { js, publisher } = await openBroker({ url: config.natsUrl, role: "audit-sink", prefix, needed, readiness }, context);
     readiness.watch(await watchTables(pool, log, signal));
     if (signal.aborted) return;
 
     sweep(signal);
-    keepFor(pool, config.retentionDays, log, signal);
+    keepFor(pool, { auditDays: config.retentionDays, ledgerDays: config.ledgerRetentionDays }, log, signal);
     readiness.started();
     log.info("ready");
     const deps = { js, publisher, prefix, batchSize: config.batchSize, batchDelayMs: config.batchDelayMs, tracer, log, signal, drainMs: context.drainMs };
-    await Promise.all([drain(completions, deps), drain(feedback, deps), drain(shadows, deps)]);
+    await Promise.all([drain(completions, deps), drain(feedback, deps), drain(shadows, deps), drain(late, deps)]);
   },
 };
 

@@ -41,10 +41,21 @@ const OLD_BATCH_ITEMS = `
   DELETE FROM batch_items WHERE ctid = ANY (ARRAY(SELECT item.ctid FROM batch_items AS item JOIN (${tooOld(rowsOf("batches", "status <> 'running'"), BATCH_ENDED, "tenant_id, batch_id")}) AS batch USING (tenant_id, batch_id) LIMIT ${CHUNK}))`;
 const OLD_BATCHES = deleteFrom("batches", BATCH_ENDED, "status <> 'running'");
 
-/** Deletes what is older than its tenant says, or else `days`, in chunks, now and every hour until the signal. */
-export function keepFor(pool: Pool, days: number, log: Logger, signal: AbortSignal): void {
-  const run = () => void deleteOld(pool, days, signal).then(
-    (rows) => { if (rows > 0) log.info({ rows, days }, "deleted audit rows past their retention"); },
+/** Money: kept for one time for all, whatever a tenant's audit rows are kept for. */
+const oldLines = (table: "ledger" | "ledger_requests") => `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${table} WHERE at < now() - make_interval(days => $1) ORDER BY at LIMIT ${CHUNK}))`;
+
+/** In days. */
+export interface Kept {
+  /** Of tenants that say nothing else. */
+  readonly auditDays: number;
+  readonly ledgerDays: number;
+}
+
+/** Deletes what is older, in chunks, now and every hour until the signal. */
+export function keepFor(pool: Pool, kept: Kept, log: Logger, signal: AbortSignal): void {
+  const deleteAll = async () => ({ rows: await deleteOld(pool, kept.auditDays, signal), lines: await deleteOldLines(pool, kept.ledgerDays, signal) });
+  const run = () => void deleteAll().then(
+    ({ rows, lines }) => { if (rows + lines > 0) log.info({ rows, lines, ...kept }, "deleted audit rows and lines of the ledger past their retention"); },
     (error: unknown) => { log.warn({ err: error }, "retention was not finished; the next hour repeats it"); },
   );
   run();
@@ -56,6 +67,13 @@ export async function deleteOld(pool: Pool, days: number, signal: AbortSignal): 
   let total = 0;
   for (const sql of [OLD_REQUESTS, OLD_FEEDBACK, OLD_SHADOWS, OLD_SHADOW_TIERS, OLD_CACHE_AUDITS, OLD_WEBHOOKS, OLD_ENDPOINTS, OLD_BATCH_ITEMS, OLD_BATCHES]) total += await deleteChunks(pool, sql, days, signal);
   return total;
+}
+
+/** Returns how many lines of the ledger were deleted, rows of requests not counted. */
+export async function deleteOldLines(pool: Pool, days: number, signal: AbortSignal): Promise<number> {
+  const lines = await deleteChunks(pool, oldLines("ledger"), days, signal);
+  await deleteChunks(pool, oldLines("ledger_requests"), days, signal);
+  return lines;
 }
 
 async function deleteChunks(pool: Pool, sql: string, days: number, signal: AbortSignal): Promise<number> {

@@ -1,11 +1,12 @@
-/** SHADOWS into the tables `shadows`, `shadow_tiers` and `cache_audits`, with what each call cost. */
+/** SHADOWS into the tables `shadows`, `shadow_tiers` and `cache_audits`, with what each call cost, and into the ledger. */
 import type { ClientBase, Pool } from "pg";
 import { Counter, type Registry } from "prom-client";
 
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { type Shadow, ShadowEvent, type ShadowTierEvent } from "#shared/contracts/shadow.ts";
 import { makeBatchInsert } from "#shared/db/batchInsert.ts";
-import { cacheAudits, shadows, shadowTiers } from "#shared/db/schema.ts";
+import { cacheAudits, ledger, shadows, shadowTiers } from "#shared/db/schema.ts";
+import { type Line, linesOfShadow } from "#shared/ledger/linesOf.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
 import { sourcesOf } from "#shared/messaging/topology.ts";
 
@@ -16,13 +17,16 @@ import { type Insert, makeWriter } from "./writer.ts";
 export type ShadowRow = typeof shadows.$inferInsert;
 export type ShadowTierRow = typeof shadowTiers.$inferInsert;
 export type CacheAuditRow = typeof cacheAudits.$inferInsert;
-/** A row of one of the tables. */
-export type ShadowItem = { readonly table: "shadows"; readonly row: ShadowRow } | { readonly table: "shadow_tiers"; readonly row: ShadowTierRow } | { readonly table: "cache_audits"; readonly row: CacheAuditRow };
+type ShadowTableRow = { readonly table: "shadows"; readonly row: ShadowRow } | { readonly table: "shadow_tiers"; readonly row: ShadowTierRow } | { readonly table: "cache_audits"; readonly row: CacheAuditRow };
+/** A row of one of the tables, and what is booked of it. */
+export type ShadowItem = ShadowTableRow & { readonly lines: readonly Line[] };
 
 const iso = (epochMs: number) => new Date(epochMs).toISOString();
 
 /** Pure. `streamSeq` is its place in SHADOWS, so reading it again gives the same row. */
-export function toShadowItem(event: ShadowEvent, streamSeq: number): ShadowItem {
+export const toShadowItem = (event: ShadowEvent, streamSeq: number): ShadowItem => ({ ...toTableRow(event, streamSeq), lines: linesOfShadow(event, streamSeq) });
+
+function toTableRow(event: ShadowEvent, streamSeq: number): ShadowTableRow {
   switch (event.type) {
     case "shadow.v1": return { table: "shadows", row: toShadowRow(event, streamSeq) };
     case "shadow_tier.v1": return { table: "shadow_tiers", row: toTierRow(event, streamSeq) };
@@ -79,6 +83,7 @@ const outcomeOf = ({ outcome, is_sound }: ShadowRow): string => (outcome === nul
 const insertShadows = insertOwn("shadows", makeBatchInsert(shadows));
 const insertShadowTiers = insertOwn("shadow_tiers", makeBatchInsert(shadowTiers));
 const insertCacheAudits = insertOwn("cache_audits", makeBatchInsert(cacheAudits));
+const insertLines = makeBatchInsert(ledger);
 
 function insertOwn<T extends ShadowRow | ShadowTierRow | CacheAuditRow>(table: ShadowItem["table"], insertRows: (client: ClientBase, rows: readonly T[]) => Promise<number>): Insert<T> {
   const placesOfOwnRows = makePlacesOfOwnRows(table);
@@ -92,6 +97,7 @@ async function insert(client: ClientBase, batch: readonly ShadowItem[]): Promise
   const written = await insertShadows(client, labels.map(({ row }) => row));
   const writtenTiers = await insertShadowTiers(client, tiers.map(({ row }) => row));
   const writtenAudits = await insertCacheAudits(client, audits.map(({ row }) => row));
+  await insertLines(client, batch.flatMap(({ lines }) => lines));
   return new Set([...labels.filter((_item, i) => written.has(i)), ...tiers.filter((_item, i) => writtenTiers.has(i)), ...audits.filter((_item, i) => writtenAudits.has(i))].map(({ place }) => place));
 }
 

@@ -3,6 +3,7 @@ import type { Attempt, Completion } from "#shared/contracts/events.ts";
 import { toReply } from "#shared/contracts/reply.ts";
 import { requestCompleted } from "#shared/contracts/webhook.ts";
 import type { attempts, requests } from "#shared/db/schema.ts";
+import { type BookedRequest, bookedRequestOf, type Line, linesOfCompletion } from "#shared/ledger/linesOf.ts";
 import type { WebhookEvent } from "#shared/webhooks/deliveries.ts";
 
 export type RequestRow = typeof requests.$inferInsert;
@@ -10,6 +11,9 @@ export type AttemptRow = typeof attempts.$inferInsert;
 export interface Rows {
   readonly request: RequestRow;
   readonly attempts: readonly AttemptRow[];
+  /** For the books. */
+  readonly booked: BookedRequest;
+  readonly lines: readonly Line[];
   /** What its webhook endpoints are told, where the request asked for it. */
   readonly told: WebhookEvent | null;
 }
@@ -22,6 +26,7 @@ export function toRows(event: Completion, streamSeq: number): Rows {
   const request: RequestRow = {
     tenant_id, request_id,
     user_id: event.user_id,
+    key_id: event.key_id ?? null,
     outcome: event.outcome,
     degraded_reason: event.degraded_reason,
     error_code: event.error?.code ?? null,
@@ -53,7 +58,10 @@ export function toRows(event: Completion, streamSeq: number): Rows {
     trace_id: event.trace_id,
     stream_seq: streamSeq,
   };
-  return { request, attempts: event.attempts.map((attempt) => ({ tenant_id, request_id, ...toAttemptRow(attempt) })), told: event.webhook === true ? toWebhook(event) : null };
+  return {
+    request, attempts: event.attempts.map((attempt) => ({ tenant_id, request_id, ...toAttemptRow(attempt) })), told: event.webhook === true ? toWebhook(event) : null,
+    booked: bookedRequestOf(event, streamSeq), lines: linesOfCompletion(event, streamSeq),
+  };
 }
 
 /** An id may be used again after some days, for another event. */

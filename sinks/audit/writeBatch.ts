@@ -1,7 +1,7 @@
 import type { ClientBase, Pool } from "pg";
 
 import { makeBatchInsert } from "#shared/db/batchInsert.ts";
-import { attempts, requests } from "#shared/db/schema.ts";
+import { attempts, ledger, ledgerRequests, requests } from "#shared/db/schema.ts";
 import { insertDeliveries } from "#shared/webhooks/deliveries.ts";
 
 import { makePlacesOfOwnRows } from "./ownRows.ts";
@@ -10,6 +10,8 @@ import { makeWriter, type Writer } from "./writer.ts";
 
 const insertRequests = makeBatchInsert(requests);
 const insertAttempts = makeBatchInsert(attempts);
+const insertLines = makeBatchInsert(ledger);
+const insertBooked = makeBatchInsert(ledgerRequests);
 const placesOfOwnRows = makePlacesOfOwnRows("requests");
 
 /**
@@ -18,12 +20,14 @@ const placesOfOwnRows = makePlacesOfOwnRows("requests");
  */
 export const makeAuditWriter = (pool: Pool): Writer<Rows> => makeWriter(pool, insert);
 
-/** Attempts and webhooks are written for the events whose own row is there only. */
+/** Attempts and webhooks are written for the events whose own row is there only. The books have every event: another outcome of a used id was paid, too. */
 async function insert(client: ClientBase, batch: readonly Rows[]): Promise<ReadonlySet<number>> {
   const inserted = batch.map(({ request }) => request);
   const newRows = await insertRequests(client, inserted);
   const written = newRows === batch.length ? new Set(batch.keys()) : await placesOfOwnRows(client, inserted);
   await insertAttempts(client, batch.flatMap((rows, i) => (written.has(i) ? rows.attempts : [])));
   await insertDeliveries(client, batch.flatMap(({ told }, i) => (told !== null && written.has(i) ? [told] : [])));
+  await insertBooked(client, batch.map(({ booked }) => booked));
+  await insertLines(client, batch.flatMap(({ lines }) => lines));
   return written;
 }

@@ -1,10 +1,11 @@
 import { semanticOf } from "#shared/cache/semanticKey.ts";
 import { inOneLine, issueLines } from "#shared/contracts/describeIssues.ts";
-import { NewTenant, type SemanticCache, type Tenant, TenantChange } from "#shared/contracts/tenant.ts";
+import { DEFAULT_SETTINGS, NewTenant, type SemanticCache, type Tenant, TenantChange } from "#shared/contracts/tenant.ts";
 import { readAdminAudit } from "#shared/tenancy/adminAudit.ts";
 import { changeTenant, createTenant, listTenants, readTenant } from "#shared/tenancy/tenants.ts";
 
 import { type Command, type ParsedArguments, sayer, wrongUse } from "../command.ts";
+import { budgetLines, budgetsWith, readBudget } from "../budgetText.ts";
 import { limitLines, limitsWith, readLimit } from "../limitText.ts";
 import { withTenancy } from "../tenancy.ts";
 import { textTable } from "../textTable.ts";
@@ -13,11 +14,13 @@ const ACTOR = { kind: "inferctl" } as const;
 const MOST_LISTED = 1_000;
 
 export const tenants: Command = {
-  summary: "Makes, changes and lists tenants: their limits, policy, allowed tiers, cache and retention.",
+  summary: "Makes, changes and lists tenants: their limits, budgets, policy, allowed tiers, cache and retention.",
   usage: "list | show <tenant> | create <tenant> [options] | set <tenant> [options] | suspend <tenant> | resume <tenant> | history [<tenant>]",
   details: [
     "--name <text>               what people call it",
     "--limit <scope>.<kind>=<n>/s|min[,burst=<n>]   scope: tenant, user or key (each user, each API key); kind: requests or tokens; `none` takes it away. May be repeated",
+    "--budget <scope>.day|month=<USD>[,soft]   of a calendar day or month; nothing is spent beyond it, or with `soft` it is said; `none` takes it away. May be repeated",
+    "--time-zone <name>          whose days and months: Europe/Berlin; default UTC",
     "--policy <name>             of requests that name none; `default`: the tier file's",
     "--allow-tier <tier>         tiers and embedders that may be asked, and no others; may be repeated; `all`",
     "--cache off|deterministic|all, --cache-ttl <seconds>   which finished answers are given again, and for how long",
@@ -30,7 +33,7 @@ export const tenants: Command = {
   ],
   example: "inferctl tenants create acme --limit tenant.requests=100/s,burst=50 --limit user.tokens=20000/min --allow-tier small --allow-tier large",
   options: {
-    json: { type: "boolean" }, name: { type: "string" }, limit: { type: "string", multiple: true }, policy: { type: "string" }, "allow-tier": { type: "string", multiple: true },
+    json: { type: "boolean" }, name: { type: "string" }, limit: { type: "string", multiple: true }, budget: { type: "string", multiple: true }, "time-zone": { type: "string" }, policy: { type: "string" }, "allow-tier": { type: "string", multiple: true },
     cache: { type: "string" }, "cache-ttl": { type: "string" }, semantic: { type: "string" }, "max-false-hit-rate": { type: "string" }, "cache-audit-share": { type: "string" }, prompts: { type: "string" }, "retention-days": { type: "string" },
   },
   maxPositionals: 2,
@@ -88,6 +91,8 @@ function changeOf(values: ParsedArguments["values"], before: Tenant | null) {
   const text = (option: string): string | undefined => (typeof values[option] === "string" ? values[option] : undefined);
   const texts = (option: string): string[] => [values[option] ?? []].flat().map(String);
   const limits = texts("limit").map((limit) => readLimit(limit) ?? refuse(`--limit ${limit}: not of the form tenant.requests=100/s,burst=50`));
+  const budgets = texts("budget").map((budget) => readBudget(budget) ?? refuse(`--budget ${budget}: not of the form tenant.month=500 or user.day=0.5,soft`));
+  const timeZone = text("time-zone");
   const number = (option: string): number | undefined => (text(option) === undefined ? undefined : Number(text(option)));
   const cache = { mode: text("cache"), ttl_s: number("cache-ttl") };
   const semantic = { max_false_hit_rate: number("max-false-hit-rate"), audit_share: number("cache-audit-share") };
@@ -97,6 +102,7 @@ function changeOf(values: ParsedArguments["values"], before: Tenant | null) {
   const { settings: had } = before ?? {};
   const settings = {
     ...(limits.length === 0 ? {} : { limits: limitsWith(had?.limits ?? { tenant: {}, user: {}, key: {} }, limits) }),
+    ...(budgets.length === 0 && timeZone === undefined ? {} : { budgets: { ...budgetsWith(had?.budgets ?? DEFAULT_SETTINGS.budgets, budgets), ...(timeZone === undefined ? {} : { time_zone: timeZone }) } }),
     ...(text("policy") === undefined ? {} : { policy: text("policy") === "default" ? null : text("policy") }),
     ...(tiers.length === 0 ? {} : { allowed_tiers: tiers.includes("all") ? null : tiers }),
     ...(isSet({ ...cache, ...semantic, isOn: values["semantic"] }) ? { cache: { ...had?.cache, ...withoutUnset(cache), ...semanticWith(text("semantic"), had?.cache.semantic, semantic) } } : {}),
@@ -121,13 +127,14 @@ const isSet = (group: object): boolean => Object.values(group).some((value) => v
 const listOf = (found: readonly Tenant[]): string =>
   textTable(["tenant", "name", "status", "limits"], found.map(({ tenant_id, name, status, settings: { limits } }) => [tenant_id, name, status, limitLines(limits).join("; ") || "none"]));
 
-function describe({ tenant_id, name, status, settings: { policy, allowed_tiers, limits, cache, retention } }: Tenant): string {
-  const lines = limitLines(limits);
+function describe({ tenant_id, name, status, settings: { policy, allowed_tiers, limits, budgets, cache, retention } }: Tenant): string {
+  const lines = limitLines(limits), money = budgetLines(budgets);
   return [
     `tenant ${tenant_id}${name === tenant_id ? "" : ` (${name})`}, ${status}`,
     `  policy         ${policy ?? "the tier file's default"}`,
     `  allowed tiers  ${allowed_tiers?.join(", ") ?? "all"}`,
     `  limits         ${lines.length === 0 ? "none" : lines.join("\n                 ")}`,
+    `  budgets        ${money.length === 0 ? "none" : [...money, `(${budgets.time_zone})`].join("\n                 ")}`,
     `  cache          ${cache.mode}${cache.mode === "off" ? "" : `, for ${cache.ttl_s} s`}${cache.semantic === undefined ? "" : `; semantic ${semanticOf(cache) === null ? "off, until it is evaluated again" : "on"}: at most ${cache.semantic.max_false_hit_rate} false hits, ${cache.semantic.audit_share} audited`}`,
     `  retention      prompts ${retention.prompts}, ${retention.days === null ? "audit rows as INFER_AUDIT_RETENTION_DAYS says" : `audit rows for ${retention.days} days`}`,
   ].join("\n");

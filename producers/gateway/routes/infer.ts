@@ -88,7 +88,7 @@ export const inferRoute = ({ desk, callers, tracer, log }: { desk: GetDesk; call
       const { outcome, tier, latency_ms, cost_nano_usd, error } = completion;
       log.info({ ...request.ids, outcome, code: error?.code, tier, latency_ms, cost_nano_usd }, "answered");
       const { status, payload } = answerOf(completion, explain);
-      if (error !== null && ERROR_CODES[error.code].retryable) void reply.header("retry-after", retryAfterS(completion)); // for another request
+      if (error !== null && (ERROR_CODES[error.code].retryable || error.retry_after_ms !== undefined)) void reply.header("retry-after", retryAfterS(completion)); // for another request
       return reply.headers(cacheHeadersOf(completion)).code(status as 200).send(payload as InferReply); // the serializer picks the schema by the status
     }
   });
