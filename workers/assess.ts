@@ -2,7 +2,8 @@
 import type { Prompt } from "#shared/contracts/chat.ts";
 import type { Check, EventError } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { type ConfidenceMethod, costOf } from "#shared/contracts/tiers.ts";
+import { costOf } from "#shared/contracts/rates.ts";
+import type { ConfidenceMethod } from "#shared/contracts/tiers.ts";
 
 import type { BackendAnswer } from "./backends/backend.ts";
 import { BackendError } from "./backends/backendError.ts";

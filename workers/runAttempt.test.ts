@@ -5,7 +5,8 @@ import { ofOneBackend } from "#infra/ofOneBackend.ts";
 import type { Attempt, Usage } from "#shared/contracts/events.ts";
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { costOf, replicasOf, type Tier, TierFile } from "#shared/contracts/tiers.ts";
+import { costOf } from "#shared/contracts/rates.ts";
+import { replicasOf, type Tier, TierFile } from "#shared/contracts/tiers.ts";
 
 import type { Backend, BackendAnswer } from "./backends/backend.ts";
 import { BackendError, CutOff } from "./backends/backendError.ts";

@@ -2,7 +2,8 @@
 import { type AnswerDelta, type AnswerMessage, type AnswerToken, askedIn, type Input, isEmbed, type Prompt } from "#shared/contracts/chat.ts";
 import type { Attempt, Charge, Usage } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { costOf, type Rates, ratesOf, replicasOf, type Tier } from "#shared/contracts/tiers.ts";
+import { costOf, type Rates, ratesOf } from "#shared/contracts/rates.ts";
+import { replicasOf, type Tier } from "#shared/contracts/tiers.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
 import { assess, type Assessed, type AssessOptions, UNCHECKED } from "./assess.ts";

@@ -2,7 +2,8 @@ import { bytesOf, type Input, isEmbed } from "#shared/contracts/chat.ts";
 import type { Facts, TierQuote } from "#shared/contracts/decision.ts";
 import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
-import { batchSlotsOf, type ConfidenceMethod, costOf, estimateTokens, methodFor, mostCostOf, mostOutputTokens, replicasOf, type Tier, type TierFile, type TierReplica, type TokenCount } from "#shared/contracts/tiers.ts";
+import { costOf, estimateTokens, mostCostOf, type TokenCount } from "#shared/contracts/rates.ts";
+import { batchSlotsOf, type ConfidenceMethod, methodFor, mostOutputTokens, replicasOf, type Tier, type TierFile, type TierReplica } from "#shared/contracts/tiers.ts";
 
 import { type LatencyQuantiles, probabilityWithin } from "./onTime.ts";
 

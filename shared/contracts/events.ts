@@ -13,7 +13,8 @@ import { Origin, RequestId, TenantId } from "./ids.ts";
 import { NanoUsd } from "./money.ts";
 import { Probability } from "./probability.ts";
 import { EpochMs, InferenceRequest } from "./request.ts";
-import { Rates, TierName } from "./tiers.ts";
+import { Rates } from "./rates.ts";
+import { TierName } from "./tiers.ts";
 
 const AttemptNumber = z.int().min(1).max(99);
 /** `retry_after_ms`: of a limit, until another request will be let through. */

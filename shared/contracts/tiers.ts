@@ -7,26 +7,12 @@ import { z } from "zod";
 
 import { type Input, isEmbed } from "./chat.ts";
 import { Probability } from "./probability.ts";
-import { NanoUsd, nanoUsd, tokenCost, UsdAmount } from "./money.ts";
+import { nanoUsd, UsdAmount } from "./money.ts";
 import { MOST_USD_PER_MILLION } from "./prices.ts";
 
 /** Also a subject token and part of a durable name, hence the narrow alphabet. */
 export const TierName = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "lower-case letters, digits and dashes, at most 31");
 export type TierName = z.infer<typeof TierName>;
-
-/** What a tier charges, in nano-dollars. */
-export const Rates = z.object({
-  input_nano_usd_per_million: NanoUsd,
-  output_nano_usd_per_million: NanoUsd,
-  request_nano_usd: NanoUsd,
-  /** Of input tokens that the server read from its prompt cache. Absent: as all input. */
-  cached_input_nano_usd_per_million: NanoUsd.optional(),
-  /** Of input tokens that the server wrote to its prompt cache. Absent: as all input. */
-  cache_write_nano_usd_per_million: NanoUsd.optional(),
-  /** Of output tokens that were thought and not said. Absent: as all output. */
-  reasoning_output_nano_usd_per_million: NanoUsd.optional(),
-});
-export type Rates = z.infer<typeof Rates>;
 
 const perMillion = UsdAmount.refine((price) => price <= MOST_USD_PER_MILLION * 1e9, "above 10,000 USD per million tokens: is this a price per 1,000 tokens?");
 /** `unusual` says why a figure is outside the usual range, for `inferctl prices check`. `valid_until`: the last day. */
@@ -322,41 +308,3 @@ export const methodFor = ({ confidence }: Pick<Tier, "confidence">, task: string
 
 /** Every policy that a request may name, with these tiers. */
 export const policyNames = (tiers: readonly { readonly name: string }[]): string[] => ["static", "cheapest", "cascade", "predictive", "cascade-routing", ...tiers.map(({ name }) => `always-${name}`)];
-
-export interface TokenCount {
-  readonly input_tokens: number;
-  readonly output_tokens: number;
-  /** Of `input_tokens`, read from the server's prompt cache, and written to it. */
-  readonly cached_input_tokens?: number | undefined;
-  readonly cache_write_input_tokens?: number | undefined;
-  /** Of `output_tokens`, thought and not said. */
-  readonly reasoning_output_tokens?: number | undefined;
-}
-/** A rule of thumb for English text and byte-pair encodings: an expectation, and a usage that is marked as estimated. */
-const BYTES_PER_TOKEN = 4;
-export const estimateTokens = (bytes: number): number => Math.ceil(bytes / BYTES_PER_TOKEN);
-
-/** Without what else a price says of itself. */
-export const ratesOf = (price: Rates): Rates => Rates.parse(price);
-
-/**
- * Cost of one call in nano-dollars, rounded up once for each kind of token. Input that was read from a cache or written to it, and
- * output that was only thought, are kinds of their own where the rates have a price for them, and like all other where they have none.
- */
-export function costOf(rates: Rates, { input_tokens, output_tokens, cached_input_tokens = 0, cache_write_input_tokens = 0, reasoning_output_tokens = 0 }: TokenCount): NanoUsd {
-  const { input_nano_usd_per_million: price, cached_input_nano_usd_per_million: cachedPrice, cache_write_nano_usd_per_million: writePrice } = rates;
-  const { output_nano_usd_per_million: outputPrice, reasoning_output_nano_usd_per_million: reasoningPrice } = rates;
-  const cached = cachedPrice === undefined ? 0 : Math.min(cached_input_tokens, input_tokens);
-  const written = writePrice === undefined ? 0 : Math.min(cache_write_input_tokens, input_tokens - cached);
-  const reasoning = reasoningPrice === undefined ? 0 : Math.min(reasoning_output_tokens, output_tokens);
-  const input = tokenCost(input_tokens - cached - written, price) + tokenCost(cached, cachedPrice ?? price) + tokenCost(written, writePrice ?? price);
-  const output = tokenCost(output_tokens - reasoning, outputPrice) + tokenCost(reasoning, reasoningPrice ?? outputPrice);
-  return nanoUsd(input + output + rates.request_nano_usd);
-}
-
-/** The most that a call of so many tokens can cost: its server may write all that it reads to its cache, and only think. */
-export function mostCostOf(rates: Rates, { input_tokens, output_tokens }: Pick<TokenCount, "input_tokens" | "output_tokens">): NanoUsd {
-  const inputs = [{ cache_write_input_tokens: 0 }, { cache_write_input_tokens: input_tokens }];
-  const outputs = [{ reasoning_output_tokens: 0 }, { reasoning_output_tokens: output_tokens }];
-  return nanoUsd(Math.max(...inputs.flatMap((written) => outputs.map((thought) => costOf(rates, { input_tokens, output_tokens, ...written, ...thought })))));
-}

@@ -5,7 +5,7 @@
 import { bytesOf, type Input, isEmbed } from "#shared/contracts/chat.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import type { RateLimit, TenantSettings } from "#shared/contracts/tenant.ts";
-import { estimateTokens } from "#shared/contracts/tiers.ts";
+import { estimateTokens } from "#shared/contracts/rates.ts";
 
 const LIMIT_SCOPES = ["tenant", "user", "key"] as const;
 export const LIMIT_KINDS = ["requests", "tokens"] as const;

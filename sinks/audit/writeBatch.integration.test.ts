@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, inject, it, vi } from
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
-import { costOf, Rates } from "#shared/contracts/tiers.ts";
+import { costOf, Rates } from "#shared/contracts/rates.ts";
 import { isBadRow, makePool } from "#shared/db/pool.ts";
 import { readCompletion } from "#shared/db/readAudit.ts";
 

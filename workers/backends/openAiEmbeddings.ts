@@ -3,7 +3,8 @@ import { z } from "zod";
 
 import type { Embed } from "#shared/contracts/chat.ts";
 import { storable } from "#shared/contracts/text.ts";
-import { type BackendConfig, estimateTokens } from "#shared/contracts/tiers.ts";
+import { estimateTokens } from "#shared/contracts/rates.ts";
+import type { BackendConfig } from "#shared/contracts/tiers.ts";
 import { decodeVector, encodeVector, MAX_VECTORS_BYTES } from "#shared/contracts/vectors.ts";
 
 import type { Backend, BackendAnswer } from "./backend.ts";

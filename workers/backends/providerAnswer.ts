@@ -2,7 +2,7 @@
 import { type AnswerToken, bytesOf, type Chat, type FinishReason, type Prompt, type ToolCall } from "#shared/contracts/chat.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 import { storable } from "#shared/contracts/text.ts";
-import { estimateTokens } from "#shared/contracts/tiers.ts";
+import { estimateTokens } from "#shared/contracts/rates.ts";
 
 import { type BackendAnswer, MAX_ANSWER_BYTES } from "./backend.ts";
 import { BackendError } from "./backendError.ts";

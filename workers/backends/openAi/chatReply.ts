@@ -4,7 +4,7 @@ import { z } from "zod";
 import { type AnswerMessage, type AnswerToken, bytesOf, FinishReason, type Prompt, type ToolCall } from "#shared/contracts/chat.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 import { storable, storableJson } from "#shared/contracts/text.ts";
-import { estimateTokens } from "#shared/contracts/tiers.ts";
+import { estimateTokens } from "#shared/contracts/rates.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
 import { confidenceFromLogprobs } from "#workers/confidence/fromLogprobs.ts";
 

@@ -1,0 +1,56 @@
+/** What a call costs: rates in nano-dollars, and tokens by what is charged for them. Pure. */
+import { z } from "zod";
+
+import { NanoUsd, nanoUsd, tokenCost } from "./money.ts";
+
+/** What a tier charges, in nano-dollars. */
+export const Rates = z.object({
+  input_nano_usd_per_million: NanoUsd,
+  output_nano_usd_per_million: NanoUsd,
+  request_nano_usd: NanoUsd,
+  /** Of input tokens that the server read from its prompt cache. Absent: as all input. */
+  cached_input_nano_usd_per_million: NanoUsd.optional(),
+  /** Of input tokens that the server wrote to its prompt cache. Absent: as all input. */
+  cache_write_nano_usd_per_million: NanoUsd.optional(),
+  /** Of output tokens that were thought and not said. Absent: as all output. */
+  reasoning_output_nano_usd_per_million: NanoUsd.optional(),
+});
+export type Rates = z.infer<typeof Rates>;
+
+export interface TokenCount {
+  readonly input_tokens: number;
+  readonly output_tokens: number;
+  /** Of `input_tokens`, read from the server's prompt cache, and written to it. */
+  readonly cached_input_tokens?: number | undefined;
+  readonly cache_write_input_tokens?: number | undefined;
+  /** Of `output_tokens`, thought and not said. */
+  readonly reasoning_output_tokens?: number | undefined;
+}
+/** A rule of thumb for English text and byte-pair encodings: an expectation, and a usage that is marked as estimated. */
+const BYTES_PER_TOKEN = 4;
+export const estimateTokens = (bytes: number): number => Math.ceil(bytes / BYTES_PER_TOKEN);
+
+/** Without what else a price says of itself. */
+export const ratesOf = (price: Rates): Rates => Rates.parse(price);
+
+/**
+ * Cost of one call in nano-dollars, rounded up once for each kind of token. Input that was read from a cache or written to it, and
+ * output that was only thought, are kinds of their own where the rates have a price for them, and like all other where they have none.
+ */
+export function costOf(rates: Rates, { input_tokens, output_tokens, cached_input_tokens = 0, cache_write_input_tokens = 0, reasoning_output_tokens = 0 }: TokenCount): NanoUsd {
+  const { input_nano_usd_per_million: price, cached_input_nano_usd_per_million: cachedPrice, cache_write_nano_usd_per_million: writePrice } = rates;
+  const { output_nano_usd_per_million: outputPrice, reasoning_output_nano_usd_per_million: reasoningPrice } = rates;
+  const cached = cachedPrice === undefined ? 0 : Math.min(cached_input_tokens, input_tokens);
+  const written = writePrice === undefined ? 0 : Math.min(cache_write_input_tokens, input_tokens - cached);
+  const reasoning = reasoningPrice === undefined ? 0 : Math.min(reasoning_output_tokens, output_tokens);
+  const input = tokenCost(input_tokens - cached - written, price) + tokenCost(cached, cachedPrice ?? price) + tokenCost(written, writePrice ?? price);
+  const output = tokenCost(output_tokens - reasoning, outputPrice) + tokenCost(reasoning, reasoningPrice ?? outputPrice);
+  return nanoUsd(input + output + rates.request_nano_usd);
+}
+
+/** The most that a call of so many tokens can cost: its server may write all that it reads to its cache, and only think. */
+export function mostCostOf(rates: Rates, { input_tokens, output_tokens }: Pick<TokenCount, "input_tokens" | "output_tokens">): NanoUsd {
+  const inputs = [{ cache_write_input_tokens: 0 }, { cache_write_input_tokens: input_tokens }];
+  const outputs = [{ reasoning_output_tokens: 0 }, { reasoning_output_tokens: output_tokens }];
+  return nanoUsd(Math.max(...inputs.flatMap((written) => outputs.map((thought) => costOf(rates, { input_tokens, output_tokens, ...written, ...thought })))));
+}
