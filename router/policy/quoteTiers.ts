@@ -1,9 +1,10 @@
-import { bytesOf, type Input, isEmbed } from "#shared/contracts/chat.ts";
+import { bytesOf, type Input } from "#shared/contracts/chat.ts";
 import type { Facts, TierQuote } from "#shared/contracts/decision.ts";
 import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
+import { mostTokensOf } from "#shared/contracts/mostTokens.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import { costOf, estimateTokens, mostCostOf, type TokenCount } from "#shared/contracts/rates.ts";
-import { batchSlotsOf, type ConfidenceMethod, methodFor, mostOutputTokens, replicasOf, type Tier, type TierFile, type TierReplica } from "#shared/contracts/tiers.ts";
+import { batchSlotsOf, type ConfidenceMethod, methodFor, replicasOf, type Tier, type TierFile, type TierReplica } from "#shared/contracts/tiers.ts";
 
 import { type LatencyQuantiles, probabilityWithin } from "./onTime.ts";
 
@@ -61,17 +62,13 @@ function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined
   };
 }
 
-/** Room for a chat template and for the question of a verification, in tokens. */
-const TEMPLATE_TOKENS = 64;
+/** Room for the question of a verification, and for its answer, in tokens. */
 const VERDICT = { asked: 128, answered: 8 };
 
 /** Of a call of a replica and of those that tell how sure its answer is. */
 function costsOf(replica: TierReplica, method: ConfidenceMethod, input: Input): { expected: NanoUsd; most: NanoUsd } {
-  const inputBytes = bytesOf(input);
-  const maxOutput = Math.min(mostOutputTokens(replica.backend), wantedOutputTokens(input));
-  const likely = { input_tokens: estimateTokens(inputBytes), output_tokens: Math.ceil(maxOutput / 2) };
-  // No byte-pair encoding has more tokens than the text has bytes.
-  const worst = { input_tokens: inputBytes + systemBytes(replica) + TEMPLATE_TOKENS, output_tokens: maxOutput };
+  const worst = mostTokensOf(replica.backend, input);
+  const likely = { input_tokens: estimateTokens(bytesOf(input)), output_tokens: Math.ceil(worst.output_tokens / 2) };
   const withChecks = (priced: typeof costOf, call: TokenCount): NanoUsd => {
     const cost = priced(replica.price, call);
     switch (method.kind) {
@@ -85,6 +82,3 @@ function costsOf(replica: TierReplica, method: ConfidenceMethod, input: Input): 
   };
   return { expected: withChecks(costOf, likely), most: withChecks(mostCostOf, worst) };
 }
-
-const wantedOutputTokens = (input: Input): number => (typeof input === "string" || isEmbed(input) ? Infinity : (input.max_output_tokens ?? Infinity));
-const systemBytes = ({ backend }: TierReplica): number => ("system" in backend && backend.system !== undefined ? Buffer.byteLength(backend.system) : 0);

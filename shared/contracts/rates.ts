@@ -17,6 +17,9 @@ export const Rates = z.object({
 });
 export type Rates = z.infer<typeof Rates>;
 
+/** No call has more, whatever its server says. */
+export const MOST_TOKENS = 1e9;
+
 export interface TokenCount {
   readonly input_tokens: number;
   readonly output_tokens: number;
@@ -25,6 +28,8 @@ export interface TokenCount {
   readonly cache_write_input_tokens?: number | undefined;
   /** Of `output_tokens`, thought and not said. */
   readonly reasoning_output_tokens?: number | undefined;
+  /** Of all, those that no rate is for. */
+  readonly unpriced_tokens?: number | undefined;
 }
 /** A rule of thumb for English text and byte-pair encodings: an expectation, and a usage that is marked as estimated. */
 const BYTES_PER_TOKEN = 4;
@@ -47,6 +52,10 @@ export function costOf(rates: Rates, { input_tokens, output_tokens, cached_input
   const output = tokenCost(output_tokens - reasoning, outputPrice) + tokenCost(reasoning, reasoningPrice ?? outputPrice);
   return nanoUsd(input + output + rates.request_nano_usd);
 }
+
+/** Whether there is a rate for each kind of token. What has none is charged like all others of its side, never nothing, and that may be too little. */
+export const isPriceKnown = ({ cache_write_nano_usd_per_million }: Rates, { cache_write_input_tokens = 0, unpriced_tokens = 0 }: TokenCount): boolean =>
+  unpriced_tokens === 0 && (cache_write_input_tokens === 0 || cache_write_nano_usd_per_million !== undefined);
 
 /** The most that a call of so many tokens can cost: its server may write all that it reads to its cache, and only think. */
 export function mostCostOf(rates: Rates, { input_tokens, output_tokens }: Pick<TokenCount, "input_tokens" | "output_tokens">): NanoUsd {
