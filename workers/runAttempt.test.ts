@@ -63,6 +63,19 @@ describe("charges", () => {
     expect(result).toMatchObject({ cost_nano_usd: 10 * 2_500 + 2 * 10_000 + 3 * 12_000 + 100_000, rates: { reasoning_output_nano_usd_per_million: 12_000_000_000 } });
   });
 
+  it("each call at the rates that its own prompt reaches, and says which", async () => {
+    const { source: _source, valid_from: _from, ...base } = LARGE.price;
+    const dear = { input_nano_usd_per_million: nanoUsd(5_000_000_000), output_nano_usd_per_million: nanoUsd(15_000_000_000) };
+    const tier = { ...LARGE, price: { ...LARGE.price, above: [{ input_tokens: 20, ...dear }] } };
+    const result = await run([broken(used(20, 1)), answer(used(21, 2))], { tier });
+    const charges = [
+      { rates: base, usage: used(20, 1), cost_nano_usd: 20 * 2_500 + 10_000 + 100_000 },
+      { rates: { ...dear, request_nano_usd: base.request_nano_usd }, usage: used(21, 2), cost_nano_usd: 21 * 5_000 + 2 * 15_000 + 100_000 },
+    ];
+    expect(result).toMatchObject({ charges, rates: charges[1]?.rates, cost_nano_usd: charges.reduce((sum, { cost_nano_usd }) => sum + cost_nano_usd, 0) });
+    for (const { rates, usage, cost_nano_usd } of result.charges ?? []) expect(costOf(rates, usage)).toBe(cost_nano_usd);
+  });
+
   it("less for input that was read from a cache and more for what was written to it, where they have prices of their own", async () => {
     const tier = { ...LARGE, price: { ...LARGE.price, cached_input_nano_usd_per_million: nanoUsd(250_000_000), cache_write_nano_usd_per_million: nanoUsd(3_125_000_000) } };
     const usage = { cached_input_tokens: 4, cache_write_input_tokens: 3 };

@@ -2,7 +2,7 @@
 import { type AnswerDelta, type AnswerMessage, type AnswerToken, askedIn, type Input, isEmbed, type Prompt } from "#shared/contracts/chat.ts";
 import type { Attempt, Charge, Usage } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { costOf, isPriceKnown, MOST_TOKENS, type Rates, ratesOf } from "#shared/contracts/rates.ts";
+import { costOf, isPriceKnown, MOST_TOKENS, type Rates, ratesFor, ratesOf } from "#shared/contracts/rates.ts";
 import { replicasOf, type Tier } from "#shared/contracts/tiers.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
@@ -157,7 +157,7 @@ function billed(calls: readonly Charged[]): Pick<Attempt, "usage" | "cost_nano_u
   const last = calls.at(-1);
   return {
     usage: usages.length === 0 ? null : usages.reduce(together), cost_nano_usd: nanoUsd(charges.reduce((sum, { cost_nano_usd }) => sum + cost_nano_usd, 0)),
-    ...(last === undefined ? {} : { rates: ratesOf(last.price) }),
+    ...(last === undefined ? {} : { rates: ratesOf(ratesFor(last.price, last.usage.input_tokens)) }),
     ...(charges.length < 2 ? {} : { charges }),
   };
 }
@@ -166,7 +166,7 @@ function billed(calls: readonly Charged[]): Pick<Attempt, "usage" | "cost_nano_u
 function chargesOf(calls: readonly Charged[]): Charge[] {
   const byPrice = new Map<string, Charge>();
   for (const { price, usage } of calls) {
-    const rates = ratesOf(price);
+    const rates = ratesOf(ratesFor(price, usage.input_tokens));
     const key = JSON.stringify(rates);
     const before = byPrice.get(key);
     const cost_nano_usd = nanoUsd((before?.cost_nano_usd ?? 0) + costOf(rates, usage));

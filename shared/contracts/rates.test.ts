@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { nanoUsd } from "./money.ts";
-import { costOf, mostCostOf } from "./rates.ts";
+import { costOf, isPriceKnown, mostCostOf, type Rates, ratesFor } from "./rates.ts";
 
 const rates = (input: number, output: number, request = 0) => ({
   input_nano_usd_per_million: nanoUsd(input), output_nano_usd_per_million: nanoUsd(output), request_nano_usd: nanoUsd(request),
@@ -72,4 +72,44 @@ describe("costOf", () => {
   it("never charges below the price", () => {
     for (let tokens = 0; tokens < 1_000; tokens++) expect(costOf(rates(37_499_999, 0), { input_tokens: tokens, output_tokens: 0 }) * 1_000_000).toBeGreaterThanOrEqual(tokens * 37_499_999);
   });
+});
+
+describe("a price that rises with the prompt", () => {
+  const step = (input_tokens: number, input: number, output: number, over: object = {}) => ({ input_tokens, input_nano_usd_per_million: nanoUsd(input), output_nano_usd_per_million: nanoUsd(output), ...over });
+  const RISING: Rates = { ...rates(1_000_000, 10_000_000, 7), cached_input_nano_usd_per_million: nanoUsd(500_000), above: [step(200, 2_000_000, 15_000_000, { cached_input_nano_usd_per_million: nanoUsd(1_000_000) }), step(1_000, 3_000_000, 20_000_000)] };
+
+  it.each([
+    ["up to its length as any other", { input_tokens: 200, output_tokens: 10 }, 200 + 100 + 7],
+    ["from one token more on at the higher rates, the whole of it and its answer", { input_tokens: 201, output_tokens: 10 }, 402 + 150 + 7],
+    ["what was cached of it too", { input_tokens: 300, output_tokens: 0, cached_input_tokens: 100 }, 400 + 100 + 7],
+    ["at the highest rates that it reaches", { input_tokens: 1_001, output_tokens: 1 }, 3_003 + 20 + 7],
+    ["what was cached as all other where that step has no price for it", { input_tokens: 1_001, output_tokens: 0, cached_input_tokens: 1_001 }, 3_003 + 7],
+  ])("charges a prompt %s", (_name, usage, cost) => {
+    expect(costOf(RISING, usage)).toBe(cost);
+    expect(costOf({ ...ratesFor(RISING, usage.input_tokens) }, usage)).toBe(cost);
+  });
+
+  it.each([[200, 207], [201, 402 + 7], [1_000, 2_000 + 7], [5_000, 15_000 + 7]])("may cost at most what the highest rate costs that %i tokens can reach", (input_tokens, cost) => {
+    expect(mostCostOf(RISING, { input_tokens, output_tokens: 0 })).toBe(cost);
+  });
+
+  it("may cost most with a shorter prompt where a longer one is cheaper", () => {
+    expect(mostCostOf({ ...rates(9_000_000, 0), above: [step(100, 1_000_000, 0)] }, { input_tokens: 150, output_tokens: 0 })).toBe(900);
+  });
+
+  it("never costs more than was feared, however long the prompt turns out", () => {
+    const price = fc.nat({ max: 10_000_000_000 }), count = fc.nat({ max: 5_000 });
+    fc.assert(fc.property(fc.array(fc.tuple(fc.integer({ min: 1, max: 4_000 }), price, price), { maxLength: 3 }), price, price, count, count, fc.double({ min: 0, max: 1, noNaN: true }), (steps, input, output, i, o, share) => {
+      const given = { ...rates(input, output), above: steps.sort(([a], [b]) => a - b).map(([from, more, out]) => step(from, more, out)) };
+      expect(costOf(given, { input_tokens: Math.floor(i * share), output_tokens: o })).toBeLessThanOrEqual(mostCostOf(given, { input_tokens: i, output_tokens: o }));
+    }));
+  });
+});
+
+it("knows whether each kind of token has a price, at the rates that the call has", () => {
+  const written = { cache_write_nano_usd_per_million: nanoUsd(1) };
+  const rising: Rates = { ...rates(1, 1), ...written, above: [{ input_tokens: 10, input_nano_usd_per_million: nanoUsd(2), output_nano_usd_per_million: nanoUsd(2) }] };
+  expect([10, 11].map((input_tokens) => isPriceKnown(rising, { input_tokens, output_tokens: 0, cache_write_input_tokens: 1 }))).toEqual([true, false]);
+  expect(isPriceKnown(rising, { input_tokens: 11, output_tokens: 0 })).toBe(true);
+  expect(isPriceKnown(rising, { input_tokens: 1, output_tokens: 1, unpriced_tokens: 1 })).toBe(false);
 });

@@ -8,7 +8,7 @@ import { z } from "zod";
 import { type Input, isEmbed } from "./chat.ts";
 import { Probability } from "./probability.ts";
 import { nanoUsd, UsdAmount } from "./money.ts";
-import { MOST_USD_PER_MILLION } from "./prices.ts";
+import { isRising, MOST_USD_PER_MILLION } from "./prices.ts";
 
 /** Also a subject token and part of a durable name, hence the narrow alphabet. */
 export const TierName = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "lower-case letters, digits and dashes, at most 31");
@@ -22,30 +22,45 @@ const provenance = { source: z.string().min(1), valid_from: z.iso.date(), valid_
  * cannot be checked later. There is no default: an unknown price is an error, never 0. What a file leaves out or takes from the
  * price book has been filled in before this schema reads it (`shared/prices/withBookPrices.ts`).
  */
+const perToken = {
+  usd_per_million_input_tokens: perMillion,
+  usd_per_million_output_tokens: perMillion,
+  usd_per_million_cached_input_tokens: perMillion.optional(),
+  usd_per_million_cache_write_tokens: perMillion.optional(),
+  usd_per_million_reasoning_output_tokens: perMillion.optional(),
+};
 const Price = z
   .strictObject({
-    usd_per_million_input_tokens: perMillion,
-    usd_per_million_output_tokens: perMillion,
-    usd_per_million_cached_input_tokens: perMillion.optional(),
-    usd_per_million_cache_write_tokens: perMillion.optional(),
-    usd_per_million_reasoning_output_tokens: perMillion.optional(),
+    ...perToken,
     usd_per_request: UsdAmount.default(nanoUsd(0)),
+    /** For prompts of more tokens than this, the whole call at these prices. */
+    above: z.array(z.strictObject({ input_tokens: z.int().positive(), ...perToken })).min(1).max(8).refine(isRising, "its input_tokens must rise").optional(),
     ...provenance,
   })
-  .refine(({ usd_per_million_input_tokens, usd_per_million_cached_input_tokens: cached = usd_per_million_input_tokens }) => cached <= usd_per_million_input_tokens, {
-    error: "above the price of input tokens: a budget counts on no more than that", path: ["usd_per_million_cached_input_tokens"],
+  .superRefine(({ above = [], ...base }, context) => {
+    for (const [i, { usd_per_million_input_tokens: input, usd_per_million_cached_input_tokens: cached = input }] of [base, ...above].entries()) {
+      if (cached > input) context.addIssue({ code: "custom", path: [...(i === 0 ? [] : ["above", i - 1]), "usd_per_million_cached_input_tokens"], message: "above the price of input tokens: a budget counts on no more than that" });
+    }
   })
-  .transform(({ usd_per_million_input_tokens, usd_per_million_output_tokens, usd_per_million_cached_input_tokens: cached, usd_per_million_cache_write_tokens: written, usd_per_million_reasoning_output_tokens: reasoning, usd_per_request, source, valid_from, valid_until }) => ({
-    input_nano_usd_per_million: usd_per_million_input_tokens,
-    output_nano_usd_per_million: usd_per_million_output_tokens,
+  .transform(({ usd_per_request, above, source, valid_from, valid_until, ...price }) => ({
+    ...inNanoUsd(price),
     request_nano_usd: usd_per_request,
-    ...(cached === undefined ? {} : { cached_input_nano_usd_per_million: cached }),
-    ...(written === undefined ? {} : { cache_write_nano_usd_per_million: written }),
-    ...(reasoning === undefined ? {} : { reasoning_output_nano_usd_per_million: reasoning }),
+    ...(above === undefined ? {} : { above: above.map(({ input_tokens, ...rates }) => ({ input_tokens, ...inNanoUsd(rates) })) }),
     source,
     valid_from,
     ...(valid_until === undefined ? {} : { valid_until }),
   }));
+
+type PerToken = z.infer<z.ZodObject<typeof perToken>>;
+function inNanoUsd({ usd_per_million_input_tokens, usd_per_million_output_tokens, usd_per_million_cached_input_tokens: cached, usd_per_million_cache_write_tokens: written, usd_per_million_reasoning_output_tokens: reasoning }: PerToken) {
+  return {
+    input_nano_usd_per_million: usd_per_million_input_tokens,
+    output_nano_usd_per_million: usd_per_million_output_tokens,
+    ...(cached === undefined ? {} : { cached_input_nano_usd_per_million: cached }),
+    ...(written === undefined ? {} : { cache_write_nano_usd_per_million: written }),
+    ...(reasoning === undefined ? {} : { reasoning_output_nano_usd_per_million: reasoning }),
+  };
+}
 
 /** Where a secret is kept: never in the tier file itself. */
 const SecretReference = z.union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })]);

@@ -120,3 +120,11 @@ it("says which inline prices are over by their own word", () => {
   expect(overdue(file({ price: { ...small?.price, valid_until: "2026-11-27" } }), DAY)).toEqual([expect.stringMatching(/^tiers\.0\.price: tier small: its price ended on 2026-11-27/)]);
   expect(overdue(file({ price: { ...small?.price, valid_until: DAY } }), DAY)).toEqual([]);
 });
+
+it("takes the prices of longer prompts too, but for an embedder, which has none", () => {
+  const above = [{ input_tokens: 200_000, usd_per_million_input_tokens: 2, usd_per_million_output_tokens: 6 }];
+  const rising = PriceFile.parse({ version: 1, providers: { acme: { hosts: ["api.acme.example"] } }, models: [{ provider: "acme", model: "m-1", prices: [priced(1, { above })] }] });
+  const { file: filled, problems } = withBookPrices(file({ backend: at("m-1") }), rising, { booksName: "book.yaml", day: DAY });
+  expect(problems).toEqual([]);
+  expect(TierFile.parse(filled).tiers[0]?.price.above).toEqual([{ input_tokens: 200_000, input_nano_usd_per_million: 2e9, output_nano_usd_per_million: 6e9 }]);
+});

@@ -44,14 +44,15 @@ function refusal({ path, owner, backend }: InUse, why: string, booksName: string
   return `${path.join(".")}: ${owner}${backend === undefined ? "" : ` (model ${backend.model})`} has no price: ${why}. Add it to ${booksName} (INFER_PRICES_FILE), or state it here; inferctl prices check says more`;
 }
 
-/** As the tier file would state it. */
-function inline({ read_on: _read, usd_per_million_output_tokens, usd_per_million_cached_input_tokens: cached, usd_per_million_cache_write_tokens: written, usd_per_million_reasoning_output_tokens: reasoning, ...price }: BookPrice, { makesVectors }: Pick<InUse, "makesVectors">): object {
+/** As the tier file would state it; an embedder's has no more than input and request. */
+function inline({ read_on: _read, usd_per_million_output_tokens, usd_per_million_cached_input_tokens: cached, usd_per_million_cache_write_tokens: written, usd_per_million_reasoning_output_tokens: reasoning, above, ...price }: BookPrice, { makesVectors }: Pick<InUse, "makesVectors">): object {
   if (makesVectors) return price;
   return {
     ...price, usd_per_million_output_tokens,
     ...(cached === undefined ? {} : { usd_per_million_cached_input_tokens: cached }),
     ...(written === undefined ? {} : { usd_per_million_cache_write_tokens: written }),
     ...(reasoning === undefined ? {} : { usd_per_million_reasoning_output_tokens: reasoning }),
+    ...(above === undefined ? {} : { above }),
   };
 }
 
