@@ -8,12 +8,13 @@ import { completionFrom } from "#shared/cache/cachedAnswer.ts";
 import { cacheOf, type CachePlan, cachePlan } from "#shared/cache/cachePlan.ts";
 import type { CacheStatus } from "#shared/cache/openAnswerCache.ts";
 import { isOutdated } from "#shared/cache/semanticKey.ts";
+import type { Input } from "#shared/contracts/chat.ts";
 import type { Decision } from "#shared/contracts/decision.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { Completion, type EventError, Result, type SagaMessage } from "#shared/contracts/events.ts";
 import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
-import { fileFor } from "#shared/contracts/tiers.ts";
+import { fileFor, type TierFile } from "#shared/contracts/tiers.ts";
 import type { AdmissionProof } from "#shared/limits/admissionProof.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
@@ -32,7 +33,7 @@ import type { Standing } from "#shared/tenancy/directory.ts";
 import type { AdmitDirect } from "./admitDirect.ts";
 import { decide, type Known } from "./decide.ts";
 import type { ExploreSettings } from "./policy/explore.ts";
-import type { LiveTiers } from "./policy/quoteTiers.ts";
+import type { CountedTokens, LiveTiers } from "./policy/quoteTiers.ts";
 
 export interface RouterDeps {
   readonly publisher: Publisher;
@@ -46,6 +47,8 @@ export interface RouterDeps {
   /** For requests that none did. */
   readonly admit: AdmitDirect;
   readonly live: () => LiveTiers;
+  /** What a prompt counts as on the tiers of a file, by their names. */
+  readonly countTokens: (file: TierFile, input: Input) => CountedTokens;
   /** The active routing model, and how careful the guard of its floor is. */
   readonly routing: () => Pick<Known, "model" | "floorSteps">;
   readonly exploration: ExploreSettings;
@@ -161,10 +164,11 @@ async function keepUncounted({ publisher, now }: RouterDeps, { attempts, tenant_
   }
 }
 
-function nextEvent({ limits, live, routing, exploration, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga): MachineEvent {
+function nextEvent({ limits, live, countTokens, routing, exploration, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga): MachineEvent {
   const nowMs = now();
   if (nowMs >= request.deadline_at_ms) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
-  const decision = decide(request, saga.context, { file: limits.tierFile, live: live(), ...routing(), exploration, nowMs });
+  const counted = saga.state === "received" ? { counted: countTokens(fileFor(limits.tierFile, request), request.input) } : {};
+  const decision = decide(request, saga.context, { file: limits.tierFile, live: live(), ...counted, ...routing(), exploration, nowMs });
   observe(decision);
   return { type: "DECIDED", decision };
 }

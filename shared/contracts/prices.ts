@@ -8,6 +8,8 @@
  */
 import { z } from "zod";
 
+import { Tokenizer } from "./tokenizer.ts";
+
 /** Calendar day, UTC. */
 const Day = z.iso.date();
 const Usd = z.number().nonnegative();
@@ -79,6 +81,8 @@ const BookModel = z
     model: ModelName,
     /** Other names of the same model at the same price. */
     aliases: z.array(ModelName).default([]),
+    /** How it cuts text into tokens, where its provider says so in public. Absent: its prompts are estimated. */
+    tokenizer: Tokenizer.optional(),
     prices: z.array(BookPrice).min(1),
   })
   .superRefine(({ prices }, context) => {

@@ -9,6 +9,7 @@ import { type Input, isEmbed } from "./chat.ts";
 import { Probability } from "./probability.ts";
 import { nanoUsd, UsdAmount } from "./money.ts";
 import { isRising, MOST_USD_PER_MILLION } from "./prices.ts";
+import { Tokenizer } from "./tokenizer.ts";
 
 /** Also a subject token and part of a durable name, hence the narrow alphabet. */
 export const TierName = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "lower-case letters, digits and dashes, at most 31");
@@ -73,6 +74,9 @@ const BaseUrl = z.url({ protocol: /^https?$/ }).refine((url) => new URL(url).use
  */
 const first_byte_timeout_ms = z.int().min(10).max(600_000).optional();
 
+/** How its model cuts text into tokens, so that prompts can be counted before a call. Absent: the price book's word for it, where the price is from there, or an estimate. */
+const tokenizer = Tokenizer.optional();
+
 /** What the native adapters have in common. */
 const provider = {
   model: z.string().min(1),
@@ -91,6 +95,7 @@ const EmbeddingsBackend = z.strictObject({
   model: z.string().min(1),
   base_url: BaseUrl,
   api_key: SecretReference.optional(),
+  tokenizer,
   first_byte_timeout_ms,
 });
 
@@ -117,6 +122,7 @@ export const BackendConfig = z.discriminatedUnion("kind", [
     model: z.string().min(1),
     base_url: BaseUrl,
     api_key: SecretReference.optional(),
+    tokenizer,
     max_output_tokens: z.int().positive().max(1_000_000),
     /** How the server calls its limit of output tokens; newer OpenAI models know only the second name. */
     output_limit_field: z.enum(["max_tokens", "max_completion_tokens"]).default("max_tokens"),
