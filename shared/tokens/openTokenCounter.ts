@@ -3,8 +3,8 @@
  * add tokens that no tokenizer of the text sees, so the most that it may cost is counted in bytes (`mostTokensOf`).
  *
  * Merging is quadratic in the length of a piece that the encoding does not cut, a run of letters, of signs or of white space: 64,000 times "a" take seconds.
- * So texts with a longer run than usual text has are not counted, nor are long ones, and others in slices until their time is up; docs/prices.md has what
- * that bounds. A slice ends before a space where it can, as the encodings' own pieces do: then the sum is that of the whole.
+ * So long texts are not counted, and others in slices until their time is up; `npm run bench:tokens` says what that bounds. A slice ends before a space
+ * where it can, as the encodings' own pieces do: then the sum is that of the whole. Cut elsewhere, it may be a token more.
  */
 import { type Chat, type Input, isEmbed } from "#shared/contracts/chat.ts";
 import type { Tokenizer } from "#shared/contracts/tokenizer.ts";
@@ -14,13 +14,11 @@ export type CountTokens = (tokenizer: Tokenizer, input: Input) => number | null;
 
 /** Of one input, in UTF-16 units. */
 const MOST_UNITS = 64 * 1024;
-const SLICE_UNITS = 2_048;
+const SLICE_UNITS = 512;
 /** Of one input, in milliseconds: looked at after each slice. */
 const MOST_MS = 20;
-const MOST_RUN = 64;
 /** Pieces whose merging is remembered, of each tokenizer. */
 const MERGE_CACHE = 10_000;
-const LONG_RUN = new RegExp(`[\\p{L}\\p{M}]{${MOST_RUN + 1}}|[^\\s\\p{L}\\p{N}]{${MOST_RUN + 1}}|\\s{${MOST_RUN + 1}}`, "u");
 
 /** What OpenAI's chat models add to each message, to a name, and before the answer: openai-cookbook, "How to count tokens with tiktoken". */
 const [PER_MESSAGE, PER_NAME, PER_REPLY] = [3, 1, 3];
@@ -36,7 +34,7 @@ export async function openTokenCounter(tokenizers: Iterable<Tokenizer>, nowMs: (
     const count = opened.get(tokenizer);
     if (count === undefined) throw new Error(`the tokenizer ${tokenizer} was not opened`);
     const texts = textsOf(input);
-    if (texts === null || !isQuick(texts)) return null;
+    if (texts === null || texts.reduce((sum, text) => sum + text.length, 0) > MOST_UNITS) return null;
     const counted = countInTime(texts, count, nowMs);
     if (counted === null) return null;
     if (isEmbed(input)) return counted;
@@ -76,10 +74,6 @@ function* slicesOf(text: string): Generator<string> {
     yield text.slice(from, to);
     from = to;
   }
-}
-
-function isQuick(texts: readonly string[]): boolean {
-  return texts.reduce((sum, text) => sum + text.length, 0) <= MOST_UNITS && !texts.some((text) => LONG_RUN.test(text));
 }
 
 /** All that is read as text, roles and names included. `null`: more than text is read. */
