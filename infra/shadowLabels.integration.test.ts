@@ -14,7 +14,8 @@ import completionFixture from "#shared/contracts/fixtures/completion.v1.json" wi
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import type { ShadowTier } from "#shared/contracts/shadow.ts";
 import { DEFAULT_SETTINGS } from "#shared/contracts/tenant.ts";
-import { costOf, type Tier, TierFile } from "#shared/contracts/tiers.ts";
+import { costOf } from "#shared/contracts/rates.ts";
+import { type Tier, TierFile } from "#shared/contracts/tiers.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { consume, consumePerSlot } from "#shared/messaging/consume.ts";

@@ -102,6 +102,16 @@ describe.each(SITUATIONS)("the record of %s", (_what, policy, sagaOf) => {
   });
 });
 
+it("counts no prompt twice: what the decision before recorded holds, and with it a decision is made again", () => {
+  const request = requestOf("cheapest", "Hi");
+  const first = decide(request, FRESH, known({ counted: new Map([["medium", 77]]) }));
+  const expected = (quotes: Decision["facts"]["quotes"]) => quotes.map(({ tier, tokens_source, input_tokens }) => [tier, tokens_source, input_tokens]);
+  expect(expected(first.facts.quotes)).toEqual([["small", "estimated", 1], ["medium", "counted", 77], ["large", "estimated", 1]]);
+  const next = decide(request, { ...after(["small", "failed"]), decisions: [first] }, known());
+  expect(expected(next.facts.quotes)).toEqual(expected(first.facts.quotes));
+  expect(next.facts.quotes.map((quote) => quote.expected_cost_nano_usd)).toEqual(first.facts.quotes.map((quote) => quote.expected_cost_nano_usd));
+});
+
 it("predictive, asked again after a failure or an answer below the caller's wish, goes by the values of its start", () => {
   for (const input of INPUTS.slice(0, 50)) {
     const request = requestOf("predictive", input);

@@ -13,13 +13,15 @@ import { chooseStep } from "./policy/chooseStep.ts";
 import { explore, type ExploreSettings } from "./policy/explore.ts";
 import type { Learned } from "./policy/policy.ts";
 import { queryFeatures } from "./policy/queryFeatures.ts";
-import { factsFor, type LiveTiers, MIN_WITHIN_SLO } from "./policy/quoteTiers.ts";
+import { type CountedTokens, factsFor, type LiveTiers, MIN_WITHIN_SLO } from "./policy/quoteTiers.ts";
 import { seenBy } from "./policy/routingValues.ts";
 
 /** What a decision depends on besides request and saga. `model`: `null` before one is active. */
 export interface Known {
   readonly file: TierFile;
   readonly live: LiveTiers;
+  /** What the prompt counts as. Absent: as the decision before it had it, and estimated for the first. */
+  readonly counted?: CountedTokens;
   readonly model: RoutingModelFile | null;
   /** Of the floor's guard over that model; 0 without one. */
   readonly floorSteps: Steps;
@@ -34,9 +36,9 @@ export interface Known {
 const LEARNED = ["cascade-routing", "predictive", "cascade"];
 
 /** Pure: what the router does, what `POST /decide` explains, what replay repeats. */
-export function decide(request: InferenceRequest, saga: SagaContext, { file: whole, live, model, floorSteps, exploration, budgetLeft, nowMs }: Known): Decision {
+export function decide(request: InferenceRequest, saga: SagaContext, { file: whole, live, counted = countedBefore(saga), model, floorSteps, exploration, budgetLeft, nowMs }: Known): Decision {
   const file = fileFor(whole, request);
-  const facts = { ...factsFor(request, file, live, nowMs), ...(budgetLeft === undefined ? {} : { budget_left: budgetLeft }) };
+  const facts = { ...factsFor(request, file, live, nowMs, counted), ...(budgetLeft === undefined ? {} : { budget_left: budgetLeft }) };
   const decision = { after_attempt: saga.attempt, policy: request.policy };
   if (model === null || !LEARNED.includes(request.policy)) return { ...decision, facts, step: chooseStep({ request, saga, facts }, file) };
   const { learned, recorded } = learnedFrom({ model, floorSteps }, request, saga);
@@ -47,6 +49,10 @@ export function decide(request: InferenceRequest, saga: SagaContext, { file: who
   if (budgetLeft !== undefined) return { ...decision, facts: priced, step: greedy, learned: recorded }; // what is left is not for trying things out
   return { ...decision, facts: priced, step: greedy, learned: recorded, ...explore(situation, greedy, exploration, drawsFor("explore", request)) };
 }
+
+/** A prompt is counted once: what a decision recorded holds for those after it, and for whoever decides again. */
+const countedBefore = ({ decisions }: Pick<SagaContext, "decisions">): CountedTokens =>
+  new Map((decisions.at(-1)?.facts.quotes ?? []).flatMap(({ tier, tokens_source, input_tokens }) => (tokens_source === "counted" && input_tokens !== undefined ? [[tier, input_tokens]] : [])));
 
 function learnedFrom({ model, floorSteps }: { model: RoutingModelFile; floorSteps: Steps }, { policy, input }: InferenceRequest, saga: SagaContext): { learned: Learned; recorded: LearnedFacts } {
   const features = queryFeatures(askedIn(input));

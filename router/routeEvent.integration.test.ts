@@ -54,6 +54,8 @@ let settings = DEFAULT_SETTINGS;
 /** What the limits say of requests that no gateway admitted, and of which they were asked. */
 let limited: EventError | null = null;
 const asked: string[] = [];
+/** Prompts whose tokens were counted. */
+const counted: unknown[] = [];
 /** Requests that were counted as those of a tenant whose semantic cache is outdated. */
 let outdated = 0;
 let nowMs = AT + 10;
@@ -66,6 +68,7 @@ beforeAll(async () => {
   route = makeRouteEvent({
     budgets: { decide: async ({ decide }) => ({ decision: decide(undefined) }) },
     ...broker, cached: { cache, observe: () => undefined, observeOutdated: () => { outdated++; }, auditHit: () => undefined, tierFileHash: hashOfTierFile(FILE) }, prefix: "infer", limits: LIMITS, standingOf: async () => ({ status, settings }), isAdmitted: (_id, origin, proof) => origin !== "direct" && proof !== "forged", admit: async ({ request_id }) => { asked.push(request_id); return limited; }, observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
+    countTokens: (_file, input) => { counted.push(input); return new Map([["small", 3]]); },
     live: () => new Map(FILE.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: breakers[name] ?? "closed", workers: 1, slots: 1 }])),
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE, () => undefined) },
   });
@@ -93,6 +96,14 @@ describe("a request", () => {
     const stored = await broker.streams.last("JOBS", `infer.job.small.t1.r-${n}.1`);
     expect(Job.parse(stored?.json())).toMatchObject({ tier: "small", attempt: 1, request: { ...id(), accepted_at_ms: AT, origin: requestFixture.origin }, saga: { state: "awaitingResult" } });
     expect([stored?.header.get("traceparent"), decisions]).toMatchObject([TRACE, [{ after_attempt: 0, step: { kind: "run", tier: "small" } }]]);
+  });
+
+  it("has its prompt counted once, for all of its decisions, which record it", async () => {
+    counted.length = 0;
+    await route.request(request());
+    await route.result(result());
+    expect(counted).toEqual([requestFixture.input]);
+    expect(decisions.map(({ facts }) => facts.quotes[0])).toMatchObject([{ tier: "small", tokens_source: "counted", input_tokens: 3 }, { tokens_source: "estimated" }]); // the fixture's earlier decision had counted nothing
   });
 
   it("that is delivered again does not become a second job, though the tier would be another one now", async () => {

@@ -21,6 +21,8 @@ import { buildRoleServer, listen, makeRegistry } from "#shared/runtime/roleServe
 import type { Role } from "#shared/runtime/runRole.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 import { followStandings, makeDirectory } from "#shared/tenancy/directory.ts";
+import { openTokenCounter } from "#shared/tokens/openTokenCounter.ts";
+import { countedTiers, makePromptTokens, tokenizersOf } from "#shared/tokens/tokensOfTiers.ts";
 
 import { makeAdmitDirect } from "./admitDirect.ts";
 import { RouterConfig } from "./config.ts";
@@ -32,7 +34,7 @@ import { makeRouterMetrics } from "./metrics.ts";
 import type { OpenRequests } from "./openRequests.ts";
 import { followModel, NO_ROUTING, type Routing } from "./followModel.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
-import { makeRouteEvent } from "./routeEvent.ts";
+import { makeRouteEvent, type RouterDeps } from "./routeEvent.ts";
 import { runShadows } from "./runShadows.ts";
 import { runSweeper } from "./sweeper.ts";
 import { runFloorWatch } from "./watchFloor.ts";
@@ -52,7 +54,9 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const routing = () => ({ model: followed().model, floorSteps: followed().guard?.steps ?? 0 });
     let fold: OpenRequests | null = null;
     const app = buildRoleServer(registry, readiness.problems);
-    addDecideRoute(app, limits, () => ({ live: live(), ...routing(), exploration: config.exploration, nowMs: Date.now() }));
+    const count = await openTokenCounter(tokenizersOf(tierFile));
+    const countTokens: RouterDeps["countTokens"] = (file, input) => countedTiers(file, input, count);
+    addDecideRoute(app, limits, () => ({ live: live(), ...routing(), exploration: config.exploration, nowMs: Date.now() }), countTokens);
     onClose("http", () => app.close());
     await listen(app, { host: config.host, port: config.port, variable: "INFER_ROUTER_PORT" });
 
@@ -75,7 +79,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
     const cached = { ...openAnswerCache({ role: "router", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context), auditHit: makeAuditHit({ publisher, tierFile, registry, log, now: Date.now }), tierFileHash: hashOfTierFile(tierFile) };
     const budgets = openBudgets({ redisUrl: config.redisUrl, prefix, sweepGraceMs: config.sweepGraceMs, global: config.globalBudgets, pool, broker, fold: () => fold, registry }, context);
-    const route = makeRouteEvent({ cached, budgets, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, Date.now), live, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
+    const route = makeRouteEvent({ cached, budgets, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, makePromptTokens(tierFile, count), Date.now), live, countTokens, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     readiness.started();
     log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");

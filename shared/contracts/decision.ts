@@ -16,6 +16,9 @@ export const TierQuote = z.object({
   quality: Probability,
   /** From this confidence on, `cascade` keeps its answer. */
   accept_confidence: Probability,
+  /** What the prompt is expected to count as there, counted by the model's tokenizer or estimated from its bytes. Absent: an older event. */
+  input_tokens: z.int().nonnegative().optional(),
+  tokens_source: z.enum(["counted", "estimated"]).optional(),
   expected_cost_nano_usd: NanoUsd,
   /** Worst case of one attempt. */
   max_cost_nano_usd: NanoUsd,

@@ -86,8 +86,15 @@ export const attempts = pgTable(
     cached_input_tokens: integer(),
     cache_write_input_tokens: integer(),
     reasoning_output_tokens: integer(),
+    /** Charged like all others, for want of a price. */
+    unpriced_tokens: integer(),
     usage_source: text(),
+    /** What the server told cannot be; the columns above have what can, and `reported_usage` what it said, if it said anything. */
+    usage_is_clamped: boolean().notNull().default(false),
+    reported_usage: jsonb().$type<NonNullable<NonNullable<Attempt["usage"]>["reported"]>>(),
     cost_nano_usd: nanoUsd().notNull(),
+    /** Where it cost more than its step was quoted at, and so was charged less. */
+    uncapped_cost_nano_usd: nanoUsd(),
     /** In nano-dollars: the price that it was charged at. */
     rates: jsonb().$type<NonNullable<Attempt["rates"]>>(),
     /** Where it was charged at several. */
@@ -212,7 +219,7 @@ export const ledger = pgTable(
     stream: text().notNull(),
     stream_seq: bigint({ mode: "number" }).notNull(),
   },
-  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.kind, t.part, t.at] }), index("ledger_by_time").on(t.at), index("ledger_by_tenant").on(t.tenant_id, t.at)],
+  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.kind, t.part, t.at] }), index("ledger_by_time").on(t.at), index("ledger_by_tenant").on(t.tenant_id, t.at), index("ledger_by_user").on(t.tenant_id, t.user_id, t.at), index("ledger_by_key").on(t.tenant_id, t.key_id, t.at)],
 );
 
 /** What was had for it: one row per finished request, without its texts, kept for as long as the ledger. `requests` may be deleted before. */
