@@ -32,6 +32,7 @@ import { makeRouterMetrics } from "./metrics.ts";
 import type { OpenRequests } from "./openRequests.ts";
 import { followModel, NO_ROUTING, type Routing } from "./followModel.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
+import { reconcileCounters } from "./reconcileCounters.ts";
 import { makeRouteEvent } from "./routeEvent.ts";
 import { runShadows } from "./runShadows.ts";
 import { runSweeper } from "./sweeper.ts";
@@ -77,6 +78,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const budgets = openBudgets({ redisUrl: config.redisUrl, prefix, maxDeadlineMs: config.maxDeadlineMs, sweepGraceMs: config.sweepGraceMs, pool, broker, standingOf, registry }, context);
     const route = makeRouteEvent({ cached, budgets, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, Date.now), live, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
+    reconcileCounters({ config, broker, registry }, context);
     readiness.started();
     log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");
     await Promise.all([

@@ -33,7 +33,10 @@ const REFUSED: [role: RoleUser, what: string, publishes: readonly string[]][] = 
   ["worker-small", "cannot ask, decide, cancel or read requests", [...requests, "infer.auditjob.small.t1.x", ...jobs.slice(0, 1), "infer.cancel.t1.x", ...takes("REQUESTS", "router-requests"), "$JS.API.STREAM.MSG.GET.REQUESTS", "$JS.API.STREAM.INFO.JOBS"]],
   ["worker-small", "cannot make a consumer, not even of its own jobs", ["$JS.API.CONSUMER.CREATE.JOBS.spy", "$JS.API.CONSUMER.CREATE.JOBS.worker-small", "$JS.API.CONSUMER.DURABLE.CREATE.JOBS.worker-small", ...models]],
   ["audit-sink", "writes nothing but dead letters of what it reads", [...requests, ...jobs, ...outcomes, ...results, "infer.deadletter.REQUESTS.t1", "infer.deadletter.JOBS.t1", ...models, "$KV.infer-tiers.small.x"]],
-  ["audit-sink", "takes nothing from others and reads no stored message", [...takes("COMPLETIONS", "sink-metrics"), ...takes("REQUESTS", "router-requests"), "$JS.API.STREAM.MSG.GET.COMPLETIONS", "$JS.API.DIRECT.GET.COMPLETIONS"]],
+  ["audit-sink", "takes nothing from others, makes no consumer and reads no stored message but of what it writes down", [
+    ...takes("COMPLETIONS", "sink-metrics"), ...takes("REQUESTS", "router-requests"), ...["COMPLETIONS", "SHADOWS", "DEAD_LETTERS"].map((stream) => `$JS.API.CONSUMER.CREATE.${stream}.spy`),
+    ...["REQUESTS", "JOBS", "RESULTS", "SHADOW_JOBS", "FEEDBACK"].map((stream) => `$JS.API.STREAM.MSG.GET.${stream}`), "$JS.API.DIRECT.GET.COMPLETIONS", "$JS.API.DIRECT.GET.REQUESTS",
+  ]],
   ["metrics-sink", "writes nothing but dead letters of what it reads", [...requests, ...jobs, ...outcomes, ...results, "infer.deadletter.FEEDBACK.t1", ...models]],
   ["metrics-sink", "takes nothing from others", [...takes("COMPLETIONS", "sink-audit"), ...takes("FEEDBACK", "sink-audit-feedback")]],
   ["admin", "writes no message of ours and acks none", [...requests, ...jobs, ...outcomes, ...results, "infer.cancel.t1.x", "$JS.ACK.REQUESTS.router-requests.1.1.1.1.0", "$KV.infer-tiers.small.x", "$SYS.REQ.SERVER.PING"]],

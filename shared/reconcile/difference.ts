@@ -25,4 +25,4 @@ export type Found = Omit<Difference, "meaning" | "about" | "stream" | "stream_se
 export const differenceOf = ({ about = "", stream = null, stream_seq = null, ...found }: Found): Difference => ({ ...found, about, stream, stream_seq, meaning: MEANINGS[found.kind] });
 
 /** What a difference is known by: the same one found again has the same. */
-export const keyOf = ({ kind, tenant_id, request_id, about, stream_seq }: Difference): string => JSON.stringify([kind, tenant_id, request_id, about, stream_seq]);
+export const keyOf = ({ kind, tenant_id, request_id, about, stream, stream_seq }: Difference): string => JSON.stringify([kind, tenant_id, request_id, about, stream, stream_seq]);

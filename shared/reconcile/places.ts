@@ -13,11 +13,13 @@ export interface Places {
   readonly streams: Broker["streams"];
   readonly pool: Pool;
   readonly prefix: string;
-  /** For how many days rows are kept. */
-  readonly auditDays: number;
-  readonly ledgerDays: number;
   /** Epoch milliseconds. */
   readonly now: () => number;
+}
+/** For how many days rows are kept. */
+export interface KeptDays {
+  readonly auditDays: number;
+  readonly ledgerDays: number;
 }
 
 export interface Stand {
@@ -47,7 +49,7 @@ export async function ackFloorOf({ jsm }: Pick<Places, "jsm">, { stream, durable
 const DAY_MS = 86_400_000;
 /** Rows are deleted by the hour, by another clock. */
 const SLACK_MS = 2 * 3_600_000;
-export const keptSince = ({ auditDays, ledgerDays, now }: Pick<Places, "auditDays" | "ledgerDays" | "now">, { days }: TenantRules): KeptSince => ({
-  audit: (tenantId) => now() - (days.get(tenantId) ?? auditDays) * DAY_MS + SLACK_MS,
-  ledger: now() - ledgerDays * DAY_MS + SLACK_MS,
+export const keptSince = ({ auditDays, ledgerDays }: KeptDays, { days }: TenantRules, nowMs: number): KeptSince => ({
+  audit: (tenantId) => nowMs - (days.get(tenantId) ?? auditDays) * DAY_MS + SLACK_MS,
+  ledger: nowMs - ledgerDays * DAY_MS + SLACK_MS,
 });
