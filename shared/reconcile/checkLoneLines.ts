@@ -8,12 +8,26 @@ import { differenceOf } from "./difference.ts";
 import type { Places } from "./places.ts";
 import { type Key, type LoneLine, readLoneLines, readLoneLinesOf } from "./readBooks.ts";
 
-/** More at once are looked at by the next run. */
-export const MOST_LONE_LINES = 1_000;
+const MOST_AT_ONCE = 1_000;
+interface Between {
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly tenantId?: string | undefined;
+}
+type Where = Pick<Places, "pool" | "streams" | "prefix">;
 
-/** `between`: by when their requests were accepted, from and to without it, in epoch milliseconds. Or of ids. Throws outages. */
-export async function checkLoneLines(places: Pick<Places, "pool" | "streams" | "prefix">, asked: { readonly between: { readonly fromMs: number; readonly toMs: number }; readonly tenantId?: string | undefined } | { readonly ids: readonly Key[] }): Promise<Difference[]> {
-  const lines = "ids" in asked ? await readLoneLinesOf(places.pool, asked.ids) : await readLoneLines(places.pool, { ...asked.between, tenantId: asked.tenantId, most: MOST_LONE_LINES });
+/** Whose requests were accepted from a time on, up to and without another (epoch milliseconds). Throws outages. */
+export async function checkLoneLines(places: Where, { fromMs, toMs, tenantId }: Between): Promise<Difference[]> {
+  const lines = await readLoneLines(places.pool, { fromMs, toMs, tenantId, most: MOST_AT_ONCE });
+  if (lines.length < MOST_AT_ONCE || toMs - fromMs <= 1) return differencesOf(places, lines);
+  const middleMs = Math.floor((fromMs + toMs) / 2);
+  return [...(await checkLoneLines(places, { fromMs, toMs: middleMs, tenantId })), ...(await checkLoneLines(places, { fromMs: middleMs, toMs, tenantId }))];
+}
+
+/** Of these ids, whenever they were accepted. Throws outages. */
+export const checkLoneLinesOf = async (places: Where, ids: readonly Key[]): Promise<Difference[]> => differencesOf(places, await readLoneLinesOf(places.pool, ids));
+
+async function differencesOf(places: Where, lines: readonly LoneLine[]): Promise<Difference[]> {
   const found: Difference[] = [];
   for (const line of lines) if (!(await hasOutcome(places, line))) found.push(differenceOfLine(line));
   return found;

@@ -9,7 +9,7 @@ import { type ReadBatch, readRange, readSequences } from "#shared/messaging/read
 import { completionSubject, type Source, sourcesOf } from "#shared/messaging/topology.ts";
 
 import { checkCounters } from "./checkCounters.ts";
-import { checkLoneLines } from "./checkLoneLines.ts";
+import { checkLoneLines, checkLoneLinesOf } from "./checkLoneLines.ts";
 import { checkBeyond, checkOutcomes } from "./checkOutcomes.ts";
 import { checkOwnLines, OWN_STREAMS } from "./checkOwnLines.ts";
 import { checkRequests, type Promised } from "./checkRequests.ts";
@@ -127,10 +127,10 @@ export const loneLinesPart = (places: Places): Part => ({
     const open = new Map<string, Difference>();
     const note = (differences: readonly Difference[]) => { for (const one of differences) open.set(keyOf(one), one); };
     const ids = before.flatMap(({ tenant_id, request_id }) => (tenant_id === null || request_id === null ? [] : [{ tenant_id, request_id }]));
-    if (ids.length > 0) note(await checkLoneLines(places, { ids }));
+    if (ids.length > 0) note(await checkLoneLinesOf(places, ids));
     let reachedMs = mark === null ? toMs - FIRST_LOOK_BACK_MS : mark.seq - OVERLAP_MS;
     for (; reachedMs < toMs && open.size < MOST_OPEN && !isOver(); reachedMs = Math.min(toMs, reachedMs + HOUR_MS)) {
-      note(await checkLoneLines(places, { between: { fromMs: reachedMs, toMs: Math.min(toMs, reachedMs + HOUR_MS) } }));
+      note(await checkLoneLines(places, { fromMs: reachedMs, toMs: Math.min(toMs, reachedMs + HOUR_MS) }));
     }
     return { mark: { created: "", seq: reachedMs }, behind: 0, checked: 0, open: [...open.values()] };
   },
