@@ -71,7 +71,7 @@ export interface Compared {
 }
 
 export const idText = ({ tenant_id, request_id }: Key): string => `${tenant_id} ${request_id}`;
-export const placeOf = (seq: number) => ({ stream: "COMPLETIONS", stream_seq: seq });
+const placeOf = (seq: number) => ({ stream: "COMPLETIONS", stream_seq: seq });
 
 /** All of these outcomes are acked by the audit sink, so what is not there will not come. */
 export function compareOutcomes(outcomes: readonly StoredOutcome[], books: Books, kept: KeptSince): Compared {
