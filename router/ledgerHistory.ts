@@ -143,7 +143,7 @@ async function spentInBooks(pool: Pool, accounts: readonly Account[], { upTo, st
       const sums: number[] = [];
       for (const { scope, tenantId, owner, window } of accounts) {
         const sql = `SELECT coalesce(sum(cost_nano_usd), 0)::text AS spent FROM ledger
-          WHERE ${OWNED[scope]} AND at >= $3 AND at < $4 AND stream = '${COMPLETIONS}' AND (stream_seq <= $5 OR (at < $6 AND tenant_id || '.' || request_id <> ALL($7)))`;
+          WHERE ${OWNED[scope]} AND at >= $3 AND at < $4 AND is_charged AND stream = '${COMPLETIONS}' AND (stream_seq <= $5 OR (at < $6 AND tenant_id || '.' || request_id <> ALL($7)))`;
         const { rows: [row] } = await client.query<{ spent: string }>(sql, [tenantId, owner, new Date(window.startsAtMs), new Date(window.endsAtMs), upTo, streamCreatedAt, except]);
         sums.push(Number(row?.spent ?? 0));
       }

@@ -34,6 +34,7 @@ import { makeRouterMetrics } from "./metrics.ts";
 import type { OpenRequests } from "./openRequests.ts";
 import { followModel, NO_ROUTING, type Routing } from "./followModel.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
+import { reconcileCounters } from "./reconcileCounters.ts";
 import { makeRouteEvent, type RouterDeps } from "./routeEvent.ts";
 import { runShadows } from "./runShadows.ts";
 import { runSweeper } from "./sweeper.ts";
@@ -81,6 +82,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const budgets = openBudgets({ redisUrl: config.redisUrl, prefix, sweepGraceMs: config.sweepGraceMs, global: config.globalBudgets, pool, broker, fold: () => fold, registry }, context);
     const route = makeRouteEvent({ cached, budgets, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, makePromptTokens(tierFile, count), Date.now), live, countTokens, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
+    reconcileCounters({ config, broker, registry }, context);
     readiness.started();
     log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");
     await Promise.all([

@@ -10,6 +10,7 @@ import { models } from "./commands/models.ts";
 import { migrate } from "./commands/migrate.ts";
 import { natsUsers } from "./commands/natsUsers.ts";
 import { prices } from "./commands/prices.ts";
+import { reconcile } from "./commands/reconcile.ts";
 import { report } from "./commands/report.ts";
 import { serveRecorded } from "./commands/serveRecorded.ts";
 import { statement } from "./commands/statement.ts";
@@ -38,6 +39,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["cache", cache],
   ["report", report],
   ["statement", statement],
+  ["reconcile", reconcile],
   ["submit", submit],
   ["nats-users", natsUsers],
   ["webhooks", webhooks],

@@ -64,4 +64,10 @@ test("the server's own bill is the sum of the ledger, with what escalated, what 
   expect(lines.reduce((all, { cost }) => all + cost, 0)).toBe(bill.cost_nano_usd);
   const report = jsonIn(await system.inferctl("report", "--by", "model", "--from", "2026-01-01", "--to", "2100-01-01", "--json")) as { total: { total_nano_usd: string } };
   expect(report.total.total_nano_usd).toBe(String(bill.cost_nano_usd));
+  const reconciled = jsonIn(await system.inferctl("reconcile", "--bill", `${server.url}/bill`, "--tolerance", "0", "--json"));
+  expect(reconciled).toMatchObject({ summary: { differences: {}, bill: { bill_nano_usd: String(bill.cost_nano_usd), ledger_nano_usd: String(bill.cost_nano_usd) } } });
+  for (const role of ["audit-sink", "router"]) {
+    const metrics = await (await fetch(`${system.url(role)}/metrics`)).text();
+    expect(metrics).toMatch(/^infer_reconcile_last_success_timestamp_seconds\{[^}]*\} 1\.?\d+/m); // the first run is at the start
+  }
 });

@@ -1,5 +1,5 @@
 /**
- * The audit tables, whose columns are named as in the audit event (`shared/contracts/events.ts`); the books (ADR 0023); tenants with their keys, webhook
+ * The audit tables, whose columns are named as in the audit event (`shared/contracts/events.ts`); the books (ADR 0023) and what reconciliation found; tenants with their keys, webhook
  * endpoints and what is sent to them; batches with their lines. Row-level security and the role `infer_tenant` that it binds are in the migration: see `transaction.ts`.
  */
 import { sql } from "drizzle-orm";
@@ -9,6 +9,7 @@ import type { KeyRole } from "#shared/contracts/apiKey.ts";
 import type { BatchDefaults, BatchResult, BatchStatus } from "#shared/contracts/batch.ts";
 import type { CacheUse } from "#shared/contracts/cache.ts";
 import type { CacheAudit } from "#shared/contracts/cacheAudit.ts";
+import type { Difference } from "#shared/contracts/difference.ts";
 import type { Attempt, Completion, Outcome } from "#shared/contracts/events.ts";
 import type { LineKind } from "#shared/contracts/ledger.ts";
 import type { NanoUsd } from "#shared/contracts/money.ts";
@@ -62,7 +63,10 @@ export const requests = pgTable(
     /** Of the event in COMPLETIONS. */
     stream_seq: bigint({ mode: "number" }).notNull(),
   },
-  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id] }), index("requests_by_time").on(t.tenant_id, t.completed_at), index("requests_by_age").on(t.completed_at)],
+  (t) => [
+    primaryKey({ columns: [t.request_id, t.tenant_id] }), index("requests_by_time").on(t.tenant_id, t.completed_at), index("requests_by_age").on(t.completed_at),
+    index("requests_by_sequence").on(t.stream_seq),
+  ],
 );
 
 /** One row per attempt, whatever came of it. */
@@ -245,6 +249,35 @@ export const ledgerRequests = pgTable(
     stream_seq: bigint({ mode: "number" }).notNull(),
   },
   (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.at] }), index("ledger_requests_by_time").on(t.at), index("ledger_requests_by_tenant").on(t.tenant_id, t.at)],
+);
+
+/** How far each part of the reconciliation has come, whoever ran it last (docs/reconcile.md). */
+export const reconcileMarks = pgTable("reconcile_marks", {
+  part: text().primaryKey(),
+  /** What tells the stream that it reads from one that was made anew; empty where it reads none. */
+  stream_created: text().notNull(),
+  /** Up to here all was looked at. */
+  seq: bigint({ mode: "number" }).notNull(),
+  /** Messages that were there and not looked at when its last run ended. */
+  behind: bigint({ mode: "number" }).notNull(),
+  checked: bigint({ mode: "number" }).notNull(),
+  finished_at: time().notNull(),
+});
+
+/** Differences that are open: each is looked at again in every run, and deleted once it is gone. */
+export const reconcileDifferences = pgTable(
+  "reconcile_differences",
+  {
+    key: text().primaryKey(),
+    part: text().notNull(),
+    kind: text().$type<Difference["kind"]>().notNull(),
+    tenant_id: text(),
+    request_id: text(),
+    difference: jsonb().$type<Difference>().notNull(),
+    found_at: time().notNull().defaultNow(),
+    seen_at: time().notNull().defaultNow(),
+  },
+  (t) => [index("reconcile_differences_by_part").on(t.part, t.seen_at)],
 );
 
 export const tenants = pgTable("tenants", {
