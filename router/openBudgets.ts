@@ -5,7 +5,7 @@ import { Counter, Gauge, type Registry } from "prom-client";
 import type { Pool } from "pg";
 import type { Logger } from "pino";
 
-import { makeLedger } from "#shared/ledger/ledger.ts";
+import { type Ledger, makeLedger } from "#shared/ledger/ledger.ts";
 import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { followCompletions } from "#shared/messaging/followCompletions.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
@@ -28,7 +28,7 @@ export interface OpenBudgetsOptions {
   readonly standingOf: (tenantId: string) => Promise<Standing>;
   readonly registry: Registry;
 }
-export interface OpenBudgets extends Pick<Budgets, "decide"> {
+export interface OpenBudgets extends Pick<Budgets, "decide">, Pick<Ledger, "balanceOf"> {
   /** Until the signal. Reads nothing before some tenant has a budget. */
   readonly settle: () => Promise<void>;
 }
@@ -49,6 +49,7 @@ export function openBudgets({ redisUrl, prefix, maxDeadlineMs, sweepGraceMs, poo
   });
   return {
     decide: budgets.decide,
+    balanceOf: ledger.balanceOf,
     async settle() {
       if (redis.status !== "ready") await once(redis, "ready", { signal }).catch(() => undefined); // else it would look as if it were in use
       const isInUse = await ledger.isInUse().catch(() => true);

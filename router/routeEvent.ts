@@ -32,6 +32,7 @@ import type { Standing } from "#shared/tenancy/directory.ts";
 import type { AdmitDirect } from "./admitDirect.ts";
 import type { Budgets } from "./budgets.ts";
 import { decide, type Known } from "./decide.ts";
+import type { Pacing } from "./pacing.ts";
 import type { ExploreSettings } from "./policy/explore.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
 
@@ -50,6 +51,8 @@ export interface RouterDeps {
   /** The active routing model, and how careful the guard of its floor is. */
   readonly routing: () => Pick<Known, "model" | "floorSteps">;
   readonly exploration: ExploreSettings;
+  /** Absent: no tenant's budget is paced. */
+  readonly pacing?: Pacing;
   /** Sees that budgets over several requests pay for what is decided. */
   readonly budgets: Pick<Budgets, "decide">;
   /** Absent: no answer is kept or given again. */
@@ -170,11 +173,12 @@ async function keepUncounted({ publisher, now }: RouterDeps, { attempts, tenant_
   }
 }
 
-async function nextEvent({ limits, live, routing, exploration, budgets: { decide: paidFor }, now, observe }: RouterDeps, { request, budgets }: Routed, saga: Saga, { aside = (wait) => wait, lease }: Delivery): Promise<MachineEvent> {
+async function nextEvent({ limits, live, routing, exploration, pacing, budgets: { decide: paidFor }, now, observe }: RouterDeps, { request, budgets }: Routed, saga: Saga, { aside = (wait) => wait, lease }: Delivery): Promise<MachineEvent> {
   if (now() >= request.deadline_at_ms) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
+  const paced = await pacing?.factsFor(request, budgets, routing().model);
   const decision = await paidFor({
     request, saga: saga.context, budgets, aside, lease,
-    decide: (budgetLeft) => decide(request, saga.context, { file: limits.tierFile, live: live(), ...routing(), exploration, ...(budgetLeft === undefined ? {} : { budgetLeft }), nowMs: now() }),
+    decide: (budgetLeft) => decide(request, saga.context, { file: limits.tierFile, live: live(), ...routing(), exploration, ...(paced === undefined ? {} : { pacing: paced }), ...(budgetLeft === undefined ? {} : { budgetLeft }), nowMs: now() }),
   });
   observe(decision);
   return { type: "DECIDED", decision };

@@ -18,7 +18,7 @@ export function makePacedWorld(setting: () => Setting, policy: LearnedPolicy, ro
   const courseOf = (played: readonly { readonly row: OutcomeRow; readonly tried: readonly number[]; readonly quality: number; readonly costUsd: number }[]): Course => ({
     quality: Float64Array.from(played, ({ quality }) => quality), costUsd: Float64Array.from(played, ({ costUsd }) => costUsd),
     dearUsd: Float64Array.from(played, ({ row, tried }) => dearUsd(row, tried)),
-    mostUsd: Float64Array.from(played, ({ tried }) => MOST * Math.max(...tried.map((place) => means[place] ?? 0))),
+    mostUsd: Float64Array.from(played, ({ tried, costUsd }) => Math.max(costUsd, MOST * Math.max(...tried.map((place) => means[place] ?? 0)))), // a bound, whatever a row costs
   });
   const levelsAt = (factor: number) => {
     const priced = rows.map((row) => ({ ...row, tiers: row.tiers.map((outcome, place) => (place === baseline ? { ...outcome, cost_usd: factor * outcome.cost_usd } : outcome)) }));

@@ -175,28 +175,23 @@ const REFRESH_MS = 5 * 60_000;
 /** As the router does it, though it looks more seldom. `startLambda`: before anything is known. */
 export function pacing({ lambdas }: PacedWorld, startLambda: number): Spending {
   let [lambda, lookedAtMs] = [startLambda, -Infinity];
-  const recent: { usd: number; log: number }[] = [];
+  const recent: { usd: number; lambda: number }[] = [];
   let place = placeOfLambda(startLambda, lambdas);
-  let sums = { usd: 0, log: 0 };
   return {
     choose({ nowMs, window, limitUsd, spentUsd, reservedUsd, demand }) {
       if (nowMs - lookedAtMs >= REFRESH_MS) {
         lookedAtMs = nowMs;
-        const n = recent.length;
         lambda = pacedLambda({
           leftUsd: limitUsd - spentUsd - reservedUsd, forecast: forecastDemand(demand, { fromMs: nowMs, untilMs: window.untilMs, offsetMs: 0 }),
-          recent: { requests: n, meanCostUsd: n === 0 ? 0 : sums.usd / n, meanLogLambda: n === 0 ? null : sums.log / n },
+          recent: { requests: recent.length, meanCostUsd: recent.reduce((sum, { usd }) => sum + usd, 0) / Math.max(1, recent.length), lambdas: recent.map((one) => one.lambda) },
         }, lambdas) ?? lambda;
         place = placeOfLambda(lambda, lambdas);
       }
       return { level: place };
     },
     served(choice, usd) {
-      const log = logLambda("level" in choice ? (lambdas[choice.level] ?? 0) : (lambdas.at(-1) ?? 0), lambdas);
-      recent.push({ usd, log });
-      sums = { usd: sums.usd + usd, log: sums.log + log };
-      const gone = recent.length > RECENT_REQUESTS ? recent.shift() : undefined;
-      if (gone !== undefined) sums = { usd: sums.usd - gone.usd, log: sums.log - gone.log };
+      recent.push({ usd, lambda: "level" in choice ? (lambdas[choice.level] ?? 0) : (lambdas.at(-1) ?? 0) });
+      if (recent.length > RECENT_REQUESTS) recent.shift();
     },
   };
 }

@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { logLambda, type PaceFacts, pacedLambda, placeOfLambda } from "./pacing.ts";
+import { type PaceFacts, pacedLambda, placeOfLambda } from "./pacing.ts";
 
 const LAMBDAS = [0, 1, 2, 4, 8, 16];
 /** 100 requests are to come, and cost 1 USD each at λ = 4. */
-const facts = (over: Partial<PaceFacts>): PaceFacts => ({ leftUsd: 100, forecast: { requests: 100, deviation: 0 }, recent: { requests: 400, meanCostUsd: 1, meanLogLambda: Math.log(4) }, ...over });
+const facts = (over: Partial<PaceFacts>): PaceFacts => ({ leftUsd: 100, forecast: { requests: 100, deviation: 0 }, recent: { requests: 400, meanCostUsd: 1, lambdas: [4, 4] }, ...over });
 
 describe("what a dollar must buy", () => {
   it("stays where what is left is just enough", () => {
@@ -17,7 +17,7 @@ describe("what a dollar must buy", () => {
     expect(pacedLambda(facts({ forecast: { requests: 100, deviation: 100 } }), LAMBDAS)).toBeCloseTo(8);
   });
   it("follows prices at once", () => {
-    expect(pacedLambda(facts({ recent: { requests: 400, meanCostUsd: 3, meanLogLambda: Math.log(4) } }), LAMBDAS)).toBeCloseTo(12);
+    expect(pacedLambda(facts({ recent: { requests: 400, meanCostUsd: 3, lambdas: [4, 4] } }), LAMBDAS)).toBeCloseTo(12);
   });
   it("is 0 where money is no object, and the most where none is left", () => {
     expect(pacedLambda(facts({ leftUsd: 1e6 }), LAMBDAS)).toBe(0);
@@ -26,13 +26,13 @@ describe("what a dollar must buy", () => {
     expect(pacedLambda(facts({ leftUsd: 1e-9 }), LAMBDAS)).toBe(16);
   });
   it("is not known before there is something to conclude from", () => {
-    expect(pacedLambda(facts({ recent: { requests: 3, meanCostUsd: 1, meanLogLambda: 0 } }), LAMBDAS)).toBeNull();
-    expect(pacedLambda(facts({ recent: { requests: 400, meanCostUsd: 1, meanLogLambda: null } }), LAMBDAS)).toBeNull();
+    expect(pacedLambda(facts({ recent: { requests: 3, meanCostUsd: 1, lambdas: [1] } }), LAMBDAS)).toBeNull();
+    expect(pacedLambda(facts({ recent: { requests: 400, meanCostUsd: 1, lambdas: [] } }), LAMBDAS)).toBeNull();
   });
   it("never falls when less is left, and lies between the levels that there are", () => {
     const usd = fc.double({ min: 1e-6, max: 1e6, noNaN: true });
     fc.assert(fc.property(usd, usd, fc.double({ min: 1e-9, max: 1e3, noNaN: true }), fc.integer({ min: 0, max: 1e6 }), fc.constantFrom(...LAMBDAS), (one, other, meanCostUsd, requests, at) => {
-      const given = { forecast: { requests, deviation: Math.sqrt(requests) }, recent: { requests: 400, meanCostUsd, meanLogLambda: logLambda(at, LAMBDAS) } };
+      const given = { forecast: { requests, deviation: Math.sqrt(requests) }, recent: { requests: 400, meanCostUsd, lambdas: [at] } };
       const [poor, rich] = [Math.min(one, other), Math.max(one, other)].map((leftUsd) => pacedLambda({ ...given, leftUsd }, LAMBDAS) ?? NaN) as [number, number];
       expect(poor).toBeGreaterThanOrEqual(rich);
       expect(rich).toBeGreaterThanOrEqual(0);

@@ -8,14 +8,16 @@
  * mirror descent for online allocation problems"; Balseiro, Gur 2019, "Learning in repeated auctions with budgets"): docs/benchmarks.md, "Pacing", has both beside each other.
  */
 
+import type { Facts } from "#shared/contracts/decision.ts";
+
 import type { Forecast } from "./demandForecast.ts";
 
 /** What requests of late cost, and the λ under which that was. */
 export interface RecentSpend {
   readonly requests: number;
   readonly meanCostUsd: number;
-  /** Of λ, in logarithms: `null` where none of them was decided by a λ. */
-  readonly meanLogLambda: number | null;
+  /** Of those that were decided by one, in 1/USD. */
+  readonly lambdas: readonly number[];
 }
 export interface PaceFacts {
   /** What is left and not reserved. */
@@ -48,16 +50,27 @@ export function logLambda(lambda: number, lambdas: Lambdas): number {
 export function pacedLambda({ leftUsd, forecast, recent }: PaceFacts, lambdas: Lambdas): number | null {
   const most = lambdas.at(-1) ?? 0;
   if (leftUsd <= 0) return most;
-  if (recent.requests < LEAST_REQUESTS || recent.meanLogLambda === null) return null;
+  if (recent.requests < LEAST_REQUESTS || recent.lambdas.length === 0) return null;
   const toServe = forecast.requests + CAUTION * forecast.deviation;
   if (toServe <= 0 || recent.meanCostUsd <= 0) return lambdas[0] ?? 0;
-  const wanted = recent.meanLogLambda + Math.log((recent.meanCostUsd * toServe) / leftUsd) / ELASTICITY;
+  const meanLog = recent.lambdas.reduce((sum, lambda) => sum + logLambda(lambda, lambdas), 0) / recent.lambdas.length;
+  const wanted = meanLog + Math.log((recent.meanCostUsd * toServe) / leftUsd) / ELASTICITY;
   return Math.min(most, lambdaAt(wanted, lambdas));
 }
 
 function lambdaAt(log: number, lambdas: Lambdas): number {
   const least = lambdas.find((one) => one > 0) ?? 0;
   return log <= logLambda(0, lambdas) ? (lambdas[0] ?? 0) : Math.max(lambdas[0] ?? 0, Math.min(Math.exp(log), lambdas.at(-1) ?? least));
+}
+
+type PacingFacts = NonNullable<Facts["pacing"]>;
+/**
+ * Place among the levels of a paced request, given the place at which the floor is shown to hold (`null`: none is trusted). Where the floor is to be kept, pacing may only
+ * be more careful: it spends on quality what would be left over. `null`: it decides nothing here.
+ */
+export function pacedPlace({ lambda_per_usd, may_go_below_floor }: Pick<PacingFacts, "lambda_per_usd" | "may_go_below_floor">, lambdas: Lambdas, floorPlace: number | null): number | null {
+  const place = placeOfLambda(lambda_per_usd, lambdas);
+  return may_go_below_floor || (floorPlace !== null && place <= floorPlace) ? place : null;
 }
 
 /** Place of the level whose λ is next to this one, by their ratio. */

@@ -74,6 +74,8 @@ export interface Ledger {
   readonly begin: () => Promise<number>;
   /** Whether anybody has reserved anything since Redis began. */
   readonly isInUse: () => Promise<boolean>;
+  /** What stands in an account now, without reserving; `null`: Redis does not know it. */
+  readonly balanceOf: (account: Account) => Promise<Balance | null>;
   /** Frees what nobody settled in its lease; returns how many. */
   readonly expire: (nowMs: number) => Promise<number>;
 }
@@ -196,6 +198,11 @@ export function makeLedger({ redis, prefix, stream, historyOf, endOf, quietS = Q
       return (await current()).mark;
     },
     isInUse: async () => (await redis.exists(state)) === 1,
+    async balanceOf(account) {
+      const { id } = await current();
+      const [spent, reserved, loading] = await redis.hmget(names(id).account(account), "spent", "reserved", "loading");
+      return spent == null || reserved == null || loading != null ? null : { spentNanoUsd: Number(spent), reservedNanoUsd: Number(reserved) };
+    },
     async expire(nowMs) {
       const { id } = await current();
       const { leases, reservations } = names(id);
