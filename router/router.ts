@@ -76,7 +76,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
     const cached = { ...openAnswerCache({ role: "router", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context), auditHit: makeAuditHit({ publisher, tierFile, registry, log, now: Date.now }), tierFileHash: hashOfTierFile(tierFile) };
     const budgets = openBudgets({ redisUrl: config.redisUrl, prefix, maxDeadlineMs: config.maxDeadlineMs, sweepGraceMs: config.sweepGraceMs, pool, broker, standingOf, registry }, context);
-    const pacing = openPacing({ pool, balanceOf: budgets.balanceOf, registry, log });
+    const pacing = openPacing({ pool, balanceOf: budgets.balanceOf, registry, log, now: Date.now });
     const route = makeRouteEvent({ cached, budgets, pacing, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, Date.now), live, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     readiness.started();
