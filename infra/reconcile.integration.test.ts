@@ -22,7 +22,7 @@ import shadowFixture from "#shared/contracts/fixtures/shadow.v1.json" with { typ
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { Shadow } from "#shared/contracts/shadow.ts";
 import { TenantSettings } from "#shared/contracts/tenant.ts";
-import { accountsOf, budgetedAccountsOf } from "#shared/ledger/accounts.ts";
+import { budgetedAccountsOf } from "#shared/ledger/accounts.ts";
 import { type Ledger, makeLedger } from "#shared/ledger/ledger.ts";
 import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { keepReconciled, makeRuns } from "#shared/reconcile/keepReconciled.ts";
@@ -129,7 +129,7 @@ beforeAll(async () => {
   ledger = makeLedger({
     redis, prefix: "infer", quietS: 0, endOf: async () => null, outcomeAt: async () => null, observeUnloaded: (error) => { throw error; },
     historiesOf: async (claimed) => claimed.map(() => ({ spentNanoUsd: nanoUsd(0), open: [] })),
-    stream: async () => ({ created, lastSeq: 0 }),
+    stream: async () => ({ created, lastSeq: (await bus.broker.jsm.streams.info("COMPLETIONS")).state.last_seq }),
   });
   await ledger.begin();
   await reserve("first");

@@ -33,6 +33,7 @@ import type { Standing } from "#shared/tenancy/directory.ts";
 import type { AdmitDirect } from "./admitDirect.ts";
 import type { Budgets } from "./budgets.ts";
 import { decide, type Known } from "./decide.ts";
+import type { Pacing } from "./pacing.ts";
 import type { ExploreSettings } from "./policy/explore.ts";
 import type { CountedTokens, LiveTiers } from "./policy/quoteTiers.ts";
 
@@ -53,6 +54,8 @@ export interface RouterDeps {
   /** The active routing model, and how careful the guard of its floor is. */
   readonly routing: () => Pick<Known, "model" | "floorSteps">;
   readonly exploration: ExploreSettings;
+  /** Absent: no tenant's budget is paced. */
+  readonly pacing?: Pacing;
   /** Sees that budgets over several requests pay for what is decided. */
   readonly budgets: Pick<Budgets, "decide">;
   /** Absent: no answer is kept or given again. */
@@ -169,16 +172,17 @@ async function keepUncounted({ publisher, now }: RouterDeps, { attempts, tenant_
   }
 }
 
-async function nextEvent({ limits, live, countTokens, routing, exploration, standingOf, budgets: { decide: paidFor }, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga, { aside = (wait) => wait, lease }: Delivery): Promise<MachineEvent> {
+async function nextEvent({ limits, live, countTokens, routing, exploration, pacing, standingOf, budgets: { decide: paidFor }, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga, { aside = (wait) => wait, lease }: Delivery): Promise<MachineEvent> {
   if (now() >= request.deadline_at_ms) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
   const counted = saga.state === "received" ? { counted: countTokens(fileFor(limits.tierFile, request), request.input) } : {};
+  const paced = await pacing?.factsFor(request, (await standingOf(request.tenant_id)).settings.budgets, routing().model);
   const paid = await paidFor({
     request, saga: saga.context, aside, lease,
     async budgets() {
       const { settings, isAssumed = false } = await standingOf(request.tenant_id);
       return { budgets: settings.budgets, isAssumed };
     },
-    decide: (budgetLeft) => decide(request, saga.context, { file: limits.tierFile, live: live(), ...counted, ...routing(), exploration, ...(budgetLeft === undefined ? {} : { budgetLeft }), nowMs: now() }),
+    decide: (budgetLeft) => decide(request, saga.context, { file: limits.tierFile, live: live(), ...counted, ...routing(), exploration, ...(paced === undefined ? {} : { pacing: paced }), ...(budgetLeft === undefined ? {} : { budgetLeft }), nowMs: now() }),
   });
   if ("unpaid" in paid) return { type: "CLOSED", error: paid.unpaid };
   observe(paid.decision);

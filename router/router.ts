@@ -30,6 +30,7 @@ import { makeDeadLetterService } from "./deadLetters.ts";
 import { addDecideRoute } from "./decideRoute.ts";
 import { followLiveTiers } from "./liveTiers.ts";
 import { openBudgets } from "./openBudgets.ts";
+import { openPacing } from "./openPacing.ts";
 import { makeRouterMetrics } from "./metrics.ts";
 import type { OpenRequests } from "./openRequests.ts";
 import { followModel, NO_ROUTING, type Routing } from "./followModel.ts";
@@ -80,7 +81,8 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
     const cached = { ...openAnswerCache({ role: "router", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context), auditHit: makeAuditHit({ publisher, tierFile, registry, log, now: Date.now }), tierFileHash: hashOfTierFile(tierFile) };
     const budgets = openBudgets({ redisUrl: config.redisUrl, prefix, sweepGraceMs: config.sweepGraceMs, global: config.globalBudgets, pool, broker, fold: () => fold, registry }, context);
-    const route = makeRouteEvent({ cached, budgets, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, makePromptTokens(tierFile, count), Date.now), live, countTokens, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
+    const pacing = openPacing({ pool, balanceOf: budgets.balanceOf, registry, log, now: Date.now });
+    const route = makeRouteEvent({ cached, budgets, pacing, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, makePromptTokens(tierFile, count), Date.now), live, countTokens, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     reconcileCounters({ config, broker, registry }, context);
     readiness.started();
