@@ -1,5 +1,6 @@
 /** Every subcommand by its name. */
 import type { Command } from "./command.ts";
+import { budgets } from "./commands/budgets.ts";
 import { cache } from "./commands/cache.ts";
 import { down } from "./commands/down.ts";
 import { evaluate } from "./commands/evaluate.ts";
@@ -35,6 +36,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["models", models],
   ["prices", prices],
   ["tenants", tenants],
+  ["budgets", budgets],
   ["keys", keys],
   ["cache", cache],
   ["report", report],
