@@ -9,7 +9,7 @@ import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import type { TenantSettings } from "#shared/contracts/tenant.ts";
 import { type BudgetedAccount, budgetedAccountsOf } from "#shared/ledger/accounts.ts";
 
-import { type PaceFacts, pacedLambda } from "./policy/pacing.ts";
+import { LEAST_REQUESTS, type PaceFacts, pacedLambda } from "./policy/pacing.ts";
 
 type PacingFacts = NonNullable<Facts["pacing"]>;
 export interface Pacing {
@@ -25,7 +25,7 @@ export interface PacingDeps {
 }
 
 const REFRESH_MS = 15_000;
-/** For the first figures of a budget. Then requests go on as the floor says until they are there. */
+/** For the first figures of a budget, from when they are asked for on. Then requests go on as the floor says until they are there. */
 const FIRST_WAIT_MS = 1_000;
 const MOST_KEPT = 1_000;
 
@@ -62,7 +62,8 @@ export function makePacing({ read, observe, now }: PacingDeps): Pacing {
       of.readAtMs = now();
       of.reading = refresh(account, of).finally(() => { of.reading = null; });
     }
-    if (of.facts === null && of.reading !== null) await within(of.reading, FIRST_WAIT_MS);
+    const leftMs = of.readAtMs + FIRST_WAIT_MS - now();
+    if (of.facts === null && of.reading !== null && leftMs > 0) await within(of.reading, leftMs);
     return of.facts;
   }
   return {
@@ -80,11 +81,15 @@ export function makePacing({ read, observe, now }: PacingDeps): Pacing {
         const facts = await figuresOf(account);
         const may_go_below_floor = pacing === "below_floor";
         // Where no level is shown to hold the floor nothing would ever be decided by a λ, and so nothing learned.
-        const unknown = may_go_below_floor && ownPlace === null ? (lambdas[Math.floor(lambdas.length / 2)] ?? null) : null;
+        const isUndecided = ownPlace === null || (facts !== null && facts.recent.requests >= LEAST_REQUESTS && facts.recent.lambdas.length === 0);
+        const unknown = may_go_below_floor && isUndecided ? (lambdas[Math.floor(lambdas.length / 2)] ?? null) : null;
         const lambda_per_usd = facts === null ? null : (pacedLambda(facts, lambdas) ?? unknown);
         if (lambda_per_usd !== null) found.push({ lambda_per_usd, window, may_go_below_floor });
       }
-      const [tightest] = found.sort((a, b) => b.lambda_per_usd - a.lambda_per_usd);
+      const sorted = found.sort((a, b) => b.lambda_per_usd - a.lambda_per_usd);
+      // What may not go below the floor goes no further than it: where another one does, that decides.
+      const floorLambda = ownPlace === null ? 0 : (lambdas[ownPlace] ?? 0);
+      const tightest = sorted.find(({ may_go_below_floor, lambda_per_usd }) => may_go_below_floor && lambda_per_usd > floorLambda) ?? sorted[0];
       if (tightest !== undefined) observe.lambda(tightest);
       return tightest;
     },

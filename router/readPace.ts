@@ -28,7 +28,14 @@ interface KeptHours {
 /** What it returns throws what Postgres throws. */
 export function makeReadPace({ pool, balanceOf }: ReadPaceDeps): (account: BudgetedAccount, nowMs: number) => Promise<PaceFacts> {
   const kept = new Map<string, KeptHours>();
-  async function demandOf(tenantId: string, nowMs: number): Promise<SeenDemand> {
+  /** Days and months of a tenant are asked for at once, and look at the same. */
+  const reading = new Map<string, Promise<SeenDemand>>();
+  function demandOf(tenantId: string, nowMs: number): Promise<SeenDemand> {
+    const running = reading.get(tenantId) ?? readDemand(tenantId, nowMs).finally(() => { reading.delete(tenantId); });
+    reading.set(tenantId, running);
+    return running;
+  }
+  async function readDemand(tenantId: string, nowMs: number): Promise<SeenDemand> {
     const hours = kept.get(tenantId) ?? { counts: new Map<number, number>(), allReadAtMs: -Infinity };
     const isAll = nowMs - hours.allReadAtMs >= ALL_AGAIN_MS;
     const fromMs = Math.floor((nowMs - (isAll ? HISTORY_MS : AGAIN_MS)) / HOUR_MS) * HOUR_MS;

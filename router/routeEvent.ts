@@ -175,7 +175,9 @@ async function keepUncounted({ publisher, now }: RouterDeps, { attempts, tenant_
 async function nextEvent({ limits, live, countTokens, routing, exploration, pacing, standingOf, budgets: { decide: paidFor }, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga, { aside = (wait) => wait, lease }: Delivery): Promise<MachineEvent> {
   if (now() >= request.deadline_at_ms) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
   const counted = saga.state === "received" ? { counted: countTokens(fileFor(limits.tierFile, request), request.input) } : {};
-  const paced = await pacing?.factsFor(request, (await standingOf(request.tenant_id)).settings.budgets, routing().model);
+  // Where the settings cannot be read nothing is paced: what holds the budget is asked below.
+  const standing = pacing === undefined ? null : await standingOf(request.tenant_id).catch(() => null);
+  const paced = standing === null ? undefined : await pacing?.factsFor(request, standing.settings.budgets, routing().model);
   const paid = await paidFor({
     request, saga: saga.context, aside, lease,
     async budgets() {

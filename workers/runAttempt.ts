@@ -63,17 +63,19 @@ export function oncePerLease<R>(): (lease: AbortSignal, run: () => Promise<R>) =
 
 /** Runs one attempt. A call that fails is an attempt too; what it throws is a bug. It is charged no more than `task.mostNanoUsd`. */
 export async function runAttempt(deps: CallDeps, task: Task): Promise<Run> {
-  const run = await callAndAssess(deps, task);
-  return { ...run, result: capped(run.result, task.mostNanoUsd ?? Infinity) };
+  const { beyondNanoUsd, ...run } = await callAndAssess(deps, task);
+  return { ...run, result: capped(run.result, { mostNanoUsd: task.mostNanoUsd ?? Infinity, beyondNanoUsd }) };
 }
 
-/** The tries that failed, a price that rose since it was quoted, an answer that says more in a token than was thought: they are not the request's to pay. */
-function capped(attempt: Attempt, mostNanoUsd: number): Attempt {
-  const { cost_nano_usd } = attempt;
-  return cost_nano_usd <= mostNanoUsd ? attempt : { ...attempt, cost_nano_usd: nanoUsd(mostNanoUsd), uncapped_cost_nano_usd: cost_nano_usd };
+/** The tries that failed, a price that rose since it was quoted, tokens beyond what was thought to be the most: they are not the request's to pay, and are said all the same. */
+function capped(attempt: Attempt, { mostNanoUsd, beyondNanoUsd }: { readonly mostNanoUsd: number; readonly beyondNanoUsd: number }): Attempt {
+  const told = attempt.cost_nano_usd + beyondNanoUsd;
+  const charged = Math.min(attempt.cost_nano_usd, mostNanoUsd);
+  return told <= charged ? attempt : { ...attempt, cost_nano_usd: nanoUsd(charged), uncapped_cost_nano_usd: nanoUsd(told) };
 }
 
-async function callAndAssess(deps: CallDeps, task: Task): Promise<Run> {
+/** `beyondNanoUsd`: what its servers charged for tokens that were clamped away, where they told a number that can be. */
+async function callAndAssess(deps: CallDeps, task: Task): Promise<Run & { readonly beyondNanoUsd: number }> {
   const { tier, now } = deps;
   const startedAtMs = now();
   const started = performance.now();
@@ -91,9 +93,21 @@ async function callAndAssess(deps: CallDeps, task: Task): Promise<Run> {
     ...(seen.last === undefined || tier.replicas === undefined ? {} : { replica: seen.last.name }),
     ...billed(seen.charges),
   };
-  if ("error" in tried.outcome) return failed({ ...facts, model: (seen.last ?? replicasOf(tier)[0]).backend.model }, tried.outcome.error, tried.retryAfterMs);
+  const beyondNanoUsd = seen.charges.reduce((sum, charged) => sum + clampedAway(charged), 0);
+  if ("error" in tried.outcome) return { beyondNanoUsd, ...failed({ ...facts, model: (seen.last ?? replicasOf(tier)[0]).backend.model }, tried.outcome.error, tried.retryAfterMs) };
   const { answer } = tried.outcome.value;
-  return answered({ ...facts, model: answer.model }, { ...answer, ...UNCHECKED, ...assessed });
+  return { beyondNanoUsd, ...answered({ ...facts, model: answer.model }, { ...answer, ...UNCHECKED, ...assessed }) };
+}
+
+/** Beyond it a count is nonsense, and not what anybody was charged: ten times the longest prompt that any model of the price book reads. */
+const MOST_BELIEVED_TOKENS = 10_000_000;
+/** In nano-dollars. */
+function clampedAway({ price, usage }: Charged): number {
+  const { input_tokens: input = null, output_tokens: output = null } = usage.reported ?? {};
+  const isBelieved = (told: number | null): told is number => told !== null && told >= 0 && told <= MOST_BELIEVED_TOKENS;
+  if (!isBelieved(input) || !isBelieved(output)) return 0;
+  const told = { ...usage, input_tokens: Math.max(input, usage.input_tokens), output_tokens: Math.max(output, usage.output_tokens) };
+  return costOf(price, told) - costOf(price, usage);
 }
 
 /** What is known of an attempt while it runs. */

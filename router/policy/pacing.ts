@@ -36,7 +36,7 @@ const CAUTION = 1;
 /** As many of the latest say what a request costs: fewer are noise, and more are slow to see that prices have moved. */
 export const RECENT_REQUESTS = 400;
 /** Before as many nothing is concluded. */
-const LEAST_REQUESTS = 20;
+export const LEAST_REQUESTS = 20;
 /** Below the least λ above 0 lies 0: that many times below. */
 const TO_ZERO = 1.5;
 

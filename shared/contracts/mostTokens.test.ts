@@ -16,7 +16,7 @@ describe("the most tokens of a call", () => {
     ["a word of a classifier", LOCAL, "Hi", { input_tokens: 2 + 64, output_tokens: 1 }],
     ["no output of what makes vectors", VECTORS, { texts: ["Hi", [1, 2]] }, { input_tokens: 12 + 64, output_tokens: 0 }],
     ["all of a conversation, and no longer answer than it wants", HOSTED, chat({ max_output_tokens: 7 }), { input_tokens: bytes(chat().messages, null, null) + 9 + 64, output_tokens: 7 }],
-    ["what a provider writes before tools", HOSTED, chat({ tools: [{ type: "function" }] }), { input_tokens: bytes(chat().messages, [{ type: "function" }], null) + 9 + 64 + 512, output_tokens: 100 }],
+    ["what a provider writes before tools", HOSTED, chat({ tools: [{ type: "function" }] }), { input_tokens: bytes(chat().messages, [{ type: "function" }], null) + 9 + 64 + 1_024, output_tokens: 100 }],
     ["nothing before no tools", HOSTED, chat({ tools: [] }), { input_tokens: bytes(chat().messages, [], null) + 9 + 64, output_tokens: 100 }],
   ])("counts %s", (_name, backend, input, expected) => {
     expect(mostTokensOf(backend, input)).toEqual(expected);

@@ -5,8 +5,8 @@ import { type BackendConfig, mostOutputTokens } from "./tiers.ts";
 
 /** Room for a chat template, in tokens. */
 const TEMPLATE_TOKENS = 64;
-/** What a provider writes before the tools: 346 tokens at most with Claude 4 (docs.claude.com, "Tool use", pricing); the tools themselves count by their bytes. */
-const TOOLS_TOKENS = 512;
+/** What a provider writes before the tools: 346 to 804 tokens, by the model (docs.claude.com, "Tool use", pricing); the tools themselves count by their bytes. */
+const TOOLS_TOKENS = 1_024;
 
 /**
  * No byte-pair encoding has more tokens than the text has bytes, whatever the model. What is only a link in the request (an image, a

@@ -64,5 +64,5 @@ export function linesOfLetter({ tenant_id, request_id, late_attempt }: DeadLette
   if (late_attempt === null || tenant_id === null || request_id === null) return [];
   const { attempt, tier, started_at_ms, latency_ms } = late_attempt;
   const common = { tenant_id, request_id, at: iso(started_at_ms), stream: "DEAD_LETTERS", stream_seq: streamSeq };
-  return lineOf(common, "waste", `${attempt} ${tier} ${latency_ms}`, late_attempt);
+  return lineOf(common, "waste", `${attempt} ${tier} ${latency_ms}`, { ...late_attempt, cost_nano_usd: late_attempt.uncapped_cost_nano_usd ?? late_attempt.cost_nano_usd });
 }

@@ -55,10 +55,12 @@ const SECONDS = { second: 1, minute: 60 } as const;
 /** Empty where the tenant has no limit. */
 export function bucketsOf(limits: TenantSettings["limits"], { tenant_id, user_id, key_id }: Taker, demand: Demand): Bucket[] {
   const owners = { tenant: tenant_id, user: user_id, key: key_id };
+  let counted: number | undefined; // once for all scopes: it takes a while
+  const tokens = () => (counted ??= demand.tokens());
   return LIMIT_SCOPES.flatMap((scope) => LIMIT_KINDS.flatMap((kind): Bucket[] => {
     const limit = limits[scope][kind], owner = owners[scope];
     if (limit === undefined || owner === null) return [];
-    return [{ scope, kind, owner, limit, ratePerS: limit.rate / SECONDS[limit.per], amount: kind === "requests" ? demand.requests : demand.tokens(), isBatch: demand.isBatch }];
+    return [{ scope, kind, owner, limit, ratePerS: limit.rate / SECONDS[limit.per], amount: kind === "requests" ? demand.requests : tokens(), isBatch: demand.isBatch }];
   }));
 }
 

@@ -89,7 +89,12 @@ function differences(inline: PriceFigures, id: string, book: BookPrice): Finding
 }
 
 /** What a prompt of more than so many tokens costs. */
-const figuresAbove = (figures: PriceFigures, inputTokens: number): PriceFigures => ({ ...figures, ...figures.above?.findLast(({ input_tokens }) => input_tokens <= inputTokens) });
+function figuresAbove(figures: PriceFigures, inputTokens: number): PriceFigures {
+  const step = figures.above?.findLast(({ input_tokens }) => input_tokens <= inputTokens);
+  if (step === undefined) return figures;
+  const { usd_per_million_cached_input_tokens: _cached, usd_per_million_cache_write_tokens: _written, usd_per_million_reasoning_output_tokens: _reasoning, ...rest } = figures;
+  return { ...rest, ...step }; // a step has its own of these, or none
+}
 
 function differ(inline: PriceFigures, book: PriceFigures, id: string, where: string): Finding[] {
   return KINDS.flatMap(({ what, field, restOf }): Finding[] => {

@@ -35,6 +35,7 @@ const COMPLETIONS = "COMPLETIONS";
 const MOST_BETWEEN = 20_000;
 /** Windows of tenants in one run: each is a sum over its lines. */
 const MOST_WINDOWS = 1_000;
+const TURN_MS = 60_000;
 
 interface Group {
   readonly tenantId: string;
@@ -52,12 +53,13 @@ export async function checkCounters(places: Places, redis: Redis, tenantId?: str
   const upTo = Math.min(floor, read.markSeq);
   const groups = groupsOf(read.counters);
   const isTooFar = read.markSeq - upTo > MOST_BETWEEN || upTo + 1 < stand.firstSeq;
-  const compared = isTooFar ? [] : groups.slice(0, MOST_WINDOWS);
+  const compared = isTooFar ? [] : turned(groups, now()).slice(0, MOST_WINDOWS);
   const spent = new Map<Counter, number>();
   for (const group of compared) {
     const { tenantId: tenant, window } = group;
     const rows = await readSpent(pool, { tenantId: tenant, fromMs: window.startsAtMs, toMs: window.endsAtMs, upTo, createdAt: stand.created });
-    for (const counter of group.counters) spent.set(counter, sumOf(counter, rows));
+    const sums = sumsOf(rows);
+    for (const counter of group.counters) spent.set(counter, sumOf(counter, sums));
   }
   if (compared.length > 0) await addBetween(places, { compared, spent, stand, from: upTo + 1, to: read.markSeq });
   const known = read.counters.filter((one) => !one.isLoading && spent.has(one));
@@ -98,10 +100,29 @@ function windowNamed(id: string, timeZone: string): Window | null {
   }
 }
 
-function sumOf({ scope, owner }: Counter, rows: readonly SpentBy[]): number {
-  const kept = storable(owner); // as Postgres has it
-  const isOwn = ({ user_id, key_id }: SpentBy) => scope === "tenant" || scope === "global" || (scope === "user" ? user_id === kept : key_id === kept);
-  return rows.filter(isOwn).reduce((sum, { spent }) => sum + spent, 0);
+interface Sums {
+  readonly all: number;
+  readonly user: ReadonlyMap<string | null, number>;
+  readonly key: ReadonlyMap<string | null, number>;
+}
+function sumsOf(rows: readonly SpentBy[]): Sums {
+  const user = new Map<string | null, number>(), key = new Map<string | null, number>();
+  let all = 0;
+  for (const { user_id, key_id, spent } of rows) {
+    all += spent;
+    user.set(user_id, (user.get(user_id) ?? 0) + spent);
+    key.set(key_id, (key.get(key_id) ?? 0) + spent);
+  }
+  return { all, user, key };
+}
+const sumOf = ({ scope, owner }: Counter, sums: Sums): number =>
+  scope === "tenant" || scope === "global" ? sums.all : (sums[scope].get(storable(owner)) ?? 0); // as Postgres has it
+
+/** Where there are more than one run compares, another run begins elsewhere. */
+function turned<T>(all: readonly T[], nowMs: number): readonly T[] {
+  if (all.length <= MOST_WINDOWS) return all;
+  const start = (Math.floor(nowMs / TURN_MS) * MOST_WINDOWS) % all.length;
+  return [...all.slice(start), ...all.slice(0, start)];
 }
 
 interface Between {

@@ -82,7 +82,7 @@ export function compareOutcomes(outcomes: readonly StoredOutcome[], books: Books
     const id = idText(one);
     const at_ms = one.completion?.accepted_at_ms;
     const isMine = (row: { readonly at_ms: number }) => at_ms === undefined || row.at_ms === at_ms;
-    return compareOne(one, { row: audit.get(id), isHeldTwice: books.heldTwice.has(id), booked: (booked.get(id) ?? []).find(isMine), lines: (lines.get(id) ?? []).filter(isMine) }, kept);
+    return compareOne(one, { row: audit.get(id), isHeldTwice: books.heldTwice.has(id), hasEarlier: at_ms !== undefined && (booked.get(id) ?? []).some((one) => one.at_ms < at_ms), booked: (booked.get(id) ?? []).find(isMine), lines: (lines.get(id) ?? []).filter(isMine) }, kept);
   });
   return {
     differences: [...all.flatMap(({ differences }) => differences), ...books.strays.map(strayOf)],
@@ -96,11 +96,13 @@ export const strayOf = ({ tenant_id, request_id, stream_seq, outcome, cost }: Au
 interface OfOne {
   readonly row: AuditRow | undefined;
   readonly isHeldTwice: boolean;
+  /** Its id is in the books for another request, before: the audit had that one, and may have deleted it since. */
+  readonly hasEarlier: boolean;
   readonly booked: BookedRow | undefined;
   readonly lines: readonly LineRow[];
 }
 
-function compareOne({ tenant_id, request_id, seq, completion }: StoredOutcome, { row, isHeldTwice, booked, lines }: OfOne, kept: KeptSince): Compared {
+function compareOne({ tenant_id, request_id, seq, completion }: StoredOutcome, { row, isHeldTwice, hasEarlier, booked, lines }: OfOne, kept: KeptSince): Compared {
   const about = { tenant_id, request_id, ...placeOf(seq) };
   const isOwn = row?.stream_seq === seq;
   const ledgerCost = lines.filter(({ is_charged }) => is_charged).reduce((sum, { cost }) => sum + BigInt(cost), 0n);
@@ -113,7 +115,9 @@ function compareOne({ tenant_id, request_id, seq, completion }: StoredOutcome, {
   const isBooked = booked !== undefined || lines.length > 0;
   const cost = String(completion.cost_nano_usd);
   const differences: Difference[] = [];
-  if (row === undefined && isAuditKept) {
+  if (row === undefined && isAuditKept && isBooked && hasEarlier) {
+    differences.push(differenceOf({ ...about, kind: "id_used_again", says: { completions_seq: String(seq), completions_nano_usd: cost, audit: "nothing" } }));
+  } else if (row === undefined && isAuditKept) {
     differences.push(differenceOf({ ...about, kind: "outcome_not_audited", says: { completions: completion.outcome, completions_nano_usd: cost, audit: "nothing", ledger: isBooked ? "booked" : "nothing" } }));
   }
   if (row !== undefined && !isOwn) {

@@ -42,6 +42,8 @@ export interface Reconciled {
 
 const HOUR_MS = 3_600_000;
 const WEEK_MS = 7 * 24 * HOUR_MS;
+/** No line is kept longer by default. */
+const OLDEST_MS = 400 * 86_400_000;
 
 /** Throws outages: `broker_unavailable`, `database_unavailable`, `budget_unknown`; `broker_unavailable` too when COMPLETIONS is made anew meanwhile. */
 export async function reconcile(places: Places, options: ReconcileOptions): Promise<Reconciled> {
@@ -107,8 +109,9 @@ async function ofOwn(places: Places, stream: keyof typeof OWN_STREAMS, options: 
 }
 
 /** Hour by hour, so that no query takes long. */
-async function ofLoneLines(places: Places, { fromMs, toMs = places.now() + 1, tenantId }: ReconcileOptions, { firstSeq }: Stand, give: Give): Promise<void> {
+async function ofLoneLines(places: Places, { fromMs, toMs: askedToMs = Infinity, tenantId }: ReconcileOptions, { firstSeq }: Stand, give: Give): Promise<void> {
+  const toMs = Math.min(askedToMs, places.now() + 1);
   const oldest = fromMs === undefined ? await places.streams.bySequence("COMPLETIONS", firstSeq) : null;
-  const startMs = fromMs ?? (oldest === null ? places.now() - WEEK_MS : oldest.time.getTime() - HOUR_MS); // accepted before it ended
+  const startMs = Math.max(places.now() - OLDEST_MS, fromMs ?? (oldest === null ? places.now() - WEEK_MS : oldest.time.getTime() - HOUR_MS)); // accepted before it ended
   for (let at = startMs; at < toMs; at += HOUR_MS) give(await checkLoneLines(places, { fromMs: at, toMs: Math.min(toMs, at + HOUR_MS), tenantId }));
 }

@@ -24,7 +24,7 @@ export const budgets: Command = {
   usage: "[--tenant <tenant>] [--json]",
   details: [
     "--tenant   of this tenant alone; default: of all that have budgets",
-    "--json     one array, amounts in USD",
+    "--json     { budgets, has_more }, amounts in USD; has_more: Redis has more accounts than were read",
     "Budgets of users and keys are shown for those who have spent. \"?\": Redis does not know it, since nothing was asked in this window or it was restarted; the next request has",
     "it looked up. Budgets are set with: inferctl tenants set <tenant> --budget tenant.month=500. docs/budgets.md says how they are kept.",
   ],
@@ -42,7 +42,7 @@ export const budgets: Command = {
       const { counters, hasMore } = await readCounters(redis, { prefix: readSettings(environment, home).prefix, tenantId }).catch((error: unknown) => { throw unreachable(error); });
       const nowMs = Date.now();
       const states = tenants.flatMap(({ tenant_id, settings }) => budgetStatesOf(tenant_id, settings.budgets, counters, nowMs));
-      print(values["json"] === true ? JSON.stringify(states) : textOf(states, hasMore));
+      print(values["json"] === true ? JSON.stringify({ budgets: states, has_more: hasMore }) : textOf(states, hasMore));
       return 0;
     } finally {
       redis.disconnect();

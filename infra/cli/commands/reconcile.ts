@@ -119,7 +119,7 @@ async function withPlaces<T>(environment: Environment, use: (connected: Connecte
   const settings = Environment.parse(Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""))); // readSettings has shown what is wrong
   const [natsUrl, databaseUrl, redisUrl] = [serverUrl("nats", environment, home), serverUrl("postgres", environment, home), serverUrl("redis", environment, home)];
   const nats = await connectNats({ url: natsUrl, name: "inferctl", ...loginFor(environment, home) }).catch((error: unknown) => { throw unreachable("NATS", error); });
-  const pool = makePool(databaseUrl, "inferctl", () => undefined); // the query that it breaks says so
+  const pool = makePool(databaseUrl, "inferctl", () => undefined, { statementTimeoutMs: 120_000 }); // the query that it breaks says so
   const redis = connectRedis(redisUrl, "inferctl", pino({ level: "silent" }), { meanwhile: "", mostWaitMs: 2_000 });
   try {
     if (redis.status !== "ready") await once(redis, "ready", { signal: AbortSignal.timeout(5_000) }).catch((error: unknown) => { throw unreachable("Redis", error); });

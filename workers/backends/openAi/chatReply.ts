@@ -26,6 +26,7 @@ const Count = z.number().catch(NaN);
 export const ReportedUsage = z.object({
   prompt_tokens: Count,
   completion_tokens: Count,
+  total_tokens: ToldCount,
   prompt_tokens_details: z.object({ cached_tokens: ToldCount, cache_write_tokens: ToldCount, audio_tokens: ToldCount }).nullish().catch(null),
   completion_tokens_details: z.object({ reasoning_tokens: ToldCount, audio_tokens: ToldCount }).nullish().catch(null),
 });
@@ -149,11 +150,12 @@ function logprobsFor(input: Prompt, logprobs: Logprobs | null, room: number): { 
 
 export const wantsLogprobs = (input: Prompt): boolean => typeof input !== "string" && input.logprobs === true;
 
-export function reported({ prompt_tokens, completion_tokens, prompt_tokens_details, completion_tokens_details }: ReportedUsage): Usage {
+export function reported({ prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details, completion_tokens_details }: ReportedUsage): Usage {
   const cached = prompt_tokens_details?.cached_tokens, written = prompt_tokens_details?.cache_write_tokens, reasoning = completion_tokens_details?.reasoning_tokens;
   return {
     input_tokens: prompt_tokens,
-    output_tokens: completion_tokens,
+    // OpenAI has what was thought in its completion tokens; xAI has it beside them, and only the total says so.
+    output_tokens: reasoning != null && reasoning > 0 && total_tokens === prompt_tokens + completion_tokens + reasoning ? completion_tokens + reasoning : completion_tokens,
     ...(cached == null ? {} : { cached_input_tokens: cached }),
     ...(written == null ? {} : { cache_write_input_tokens: written }),
     ...(reasoning == null ? {} : { reasoning_output_tokens: reasoning }),
