@@ -14,7 +14,8 @@ import completionFixture from "#shared/contracts/fixtures/completion.v1.json" wi
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import type { ShadowTier } from "#shared/contracts/shadow.ts";
 import { DEFAULT_SETTINGS } from "#shared/contracts/tenant.ts";
-import { costOf, type Tier, TierFile } from "#shared/contracts/tiers.ts";
+import { costOf } from "#shared/contracts/rates.ts";
+import { type Tier, TierFile } from "#shared/contracts/tiers.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { consume, consumePerSlot } from "#shared/messaging/consume.ts";
@@ -71,7 +72,7 @@ beforeAll(async () => {
       call: async (input) => {
         called.push(`${tier.name} ${askedIn(input)}`);
         if (failing.has(`${tier.name} ${askedIn(input)}`)) throw new BackendError("backend_refused", "401");
-        return { output: tier.name === "small" ? "ham" : "Spam!", model: `${tier.name}-1`, usage: { input_tokens: 10, output_tokens: 2, source: "reported" as const }, is_sound: true, confidence: 0.9, confidence_source: "prior" as const };
+        return { output: tier.name === "small" ? "ham" : "Spam!", model: `${tier.name}-1`, usage: { input_tokens: 10, output_tokens: 1, source: "reported" as const }, is_sound: true, confidence: 0.9, confidence_source: "prior" as const };
       },
       close: async () => undefined,
     }),
@@ -109,7 +110,7 @@ async function complete(request_id: string, tier: string, content: object = {}):
   const attempts = [{ ...completionFixture.attempts[2], attempt: 1, tier, model: "m" }];
   await broker.publisher.emit(Completion.parse({ ...completionFixture, ...id, fingerprint: fingerprintOf(request), tier, model: "m", confidence: 0.97, output: "spam", policy: "cascade", attempts }), newTraceparent());
 }
-const costOfCall = (name: string) => FILE.tiers.filter((tier) => tier.name === name).reduce((sum, { price }) => sum + costOf(price, { input_tokens: 10, output_tokens: 2 }), 0);
+const costOfCall = (name: string) => FILE.tiers.filter((tier) => tier.name === name).reduce((sum, { price }) => sum + costOf(price, { input_tokens: 10, output_tokens: 1 }), 0);
 
 it("each sampled request is asked of every tier that did not answer it, once, though its completion is delivered twice, and becomes one label, and one record of each tier", async () => {
   for (let i = 0; i < COUNT; i++) await complete(`r-${i}`, i % 4 === 0 ? "large" : "medium"); // every fourth is the baseline's own

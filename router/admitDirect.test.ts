@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 
+import { bytesOf } from "#shared/contracts/chat.ts";
 import fixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import { InferenceRequest } from "#shared/contracts/request.ts";
+import { estimateTokens } from "#shared/contracts/rates.ts";
 import { TenantSettings } from "#shared/contracts/tenant.ts";
 import type { Level } from "#shared/limits/buckets.ts";
 import { makeLocalBuckets } from "#shared/limits/localBuckets.ts";
@@ -16,7 +18,7 @@ function world() {
   const clock = { ms: AT };
   const local = makeLocalBuckets({ maxEntries: 100, now: () => clock.ms });
   const refused: Level[] = [];
-  const admit = makeAdmitDirect({ take: (tenantId, buckets, once) => Promise.resolve(local.take(tenantId, buckets, 1, once)), refused: (level) => void refused.push(level) }, () => clock.ms);
+  const admit = makeAdmitDirect({ take: (tenantId, buckets, once) => Promise.resolve(local.take(tenantId, buckets, 1, once)), refused: (level) => void refused.push(level) }, (input) => estimateTokens(bytesOf(input)), () => clock.ms);
   const ask = (one: InferenceRequest) => admit(one, LIMITS);
   return { clock, refused, ask, filled: async () => { await ask(request("first")); clock.ms += 10_000; } };
 }

@@ -94,12 +94,30 @@ describe.each(SITUATIONS)("the record of %s", (_what, policy, sagaOf) => {
     for (const { request, saga, decision } of decided) expect(replayed(decision, request, saga)).toEqual(decision.step);
   });
 
+  it("replays under pacing, too", () => {
+    for (const pacing of [{ lambda_per_usd: 1, window: "month", may_go_below_floor: false }, { lambda_per_usd: 3, window: "day", may_go_below_floor: true }] as const) for (const { request, saga } of decided.slice(0, 20)) {
+      const decision = decide(request, saga, known({ pacing }));
+      expect(decision).toMatchObject({ facts: { pacing }, learned: { lambda_per_usd: pacing.lambda_per_usd, lambda_source: "pacing" } });
+      expect(replayed(decision, request, saga)).toEqual(decision.step);
+    }
+  });
+
   it("replays under the guard of the floor, too", () => {
     for (const floorSteps of [1, "all"] as const) for (const { request, saga } of decided.slice(0, 20)) {
       const decision = decide(request, saga, known({ floorSteps }));
       expect(replayed(decision, request, saga)).toEqual(decision.step);
     }
   });
+});
+
+it("counts no prompt twice: what the decision before recorded holds, and with it a decision is made again", () => {
+  const request = requestOf("cheapest", "Hi");
+  const first = decide(request, FRESH, known({ counted: new Map([["medium", 77]]) }));
+  const expected = (quotes: Decision["facts"]["quotes"]) => quotes.map(({ tier, tokens_source, input_tokens }) => [tier, tokens_source, input_tokens]);
+  expect(expected(first.facts.quotes)).toEqual([["small", "estimated", 1], ["medium", "counted", 77], ["large", "estimated", 1]]);
+  const next = decide(request, { ...after(["small", "failed"]), decisions: [first] }, known());
+  expect(expected(next.facts.quotes)).toEqual(expected(first.facts.quotes));
+  expect(next.facts.quotes.map((quote) => quote.expected_cost_nano_usd)).toEqual(first.facts.quotes.map((quote) => quote.expected_cost_nano_usd));
 });
 
 it("predictive, asked again after a failure or an answer below the caller's wish, goes by the values of its start", () => {
@@ -113,6 +131,23 @@ it("predictive, asked again after a failure or an answer below the caller's wish
       expect(next).toMatchObject({ step: { kind: "run", tier: second?.tier, excluded: { [tier]: "tried" } }, learned: { stop_value: null, candidates: start.learned?.candidates } });
     }
   }
+});
+
+describe("pacing and the floor, which stands at λ = 2", () => {
+  const lambdaAt = (lambda_per_usd: number, may_go_below_floor: boolean, over: Partial<Known> = {}) => {
+    const { learned } = decide(requestOf("cascade-routing", "hi"), FRESH, known({ pacing: { lambda_per_usd, window: "month", may_go_below_floor }, ...over }));
+    return [learned?.lambda_per_usd, learned?.lambda_source];
+  };
+  it("spends on quality what would be left over, but gives up none that the floor promises", () => {
+    expect(lambdaAt(1, false)).toEqual([1, "pacing"]);
+    expect(lambdaAt(100, false)).toEqual([2, undefined]);
+    expect(lambdaAt(100, false, { floorSteps: 1 })).toEqual([1, undefined]);
+    expect(lambdaAt(100, false, { floorSteps: "all" })).toEqual([null, undefined]);
+  });
+  it("goes below it where the tenant said so, whatever the guard says", () => {
+    expect(lambdaAt(100, true)).toEqual([3, "pacing"]);
+    expect(lambdaAt(100, true, { floorSteps: "all" })).toEqual([3, "pacing"]);
+  });
 });
 
 it.each<[string, string, Partial<Known>]>([

@@ -20,7 +20,7 @@ const post = async (payload: object | string, model: RoutingModelFile | null = n
   const app = Fastify();
   const limits = { defaultDeadlineMs: 30_000, maxDeadlineMs: 60_000, tierFile: TierFile.parse(tierFixture) };
   const live = new Map(["small", "medium", "large"].map((name) => [name, { latency: null, queueDepth: 0, breaker: "closed", workers: 1, slots: 1 } as const]));
-  addDecideRoute(app, limits, () => ({ live, model, floorSteps: 0, exploration: { share: 0.2, maxExtraCostNanoUsd: nanoUsd(1e9) }, nowMs: 1_000 }));
+  addDecideRoute(app, limits, () => ({ live, model, floorSteps: 0, exploration: { share: 0.2, maxExtraCostNanoUsd: nanoUsd(1e9) }, nowMs: 1_000 }), () => new Map([["medium", 7]]));
   const response = await app.inject({ method: "POST", url: "/decide", payload });
   return { status: response.statusCode, body: response.json<Record<string, unknown>>() };
 };
@@ -29,7 +29,7 @@ it("says what would be done and why, with all that it knew", async () => {
   const { status, body } = await post({ ...BODY, max_tier: "small" });
   expect(status).toBe(200);
   expect(body).toMatchObject({
-    decision: { after_attempt: 0, policy: "cascade", facts: { at_ms: 1_000, quotes: [{ tier: "small" }, { tier: "medium" }, { tier: "large" }] }, step: { kind: "run", tier: "small", excluded: { medium: "above_max_tier", large: "above_max_tier" } } },
+    decision: { after_attempt: 0, policy: "cascade", facts: { at_ms: 1_000, quotes: [{ tier: "small", tokens_source: "estimated" }, { tier: "medium", tokens_source: "counted", input_tokens: 7 }, { tier: "large" }] }, step: { kind: "run", tier: "small", excluded: { medium: "above_max_tier", large: "above_max_tier" } } },
   });
 });
 

@@ -49,7 +49,7 @@ describe("feedback", () => {
   });
   it.each([
     ["another policy", completion({ policy: "predictive" })], ["an answer that was not good enough", completion({ outcome: "degraded" })], ["no answer", completion({ outcome: "failed", output: null })],
-    ["a request without a model", completion({}, { learned: undefined })], ["a request that explored", completion({}, { exploration })], ["nothing decided", completion({ decisions: [] })],
+    ["a request without a model", completion({}, { learned: undefined })], ["a request that explored", completion({}, { exploration })], ["a request that was paced", completion({}, { learned: { ...learned, lambda_source: "pacing" } })], ["nothing decided", completion({ decisions: [] })],
   ])("on %s says nothing", (_name, given) => { expect(labelOfFeedback({ score: 1 }, given)).toBeNull(); });
 });
 

@@ -7,7 +7,7 @@ import type { Logger } from "pino";
 
 import { toUsd } from "#shared/contracts/money.ts";
 import type { BudgetedAccount, GlobalBudgets } from "#shared/ledger/accounts.ts";
-import { makeLedger } from "#shared/ledger/ledger.ts";
+import { type Ledger, makeLedger } from "#shared/ledger/ledger.ts";
 import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { followCompletions } from "#shared/messaging/followCompletions.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
@@ -35,7 +35,7 @@ export interface OpenBudgetsOptions {
   readonly fold: () => OpenRequests | null;
   readonly registry: Registry;
 }
-export interface OpenBudgets extends Pick<Budgets, "decide"> {
+export interface OpenBudgets extends Pick<Budgets, "decide">, Pick<Ledger, "balanceOf"> {
   /** Until the signal. Reads nothing before some tenant has a budget. */
   readonly settle: () => Promise<void>;
 }
@@ -75,6 +75,7 @@ export function openBudgets({ redisUrl, prefix, sweepGraceMs, global, pool, brok
   });
   return {
     decide: budgets.decide,
+    balanceOf: ledger.balanceOf,
     async settle() {
       while (redis.status !== "ready" && !hasEnded(signal)) await pause(LOOK_EVERY_MS, signal); // else it would look as if it were in use
       const isInUse = await ledger.isInUse().catch(() => true);

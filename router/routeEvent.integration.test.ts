@@ -6,7 +6,7 @@ import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts"
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { makeAnswerCache } from "#shared/cache/answerCache.ts";
 import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
-import type { Decision } from "#shared/contracts/decision.ts";
+import type { Decision, Facts } from "#shared/contracts/decision.ts";
 import { Completion, DeadLetter, type EventError, Job } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import requestFixture from "#shared/contracts/fixtures/request.v1.json" with { type: "json" };
@@ -54,9 +54,12 @@ let settings = DEFAULT_SETTINGS;
 /** What the limits say of requests that no gateway admitted, and of which they were asked. */
 let limited: EventError | null = null;
 const asked: string[] = [];
+/** Prompts whose tokens were counted. */
+const counted: unknown[] = [];
 /** Requests that were counted as those of a tenant whose semantic cache is outdated. */
 let outdated = 0;
 let nowMs = AT + 10;
+let paced: Facts["pacing"];
 let n = 0;
 const redis = connectRedis(inject("redisUrl"), "route-test", pino({ level: "silent" }));
 const cache = makeAnswerCache({ redis, prefix: `routetest${process.pid}`, sealKey: Buffer.alloc(0), now: () => nowMs, observe: { kept: () => undefined, notKept: () => undefined, forged: () => undefined, unavailable: () => undefined } });
@@ -64,8 +67,9 @@ beforeAll(async () => {
   test = await startTestBroker(FILE.tiers);
   ({ nats, broker } = test);
   route = makeRouteEvent({
-    budgets: { decide: async ({ decide }) => ({ decision: decide(undefined) }) },
+    budgets: { decide: async ({ decide }) => ({ decision: decide(undefined) }) }, pacing: { factsFor: async () => paced },
     ...broker, cached: { cache, observe: () => undefined, observeOutdated: () => { outdated++; }, auditHit: () => undefined, tierFileHash: hashOfTierFile(FILE) }, prefix: "infer", limits: LIMITS, standingOf: async () => ({ status, settings }), isAdmitted: (_id, origin, proof) => origin !== "direct" && proof !== "forged", admit: async ({ request_id }) => { asked.push(request_id); return limited; }, observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
+    countTokens: (_file, input) => { counted.push(input); return new Map([["small", 3]]); },
     live: () => new Map(FILE.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: breakers[name] ?? "closed", workers: 1, slots: 1 }])),
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE, () => undefined) },
   });
@@ -74,7 +78,7 @@ afterAll(async () => {
   redis.disconnect();
   await test.remove();
 });
-beforeEach(() => { n++; breakers = {}; model = null; status = "active"; settings = DEFAULT_SETTINGS; limited = null; nowMs = AT + 10; asked.length = 0; decisions.length = 0; });
+beforeEach(() => { n++; breakers = {}; model = null; paced = undefined; status = "active"; settings = DEFAULT_SETTINGS; limited = null; nowMs = AT + 10; asked.length = 0; decisions.length = 0; });
 
 const id = () => ({ tenant_id: "t1", request_id: `r-${n}` });
 const renamed = <T extends object>(event: T): T => JSON.parse(JSON.stringify(event).replaceAll('"r-1"', `"r-${n}"`)) as T;
@@ -88,11 +92,25 @@ const jobs = () => broker.streams.subjects("JOBS", `infer.job.*.t1.r-${n}.*`);
 const completion = async () => (await broker.streams.last("COMPLETIONS", completionSubject("infer", id())))?.json<Completion>() ?? null;
 
 describe("a request", () => {
+  it("of a paced tenant is decided by the λ that its budget allows, which its record says", async () => {
+    paced = { lambda_per_usd: 7, window: "month", may_go_below_floor: true };
+    await route.request(request());
+    expect(decisions).toMatchObject([{ facts: { pacing: paced } }]);
+  });
+
   it("becomes a job for the tier that was chosen, with request, saga and trace", async () => {
     await route.request(request());
     const stored = await broker.streams.last("JOBS", `infer.job.small.t1.r-${n}.1`);
     expect(Job.parse(stored?.json())).toMatchObject({ tier: "small", attempt: 1, request: { ...id(), accepted_at_ms: AT, origin: requestFixture.origin }, saga: { state: "awaitingResult" } });
     expect([stored?.header.get("traceparent"), decisions]).toMatchObject([TRACE, [{ after_attempt: 0, step: { kind: "run", tier: "small" } }]]);
+  });
+
+  it("has its prompt counted once, for all of its decisions, which record it", async () => {
+    counted.length = 0;
+    await route.request(request());
+    await route.result(result());
+    expect(counted).toEqual([requestFixture.input]);
+    expect(decisions.map(({ facts }) => facts.quotes[0])).toMatchObject([{ tier: "small", tokens_source: "counted", input_tokens: 3 }, { tokens_source: "estimated" }]); // the fixture's earlier decision had counted nothing
   });
 
   it("that is delivered again does not become a second job, though the tier would be another one now", async () => {

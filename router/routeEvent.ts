@@ -8,12 +8,13 @@ import { completionFrom } from "#shared/cache/cachedAnswer.ts";
 import { cacheOf, type CachePlan, cachePlan } from "#shared/cache/cachePlan.ts";
 import type { CacheStatus } from "#shared/cache/openAnswerCache.ts";
 import { isOutdated } from "#shared/cache/semanticKey.ts";
+import type { Input } from "#shared/contracts/chat.ts";
 import type { Decision } from "#shared/contracts/decision.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { Completion, type EventError, Result, type SagaMessage } from "#shared/contracts/events.ts";
 import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
-import { fileFor } from "#shared/contracts/tiers.ts";
+import { fileFor, type TierFile } from "#shared/contracts/tiers.ts";
 import type { AdmissionProof } from "#shared/limits/admissionProof.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
@@ -32,8 +33,9 @@ import type { Standing } from "#shared/tenancy/directory.ts";
 import type { AdmitDirect } from "./admitDirect.ts";
 import type { Budgets } from "./budgets.ts";
 import { decide, type Known } from "./decide.ts";
+import type { Pacing } from "./pacing.ts";
 import type { ExploreSettings } from "./policy/explore.ts";
-import type { LiveTiers } from "./policy/quoteTiers.ts";
+import type { CountedTokens, LiveTiers } from "./policy/quoteTiers.ts";
 
 export interface RouterDeps {
   readonly publisher: Publisher;
@@ -47,9 +49,13 @@ export interface RouterDeps {
   /** For requests that none did. */
   readonly admit: AdmitDirect;
   readonly live: () => LiveTiers;
+  /** What a prompt counts as on the tiers of a file, by their names. */
+  readonly countTokens: (file: TierFile, input: Input) => CountedTokens;
   /** The active routing model, and how careful the guard of its floor is. */
   readonly routing: () => Pick<Known, "model" | "floorSteps">;
   readonly exploration: ExploreSettings;
+  /** Absent: no tenant's budget is paced. */
+  readonly pacing?: Pacing;
   /** Sees that budgets over several requests pay for what is decided. */
   readonly budgets: Pick<Budgets, "decide">;
   /** Absent: no answer is kept or given again. */
@@ -166,15 +172,19 @@ async function keepUncounted({ publisher, now }: RouterDeps, { attempts, tenant_
   }
 }
 
-async function nextEvent({ limits, live, routing, exploration, standingOf, budgets: { decide: paidFor }, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga, { aside = (wait) => wait, lease }: Delivery): Promise<MachineEvent> {
+async function nextEvent({ limits, live, countTokens, routing, exploration, pacing, standingOf, budgets: { decide: paidFor }, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga, { aside = (wait) => wait, lease }: Delivery): Promise<MachineEvent> {
   if (now() >= request.deadline_at_ms) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
+  const counted = saga.state === "received" ? { counted: countTokens(fileFor(limits.tierFile, request), request.input) } : {};
+  // Where the settings cannot be read nothing is paced: what holds the budget is asked below.
+  const standing = pacing === undefined ? null : await standingOf(request.tenant_id).catch(() => null);
+  const paced = standing === null ? undefined : await pacing?.factsFor(request, standing.settings.budgets, routing().model);
   const paid = await paidFor({
     request, saga: saga.context, aside, lease,
     async budgets() {
       const { settings, isAssumed = false } = await standingOf(request.tenant_id);
       return { budgets: settings.budgets, isAssumed };
     },
-    decide: (budgetLeft) => decide(request, saga.context, { file: limits.tierFile, live: live(), ...routing(), exploration, ...(budgetLeft === undefined ? {} : { budgetLeft }), nowMs: now() }),
+    decide: (budgetLeft) => decide(request, saga.context, { file: limits.tierFile, live: live(), ...counted, ...routing(), exploration, ...(paced === undefined ? {} : { pacing: paced }), ...(budgetLeft === undefined ? {} : { budgetLeft }), nowMs: now() }),
   });
   if ("unpaid" in paid) return { type: "CLOSED", error: paid.unpaid };
   observe(paid.decision);

@@ -21,6 +21,8 @@ import { buildRoleServer, listen, makeRegistry } from "#shared/runtime/roleServe
 import type { Role } from "#shared/runtime/runRole.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 import { followStandings, makeDirectory } from "#shared/tenancy/directory.ts";
+import { openTokenCounter } from "#shared/tokens/openTokenCounter.ts";
+import { countedTiers, makePromptTokens, tokenizersOf } from "#shared/tokens/tokensOfTiers.ts";
 
 import { makeAdmitDirect } from "./admitDirect.ts";
 import { RouterConfig } from "./config.ts";
@@ -28,11 +30,13 @@ import { makeDeadLetterService } from "./deadLetters.ts";
 import { addDecideRoute } from "./decideRoute.ts";
 import { followLiveTiers } from "./liveTiers.ts";
 import { openBudgets } from "./openBudgets.ts";
+import { openPacing } from "./openPacing.ts";
 import { makeRouterMetrics } from "./metrics.ts";
 import type { OpenRequests } from "./openRequests.ts";
 import { followModel, NO_ROUTING, type Routing } from "./followModel.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
-import { makeRouteEvent } from "./routeEvent.ts";
+import { reconcileCounters } from "./reconcileCounters.ts";
+import { makeRouteEvent, type RouterDeps } from "./routeEvent.ts";
 import { runShadows } from "./runShadows.ts";
 import { runSweeper } from "./sweeper.ts";
 import { runFloorWatch } from "./watchFloor.ts";
@@ -52,7 +56,9 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const routing = () => ({ model: followed().model, floorSteps: followed().guard?.steps ?? 0 });
     let fold: OpenRequests | null = null;
     const app = buildRoleServer(registry, readiness.problems);
-    addDecideRoute(app, limits, () => ({ live: live(), ...routing(), exploration: config.exploration, nowMs: Date.now() }));
+    const count = await openTokenCounter(tokenizersOf(tierFile));
+    const countTokens: RouterDeps["countTokens"] = (file, input) => countedTiers(file, input, count);
+    addDecideRoute(app, limits, () => ({ live: live(), ...routing(), exploration: config.exploration, nowMs: Date.now() }), countTokens);
     onClose("http", () => app.close());
     await listen(app, { host: config.host, port: config.port, variable: "INFER_ROUTER_PORT" });
 
@@ -67,6 +73,9 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
 
     const pool = makePool(config.databaseUrl, "router", (error) => { log.warn({ err: error }, "a Postgres connection broke"); });
     onClose("postgres", () => pool.end());
+    // Sums over a month of a busy tenant, which must not keep what requests need waiting.
+    const slowPool = makePool(config.databaseUrl, "router-sums", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { statementTimeoutMs: 30_000 });
+    onClose("postgres for sums", () => slowPool.end());
     const standingOf = followStandings(makeDirectory({ pool, pepper: null, now: Date.now }), { isKeyless: config.isKeyless, log });
     const metrics = makeRouterMetrics(registry, { fold: () => fold, routing: () => followed() });
     followed = await followModel({ nats, prefix, tierFile, log, observe: (change) => { metrics.observeModel(change); } }, context);
@@ -74,9 +83,11 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const { isGenuine } = makeAdmissionProof(config.secret, prefix);
     const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
     const cached = { ...openAnswerCache({ role: "router", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context), auditHit: makeAuditHit({ publisher, tierFile, registry, log, now: Date.now }), tierFileHash: hashOfTierFile(tierFile) };
-    const budgets = openBudgets({ redisUrl: config.redisUrl, prefix, sweepGraceMs: config.sweepGraceMs, global: config.globalBudgets, pool, broker, fold: () => fold, registry }, context);
-    const route = makeRouteEvent({ cached, budgets, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, Date.now), live, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
+    const budgets = openBudgets({ redisUrl: config.redisUrl, prefix, sweepGraceMs: config.sweepGraceMs, global: config.globalBudgets, pool: slowPool, broker, fold: () => fold, registry }, context);
+    const pacing = openPacing({ pool: slowPool, balanceOf: budgets.balanceOf, registry, log, now: Date.now });
+    const route = makeRouteEvent({ cached, budgets, pacing, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, makePromptTokens(tierFile, count), Date.now), live, countTokens, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
+    reconcileCounters({ config, broker, registry }, context);
     readiness.started();
     log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");
     await Promise.all([

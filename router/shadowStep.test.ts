@@ -87,7 +87,8 @@ describe("a sampled completion", () => {
     expect(stepOf({ ...completed(attempt(1, "large")), decisions })).toMatchObject({ shadow: { model_version: "v1", floor_steps: 1 } });
     const exploration = { share: 0.01, max_extra_cost_nano_usd: nanoUsd(1), withheld_by: null, greedy: "large", eligible: ["small", "large"], is_explored: true, propensity: 0.005, extra_cost_nano_usd: nanoUsd(1) };
     const explored = [{ ...decisions[0] as Decision, exploration }];
-    expect(stepOf({ ...completed(attempt(1, "small")), decisions: explored })).toMatchObject({ job: { model_version: "v1", floor_steps: null } });
+    const paced = [{ ...decisions[0] as Decision, learned: { ...learned(1), lambda_source: "pacing" as const } }];
+    for (const others of [explored, paced]) expect(stepOf({ ...completed(attempt(1, "small")), decisions: others })).toMatchObject({ job: { model_version: "v1", floor_steps: null } });
   });
 
   const ESCALATED = [attempt(1, "small", { confidence: 0.4 }), attempt(2, "medium")];

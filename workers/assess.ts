@@ -2,7 +2,8 @@
 import type { Prompt } from "#shared/contracts/chat.ts";
 import type { Check, EventError } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { type ConfidenceMethod, costOf } from "#shared/contracts/tiers.ts";
+import { costOf, isPriceKnown } from "#shared/contracts/rates.ts";
+import type { ConfidenceMethod } from "#shared/contracts/tiers.ts";
 
 import type { BackendAnswer } from "./backends/backend.ts";
 import { BackendError } from "./backends/backendError.ts";
@@ -17,7 +18,7 @@ export interface Assessed {
   readonly confidence_source: string;
   /** In the order in which they were made. */
   readonly checks: readonly Check[];
-  /** One of them failed and may have been charged for, beyond what is told here. */
+  /** One of them may have been charged for beyond what is told here: it failed, or had tokens without a price. */
   readonly mayHaveCost: boolean;
 }
 export interface AssessOptions {
@@ -99,7 +100,7 @@ async function makeCheck({ ask, price }: Asked, kind: Check["kind"], about: Prom
     ({ kind, usage, cost_nano_usd: usage === null ? nanoUsd(0) : costOf(price, usage), latency_ms: Math.round(performance.now() - startedAtMs), error_code });
   try {
     const answer = await ask(about);
-    return { answer, check: record(answer.usage, null), mayHaveCost: false };
+    return { answer, check: record(answer.usage, null), mayHaveCost: !isPriceKnown(price, answer.usage) };
   } catch (error) {
     if (!(error instanceof BackendError)) throw error;
     return { answer: null, check: record(error.usage, error.code), mayHaveCost: error.mayHaveCost };

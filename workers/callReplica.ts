@@ -1,12 +1,15 @@
 /** One call of a replica, the answer's own or a check's, within the limits of its attempt. */
 import type { Attributes } from "@opentelemetry/api";
 
-import { type Input, isEmbed } from "#shared/contracts/chat.ts";
+import { bytesOf, type Input, isEmbed } from "#shared/contracts/chat.ts";
+import type { Usage } from "#shared/contracts/events.ts";
+import { mostTokensOf } from "#shared/contracts/mostTokens.ts";
 import type { Tier } from "#shared/contracts/tiers.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
 import type { BackendAnswer, CallOptions } from "./backends/backend.ts";
 import { BackendError, CutOff } from "./backends/backendError.ts";
+import { plausibleUsage, saidBytesOf } from "./plausibleUsage.ts";
 import type { Replica } from "./resilience/balanced.ts";
 
 /** What ends a call early. */
@@ -35,21 +38,26 @@ interface CallContext {
   readonly limits: Limits;
   readonly traceparent: string;
 }
-/** In a span of its own. Throws `BackendError`, also when a limit cut it off; anything else is a bug. */
-export async function callReplica({ tier, tracer, limits, traceparent }: CallContext, { name, backend: { kind, model }, server }: Replica, input: Input, more: Pick<CallOptions, "onDelta"> = {}): Promise<BackendAnswer> {
+/** In a span of its own. Its usage, also that of an error, is what can be charged for. Throws `BackendError`, also when a limit cut it off; anything else is a bug. */
+export async function callReplica({ tier, tracer, limits, traceparent }: CallContext, { name, backend, server }: Replica, input: Input, more: Pick<CallOptions, "onDelta"> = {}): Promise<BackendAnswer> {
   const startedAtMs = performance.now();
+  const { kind, model } = backend;
+  const size = { most: mostTokensOf(backend, input), inputBytes: bytesOf(input) };
   const operation = isEmbed(input) ? "embeddings" : "chat";
   const attributes: Attributes = { "gen_ai.operation.name": operation, "gen_ai.provider.name": kind, "gen_ai.request.model": model, "infer.replica": name };
   try {
     return await tracer.span(`${operation} ${model}`, { kind: "CLIENT", parent: traceparent, attributes }, async (inner, annotate) => {
-      const answer = await server.call(input, { signal: limits.signal, traceparent: inner, ...more });
+      const told = await server.call(input, { signal: limits.signal, traceparent: inner, ...more });
+      const answer = { ...told, usage: plausibleUsage(told.usage, { ...size, saidBytes: saidBytesOf(told) }) };
       annotate({ "gen_ai.response.model": answer.model, "gen_ai.usage.input_tokens": answer.usage.input_tokens, "gen_ai.usage.output_tokens": answer.usage.output_tokens });
       return answer;
     });
   } catch (error) {
-    throw whyCut(error, limits, performance.now() - startedAtMs >= tier.prior.latency_p95_ms);
+    throw billable(whyCut(error, limits, performance.now() - startedAtMs >= tier.prior.latency_p95_ms), (usage) => plausibleUsage(usage, { ...size, saidBytes: 0 }));
   }
 }
+
+const billable = (error: unknown, charged: (told: Usage) => Usage): unknown => (error instanceof BackendError && error.usage !== null ? error.withUsage(charged(error.usage)) : error);
 
 /**
  * An aborted call says only "aborted", perhaps with what it had spent (`CutOff`): was it the caller's deadline, a backend that

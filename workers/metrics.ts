@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 
 import type { Attempt } from "#shared/contracts/events.ts";
+import { isPriceKnown } from "#shared/contracts/rates.ts";
 import type { TierReplica } from "#shared/contracts/tiers.ts";
 import type { TierStatus } from "#shared/contracts/tierStatus.ts";
 
@@ -17,6 +18,13 @@ const DAY_S = 86_400;
 export function exportPriceEnds(registry: Registry, tier: string, replicas: readonly Pick<TierReplica, "name" | "price">[]): void {
   const ends = new Gauge({ name: "infer_price_ends_timestamp_seconds", help: "When the price that this process charges is over, where it says so; the process keeps it until it is started anew.", labelNames: ["tier", "replica"], registers: [registry] });
   for (const { name, price } of replicas) if (price.valid_until !== undefined) ends.set({ tier, replica: name }, Date.parse(price.valid_until) / 1_000 + DAY_S);
+}
+
+/** Whether each of its tokens, those of its checks included, was charged at a price that is for them. */
+function isPriced({ rates, usage, charges, checks = [] }: Attempt): boolean {
+  const own = charges ?? (rates === undefined || usage === null ? [] : [{ rates, usage }]);
+  const asked = checks.flatMap((check) => (rates === undefined || check.usage === null ? [] : [{ rates, usage: check.usage }]));
+  return [...own, ...asked].every((one) => isPriceKnown(one.rates, one.usage));
 }
 
 export function makeWorkerMetrics(registry: Registry, tier: string, { status, loads }: { readonly status: () => TierStatus; readonly loads: () => readonly Load[] }) {
@@ -43,7 +51,17 @@ export function makeWorkerMetrics(registry: Registry, tier: string, { status, lo
   });
   const requests = new Counter({ name: "infer_replica_requests_total", help: "Calls by replica, retries and checks included. The one of a tier with a single backend has the tier's name.", labelNames: ["tier", "replica"], registers });
   const ejections = new Counter({ name: "infer_replica_ejections_total", help: "How often a replica's breaker opened.", labelNames: ["tier", "replica"], registers });
-  const observeCalls = (attempt: Attempt): void => { tries.inc({ tier }, attempt.tries); };
+  const clamped = new Counter({ name: "infer_usage_clamped_total", help: "Attempts with a call or a check whose usage, as told by its server, cannot be, so that less or an estimate was charged.", labelNames: ["tier"], registers });
+  const capped = new Counter({ name: "infer_attempt_cost_capped_total", help: "Attempts that cost more than their step was quoted at, so that less was charged.", labelNames: ["tier"], registers });
+  const unknown = new Counter({ name: "infer_cost_unknown_total", help: "Attempts that may have cost more than is known: tokens of a kind that has no price, or a call that was cut off.", labelNames: ["tier", "reason"], registers });
+  for (const counter of [clamped, capped]) counter.inc({ tier }, 0); // a rate needs a first value
+  for (const reason of ["no_price", "cut_off"]) unknown.inc({ tier, reason }, 0);
+  const observeCalls = (attempt: Attempt): void => {
+    tries.inc({ tier }, attempt.tries);
+    if ([attempt, ...(attempt.checks ?? [])].some(({ usage }) => usage?.is_clamped === true)) clamped.inc({ tier });
+    if (attempt.uncapped_cost_nano_usd !== undefined) capped.inc({ tier });
+    if (attempt.cost_is_partial) unknown.inc({ tier, reason: isPriced(attempt) ? "cut_off" : "no_price" });
+  };
   return {
     replicas: {
       called: (replica: string): void => { requests.inc({ tier, replica }); },

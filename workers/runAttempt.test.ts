@@ -2,10 +2,11 @@
 import { describe, expect, it } from "vitest";
 
 import { ofOneBackend } from "#infra/ofOneBackend.ts";
-import type { Attempt, Usage } from "#shared/contracts/events.ts";
+import { Attempt, type Usage } from "#shared/contracts/events.ts";
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { costOf, replicasOf, type Tier, TierFile } from "#shared/contracts/tiers.ts";
+import { costOf } from "#shared/contracts/rates.ts";
+import { replicasOf, type Tier, TierFile } from "#shared/contracts/tiers.ts";
 
 import type { Backend, BackendAnswer } from "./backends/backend.ts";
 import { BackendError, CutOff } from "./backends/backendError.ts";
@@ -62,12 +63,82 @@ describe("charges", () => {
     expect(result).toMatchObject({ cost_nano_usd: 10 * 2_500 + 2 * 10_000 + 3 * 12_000 + 100_000, rates: { reasoning_output_nano_usd_per_million: 12_000_000_000 } });
   });
 
+  it("each call at the rates that its own prompt reaches, and says which", async () => {
+    const { source: _source, valid_from: _from, ...base } = LARGE.price;
+    const dear = { input_nano_usd_per_million: nanoUsd(5_000_000_000), output_nano_usd_per_million: nanoUsd(15_000_000_000) };
+    const tier = { ...LARGE, price: { ...LARGE.price, above: [{ input_tokens: 20, ...dear }] } };
+    const result = await run([broken(used(20, 1)), answer(used(21, 2))], { tier });
+    const charges = [
+      { rates: base, usage: used(20, 1), cost_nano_usd: 20 * 2_500 + 10_000 + 100_000 },
+      { rates: { ...dear, request_nano_usd: base.request_nano_usd }, usage: used(21, 2), cost_nano_usd: 21 * 5_000 + 2 * 15_000 + 100_000 },
+    ];
+    expect(result).toMatchObject({ charges, rates: charges[1]?.rates, cost_nano_usd: charges.reduce((sum, { cost_nano_usd }) => sum + cost_nano_usd, 0) });
+    for (const { rates, usage, cost_nano_usd } of result.charges ?? []) expect(costOf(rates, usage)).toBe(cost_nano_usd);
+  });
+
   it("less for input that was read from a cache and more for what was written to it, where they have prices of their own", async () => {
     const tier = { ...LARGE, price: { ...LARGE.price, cached_input_nano_usd_per_million: nanoUsd(250_000_000), cache_write_nano_usd_per_million: nanoUsd(3_125_000_000) } };
     const usage = { cached_input_tokens: 4, cache_write_input_tokens: 3 };
     const one = 3 * 2_500 + 4 * 250 + 3 * 3_125 + 2 * 10_000 + 100_000;
     expect(await run([answer(used(10, 2, usage))], { tier })).toMatchObject({ cost_nano_usd: one });
     expect(await run([broken(used(10, 2, usage)), answer(used(10, 2, usage))], { tier })).toMatchObject({ cost_nano_usd: 2 * one, usage: { cached_input_tokens: 8, cache_write_input_tokens: 6 } });
+  });
+});
+
+describe("usage that cannot be", () => {
+  const MOST = { input_tokens: 1 + 64, output_tokens: 200 };
+
+  it.each<[string, Usage, Partial<Usage>]>([
+    ["a billion tokens", used(1e9, 1e9), { ...MOST, source: "reported", is_clamped: true, reported: { input_tokens: 1e9, output_tokens: 1e9 } }],
+    ["no numbers", used(NaN, -1), { input_tokens: 1, output_tokens: 1, source: "estimated", is_clamped: true, reported: { input_tokens: null, output_tokens: -1 } }],
+    ["nothing for an answer", used(10, 0), { input_tokens: 10, output_tokens: 1, source: "estimated", is_clamped: true, reported: { input_tokens: 10, output_tokens: 0 } }],
+  ])("is not charged: %s", async (_name, usage, charged) => {
+    const result = await run([answer(usage)]);
+    expect(Attempt.parse(result)).toMatchObject({ usage: charged, cost_is_partial: false });
+    expect(result.cost_nano_usd).toBe(costOf(LARGE.price, result.usage as Usage));
+    expect(result).not.toHaveProperty("uncapped_cost_nano_usd");
+  });
+
+  it("of a call that failed, or of a check, is not charged either, and what was told by all is kept together", async () => {
+    const result = await run([broken(used(1e9, 1)), answer(used(10, 1_000)), answer(used(1e9, 2))], { task: { judged: { method: { kind: "self_verification" }, earlier: null, isRead: true } } });
+    expect(result.usage).toEqual({ input_tokens: 65 + 10, output_tokens: 201, source: "reported", is_clamped: true, reported: { input_tokens: 1e9, output_tokens: 1_001 } });
+    expect(result.checks).toMatchObject([{ usage: { is_clamped: true, output_tokens: 2, reported: { input_tokens: 1e9, output_tokens: 2 } } }]);
+  });
+});
+
+describe("more than its step was quoted at is not charged", () => {
+  it.each<[string, (BackendAnswer | Error)[], Partial<Task>]>([
+    ["for tries that failed", [broken(used(10, 1)), answer(used(10, 2))], {}],
+    ["at a price that rose since", [answer(used(10, 2))], { mostNanoUsd: 144_999 }],
+    ["for a check", [answer(used(10, 2)), answer(used(10, 2))], { judged: { method: { kind: "self_verification" }, earlier: null, isRead: true } }],
+    ["when it failed", [broken(used(10, 1)), broken(used(10, 1)), broken(used(10, 1))], {}],
+  ])("%s", async (_name, calls, task) => {
+    const mostNanoUsd = task.mostNanoUsd ?? 150_000;
+    const uncapped = (await run([...calls], { task: { ...task, mostNanoUsd: Infinity } })).cost_nano_usd;
+    const result = await run(calls, { task: { mostNanoUsd, ...task } });
+    expect(uncapped).toBeGreaterThan(mostNanoUsd);
+    expect(Attempt.parse(result)).toMatchObject({ cost_nano_usd: mostNanoUsd, uncapped_cost_nano_usd: uncapped });
+  });
+
+  it("and less is charged as it is", async () => {
+    expect(await run([answer(used(10, 2))], { task: { mostNanoUsd: 145_000 } })).not.toHaveProperty("uncapped_cost_nano_usd");
+  });
+});
+
+describe("what has no price", () => {
+  const priced = { ...LARGE, price: { ...LARGE.price, cache_write_nano_usd_per_million: nanoUsd(3_125_000_000) } };
+  const written = used(10, 2, { cache_write_input_tokens: 4 }), audio = used(10, 2, { unpriced_tokens: 3 });
+
+  it.each<[string, Usage, Tier, Partial<Attempt>]>([
+    ["written to a cache is charged as input, and the cost is said to be partial", written, LARGE, { cost_nano_usd: nanoUsd(145_000), cost_is_partial: true }],
+    ["written to a cache at a price is all that it cost", written, priced, { cost_nano_usd: nanoUsd(6 * 2_500 + 4 * 3_125 + 20_000 + 100_000), cost_is_partial: false }],
+    ["of another kind is charged as all others, and the cost is said to be partial", audio, priced, { cost_nano_usd: nanoUsd(145_000), cost_is_partial: true }],
+  ])("%s", async (_name, usage, tier, expected) => {
+    expect(await run([answer(usage)], { tier })).toMatchObject({ ...expected, usage });
+  });
+
+  it("makes the cost partial where a check had it", async () => {
+    expect(await run([answer(used(10, 2)), answer(audio)], { task: { judged: { method: { kind: "self_verification" }, earlier: null, isRead: true } } })).toMatchObject({ cost_nano_usd: 290_000, cost_is_partial: true });
   });
 });
 

@@ -2,7 +2,8 @@
 import { type AnswerDelta, type AnswerMessage, type AnswerToken, askedIn, type Input, isEmbed, type Prompt } from "#shared/contracts/chat.ts";
 import type { Attempt, Charge, Usage } from "#shared/contracts/events.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { costOf, type Rates, ratesOf, replicasOf, type Tier } from "#shared/contracts/tiers.ts";
+import { costOf, isPriceKnown, MOST_TOKENS, type Rates, ratesFor, ratesOf } from "#shared/contracts/rates.ts";
+import { replicasOf, type Tier } from "#shared/contracts/tiers.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
 import { assess, type Assessed, type AssessOptions, UNCHECKED } from "./assess.ts";
@@ -37,6 +38,8 @@ export interface Task {
   readonly cancelled?: AbortSignal;
   /** Whether another try may be paid for when those before it have cost so much, in nano-dollars; absent: always. */
   readonly canAfford?: (spentNanoUsd: number) => boolean;
+  /** What the step was quoted at, in nano-dollars: more is not charged, whatever its calls cost. Absent: no quote was made. */
+  readonly mostNanoUsd?: number;
 }
 export interface Run {
   readonly result: Attempt;
@@ -58,8 +61,21 @@ export function oncePerLease<R>(): (lease: AbortSignal, run: () => Promise<R>) =
   };
 }
 
-/** Runs one attempt. A call that fails is an attempt too; what it throws is a bug. */
+/** Runs one attempt. A call that fails is an attempt too; what it throws is a bug. It is charged no more than `task.mostNanoUsd`. */
 export async function runAttempt(deps: CallDeps, task: Task): Promise<Run> {
+  const { beyondNanoUsd, ...run } = await callAndAssess(deps, task);
+  return { ...run, result: capped(run.result, { mostNanoUsd: task.mostNanoUsd ?? Infinity, beyondNanoUsd }) };
+}
+
+/** The tries that failed, a price that rose since it was quoted, tokens beyond what was thought to be the most: they are not the request's to pay, and are said all the same. */
+function capped(attempt: Attempt, { mostNanoUsd, beyondNanoUsd }: { readonly mostNanoUsd: number; readonly beyondNanoUsd: number }): Attempt {
+  const told = attempt.cost_nano_usd + beyondNanoUsd;
+  const charged = Math.min(attempt.cost_nano_usd, mostNanoUsd);
+  return told <= charged ? attempt : { ...attempt, cost_nano_usd: nanoUsd(charged), uncapped_cost_nano_usd: nanoUsd(told) };
+}
+
+/** `beyondNanoUsd`: what its servers charged for tokens that were clamped away, where they told a number that can be. */
+async function callAndAssess(deps: CallDeps, task: Task): Promise<Run & { readonly beyondNanoUsd: number }> {
   const { tier, now } = deps;
   const startedAtMs = now();
   const started = performance.now();
@@ -72,14 +88,26 @@ export async function runAttempt(deps: CallDeps, task: Task): Promise<Run> {
     : await callUntil(deps, watched, limits, seen);
   const assessed = "value" in tried.outcome ? await assessedIn(deps, task, tried.outcome.value, limits) : null;
   const facts = {
-    attempt: task.attempt, tier: tier.name, started_at_ms: startedAtMs, latency_ms: rounded(performance.now() - started), tries: tried.tries, cost_is_partial: tried.mayHaveCost,
+    attempt: task.attempt, tier: tier.name, started_at_ms: startedAtMs, latency_ms: rounded(performance.now() - started), tries: tried.tries, cost_is_partial: tried.mayHaveCost || seen.charges.some(({ price, usage }) => !isPriceKnown(price, usage)),
     ...(seen.firstTokenMs === undefined ? {} : { first_token_ms: seen.firstTokenMs }),
     ...(seen.last === undefined || tier.replicas === undefined ? {} : { replica: seen.last.name }),
     ...billed(seen.charges),
   };
-  if ("error" in tried.outcome) return failed({ ...facts, model: (seen.last ?? replicasOf(tier)[0]).backend.model }, tried.outcome.error, tried.retryAfterMs);
+  const beyondNanoUsd = seen.charges.reduce((sum, charged) => sum + clampedAway(charged), 0);
+  if ("error" in tried.outcome) return { beyondNanoUsd, ...failed({ ...facts, model: (seen.last ?? replicasOf(tier)[0]).backend.model }, tried.outcome.error, tried.retryAfterMs) };
   const { answer } = tried.outcome.value;
-  return answered({ ...facts, model: answer.model }, { ...answer, ...UNCHECKED, ...assessed });
+  return { beyondNanoUsd, ...answered({ ...facts, model: answer.model }, { ...answer, ...UNCHECKED, ...assessed }) };
+}
+
+/** Beyond it a count is nonsense, and not what anybody was charged: ten times the longest prompt that any model of the price book reads. */
+const MOST_BELIEVED_TOKENS = 10_000_000;
+/** In nano-dollars. */
+function clampedAway({ price, usage }: Charged): number {
+  const { input_tokens: input = null, output_tokens: output = null } = usage.reported ?? {};
+  const isBelieved = (told: number | null): told is number => told !== null && told >= 0 && told <= MOST_BELIEVED_TOKENS;
+  if (!isBelieved(input) || !isBelieved(output)) return 0;
+  const told = { ...usage, input_tokens: Math.max(input, usage.input_tokens), output_tokens: Math.max(output, usage.output_tokens) };
+  return costOf(price, told) - costOf(price, usage);
 }
 
 /** What is known of an attempt while it runs. */
@@ -143,7 +171,7 @@ function billed(calls: readonly Charged[]): Pick<Attempt, "usage" | "cost_nano_u
   const last = calls.at(-1);
   return {
     usage: usages.length === 0 ? null : usages.reduce(together), cost_nano_usd: nanoUsd(charges.reduce((sum, { cost_nano_usd }) => sum + cost_nano_usd, 0)),
-    ...(last === undefined ? {} : { rates: ratesOf(last.price) }),
+    ...(last === undefined ? {} : { rates: ratesOf(ratesFor(last.price, last.usage.input_tokens)) }),
     ...(charges.length < 2 ? {} : { charges }),
   };
 }
@@ -152,7 +180,7 @@ function billed(calls: readonly Charged[]): Pick<Attempt, "usage" | "cost_nano_u
 function chargesOf(calls: readonly Charged[]): Charge[] {
   const byPrice = new Map<string, Charge>();
   for (const { price, usage } of calls) {
-    const rates = ratesOf(price);
+    const rates = ratesOf(ratesFor(price, usage.input_tokens));
     const key = JSON.stringify(rates);
     const before = byPrice.get(key);
     const cost_nano_usd = nanoUsd((before?.cost_nano_usd ?? 0) + costOf(rates, usage));
@@ -162,15 +190,25 @@ function chargesOf(calls: readonly Charged[]): Charge[] {
 }
 
 function together(a: Usage, b: Usage): Usage {
-  const sum = (key: "cached_input_tokens" | "cache_write_input_tokens" | "reasoning_output_tokens") => (a[key] === undefined && b[key] === undefined ? {} : { [key]: (a[key] ?? 0) + (b[key] ?? 0) });
+  const sum = (key: "cached_input_tokens" | "cache_write_input_tokens" | "reasoning_output_tokens" | "unpriced_tokens") => (a[key] === undefined && b[key] === undefined ? {} : { [key]: (a[key] ?? 0) + (b[key] ?? 0) });
   return {
     input_tokens: a.input_tokens + b.input_tokens,
     output_tokens: a.output_tokens + b.output_tokens,
     ...sum("cached_input_tokens"),
     ...sum("cache_write_input_tokens"),
     ...sum("reasoning_output_tokens"),
+    ...sum("unpriced_tokens"),
     source: a.source === "reported" ? b.source : a.source,
+    ...(a.is_clamped === true || b.is_clamped === true ? { is_clamped: true as const } : {}),
+    ...toldTogether(a, b),
   };
+}
+
+/** Of the clamped ones. */
+function toldTogether({ reported: a }: Usage, { reported: b }: Usage): Pick<Usage, "reported"> {
+  const sum = (x: number | null, y: number | null) => (x === null || y === null ? null : Math.max(-MOST_TOKENS, Math.min(x + y, MOST_TOKENS)));
+  if (a === undefined || b === undefined) return a === undefined && b === undefined ? {} : { reported: a ?? b };
+  return { reported: { input_tokens: sum(a.input_tokens, b.input_tokens), output_tokens: sum(a.output_tokens, b.output_tokens) } };
 }
 
 type Billed = Omit<Attempt, "outcome">;

@@ -18,6 +18,7 @@ import { makeRunJob } from "./runJob.ts";
 const JOB = Job.parse(jobFixture); // for `large`: from confidence 0.5 on its answer is accepted
 const LARGE = TierFile.parse(tierFixture).tiers.find(({ name }) => name === "large") as Tier;
 const NOW = JOB.request.accepted_at_ms + 1_500;
+const JOB_MOST_NANO_USD = jobFixture.saga.context.decisions.at(-1)?.facts.quotes.find(({ tier }) => tier === "large")?.max_cost_nano_usd ?? 0;
 const TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const SURE: BackendAnswer = { output: "spam", model: "l-1", usage: { input_tokens: 10, output_tokens: 2, source: "reported" }, is_sound: true, confidence: 0.9, confidence_source: "token_logprobs" };
 const hang: Backend["call"] = (_input, { signal }) => new Promise((_resolve, reject) => { signal.addEventListener("abort", () => { reject(new Error("aborted")); }); });
@@ -67,6 +68,32 @@ it("ends the request itself when its answer is sure enough, and charges what the
   expect(emitted).toMatchObject([{ type: "completion.v1", outcome: "completed", output: "spam", tier: "large", model: "l-1", confidence: 0.9 }]);
   expect(last).toMatchObject({ attempt: 3, tries: 1, cost_nano_usd: 10 * 2_500 + 2 * 10_000 + 100_000, cost_is_partial: false, started_at_ms: NOW, usage: SURE.usage });
   expect(observed).toMatchObject([[{ attempt: 3 }, true]]);
+});
+
+describe("charges no more than the step was quoted at", () => {
+  const quotedAt = (max_cost_nano_usd: number) => {
+    const { saga, ...job } = structuredClone(jobFixture);
+    const decision = saga.context.decisions.at(-1);
+    const quotes = decision?.facts.quotes.map((quote) => (quote.tier === "large" ? { ...quote, max_cost_nano_usd } : quote));
+    return { ...job, saga: { ...saga, context: { ...saga.context, decisions: [...saga.context.decisions.slice(0, -1), { ...decision, facts: { ...decision?.facts, quotes } }] } } };
+  };
+
+  it("whatever its price is by now", async () => {
+    const { emitted, last } = await run(async () => SURE, { job: quotedAt(100_000) });
+    expect(last).toMatchObject({ cost_nano_usd: 100_000, uncapped_cost_nano_usd: 145_000, usage: SURE.usage });
+    expect(emitted).toMatchObject([{ type: "completion.v1", cost_nano_usd: 30_000 + 100_000 }]);
+  });
+
+  it("whatever its server says, also of an attempt that came too late", async () => {
+    const call = async () => ({ ...SURE, usage: { input_tokens: 1e9, output_tokens: 1e9, source: "reported" as const } });
+    const MOST = JOB_MOST_NANO_USD, charged = { usage: { is_clamped: true, reported: { input_tokens: 1e9, output_tokens: 1e9 } } };
+    const inTime = await run(call), late = await run(call, { isDuplicate: true });
+    for (const attempt of [inTime.last, late.letters[0]?.late_attempt]) {
+      expect(attempt).toMatchObject(charged);
+      expect(attempt?.cost_nano_usd).toBeGreaterThan(0);
+      expect(attempt?.cost_nano_usd).toBeLessThanOrEqual(MOST);
+    }
+  });
 });
 
 it.each([

@@ -18,7 +18,7 @@ import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 
 import { type EarlyCommit, earlyCommit } from "./confidence/earlyCommit.ts";
 import { keepLate } from "./keepLate.ts";
-import { type CallDeps, oncePerLease, type Run, runAttempt } from "./runAttempt.ts";
+import { type CallDeps, oncePerLease, type Run, runAttempt, type Task } from "./runAttempt.ts";
 import { watchAnswer } from "./watchAnswer.ts";
 
 export interface JobDeps extends CallDeps {
@@ -66,15 +66,21 @@ async function runShown(deps: JobDeps, { tenant_id, request_id, tier, attempt, r
   const cancellation = deps.cancellations.signalFor(id);
   const cancelled = cancellation.signal;
   const judged = { method, earlier: best?.output ?? null, isRead: !keepsAny };
-  const run = await runAttempt(deps, { tenantId: tenant_id, input, attempt, deadlineAtMs, lease, traceparent, cancelled, judged, canAfford: affordable(request, context, tier), ...(stream && (keepsAny || commit !== null) ? { watcher } : {}) }).finally(() => { cancellation.end(); });
+  const run = await runAttempt(deps, { tenantId: tenant_id, input, attempt, deadlineAtMs, lease, traceparent, cancelled, judged, ...limitsOfCost(request, context, tier), ...(stream && (keepsAny || commit !== null) ? { watcher } : {}) }).finally(() => { cancellation.end(); });
   watcher.flush();
   return { ...run, isFinal: watcher.isShown() || cancelled.aborted };
 }
-/** A try that failed may have cost money: another one is made only where the budget holds its worst case too, as the router quoted it. */
-function affordable({ budget_nano_usd }: Job["request"], context: SagaContext, tier: string): (spentNanoUsd: number) => boolean {
-  const mostNanoUsd = context.decisions.at(-1)?.facts.quotes.find((quote) => quote.tier === tier)?.max_cost_nano_usd ?? 0;
+/**
+ * As the router quoted it: no more is charged than the most that it was quoted at, which is what a budget holds for it. A try that failed may
+ * have cost money: another one is made only where the budget holds its worst case too.
+ */
+function limitsOfCost({ budget_nano_usd }: Job["request"], context: SagaContext, tier: string): Pick<Task, "mostNanoUsd" | "canAfford"> {
+  const mostNanoUsd = context.decisions.at(-1)?.facts.quotes.find((quote) => quote.tier === tier)?.max_cost_nano_usd;
   const leftNanoUsd = budget_nano_usd - spentOn(context);
-  return (spentNanoUsd) => spentNanoUsd === 0 || spentNanoUsd + mostNanoUsd <= leftNanoUsd;
+  return {
+    ...(mostNanoUsd === undefined ? {} : { mostNanoUsd }),
+    canAfford: (spentNanoUsd) => spentNanoUsd === 0 || spentNanoUsd + (mostNanoUsd ?? 0) <= leftNanoUsd,
+  };
 }
 
 /** How an answer that may still be rejected becomes certain before it is whole; `null`: not at all. */

@@ -7,7 +7,8 @@ import { parseArgs } from "node:util";
 
 import { textTable } from "#infra/cli/textTable.ts";
 import { readTierFile } from "#shared/runtime/loadConfig.ts";
-import { costOf, replicasOf, type Tier } from "#shared/contracts/tiers.ts";
+import { costOf } from "#shared/contracts/rates.ts";
+import { replicasOf, type Tier } from "#shared/contracts/tiers.ts";
 import { makeLocalBackend } from "#workers/backends/local/localBackend.ts";
 import { loadMails, type Mail, type Split } from "#workers/backends/local/mails.ts";
 import { trainLocalModels } from "#workers/backends/local/train.ts";

@@ -2,7 +2,25 @@ import { describe, expect, it } from "vitest";
 
 import { DEFAULT_SETTINGS } from "#shared/contracts/tenant.ts";
 
-import { budgetLines, budgetsWith, readBudget } from "./budgetText.ts";
+import { budgetLines, budgetsWith, pacedWith, readBudget, readPacing } from "./budgetText.ts";
+
+describe("pacing as text", () => {
+  it.each([
+    ["tenant.month", { window: "month", pacing: "above_floor" }], ["tenant.day=above-floor", { window: "day", pacing: "above_floor" }],
+    ["tenant.month=below-floor", { window: "month", pacing: "below_floor" }], ["tenant.month=off", { window: "month", pacing: null }],
+    ["user.month", null], ["tenant.week", null], ["tenant.month=on", null], ["tenant.month=", null],
+  ])("%s", (text, change) => { expect(readPacing(text)).toEqual(change); });
+
+  it("changes a budget that there is, stays when its amount changes, and goes with it", () => {
+    const [made, raised, gone] = ["tenant.month=500", "tenant.month=600", "tenant.month=none"].map((text) => [readBudget(text)].filter((one) => one !== null)) as [never[], never[], never[]];
+    const budgets = budgetsWith(DEFAULT_SETTINGS.budgets, made);
+    expect(pacedWith(budgets, { window: "day", pacing: "above_floor" })).toBeNull();
+    const paced = pacedWith(budgets, { window: "month", pacing: "below_floor" }) ?? budgets;
+    expect(budgetLines(budgetsWith(paced, raised))).toEqual(["tenant month: 600 USD, hard, paced, also below the quality floor"]);
+    expect(budgetLines(pacedWith(paced, { window: "month", pacing: null }) ?? paced)).toEqual(budgetLines(budgets));
+    expect(budgetsWith(paced, gone)).toEqual(DEFAULT_SETTINGS.budgets);
+  });
+});
 
 describe("a budget as text", () => {
   it.each([

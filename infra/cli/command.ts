@@ -34,6 +34,8 @@ export interface Command {
 
 /** EX_USAGE. */
 export const EXIT_USAGE = 64;
+/** EX_UNAVAILABLE: where 1 says something else, what cannot be reached. */
+export const EXIT_UNAVAILABLE = 69;
 /** As `systemctl status` does when something is not running. */
 export const EXIT_NOT_RUNNING = 3;
 

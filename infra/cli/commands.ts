@@ -1,5 +1,6 @@
 /** Every subcommand by its name. */
 import type { Command } from "./command.ts";
+import { budgets } from "./commands/budgets.ts";
 import { cache } from "./commands/cache.ts";
 import { down } from "./commands/down.ts";
 import { evaluate } from "./commands/evaluate.ts";
@@ -10,6 +11,7 @@ import { models } from "./commands/models.ts";
 import { migrate } from "./commands/migrate.ts";
 import { natsUsers } from "./commands/natsUsers.ts";
 import { prices } from "./commands/prices.ts";
+import { reconcile } from "./commands/reconcile.ts";
 import { report } from "./commands/report.ts";
 import { serveRecorded } from "./commands/serveRecorded.ts";
 import { statement } from "./commands/statement.ts";
@@ -34,10 +36,12 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ["models", models],
   ["prices", prices],
   ["tenants", tenants],
+  ["budgets", budgets],
   ["keys", keys],
   ["cache", cache],
   ["report", report],
   ["statement", statement],
+  ["reconcile", reconcile],
   ["submit", submit],
   ["nats-users", natsUsers],
   ["webhooks", webhooks],

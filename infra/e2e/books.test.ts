@@ -12,12 +12,15 @@ import { nanoUsd } from "#shared/contracts/money.ts";
 import { type Audit, body, type Broker, connectBroker, openAudit, postJson, recordOf, untilSampling } from "./callers.ts";
 import { jsonIn, startSystem, type System } from "./system.ts";
 
-/** Each call has 100 tokens in and 10 out, at 1 USD per million tokens of the one and 100 of the other. */
-const COST_USD = { alpha: 0.00011, beta: 0.011 };
-const outcome = (model: keyof typeof COST_USD, latency_ms: number, confidence: number) => ({ cost_usd: COST_USD[model], prompt_tokens: 100, completion_tokens: 10, confidence, latency_ms, answer: "one two three four five six seven eight nine ten" });
+/** Each call has so many tokens in and 10 out, at 1 USD per million tokens of the one and 100 of the other. Of the slow one its server says more than its bytes can be. */
+const costUsd = (model: "alpha" | "beta", promptTokens: number) => ((promptTokens + 10) * (model === "alpha" ? 1 : 100)) / 1e6;
+const [PROMPT_TOKENS, LATE_PROMPT_TOKENS] = [60, 100];
+const outcome = (model: "alpha" | "beta", latency_ms: number, confidence: number, promptTokens: number) => ({ cost_usd: costUsd(model, promptTokens), prompt_tokens: promptTokens, completion_tokens: 10, confidence, latency_ms, answer: "one two three four five six seven eight nine ten" });
 const QUERIES = Array.from({ length: 12 }, (_, i) => `Question ${i}?`);
 const LATE = "The slow one?";
-const rows = [...QUERIES, LATE].map((query, i) => ({ id: `row-${i}`, query, tiers: { alpha: outcome("alpha", query === LATE ? 2_000 : 5, i % 2 === 0 ? 0.95 : 0.5), beta: outcome("beta", 5, 0.95) } }));
+const rows = [...QUERIES, LATE].map((query, i) => ({ id: `row-${i}`, query, tiers: {
+  alpha: outcome("alpha", query === LATE ? 2_000 : 5, i % 2 === 0 ? 0.95 : 0.5, query === LATE ? LATE_PROMPT_TOKENS : PROMPT_TOKENS), beta: outcome("beta", 5, 0.95, PROMPT_TOKENS),
+} }));
 let system: System;
 let server: RecordedServer;
 let broker: Broker;
@@ -60,8 +63,14 @@ test("the server's own bill is the sum of the ledger, with what escalated, what 
   const lines = await sums();
   expect(server.bill().total).toEqual(bill); // nothing more was called meanwhile
   expect(lines.map(({ kind }) => kind)).toEqual(["attempt", "shadow", "waste"]);
-  expect(lines.find(({ kind }) => kind === "waste")).toEqual({ kind: "waste", calls: 1, cost: COST_USD.alpha * 1e9 });
+  expect(lines.find(({ kind }) => kind === "waste")).toEqual({ kind: "waste", calls: 1, cost: Math.round(costUsd("alpha", LATE_PROMPT_TOKENS) * 1e9) });
   expect(lines.reduce((all, { cost }) => all + cost, 0)).toBe(bill.cost_nano_usd);
   const report = jsonIn(await system.inferctl("report", "--by", "model", "--from", "2026-01-01", "--to", "2100-01-01", "--json")) as { total: { total_nano_usd: string } };
   expect(report.total.total_nano_usd).toBe(String(bill.cost_nano_usd));
+  const reconciled = jsonIn(await system.inferctl("reconcile", "--bill", `${server.url}/bill`, "--tolerance", "0", "--json"));
+  expect(reconciled).toMatchObject({ summary: { differences: {}, bill: { bill_nano_usd: String(bill.cost_nano_usd), ledger_nano_usd: String(bill.cost_nano_usd) } } });
+  for (const role of ["audit-sink", "router"]) {
+    const metrics = await (await fetch(`${system.url(role)}/metrics`)).text();
+    expect(metrics).toMatch(/^infer_reconcile_last_success_timestamp_seconds\{[^}]*\} 1\.?\d+/m); // the first run is at the start
+  }
 });

@@ -8,7 +8,7 @@ import { UsdAmount } from "#shared/contracts/money.ts";
 
 import { body, type Broker, connectBroker, openAudit, postJson, recordOf } from "./callers.ts";
 import { type CountingServer, startCountingServer } from "./killedBatch.ts";
-import { startSystem, type System } from "./system.ts";
+import { jsonIn, startSystem, type System } from "./system.ts";
 
 /** Of every answer; at a price of 1 USD per million tokens a token costs 1,000 nano-dollars. */
 const USAGE = { prompt_tokens: 60, completion_tokens: 100 };
@@ -89,6 +89,7 @@ describe("a budget for 500 requests", () => {
     const spent = await spentOf("crowd", 1_000);
     expect(spent).toEqual({ fold: completed * COST, postgres: completed * COST, redis: completed * COST });
     expect(spent.fold).toBeLessThanOrEqual(UsdAmount.parse(BUDGET_USD));
+    expect(jsonIn(await system.inferctl("budgets", "--tenant", "crowd", "--json"))).toMatchObject({ has_more: false, budgets: [{ scope: "tenant", limit_usd: BUDGET_USD, spent_usd: spent.fold / 1e9, reserved_usd: 0 }, { scope: "user", owner: "user-crowd", spent_usd: spent.fold / 1e9 }] });
   }, 180_000);
 
   it("is not overshot while Redis is killed and comes back empty, and its counters are those of the streams again", async () => {

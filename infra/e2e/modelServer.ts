@@ -87,7 +87,7 @@ function completion(name: string, model: string, { confidence = 0.99, finish = "
   return {
     model: `${model}-2026`,
     choices: [{ finish_reason: finish, message: { role: "assistant", content: answer }, logprobs: { content: tokens } }],
-    usage: { prompt_tokens: 100, completion_tokens: 10 },
+    usage: { prompt_tokens: 60, completion_tokens: 10 },
   };
 }
 

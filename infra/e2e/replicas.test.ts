@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 
 import { makeTestDatabase } from "#infra/testDatabase.ts";
-import { costOf, Rates } from "#shared/contracts/tiers.ts";
+import { costOf, Rates } from "#shared/contracts/rates.ts";
 
 import { type Audit, body, getText, openAudit, postJson, recordOf } from "./callers.ts";
 import { answerOf, type ModelServer, prompt, startModelServer } from "./modelServer.ts";

@@ -11,8 +11,8 @@ import { startSystem, type System } from "./system.ts";
 
 /** `beta` is the baseline, and has one slot for requests. */
 const TIERS = [{ name: "alpha", usd_per_million: 1 }, { name: "beta", slots: 1, usd_per_million: 100 }];
-/** 100 tokens in and 10 out, see the model server. */
-const COST = { alpha: 110_000, beta: 11_000_000 };
+/** 60 tokens in and 10 out, see the model server. */
+const COST = { alpha: 70_000, beta: 7_000_000 };
 /** Two of three words are the same. */
 const AGREEMENT = 2 / 3;
 

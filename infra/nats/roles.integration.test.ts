@@ -1,13 +1,18 @@
 /** Roles over NATS, against a real server with the configuration that `inferctl nats-users` makes: each is refused what is another's. That each can do its work shows infra/e2e/natsUsers.test.ts. */
 import type { NatsConnection } from "@nats-io/transport-node";
-import { afterAll, beforeAll, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { startTestServerWithUsers, type TestServerWithUsers } from "#infra/embedded/testNatsUsers.ts";
+import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { type RoleUser, roleUsers } from "#shared/messaging/permissions.ts";
+import { readSequences } from "#shared/messaging/readRange.ts";
+import { inboxOf, type Source, sourcesOf } from "#shared/messaging/topology.ts";
+import { ackFloorOf, standOf } from "#shared/reconcile/places.ts";
 
 import { watchViolations } from "./testViolations.ts";
 
 const TIERS = [{ name: "small", slots: 1 }, { name: "large", slots: 1 }];
+const sources = sourcesOf("infer");
 let server: TestServerWithUsers;
 beforeAll(async () => { server = await startTestServerWithUsers(TIERS, []); });
 afterAll(() => server.remove());
@@ -33,7 +38,10 @@ const REFUSED: [role: RoleUser, what: string, publishes: readonly string[]][] = 
   ["worker-small", "cannot ask, decide, cancel or read requests", [...requests, "infer.auditjob.small.t1.x", ...jobs.slice(0, 1), "infer.cancel.t1.x", ...takes("REQUESTS", "router-requests"), "$JS.API.STREAM.MSG.GET.REQUESTS", "$JS.API.STREAM.INFO.JOBS"]],
   ["worker-small", "cannot make a consumer, not even of its own jobs", ["$JS.API.CONSUMER.CREATE.JOBS.spy", "$JS.API.CONSUMER.CREATE.JOBS.worker-small", "$JS.API.CONSUMER.DURABLE.CREATE.JOBS.worker-small", ...models]],
   ["audit-sink", "writes nothing but dead letters of what it reads", [...requests, ...jobs, ...outcomes, ...results, "infer.deadletter.REQUESTS.t1", "infer.deadletter.JOBS.t1", ...models, "$KV.infer-tiers.small.x"]],
-  ["audit-sink", "takes nothing from others and reads no stored message", [...takes("COMPLETIONS", "sink-metrics"), ...takes("REQUESTS", "router-requests"), "$JS.API.STREAM.MSG.GET.COMPLETIONS", "$JS.API.DIRECT.GET.COMPLETIONS"]],
+  ["audit-sink", "takes nothing from others, makes no consumer and reads no stored message but of what it writes down", [
+    ...takes("COMPLETIONS", "sink-metrics"), ...takes("REQUESTS", "router-requests"), ...["COMPLETIONS", "SHADOWS", "DEAD_LETTERS"].map((stream) => `$JS.API.CONSUMER.CREATE.${stream}.spy`),
+    ...["REQUESTS", "JOBS", "RESULTS", "SHADOW_JOBS", "FEEDBACK"].map((stream) => `$JS.API.STREAM.MSG.GET.${stream}`), "$JS.API.DIRECT.GET.COMPLETIONS", "$JS.API.DIRECT.GET.REQUESTS",
+  ]],
   ["metrics-sink", "writes nothing but dead letters of what it reads", [...requests, ...jobs, ...outcomes, ...results, "infer.deadletter.FEEDBACK.t1", ...models]],
   ["metrics-sink", "takes nothing from others", [...takes("COMPLETIONS", "sink-audit"), ...takes("FEEDBACK", "sink-audit-feedback")]],
   ["admin", "writes no message of ours and acks none", [...requests, ...jobs, ...outcomes, ...results, "infer.cancel.t1.x", "$JS.ACK.REQUESTS.router-requests.1.1.1.1.0", "$KV.infer-tiers.small.x", "$SYS.REQ.SERVER.PING"]],
@@ -48,6 +56,19 @@ test.each(roleUsers(TIERS.map(({ name }) => name)).filter((role) => role !== "ad
   const violations = watchViolations(nats);
   for (const subject of NOBODYS) nats.publish(subject, "x");
   for (const subject of NOBODYS) await violations.refused("publish", subject);
+}));
+
+test.each<[RoleUser, readonly string[], readonly Source[]]>([
+  ["audit-sink", ["COMPLETIONS", "SHADOWS", "DEAD_LETTERS"], [sources.auditCompletions, sources.auditShadows, sources.auditDeadLetters]],
+  ["router", ["REQUESTS", "COMPLETIONS"], [sources.auditCompletions]],
+])("%s sees what it reconciles", (role, streams, durables) => withRole(role, async (nats) => {
+  const places = await brokerOver(nats, "infer", undefined, inboxOf(role));
+  for (const stream of streams) {
+    expect(await standOf(places, stream)).toMatchObject({ lastSeq: 0 });
+    expect(await readSequences(places.streams, stream, [1])).toEqual({ messages: [], gone: [1] });
+    expect(await places.streams.last(stream, ">")).toBeNull();
+  }
+  for (const durable of durables) expect(await ackFloorOf(places, durable)).toBe(0);
 }));
 
 const EAVESDROPPING = [">", "_INBOX.>", "_INBOX.admin.>", "infer.>", "infer.request.>", "infer.job.>", "infer.completion.>", "infer.result.>", "$JS.>", "$JS.ACK.>", "$KV.>", "$SYS.>"];

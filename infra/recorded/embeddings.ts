@@ -5,7 +5,7 @@ import { z } from "zod";
 
 import { describeIssues } from "#shared/contracts/describeIssues.ts";
 import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
-import { estimateTokens } from "#shared/contracts/tiers.ts";
+import { estimateTokens } from "#shared/contracts/rates.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 import { encodeVector } from "#shared/contracts/vectors.ts";
 

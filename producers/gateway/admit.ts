@@ -1,6 +1,7 @@
 /** Whether a call is within its tenant's limits: asked once of each, before anything of it is published. The same for every route that asks a model. */
 import { createHash } from "node:crypto";
 
+import type { Input } from "#shared/contracts/chat.ts";
 import { askedBy, type InferBody } from "#shared/contracts/request.ts";
 import { bucketsOf, type Level, neverFits, rateLimited, refusedBy, tokensAskedFor } from "#shared/limits/buckets.ts";
 import type { Limits } from "#shared/limits/openLimiter.ts";
@@ -29,11 +30,11 @@ export type Admit = (id: Id, call: LimitedCall, admission: Admission) => Promise
 const AFTER_DEADLINE_MS = 60_000;
 
 /** A request under an id that its caller chose pays once, however often it is sent until it has its outcome. Another one under the same id pays too. */
-export const makeAdmit = ({ take, refused }: Limits): Admit => async ({ tenant_id, request_id }, { caller, onLimits }, { bodies, isRepeat, deadlineMs }) => {
+export const makeAdmit = ({ take, refused }: Limits, promptTokens: (input: Input) => number): Admit => async ({ tenant_id, request_id }, { caller, onLimits }, { bodies, isRepeat, deadlineMs }) => {
   const [first] = bodies;
   if (first === undefined) return;
   const isBatch = first.priority === "batch";
-  const demand = isRepeat ? { requests: 0, tokens: () => 0, isBatch } : { requests: 1, tokens: () => bodies.reduce((sum, body) => sum + tokensAskedFor(askedBy(body)), 0), isBatch };
+  const demand = isRepeat ? { requests: 0, tokens: () => 0, isBatch } : { requests: 1, tokens: () => bodies.map(askedBy).reduce((sum, input) => sum + tokensAskedFor(input, promptTokens(input)), 0), isBatch };
   const buckets = bucketsOf(caller.standing.settings.limits, { tenant_id, user_id: first.user_id, key_id: caller.principal.key_id }, demand);
   const problem = neverFits(buckets);
   if (problem !== null) throw problem;

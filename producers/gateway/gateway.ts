@@ -27,6 +27,8 @@ import { VERSION } from "#shared/runtime/version.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 import { followStandings, makeDirectory } from "#shared/tenancy/directory.ts";
 import { subkey } from "#shared/tenancy/keyText.ts";
+import { openTokenCounter } from "#shared/tokens/openTokenCounter.ts";
+import { makePromptTokens, tokenizersOf } from "#shared/tokens/tokensOfTiers.ts";
 
 import { makeAdmit } from "./admit.ts";
 import { buildGateway } from "./app.ts";
@@ -80,7 +82,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
       auditHit: makeAuditHit({ publisher, tierFile: limits.tierFile, registry, log, now: Date.now }), publisher, streams, replies, prefix, limits, tierFileHash: hashOfTierFile(limits.tierFile), routing: followRouting({ nats, prefix, log }, context),
       origin: instance, graceMs: config.sweepGraceMs + AFTER_SWEEP_MS, log, now: Date.now,
     });
-    const inference = makeInference({ admit: makeAdmit(limiter), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
+    const inference = makeInference({ admit: makeAdmit(limiter, makePromptTokens(limits.tierFile, await openTokenCounter(tokenizersOf(limits.tierFile)))), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
     const watches = makeWatches({ nats, streams, prefix, replies, limits, sweepGraceMs: config.sweepGraceMs, mostWatches: config.maxEventStreams, log });
     waiting = replies.waiting;
     desk = { inference, find: makeFindRequest({ streams, pool, prefix }), listen: (id, onMessage) => answers.listen(id, onMessage), submitFeedback: makeSubmitFeedback({ acks, prefix, sign: makeJudgedProof(config.secret, prefix).sign }), watches };

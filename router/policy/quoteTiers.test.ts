@@ -27,6 +27,23 @@ describe("cost", () => {
     expect(quotes(IDLE).map((quote) => quote.expected_cost_nano_usd)).toEqual([100 * 100 + 400, 100 * 500 + 50 * 2_000, 100 * 2_500 + 100 * 10_000 + 100_000]);
   });
 
+  it("expects the tokens that were counted, says so, and fears as much as without", () => {
+    const [, medium, large] = factsFor(REQUEST, FILE, new Map(), NOW, new Map([["medium", 70], ["large", 1e9]])).quotes;
+    const estimated = quotes(IDLE);
+    expect(medium).toMatchObject({ input_tokens: 70, tokens_source: "counted", expected_cost_nano_usd: 70 * 500 + 50 * 2_000, max_cost_nano_usd: estimated[1]?.max_cost_nano_usd });
+    expect(large?.expected_cost_nano_usd).toBeLessThanOrEqual(large?.max_cost_nano_usd ?? 0);
+    expect(estimated[1]).toMatchObject({ input_tokens: 100, tokens_source: "estimated" });
+  });
+
+  it("expects and fears what a long prompt costs at the rates that it can reach", () => {
+    const above = [{ input_tokens: 90, input_nano_usd_per_million: nanoUsd(1e9), output_nano_usd_per_million: nanoUsd(3e9) }];
+    const file = { ...FILE, tiers: FILE.tiers.map((tier) => ({ ...tier, price: { ...tier.price, above } })) };
+    const [, medium] = factsFor(REQUEST, file, new Map(), NOW).quotes;
+    expect(medium).toMatchObject({ expected_cost_nano_usd: 100 * 1_000 + 50 * 3_000, max_cost_nano_usd: (464 + "Be brief.".length) * 1_000 + 100 * 3_000 });
+    const [, counted] = factsFor(REQUEST, file, new Map(), NOW, new Map([["medium", 90]])).quotes;
+    expect(counted).toMatchObject({ expected_cost_nano_usd: 90 * 500 + 50 * 2_000, max_cost_nano_usd: medium?.max_cost_nano_usd });
+  });
+
   it("fears a token per byte, the system message, the chat template and the longest answer", () => {
     expect(quotes(IDLE).map((quote) => quote.max_cost_nano_usd)).toEqual([464 * 100 + 400, (464 + "Be brief.".length) * 500 + 100 * 2_000, 464 * 2_500 + 200 * 10_000 + 100_000]);
   });

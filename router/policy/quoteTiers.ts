@@ -1,8 +1,10 @@
-import { bytesOf, type Input, isEmbed } from "#shared/contracts/chat.ts";
+import { bytesOf, type Input } from "#shared/contracts/chat.ts";
 import type { Facts, TierQuote } from "#shared/contracts/decision.ts";
 import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
+import { mostTokensOf } from "#shared/contracts/mostTokens.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
-import { batchSlotsOf, type ConfidenceMethod, costOf, estimateTokens, methodFor, mostCostOf, mostOutputTokens, replicasOf, type Tier, type TierFile, type TierReplica, type TokenCount } from "#shared/contracts/tiers.ts";
+import { costOf, estimateTokens, mostCostOf, type TokenCount } from "#shared/contracts/rates.ts";
+import { batchSlotsOf, type ConfidenceMethod, methodFor, replicasOf, type Tier, type TierFile, type TierReplica } from "#shared/contracts/tiers.ts";
 
 import { type LatencyQuantiles, probabilityWithin } from "./onTime.ts";
 
@@ -29,12 +31,15 @@ export const MIN_ON_TIME = 0.95;
 /** Where the policy weighs lateness itself, a tier is left out only when it would nearly always be late. */
 export const MIN_WITHIN_SLO = 0.2;
 
-/** Pure: tier file, live state and clock in, quotes out, cheapest tier first. `nowMs`: epoch milliseconds. */
-export function factsFor(request: InferenceRequest, file: TierFile, live: LiveTiers, nowMs: number): Facts {
-  return { at_ms: nowMs, min_on_time: MIN_ON_TIME, quotes: file.tiers.map((tier) => quote(tier, request, live.get(tier.name), nowMs)) };
+/** Tokens of the request's prompt by tier, as their tokenizers count it. For the others it is estimated. */
+export type CountedTokens = ReadonlyMap<string, number>;
+
+/** Pure: tier file, live state, clock and counted tokens in, quotes out, cheapest tier first. `nowMs`: epoch milliseconds. */
+export function factsFor(request: InferenceRequest, file: TierFile, live: LiveTiers, nowMs: number, counted: CountedTokens = new Map()): Facts {
+  return { at_ms: nowMs, min_on_time: MIN_ON_TIME, quotes: file.tiers.map((tier) => quote(tier, request, { live: live.get(tier.name), counted: counted.get(tier.name) }, nowMs)) };
 }
 
-function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined, nowMs: number): TierQuote {
+function quote(tier: Tier, request: InferenceRequest, { live, counted }: { readonly live: LiveTier | undefined; readonly counted: number | undefined }, nowMs: number): TierQuote {
   const latency = live?.latency ?? { p50: tier.prior.latency_p50_ms, p95: tier.prior.latency_p95_ms };
   const isBatch = request.priority === "batch";
   const lane = isBatch ? live?.batch : live;
@@ -43,11 +48,14 @@ function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined
   const waitMs = Math.max(0, queueDepth + 1 - slots) * (latency.p50 / slots);
   const within = (atMs: number) => probabilityWithin(latency, atMs - nowMs - waitMs);
   const method = methodFor(tier, request.task);
-  const quotes = replicasOf(tier).map((replica) => costsOf(replica, method, request.input));
+  const inputTokens = counted ?? estimateTokens(bytesOf(request.input));
+  const quotes = replicasOf(tier).map((replica) => costsOf(replica, method, request.input, inputTokens));
   return {
     tier: tier.name,
     quality: tier.prior.quality,
     accept_confidence: tier.accept_confidence,
+    input_tokens: inputTokens,
+    tokens_source: counted === undefined ? "estimated" : "counted",
     // Nobody knows yet which replica will answer: the dearest counts.
     expected_cost_nano_usd: nanoUsd(Math.max(...quotes.map(({ expected }) => expected))),
     max_cost_nano_usd: nanoUsd(Math.max(...quotes.map(({ most }) => most))),
@@ -60,17 +68,13 @@ function quote(tier: Tier, request: InferenceRequest, live: LiveTier | undefined
   };
 }
 
-/** Room for a chat template and for the question of a verification, in tokens. */
-const TEMPLATE_TOKENS = 64;
+/** Room for the question of a verification, and for its answer, in tokens. */
 const VERDICT = { asked: 128, answered: 8 };
 
 /** Of a call of a replica and of those that tell how sure its answer is. */
-function costsOf(replica: TierReplica, method: ConfidenceMethod, input: Input): { expected: NanoUsd; most: NanoUsd } {
-  const inputBytes = bytesOf(input);
-  const maxOutput = Math.min(mostOutputTokens(replica.backend), wantedOutputTokens(input));
-  const likely = { input_tokens: estimateTokens(inputBytes), output_tokens: Math.ceil(maxOutput / 2) };
-  // No byte-pair encoding has more tokens than the text has bytes.
-  const worst = { input_tokens: inputBytes + systemBytes(replica) + TEMPLATE_TOKENS, output_tokens: maxOutput };
+function costsOf(replica: TierReplica, method: ConfidenceMethod, input: Input, inputTokens: number): { expected: NanoUsd; most: NanoUsd } {
+  const worst = mostTokensOf(replica.backend, input);
+  const likely = { input_tokens: Math.min(inputTokens, worst.input_tokens), output_tokens: Math.ceil(worst.output_tokens / 2) };
   const withChecks = (priced: typeof costOf, call: TokenCount): NanoUsd => {
     const cost = priced(replica.price, call);
     switch (method.kind) {
@@ -84,6 +88,3 @@ function costsOf(replica: TierReplica, method: ConfidenceMethod, input: Input): 
   };
   return { expected: withChecks(costOf, likely), most: withChecks(mostCostOf, worst) };
 }
-
-const wantedOutputTokens = (input: Input): number => (typeof input === "string" || isEmbed(input) ? Infinity : (input.max_output_tokens ?? Infinity));
-const systemBytes = ({ backend }: TierReplica): number => ("system" in backend && backend.system !== undefined ? Buffer.byteLength(backend.system) : 0);

@@ -16,6 +16,9 @@ export const TierQuote = z.object({
   quality: Probability,
   /** From this confidence on, `cascade` keeps its answer. */
   accept_confidence: Probability,
+  /** What the prompt is expected to count as there, counted by the model's tokenizer or estimated from its bytes. Absent: an older event. */
+  input_tokens: z.int().nonnegative().optional(),
+  tokens_source: z.enum(["counted", "estimated"]).optional(),
   expected_cost_nano_usd: NanoUsd,
   /** Worst case of one attempt. */
   max_cost_nano_usd: NanoUsd,
@@ -41,6 +44,8 @@ export const Facts = z.object({
   min_on_time: Probability,
   /** The same for `within_slo`, where the policy itself weighs what is late; else `min_on_time` counts. */
   min_within_slo: Probability.optional(),
+  /** What a dollar must buy (1/USD) so that the tenant's budget lasts to the end of its window, and of which window: that of the tightest of its paced budgets. */
+  pacing: z.object({ lambda_per_usd: z.number().nonnegative(), window: z.enum(["day", "month"]), may_go_below_floor: z.boolean() }).optional(),
   /** What a budget over several requests leaves for the next attempt, where that was less than the policy's choice may cost. `refusal` says which budget and whose; there may be more at `ends_at_ms`. `is_global`: of all tenants, whom its figure is no business of. */
   budget_left: z.object({ nano_usd: NanoUsd, refusal: z.string(), ends_at_ms: z.int(), is_global: z.literal(true).optional() }).optional(),
 });
@@ -78,6 +83,8 @@ export const LearnedFacts = z.object({
   floor_steps: Steps,
   /** Acceptability that one dollar must buy, in 1/USD. `null`: `floor_steps` is "all", or the floor was not shown to hold and the tier file's thresholds decided. */
   lambda_per_usd: z.number().nonnegative().nullable(),
+  /** Where λ came from: `pacing`, or else the floor. */
+  lambda_source: z.literal("pacing").optional(),
   /** Value of keeping the answer in hand; `null` without one, and under a policy that keeps any sound answer unweighed. */
   stop_value: z.number().nullable(),
   /** Values of the next steps that the policy went by, best first, whatever limits rule out: acceptability less λ times the cost of what follows. Empty without a level. */

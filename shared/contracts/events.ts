@@ -13,9 +13,12 @@ import { Origin, RequestId, TenantId } from "./ids.ts";
 import { NanoUsd } from "./money.ts";
 import { Probability } from "./probability.ts";
 import { EpochMs, InferenceRequest } from "./request.ts";
-import { Rates, TierName } from "./tiers.ts";
+import { MOST_TOKENS, Rates } from "./rates.ts";
+import { TierName } from "./tiers.ts";
 
 const AttemptNumber = z.int().min(1).max(99);
+/** What a server may say, kept as it said it as far as it is a number of tokens at all. */
+const ToldTokens = z.int().min(-MOST_TOKENS).max(MOST_TOKENS).nullable();
 /** `retry_after_ms`: of a limit, until another request will be let through. */
 export const EventError = z.object({ code: z.enum(ERROR_CODE_NAMES), message: z.string(), retry_after_ms: z.int().nonnegative().optional() });
 export type EventError = z.infer<typeof EventError>;
@@ -27,8 +30,20 @@ export const Usage = z.object({
   cached_input_tokens: z.int().nonnegative().optional(),
   cache_write_input_tokens: z.int().nonnegative().optional(),
   reasoning_output_tokens: z.int().nonnegative().optional(),
+  /**
+   * Of all tokens, those of a kind that no price here tells apart: audio, pictures that were made, caches that are kept for an hour. They are charged
+   * like all others, which may be too little: the attempt's `cost_is_partial` says so.
+   */
+  unpriced_tokens: z.int().nonnegative().optional(),
   /** `reported` by the model's server, or `estimated` here because it said nothing. */
   source: z.enum(["reported", "estimated"]),
+  /**
+   * What was told, or estimated, cannot be: more than the call can have had, nothing for an answer, no number. What is plausible stands
+   * instead of it, never more than the call was quoted at, and is charged.
+   */
+  is_clamped: z.literal(true).optional(),
+  /** Of a clamped one: what the server said, of all such calls together. `null`: no whole number. Absent: it said nothing. */
+  reported: z.object({ input_tokens: ToldTokens, output_tokens: ToldTokens }).optional(),
 });
 export type Usage = z.infer<typeof Usage>;
 
@@ -54,14 +69,20 @@ export const Attempt = z.object({
   /** Calls of the backend, the first included. */
   tries: z.int().nonnegative(),
   usage: Usage.nullable(),
+  /** Never more than `max_cost_nano_usd` of the quote that the step was decided by. */
   cost_nano_usd: NanoUsd,
+  /** What its calls and checks cost, where that is more than the step was quoted at and `cost_nano_usd` so less. */
+  uncapped_cost_nano_usd: NanoUsd.optional(),
   /** The price that it was charged at: of whoever answered, or of the last one whose call cost something. Absent: nothing was charged, or an older event. */
   rates: Rates.optional(),
-  /** Where replicas with other prices were called too. `cost_nano_usd` is their sum, with that of the checks, which are at `rates`. */
+  /** Where replicas with other prices were called too. `cost_nano_usd`, before it is capped, is their sum, with that of the checks, which are at `rates`. */
   charges: z.array(Charge).optional(),
   /** Calls that were made to learn how sure the answer is. Their costs are in `cost_nano_usd`, their tokens not in `usage`. */
   checks: z.array(Check).optional(),
-  /** The call was cut off, so the server may have charged something that it did not tell. */
+  /**
+   * The true cost may be higher than what is known: a call was cut off, so that its server may have charged something that it did not tell, or
+   * it had tokens of a kind for which there is no price.
+   */
   cost_is_partial: z.boolean(),
   outcome: z.discriminatedUnion("kind", [
     /** `is_sound`: complete, not empty, not a refusal. */

@@ -1,7 +1,7 @@
 import { assert, double, property } from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { oddities, PriceFile, USUAL } from "./prices.ts";
+import { BookPrice, oddities, PriceFile, USUAL } from "./prices.ts";
 
 const PRICE = { usd_per_million_input_tokens: 2, usd_per_million_output_tokens: 8, source: "made up for tests", read_on: "2026-11-01", valid_from: "2026-01-01" };
 const MODEL = { provider: "acme", model: "m-1", prices: [PRICE] };
@@ -98,5 +98,26 @@ describe("the price book", () => {
 
   it("lets two providers charge differently for a model of one name", () => {
     expect(issues({ ...FILE, models: [MODEL, { ...MODEL, provider: "other" }] })).toEqual([]);
+  });
+});
+
+describe("prices of longer prompts", () => {
+  const step = (input_tokens: number, over: object = {}) => ({ input_tokens, usd_per_million_input_tokens: 2, usd_per_million_output_tokens: 6, ...over });
+  const issuesOf = (above: object[], over: object = {}) => (BookPrice.safeParse({ usd_per_million_input_tokens: 1, usd_per_million_output_tokens: 4, source: "page", read_on: "2026-11-01", valid_from: "2026-01-01", above, ...over }).error?.issues ?? []).map(({ path, message }) => `${path.join(".")}: ${message}`);
+
+  it.each<[string, object[], RegExp[]]>([
+    ["rise", [step(100), step(200, { usd_per_million_input_tokens: 4 })], []],
+    ["do not come in order", [step(200), step(100)], [/^above: its input_tokens must rise/]],
+    ["fall", [step(100, { usd_per_million_input_tokens: 0.5 })], [/^above\.0\.usd_per_million_input_tokens: 0\.5 USD for longer prompts, where shorter ones cost 1/]],
+    ["are in another unit", [step(100, { usd_per_million_input_tokens: 0.002 })], [/^above\.0\.usd_per_million_input_tokens: .*per 1,000 tokens\?/, /^above\.0\.usd_per_million_input_tokens: 0\.002 USD for longer prompts/]],
+    ["leave out what is written", [{ input_tokens: 100, usd_per_million_input_tokens: 2 }], [/stated for prompts of one length/]],
+    ["charge more for what was cached than for what was not", [step(100, { usd_per_million_cached_input_tokens: 3 })], [/^above\.0\.usd_per_million_cached_input_tokens: above the price of input/]],
+    ["have a fee of their own", [step(100, { usd_per_request: 1 })], [/Unrecognized key/]],
+  ])("that %s", (_what, above, expected) => {
+    expect(issuesOf(above)).toEqual(expected.map((pattern) => expect.stringMatching(pattern) as string));
+  });
+
+  it("that fall are taken with a reason", () => {
+    expect(issuesOf([step(100, { usd_per_million_input_tokens: 0.5 })], { unusual: "volume" })).toEqual([]);
   });
 });

@@ -8,19 +8,20 @@
  */
 import { z } from "zod";
 
+import { Tokenizer } from "./tokenizer.ts";
+
 /** Calendar day, UTC. */
 const Day = z.iso.date();
 const Usd = z.number().nonnegative();
 
 /** Least and most that hosted models charge, in USD: per million tokens of a model that writes or that makes vectors, and per request. */
 export const USUAL = { input: [0.035, 30], output: [0.08, 75], vectors: [0.005, 4], request: [0.0005, 0.25] } as const;
-/** The same for prices that follow from another one: as multiples of the price of input, and of output for reasoning. */
-const SHARE = { cached: [0.005, 1], cacheWrite: [0.5, 10], reasoning: [0.05, 20] } as const;
+/** The same for prices that follow from another one: as multiples of the price of input, of output for reasoning, and of that for shorter prompts. */
+const SHARE = { cached: [0.005, 1], cacheWrite: [0.5, 10], reasoning: [0.05, 20], above: [1, 8] } as const;
 /** Above it nothing excuses a figure. */
 export const MOST_USD_PER_MILLION = 10_000;
 
-/** Figures of a price, in the file or inline in a tier. */
-export const PriceFigures = z.object({
+const perToken = {
   usd_per_million_input_tokens: Usd,
   /** Absent: the model makes vectors, no text. */
   usd_per_million_output_tokens: Usd.optional(),
@@ -30,9 +31,19 @@ export const PriceFigures = z.object({
   usd_per_million_cache_write_tokens: Usd.optional(),
   /** Of output that was thought and not said. Absent: as all output. */
   usd_per_million_reasoning_output_tokens: Usd.optional(),
+};
+export const isRising = (steps: readonly { readonly input_tokens: number }[]): boolean => steps.every(({ input_tokens }, i) => i === 0 || input_tokens > (steps[i - 1]?.input_tokens ?? 0));
+const Above = z.strictObject({ input_tokens: z.int().positive(), ...perToken });
+
+/** Figures of a price, in the file or inline in a tier. */
+export const PriceFigures = z.object({
+  ...perToken,
   usd_per_request: Usd.optional(),
+  /** For prompts of more tokens than this, the whole call at these prices. */
+  above: z.array(Above).min(1).max(8).refine(isRising, "its input_tokens must rise").optional(),
 });
 export type PriceFigures = z.infer<typeof PriceFigures>;
+type PerToken = Omit<PriceFigures, "above" | "usd_per_request">;
 
 /** Why a price is not what it looks like, for people. */
 const unusual = z.string().min(1).optional();
@@ -54,7 +65,7 @@ export const BookPrice = z
   .superRefine((price, context) => {
     for (const { field, message, isExcusable } of oddities(price)) {
       if (isExcusable && price.unusual !== undefined) continue;
-      context.addIssue({ code: "custom", path: [field], message: isExcusable ? `${message}. If it is right, say why in "unusual"` : message });
+      context.addIssue({ code: "custom", path: field.split("."), message: isExcusable ? `${message}. If it is right, say why in "unusual"` : message });
     }
     if (price.valid_until !== undefined && price.valid_until < price.valid_from) context.addIssue({ code: "custom", path: ["valid_until"], message: `before valid_from, ${price.valid_from}` });
   });
@@ -70,6 +81,8 @@ const BookModel = z
     model: ModelName,
     /** Other names of the same model at the same price. */
     aliases: z.array(ModelName).default([]),
+    /** How it cuts text into tokens, where its provider says so in public. Absent: its prompts are estimated. */
+    tokenizer: Tokenizer.optional(),
     prices: z.array(BookPrice).min(1),
   })
   .superRefine(({ prices }, context) => {
@@ -119,29 +132,46 @@ function dayBefore(day: string): string {
 }
 
 export interface Oddity {
-  readonly field: keyof PriceFigures;
+  /** With dots, from the price on: `above.0.usd_per_million_input_tokens`. */
+  readonly field: string;
   readonly message: string;
   /** A reason makes it pass. */
   readonly isExcusable: boolean;
 }
 
 /** What cannot be meant, or hardly. Figures are in USD. */
-export function oddities(figures: PriceFigures): Oddity[] {
-  const { usd_per_million_input_tokens: input, usd_per_million_output_tokens: output, usd_per_million_cached_input_tokens: cached } = figures;
-  const found: Oddity[] = [];
-  const ranged = (field: keyof PriceFigures, value: number | undefined, usual: readonly [number, number], unit: string) => {
-    if (value === undefined) return;
-    if (unit !== PER_REQUEST && value > MOST_USD_PER_MILLION) found.push({ field, message: `above ${MOST_USD_PER_MILLION.toLocaleString("en")} USD per million tokens: is this a price of another unit?`, isExcusable: false });
-    else if (outside(value, usual)) found.push({ field, message: `${value} USD is ${value < usual[0] ? "below" : "above"} what hosted models charge ${unit} (${shown(usual[0])} to ${shown(usual[1])})${guess(value, usual, unit)}`, isExcusable: true });
-  };
-  ranged("usd_per_million_input_tokens", input, output === undefined ? USUAL.vectors : USUAL.input, "per million input tokens");
-  ranged("usd_per_million_output_tokens", output, USUAL.output, "per million output tokens");
-  if (cached !== undefined && cached > input) found.push({ field: "usd_per_million_cached_input_tokens", message: "above the price of input tokens: a budget counts on no more than that", isExcusable: false });
-  else ranged("usd_per_million_cached_input_tokens", cached, times(SHARE.cached, input), "per million cached input tokens at this price of input");
-  ranged("usd_per_million_cache_write_tokens", figures.usd_per_million_cache_write_tokens, times(SHARE.cacheWrite, input), "per million tokens written to the cache at this price of input");
-  ranged("usd_per_million_reasoning_output_tokens", figures.usd_per_million_reasoning_output_tokens, times(SHARE.reasoning, output ?? 0), "per million reasoning tokens at this price of output");
-  if (figures.usd_per_request !== undefined && figures.usd_per_request > 0) ranged("usd_per_request", figures.usd_per_request, USUAL.request, PER_REQUEST);
+export function oddities({ above = [], usd_per_request, ...base }: PriceFigures): Oddity[] {
+  const found = [...odditiesPerToken(base), ...above.flatMap((step, i) => [...odditiesPerToken(step), ...oddStep(above[i - 1] ?? base, step)].map((one) => ({ ...one, field: `above.${i}.${one.field}` })))];
+  if (usd_per_request !== undefined && usd_per_request > 0) found.push(...outOfRange("usd_per_request", usd_per_request, USUAL.request, PER_REQUEST));
   return found;
+}
+
+/** Longer prompts cost more of each, and not many times as much. */
+function oddStep(before: PerToken, step: PerToken): Oddity[] {
+  return (["usd_per_million_input_tokens", "usd_per_million_output_tokens"] as const).flatMap((field): Oddity[] => {
+    const was = before[field], is = step[field];
+    if (was === undefined || is === undefined) return was === is ? [] : [{ field, message: "is stated for prompts of one length and not of another", isExcusable: false }];
+    return outside(is, times(SHARE.above, was)) ? [{ field, message: `${is} USD for longer prompts, where shorter ones cost ${was}: usually it is ${SHARE.above[0]} to ${SHARE.above[1]} times as much`, isExcusable: true }] : [];
+  });
+}
+
+function odditiesPerToken(figures: PerToken): Oddity[] {
+  const { usd_per_million_input_tokens: input, usd_per_million_output_tokens: output, usd_per_million_cached_input_tokens: cached } = figures;
+  const ranged = (field: keyof PerToken, value: number | undefined, usual: readonly [number, number], unit: string) => (value === undefined ? [] : outOfRange(field, value, usual, unit));
+  return [
+    ...ranged("usd_per_million_input_tokens", input, output === undefined ? USUAL.vectors : USUAL.input, "per million input tokens"),
+    ...ranged("usd_per_million_output_tokens", output, USUAL.output, "per million output tokens"),
+    ...(cached !== undefined && cached > input
+      ? [{ field: "usd_per_million_cached_input_tokens", message: "above the price of input tokens: a budget counts on no more than that", isExcusable: false }]
+      : ranged("usd_per_million_cached_input_tokens", cached, times(SHARE.cached, input), "per million cached input tokens at this price of input")),
+    ...ranged("usd_per_million_cache_write_tokens", figures.usd_per_million_cache_write_tokens, times(SHARE.cacheWrite, input), "per million tokens written to the cache at this price of input"),
+    ...ranged("usd_per_million_reasoning_output_tokens", figures.usd_per_million_reasoning_output_tokens, times(SHARE.reasoning, output ?? 0), "per million reasoning tokens at this price of output"),
+  ];
+}
+
+function outOfRange(field: string, value: number, usual: readonly [number, number], unit: string): Oddity[] {
+  if (unit !== PER_REQUEST && value > MOST_USD_PER_MILLION) return [{ field, message: `above ${MOST_USD_PER_MILLION.toLocaleString("en")} USD per million tokens: is this a price of another unit?`, isExcusable: false }];
+  return outside(value, usual) ? [{ field, message: `${value} USD is ${value < usual[0] ? "below" : "above"} what hosted models charge ${unit} (${shown(usual[0])} to ${shown(usual[1])})${guess(value, usual, unit)}`, isExcusable: true }] : [];
 }
 
 const PER_REQUEST = "per request";

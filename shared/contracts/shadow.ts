@@ -26,7 +26,7 @@ export type Kept = z.infer<typeof Kept>;
 const routed = {
   /** Of the fitted model; `null` when there was none. */
   model_version: z.string().nullable(),
-  /** Of the floor's guard, of which only what was decided at its own steps says something; `null` without a model, and for a request that explored. */
+  /** Of the floor's guard, of which only what was decided at its own steps says something; `null` without a model, and for a request that explored or was paced. */
   floor_steps: Steps.nullable(),
 };
 

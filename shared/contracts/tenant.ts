@@ -29,6 +29,12 @@ const Budget = z.strictObject({
 export type Budget = z.infer<typeof Budget>;
 /** Of one scope: all budgets that are named hold. */
 const ScopeBudgets = z.strictObject({ day: Budget.optional(), month: Budget.optional() });
+/** How far quality may be given up so that the money lasts to the end of the window. */
+export const Pacing = z.enum(["above_floor", "below_floor"]);
+export type Pacing = z.infer<typeof Pacing>;
+const PacedBudget = Budget.extend({
+  pacing: Pacing.optional().describe("The money lasts to the end of the window, at the best quality that it buys. `above_floor`: but never below the quality floor, so that the budget may end before its window. `below_floor`: money first. Absent: quality as the routing model's floor says until the budget is spent."),
+});
 const NO_BUDGETS = { time_zone: "UTC", tenant: {}, user: {}, key: {} };
 
 const CacheMode = z.enum(["off", "deterministic", "all"]);
@@ -50,7 +56,7 @@ export const TenantSettings = z.strictObject({
   }).default({ tenant: {}, user: {}, key: {} }),
   budgets: z.strictObject({
     time_zone: TimeZone.default("UTC").describe("By whose calendar days and months begin."),
-    tenant: ScopeBudgets.default({}).describe("All requests of the tenant together."),
+    tenant: z.strictObject({ day: PacedBudget.optional(), month: PacedBudget.optional() }).default({}).describe("All requests of the tenant together."),
     user: ScopeBudgets.default({}).describe("Each `user_id`."),
     key: ScopeBudgets.default({}).describe("Each API key."),
   }).default(NO_BUDGETS),

@@ -7,26 +7,13 @@ import { z } from "zod";
 
 import { type Input, isEmbed } from "./chat.ts";
 import { Probability } from "./probability.ts";
-import { NanoUsd, nanoUsd, tokenCost, UsdAmount } from "./money.ts";
-import { MOST_USD_PER_MILLION } from "./prices.ts";
+import { nanoUsd, UsdAmount } from "./money.ts";
+import { isRising, MOST_USD_PER_MILLION } from "./prices.ts";
+import { Tokenizer } from "./tokenizer.ts";
 
 /** Also a subject token and part of a durable name, hence the narrow alphabet. */
 export const TierName = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "lower-case letters, digits and dashes, at most 31");
 export type TierName = z.infer<typeof TierName>;
-
-/** What a tier charges, in nano-dollars. */
-export const Rates = z.object({
-  input_nano_usd_per_million: NanoUsd,
-  output_nano_usd_per_million: NanoUsd,
-  request_nano_usd: NanoUsd,
-  /** Of input tokens that the server read from its prompt cache. Absent: as all input. */
-  cached_input_nano_usd_per_million: NanoUsd.optional(),
-  /** Of input tokens that the server wrote to its prompt cache. Absent: as all input. */
-  cache_write_nano_usd_per_million: NanoUsd.optional(),
-  /** Of output tokens that were thought and not said. Absent: as all output. */
-  reasoning_output_nano_usd_per_million: NanoUsd.optional(),
-});
-export type Rates = z.infer<typeof Rates>;
 
 const perMillion = UsdAmount.refine((price) => price <= MOST_USD_PER_MILLION * 1e9, "above 10,000 USD per million tokens: is this a price per 1,000 tokens?");
 /** `unusual` says why a figure is outside the usual range, for `inferctl prices check`. `valid_until`: the last day. */
@@ -36,30 +23,45 @@ const provenance = { source: z.string().min(1), valid_from: z.iso.date(), valid_
  * cannot be checked later. There is no default: an unknown price is an error, never 0. What a file leaves out or takes from the
  * price book has been filled in before this schema reads it (`shared/prices/withBookPrices.ts`).
  */
+const perToken = {
+  usd_per_million_input_tokens: perMillion,
+  usd_per_million_output_tokens: perMillion,
+  usd_per_million_cached_input_tokens: perMillion.optional(),
+  usd_per_million_cache_write_tokens: perMillion.optional(),
+  usd_per_million_reasoning_output_tokens: perMillion.optional(),
+};
 const Price = z
   .strictObject({
-    usd_per_million_input_tokens: perMillion,
-    usd_per_million_output_tokens: perMillion,
-    usd_per_million_cached_input_tokens: perMillion.optional(),
-    usd_per_million_cache_write_tokens: perMillion.optional(),
-    usd_per_million_reasoning_output_tokens: perMillion.optional(),
+    ...perToken,
     usd_per_request: UsdAmount.default(nanoUsd(0)),
+    /** For prompts of more tokens than this, the whole call at these prices. */
+    above: z.array(z.strictObject({ input_tokens: z.int().positive(), ...perToken })).min(1).max(8).refine(isRising, "its input_tokens must rise").optional(),
     ...provenance,
   })
-  .refine(({ usd_per_million_input_tokens, usd_per_million_cached_input_tokens: cached = usd_per_million_input_tokens }) => cached <= usd_per_million_input_tokens, {
-    error: "above the price of input tokens: a budget counts on no more than that", path: ["usd_per_million_cached_input_tokens"],
+  .superRefine(({ above = [], ...base }, context) => {
+    for (const [i, { usd_per_million_input_tokens: input, usd_per_million_cached_input_tokens: cached = input }] of [base, ...above].entries()) {
+      if (cached > input) context.addIssue({ code: "custom", path: [...(i === 0 ? [] : ["above", i - 1]), "usd_per_million_cached_input_tokens"], message: "above the price of input tokens: a budget counts on no more than that" });
+    }
   })
-  .transform(({ usd_per_million_input_tokens, usd_per_million_output_tokens, usd_per_million_cached_input_tokens: cached, usd_per_million_cache_write_tokens: written, usd_per_million_reasoning_output_tokens: reasoning, usd_per_request, source, valid_from, valid_until }) => ({
-    input_nano_usd_per_million: usd_per_million_input_tokens,
-    output_nano_usd_per_million: usd_per_million_output_tokens,
+  .transform(({ usd_per_request, above, source, valid_from, valid_until, ...price }) => ({
+    ...inNanoUsd(price),
     request_nano_usd: usd_per_request,
-    ...(cached === undefined ? {} : { cached_input_nano_usd_per_million: cached }),
-    ...(written === undefined ? {} : { cache_write_nano_usd_per_million: written }),
-    ...(reasoning === undefined ? {} : { reasoning_output_nano_usd_per_million: reasoning }),
+    ...(above === undefined ? {} : { above: above.map(({ input_tokens, ...rates }) => ({ input_tokens, ...inNanoUsd(rates) })) }),
     source,
     valid_from,
     ...(valid_until === undefined ? {} : { valid_until }),
   }));
+
+type PerToken = z.infer<z.ZodObject<typeof perToken>>;
+function inNanoUsd({ usd_per_million_input_tokens, usd_per_million_output_tokens, usd_per_million_cached_input_tokens: cached, usd_per_million_cache_write_tokens: written, usd_per_million_reasoning_output_tokens: reasoning }: PerToken) {
+  return {
+    input_nano_usd_per_million: usd_per_million_input_tokens,
+    output_nano_usd_per_million: usd_per_million_output_tokens,
+    ...(cached === undefined ? {} : { cached_input_nano_usd_per_million: cached }),
+    ...(written === undefined ? {} : { cache_write_nano_usd_per_million: written }),
+    ...(reasoning === undefined ? {} : { reasoning_output_nano_usd_per_million: reasoning }),
+  };
+}
 
 /** Where a secret is kept: never in the tier file itself. */
 const SecretReference = z.union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })]);
@@ -71,6 +73,9 @@ const BaseUrl = z.url({ protocol: /^https?$/ }).refine((url) => new URL(url).use
  * headers, which most servers send with the whole answer. Absent: as long as the tier's `timeout_ms`.
  */
 const first_byte_timeout_ms = z.int().min(10).max(600_000).optional();
+
+/** How its model cuts text into tokens, so that prompts can be counted before a call. Absent: the price book's word for it, where the price is from there, or an estimate. */
+const tokenizer = Tokenizer.optional();
 
 /** What the native adapters have in common. */
 const provider = {
@@ -90,6 +95,7 @@ const EmbeddingsBackend = z.strictObject({
   model: z.string().min(1),
   base_url: BaseUrl,
   api_key: SecretReference.optional(),
+  tokenizer,
   first_byte_timeout_ms,
 });
 
@@ -116,6 +122,7 @@ export const BackendConfig = z.discriminatedUnion("kind", [
     model: z.string().min(1),
     base_url: BaseUrl,
     api_key: SecretReference.optional(),
+    tokenizer,
     max_output_tokens: z.int().positive().max(1_000_000),
     /** How the server calls its limit of output tokens; newer OpenAI models know only the second name. */
     output_limit_field: z.enum(["max_tokens", "max_completion_tokens"]).default("max_tokens"),
@@ -322,41 +329,3 @@ export const methodFor = ({ confidence }: Pick<Tier, "confidence">, task: string
 
 /** Every policy that a request may name, with these tiers. */
 export const policyNames = (tiers: readonly { readonly name: string }[]): string[] => ["static", "cheapest", "cascade", "predictive", "cascade-routing", ...tiers.map(({ name }) => `always-${name}`)];
-
-export interface TokenCount {
-  readonly input_tokens: number;
-  readonly output_tokens: number;
-  /** Of `input_tokens`, read from the server's prompt cache, and written to it. */
-  readonly cached_input_tokens?: number | undefined;
-  readonly cache_write_input_tokens?: number | undefined;
-  /** Of `output_tokens`, thought and not said. */
-  readonly reasoning_output_tokens?: number | undefined;
-}
-/** A rule of thumb for English text and byte-pair encodings: an expectation, and a usage that is marked as estimated. */
-const BYTES_PER_TOKEN = 4;
-export const estimateTokens = (bytes: number): number => Math.ceil(bytes / BYTES_PER_TOKEN);
-
-/** Without what else a price says of itself. */
-export const ratesOf = (price: Rates): Rates => Rates.parse(price);
-
-/**
- * Cost of one call in nano-dollars, rounded up once for each kind of token. Input that was read from a cache or written to it, and
- * output that was only thought, are kinds of their own where the rates have a price for them, and like all other where they have none.
- */
-export function costOf(rates: Rates, { input_tokens, output_tokens, cached_input_tokens = 0, cache_write_input_tokens = 0, reasoning_output_tokens = 0 }: TokenCount): NanoUsd {
-  const { input_nano_usd_per_million: price, cached_input_nano_usd_per_million: cachedPrice, cache_write_nano_usd_per_million: writePrice } = rates;
-  const { output_nano_usd_per_million: outputPrice, reasoning_output_nano_usd_per_million: reasoningPrice } = rates;
-  const cached = cachedPrice === undefined ? 0 : Math.min(cached_input_tokens, input_tokens);
-  const written = writePrice === undefined ? 0 : Math.min(cache_write_input_tokens, input_tokens - cached);
-  const reasoning = reasoningPrice === undefined ? 0 : Math.min(reasoning_output_tokens, output_tokens);
-  const input = tokenCost(input_tokens - cached - written, price) + tokenCost(cached, cachedPrice ?? price) + tokenCost(written, writePrice ?? price);
-  const output = tokenCost(output_tokens - reasoning, outputPrice) + tokenCost(reasoning, reasoningPrice ?? outputPrice);
-  return nanoUsd(input + output + rates.request_nano_usd);
-}
-
-/** The most that a call of so many tokens can cost: its server may write all that it reads to its cache, and only think. */
-export function mostCostOf(rates: Rates, { input_tokens, output_tokens }: Pick<TokenCount, "input_tokens" | "output_tokens">): NanoUsd {
-  const inputs = [{ cache_write_input_tokens: 0 }, { cache_write_input_tokens: input_tokens }];
-  const outputs = [{ reasoning_output_tokens: 0 }, { reasoning_output_tokens: output_tokens }];
-  return nanoUsd(Math.max(...inputs.flatMap((written) => outputs.map((thought) => costOf(rates, { input_tokens, output_tokens, ...written, ...thought })))));
-}

@@ -1,7 +1,7 @@
 import { Pool } from "pg";
 
 /** Every wait has a limit: by default Postgres and its client wait for ever. `onError` hears of idle connections that break. */
-export function makePool(url: string, application: string, onError: (error: Error) => void): Pool {
+export function makePool(url: string, application: string, onError: (error: Error) => void, { statementTimeoutMs = 5_000 }: { readonly statementTimeoutMs?: number } = {}): Pool {
   const pool = new Pool({
     connectionString: url,
     max: 4,
@@ -9,7 +9,7 @@ export function makePool(url: string, application: string, onError: (error: Erro
     connectionTimeoutMillis: 3_000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
-    options: "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000",
+    options: `-c statement_timeout=${statementTimeoutMs} -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000`,
   });
   pool.on("error", onError); // without a listener a restart of Postgres would end the process
   // The pool listens to idle connections only; one in use that breaks would end the process too. Its query is rejected anyway.

@@ -54,6 +54,8 @@ function toAttempt(row: typeof attempts.$inferSelect): unknown {
   const outcome = row.outcome === "answered"
     ? { kind: "answered", is_sound: row.is_sound, confidence: row.confidence, confidence_source: row.confidence_source }
     : { kind: "failed", code: row.error_code, message: row.error_message };
-  const usage = source === null ? null : { input_tokens, output_tokens, source, cached_input_tokens: row.cached_input_tokens ?? undefined, cache_write_input_tokens: row.cache_write_input_tokens ?? undefined, reasoning_output_tokens: row.reasoning_output_tokens ?? undefined };
-  return { attempt, tier, model, replica, tries, latency_ms, first_token_ms, rates: row.rates ?? undefined, charges: row.charges ?? undefined, checks: row.checks ?? undefined, cost_nano_usd, cost_is_partial, usage, outcome, started_at_ms: Date.parse(row.started_at) } satisfies Record<keyof Attempt, unknown>;
+  const usage = source === null ? null : {
+    input_tokens, output_tokens, source, cached_input_tokens: row.cached_input_tokens ?? undefined, cache_write_input_tokens: row.cache_write_input_tokens ?? undefined, reasoning_output_tokens: row.reasoning_output_tokens ?? undefined,
+    unpriced_tokens: row.unpriced_tokens ?? undefined, is_clamped: row.usage_is_clamped ? true : undefined, reported: row.reported_usage ?? undefined };
+  return { attempt, tier, model, replica, tries, latency_ms, first_token_ms, rates: row.rates ?? undefined, charges: row.charges ?? undefined, checks: row.checks ?? undefined, cost_nano_usd, uncapped_cost_nano_usd: row.uncapped_cost_nano_usd ?? undefined, cost_is_partial, usage, outcome, started_at_ms: Date.parse(row.started_at) } satisfies Record<keyof Attempt, unknown>;
 }

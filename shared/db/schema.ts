@@ -1,5 +1,5 @@
 /**
- * The audit tables, whose columns are named as in the audit event (`shared/contracts/events.ts`); the books (ADR 0023); tenants with their keys, webhook
+ * The audit tables, whose columns are named as in the audit event (`shared/contracts/events.ts`); the books (ADR 0023) and what reconciliation found; tenants with their keys, webhook
  * endpoints and what is sent to them; batches with their lines. Row-level security and the role `infer_tenant` that it binds are in the migration: see `transaction.ts`.
  */
 import { sql } from "drizzle-orm";
@@ -9,6 +9,7 @@ import type { KeyRole } from "#shared/contracts/apiKey.ts";
 import type { BatchDefaults, BatchResult, BatchStatus } from "#shared/contracts/batch.ts";
 import type { CacheUse } from "#shared/contracts/cache.ts";
 import type { CacheAudit } from "#shared/contracts/cacheAudit.ts";
+import type { Difference } from "#shared/contracts/difference.ts";
 import type { Attempt, Completion, Outcome } from "#shared/contracts/events.ts";
 import type { LineKind } from "#shared/contracts/ledger.ts";
 import type { NanoUsd } from "#shared/contracts/money.ts";
@@ -62,7 +63,10 @@ export const requests = pgTable(
     /** Of the event in COMPLETIONS. */
     stream_seq: bigint({ mode: "number" }).notNull(),
   },
-  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id] }), index("requests_by_time").on(t.tenant_id, t.completed_at), index("requests_by_age").on(t.completed_at)],
+  (t) => [
+    primaryKey({ columns: [t.request_id, t.tenant_id] }), index("requests_by_time").on(t.tenant_id, t.completed_at), index("requests_by_age").on(t.completed_at),
+    index("requests_by_sequence").on(t.stream_seq),
+  ],
 );
 
 /** One row per attempt, whatever came of it. */
@@ -86,8 +90,15 @@ export const attempts = pgTable(
     cached_input_tokens: integer(),
     cache_write_input_tokens: integer(),
     reasoning_output_tokens: integer(),
+    /** Charged like all others, for want of a price. */
+    unpriced_tokens: integer(),
     usage_source: text(),
+    /** What the server told cannot be; the columns above have what can, and `reported_usage` what it said, if it said anything. */
+    usage_is_clamped: boolean().notNull().default(false),
+    reported_usage: jsonb().$type<NonNullable<NonNullable<Attempt["usage"]>["reported"]>>(),
     cost_nano_usd: nanoUsd().notNull(),
+    /** Where it cost more than its step was quoted at, and so was charged less. */
+    uncapped_cost_nano_usd: nanoUsd(),
     /** In nano-dollars: the price that it was charged at. */
     rates: jsonb().$type<NonNullable<Attempt["rates"]>>(),
     /** Where it was charged at several. */
@@ -212,7 +223,7 @@ export const ledger = pgTable(
     stream: text().notNull(),
     stream_seq: bigint({ mode: "number" }).notNull(),
   },
-  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.kind, t.part, t.at] }), index("ledger_by_time").on(t.at), index("ledger_by_tenant").on(t.tenant_id, t.at)],
+  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.kind, t.part, t.at] }), index("ledger_by_time").on(t.at), index("ledger_by_tenant").on(t.tenant_id, t.at), index("ledger_by_user").on(t.tenant_id, t.user_id, t.at), index("ledger_by_key").on(t.tenant_id, t.key_id, t.at)],
 );
 
 /** What was had for it: one row per finished request, without its texts, kept for as long as the ledger. `requests` may be deleted before. */
@@ -238,6 +249,35 @@ export const ledgerRequests = pgTable(
     stream_seq: bigint({ mode: "number" }).notNull(),
   },
   (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.at] }), index("ledger_requests_by_time").on(t.at), index("ledger_requests_by_tenant").on(t.tenant_id, t.at)],
+);
+
+/** How far each part of the reconciliation has come, whoever ran it last (docs/reconcile.md). */
+export const reconcileMarks = pgTable("reconcile_marks", {
+  part: text().primaryKey(),
+  /** What tells the stream that it reads from one that was made anew; empty where it reads none. */
+  stream_created: text().notNull(),
+  /** Up to here all was looked at. */
+  seq: bigint({ mode: "number" }).notNull(),
+  /** Messages that were there and not looked at when its last run ended. */
+  behind: bigint({ mode: "number" }).notNull(),
+  checked: bigint({ mode: "number" }).notNull(),
+  finished_at: time().notNull(),
+});
+
+/** Differences that are open: each is looked at again in every run, and deleted once it is gone. */
+export const reconcileDifferences = pgTable(
+  "reconcile_differences",
+  {
+    key: text().primaryKey(),
+    part: text().notNull(),
+    kind: text().$type<Difference["kind"]>().notNull(),
+    tenant_id: text(),
+    request_id: text(),
+    difference: jsonb().$type<Difference>().notNull(),
+    found_at: time().notNull().defaultNow(),
+    seen_at: time().notNull().defaultNow(),
+  },
+  (t) => [index("reconcile_differences_by_part").on(t.part, t.seen_at)],
 );
 
 export const tenants = pgTable("tenants", {

@@ -69,7 +69,7 @@ export interface Balance {
   readonly reservedNanoUsd: number;
 }
 /** Never below 0: a soft budget may be overdrawn. */
-const leftIn = ({ limitNanoUsd }: Pick<BudgetedAccount, "limitNanoUsd">, { spentNanoUsd, reservedNanoUsd }: Balance): NanoUsd => nanoUsd(Math.max(0, limitNanoUsd - spentNanoUsd - reservedNanoUsd));
+export const leftIn = ({ limitNanoUsd }: Pick<BudgetedAccount, "limitNanoUsd">, { spentNanoUsd, reservedNanoUsd }: Balance): NanoUsd => nanoUsd(Math.max(0, limitNanoUsd - spentNanoUsd - reservedNanoUsd));
 
 const OWNERS: Readonly<Record<Exclude<Scope, "global">, (owner: string) => string>> = { tenant: (id) => `tenant ${id}`, user: (id) => `user ${JSON.stringify(id)}`, key: (id) => `key ${id}` };
 const ofWindow = ({ kind, id }: Window) => `${kind} ${id}`;

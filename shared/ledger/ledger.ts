@@ -81,6 +81,8 @@ export interface Ledger {
   readonly hasAccounts: (tenantId: string) => Promise<boolean>;
   /** Whether there is any account since Redis began. */
   readonly isInUse: () => Promise<boolean>;
+  /** What stands in an account now, without reserving; `null`: Redis does not know it. */
+  readonly balanceOf: (account: Account) => Promise<Balance | null>;
   /** Frees what nobody settled in its lease; returns how many. */
   readonly expire: (nowMs: number) => Promise<number>;
 }
@@ -278,6 +280,11 @@ export function makeLedger({ redis, prefix, stream, outcomeAt, historiesOf, endO
       }
     },
     isInUse,
+    async balanceOf(account) {
+      const { id } = await current();
+      const [spent, reserved, loading] = await redis.hmget(names(id).account(account), "spent", "reserved", "loading");
+      return spent == null || reserved == null || loading != null ? null : { spentNanoUsd: Number(spent), reservedNanoUsd: Number(reserved) };
+    },
     async expire(nowMs) {
       const { id } = await current();
       const { leases, reservations } = names(id);

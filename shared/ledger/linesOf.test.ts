@@ -43,6 +43,11 @@ describe("a completion", () => {
     expect(short(linesOfCompletion({ ...COMPLETION, decisions, attempts: [attempt(1, 10, [1]), attempt(2, 20)] }, 1))).toEqual([["exploration", "1", 9, true], ["verification", "1", 1, true], ["attempt", "2", 20, true]]);
   });
 
+  it("has what an attempt cost beyond its quote as waste, which nobody is charged", () => {
+    const capped: Attempt = { ...attempt(1, 100, [30]), uncapped_cost_nano_usd: nanoUsd(170) };
+    expect(short(linesOfCompletion({ ...COMPLETION, attempts: [capped] }, 1))).toEqual([["attempt", "1", 70, true], ["verification", "1", 30, true], ["waste", "1 beyond its quote", 70, false]]);
+  });
+
   it("whatever its attempts are, has lines that add up to its cost, each with a key and above nothing, and gives them again", () => {
     const attempts = fc.array(fc.record({ cost: fc.oneof(fc.constant(0), fc.nat(), fc.maxSafeNat()), checks: fc.array(fc.nat(1_000), { maxLength: 4 }), isExplored: fc.boolean() }), { maxLength: 6 });
     fc.assert(fc.property(attempts, (made) => {

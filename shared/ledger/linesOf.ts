@@ -1,6 +1,6 @@
 /**
- * Events as lines of the ledger. Pure, and the same event always gives the same lines, so a redelivered one is booked once. The lines of a
- * completion add up to its cost. What cost nothing has no line.
+ * Events as lines of the ledger. Pure, and the same event always gives the same lines, so a redelivered one is booked once. The charged lines of a
+ * completion add up to its cost; what an attempt cost beyond what its step was quoted at is nobody's but the service's. What cost nothing has no line.
  */
 import type { Attempt, Completion, DeadLetter } from "#shared/contracts/events.ts";
 import { isCharged, type LineKind } from "#shared/contracts/ledger.ts";
@@ -28,6 +28,7 @@ export function linesOfCompletion({ tenant_id, request_id, user_id, key_id, poli
     return [
       ...lineOf(common, explored.has(attempt.attempt) ? "exploration" : "attempt", part, { ...attempt, cost_nano_usd: nanoUsd(attempt.cost_nano_usd - checked) }),
       ...lineOf(common, "verification", part, { ...attempt, cost_nano_usd: nanoUsd(checked) }),
+      ...lineOf(common, "waste", `${part} beyond its quote`, { ...attempt, cost_nano_usd: nanoUsd((attempt.uncapped_cost_nano_usd ?? attempt.cost_nano_usd) - attempt.cost_nano_usd) }),
     ];
   });
 }
@@ -63,5 +64,5 @@ export function linesOfLetter({ tenant_id, request_id, late_attempt }: DeadLette
   if (late_attempt === null || tenant_id === null || request_id === null) return [];
   const { attempt, tier, started_at_ms, latency_ms } = late_attempt;
   const common = { tenant_id, request_id, at: iso(started_at_ms), stream: "DEAD_LETTERS", stream_seq: streamSeq };
-  return lineOf(common, "waste", `${attempt} ${tier} ${latency_ms}`, late_attempt);
+  return lineOf(common, "waste", `${attempt} ${tier} ${latency_ms}`, { ...late_attempt, cost_nano_usd: late_attempt.uncapped_cost_nano_usd ?? late_attempt.cost_nano_usd });
 }

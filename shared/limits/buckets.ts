@@ -2,10 +2,9 @@
  * Rate limits as token buckets: which of them one call takes from, how much, and what is told of them. Pure. A bucket holds
  * `burst` at most and is refilled all the time, so over any T it gives `burst + rate x T` and no more.
  */
-import { bytesOf, type Input, isEmbed } from "#shared/contracts/chat.ts";
+import { type Input, isEmbed } from "#shared/contracts/chat.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import type { RateLimit, TenantSettings } from "#shared/contracts/tenant.ts";
-import { estimateTokens } from "#shared/contracts/tiers.ts";
 
 const LIMIT_SCOPES = ["tenant", "user", "key"] as const;
 export const LIMIT_KINDS = ["requests", "tokens"] as const;
@@ -56,10 +55,12 @@ const SECONDS = { second: 1, minute: 60 } as const;
 /** Empty where the tenant has no limit. */
 export function bucketsOf(limits: TenantSettings["limits"], { tenant_id, user_id, key_id }: Taker, demand: Demand): Bucket[] {
   const owners = { tenant: tenant_id, user: user_id, key: key_id };
+  let counted: number | undefined; // once for all scopes: it takes a while
+  const tokens = () => (counted ??= demand.tokens());
   return LIMIT_SCOPES.flatMap((scope) => LIMIT_KINDS.flatMap((kind): Bucket[] => {
     const limit = limits[scope][kind], owner = owners[scope];
     if (limit === undefined || owner === null) return [];
-    return [{ scope, kind, owner, limit, ratePerS: limit.rate / SECONDS[limit.per], amount: kind === "requests" ? demand.requests : demand.tokens(), isBatch: demand.isBatch }];
+    return [{ scope, kind, owner, limit, ratePerS: limit.rate / SECONDS[limit.per], amount: kind === "requests" ? demand.requests : tokens(), isBatch: demand.isBatch }];
   }));
 }
 
@@ -78,10 +79,10 @@ export const levelOf = (bucket: Bucket, remaining: number, { ratePerS, burst }: 
 
 /** Counted for what a model may write when the request does not say it. */
 const UNNAMED_OUTPUT_TOKENS = 1_024;
-/** What a request counts as: its input as estimated, and the most that may be written. Nothing is given back for a shorter answer. */
-export function tokensAskedFor(input: Input): number {
+/** What a request counts as: its prompt, as counted or estimated, and the most that may be written. Nothing is given back for a shorter answer. */
+export function tokensAskedFor(input: Input, promptTokens: number): number {
   const output = isEmbed(input) ? 0 : ((typeof input === "string" ? undefined : input.max_output_tokens) ?? UNNAMED_OUTPUT_TOKENS);
-  return estimateTokens(bytesOf(input)) + output;
+  return promptTokens + output;
 }
 
 const OWNERS: Readonly<Record<LimitScope, (owner: string) => string>> = { tenant: (id) => `tenant ${id}`, user: (id) => `user ${JSON.stringify(id)}`, key: (id) => `key ${id}` };

@@ -39,7 +39,7 @@ function listsOf(role: RoleUser, prefix: string, tiers: readonly string[]): Perm
     case "admin": return adminLists(prefix);
     case "gateway": return gatewayLists(prefix);
     case "router": return routerLists(prefix, tiers);
-    case "audit-sink": return sinkLists(prefix, [sources.auditCompletions, sources.auditShadows, sources.auditFeedback, sources.auditDeadLetters]);
+    case "audit-sink": return auditSinkLists(prefix);
     case "metrics-sink": return sinkLists(prefix, [sources.metricsCompletions]);
     default: return workerLists(prefix, role.slice("worker-".length));
   }
@@ -110,6 +110,14 @@ const sinkLists = (prefix: string, sources: readonly Source[]): Permissions => (
   publish: [...sources.flatMap(reads), ...new Set(sources.map(({ stream }) => anyDeadLetterOf(prefix, stream)))],
   subscribe: [],
 });
+
+/** It looks again at what it has written into Postgres, message by message: that takes none from anybody, and REQUESTS, where prompts are, is not among it. */
+function auditSinkLists(prefix: string): Permissions {
+  const { auditCompletions, auditShadows, auditFeedback, auditDeadLetters } = sourcesOf(prefix);
+  const { publish, subscribe } = sinkLists(prefix, [auditCompletions, auditShadows, auditFeedback, auditDeadLetters]);
+  const reconciled = [auditCompletions, auditShadows, auditDeadLetters].flatMap(({ stream }) => [api.message(stream), api.streamInfo(stream)]);
+  return { publish: [...publish, ...reconciled], subscribe };
+}
 
 /** What crosses between the services' account and a tenant's own; with `*` for the tenant, what the services offer at all. */
 export interface Crossing {

@@ -58,3 +58,23 @@ it("takes what is said to be unusual, and a difference of a fifth", () => {
   expect(found({ ...own, price: { ...own.price, unusual: "electricity" } })).toEqual([]);
   expect(found({ price: { ...INLINE, usd_per_million_input_tokens: 2.4, usd_per_million_output_tokens: 6.4 } })).toEqual([]);
 });
+
+describe("of prompts that cost more when they are long", () => {
+  const LONG = { input_tokens: 200_000, usd_per_million_input_tokens: 4, usd_per_million_output_tokens: 12, usd_per_million_cached_input_tokens: 1, usd_per_million_cache_write_tokens: 5 };
+  const rising = book({ above: [LONG] });
+
+  it("shows both prices", () => {
+    expect(check({}, rising)[0]?.figures?.above).toEqual([LONG]);
+    expect(found({ price: { ...INLINE, above: [LONG] } }, rising)).toEqual([]);
+  });
+
+  it.each<[string, object, RegExp[]]>([
+    ["an inline price that does not rise", {}, [
+      /^problem differs: input of prompts above 200,000 tokens: 2 USD here and 4 /, /^problem differs: output of prompts above 200,000 tokens: 8 USD here and 12 /, /^problem differs: cached input of prompts above/, /^problem differs: cache writes of prompts above/,
+    ]],
+    ["one that rises too early", { above: [{ ...LONG, input_tokens: 100_000 }] }, [/^problem differs: input of prompts above 100,000 tokens: 4 USD here and 2 /, /output of prompts above 100,000/, /cached input of prompts above 100,000/, /cache writes of prompts above 100,000/]],
+    ["one that rises hardly believably", { above: [{ ...LONG, usd_per_million_output_tokens: 70 }] }, [/^problem implausible: above\.0\.usd_per_million_output_tokens: 70 USD for longer prompts, where shorter ones cost 8/, /^problem differs: output of prompts above 200,000 tokens: 70 USD here and 12 .*5\.83 times/]],
+  ])("finds %s", (_what, over, expected) => {
+    expect(found({ price: { ...INLINE, ...over } }, rising)).toEqual(expected.map((pattern) => expect.stringMatching(pattern) as string));
+  });
+});

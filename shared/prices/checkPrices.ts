@@ -83,13 +83,27 @@ function textsOf(raw: unknown): Dated & { readonly unusual?: string | undefined 
 
 /** What a price leaves out costs as the rest of its kind: that is said where it makes a difference of its own, and fails nothing where it charges too much. */
 function differences(inline: PriceFigures, id: string, book: BookPrice): Finding[] {
+  const steps = new Set([...(inline.above ?? []), ...(book.above ?? [])].map(({ input_tokens }) => input_tokens));
+  const longer = [...steps].sort((a, b) => a - b).flatMap((step) => differ(figuresAbove(inline, step), figuresAbove(book, step), id, ` of prompts above ${step.toLocaleString("en")} tokens`));
+  return [...differ(inline, book, id, ""), ...longer];
+}
+
+/** What a prompt of more than so many tokens costs. */
+function figuresAbove(figures: PriceFigures, inputTokens: number): PriceFigures {
+  const step = figures.above?.findLast(({ input_tokens }) => input_tokens <= inputTokens);
+  if (step === undefined) return figures;
+  const { usd_per_million_cached_input_tokens: _cached, usd_per_million_cache_write_tokens: _written, usd_per_million_reasoning_output_tokens: _reasoning, ...rest } = figures;
+  return { ...rest, ...step }; // a step has its own of these, or none
+}
+
+function differ(inline: PriceFigures, book: PriceFigures, id: string, where: string): Finding[] {
   return KINDS.flatMap(({ what, field, restOf }): Finding[] => {
     const isLeftOut = inline[field] === undefined;
     const mine = inline[field] ?? (restOf === null ? 0 : inline[restOf] ?? 0), listed = book[field] ?? (restOf === null ? 0 : book[restOf] ?? 0);
     const isRestOff = restOf !== null && isOff(inline[restOf] ?? 0, book[restOf] ?? 0);
     if (!isOff(mine, listed) || (isLeftOut && isRestOff)) return [];
     const by = listed === 0 ? "" : `: ${ratio(mine / listed)}`;
-    return [{ level: isLeftOut && mine > listed ? "warning" : "problem", kind: "differs", message: `${what}: ${mine} USD here${isLeftOut && restOf !== null ? ", as it is left out," : ""} and ${listed} in the price book (${id})${by}. Correct it, or remove the price to take the price book's` }];
+    return [{ level: isLeftOut && mine > listed ? "warning" : "problem", kind: "differs", message: `${what}${where}: ${mine} USD here${isLeftOut && restOf !== null ? ", as it is left out," : ""} and ${listed} in the price book (${id})${by}. Correct it, or remove the price to take the price book's` }];
   });
 }
 

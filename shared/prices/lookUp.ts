@@ -1,10 +1,11 @@
 /** Which price of the book holds for a backend on a day. Pure. */
 import type { BookModel, BookPrice, PriceFile } from "#shared/contracts/prices.ts";
 import type { BackendConfig } from "#shared/contracts/tiers.ts";
+import type { Tokenizer } from "#shared/contracts/tokenizer.ts";
 
 export type Found =
   /** `id`: `<provider>/<model>`. */
-  | { readonly kind: "price"; readonly id: string; readonly price: BookPrice }
+  | { readonly kind: "price"; readonly id: string; readonly price: BookPrice; readonly tokenizer?: Tokenizer }
   /** The book has nothing for that day; `why` is a clause that says what it has, `last` the price that held before. */
   | { readonly kind: "none"; readonly problem: "unknown" | "expired" | "not_yet_valid"; readonly why: string; readonly last?: BookPrice };
 
@@ -37,7 +38,7 @@ export const lastEnded = ({ prices }: Pick<BookModel, "prices">, day: string): (
 function priceOn(model: BookModel | undefined, asked: string, day: string): Found {
   if (model === undefined) return unknown(`the price book has no ${asked}`);
   const price = currentPrice(model, day);
-  if (price !== undefined) return { kind: "price", id: `${model.provider}/${model.model}`, price };
+  if (price !== undefined) return { kind: "price", id: `${model.provider}/${model.model}`, price, ...(model.tokenizer === undefined ? {} : { tokenizer: model.tokenizer }) };
   const last = lastEnded(model, day);
   if (last !== undefined) return { kind: "none", problem: "expired", why: `the price book's last price of ${asked} ended on ${last.valid_until}`, last };
   const begins = model.prices.map(({ valid_from }) => valid_from).sort()[0] ?? "";

@@ -120,3 +120,26 @@ it("says which inline prices are over by their own word", () => {
   expect(overdue(file({ price: { ...small?.price, valid_until: "2026-11-27" } }), DAY)).toEqual([expect.stringMatching(/^tiers\.0\.price: tier small: its price ended on 2026-11-27/)]);
   expect(overdue(file({ price: { ...small?.price, valid_until: DAY } }), DAY)).toEqual([]);
 });
+
+it("takes the model's tokenizer with its price, where the backend names none and can be counted for", () => {
+  const counted = PriceFile.parse({ version: 1, providers: { acme: { hosts: ["api.acme.example"] }, anthropic: { hosts: ["api.anthropic.com"] } }, models: [{ provider: "acme", model: "m-1", tokenizer: "o200k_base", prices: [priced(1)] }, { provider: "anthropic", model: "c-1", tokenizer: "o200k_base", prices: [priced(1)] }] });
+  const backendOf = (over: object) => {
+    const { file: filled, problems } = withBookPrices(file(over), counted, { booksName: "book.yaml", day: DAY });
+    expect(problems).toEqual([]);
+    return TierFile.parse(filled).tiers.map((tier) => replicasOf(tier).map(({ backend }) => ("tokenizer" in backend ? backend.tokenizer : null)))[0];
+  };
+  expect(backendOf({ backend: at("m-1") })).toEqual(["o200k_base"]);
+  expect(backendOf({ backend: { ...at("m-1"), tokenizer: "cl100k_base" } })).toEqual(["cl100k_base"]);
+  expect(backendOf({ backend: at("own", "127.0.0.1"), price: { book: "acme/m-1" } })).toEqual(["o200k_base"]);
+  expect(backendOf({ backend: at("m-1"), price: small?.price })).toEqual([null]);
+  expect(backendOf({ backend: undefined, replicas: [{ name: "a", backend: at("m-1") }] })).toEqual(["o200k_base"]);
+  expect(backendOf({ backend: { kind: "anthropic", model: "c-1", api_key: { env: "KEY" }, max_output_tokens: 10 } })).toEqual([null]);
+});
+
+it("takes the prices of longer prompts too, but for an embedder, which has none", () => {
+  const above = [{ input_tokens: 200_000, usd_per_million_input_tokens: 2, usd_per_million_output_tokens: 6 }];
+  const rising = PriceFile.parse({ version: 1, providers: { acme: { hosts: ["api.acme.example"] } }, models: [{ provider: "acme", model: "m-1", prices: [priced(1, { above })] }] });
+  const { file: filled, problems } = withBookPrices(file({ backend: at("m-1") }), rising, { booksName: "book.yaml", day: DAY });
+  expect(problems).toEqual([]);
+  expect(TierFile.parse(filled).tiers[0]?.price.above).toEqual([{ input_tokens: 200_000, input_nano_usd_per_million: 2e9, output_nano_usd_per_million: 6e9 }]);
+});

@@ -1,5 +1,6 @@
-/** Fills in the prices that a tier file leaves out or takes from the price book, so that all code behind sees prices and nothing else. Pure. */
+/** Fills in the prices that a tier file leaves out or takes from the price book, with the tokenizers of their models, so that all code behind sees prices and nothing else. Pure. */
 import type { BookPrice, PriceFile } from "#shared/contracts/prices.ts";
+import type { Tokenizer } from "#shared/contracts/tokenizer.ts";
 
 import { findInBook, type InUse, pricesInUse } from "./pricesInUse.ts";
 
@@ -24,12 +25,18 @@ export function withBookPrices(file: unknown, book: PriceFile, { booksName, day,
   const filled = inUse.reduce((value, one) => {
     if (one.asked.kind !== "book") return value;
     const found = findInBook(book, one, day);
-    if (found.kind === "price") return withValue(value, one.path, inline(found.price, one));
+    if (found.kind === "price") return withTokenizer(withValue(value, one.path, inline(found.price, one)), one, found.tokenizer);
     if (acceptsOver && found.last !== undefined) return withValue(value, one.path, inline(found.last, one));
     if (one.asked.id !== null || one.backend !== undefined) problems.push(refusal(one, found.why, booksName));
     return value;
   }, file);
   return { file: inUse.reduce((value, one) => (one.asked.kind === "first_replica" ? withValue(value, one.path, valueAt(value, [...one.path.slice(0, -1), "replicas", 0, "price"])) : value), filled), problems };
+}
+
+/** How the model's prompts are counted is the book's to say where the backend does not. */
+function withTokenizer(value: unknown, { path, backend }: InUse, tokenizer: Tokenizer | undefined): unknown {
+  const counts = backend?.kind === "openai-compatible" || backend?.kind === "openai-embeddings";
+  return tokenizer === undefined || !counts || backend.tokenizer !== undefined ? value : withValue(value, [...path.slice(0, -1), "backend", "tokenizer"], tokenizer);
 }
 
 /** A price that the file states itself and that is over by its own word. By path. */
@@ -44,14 +51,15 @@ function refusal({ path, owner, backend }: InUse, why: string, booksName: string
   return `${path.join(".")}: ${owner}${backend === undefined ? "" : ` (model ${backend.model})`} has no price: ${why}. Add it to ${booksName} (INFER_PRICES_FILE), or state it here; inferctl prices check says more`;
 }
 
-/** As the tier file would state it. */
-function inline({ read_on: _read, usd_per_million_output_tokens, usd_per_million_cached_input_tokens: cached, usd_per_million_cache_write_tokens: written, usd_per_million_reasoning_output_tokens: reasoning, ...price }: BookPrice, { makesVectors }: Pick<InUse, "makesVectors">): object {
+/** As the tier file would state it; an embedder's has no more than input and request. */
+function inline({ read_on: _read, usd_per_million_output_tokens, usd_per_million_cached_input_tokens: cached, usd_per_million_cache_write_tokens: written, usd_per_million_reasoning_output_tokens: reasoning, above, ...price }: BookPrice, { makesVectors }: Pick<InUse, "makesVectors">): object {
   if (makesVectors) return price;
   return {
     ...price, usd_per_million_output_tokens,
     ...(cached === undefined ? {} : { usd_per_million_cached_input_tokens: cached }),
     ...(written === undefined ? {} : { usd_per_million_cache_write_tokens: written }),
     ...(reasoning === undefined ? {} : { usd_per_million_reasoning_output_tokens: reasoning }),
+    ...(above === undefined ? {} : { above }),
   };
 }
 

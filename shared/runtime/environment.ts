@@ -68,6 +68,7 @@ export const ENVIRONMENT = {
   INFER_COMPLETIONS_MAX_AGE_HOURS: number().int().min(24).default(168).describe("How long the audit stream keeps events."),
   INFER_AUDIT_RETENTION_DAYS: number().int().min(1).default(90).describe("Audit rows older than this are deleted."),
   INFER_LEDGER_RETENTION_DAYS: number().int().min(62).default(400).describe("Lines of the ledger older than this are deleted: what was paid and for whom, without texts. Reports and statements reach back so far, and budgets of a month are loaded from them."),
+  INFER_RECONCILE_EVERY_S: number().int().min(0).max(86_400).default(300).describe("Audit sinks and routers compare streams, audit, ledger and counters this often, in seconds, one of each role at a time (docs/reconcile.md). 0: never."),
   INFER_AUDIT_BATCH_SIZE: number().int().min(1).max(5_000).default(500),
   INFER_AUDIT_BATCH_DELAY_MS: ms(200).describe("Longest wait for a batch to fill."),
   INFER_WEBHOOK_ALLOW: z.string().refine((text) => text.split(",").every((cidr) => cidr.trim() === "" || CIDR.safeParse(cidr.trim()).success), "must be networks as 10.1.0.0/16 or fd00:1::/32, with commas between them").default("")

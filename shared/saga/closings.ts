@@ -12,8 +12,8 @@ import { messagesAfter, type Occasion, readSaga } from "./messagesAfter.ts";
 export function baselineOf({ tiers, baseline_tier }: TierFile): Baseline {
   const tier = tiers.find(({ name }) => name === baseline_tier);
   if (tier === undefined) throw new Error(`no tier ${baseline_tier}`);
-  const { input_nano_usd_per_million, output_nano_usd_per_million, request_nano_usd } = tier.price;
-  return { tier: tier.name, rates: { input_nano_usd_per_million, output_nano_usd_per_million, request_nano_usd } };
+  const { input_nano_usd_per_million, output_nano_usd_per_million, request_nano_usd, above } = tier.price;
+  return { tier: tier.name, rates: { input_nano_usd_per_million, output_nano_usd_per_million, request_nano_usd, ...(above === undefined ? {} : { above }) } };
 }
 
 /** Closes what was never routed. */

@@ -23,7 +23,8 @@ import { AnswerMessage } from "#shared/contracts/chat.ts";
 import { Acceptance, Decision, StopReason } from "#shared/contracts/decision.ts";
 import { Attempt, EventError } from "#shared/contracts/events.ts";
 import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
-import { Rates, TierName } from "#shared/contracts/tiers.ts";
+import { Rates } from "#shared/contracts/rates.ts";
+import { TierName } from "#shared/contracts/tiers.ts";
 
 const Answer = z.object({ attempt: z.int(), output: z.string(), tier: TierName, model: z.string(), confidence: z.number(), confidence_source: z.string(), message: AnswerMessage.optional() });
 type Answer = z.infer<typeof Answer>;

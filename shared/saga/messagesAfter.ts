@@ -3,7 +3,7 @@ import { AppError } from "#shared/contracts/errors.ts";
 import { type Completion, Outcome, type SagaMessage } from "#shared/contracts/events.ts";
 import type { NanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
-import { costOf } from "#shared/contracts/tiers.ts";
+import { costOf } from "#shared/contracts/rates.ts";
 
 import { advance, type MachineEvent, Saga, type SagaContext, spentOn } from "./inferenceMachine.ts";
 

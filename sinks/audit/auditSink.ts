@@ -18,6 +18,7 @@ import { AuditSinkConfig } from "./config.ts";
 import { drain, type Feed } from "./drain.ts";
 import { feedbackFeed } from "./feedbackFeed.ts";
 import { lateFeed } from "./lateFeed.ts";
+import { reconcileBooks } from "./reconcileBooks.ts";
 import { keepFor } from "./retention.ts";
 import { shadowFeed } from "./shadowFeed.ts";
 import { stopDisproved } from "./stopDisproved.ts";
@@ -47,12 +48,14 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     const shadows = shadowFeed(pool, registry, prefix, falseHit);
     const late = lateFeed(pool, registry, prefix);
     const needed = [completions.source, feedback.source, shadows.source, late.source];
-    const { js, publisher } = await openBroker({ url: config.natsUrl, role: "audit-sink", prefix, needed, readiness }, context);
+    const broker = await openBroker({ url: config.natsUrl, role: "audit-sink", prefix, needed, readiness }, context);
     readiness.watch(await watchTables(pool, log, signal));
     if (signal.aborted) return;
 
+    const { js, publisher } = broker;
     sweep(signal);
     keepFor(pool, { auditDays: config.retentionDays, ledgerDays: config.ledgerRetentionDays }, log, signal);
+    reconcileBooks({ config, broker, registry }, context);
     readiness.started();
     log.info("ready");
     const deps = { js, publisher, prefix, batchSize: config.batchSize, batchDelayMs: config.batchDelayMs, tracer, log, signal, drainMs: context.drainMs };

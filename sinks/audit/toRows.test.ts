@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { Completion } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
-import { Rates } from "#shared/contracts/tiers.ts";
+import { Rates } from "#shared/contracts/rates.ts";
 
 import { toRows } from "./toRows.ts";
 

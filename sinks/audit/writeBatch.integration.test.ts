@@ -4,7 +4,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, inject, it, vi } from
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
-import { costOf, Rates } from "#shared/contracts/tiers.ts";
+import { nanoUsd } from "#shared/contracts/money.ts";
+import { costOf, Rates } from "#shared/contracts/rates.ts";
 import { isBadRow, makePool } from "#shared/db/pool.ts";
 import { readCompletion } from "#shared/db/readAudit.ts";
 
@@ -45,6 +46,16 @@ describe("a batch", () => {
     const told = event("a", { attempts: COMPLETION.attempts.map((attempt) => ({ ...attempt, usage })) });
     await makeAuditWriter(pool).write(rows(told));
     expect(await readCompletion(pool, "a", "t1")).toEqual(told);
+  });
+
+  it("keeps what a server told that cannot be beside what was charged for it, and what was not charged", async () => {
+    const usage = { input_tokens: 104, output_tokens: 10, unpriced_tokens: 3, source: "estimated" as const, is_clamped: true as const, reported: { input_tokens: 1_000_000_000, output_tokens: null } };
+    const [first, ...others] = COMPLETION.attempts;
+    const told = event("a", { attempts: [...(first === undefined ? [] : [{ ...first, usage, uncapped_cost_nano_usd: nanoUsd(9) }]), ...others] });
+    await makeAuditWriter(pool).write(rows(told));
+    expect(await readCompletion(pool, "a", "t1")).toEqual(told);
+    const { rows: found } = await pool.query("SELECT attempt, (reported_usage->>'input_tokens')::int AS told, uncapped_cost_nano_usd::int AS uncapped FROM attempts WHERE usage_is_clamped");
+    expect(found).toEqual([{ attempt: first?.attempt, told: 1_000_000_000, uncapped: 9 }]);
   });
 
   it("keeps the price that each attempt was charged at, and what was charged at which where there were several", async () => {

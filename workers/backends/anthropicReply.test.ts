@@ -52,8 +52,16 @@ describe("a whole message", () => {
     expect(readWhole({ ...MESSAGE, content: [], stop_reason: "refusal", stop_details: { type: "refusal", category: null, explanation: "Not this." } })).toMatchObject({ text: "", refusal: "Not this." });
   });
 
-  it.each<[string, unknown]>([["an error", { type: "error", error: { type: "api_error", message: "x" } }], ["of another API", { choices: [] }], ["null", null], ["of negative usage", { ...MESSAGE, usage: { input_tokens: -1, output_tokens: 1 } }]])("is none when it is %s", (_name, reply) => {
+  it.each<[string, unknown]>([["an error", { type: "error", error: { type: "api_error", message: "x" } }], ["of another API", { choices: [] }], ["null", null]])("is none when it is %s", (_name, reply) => {
     expect(() => readWhole(reply)).toThrow(expect.objectContaining({ code: "backend_bad_response", mayHaveCost: true }) as Error);
+  });
+
+  it.each<[unknown, object]>([
+    [{ input_tokens: -1, output_tokens: 1 }, { input_tokens: -1, output_tokens: 1 }],
+    [{ input_tokens: "9", output_tokens: 1e18, output_tokens_details: 5 }, { input_tokens: NaN, output_tokens: 1e18 }],
+    [{ input_tokens: 5, cache_creation_input_tokens: 4, output_tokens: 1, cache_creation: { ephemeral_5m_input_tokens: 1, ephemeral_1h_input_tokens: 3 } }, { input_tokens: 9, cache_write_input_tokens: 4, unpriced_tokens: 3 }],
+  ])("is one whatever usage it has, which is judged before it is charged: %j", (usage, expected) => {
+    expect(readWhole({ ...MESSAGE, usage })).toMatchObject({ text: "Hi! My name is Claude.", usage: expected });
   });
 
   it.each([["pause_turn"], ["a_reason_of_next_year"], [null]])("is none when it ended by %s, and is paid for", (reason) => {

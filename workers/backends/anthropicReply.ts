@@ -7,29 +7,32 @@ import type { Usage } from "#shared/contracts/events.ts";
 import { BackendError } from "./backendError.ts";
 import type { GrowingAnswer } from "./callStreaming.ts";
 import { errorOfStatus } from "./errorOfStatus.ts";
-import { badResponse, cutAnswer, type Finished, isTokenCount } from "./providerAnswer.ts";
+import { badResponse, cutAnswer, type Finished, ToldCount, unpriced } from "./providerAnswer.ts";
 
-const Count = z.number().refine(isTokenCount);
+const PricedApart = z.object({ ephemeral_1h_input_tokens: ToldCount }).nullish().catch(null);
 const Tokens = z.object({
-  input_tokens: Count.nullish(),
-  output_tokens: Count.nullish(),
-  cache_read_input_tokens: Count.nullish(),
-  cache_creation_input_tokens: Count.nullish(),
-  output_tokens_details: z.object({ thinking_tokens: Count.nullish() }).nullish(),
+  input_tokens: ToldCount,
+  output_tokens: ToldCount,
+  cache_read_input_tokens: ToldCount,
+  cache_creation_input_tokens: ToldCount,
+  /** Kept for an hour, which has a price of its own. */
+  cache_creation: PricedApart,
+  output_tokens_details: z.object({ thinking_tokens: ToldCount }).nullish().catch(null),
 });
 type Tokens = z.infer<typeof Tokens>;
+const MaybeTokens = Tokens.nullish().catch(null);
 
 const Ending = { stop_reason: z.string().nullish(), stop_details: z.object({ explanation: z.string().nullish() }).nullish() };
 /** Other blocks, of thoughts and of tools that run there, are no part of the answer. */
 const Block = z.object({ type: z.string(), text: z.string().optional(), id: z.string().optional(), name: z.string().optional(), input: z.unknown().optional() });
-const Whole = z.object({ type: z.literal("message"), model: z.string().nullish(), content: z.array(Block), usage: Tokens.nullish(), ...Ending });
+const Whole = z.object({ type: z.literal("message"), model: z.string().nullish(), content: z.array(Block), usage: MaybeTokens, ...Ending });
 
 const index = z.int().nonnegative();
 const Event = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("message_start"), message: z.object({ model: z.string().nullish(), usage: Tokens.nullish() }) }),
+  z.object({ type: z.literal("message_start"), message: z.object({ model: z.string().nullish(), usage: MaybeTokens }) }),
   z.object({ type: z.literal("content_block_start"), index, content_block: Block }),
   z.object({ type: z.literal("content_block_delta"), index, delta: z.object({ type: z.string(), text: z.string().optional(), partial_json: z.string().optional() }) }),
-  z.object({ type: z.literal("message_delta"), delta: z.object(Ending), usage: Tokens.nullish() }),
+  z.object({ type: z.literal("message_delta"), delta: z.object(Ending), usage: MaybeTokens }),
   z.object({ type: z.literal("message_stop") }),
   z.object({ type: z.literal("error"), error: z.object({ type: z.string() }) }),
 ]);
@@ -71,7 +74,7 @@ function finished({ tokens, stop_reason, stop_details, ...rest }: State): Finish
   return { ...rest, finish, refusal: finish === "content_filter" ? (stop_details?.explanation ?? "The model refused to answer.") : null, usage, confidence: null };
 }
 
-function usageOf({ input_tokens, output_tokens, cache_read_input_tokens, cache_creation_input_tokens, output_tokens_details }: Tokens): Usage {
+function usageOf({ input_tokens, output_tokens, cache_read_input_tokens, cache_creation_input_tokens, cache_creation, output_tokens_details }: Tokens): Usage {
   const cached = cache_read_input_tokens ?? 0, written = cache_creation_input_tokens ?? 0;
   const thought = output_tokens_details?.thinking_tokens;
   return {
@@ -80,6 +83,7 @@ function usageOf({ input_tokens, output_tokens, cache_read_input_tokens, cache_c
     cached_input_tokens: cached,
     cache_write_input_tokens: written,
     ...(thought == null ? {} : { reasoning_output_tokens: thought }),
+    ...unpriced(cache_creation?.ephemeral_1h_input_tokens),
     source: "reported",
   };
 }

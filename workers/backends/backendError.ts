@@ -36,8 +36,17 @@ export class BackendError extends Error {
 
   /** The same, with what was spent until then. */
   spending(usage: Usage): BackendError {
-    const { code, message, isTransient, retryAfterMs, isBackendsFault, cause } = this;
-    return new BackendError(code, message, { isTransient, isBackendsFault, mayHaveCost: true, usage, cause, ...(retryAfterMs === null ? {} : { retryAfterMs }) });
+    return this.with({ usage, mayHaveCost: true });
+  }
+
+  /** The same, but for the usage. */
+  withUsage(usage: Usage): BackendError {
+    return this.with({ usage });
+  }
+
+  private with(over: Details): BackendError {
+    const { code, message, isTransient, retryAfterMs, isBackendsFault, mayHaveCost, cause } = this;
+    return new BackendError(code, message, { isTransient, isBackendsFault, mayHaveCost, cause, ...(retryAfterMs === null ? {} : { retryAfterMs }), ...over });
   }
 }
 

@@ -24,6 +24,17 @@ it("reads text, model, confidence, and thoughts as output that is paid for", () 
   });
 });
 
+it.each<[unknown, object | null]>([
+  [{ promptTokenCount: 9, candidatesTokenCount: 2, promptTokensDetails: [{ modality: "TEXT", tokenCount: 4 }, { modality: "AUDIO", tokenCount: 5 }], candidatesTokensDetails: [{ modality: "IMAGE", tokenCount: 1 }] }, { input_tokens: 9, output_tokens: 2, unpriced_tokens: 6 }],
+  [{ promptTokenCount: -1, candidatesTokenCount: "2", promptTokensDetails: "none" }, { input_tokens: -1, output_tokens: NaN }],
+  ["none", null],
+])("keeps an answer whatever usage it has, which is judged before it is charged: %j", (usageMetadata, expected) => {
+  const { usage, text } = end({ ...REPLY, usageMetadata });
+  expect(text).toBe("AI learns patterns from data.");
+  if (expected === null) expect(usage).toBeNull();
+  else expect(usage).toMatchObject(expected);
+});
+
 it("reads a call of a tool with its signature, under an id of our own where it has none", () => {
   const parts = [{ text: "Thinking", thought: true }, { functionCall: { name: "get_weather", args: { location: "Paris" } }, thoughtSignature: "c2ln" }, { functionCall: { id: "its", name: "now" } }];
   const { deltas, growing } = answer(withCandidate({ content: { role: "model", parts } }));

@@ -9,15 +9,17 @@ import { BackendError } from "./backendError.ts";
 import type { GrowingAnswer } from "./callStreaming.ts";
 import type { SignedCall } from "./geminiRequest.ts";
 import { errorOfStatus } from "./errorOfStatus.ts";
-import { badResponse, cutAnswer, isTokenCount } from "./providerAnswer.ts";
+import { badResponse, cutAnswer, ToldCount, unpriced } from "./providerAnswer.ts";
 
-const Count = z.number().refine(isTokenCount);
+const ByModality = z.array(z.object({ modality: z.string().nullish(), tokenCount: ToldCount })).nullish().catch(null);
 const Told = z.object({
-  promptTokenCount: Count.nullish(),
-  toolUsePromptTokenCount: Count.nullish(),
-  candidatesTokenCount: Count.nullish(),
-  thoughtsTokenCount: Count.nullish(),
-  cachedContentTokenCount: Count.nullish(),
+  promptTokenCount: ToldCount,
+  toolUsePromptTokenCount: ToldCount,
+  candidatesTokenCount: ToldCount,
+  thoughtsTokenCount: ToldCount,
+  cachedContentTokenCount: ToldCount,
+  promptTokensDetails: ByModality,
+  candidatesTokensDetails: ByModality,
 });
 const FunctionCall = z.object({ id: z.string().nullish(), name: z.string(), args: z.record(z.string(), z.unknown()).nullish() });
 const Token = z.object({ token: z.string().default(""), logProbability: z.number() });
@@ -32,7 +34,7 @@ const Reply = z.object({
     logprobsResult: Logprobs.nullish(),
   })).nullish(),
   promptFeedback: z.object({ blockReason: z.string().nullish() }).nullish(),
-  usageMetadata: Told.nullish(),
+  usageMetadata: Told.nullish().catch(null),
   modelVersion: z.string().nullish(),
 });
 const Failure = z.object({ error: z.object({ code: z.int() }) });
@@ -116,16 +118,20 @@ export function makeGeminiAnswer({ newId, withLogprobs }: GeminiReplyOptions): G
 }
 
 /** Thoughts are output that is paid for and not said. */
-function usageOf({ promptTokenCount, toolUsePromptTokenCount, candidatesTokenCount, thoughtsTokenCount, cachedContentTokenCount }: z.infer<typeof Told>): Usage {
+function usageOf({ promptTokenCount, toolUsePromptTokenCount, candidatesTokenCount, thoughtsTokenCount, cachedContentTokenCount, promptTokensDetails, candidatesTokensDetails }: z.infer<typeof Told>): Usage {
   const thought = thoughtsTokenCount ?? 0;
   return {
     input_tokens: (promptTokenCount ?? 0) + (toolUsePromptTokenCount ?? 0),
     output_tokens: (candidatesTokenCount ?? 0) + thought,
     cached_input_tokens: cachedContentTokenCount ?? 0,
     reasoning_output_tokens: thought,
+    ...unpriced(...tokensIn(promptTokensDetails, ["AUDIO"]), ...tokensIn(candidatesTokensDetails, ["AUDIO", "IMAGE"])),
     source: "reported",
   };
 }
+
+/** Of modalities that have prices of their own. */
+const tokensIn = (details: z.infer<typeof ByModality>, modalities: readonly string[]) => (details ?? []).flatMap(({ modality, tokenCount }) => (modalities.includes(modality ?? "") ? [tokenCount] : []));
 
 /** As OpenAI writes them. */
 function tokensOf({ chosenCandidates, topCandidates }: Partial<z.infer<typeof Logprobs>>) {

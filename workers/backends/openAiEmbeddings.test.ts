@@ -42,6 +42,11 @@ it.each<[string, object, RegExp]>([
   }
 });
 
+it("keeps vectors whatever usage they come with, which is judged before it is charged", () => {
+  expect(readVectors(reply({ usage: { prompt_tokens: -3 } }), ASKED, CONFIG).usage).toEqual({ input_tokens: -3, output_tokens: 0, source: "reported" });
+  expect(readVectors(reply({ usage: "none" }), ASKED, CONFIG).usage).toMatchObject({ source: "estimated" });
+});
+
 it("takes vectors of another length than was asked for, and more than a message carries, for no answer", () => {
   expect(() => readVectors(reply(), { ...ASKED, dimensions: 3 }, CONFIG)).toThrow(/2 dimensions where 3 were asked for/);
   const large = Array.from({ length: 100 }, (_, index) => vector(index, Array.from({ length: 3_072 }, () => 0.5)));

@@ -3,7 +3,8 @@ import { z } from "zod";
 
 import type { Embed } from "#shared/contracts/chat.ts";
 import { storable } from "#shared/contracts/text.ts";
-import { type BackendConfig, estimateTokens } from "#shared/contracts/tiers.ts";
+import { estimateTokens } from "#shared/contracts/rates.ts";
+import type { BackendConfig } from "#shared/contracts/tiers.ts";
 import { decodeVector, encodeVector, MAX_VECTORS_BYTES } from "#shared/contracts/vectors.ts";
 
 import type { Backend, BackendAnswer } from "./backend.ts";
@@ -12,12 +13,12 @@ import { makeAgent, postJson } from "./http.ts";
 
 type EmbeddingsConfig = Extract<BackendConfig, { kind: "openai-embeddings" }>;
 
-const Count = z.int().nonnegative().max(1e9);
 /** Servers that know no base64 send numbers, whatever they were asked for. */
 const Reply = z.object({
   model: z.string().nullish(),
   data: z.array(z.object({ index: z.int().nonnegative(), embedding: z.union([z.base64(), z.array(z.number())]) })),
-  usage: z.object({ prompt_tokens: Count }).nullish(),
+  /** Whatever it says: what cannot be is not charged (`plausibleUsage`). */
+  usage: z.object({ prompt_tokens: z.number().catch(NaN) }).nullish().catch(null),
 });
 
 export function makeOpenAiEmbeddings({ config, apiKey }: { readonly config: EmbeddingsConfig; readonly apiKey: string | null }): Backend<Embed> {

@@ -1,14 +1,14 @@
 /** What the native adapters have in common between a conversation as OpenAI writes it and their own form. Pure. */
+import { z } from "zod";
+
 import { type AnswerToken, bytesOf, type Chat, type FinishReason, type Prompt, type ToolCall } from "#shared/contracts/chat.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 import { storable } from "#shared/contracts/text.ts";
-import { estimateTokens } from "#shared/contracts/tiers.ts";
+import { estimateTokens } from "#shared/contracts/rates.ts";
 
 import { type BackendAnswer, MAX_ANSWER_BYTES } from "./backend.ts";
 import { BackendError } from "./backendError.ts";
 import { isCallersLimit, isSound } from "./isSound.ts";
-
-const MAX_TOKENS = 1e9;
 
 export type Message = Chat["messages"][number];
 export type Part = Exclude<Message["content"], string | null | undefined>[number];
@@ -85,12 +85,19 @@ export function objectIn(json: string): object | null {
   }
 }
 
-export const isTokenCount = (count: number): boolean => Number.isInteger(count) && count >= 0 && count <= MAX_TOKENS;
+/** Of tokens, as a server says it, whatever that is: an answer is not lost for a strange bill, and what cannot be is not charged (`plausibleUsage`). */
+export const ToldCount = z.number().nullish().catch(NaN);
+
+/** Of kinds whose price no tier can state: they are counted and cost what all others do. What is no number is of no kind. */
+export function unpriced(...told: readonly (number | null | undefined)[]): Pick<Usage, "unpriced_tokens"> {
+  const tokens = told.reduce<number>((sum, count) => sum + (count != null && count > 0 ? count : 0), 0);
+  return tokens > 0 ? { unpriced_tokens: tokens } : {};
+}
 
 /** What was spent until it broke off: at least what was told, and what was read and said. */
 export function spentUntil(input: Prompt, said: string, told: Usage | null): Usage {
   const output = estimateTokens(Buffer.byteLength(said));
-  return { ...(told ?? { input_tokens: estimateTokens(bytesOf(input)) }), output_tokens: Math.max(told?.output_tokens ?? 0, output), source: "estimated" };
+  return { ...(told ?? { input_tokens: estimateTokens(bytesOf(input)) }), output_tokens: told !== null && told.output_tokens > output ? told.output_tokens : output, source: "estimated" };
 }
 
 export interface Finished {

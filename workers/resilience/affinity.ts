@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 
 import { bytesOf, type Input, isEmbed } from "#shared/contracts/chat.ts";
-import { costOf, estimateTokens, type Rates, type TokenCount } from "#shared/contracts/tiers.ts";
+import { costOf, estimateTokens, type Rates, type TokenCount } from "#shared/contracts/rates.ts";
 
 export interface Conversation {
   /** The same for all turns of a conversation of one tenant. */

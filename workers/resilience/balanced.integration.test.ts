@@ -16,7 +16,7 @@ const TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const SLOW_MS = 80;
 type Name = "quick" | "slow" | "broken";
 const NAMES: readonly Name[] = ["quick", "slow", "broken"];
-const good = (response: ServerResponse, model: string) => void response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ model, usage: { prompt_tokens: 1_000, completion_tokens: 0 }, choices: [{ finish_reason: "stop", message: { content: "spam" } }] }));
+const good = (response: ServerResponse, model: string) => void response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ model, usage: { prompt_tokens: 50, completion_tokens: 1 }, choices: [{ finish_reason: "stop", message: { content: "spam" } }] }));
 let status: number | "hangs";
 const answer: Record<Name, (response: ServerResponse) => void> = {
   quick: (response) => { good(response, "quick"); },
@@ -94,7 +94,7 @@ it("charges the price of the one that answered, and names it", async () => {
   status = 500;
   const { group, attempts } = await startTier();
   for (const { replica, model, cost_nano_usd } of await attempts(40, 4)) {
-    expect([model, cost_nano_usd]).toEqual([replica, replica === "quick" ? 1_000_000 : 2_000_000]);
+    expect([model, cost_nano_usd]).toEqual([replica, replica === "quick" ? 51_000 : 101_000]);
   }
   await group.close();
 });

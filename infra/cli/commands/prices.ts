@@ -71,8 +71,9 @@ function check(given: ParsedArguments, context: CliContext): number {
 }
 
 function describe(checked: readonly CheckedPrice[], { tiers_file, prices_file, day, problems, warnings }: { readonly tiers_file: string; readonly prices_file: string; readonly day: string; readonly problems: number; readonly warnings: number }): string {
-  const rows = checked.map(({ owner, model, figures, from, book_entry, valid_from, valid_until }) => [
-    owner, model ?? "-", ...cells(figures), from === "book" && book_entry !== null ? `book ${book_entry}` : from, since(valid_from, valid_until),
+  const rows = checked.flatMap(({ owner, model, figures, from, book_entry, valid_from, valid_until }) => [
+    [owner, model ?? "-", ...cells(figures), from === "book" && book_entry !== null ? `book ${book_entry}` : from, since(valid_from, valid_until)],
+    ...rowsAbove(figures, 2, 2),
   ]);
   const found = checked.flatMap(({ owner, findings }) => findings.map(({ level, kind, message }) => `${level}: ${owner}: ${kind.replaceAll("_", " ")}: ${message}`));
   return [
@@ -89,6 +90,10 @@ function cells(figures: PriceFigures | null): string[] {
   return [usd_per_million_input_tokens, usd_per_million_output_tokens, usd_per_million_cached_input_tokens, usd_per_million_cache_write_tokens, usd_per_million_reasoning_output_tokens, usd_per_request].map((usd) => (usd === undefined ? "-" : String(usd)));
 }
 
+/** A row for each length of prompt from which on it costs more; `before` and `after` are empty cells around the figures. */
+const rowsAbove = (figures: PriceFigures | null, before: number, after: number): string[][] =>
+  (figures?.above ?? []).map(({ input_tokens, ...step }) => [...Array.from({ length: before - 1 }, () => ""), `  above ${input_tokens.toLocaleString("en")}`, ...cells(step).slice(0, -1), "", ...Array.from({ length: after }, () => "")]);
+
 const since = (from: string | null, until: string | null): string => `${from ?? "-"}${until === null ? "" : ` until ${until}`}`;
 
 function list(given: ParsedArguments, context: CliContext): number {
@@ -97,7 +102,10 @@ function list(given: ParsedArguments, context: CliContext): number {
   const day = today();
   const models = bookIn(file).models.filter(({ provider, model, aliases }) => typeof part !== "string" || [model, ...aliases].some((name) => `${provider}/${name}`.includes(part)));
   const current = models.map((model) => ({ provider: model.provider, model: model.model, aliases: model.aliases, price: currentPrice(model, day) ?? null, ended: lastEnded(model, day)?.valid_until ?? null, all_prices: model.prices }));
-  const rows = current.map(({ provider, model, price, ended }) => [`${provider}/${model}`, ...cells(price), price === null ? (ended === null ? "not yet in force" : `over since ${ended}`) : since(price.valid_from, price.valid_until ?? null), price?.read_on ?? "-"]);
+  const rows = current.flatMap(({ provider, model, price, ended }) => [
+    [`${provider}/${model}`, ...cells(price), price === null ? (ended === null ? "not yet in force" : `over since ${ended}`) : since(price.valid_from, price.valid_until ?? null), price?.read_on ?? "-"],
+    ...rowsAbove(price, 1, 2),
+  ]);
   const table = `${file}, as of ${day}; USD per million tokens. Sources: --json\n\n${textTable(["model", "input", "output", "cached", "written", "reasoning", "request", "since", "read"], rows)}`;
   sayer(given, context)({ prices_file: file, day, models: current }, rows.length === 0 ? `${file} has no model of that name` : table);
   return 0;

@@ -1,11 +1,11 @@
 import { semanticOf } from "#shared/cache/semanticKey.ts";
 import { inOneLine, issueLines } from "#shared/contracts/describeIssues.ts";
-import { DEFAULT_SETTINGS, NewTenant, type SemanticCache, type Tenant, TenantChange } from "#shared/contracts/tenant.ts";
+import { DEFAULT_SETTINGS, NewTenant, type SemanticCache, type Tenant, TenantChange, type TenantSettings } from "#shared/contracts/tenant.ts";
 import { readAdminAudit } from "#shared/tenancy/adminAudit.ts";
 import { changeTenant, createTenant, listTenants, readTenant } from "#shared/tenancy/tenants.ts";
 
 import { type Command, type ParsedArguments, sayer, wrongUse } from "../command.ts";
-import { budgetLines, budgetsWith, readBudget } from "../budgetText.ts";
+import { budgetLines, budgetsWith, pacedWith, type PacingChange, readBudget, readPacing } from "../budgetText.ts";
 import { limitLines, limitsWith, readLimit } from "../limitText.ts";
 import { withTenancy } from "../tenancy.ts";
 import { textTable } from "../textTable.ts";
@@ -20,6 +20,7 @@ export const tenants: Command = {
     "--name <text>               what people call it",
     "--limit <scope>.<kind>=<n>/s|min[,burst=<n>]   scope: tenant, user or key (each user, each API key); kind: requests or tokens; `none` takes it away. May be repeated",
     "--budget <scope>.day|month=<USD>[,soft]   of a calendar day or month; nothing is spent beyond it, or with `soft` it is said; `none` takes it away. May be repeated",
+    "--pacing tenant.day|month[=below-floor|off]   the tenant's budget lasts to the end of its window at the best quality that it buys, never below the quality floor, or with `below-floor` there too. May be repeated",
     "--time-zone <name>          whose days and months: Europe/Berlin; default UTC",
     "--policy <name>             of requests that name none; `default`: the tier file's",
     "--allow-tier <tier>         tiers and embedders that may be asked, and no others; may be repeated; `all`",
@@ -33,7 +34,7 @@ export const tenants: Command = {
   ],
   example: "inferctl tenants create acme --limit tenant.requests=100/s,burst=50 --limit user.tokens=20000/min --allow-tier small --allow-tier large",
   options: {
-    json: { type: "boolean" }, name: { type: "string" }, limit: { type: "string", multiple: true }, budget: { type: "string", multiple: true }, "time-zone": { type: "string" }, policy: { type: "string" }, "allow-tier": { type: "string", multiple: true },
+    json: { type: "boolean" }, name: { type: "string" }, limit: { type: "string", multiple: true }, budget: { type: "string", multiple: true }, pacing: { type: "string", multiple: true }, "time-zone": { type: "string" }, policy: { type: "string" }, "allow-tier": { type: "string", multiple: true },
     cache: { type: "string" }, "cache-ttl": { type: "string" }, semantic: { type: "string" }, "max-false-hit-rate": { type: "string" }, "cache-audit-share": { type: "string" }, prompts: { type: "string" }, "retention-days": { type: "string" },
   },
   maxPositionals: 2,
@@ -92,6 +93,7 @@ function changeOf(values: ParsedArguments["values"], before: Tenant | null) {
   const texts = (option: string): string[] => [values[option] ?? []].flat().map(String);
   const limits = texts("limit").map((limit) => readLimit(limit) ?? refuse(`--limit ${limit}: not of the form tenant.requests=100/s,burst=50`));
   const budgets = texts("budget").map((budget) => readBudget(budget) ?? refuse(`--budget ${budget}: not of the form tenant.month=500 or user.day=0.5,soft`));
+  const pacings = texts("pacing").map((pacing) => readPacing(pacing) ?? refuse(`--pacing ${pacing}: not of the form tenant.month or tenant.month=below-floor`));
   const timeZone = text("time-zone");
   const number = (option: string): number | undefined => (text(option) === undefined ? undefined : Number(text(option)));
   const cache = { mode: text("cache"), ttl_s: number("cache-ttl") };
@@ -102,7 +104,7 @@ function changeOf(values: ParsedArguments["values"], before: Tenant | null) {
   const { settings: had } = before ?? {};
   const settings = {
     ...(limits.length === 0 ? {} : { limits: limitsWith(had?.limits ?? { tenant: {}, user: {}, key: {} }, limits) }),
-    ...(budgets.length === 0 && timeZone === undefined ? {} : { budgets: { ...budgetsWith(had?.budgets ?? DEFAULT_SETTINGS.budgets, budgets), ...(timeZone === undefined ? {} : { time_zone: timeZone }) } }),
+    ...(budgets.length === 0 && pacings.length === 0 && timeZone === undefined ? {} : { budgets: { ...pacings.reduce(paced, budgetsWith(had?.budgets ?? DEFAULT_SETTINGS.budgets, budgets)), ...(timeZone === undefined ? {} : { time_zone: timeZone }) } }),
     ...(text("policy") === undefined ? {} : { policy: text("policy") === "default" ? null : text("policy") }),
     ...(tiers.length === 0 ? {} : { allowed_tiers: tiers.includes("all") ? null : tiers }),
     ...(isSet({ ...cache, ...semantic, isOn: values["semantic"] }) ? { cache: { ...had?.cache, ...withoutUnset(cache), ...semanticWith(text("semantic"), had?.cache.semantic, semantic) } } : {}),
@@ -110,6 +112,7 @@ function changeOf(values: ParsedArguments["values"], before: Tenant | null) {
   };
   return { ...(text("name") === undefined ? {} : { name: text("name") }), settings };
 }
+const paced = (budgets: TenantSettings["budgets"], pacing: PacingChange) => pacedWith(budgets, pacing) ?? refuse(`--pacing tenant.${pacing.window}: the tenant has no such budget; give it one with --budget tenant.${pacing.window}=<USD>`);
 /** Without a guard's version where it is to be approved: what is named as it was stays as it is. */
 function semanticWith(isOn: string | undefined, had: SemanticCache | undefined, change: object): { readonly semantic?: object | undefined } {
   switch (isOn) {

@@ -3,7 +3,7 @@ import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { z } from "zod";
 
 import { issueLines } from "#shared/contracts/describeIssues.ts";
-import { estimateTokens } from "#shared/contracts/tiers.ts";
+import { estimateTokens } from "#shared/contracts/rates.ts";
 
 /** The part of the library that is used. Its own types name their files without extensions, which TypeScript does not follow here. */
 const Tokenizer = Library as unknown as new (definition: object, config: { unk_token: string | undefined }) => {

@@ -65,8 +65,6 @@ describe("is backend_bad_response, not transient and perhaps paid for, when the 
     ["empty", ""], ["HTML", "<html>502</html>"], ["an empty object", {}], ["of another shape", { answer: "spam" }], ["cut", JSON.stringify(REPLY).slice(0, -5)],
     ["an error with status 200", { error: { message: "invalid key sk-123" } }], ["without a choice", { ...REPLY, choices: [] }], ["null", "null"],
     ["with content that is no text", withChoice({ message: { content: [{ type: "text", text: "x" }] } })], ["with __proto__", '{"__proto__":{"a":1},"choices":[]}'],
-    ["with usage below zero", { ...REPLY, usage: { prompt_tokens: -1, completion_tokens: 3 } }], ["with usage beyond belief", { ...REPLY, usage: { prompt_tokens: 1e18, completion_tokens: 3 } }],
-    ["with usage as text", { ...REPLY, usage: { prompt_tokens: "12", completion_tokens: 3 } }],
   ])("%s", (_name, reply) => {
     const thrown = ((): unknown => { try { return read(reply); } catch (error) { return error; } })();
     expect(thrown).toBeInstanceOf(BackendError);
@@ -116,7 +114,22 @@ describe("an answer to a conversation", () => {
 it("counts what was cached and what was thought, as part of the rest", () => {
   const usage = (cached_tokens: number, reasoning_tokens: number) => ({ ...REPLY, usage: { ...REPLY.usage, prompt_tokens_details: { cached_tokens, audio_tokens: 0 }, completion_tokens_details: { reasoning_tokens } } });
   expect(read(usage(8, 2)).usage).toEqual({ input_tokens: 12, output_tokens: 3, cached_input_tokens: 8, reasoning_output_tokens: 2, source: "reported" });
-  expect(read(usage(80, 20)).usage).toMatchObject({ cached_input_tokens: 12, reasoning_output_tokens: 3 });
+});
+
+it("counts what was written to a cache, and what has no price of its own", () => {
+  const usage = { ...REPLY.usage, prompt_tokens_details: { cache_write_tokens: 7, audio_tokens: 4 }, completion_tokens_details: { audio_tokens: 2 } };
+  expect(read({ ...REPLY, usage }).usage).toEqual({ input_tokens: 12, output_tokens: 3, cache_write_input_tokens: 7, unpriced_tokens: 6, source: "reported" });
+});
+
+it.each<[string, unknown, object]>([
+  ["below zero", { prompt_tokens: -1, completion_tokens: 3 }, { input_tokens: -1, output_tokens: 3, source: "reported" }],
+  ["beyond belief", { prompt_tokens: 1e18, completion_tokens: 3 }, { input_tokens: 1e18, output_tokens: 3, source: "reported" }],
+  ["as text", { prompt_tokens: "12", completion_tokens: 3 }, { input_tokens: NaN, output_tokens: 3, source: "reported" }],
+  ["of one side", { completion_tokens: 3, prompt_tokens_details: "none" }, { input_tokens: NaN, output_tokens: 3, source: "reported" }],
+  ["of another shape", [12, 3], { source: "estimated" }], ["without a count", {}, { input_tokens: NaN, output_tokens: NaN, source: "reported" }],
+  ["that is none", 15, { source: "estimated" }],
+])("keeps an answer with usage %s: that is judged before it is charged", (_name, usage, expected) => {
+  expect(read({ ...REPLY, usage })).toMatchObject({ output: "spam", is_sound: true, usage: expected });
 });
 
 it("estimates tokens of the tier's system message too", () => {

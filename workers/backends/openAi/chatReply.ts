@@ -4,13 +4,14 @@ import { z } from "zod";
 import { type AnswerMessage, type AnswerToken, bytesOf, FinishReason, type Prompt, type ToolCall } from "#shared/contracts/chat.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 import { storable, storableJson } from "#shared/contracts/text.ts";
-import { estimateTokens } from "#shared/contracts/tiers.ts";
+import { estimateTokens } from "#shared/contracts/rates.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
 import { confidenceFromLogprobs } from "#workers/confidence/fromLogprobs.ts";
 
 import { type BackendAnswer, MAX_ANSWER_BYTES } from "../backend.ts";
 import { BackendError } from "../backendError.ts";
 import { isCallersLimit, isSound } from "../isSound.ts";
+import { ToldCount, unpriced } from "../providerAnswer.ts";
 import type { OpenAiConfig } from "./chatBody.ts";
 
 export interface Asked {
@@ -20,14 +21,18 @@ export interface Asked {
   readonly priorQuality: number;
 }
 
-const Count = z.int().nonnegative().max(1e9);
+/** Whatever a server says: an answer is not lost for a strange bill, and what cannot be is not charged (`plausibleUsage`). */
+const Count = z.number().catch(NaN);
 export const ReportedUsage = z.object({
   prompt_tokens: Count,
   completion_tokens: Count,
-  prompt_tokens_details: z.object({ cached_tokens: Count.nullish() }).nullish(),
-  completion_tokens_details: z.object({ reasoning_tokens: Count.nullish() }).nullish(),
+  total_tokens: ToldCount,
+  prompt_tokens_details: z.object({ cached_tokens: ToldCount, cache_write_tokens: ToldCount, audio_tokens: ToldCount }).nullish().catch(null),
+  completion_tokens_details: z.object({ reasoning_tokens: ToldCount, audio_tokens: ToldCount }).nullish().catch(null),
 });
 export type ReportedUsage = z.infer<typeof ReportedUsage>;
+/** `null`: nothing that could be read. */
+export const MaybeUsage = ReportedUsage.nullish().catch(null);
 
 const Token = z.looseObject({
   token: z.string().optional(),
@@ -60,7 +65,7 @@ const Reply = z.object({
       }),
     )
     .min(1),
-  usage: ReportedUsage.nullish(),
+  usage: MaybeUsage,
 });
 
 /** An answer as its server said it. */
@@ -145,13 +150,16 @@ function logprobsFor(input: Prompt, logprobs: Logprobs | null, room: number): { 
 
 export const wantsLogprobs = (input: Prompt): boolean => typeof input !== "string" && input.logprobs === true;
 
-export function reported({ prompt_tokens, completion_tokens, prompt_tokens_details, completion_tokens_details }: ReportedUsage): Usage {
-  const cached = prompt_tokens_details?.cached_tokens, reasoning = completion_tokens_details?.reasoning_tokens;
+export function reported({ prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details, completion_tokens_details }: ReportedUsage): Usage {
+  const cached = prompt_tokens_details?.cached_tokens, written = prompt_tokens_details?.cache_write_tokens, reasoning = completion_tokens_details?.reasoning_tokens;
   return {
     input_tokens: prompt_tokens,
-    output_tokens: completion_tokens,
-    ...(cached == null ? {} : { cached_input_tokens: Math.min(cached, prompt_tokens) }),
-    ...(reasoning == null ? {} : { reasoning_output_tokens: Math.min(reasoning, completion_tokens) }),
+    // OpenAI has what was thought in its completion tokens; xAI has it beside them, and only the total says so.
+    output_tokens: reasoning != null && reasoning > 0 && total_tokens === prompt_tokens + completion_tokens + reasoning ? completion_tokens + reasoning : completion_tokens,
+    ...(cached == null ? {} : { cached_input_tokens: cached }),
+    ...(written == null ? {} : { cache_write_input_tokens: written }),
+    ...(reasoning == null ? {} : { reasoning_output_tokens: reasoning }),
+    ...unpriced(prompt_tokens_details?.audio_tokens, completion_tokens_details?.audio_tokens),
     source: "reported",
   };
 }

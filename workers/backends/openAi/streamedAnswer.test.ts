@@ -85,6 +85,8 @@ describe("usage", () => {
     ["is estimated with thoughts and calls", [piece({ reasoning_content: "x".repeat(8) }), piece({ reasoning: "x".repeat(8) })], { output_tokens: 4, source: "estimated" }],
     ["is what was reported at the end", [text("x".repeat(9)), end(), usage()], { input_tokens: 12, output_tokens: 3, source: "reported" }],
     ["is at least what was reported before it broke off", [text("x"), usage()], { input_tokens: 12, output_tokens: 3, source: "estimated" }],
+    ["is what came where no number was reported", [usage({ completion_tokens: "3" }), text("x".repeat(90))], { input_tokens: 12, output_tokens: 23, source: "estimated" }],
+    ["is reported, whatever that is", [text("x"), end(), usage({ prompt_tokens: 1e18 })], { input_tokens: 1e18, output_tokens: 3, source: "reported" }],
     ["is what came where that is more than was reported", [usage(), text("x".repeat(90))], { input_tokens: 12, output_tokens: 23, source: "estimated" }],
     ["is estimated of a complete answer without any", [text("x".repeat(9)), end()], { output_tokens: 3, source: "estimated" }],
   ])("%s", (_name, events, expected) => { expect(play(events).streamed.usage()).toMatchObject(expected); });
@@ -100,7 +102,6 @@ describe("fails, billed, at", () => {
     ["what is no JSON", '{"id":"chatcmpl-,,"', "backend_bad_response"],
     ["JSON of another shape", { answer: "spam" }, "backend_bad_response"],
     ["text that is none", piece({ content: 5 }), "backend_bad_response"],
-    ["usage beyond belief", usage({ prompt_tokens: 1e18 }), "backend_bad_response"],
     ["a call with an index beyond belief", piece({ tool_calls: [{ index: 1e6 }] }), "backend_bad_response"],
     ["__proto__", '{"__proto__":{},"choices":[]}', "backend_bad_response"],
     ["an error", { error: { message: "invalid key sk-123" } }, "backend_unavailable"],

@@ -8,7 +8,7 @@ import { storable, storableJson } from "#shared/contracts/text.ts";
 
 import { type BackendAnswer, MAX_ANSWER_BYTES } from "../backend.ts";
 import { BackendError } from "../backendError.ts";
-import { type Asked, estimatedUsage, jsonBytes, Logprobs, readJson, reported, ReportedUsage, type SaidCall, SaidReason, toAnswer, toToken, wantsLogprobs } from "./chatReply.ts";
+import { type Asked, estimatedUsage, jsonBytes, Logprobs, MaybeUsage, readJson, reported, type ReportedUsage, type SaidCall, SaidReason, toAnswer, toToken, wantsLogprobs } from "./chatReply.ts";
 
 const CallPiece = z.looseObject({
   index: z.int().nonnegative().max(1_023).optional(),
@@ -32,7 +32,7 @@ const Chunk = z.object({
   model: z.string().nullish(),
   /** Some servers leave them out of the last one, which has the usage. */
   choices: z.array(z.object({ index: z.int().nullish(), delta: Delta.nullish(), finish_reason: SaidReason, logprobs: Logprobs.nullish() })).nullish(),
-  usage: ReportedUsage.nullish(),
+  usage: MaybeUsage,
 });
 type Choice = NonNullable<z.infer<typeof Chunk>["choices"]>[number];
 
@@ -65,7 +65,7 @@ export function makeStreamedAnswer(asked: Asked): StreamedAnswer {
     const estimate = estimatedUsage(asked, text.bytes() + refusal.bytes() + calls.bytes() + thoughtBytes);
     if (lastUsage === null) return estimate;
     const known = reported(lastUsage);
-    return { ...known, output_tokens: Math.max(known.output_tokens, estimate.output_tokens), source: "estimated" };
+    return { ...known, output_tokens: known.output_tokens > estimate.output_tokens ? known.output_tokens : estimate.output_tokens, source: "estimated" };
   };
   const failure = (code: StreamErrorCode, message: string, cause?: unknown): BackendError => {
     const used = usage();
