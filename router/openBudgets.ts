@@ -20,7 +20,6 @@ import type { OpenRequests } from "./openRequests.ts";
 import { runSettlement } from "./settlement.ts";
 
 const USE = { meanwhile: "requests of tenants with a budget wait", mostWaitMs: 500, isResent: false };
-
 const MOST_WARNED = 10_000;
 const LOOK_EVERY_MS = 250;
 

@@ -1,5 +1,5 @@
 /**
- * The part of the reconciliation that this role can do: it alone has Redis, and may read what REQUESTS holds, which are prompts. Requests against outcomes, and the
+ * The part of the reconciliation that this role can do: it has Redis, and may read what REQUESTS holds, which are prompts. Requests against outcomes, and the
  * counters of budgets against what was spent. Audit sinks do the rest (sinks/audit/reconcileBooks.ts).
  */
 import type { Registry } from "prom-client";

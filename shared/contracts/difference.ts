@@ -25,7 +25,7 @@ export const DifferenceKind = z.enum([
   "line_differs",
   /** A line of a request that its outcome does not account for. */
   "line_without_attempt",
-  /** A line that a tenant pays, of a request that nobody knows. */
+  /** A line booked from COMPLETIONS, of a request that nobody knows. */
   "line_without_request",
   /** A shadow label or an audit of the cache that was paid and has no line. */
   "own_call_without_line",

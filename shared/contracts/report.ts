@@ -30,7 +30,7 @@ export const ReportRow = z.strictObject({
   cached_saved_nano_usd: Amount.describe("What those would have cost on the baseline tier; part of the baseline's cost."),
   agreement: z.strictObject({ labels: count(), agreeing: count(), lower: z.number(), upper: z.number(), mean: z.number() }).nullable()
     .describe("Answers that were compared with the baseline tier's (shadow labels), and how many are the same in most of their words, with the share's exact 95 % interval. `null`: none was."),
-  partly_known: count().describe("Requests with a call that was cut off: its server may have charged something that it did not tell."),
+  partly_known: count().describe("Requests with a call that was cut off, whose server may have charged something that it did not tell, or with tokens that have no price."),
 });
 export type ReportRow = z.infer<typeof ReportRow>;
 

@@ -45,6 +45,7 @@ export function budgetedAccountsOf(budgets: TenantSettings["budgets"], spender: 
   return accountsOf(spender, budgets.time_zone, acceptedAtMs).flatMap((account) => (account.scope === "global" ? [] : budgetedBy(budgets[account.scope], account)));
 }
 
+/** In place of a tenant and an owner; neither has such a name. */
 export const GLOBAL = "";
 /** What all tenants together may spend. */
 export interface GlobalBudgets {

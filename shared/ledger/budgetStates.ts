@@ -3,7 +3,6 @@ import { nanoUsd, toUsd } from "#shared/contracts/money.ts";
 import type { TenantSettings } from "#shared/contracts/tenant.ts";
 
 import { type BudgetedAccount, budgetedAccountsOf, leftIn, type Scope } from "./accounts.ts";
-
 import type { Counter } from "./readCounters.ts";
 
 export interface BudgetState {

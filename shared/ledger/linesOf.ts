@@ -1,6 +1,6 @@
 /**
  * Events as lines of the ledger. Pure, and the same event always gives the same lines, so a redelivered one is booked once. The charged lines of a
- * completion add up to its cost; what an attempt cost beyond what its step was quoted at is nobody's but the service's. What cost nothing has no line.
+ * completion add up to its cost; what an attempt cost beyond what was charged is nobody's but the service's. What cost nothing has no line.
  */
 import type { Attempt, Completion, DeadLetter } from "#shared/contracts/events.ts";
 import { isCharged, type LineKind } from "#shared/contracts/ledger.ts";

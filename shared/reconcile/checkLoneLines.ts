@@ -1,12 +1,13 @@
-/** Lines of the ledger that a tenant pays, of a request that is nowhere. */
+/** Lines of the ledger that were booked from COMPLETIONS, of a request that is nowhere. */
 import type { Difference } from "#shared/contracts/difference.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import { readStored } from "#shared/messaging/readStored.ts";
 import { completionSubject } from "#shared/messaging/topology.ts";
 
+import type { LineRow } from "./compareOutcomes.ts";
 import { differenceOf } from "./difference.ts";
 import type { Places } from "./places.ts";
-import { type Key, type LoneLine, readLoneLines, readLoneLinesOf } from "./readBooks.ts";
+import { type Key, readLoneLines, readLoneLinesOf } from "./readBooks.ts";
 
 const MOST_AT_ONCE = 1_000;
 interface Between {
@@ -27,17 +28,17 @@ export async function checkLoneLines(places: Where, { fromMs, toMs, tenantId }: 
 /** Of these ids, whenever they were accepted. Throws outages. */
 export const checkLoneLinesOf = async (places: Where, ids: readonly Key[]): Promise<Difference[]> => differencesOf(places, await readLoneLinesOf(places.pool, ids));
 
-async function differencesOf(places: Where, lines: readonly LoneLine[]): Promise<Difference[]> {
+async function differencesOf(places: Where, lines: readonly LineRow[]): Promise<Difference[]> {
   const found: Difference[] = [];
   for (const line of lines) if (!(await hasOutcome(places, line))) found.push(differenceOfLine(line));
   return found;
 }
 
 /** Then it is the request's row that is missing, which is said where outcomes are compared. */
-async function hasOutcome({ streams, prefix }: Pick<Places, "streams" | "prefix">, { tenant_id, request_id, at_ms }: LoneLine): Promise<boolean> {
+async function hasOutcome({ streams, prefix }: Pick<Places, "streams" | "prefix">, { tenant_id, request_id, at_ms }: LineRow): Promise<boolean> {
   const message = await streams.last("COMPLETIONS", completionSubject(prefix, { tenant_id, request_id }));
   return message !== null && readStored(Completion, message)?.accepted_at_ms === at_ms;
 }
 
-const differenceOfLine = ({ tenant_id, request_id, kind, part, at_ms, cost }: LoneLine): Difference =>
+const differenceOfLine = ({ tenant_id, request_id, kind, part, at_ms, cost }: LineRow): Difference =>
   differenceOf({ kind: "line_without_request", tenant_id, request_id, about: `${kind} ${part} ${new Date(at_ms).toISOString()}`, says: { ledger_nano_usd: String(cost), ledger_requests: "nothing", completions: "nothing" } });

@@ -13,7 +13,7 @@ const MEANINGS: Readonly<Record<DifferenceKind, string>> = {
   attempt_without_line: "The tenant was not charged for something that was paid. The stored event has the amount.",
   line_differs: "The tenant is charged another amount than was paid, or pays what it should not. The stored event has the amount.",
   line_without_attempt: "The tenant is charged for something that its request did not do. The stored event has what it did.",
-  line_without_request: "The tenant is charged for a request of which neither the books nor COMPLETIONS know.",
+  line_without_request: "The ledger has a line for a request of which neither the books nor COMPLETIONS know. Where it is a charged one, its tenant pays for that.",
   own_call_without_line: "The service paid for a call of its own that reports do not show. SHADOWS has it.",
   late_run_without_line: "A run came too late and was paid; reports do not show it as waste. DEAD_LETTERS has it.",
   counter_differs: "A budget lets through more or less than it should. Deleting the account's key in Redis has it loaded anew from Postgres and COMPLETIONS, before anything more is spent from it.",

@@ -98,7 +98,7 @@ async function withLock<T>(pool: Pool, name: string, run: () => Promise<T>): Pro
 function makeMetrics(registry: Registry, everyS: number) {
   const registers = [registry];
   const differences = new Gauge({ name: "infer_reconcile_differences", help: "Open differences between places that must say the same of a request's money, by kind (docs/reconcile.md). All processes of a role say the same.", labelNames: ["kind"], registers });
-  const behind = new Gauge({ name: "infer_reconcile_behind", help: "Messages that were not reconciled yet when the part's last run ended.", labelNames: ["part"], registers });
+  const behind = new Gauge({ name: "infer_reconcile_behind", help: "Messages, or accounts of budgets, that were not reconciled yet when the part's last run ended.", labelNames: ["part"], registers });
   const finished = new Gauge({ name: "infer_reconcile_last_success_timestamp_seconds", help: "When all parts had last been run to their end, whichever process did; 0 before the first time.", registers });
   const period = new Gauge({ name: "infer_reconcile_period_seconds", help: "INFER_RECONCILE_EVERY_S.", registers });
   const checked = new Counter({ name: "infer_reconcile_checked_total", help: "Outcomes, requests, calls and counters that this process has reconciled, by part.", labelNames: ["part"], registers });

@@ -119,7 +119,7 @@ const OVERLAP_MS = HOUR_MS;
 /** Before the first run: what COMPLETIONS may hold. */
 const FIRST_LOOK_BACK_MS = 7 * 24 * HOUR_MS;
 
-/** Lines that tenants pay, hour by hour of when their requests were accepted. Its mark is a time. */
+/** Lines booked from COMPLETIONS, hour by hour of when their requests were accepted. Its mark is a time. */
 export const loneLinesPart = (places: Places): Part => ({
   name: "lone_lines",
   async run({ mark, open: before, isOver }) {

@@ -50,15 +50,12 @@ const LINE = `l.tenant_id, l.request_id, l.kind, l.part, ${MS("l.at")} AS at_ms,
 export const readLines = (pool: Pool, keys: readonly Key[], stream: string): Promise<LineRow[]> =>
   rowsOf(pool, "the ledger", `SELECT ${LINE} FROM ${ASKED} JOIN ledger l USING (tenant_id, request_id) WHERE l.stream = $3`, [...columns(keys), stream]);
 
-export interface LoneLine extends LineRow {
-  readonly stream_seq: number;
-}
-const LONE = `SELECT ${LINE}, l.stream_seq::float8 AS stream_seq FROM ledger l
+const LONE = `SELECT ${LINE} FROM ledger l
   WHERE l.stream = 'COMPLETIONS' AND NOT EXISTS (SELECT 1 FROM ledger_requests q WHERE q.request_id = l.request_id AND q.tenant_id = l.tenant_id AND q.at = l.at)`;
-/** Lines that tenants pay, of no request in the books. Line and request are written in one transaction. */
-export const readLoneLines = (pool: Pool, { fromMs, toMs, tenantId, most }: { readonly fromMs: number; readonly toMs: number; readonly tenantId?: string | undefined; readonly most: number }): Promise<LoneLine[]> =>
+/** Lines booked from COMPLETIONS, of no request in the books. Line and request are written in one transaction. */
+export const readLoneLines = (pool: Pool, { fromMs, toMs, tenantId, most }: { readonly fromMs: number; readonly toMs: number; readonly tenantId?: string | undefined; readonly most: number }): Promise<LineRow[]> =>
   rowsOf(pool, "the ledger", `${LONE} AND l.at >= $1 AND l.at < $2 AND ($3::text IS NULL OR l.tenant_id = $3) ORDER BY l.at LIMIT $4`, [new Date(fromMs), new Date(toMs), tenantId ?? null, most]);
-export const readLoneLinesOf = (pool: Pool, keys: readonly Key[]): Promise<LoneLine[]> =>
+export const readLoneLinesOf = (pool: Pool, keys: readonly Key[]): Promise<LineRow[]> =>
   rowsOf(pool, "the ledger", `${LONE} AND (l.tenant_id, l.request_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, columns(keys));
 
 /** Those of the requests, accepted at their time (epoch milliseconds) or later, that are in the books. An id may have been used before. */
@@ -81,16 +78,10 @@ export async function readDays(pool: Pool, { from, to }: { readonly from: string
 export interface TenantRules {
   /** Days for which a tenant's audit rows are kept, where it has a time of its own. */
   readonly days: ReadonlyMap<string, number>;
-  /** By whose calendar its budgets begin; UTC where it is not here. */
-  readonly timeZones: ReadonlyMap<string, string>;
 }
 export async function readTenantRules(pool: Pool): Promise<TenantRules> {
-  const rows = await rowsOf<{ tenant_id: string; days: number | null; zone: string | null }>(pool, "the tenants",
-    "SELECT tenant_id, (settings #>> '{retention,days}')::int AS days, settings #>> '{budgets,time_zone}' AS zone FROM tenants WHERE settings #>> '{retention,days}' IS NOT NULL OR settings #>> '{budgets,time_zone}' IS NOT NULL", []);
-  return {
-    days: new Map(rows.flatMap(({ tenant_id, days }) => (days === null ? [] : [[tenant_id, days] as const]))),
-    timeZones: new Map(rows.flatMap(({ tenant_id, zone }) => (zone === null ? [] : [[tenant_id, zone] as const]))),
-  };
+  const rows = await rowsOf<{ tenant_id: string; days: number }>(pool, "the tenants", "SELECT tenant_id, (settings #>> '{retention,days}')::int AS days FROM tenants WHERE settings #>> '{retention,days}' IS NOT NULL", []);
+  return { days: new Map(rows.map(({ tenant_id, days }) => [tenant_id, days])) };
 }
 
 /** What a window's charged lines cost, by user and key; of the global one, of all tenants. */
@@ -112,4 +103,3 @@ export const readSpent = (pool: Pool, { tenantId, fromMs, toMs, upTo, createdAt 
     `SELECT user_id, key_id, sum(cost_nano_usd)::float8 AS spent FROM ledger
      WHERE ($1 = '${GLOBAL}' OR tenant_id = $1) AND is_charged AND at >= $2 AND at < $3 AND stream = 'COMPLETIONS' AND (stream_seq <= $4 OR at < $5::timestamptz) GROUP BY 1, 2`,
     [tenantId, new Date(fromMs), new Date(toMs), upTo, createdAt]);
-
