@@ -6,6 +6,7 @@ import { z } from "zod";
 
 import { SetupError } from "#infra/embedded/setupError.ts";
 import { type BilledDay, BadBill, readBill, sumBill } from "#shared/reconcile/bill.ts";
+import { attoOfNano } from "#shared/reconcile/exactAmount.ts";
 
 import { EXIT_UNAVAILABLE, EXIT_USAGE } from "./command.ts";
 
@@ -40,11 +41,5 @@ async function ofRecordedServer(name: string): Promise<BilledDay[]> {
   const { data } = Calls.safeParse(reply);
   if (data === undefined) throw refused(name, "it is none of `inferctl serve-recorded`");
   if (data.calls_dropped > 0) throw refused(name, `it no longer says of which days its first ${data.calls_dropped} calls were`);
-  const sums = new Map<string, BilledDay>();
-  for (const { model, cost_nano_usd, started_at_ms } of data.calls) {
-    const day = new Date(started_at_ms).toISOString().slice(0, 10);
-    const key = JSON.stringify([day, model]);
-    sums.set(key, { day, model, cost: (sums.get(key)?.cost ?? 0n) + BigInt(cost_nano_usd) });
-  }
-  return [...sums.values()];
+  return sumBill(data.calls.map(({ model, cost_nano_usd, started_at_ms }) => ({ day: new Date(started_at_ms).toISOString().slice(0, 10), model, costAtto: attoOfNano(cost_nano_usd) })));
 }

@@ -1,5 +1,6 @@
 /** Streams of requests under a budget: when they come, what is asked, and what prices are then. Pure but for the random numbers that come in. */
-const HOUR_MS = 3_600_000;
+import { HOUR_MS } from "#router/policy/demandForecast.ts";
+
 const DAY_MS = 24 * HOUR_MS;
 
 /** By hour of the day: quiet nights, two peaks. Mean 1. */

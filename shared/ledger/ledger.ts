@@ -11,6 +11,7 @@ import { z } from "zod";
 
 import { AppError } from "#shared/contracts/errors.ts";
 import type { NanoUsd } from "#shared/contracts/money.ts";
+import { type Id, tokens } from "#shared/messaging/topology.ts";
 
 import { type Account, accountsOf, type Balance, type BudgetedAccount, GLOBAL, globalAccountsOf, type Spender } from "./accounts.ts";
 import { makeLoadQueue } from "./loadQueue.ts";
@@ -30,10 +31,6 @@ declare module "ioredis" {
   }
 }
 
-interface Id {
-  readonly tenant_id: string;
-  readonly request_id: string;
-}
 /** What a request wants to be sure of before its next step. */
 export interface Reservation extends Id {
   /** The attempt that is about to be made, from 1 on. */
@@ -137,7 +134,7 @@ export function makeLedger({ redis, prefix, stream, outcomeAt, historiesOf, endO
     const [mark, last] = await redis.hmget(state, "mark", "last");
     const [info, { created, lastSeq }, booked] = await Promise.all([redis.info("server"), stream(), mark == null || last == null ? null : outcomeAt(Number(mark))]);
     if (breaks !== breaksBefore) throw new Error("the connection broke meanwhile"); // it may be another one that answers now
-    const isLost = Number(mark ?? 0) > lastSeq || (booked !== null && leaseName(booked) !== last);
+    const isLost = Number(mark ?? 0) > lastSeq || (booked !== null && tokens(booked) !== last);
     const of = `${/run_id:(\w{12})/.exec(info)?.[1] ?? "unknown"}-${Date.parse(created).toString(36)}`;
     const [id, markNow] = Begun.parse(await redis.ledgerBegin(1, state, of, lastSeq, isLost ? 1 : 0, mark ?? ""));
     return { id, mark: markNow };
@@ -173,7 +170,7 @@ export function makeLedger({ redis, prefix, stream, outcomeAt, historiesOf, endO
     leases: `${root}:${id}:leases`,
     zones: `${root}:${id}:zones`,
     reservations: `${root}:${id}:reservation:`,
-    lease: leaseName,
+    lease: tokens,
     account: ({ scope, tenantId, owner, window, timeZone }: Account) => `${root}:${id}:account:${scope}:${window.id}:${timeZone}:${tenantId}:${owner}`,
   });
   const expiryOf = ({ window }: Account) => Math.ceil(window.endsAtMs / 1_000) + KEPT_AFTER_END_S;
@@ -256,7 +253,7 @@ export function makeLedger({ redis, prefix, stream, outcomeAt, historiesOf, endO
       const { id } = await current();
       const { account: keyOf, reservations, lease, leases } = names(id);
       const last = outcomes.at(-1);
-      const lastName = last === undefined ? "" : leaseName(last);
+      const lastName = last === undefined ? "" : tokens(last);
       for (let tries = 0; tries < MOST_NAMINGS; tries++) {
         const { count, of } = await zonesIn(id, tries > 0);
         const accountsIn = ({ tenant_id, costNanoUsd, spentBy }: Outcome) =>
@@ -293,7 +290,6 @@ export function makeLedger({ redis, prefix, stream, outcomeAt, historiesOf, endO
   };
 }
 
-const leaseName = ({ tenant_id, request_id }: Id): string => `${tenant_id}.${request_id}`;
 /** A tenant's id has no space. */
 const zoneName = ({ tenantId, timeZone }: Account): string => `${tenantId} ${timeZone}`;
 const zoneOf = (name: string) => ({ tenantId: name.slice(0, name.indexOf(" ")), timeZone: name.slice(name.indexOf(" ") + 1) });

@@ -6,6 +6,7 @@ import type { Redis } from "ioredis";
 import { z } from "zod";
 
 import { AppError } from "#shared/contracts/errors.ts";
+import { idOfTokens } from "#shared/messaging/topology.ts";
 
 import type { Scope } from "./accounts.ts";
 
@@ -83,7 +84,7 @@ export async function readCounters(redis: Redis, { prefix, tenantId, most = MOST
     });
     const reservations = leases.held.flatMap(({ name, endsAtMs }, i) => {
       const amount = hashes[names.length + i]?.[0] ?? null;
-      const [tenant_id = "", request_id = ""] = name.split(".");
+      const { tenant_id, request_id } = idOfTokens(name);
       return amount === null || (tenantId !== undefined && tenant_id !== tenantId) ? [] : [{ tenant_id, request_id, amountNanoUsd: Number(amount), leaseEndsAtMs: endsAtMs }];
     });
     return { epoch, markSeq: Number(state[1] ?? 0), counters, reservations, hasMore: cursor !== "0" || keys.size > most || leases.hasMore };

@@ -51,7 +51,7 @@ export async function* readBill(lines: AsyncIterable<string>): AsyncGenerator<Bi
 }
 
 /** Rows of one day and model together. */
-export async function sumBill(rows: AsyncIterable<BillRow>): Promise<BilledDay[]> {
+export async function sumBill(rows: AsyncIterable<BillRow> | Iterable<BillRow>): Promise<BilledDay[]> {
   const sums = new Map<string, { day: string; model: string; atto: bigint }>();
   for await (const { day, model, costAtto } of rows) {
     const key = JSON.stringify([day, model]);

@@ -2,12 +2,12 @@
 import type { Difference } from "#shared/contracts/difference.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import { readStored } from "#shared/messaging/readStored.ts";
-import { completionSubject } from "#shared/messaging/topology.ts";
+import { completionSubject, type Id } from "#shared/messaging/topology.ts";
 
 import type { LineRow } from "./compareOutcomes.ts";
 import { differenceOf } from "./difference.ts";
 import type { Places } from "./places.ts";
-import { type Key, readLoneLines, readLoneLinesOf } from "./readBooks.ts";
+import { readLoneLines, readLoneLinesOf } from "./readBooks.ts";
 
 const MOST_AT_ONCE = 1_000;
 interface Between {
@@ -26,7 +26,7 @@ export async function checkLoneLines(places: Where, { fromMs, toMs, tenantId }: 
 }
 
 /** Of these ids, whenever they were accepted. Throws outages. */
-export const checkLoneLinesOf = async (places: Where, ids: readonly Key[]): Promise<Difference[]> => differencesOf(places, await readLoneLinesOf(places.pool, ids));
+export const checkLoneLinesOf = async (places: Where, ids: readonly Id[]): Promise<Difference[]> => differencesOf(places, await readLoneLinesOf(places.pool, ids));
 
 async function differencesOf(places: Where, lines: readonly LineRow[]): Promise<Difference[]> {
   const found: Difference[] = [];

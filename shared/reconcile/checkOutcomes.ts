@@ -3,9 +3,9 @@ import { Completion } from "#shared/contracts/events.ts";
 import type { Difference } from "#shared/contracts/difference.ts";
 import type { ReadBatch } from "#shared/messaging/readRange.ts";
 import { readStored } from "#shared/messaging/readStored.ts";
-import { idOf } from "#shared/messaging/topology.ts";
+import { idOf, tokens } from "#shared/messaging/topology.ts";
 
-import { type AuditRow, compareOutcomes, type Compared, idText, type KeptSince, type StoredOutcome, strayOf } from "./compareOutcomes.ts";
+import { type AuditRow, compareOutcomes, type Compared, type KeptSince, type StoredOutcome, strayOf } from "./compareOutcomes.ts";
 import { type Places, type Stand, standOf } from "./places.ts";
 import { readAudit, readAuditAt, readAuditBeyond, readBooked, readLines } from "./readBooks.ts";
 
@@ -31,22 +31,22 @@ export async function checkOutcomes(places: Places, { messages, gone }: ReadBatc
   const [audit, atPlaces, booked, lines] = await Promise.all([
     readAudit(pool, outcomes), readAuditAt(pool, seqs, { createdAt: stand.created, tenantId }), readBooked(pool, outcomes), readLines(pool, outcomes, COMPLETIONS),
   ]);
-  const idAt = new Map(outcomes.map((one) => [one.seq, idText(one)]));
-  const strays = atPlaces.filter((row) => idAt.get(row.stream_seq) !== idText(row));
+  const idAt = new Map(outcomes.map((one) => [one.seq, tokens(one)]));
+  const strays = atPlaces.filter((row) => idAt.get(row.stream_seq) !== tokens(row));
   return compareOutcomes(outcomes, { audit, heldTwice: await heldTwice(places, outcomes, audit), strays, booked, lines }, kept);
 }
 
 /** Ids whose row is from another place in COMPLETIONS, where their other outcome still is. */
 async function heldTwice({ streams, prefix }: Places, outcomes: readonly StoredOutcome[], audit: readonly AuditRow[]): Promise<ReadonlySet<string>> {
   const seqs = new Map<string, Set<number>>();
-  for (const one of outcomes) seqs.set(idText(one), (seqs.get(idText(one)) ?? new Set()).add(one.seq));
+  for (const one of outcomes) seqs.set(tokens(one), (seqs.get(tokens(one)) ?? new Set()).add(one.seq));
   const held = new Set<string>();
   for (const row of audit) {
-    const own = seqs.get(idText(row));
+    const own = seqs.get(tokens(row));
     if (own === undefined || (own.size === 1 && own.has(row.stream_seq))) continue;
     const other = await streams.bySequence(COMPLETIONS, row.stream_seq);
     const id = other === null ? null : idOf(prefix, other.subject);
-    if (id !== null && idText(id) === idText(row)) held.add(idText(row));
+    if (id !== null && tokens(id) === tokens(row)) held.add(tokens(row));
   }
   return held;
 }

@@ -2,7 +2,7 @@
 import type { Difference } from "#shared/contracts/difference.ts";
 import type { ReadBatch, Stored } from "#shared/messaging/readRange.ts";
 import { parseRequestMessage } from "#shared/messaging/readRequest.ts";
-import { completionSubject, type Id, idOf } from "#shared/messaging/topology.ts";
+import { completionSubject, type Id, idOf, tokens } from "#shared/messaging/topology.ts";
 
 import { differenceOf } from "./difference.ts";
 import type { Places } from "./places.ts";
@@ -36,7 +36,7 @@ export async function checkRequests({ pool, streams, prefix, now }: Pick<Places,
     return id === null || (tenantId !== undefined && id.tenant_id !== tenantId) ? [] : [{ ...id, acceptedAtMs: message.time.getTime(), message }];
   });
   const ended = asked.length === 0 ? new Set<string>() : await readEnded(pool, asked);
-  const rest = asked.filter(({ tenant_id, request_id }) => !ended.has(`${tenant_id} ${request_id}`));
+  const rest = asked.filter((one) => !ended.has(tokens(one)));
   const open: Asked[] = [];
   await Promise.all(rest.map(async (one) => { if ((await streams.last("COMPLETIONS", completionSubject(prefix, one))) === null) open.push(one); }));
   const isLate = ({ message, acceptedAtMs }: Asked): boolean => now() > acceptedAtMs + deadlineMsOf(message, promised) + promised.sweepGraceMs + SLACK_MS;

@@ -6,8 +6,9 @@ import { type Attempt, Completion, Outcome } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { linesOfCompletion } from "#shared/ledger/linesOf.ts";
+import { tokens } from "#shared/messaging/topology.ts";
 
-import { type Books, compareOutcomes, idText, type KeptSince, type LineRow, type StoredOutcome } from "./compareOutcomes.ts";
+import { type Books, compareOutcomes, type KeptSince, type LineRow, type StoredOutcome } from "./compareOutcomes.ts";
 import { keyOf } from "./difference.ts";
 
 const EVENT = Completion.parse(fixture);
@@ -37,16 +38,16 @@ const outcomes = fc.array(fc.record({ tenant: fc.constantFrom("t1", "t2"), outco
 
 /** Each makes one thing wrong about an outcome that cost something, and says what it must be called. */
 const SPOILS: Readonly<Partial<Record<DifferenceKind, (rows: Rows, of: StoredOutcome) => void>>> = {
-  outcome_not_audited: (rows, of) => { rows.audit = rows.audit.filter((row) => idText(row) !== idText(of)); },
-  audit_differs: (rows, of) => { rows.audit = rows.audit.map((row) => (idText(row) === idText(of) ? { ...row, cost: row.cost + 1 } : row)); },
+  outcome_not_audited: (rows, of) => { rows.audit = rows.audit.filter((row) => tokens(row) !== tokens(of)); },
+  audit_differs: (rows, of) => { rows.audit = rows.audit.map((row) => (tokens(row) === tokens(of) ? { ...row, cost: row.cost + 1 } : row)); },
   audit_without_outcome: (rows, of) => { rows.strays.push({ ...of, request_id: "stray", stream_seq: of.seq, outcome: "completed", cost: 5, attempts: 0, attemptsCost: 0 }); },
-  id_used_again: (rows, of) => { rows.audit = rows.audit.map((row) => (idText(row) === idText(of) ? { ...row, stream_seq: 3 } : row)); },
-  second_outcome: (rows, of) => { rows.audit = rows.audit.map((row) => (idText(row) === idText(of) ? { ...row, stream_seq: 99 } : row)); rows.heldTwice = new Set([idText(of)]); },
-  attempts_differ: (rows, of) => { rows.audit = rows.audit.map((row) => (idText(row) === idText(of) ? { ...row, attempts: row.attempts - 1 } : row)); },
-  outcome_not_booked: (rows, of) => { rows.booked = rows.booked.filter((row) => idText(row) !== idText(of)); },
-  attempt_without_line: (rows, of) => { rows.lines.splice(rows.lines.findIndex((line) => idText(line) === idText(of)), 1); },
-  line_differs: (rows, of) => { const at = rows.lines.findIndex((line) => idText(line) === idText(of)); rows.lines[at] = { ...(rows.lines[at] as LineRow), is_charged: false }; },
-  line_without_attempt: (rows, of) => { rows.lines.push({ ...(rows.lines.find((line) => idText(line) === idText(of)) as LineRow), part: "9" }); },
+  id_used_again: (rows, of) => { rows.audit = rows.audit.map((row) => (tokens(row) === tokens(of) ? { ...row, stream_seq: 3 } : row)); },
+  second_outcome: (rows, of) => { rows.audit = rows.audit.map((row) => (tokens(row) === tokens(of) ? { ...row, stream_seq: 99 } : row)); rows.heldTwice = new Set([tokens(of)]); },
+  attempts_differ: (rows, of) => { rows.audit = rows.audit.map((row) => (tokens(row) === tokens(of) ? { ...row, attempts: row.attempts - 1 } : row)); },
+  outcome_not_booked: (rows, of) => { rows.booked = rows.booked.filter((row) => tokens(row) !== tokens(of)); },
+  attempt_without_line: (rows, of) => { rows.lines.splice(rows.lines.findIndex((line) => tokens(line) === tokens(of)), 1); },
+  line_differs: (rows, of) => { const at = rows.lines.findIndex((line) => tokens(line) === tokens(of)); rows.lines[at] = { ...(rows.lines[at] as LineRow), is_charged: false }; },
+  line_without_attempt: (rows, of) => { rows.lines.push({ ...(rows.lines.find((line) => tokens(line) === tokens(of)) as LineRow), part: "9" }); },
 };
 
 describe("outcomes against the audit and the books", () => {

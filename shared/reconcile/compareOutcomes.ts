@@ -2,32 +2,29 @@
 import type { Difference } from "#shared/contracts/difference.ts";
 import type { Completion, Outcome } from "#shared/contracts/events.ts";
 import { type Line, linesOfCompletion } from "#shared/ledger/linesOf.ts";
+import { type Id, tokens } from "#shared/messaging/topology.ts";
 
 import { differenceOf } from "./difference.ts";
 
-interface Key {
-  readonly tenant_id: string;
-  readonly request_id: string;
-}
 /** A message of COMPLETIONS. */
-export interface StoredOutcome extends Key {
+export interface StoredOutcome extends Id {
   readonly seq: number;
   /** `null`: of a version that cannot be read here. */
   readonly completion: Completion | null;
 }
 /** A row of `requests`, with the sum of its rows of `attempts`. Amounts are nano-dollars. */
-export interface AuditRow extends Key {
+export interface AuditRow extends Id {
   readonly stream_seq: number;
   readonly outcome: Outcome;
   readonly cost: number;
   readonly attempts: number;
   readonly attemptsCost: number;
 }
-export interface BookedRow extends Key {
+export interface BookedRow extends Id {
   readonly at_ms: number;
   readonly outcome: Outcome;
 }
-export interface LineRow extends Key {
+export interface LineRow extends Id {
   readonly kind: string;
   readonly part: string;
   readonly at_ms: number;
@@ -38,7 +35,7 @@ export interface LineRow extends Key {
 export interface Books {
   /** Of their ids, whatever their place in COMPLETIONS. */
   readonly audit: readonly AuditRow[];
-  /** Ids of `audit` whose other outcome COMPLETIONS still holds, as `tenant request`. */
+  /** Ids of `audit` whose other outcome COMPLETIONS still holds, as `tokens` has them. */
   readonly heldTwice: ReadonlySet<string>;
   /** Rows at the places of these outcomes in COMPLETIONS, of other ids. */
   readonly strays: readonly AuditRow[];
@@ -70,16 +67,15 @@ export interface Compared {
   readonly tally: Tally;
 }
 
-export const idText = ({ tenant_id, request_id }: Key): string => `${tenant_id} ${request_id}`;
 const placeOf = (seq: number) => ({ stream: "COMPLETIONS", stream_seq: seq });
 
 /** All of these outcomes are acked by the audit sink, so what is not there will not come. */
 export function compareOutcomes(outcomes: readonly StoredOutcome[], books: Books, kept: KeptSince): Compared {
-  const audit = new Map(books.audit.map((row) => [idText(row), row]));
+  const audit = new Map(books.audit.map((row) => [tokens(row), row]));
   const booked = groupBy(books.booked);
   const lines = groupBy(books.lines);
   const all = outcomes.map((one) => {
-    const id = idText(one);
+    const id = tokens(one);
     const at_ms = one.completion?.accepted_at_ms;
     const isMine = (row: { readonly at_ms: number }) => at_ms === undefined || row.at_ms === at_ms;
     return compareOne(one, { row: audit.get(id), isHeldTwice: books.heldTwice.has(id), hasEarlier: at_ms !== undefined && (booked.get(id) ?? []).some((one) => one.at_ms < at_ms), booked: (booked.get(id) ?? []).find(isMine), lines: (lines.get(id) ?? []).filter(isMine) }, kept);
@@ -132,7 +128,7 @@ function compareOne({ tenant_id, request_id, seq, completion }: StoredOutcome, {
   return { differences, tally };
 }
 
-type About = Key & ReturnType<typeof placeOf>;
+type About = Id & ReturnType<typeof placeOf>;
 
 function attemptsOf({ attempts, cost_nano_usd }: Completion, row: AuditRow | undefined, about: About): Difference[] {
   const sum = attempts.reduce((total, attempt) => total + attempt.cost_nano_usd, 0);
@@ -153,7 +149,7 @@ function booksOf(completion: Completion, seq: number, { booked, lines }: Pick<Of
 }
 
 /** Of lines that say what they are of by kind and part. `extra`: `null` where others may stand beside them. */
-export function compareLines(expected: readonly Line[], found: readonly LineRow[], kinds: { readonly missing: Difference["kind"]; readonly extra: Difference["kind"] | null }, about: Key & { readonly stream: string; readonly stream_seq: number }): Difference[] {
+export function compareLines(expected: readonly Line[], found: readonly LineRow[], kinds: { readonly missing: Difference["kind"]; readonly extra: Difference["kind"] | null }, about: Id & { readonly stream: string; readonly stream_seq: number }): Difference[] {
   const nameOf = ({ kind, part }: Pick<LineRow, "kind" | "part">) => `${kind} ${part}`;
   const lines = new Map(found.map((line) => [nameOf(line), line]));
   const differences = expected.flatMap((line) => {
@@ -170,11 +166,11 @@ export function compareLines(expected: readonly Line[], found: readonly LineRow[
   return [...differences, ...[...lines].map(([name, { cost }]) => differenceOf({ ...about, kind: extra, about: name, says: { paid: "nothing", ledger_nano_usd: String(cost) } }))];
 }
 
-function groupBy<T extends Key>(rows: readonly T[]): Map<string, T[]> {
+function groupBy<T extends Id>(rows: readonly T[]): Map<string, T[]> {
   const groups = new Map<string, T[]>();
   for (const row of rows) {
-    const group = groups.get(idText(row));
-    if (group === undefined) groups.set(idText(row), [row]);
+    const group = groups.get(tokens(row));
+    if (group === undefined) groups.set(tokens(row), [row]);
     else group.push(row);
   }
   return groups;

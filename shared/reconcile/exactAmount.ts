@@ -16,6 +16,7 @@ export function attoUsd(text: string): bigint | null {
   return scaled === null ? null : sign === "-" ? -scaled : scaled;
 }
 
+export const attoOfNano = (nano: number): bigint => BigInt(nano) * ATTO_PER_NANO;
 /** Half away from zero. */
 export function nanoOfAtto(atto: bigint): bigint {
   const size = atto < 0n ? -atto : atto;

@@ -3,15 +3,12 @@ import type { Pool, QueryResultRow } from "pg";
 
 import { AppError } from "#shared/contracts/errors.ts";
 import { GLOBAL } from "#shared/ledger/accounts.ts";
+import { type Id, tokens } from "#shared/messaging/topology.ts";
 
 import type { BookedDay } from "./compareBill.ts";
 import type { AuditRow, BookedRow, LineRow } from "./compareOutcomes.ts";
 
-export interface Key {
-  readonly tenant_id: string;
-  readonly request_id: string;
-}
-const columns = (keys: readonly Key[]): [string[], string[]] => [keys.map(({ tenant_id }) => tenant_id), keys.map(({ request_id }) => request_id)];
+const columns = (keys: readonly Id[]): [string[], string[]] => [keys.map(({ tenant_id }) => tenant_id), keys.map(({ request_id }) => request_id)];
 /** Each id once. */
 const ASKED = "(SELECT DISTINCT tenant_id, request_id FROM unnest($1::text[], $2::text[]) AS one(tenant_id, request_id)) AS asked";
 const MS = (time: string): string => `round(extract(epoch FROM ${time}) * 1000)::float8`;
@@ -27,7 +24,7 @@ async function rowsOf<R extends QueryResultRow>(pool: Pool, what: string, text: 
 const AUDIT = `SELECT r.tenant_id, r.request_id, r.stream_seq::float8 AS stream_seq, r.outcome, r.cost_nano_usd::float8 AS cost, a.attempts, a.attempts_cost AS "attemptsCost"`;
 const ATTEMPTS = `CROSS JOIN LATERAL (SELECT count(*)::int AS attempts, COALESCE(sum(a.cost_nano_usd), 0)::float8 AS attempts_cost FROM attempts a WHERE a.request_id = r.request_id AND a.tenant_id = r.tenant_id) AS a`;
 
-export const readAudit = (pool: Pool, keys: readonly Key[]): Promise<AuditRow[]> =>
+export const readAudit = (pool: Pool, keys: readonly Id[]): Promise<AuditRow[]> =>
   rowsOf(pool, "the audit", `${AUDIT} FROM ${ASKED} JOIN requests r USING (tenant_id, request_id) ${ATTEMPTS}`, columns(keys));
 
 /** Rows of events of this stream: what ended before it was made is of one before it. */
@@ -43,11 +40,11 @@ export const readAuditAt = (pool: Pool, seqs: readonly number[], { createdAt, te
 export const readAuditBeyond = (pool: Pool, lastSeq: number, { createdAt, tenantId }: OfStream): Promise<AuditRow[]> =>
   rowsOf(pool, "the audit", `${AUDIT} FROM requests r ${ATTEMPTS} WHERE r.stream_seq > $1 AND ${OF_STREAM} ORDER BY r.stream_seq LIMIT 1000`, [lastSeq, createdAt, tenantId ?? null]);
 
-export const readBooked = (pool: Pool, keys: readonly Key[]): Promise<BookedRow[]> =>
+export const readBooked = (pool: Pool, keys: readonly Id[]): Promise<BookedRow[]> =>
   rowsOf(pool, "the books", `SELECT q.tenant_id, q.request_id, ${MS("q.at")} AS at_ms, q.outcome FROM ${ASKED} JOIN ledger_requests q USING (tenant_id, request_id)`, columns(keys));
 
 const LINE = `l.tenant_id, l.request_id, l.kind, l.part, ${MS("l.at")} AS at_ms, l.cost_nano_usd::float8 AS cost, l.is_charged`;
-export const readLines = (pool: Pool, keys: readonly Key[], stream: string): Promise<LineRow[]> =>
+export const readLines = (pool: Pool, keys: readonly Id[], stream: string): Promise<LineRow[]> =>
   rowsOf(pool, "the ledger", `SELECT ${LINE} FROM ${ASKED} JOIN ledger l USING (tenant_id, request_id) WHERE l.stream = $3`, [...columns(keys), stream]);
 
 const LONE = `SELECT ${LINE} FROM ledger l
@@ -55,16 +52,16 @@ const LONE = `SELECT ${LINE} FROM ledger l
 /** Lines booked from COMPLETIONS, of no request in the books. Line and request are written in one transaction. */
 export const readLoneLines = (pool: Pool, { fromMs, toMs, tenantId, most }: { readonly fromMs: number; readonly toMs: number; readonly tenantId?: string | undefined; readonly most: number }): Promise<LineRow[]> =>
   rowsOf(pool, "the ledger", `${LONE} AND l.at >= $1 AND l.at < $2 AND ($3::text IS NULL OR l.tenant_id = $3) ORDER BY l.at LIMIT $4`, [new Date(fromMs), new Date(toMs), tenantId ?? null, most]);
-export const readLoneLinesOf = (pool: Pool, keys: readonly Key[]): Promise<LineRow[]> =>
+export const readLoneLinesOf = (pool: Pool, keys: readonly Id[]): Promise<LineRow[]> =>
   rowsOf(pool, "the ledger", `${LONE} AND (l.tenant_id, l.request_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, columns(keys));
 
-/** Those of the requests, accepted at their time (epoch milliseconds) or later, that are in the books. An id may have been used before. */
-export async function readEnded(pool: Pool, asked: readonly (Key & { readonly acceptedAtMs: number })[]): Promise<ReadonlySet<string>> {
+/** Those of the requests, accepted at their time (epoch milliseconds) or later, that are in the books. An id may have been used before. As `tokens` has them. */
+export async function readEnded(pool: Pool, asked: readonly (Id & { readonly acceptedAtMs: number })[]): Promise<ReadonlySet<string>> {
   const rows = await rowsOf<{ place: number }>(pool, "the books",
     `SELECT place::int AS place FROM unnest($1::text[], $2::text[], $3::timestamptz[]) WITH ORDINALITY AS one(tenant_id, request_id, accepted_at, place)
      WHERE EXISTS (SELECT 1 FROM ledger_requests q WHERE q.request_id = one.request_id AND q.tenant_id = one.tenant_id AND q.at >= one.accepted_at)`,
     [...columns(asked), asked.map(({ acceptedAtMs }) => new Date(acceptedAtMs))]);
-  return new Set(rows.flatMap(({ place }) => asked[place - 1] ?? []).map(({ tenant_id, request_id }) => `${tenant_id} ${request_id}`));
+  return new Set(rows.flatMap(({ place }) => asked[place - 1] ?? []).map(tokens));
 }
 
 /** All lines by day (UTC) and model; nano-dollars. `from` and `to` are days, both included. */
