@@ -39,7 +39,7 @@ afterAll(async () => {
 beforeEach(() => { n += 1; booked = 0; nowMs = AT_MS; });
 
 /** A router's own: its connections and what it keeps. */
-async function router(): Promise<{ ledger: Ledger; pacing: Pacing }> {
+async function router(): Promise<{ ledger: Ledger; pacing: Pacing; registry: Registry }> {
   const redis = connectRedis(inject("redisUrl"), "pacing-test", log, { meanwhile: "test", mostWaitMs: 500 });
   connections.push(redis);
   await vi.waitFor(() => { expect(redis.status).toBe("ready"); }, { timeout: 10_000, interval: 10 });
@@ -48,7 +48,8 @@ async function router(): Promise<{ ledger: Ledger; pacing: Pacing }> {
     outcomeAt: async () => null, observeUnloaded: (error) => { throw error; },
     historiesOf: async (claimed) => claimed.map(() => ({ spentNanoUsd: nanoUsd(0), open: [] })),
   });
-  return { ledger, pacing: openPacing({ pool, balanceOf: ledger.balanceOf, registry: new Registry(), log, now: () => nowMs }) };
+  const registry = new Registry();
+  return { ledger, registry, pacing: openPacing({ pool, balanceOf: ledger.balanceOf, registry, log, now: () => nowMs }) };
 }
 const tenant = () => `t-${n}`;
 const request = (over: object = {}) => ({ tenant_id: tenant(), policy: "cascade-routing", accepted_at_ms: nowMs, ...over });
@@ -92,14 +93,15 @@ it("routers find the same λ, one that restarts goes on with it, and what one sp
 
 it("goes by the audit while the ledger does not know the budget, and by what it knew while Postgres is away", async () => {
   await audited(480, 0.001);
-  const { pacing } = await router();
+  const { pacing, registry } = await router();
   const before = (await pacing.factsFor(request(), BUDGETS, MODEL))?.lambda_per_usd;
   expect(before).toBeGreaterThan(0);
-  const query = vi.spyOn(pool, "query").mockImplementation(() => { throw new Error("away"); });
+  await pool.query("ALTER TABLE ledger_requests RENAME TO away");
   nowMs += 60_000;
   expect((await pacing.factsFor(request(), BUDGETS, MODEL))?.lambda_per_usd).toBe(before);
-  expect(query).toHaveBeenCalled();
-  query.mockRestore();
+  await vi.waitFor(async () => { expect((await registry.getSingleMetric("infer_pacing_unread_total")?.get())?.values[0]?.value).toBe(1); }, { timeout: 10_000, interval: 20 });
+  expect((await pacing.factsFor(request(), BUDGETS, MODEL))?.lambda_per_usd).toBe(before);
+  await pool.query("ALTER TABLE away RENAME TO ledger_requests");
 });
 
 it("says nothing of tenants that are not paced, of policies without λ, without a model, and before there is something to go by", async () => {

@@ -22,7 +22,7 @@ import type { Role } from "#shared/runtime/runRole.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 import { followStandings, makeDirectory } from "#shared/tenancy/directory.ts";
 import { openTokenCounter } from "#shared/tokens/openTokenCounter.ts";
-import { countedTiers, makePromptTokens, tokenizersOf } from "#shared/tokens/tokensOfTiers.ts";
+import { makeCountedTiers, makePromptTokens, tokenizersOf } from "#shared/tokens/tokensOfTiers.ts";
 
 import { makeAdmitDirect } from "./admitDirect.ts";
 import { RouterConfig } from "./config.ts";
@@ -36,7 +36,7 @@ import type { OpenRequests } from "./openRequests.ts";
 import { followModel, NO_ROUTING, type Routing } from "./followModel.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
 import { reconcileCounters } from "./reconcileCounters.ts";
-import { makeRouteEvent, type RouterDeps } from "./routeEvent.ts";
+import { makeRouteEvent } from "./routeEvent.ts";
 import { runShadows } from "./runShadows.ts";
 import { runSweeper } from "./sweeper.ts";
 import { runFloorWatch } from "./watchFloor.ts";
@@ -57,7 +57,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     let fold: OpenRequests | null = null;
     const app = buildRoleServer(registry, readiness.problems);
     const count = await openTokenCounter(tokenizersOf(tierFile));
-    const countTokens: RouterDeps["countTokens"] = (file, input) => countedTiers(file, input, count);
+    const countTokens = makeCountedTiers(count);
     addDecideRoute(app, limits, () => ({ live: live(), ...routing(), exploration: config.exploration, nowMs: Date.now() }), countTokens);
     onClose("http", () => app.close());
     await listen(app, { host: config.host, port: config.port, variable: "INFER_ROUTER_PORT" });

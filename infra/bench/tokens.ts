@@ -1,9 +1,16 @@
-/** `npm run bench:tokens -- o200k_base`: what a tokenizer costs a process, how long counting a prompt takes, and the longest that a hostile one can hold the event loop. */
+/** What a tokenizer costs a process, how long counting a prompt takes, and the longest that a hostile one can hold the event loop. `--help` says how to call it. */
+import { parseArgs } from "node:util";
+
 import { z } from "zod";
 
 import { type CountTokens, openTokenCounter } from "#shared/tokens/openTokenCounter.ts";
 import { Tokenizer } from "#shared/contracts/tokenizer.ts";
 
+const HELP = `Opens tokenizers, each in its turn, and times how they count prompts, hostile ones too.
+
+  npm run bench:tokens -- [<tokenizer> ...]
+
+One or several of: ${Tokenizer.options.join(", ")} (default all). Example: npm run bench:tokens -- o200k_base`;
 const UNITS = 64 * 1024;
 const PROSE = "The quick brown fox jumps over the lazy dog, and nobody in 1984 saw it. ";
 /** Characters that no piece before had: nothing of them is remembered. */
@@ -21,7 +28,13 @@ function timed(count: CountTokens, tokenizer: Tokenizer, prompt: string): { read
   return { tokens: count(tokenizer, prompt), ms: rounded(performance.now() - started) };
 }
 
-for (const tokenizer of z.array(Tokenizer).parse(process.argv.slice(2))) {
+const { values, positionals } = parseArgs({ options: { help: { type: "boolean", default: false } }, allowPositionals: true });
+const asked = z.array(Tokenizer).safeParse(positionals.length === 0 ? Tokenizer.options : positionals);
+if (values.help || !asked.success) {
+  process.stderr.write(`${HELP}\n`);
+  process.exitCode = values.help ? 0 : 2;
+}
+for (const tokenizer of values.help ? [] : (asked.data ?? [])) {
   const before = process.memoryUsage.rss(), started = performance.now();
   const count = await openTokenCounter([tokenizer]);
   count(tokenizer, "Hi");

@@ -9,6 +9,8 @@ import { startTestServer, TEST_SERVER_NAME } from "./testServers.ts";
 
 export interface TestBroker {
   readonly url: string;
+  /** For tests that kill or stop it. */
+  readonly server: Awaited<ReturnType<typeof startTestServer>>;
   readonly nats: NatsConnection;
   readonly broker: Awaited<ReturnType<typeof brokerOver>>;
   readonly remove: () => Promise<void>;
@@ -24,5 +26,5 @@ export async function startTestBroker(tiers: readonly TierSlots[]): Promise<Test
     await nats.close();
     await server.remove();
   };
-  return { url: server.url, nats, broker: await brokerOver(nats, "infer"), remove };
+  return { url: server.url, server, nats, broker: await brokerOver(nats, "infer"), remove };
 }

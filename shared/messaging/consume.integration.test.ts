@@ -1,32 +1,24 @@
-import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
-import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 
 import { ADMITTED_HEADER } from "./ackInbox.ts";
 import { connectNats } from "./connect.ts";
 import { consume, type ConsumeOptions, type Delivery } from "./consume.ts";
-import { ensureTopology } from "./ensureTopology.ts";
 import { brokerOver } from "./openBroker.ts";
 import { consumerOf, requestSubject, type Source, sourcesOf } from "./topology.ts";
 
 const WAIT = { timeout: 15_000, interval: 20 };
-let server: Awaited<ReturnType<typeof startTestServer>>;
-let nats: NatsConnection;
-let broker: Awaited<ReturnType<typeof brokerOver>>;
+let test: TestBroker;
+let server: TestBroker["server"];
+let broker: TestBroker["broker"];
 beforeAll(async () => {
-  server = await startTestServer("nats");
-  nats = await connectNats({ url: server.url, name: "test" });
-  expect(nats.info?.server_name).toBe(TEST_SERVER_NAME);
-  await ensureTopology(nats, { prefix: "infer", tiers: [{ name: "small", slots: 1 }], completionsMaxAgeMs: 86_400_000 });
-  broker = await brokerOver(nats, "infer");
+  test = await startTestBroker([{ name: "small", slots: 1 }]);
+  ({ server, broker } = test);
 });
-afterAll(async () => {
-  await nats.close();
-  await server.remove();
-});
+afterAll(async () => { await test.remove(); });
 
 const gate = () => {
   let open = (): void => undefined;

@@ -1,8 +1,8 @@
-import type { NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 
-import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
+import { startTestServer } from "#infra/embedded/testServers.ts";
 
 import { connectNats } from "./connect.ts";
 import { consumePerSlot, type ConsumeOptions } from "./consume.ts";
@@ -11,20 +11,14 @@ import { brokerOver } from "./openBroker.ts";
 import { consumerOf, type Source, workerSource } from "./topology.ts";
 
 const WAIT = { timeout: 15_000, interval: 20 };
-let server: Awaited<ReturnType<typeof startTestServer>>;
-let nats: NatsConnection;
-let broker: Awaited<ReturnType<typeof brokerOver>>;
+let test: TestBroker;
+let server: TestBroker["server"];
+let broker: TestBroker["broker"];
 beforeAll(async () => {
-  server = await startTestServer("nats");
-  nats = await connectNats({ url: server.url, name: "test" });
-  expect(nats.info?.server_name).toBe(TEST_SERVER_NAME);
-  await ensureTopology(nats, { prefix: "infer", tiers: [{ name: "small", slots: 2 }], completionsMaxAgeMs: 86_400_000 });
-  broker = await brokerOver(nats, "infer");
+  test = await startTestBroker([{ name: "small", slots: 2 }]);
+  ({ server, broker } = test);
 });
-afterAll(async () => {
-  await nats.close();
-  await server.remove();
-});
+afterAll(async () => { await test.remove(); });
 
 /** Jobs of a tier of its own. */
 async function world(tier: string, slots: number, over: Partial<Source> = {}) {

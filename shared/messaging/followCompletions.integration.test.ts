@@ -4,30 +4,22 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 
-import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
-import { connectNats } from "./connect.ts";
-import { ensureTopology } from "./ensureTopology.ts";
 import { followCompletions } from "./followCompletions.ts";
-import { brokerOver } from "./openBroker.ts";
 
-let server: Awaited<ReturnType<typeof startTestServer>>;
+let test: TestBroker;
+let server: TestBroker["server"];
 let nats: NatsConnection;
-let broker: Awaited<ReturnType<typeof brokerOver>>;
+let broker: TestBroker["broker"];
 beforeAll(async () => {
-  server = await startTestServer("nats");
-  nats = await connectNats({ url: server.url, name: "test" });
-  if (nats.info?.server_name !== TEST_SERVER_NAME) throw new Error(`this is not the test's own server: ${server.url}`);
-  await ensureTopology(nats, { prefix: "infer", tiers: [], completionsMaxAgeMs: 86_400_000 });
-  broker = await brokerOver(nats, "infer");
+  test = await startTestBroker([]);
+  ({ server, nats, broker } = test);
 });
-afterAll(async () => {
-  await nats.close();
-  await server.remove();
-});
+afterAll(async () => { await test.remove(); });
 
 /** Once the connection is there, which may have broken. */
 const end = (request_id: string) => vi.waitFor(() => broker.publisher.emit(Completion.parse({ ...completionFixture, tenant_id: "t1", request_id }), newTraceparent()), { timeout: 15_000, interval: 20 });

@@ -1,32 +1,26 @@
 import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 
-import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
+import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
 import { connectNats } from "./connect.ts";
-import { ensureTopology } from "./ensureTopology.ts";
 import { followSubjects } from "./followSubjects.ts";
 import { brokerOver } from "./openBroker.ts";
 import { openSweepMark } from "./sweepMark.ts";
 
 const WAIT = { timeout: 25_000, interval: 20 };
-let server: Awaited<ReturnType<typeof startTestServer>>;
+let test: TestBroker;
+let server: TestBroker["server"];
 let nats: NatsConnection;
-let broker: Awaited<ReturnType<typeof brokerOver>>;
+let broker: TestBroker["broker"];
 beforeAll(async () => {
-  server = await startTestServer("nats");
-  nats = await connectNats({ url: server.url, name: "test" });
-  expect(nats.info?.server_name).toBe(TEST_SERVER_NAME);
-  await ensureTopology(nats, { prefix: "infer", tiers: [{ name: "small", slots: 1 }], completionsMaxAgeMs: 86_400_000 });
-  broker = await brokerOver(nats, "infer");
+  test = await startTestBroker([{ name: "small", slots: 1 }]);
+  ({ server, nats, broker } = test);
 });
-afterAll(async () => {
-  await nats.close();
-  await server.remove();
-});
+afterAll(async () => { await test.remove(); });
 
 it("reads what is there and what comes, in order and each once, also what has no id, and after the broker was killed", async () => {
   const seen: [string | undefined, number][] = [];

@@ -6,7 +6,7 @@ import { TierFile } from "#shared/contracts/tiers.ts";
 import type { Tokenizer } from "#shared/contracts/tokenizer.ts";
 
 import type { CountTokens } from "./openTokenCounter.ts";
-import { countedTiers, makePromptTokens, tokenizersOf } from "./tokensOfTiers.ts";
+import { makeCountedTiers, makePromptTokens, tokenizersOf } from "./tokensOfTiers.ts";
 
 const hosted = (tokenizer?: Tokenizer, over: object = {}) => ({ kind: "openai-compatible", model: "m", base_url: "http://127.0.0.1:1", max_output_tokens: 10, ...(tokenizer === undefined ? {} : { tokenizer }), ...over });
 const [first] = fixture.tiers;
@@ -28,14 +28,26 @@ const FILE = file(
 );
 
 it("counts a prompt for each tier by its tokenizer, with its system message, by the replica that counts most, and not at all where one cannot", () => {
-  expect([...countedTiers(FILE, "Hi", count)]).toEqual([["a", 2], ["b", 2 + 4], ["c", 4]]);
-  expect([...countedTiers(FILE, "Hi!", count)]).toEqual([]);
+  const countedTiers = makeCountedTiers(count);
+  expect([...countedTiers(FILE, "Hi")]).toEqual([["a", 2], ["b", 2 + 4], ["c", 4]]);
+  expect([...countedTiers(FILE, "Hi!")]).toEqual([]);
 });
 
 it("counts it once for each tokenizer", () => {
   asked.length = 0;
-  countedTiers(file(tier("a", { backend: hosted("o200k_base") }), tier("b", { backend: hosted("o200k_base") })), "Hi", count);
+  makeCountedTiers(count)(file(tier("a", { backend: hosted("o200k_base") }), tier("b", { backend: hosted("o200k_base") })), "Hi");
   expect(asked).toEqual(["o200k_base"]);
+});
+
+it("counts a system message once for all prompts, and again when there was no time for it", () => {
+  let isHurried = true;
+  const hurried: CountTokens = (tokenizer, input) => (isHurried && typeof input !== "string" ? null : count(tokenizer, input));
+  const countedTiers = makeCountedTiers(hurried), tiers = file(tier("a", { backend: hosted("o200k_base", { system: "four" }) }));
+  expect([...countedTiers(tiers, "Hi")]).toEqual([]);
+  isHurried = false;
+  asked.length = 0;
+  for (const prompt of ["Hi", "Hello", "Hey"]) expect([...countedTiers(tiers, prompt)]).toEqual([["a", prompt.length + 4]]);
+  expect(asked.length).toBe(3 + 2); // and what surrounds a message
 });
 
 it("names the tokenizers that tiers and embedders have", () => {

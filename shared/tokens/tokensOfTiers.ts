@@ -14,12 +14,15 @@ export const tokenizersOf = (file: Pick<TierFile, "tiers" | "embedders">): Token
   servedBy(file).flatMap((tier) => replicasOf(tier).flatMap(({ backend }) => tokenizerOf(backend) ?? []));
 
 /** With the tier's system message. Of replicas that count differently, the most; one that cannot count makes its tier one that cannot. */
-export function countedTiers({ tiers }: Pick<TierFile, "tiers">, input: Input, count: CountTokens): CountedTiers {
-  const once = memo(count, input);
-  return new Map(tiers.flatMap((tier): [string, number][] => {
-    const counts = replicasOf(tier).map(({ backend }) => countedBy(backend, once, count));
-    return counts.every((tokens) => tokens !== null) ? [[tier.name, Math.max(...counts)]] : [];
-  }));
+export function makeCountedTiers(count: CountTokens): (file: Pick<TierFile, "tiers">, input: Input) => CountedTiers {
+  const countSystem = makeCountSystem(count);
+  return ({ tiers }, input) => {
+    const once = memo(count, input);
+    return new Map(tiers.flatMap((tier): [string, number][] => {
+      const counts = replicasOf(tier).map(({ backend }) => countedBy(backend, once, countSystem));
+      return counts.every((tokens) => tokens !== null) ? [[tier.name, Math.max(...counts)]] : [];
+    }));
+  };
 }
 
 /** For limits, which hold before a tier is chosen: the most that any tier counts a prompt as, by its tokenizer or as estimated. */
@@ -36,13 +39,28 @@ export function makePromptTokens({ tiers, embedders }: Pick<TierFile, "tiers" | 
 
 const tokenizerOf = (backend: BackendConfig): Tokenizer | undefined => ("tokenizer" in backend ? backend.tokenizer : undefined);
 
-function countedBy(backend: BackendConfig, countInput: (tokenizer: Tokenizer) => number | null, count: CountTokens): number | null {
+type CountSystem = (tokenizer: Tokenizer, system: string) => number | null;
+
+function countedBy(backend: BackendConfig, countInput: (tokenizer: Tokenizer) => number | null, countSystem: CountSystem): number | null {
   const tokenizer = tokenizerOf(backend);
   const tokens = tokenizer === undefined ? null : countInput(tokenizer);
   if (tokenizer === undefined || tokens === null || !("system" in backend) || backend.system === undefined) return tokens;
-  const system = count(tokenizer, { messages: [{ role: "system", content: backend.system }] });
-  const empty = count(tokenizer, { messages: [] });
-  return system === null || empty === null ? null : tokens + system - empty;
+  const system = countSystem(tokenizer, backend.system);
+  return system === null ? null : tokens + system;
+}
+
+/** Each once, since they are the tier file's and every prompt has them before it. What could not be counted in time is tried again. */
+function makeCountSystem(count: CountTokens): CountSystem {
+  const known = new Map<string, number>();
+  return (tokenizer, content) => {
+    const key = `${tokenizer} ${content}`;
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    const system = count(tokenizer, { messages: [{ role: "system", content }] }), empty = count(tokenizer, { messages: [] });
+    if (system === null || empty === null) return null;
+    known.set(key, system - empty);
+    return system - empty;
+  };
 }
 
 /** Tiers with the same tokenizer count the same. */

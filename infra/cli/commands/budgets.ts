@@ -1,7 +1,3 @@
-import { once } from "node:events";
-
-import { pino } from "pino";
-
 import { openHome } from "#infra/embedded/homeFolder.ts";
 import { readSettings } from "#infra/embedded/settings.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
@@ -10,11 +6,11 @@ import { TenantId } from "#shared/contracts/ids.ts";
 import type { Tenant } from "#shared/contracts/tenant.ts";
 import { type BudgetState, budgetStatesOf } from "#shared/ledger/budgetStates.ts";
 import { readCounters } from "#shared/ledger/readCounters.ts";
-import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { noSuchTenant, type Rights } from "#shared/tenancy/database.ts";
 import { listTenants, readTenant } from "#shared/tenancy/tenants.ts";
 
 import { type Command, EXIT_UNAVAILABLE, wrongUse } from "../command.ts";
+import { openRedis } from "../redis.ts";
 import { serverUrl } from "../serverUrl.ts";
 import { withTenancy } from "../tenancy.ts";
 import { textTable } from "../textTable.ts";
@@ -36,9 +32,8 @@ export const budgets: Command = {
     if (tenantId !== undefined && !TenantId.safeParse(tenantId).success) throw wrongUse("budgets", "--tenant: is no id of a tenant");
     const home = openHome(environment);
     const tenants = await withTenancy(environment, (rights) => tenantsOf(rights, tenantId));
-    const redis = connectRedis(serverUrl("redis", environment, home), "inferctl", pino({ level: "silent" }), { meanwhile: "", mostWaitMs: 2_000 });
+    const redis = await openRedis(serverUrl("redis", environment, home)).catch((error: unknown) => { throw unreachable(error); });
     try {
-      if (redis.status !== "ready") await once(redis, "ready", { signal: AbortSignal.timeout(5_000) }).catch((error: unknown) => { throw unreachable(error); });
       const { counters, hasMore } = await readCounters(redis, { prefix: readSettings(environment, home).prefix, tenantId }).catch((error: unknown) => { throw unreachable(error); });
       const nowMs = Date.now();
       const states = tenants.flatMap(({ tenant_id, settings }) => budgetStatesOf(tenant_id, settings.budgets, counters, nowMs));

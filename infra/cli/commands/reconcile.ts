@@ -1,6 +1,4 @@
-import { once } from "node:events";
-
-import { pino } from "pino";
+import type { Redis } from "ioredis";
 
 import { type Environment, openHome } from "#infra/embedded/homeFolder.ts";
 import { readSettings } from "#infra/embedded/settings.ts";
@@ -11,7 +9,6 @@ import { AppError } from "#shared/contracts/errors.ts";
 import { TenantId } from "#shared/contracts/ids.ts";
 import { ReportQuery } from "#shared/contracts/report.ts";
 import { makePool } from "#shared/db/pool.ts";
-import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { compareBill } from "#shared/reconcile/compareBill.ts";
@@ -24,6 +21,7 @@ import { pick } from "#shared/runtime/loadConfig.ts";
 
 import { readBillFrom } from "../billSource.ts";
 import { type Command, EXIT_UNAVAILABLE, wrongUse } from "../command.ts";
+import { openRedis } from "../redis.ts";
 import { type BillPart, differenceText, MOST_PRINTED, reconcileJson, reconcileText } from "../reconcileText.ts";
 import { loginFor, serverUrl } from "../serverUrl.ts";
 
@@ -120,9 +118,9 @@ async function withPlaces<T>(environment: Environment, use: (connected: Connecte
   const [natsUrl, databaseUrl, redisUrl] = [serverUrl("nats", environment, home), serverUrl("postgres", environment, home), serverUrl("redis", environment, home)];
   const nats = await connectNats({ url: natsUrl, name: "inferctl", ...loginFor(environment, home) }).catch((error: unknown) => { throw unreachable("NATS", error); });
   const pool = makePool(databaseUrl, "inferctl", () => undefined, { statementTimeoutMs: 120_000 }); // the query that it breaks says so
-  const redis = connectRedis(redisUrl, "inferctl", pino({ level: "silent" }), { meanwhile: "", mostWaitMs: 2_000 });
+  let redis: Redis | undefined;
   try {
-    if (redis.status !== "ready") await once(redis, "ready", { signal: AbortSignal.timeout(5_000) }).catch((error: unknown) => { throw unreachable("Redis", error); });
+    redis = await openRedis(redisUrl).catch((error: unknown) => { throw unreachable("Redis", error); });
     const { jsm, streams, acks } = await brokerOver(nats, prefix).catch((error: unknown) => { throw unreachable("JetStream", error); });
     try {
       return await use({ places: { jsm, streams, pool, prefix, now: Date.now }, options: { ...settings, redis } });
@@ -133,7 +131,7 @@ async function withPlaces<T>(environment: Environment, use: (connected: Connecte
     if (error instanceof AppError && error.isOutage) throw unreachable(error.message, error.cause ?? error);
     throw error;
   } finally {
-    redis.disconnect();
+    redis?.disconnect();
     await Promise.all([pool.end(), nats.close()]);
   }
 }
