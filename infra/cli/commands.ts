@@ -1,49 +1,27 @@
-/** Every subcommand by its name. */
+/** Every subcommand by its name, read when somebody asks for it: none waits for what another needs. */
 import type { Command } from "./command.ts";
-import { budgets } from "./commands/budgets.ts";
-import { cache } from "./commands/cache.ts";
-import { down } from "./commands/down.ts";
-import { evaluate } from "./commands/evaluate.ts";
-import { keys } from "./commands/keys.ts";
-import { localModels } from "./commands/localModels.ts";
-import { logs } from "./commands/logs.ts";
-import { models } from "./commands/models.ts";
-import { migrate } from "./commands/migrate.ts";
-import { natsUsers } from "./commands/natsUsers.ts";
-import { prices } from "./commands/prices.ts";
-import { reconcile } from "./commands/reconcile.ts";
-import { report } from "./commands/report.ts";
-import { serveRecorded } from "./commands/serveRecorded.ts";
-import { statement } from "./commands/statement.ts";
-import { status } from "./commands/status.ts";
-import { submit } from "./commands/submit.ts";
-import { tenants } from "./commands/tenants.ts";
-import { topology } from "./commands/topology.ts";
-import { train } from "./commands/train.ts";
-import { up } from "./commands/up.ts";
-import { webhooks } from "./commands/webhooks.ts";
 
-export const COMMANDS: ReadonlyMap<string, Command> = new Map([
-  ["up", up],
-  ["down", down],
-  ["status", status],
-  ["logs", logs],
-  ["topology", topology],
-  ["migrate", migrate],
-  ["local-models", localModels],
-  ["evaluate", evaluate],
-  ["train", train],
-  ["models", models],
-  ["prices", prices],
-  ["tenants", tenants],
-  ["budgets", budgets],
-  ["keys", keys],
-  ["cache", cache],
-  ["report", report],
-  ["statement", statement],
-  ["reconcile", reconcile],
-  ["submit", submit],
-  ["nats-users", natsUsers],
-  ["webhooks", webhooks],
-  ["serve-recorded", serveRecorded],
+export const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
+  ["up", async () => (await import("./commands/up.ts")).up],
+  ["down", async () => (await import("./commands/down.ts")).down],
+  ["status", async () => (await import("./commands/status.ts")).status],
+  ["logs", async () => (await import("./commands/logs.ts")).logs],
+  ["topology", async () => (await import("./commands/topology.ts")).topology],
+  ["migrate", async () => (await import("./commands/migrate.ts")).migrate],
+  ["local-models", async () => (await import("./commands/localModels.ts")).localModels],
+  ["evaluate", async () => (await import("./commands/evaluate.ts")).evaluate],
+  ["train", async () => (await import("./commands/train.ts")).train],
+  ["models", async () => (await import("./commands/models.ts")).models],
+  ["prices", async () => (await import("./commands/prices.ts")).prices],
+  ["tenants", async () => (await import("./commands/tenants.ts")).tenants],
+  ["budgets", async () => (await import("./commands/budgets.ts")).budgets],
+  ["keys", async () => (await import("./commands/keys.ts")).keys],
+  ["cache", async () => (await import("./commands/cache.ts")).cache],
+  ["report", async () => (await import("./commands/report.ts")).report],
+  ["statement", async () => (await import("./commands/statement.ts")).statement],
+  ["reconcile", async () => (await import("./commands/reconcile.ts")).reconcile],
+  ["submit", async () => (await import("./commands/submit.ts")).submit],
+  ["nats-users", async () => (await import("./commands/natsUsers.ts")).natsUsers],
+  ["webhooks", async () => (await import("./commands/webhooks.ts")).webhooks],
+  ["serve-recorded", async () => (await import("./commands/serveRecorded.ts")).serveRecorded],
 ]);

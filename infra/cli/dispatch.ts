@@ -10,7 +10,7 @@ import { COMMANDS } from "./commands.ts";
 export async function dispatch(args: readonly string[], context: CliContext, printError: (line: string) => void): Promise<number> {
   const [verb, ...rest] = args;
   if (verb === undefined || verb === "help" || verb === "--help" || verb === "-h") return printHelp(rest[0], context, printError);
-  const command = COMMANDS.get(verb);
+  const command = await COMMANDS.get(verb)?.();
   if (command === undefined) return usageError(`there is no command "${verb}"; there are ${[...COMMANDS.keys()].join(", ")}`, "inferctl help", printError);
   let given: ParsedArguments;
   try {
@@ -51,14 +51,14 @@ function usageError(message: string, helpCommand: string, printError: (line: str
   return EXIT_USAGE;
 }
 
-function printHelp(verb: string | undefined, { print }: CliContext, printError: (line: string) => void): number {
+async function printHelp(verb: string | undefined, { print }: CliContext, printError: (line: string) => void): Promise<number> {
   if (verb === undefined || verb.startsWith("-")) {
     print("inferctl: runs the Cost-Aware ML Inference Optimizer on this machine, without Docker.\n\nUsage: npx inferctl <command> [options]\n");
-    for (const [name, { summary }] of COMMANDS) print(`  ${name.padEnd(16)}${summary}`);
+    for (const [name, command] of COMMANDS) print(`  ${name.padEnd(16)}${(await command()).summary}`);
     print("\nnpx inferctl <command> --help says more. Variables are in docs/configuration.md.");
     return 0;
   }
-  const command = COMMANDS.get(verb);
+  const command = await COMMANDS.get(verb)?.();
   if (command === undefined) return usageError(`there is no command "${verb}"`, "inferctl help", printError);
   print(`${command.summary}\n\nUsage: npx inferctl ${verb}${command.usage === "" ? "" : ` ${command.usage}`}\n`);
   for (const line of command.details) print(`  ${line}`);

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The command line `inferctl`. */
-import { prepareSteps } from "#infra/embedded/prepareSteps.ts";
+import type { PrepareSteps } from "#infra/embedded/prepare.ts";
 
 import { dispatch } from "./dispatch.ts";
 import { terminalProgress } from "./terminalProgress.ts";
@@ -8,5 +8,13 @@ import { terminalProgress } from "./terminalProgress.ts";
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const printError = (line: string): void => void process.stderr.write(`${line}\n`);
 
+/** Read when a step is taken, since they bring the schema and the training with them. */
+const steps = async (): Promise<PrepareSteps> => (await import("#infra/embedded/prepareSteps.ts")).prepareSteps;
+const prepare: PrepareSteps = {
+  topology: async (...given) => (await steps()).topology(...given),
+  migrations: async (...given) => (await steps()).migrations(...given),
+  localModels: async (...given) => (await steps()).localModels(...given),
+};
+
 process.stdout.on("error", () => process.exit(0)); // `inferctl logs | head`
-process.exitCode = await dispatch(process.argv.slice(2), { environment: process.env, print, progress: terminalProgress(process.stderr), prepare: prepareSteps }, printError);
+process.exitCode = await dispatch(process.argv.slice(2), { environment: process.env, print, progress: terminalProgress(process.stderr), prepare }, printError);

@@ -7,7 +7,8 @@ import { connectNats } from "#shared/messaging/connect.ts";
 import { isLostRace, ModelNotStored, type ModelStore, openModelStore, UnreadableModel } from "#shared/messaging/modelStore.ts";
 import { readTierFile } from "#shared/runtime/loadConfig.ts";
 
-import { loginFor, serverUrl } from "./serverUrl.ts";
+import { loginFor } from "./loginFor.ts";
+import { serverUrl } from "./serverUrl.ts";
 
 /** Of the server that the environment names or that `inferctl up` started. */
 export async function withModelStore<T>(environment: Environment, use: (store: ModelStore) => Promise<T>): Promise<T> {

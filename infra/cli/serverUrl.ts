@@ -1,7 +1,5 @@
 /** Which server a command works on: the one that the environment names, or else the one that `up` has started here. */
 import type { Environment, Home } from "#infra/embedded/homeFolder.ts";
-import { natsLogin } from "#infra/embedded/natsLogin.ts";
-import type { NatsLogin } from "#infra/embedded/probeServer.ts";
 import { SERVICES, type ServiceName } from "#infra/embedded/services.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
 import { readState } from "#infra/embedded/stateFile.ts";
@@ -15,7 +13,3 @@ export function serverUrl(service: ServiceName, environment: Environment, home: 
   if (started === undefined) throw new SetupError(`which ${title}? None was started here and ${urlVariable} is not set`, `Set ${urlVariable}, or start one with: inferctl up`);
   return started.url;
 }
-
-/** As `serverUrl` chooses: who this command is to that NATS server. Throws a `SetupError` for a seed that cannot be used. */
-export const loginFor = (environment: Environment, home: Home): NatsLogin | undefined =>
-  natsLogin(environment["NATS_URL"] ? undefined : readState(home.stateFile).servers.find(({ service }) => service === "nats"), environment);

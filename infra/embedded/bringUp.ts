@@ -24,7 +24,7 @@ import { probeServer } from "./probeServer.ts";
 import { endProcess, isRunning } from "./processIdentity.ts";
 import type { Progress } from "./progress.ts";
 import { planProcesses, type PlannedProcess, type Ports, roleEnvironment, withSeeds } from "./roles.ts";
-import type { ServerInfo } from "./runningServer.ts";
+import type { ServerInfo } from "./serverInfo.ts";
 import { natsAdvisory } from "./serverVersion.ts";
 import { SERVICE_NAMES, SERVICES } from "./services.ts";
 import { PORT_VARIABLES, readRoleSettings, type Settings } from "./settings.ts";

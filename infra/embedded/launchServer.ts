@@ -7,8 +7,9 @@ import { spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 
 import type { RunAs } from "./homeFolder.ts";
-import { adminLogin, probeServer } from "./probeServer.ts";
+import { adminLogin } from "./natsLogin.ts";
 import { ownsPort } from "./portOwner.ts";
+import { probeServer } from "./probeServer.ts";
 import { endProcess, isRunning, ProcessIdentity } from "./processIdentity.ts";
 import { type ServiceName, SERVICES } from "./services.ts";
 import { SetupError } from "./setupError.ts";

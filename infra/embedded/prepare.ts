@@ -1,5 +1,5 @@
 /** What has to exist before the roles can work: streams and consumers, tables, trained models. */
-import type { NatsLogin } from "./probeServer.ts";
+import type { NatsLogin } from "./natsLogin.ts";
 import type { Settings } from "./settings.ts";
 
 /** Each step is safe to repeat. Passed in, so that a test of `up` needs neither a schema nor minutes of training. */

@@ -1,14 +1,11 @@
 /** Asks a running server for its version, through the client that the roles use. */
-import { readFileSync } from "node:fs";
-
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect, nkeyAuthenticator } from "@nats-io/transport-node";
 import { Redis } from "ioredis";
 import pg from "pg";
 import { z } from "zod";
 
-import { inboxOf } from "#shared/messaging/topology.ts";
-
+import type { NatsLogin } from "./natsLogin.ts";
 import { parseVersion } from "./serverVersion.ts";
 import type { ServiceName } from "./services.ts";
 
@@ -21,16 +18,6 @@ export async function probeServer(service: ServiceName, url: string, login?: Nat
   if (version === undefined) throw new Error(`cannot read a version from "${printed}"`);
   return version;
 }
-
-/** Who asks a NATS server that has users. */
-export interface NatsLogin {
-  readonly nkeySeed: string;
-  readonly inboxPrefix: string;
-}
-/** Read when it is needed: a seed may have been made anew meanwhile. */
-export const adminLogin = (seedFile: string | undefined): NatsLogin | undefined =>
-  seedFile === undefined ? undefined : adminWith(readFileSync(seedFile, "utf8").trim());
-export const adminWith = (nkeySeed: string): NatsLogin => ({ nkeySeed, inboxPrefix: inboxOf("admin") });
 
 /** The same server, another database. */
 export function withDatabase(url: string, database: string): string {

@@ -4,7 +4,7 @@ import { withoutPassword } from "./locateServer.ts";
 import { natsLogin } from "./natsLogin.ts";
 import { probeServer } from "./probeServer.ts";
 import { isRunning } from "./processIdentity.ts";
-import type { ServerInfo } from "./runningServer.ts";
+import type { ServerInfo } from "./serverInfo.ts";
 import { readinessOf } from "./startRoles.ts";
 import type { RoleProcess, State } from "./stateFile.ts";
 

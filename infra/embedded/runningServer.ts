@@ -1,29 +1,10 @@
 /** A server that was started here, and what can be done with it. */
 import { existsSync } from "node:fs";
 
-import { z } from "zod";
-
 import { type LaunchedServer, type LaunchPlan, launchServer } from "./launchServer.ts";
-import { endProcess, ProcessIdentity } from "./processIdentity.ts";
-import { Provider, type ServerBinary, ServiceName } from "./services.ts";
-
-/** Where a server is and who runs it. JSON: it goes into the state file and from vitest's main process to its workers. */
-export const ServerInfo = z.strictObject({
-  service: ServiceName,
-  provider: Provider,
-  version: z.string(),
-  url: z.string(),
-  /** Program, or for a given server the variable that named it. */
-  where: z.string(),
-  port: z.int().optional(),
-  dataDir: z.string().optional(),
-  logFile: z.string().optional(),
-  /** NATS that asks for users: the file with the seed of `admin`. Missing: it is open. */
-  seedFile: z.string().optional(),
-  /** Missing for a server that is not ours. */
-  process: ProcessIdentity.optional(),
-});
-export type ServerInfo = Readonly<z.infer<typeof ServerInfo>>;
+import { endProcess, type ProcessIdentity } from "./processIdentity.ts";
+import type { ServerInfo } from "./serverInfo.ts";
+import type { ServerBinary } from "./services.ts";
 
 export interface RunningServer {
   /** As of the last start. */

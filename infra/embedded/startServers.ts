@@ -8,7 +8,8 @@ import { join } from "node:path";
 
 import { anyFreePort, chooseFreePorts, isPortFree } from "./freePort.ts";
 import { type Environment, folderFor, type Home, postgresUser, PROJECT_NAME } from "./homeFolder.ts";
-import type { RunningServer, ServerInfo, StartOptions } from "./runningServer.ts";
+import type { RunningServer, StartOptions } from "./runningServer.ts";
+import type { ServerInfo } from "./serverInfo.ts";
 import { type Located, SERVICE_NAMES, type ServerBinary, type ServiceName, SERVICES } from "./services.ts";
 import { SetupError } from "./setupError.ts";
 import { type NatsUsers, startNats } from "./startNats.ts";

@@ -8,7 +8,7 @@ import { z } from "zod";
 
 import { ProcessIdentity } from "./processIdentity.ts";
 import { replaceFile } from "./replaceFile.ts";
-import { ServerInfo } from "./runningServer.ts";
+import { ServerInfo } from "./serverInfo.ts";
 
 /** One process of ours; with `--single-process` it has the addresses of all roles. */
 export const RoleProcess = z.strictObject({

@@ -4,7 +4,7 @@ import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } fro
 import type { Home } from "#infra/embedded/homeFolder.ts";
 import { signalProcess } from "#infra/embedded/processIdentity.ts";
 import { replaceFile } from "#infra/embedded/replaceFile.ts";
-import type { ServerInfo } from "#infra/embedded/runningServer.ts";
+import type { ServerInfo } from "#infra/embedded/serverInfo.ts";
 import type { Settings } from "#infra/embedded/settings.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
 import { type NatsUsers, usersFileIn } from "#infra/embedded/startNats.ts";

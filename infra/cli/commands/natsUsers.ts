@@ -5,7 +5,7 @@ import { type Home, openHome } from "#infra/embedded/homeFolder.ts";
 import { withHomeLock } from "#infra/embedded/homeLock.ts";
 import { isRunning } from "#infra/embedded/processIdentity.ts";
 import { replaceFile } from "#infra/embedded/replaceFile.ts";
-import type { ServerInfo } from "#infra/embedded/runningServer.ts";
+import type { ServerInfo } from "#infra/embedded/serverInfo.ts";
 import { readSettings } from "#infra/embedded/settings.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
 import { readState } from "#infra/embedded/stateFile.ts";

@@ -23,7 +23,8 @@ import { readBillFrom } from "../billSource.ts";
 import { type Command, EXIT_UNAVAILABLE, wrongUse } from "../command.ts";
 import { openRedis } from "../redis.ts";
 import { type BillPart, differenceText, MOST_PRINTED, reconcileJson, reconcileText } from "../reconcileText.ts";
-import { loginFor, serverUrl } from "../serverUrl.ts";
+import { loginFor } from "../loginFor.ts";
+import { serverUrl } from "../serverUrl.ts";
 
 const EXIT_DIFFERENCES = 1;
 const DEFAULT_TOLERANCE = "0.5%";

@@ -2,7 +2,8 @@ import { openHome } from "#infra/embedded/homeFolder.ts";
 import { readSettings } from "#infra/embedded/settings.ts";
 
 import type { Command } from "../command.ts";
-import { loginFor, serverUrl } from "../serverUrl.ts";
+import { loginFor } from "../loginFor.ts";
+import { serverUrl } from "../serverUrl.ts";
 
 export const topology: Command = {
   summary: "Creates the NATS streams and consumers that are missing. Safe to repeat.",
