@@ -217,6 +217,8 @@ export const ledger = pgTable(
     /** The tenant pays for it, see `isCharged`. */
     is_charged: boolean().notNull(),
     cost_is_partial: boolean().notNull(),
+    /** Paid to the tier and model whose answer was kept, in the request's own completion. */
+    is_for_answer: boolean().notNull(),
     /** When its request was accepted; of a shadow or a cache audit when it was made; of waste when its run began. */
     at: time().notNull(),
     /** Of the event that it was booked from. */
@@ -245,6 +247,9 @@ export const ledgerRequests = pgTable(
     baseline_cost_nano_usd: nanoUsd(),
     /** Of one of its attempts: its server may have charged something that it did not tell. */
     cost_is_partial: boolean().notNull(),
+    /** Sum of its completion's lines, so that a report pairs cost and baseline of a request without a join; and of those for its answer. */
+    paid_nano_usd: nanoUsd().notNull(),
+    paid_for_answer_nano_usd: nanoUsd().notNull(),
     /** Of the event in COMPLETIONS. */
     stream_seq: bigint({ mode: "number" }).notNull(),
   },

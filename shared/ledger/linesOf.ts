@@ -4,27 +4,28 @@
  */
 import type { Attempt, Completion, DeadLetter } from "#shared/contracts/events.ts";
 import { isCharged, type LineKind } from "#shared/contracts/ledger.ts";
-import { nanoUsd } from "#shared/contracts/money.ts";
+import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import type { ShadowEvent } from "#shared/contracts/shadow.ts";
 import type { ledger, ledgerRequests } from "#shared/db/schema.ts";
 
 export type Line = typeof ledger.$inferInsert;
 export type BookedRequest = typeof ledgerRequests.$inferInsert;
 
-type Common = Pick<Line, "tenant_id" | "request_id" | "at" | "stream" | "stream_seq"> & Partial<Pick<Line, "user_id" | "key_id" | "policy">>;
+type Common = Pick<Line, "tenant_id" | "request_id" | "at" | "stream" | "stream_seq"> & Partial<Pick<Line, "user_id" | "key_id" | "policy" | "is_for_answer">>;
 type Paid = Pick<Line, "tier" | "model" | "cost_nano_usd" | "cost_is_partial">;
 
 const iso = (epochMs: number) => new Date(epochMs).toISOString();
-const lineOf = ({ user_id = null, key_id = null, policy = null, ...common }: Common, kind: LineKind, part: string, { tier, model, cost_nano_usd, cost_is_partial }: Paid): Line[] =>
-  cost_nano_usd === 0 ? [] : [{ ...common, user_id, key_id, policy, kind, part, tier, model, cost_nano_usd, cost_is_partial, is_charged: isCharged(kind) }];
+const lineOf = ({ user_id = null, key_id = null, policy = null, is_for_answer = false, ...common }: Common, kind: LineKind, part: string, { tier, model, cost_nano_usd, cost_is_partial }: Paid): Line[] =>
+  cost_nano_usd === 0 ? [] : [{ ...common, user_id, key_id, policy, is_for_answer, kind, part, tier, model, cost_nano_usd, cost_is_partial, is_charged: isCharged(kind) }];
 
 /** `streamSeq`: its place in COMPLETIONS. */
-export function linesOfCompletion({ tenant_id, request_id, user_id, key_id, policy, attempts, decisions, accepted_at_ms }: Completion, streamSeq: number): Line[] {
-  const common = { tenant_id, request_id, user_id, key_id: key_id ?? null, policy, at: iso(accepted_at_ms), stream: "COMPLETIONS", stream_seq: streamSeq };
+export function linesOfCompletion({ tenant_id, request_id, user_id, key_id, policy, tier, model, attempts, decisions, accepted_at_ms }: Completion, streamSeq: number): Line[] {
+  const ofRequest = { tenant_id, request_id, user_id, key_id: key_id ?? null, policy, at: iso(accepted_at_ms), stream: "COMPLETIONS", stream_seq: streamSeq };
   const explored = new Set(decisions.flatMap(({ step, exploration, after_attempt }) => (step.kind === "run" && exploration?.is_explored === true ? [after_attempt + 1] : [])));
   return attempts.flatMap((attempt) => {
     const checked = checksCost(attempt);
     const part = String(attempt.attempt);
+    const common = { ...ofRequest, is_for_answer: attempt.tier === tier && attempt.model === model };
     return [
       ...lineOf(common, explored.has(attempt.attempt) ? "exploration" : "attempt", part, { ...attempt, cost_nano_usd: nanoUsd(attempt.cost_nano_usd - checked) }),
       ...lineOf(common, "verification", part, { ...attempt, cost_nano_usd: nanoUsd(checked) }),
@@ -36,14 +37,18 @@ export function linesOfCompletion({ tenant_id, request_id, user_id, key_id, poli
 /** They are part of the attempt's cost. */
 const checksCost = ({ checks = [], cost_nano_usd }: Attempt): number => Math.min(cost_nano_usd, checks.reduce((sum, check) => sum + check.cost_nano_usd, 0));
 
-/** `streamSeq`: its place in COMPLETIONS. */
-export const bookedRequestOf = ({ tenant_id, request_id, user_id, key_id, policy, tier, model, outcome, cache, baseline_tier, baseline_cost_nano_usd, attempts, accepted_at_ms }: Completion, streamSeq: number): BookedRequest => ({
+/** `lines`: those of this completion. */
+export const bookedRequestOf = ({ tenant_id, request_id, user_id, key_id, policy, tier, model, outcome, cache, baseline_tier, baseline_cost_nano_usd, attempts, accepted_at_ms }: Completion, streamSeq: number, lines: readonly Line[]): BookedRequest => ({
   tenant_id, request_id, user_id, key_id: key_id ?? null, policy, tier, model, outcome, baseline_tier, baseline_cost_nano_usd,
   cache: cache?.kind ?? null,
   cost_is_partial: attempts.some(({ cost_is_partial }) => cost_is_partial),
+  paid_nano_usd: sumOf(lines),
+  paid_for_answer_nano_usd: sumOf(lines.filter(({ is_for_answer }) => is_for_answer)),
   at: iso(accepted_at_ms),
   stream_seq: streamSeq,
 });
+
+const sumOf = (lines: readonly Line[]): NanoUsd => nanoUsd(lines.reduce((sum, { cost_nano_usd }) => sum + cost_nano_usd, 0));
 
 /** `streamSeq`: its place in SHADOWS. A tier that answered the request itself is on the completion's lines. */
 export function linesOfShadow(event: ShadowEvent, streamSeq: number): Line[] {

@@ -64,7 +64,7 @@ async function book(): Promise<void> {
     asked({ tenant: "a", id: "before", time: "2026-10-31T23:59:59.999Z", attempts: [["small", 7]], baseline: 70 }),
   );
   await inTransaction(pool, async (client) => {
-    await insertRequests(client, made.map((event, i) => bookedRequestOf(event, i + 1)));
+    await insertRequests(client, made.map((event, i) => bookedRequestOf(event, i + 1, linesOfCompletion(event, i + 1))));
     await insertLines(client, [
       ...made.flatMap((event, i) => linesOfCompletion(event, i + 1)),
       ...linesOfShadow(shadow("a", "cheap", "2026-11-02T10:00:05Z", 950), 1), ...linesOfShadow(shadow("a", "gone", "2026-11-02T10:00:06Z", 5), 2),
@@ -146,21 +146,47 @@ it("many requests: whatever they are grouped by, groups add up to the total, the
   }));
   const lines = [...events.flatMap((event, i) => linesOfCompletion(event, i)), ...events.slice(0, 90).flatMap((event, i) => linesOfShadow(shadow(event.tenant_id, event.request_id, new Date(event.accepted_at_ms + 500).toISOString(), 1 + draw(1e9)), i))];
   await inTransaction(pool, async (client) => {
-    await insertRequests(client, events.map((event, i) => bookedRequestOf(event, i)));
+    await insertRequests(client, events.map((event, i) => bookedRequestOf(event, i, linesOfCompletion(event, i))));
     await insertLines(client, lines);
   });
-  const net = new Map<string, number>();
-  const add = (id: string, amount: number): void => void net.set(id, (net.get(id) ?? 0) + amount);
-  for (const event of events) add(event.request_id, event.outcome === "failed" ? 0 : (event.baseline_cost_nano_usd ?? 0));
-  for (const line of lines) add(line.request_id, 0 - line.cost_nano_usd);
-  const sum = [...net.values()].reduce((a, b) => a + b, 0);
-  const variance = [...net.values()].reduce((a, b) => a + (b - sum / 400) ** 2, 0) / 399;
+  const eventOf = new Map(events.map((event) => [event.request_id, event]));
+  const gained = ({ outcome, baseline_cost_nano_usd }: Completion): number => (outcome === "failed" ? 0 : (baseline_cost_nano_usd ?? 0));
+  /** Net savings, one of each request in a group. */
+  const netsBy = (groupOf: (one: Pick<Completion, "tenant_id" | "user_id" | "policy" | "tier" | "model">, timeMs: number) => string | null): Map<string | null, number[]> => {
+    const nets = new Map<string | null, Map<string, number>>();
+    const add = (group: string | null, id: string, amount: number): void => {
+      const found = nets.get(group) ?? new Map<string, number>();
+      nets.set(group, found.set(id, (found.get(id) ?? 0) + amount));
+    };
+    for (const event of events) add(groupOf(event, event.accepted_at_ms), event.request_id, gained(event));
+    for (const line of lines) {
+      const { user_id, policy } = eventOf.get(line.request_id) as Completion;
+      add(groupOf({ ...line, user_id, policy }, at(line.at)), line.request_id, 0 - line.cost_nano_usd);
+    }
+    return new Map([...nets].map(([group, found]) => [group, [...found.values()]]));
+  };
+  const halfOf = ({ net_saving_95 }: ReportRow): number => (Number(net_saving_95?.upper) - Number(net_saving_95?.lower)) / 2;
+  const expectedHalf = (nets: readonly number[]): number => {
+    const mean = nets.reduce((a, b) => a + b, 0) / nets.length;
+    return 1.959964 * Math.sqrt((nets.length * nets.reduce((a, b) => a + (b - mean) ** 2, 0)) / (nets.length - 1));
+  };
+  const whole = netsBy(() => null).get(null) ?? [];
+  const groups: Record<ReportBy, Parameters<typeof netsBy>[0]> = {
+    tenant: (one) => one.tenant_id, user: (one) => one.user_id, policy: (one) => one.policy, tier: (one) => one.tier, model: (one) => one.model,
+    day: (_one, timeMs) => new Date(timeMs).toISOString().slice(0, 10),
+  };
   for (const by of ReportBy.options) {
     const { rows, total } = await report({ by, from: "2026-12-01" });
     for (const field of ["spend_nano_usd", "shadow_nano_usd", "baseline_nano_usd", "net_saving_nano_usd"] as const) expect(rows.reduce((all, row) => all + BigInt(row[field]), 0n), `${by} ${field}`).toBe(BigInt(total[field]));
-    expect([rows.reduce((all, row) => all + row.requests, 0), total.requests, total.net_saving_nano_usd, total.total_nano_usd]).toEqual([400, 400, String(sum), String(lines.reduce((all, line) => all + line.cost_nano_usd, 0))]);
-    const half = (Number(total.net_saving_95?.upper) - Number(total.net_saving_95?.lower)) / 2;
-    expect(half / (1.959964 * Math.sqrt(400 * variance))).toBeCloseTo(1, 6);
+    expect([rows.reduce((all, row) => all + row.requests, 0), total.requests, total.net_saving_nano_usd, total.total_nano_usd]).toEqual([400, 400, String(whole.reduce((a, b) => a + b, 0)), String(lines.reduce((all, line) => all + line.cost_nano_usd, 0))]);
+    expect(halfOf(total) / expectedHalf(whole)).toBeCloseTo(1, 6);
+    const nets = netsBy(groups[by]);
+    expect(rows.map(({ group }) => group).toSorted()).toEqual([...nets.keys()].toSorted());
+    for (const row of rows) {
+      const ofGroup = nets.get(row.group) ?? [];
+      if (ofGroup.length < 30) expect(row.net_saving_95, `${by} ${row.group ?? ""}`).toBeNull();
+      else expect(halfOf(row) / expectedHalf(ofGroup), `${by} ${row.group ?? ""}`).toBeCloseTo(1, 6);
+    }
   }
 });
 

@@ -85,20 +85,26 @@ const within = (one: string): string => `${one}.at >= $1::timestamptz AND ${one}
 const ofRequest = (one: string, column: "user_id" | "policy"): string =>
   `(SELECT r.${column} FROM ledger_requests r WHERE r.request_id = ${one}.request_id AND r.tenant_id = ${one}.tenant_id AND r.at <= ${one}.at ORDER BY r.at DESC LIMIT 1)`;
 
-/** By what a row of `requests`, `ledger` and `shadows` is grouped. A day is of the query's last parameter. */
-function groupOf(by: ReportBy, day: string): { readonly asked: string; readonly line: string; readonly label: string } {
+/**
+ * By what a row of `ledger_requests`, `ledger` and `shadows` is grouped: a day is of the query's last parameter. `own`: lines that are in the group of
+ * their request's row, whose sum that row has in `paid`, and that know it by themselves (`ownLine`).
+ */
+function groupOf(by: ReportBy, day: string): { readonly asked: string; readonly line: string; readonly label: string; readonly own: string; readonly ownLine?: string; readonly paid: string } {
+  const whole = { own: OF_COMPLETION, paid: "q.paid_nano_usd" };
+  const forAnswer = { own: "l.is_for_answer", paid: "q.paid_for_answer_nano_usd" };
   switch (by) {
-    case "tenant": return { asked: "q.tenant_id", line: "l.tenant_id", label: "s.tenant_id" };
-    case "user": return { asked: "q.user_id", line: `COALESCE(l.user_id, ${ofRequest("l", "user_id")})`, label: ofRequest("s", "user_id") };
-    case "policy": return { asked: "q.policy", line: `COALESCE(l.policy, ${ofRequest("l", "policy")})`, label: "s.policy" };
-    case "tier": return { asked: "q.tier", line: "l.tier", label: "s.kept_tier" };
-    case "model": return { asked: "q.model", line: "l.model", label: "s.kept_model" };
+    case "tenant": return { asked: "q.tenant_id", line: "l.tenant_id", label: "s.tenant_id", ...whole };
+    case "user": return { asked: "q.user_id", line: `COALESCE(l.user_id, ${ofRequest("l", "user_id")})`, label: ofRequest("s", "user_id"), ownLine: "l.user_id", ...whole };
+    case "policy": return { asked: "q.policy", line: `COALESCE(l.policy, ${ofRequest("l", "policy")})`, label: "s.policy", ownLine: "l.policy", ...whole };
+    case "tier": return { asked: "q.tier", line: "l.tier", label: "s.kept_tier", ...forAnswer };
+    case "model": return { asked: "q.model", line: "l.model", label: "s.kept_model", ...forAnswer };
     case "day": {
       const dayOf = (one: string): string => `to_char(${one}.at AT TIME ZONE ${day}, 'YYYY-MM-DD')`;
-      return { asked: dayOf("q"), line: dayOf("l"), label: dayOf("s") };
+      return { asked: dayOf("q"), line: dayOf("l"), label: dayOf("s"), ...whole };
     }
   }
 }
+const OF_COMPLETION = "l.stream = 'COMPLETIONS'";
 
 const COUNTED = ["requests", "completed", "degraded", "failed", "rejected", "unknown_baselines", "cached", "partly_known", "baseline", "cached_saved"] as const;
 const PAID = ["attempt", "verification", "exploration", "shadow", "cache_audit", "waste"] as const;
@@ -115,38 +121,54 @@ const OF_COUNTS: Readonly<Record<(typeof COUNTED)[number], string>> = {
 };
 const OF_LINES = PAID.map((kind) => `COALESCE(sum(cost) FILTER (WHERE kind = '${kind}'), 0) AS ${kind}`).join(", ");
 /** Of a group, the unknown one, and the total: `grp` may be `null`, and joins by nothing. */
-const KEY = "CASE WHEN GROUPING(grp) = 1 THEN 't' WHEN grp IS NULL THEN 'n' ELSE 'v' || grp END AS key";
+const KNOWN = "CASE WHEN grp IS NULL THEN 'n' ELSE 'v' || grp END";
+const KEY = `CASE WHEN GROUPING(grp) = 1 THEN 't' ELSE ${KNOWN} END AS key`;
 const TOTAL_TOO = "GROUP BY GROUPING SETS ((grp), ())";
+const ofTotal = (total: string, group: string): string => `CASE WHEN GROUPING(grp) = 1 THEN ${total} ELSE ${group} END`;
 
 /**
- * One statement, so that groups and total are of one moment. Sums are made of few counted kinds first, exactly; the spread is of one difference for
- * each request (of each group), for which numbers with a fraction do. 200,000 requests: docs/benchmarks.md.
+ * One statement, so that groups and total are of one moment. Sums are made of few counted kinds first, exactly. The spread is of one difference for each
+ * request (of each group), for which numbers with a fraction do: a request's row has what was paid for it (`net` of its group, `whole` of the total), so
+ * only lines apart from it are brought together with it (`moved`: by how much they change number, sum and squares). 200,000 requests: docs/benchmarks.md.
  */
 function sumsQuery(by: ReportBy): string {
-  const { asked, line } = groupOf(by, "$5::text");
+  const { asked, line, own, ownLine = line, paid } = groupOf(by, "$5::text");
+  const gained = (cost: string): string => `CASE WHEN q.${ANSWERED} THEN COALESCE(q.baseline_cost_nano_usd, 0) ELSE 0 END::float8 - ${cost}`;
+  const rows = `SELECT q.*, ${asked} AS grp, ${gained(paid)} AS net, ${gained("q.paid_nano_usd")} AS whole FROM ledger_requests q WHERE ${within("q")}`;
   const numbers = [...COUNTED, ...PAID].map((name) => `COALESCE(${name}, 0)::text AS ${name}`).join(", ");
   return `
     WITH asked AS (
-      SELECT ${KEY}, ${COUNTED.map((name) => `${OF_COUNTS[name]} AS ${name}`).join(", ")}
-      FROM (SELECT ${asked} AS grp, q.outcome, q.cache IS NOT NULL AS is_cached, q.cost_is_partial, q.baseline_cost_nano_usd IS NULL AS is_unknown, count(*) AS n, COALESCE(sum(q.baseline_cost_nano_usd), 0) AS cost
-        FROM ledger_requests q WHERE ${within("q")} GROUP BY 1, 2, 3, 4, 5) AS kinds ${TOTAL_TOO}
+      SELECT ${KEY}, ${COUNTED.map((name) => `${OF_COUNTS[name]} AS ${name}`).join(", ")}, ${ofTotal("sum(whole)", "sum(net)")} AS net, ${ofTotal("sum(whole_square)", "sum(square)")} AS square
+      FROM (SELECT grp, outcome, cache IS NOT NULL AS is_cached, cost_is_partial, baseline_cost_nano_usd IS NULL AS is_unknown, count(*) AS n, COALESCE(sum(baseline_cost_nano_usd), 0) AS cost,
+          sum(net) AS net, sum(net * net) AS square, sum(whole) AS whole, sum(whole * whole) AS whole_square
+        FROM (${rows}) AS one GROUP BY 1, 2, 3, 4, 5) AS kinds ${TOTAL_TOO}
     ),
-    paid AS (SELECT ${KEY}, sum(cost) AS paid, ${OF_LINES} FROM (SELECT ${line} AS grp, l.kind, sum(l.cost_nano_usd) AS cost FROM ledger l WHERE ${within("l")} GROUP BY 1, 2) AS kinds ${TOTAL_TOO}),
-    pairs AS MATERIALIZED (
-      SELECT tenant_id, request_id, grp, sum(net) AS net FROM (
-        SELECT q.tenant_id, q.request_id, ${asked} AS grp, CASE WHEN q.${ANSWERED} THEN COALESCE(q.baseline_cost_nano_usd, 0) ELSE 0 END::float8 AS net FROM ledger_requests q WHERE ${within("q")}
-        UNION ALL
-        SELECT l.tenant_id, l.request_id, ${line}, -l.cost_nano_usd::float8 FROM ledger l WHERE ${within("l")}
-      ) AS parts GROUP BY tenant_id, request_id, grp
+    apart AS MATERIALIZED (
+      SELECT l.tenant_id, l.request_id, ${line} AS grp, l.kind, ${OF_COMPLETION} AS is_of_completion, sum(l.cost_nano_usd) AS cost FROM ledger l WHERE NOT (${own}) AND ${within("l")} GROUP BY 1, 2, 3, 4, 5
     ),
-    spread AS (
-      SELECT CASE WHEN grp IS NULL THEN 'n' ELSE 'v' || grp END AS key, grp, count(*) AS pairs, var_samp(net) AS variance FROM pairs GROUP BY grp
-      UNION ALL
-      SELECT 't', NULL, count(*), var_samp(net) FROM (SELECT sum(net) AS net FROM pairs GROUP BY tenant_id, request_id) AS whole
+    paid AS (
+      SELECT ${KEY}, sum(cost) AS paid, ${OF_LINES}
+      FROM (SELECT ${ownLine} AS grp, l.kind, sum(l.cost_nano_usd) AS cost FROM ledger l WHERE ${own} AND ${within("l")} GROUP BY 1, 2 UNION ALL SELECT grp, kind, cost FROM apart) AS kinds ${TOTAL_TOO}
+    ),
+    moved AS (
+      SELECT key, sum(1 - had) AS pairs, sum(-cost) AS net, sum((had_net - cost) ^ 2 - had_square) AS square FROM (
+        SELECT lines.key, lines.cost, count(one.request_id) AS had, COALESCE(sum(gain), 0) AS had_net, COALESCE(sum(gain * gain), 0) AS had_square
+        FROM (
+          SELECT tenant_id, request_id, ${KNOWN} AS key, sum(cost)::float8 AS cost FROM apart GROUP BY 1, 2, 3
+          UNION ALL SELECT tenant_id, request_id, 't', sum(cost)::float8 FROM apart WHERE NOT is_of_completion GROUP BY 1, 2
+        ) AS lines
+        LEFT JOIN LATERAL (SELECT rows.request_id, CASE WHEN lines.key = 't' THEN whole ELSE net END AS gain FROM (${rows}) AS rows
+          WHERE rows.request_id = lines.request_id AND rows.tenant_id = lines.tenant_id AND lines.key IN ('t', ${KNOWN})) AS one ON true
+        GROUP BY lines.tenant_id, lines.request_id, lines.key, lines.cost
+      ) AS each_one GROUP BY key
+    ),
+    sums AS (
+      SELECT key, ${[...COUNTED, ...PAID].join(", ")}, paid, COALESCE(requests, 0) + COALESCE(moved.pairs, 0) AS pairs, COALESCE(asked.net, 0) + COALESCE(moved.net, 0) AS net, COALESCE(asked.square, 0) + COALESCE(moved.square, 0) AS square
+      FROM asked FULL JOIN (paid LEFT JOIN moved USING (key)) USING (key)
     )
-    SELECT key = 't' AS is_total, grp AS "group", pairs::text, variance, ${numbers}, ((SELECT count(*) FROM spread) - 1)::text AS groups
-    FROM spread LEFT JOIN asked USING (key) LEFT JOIN paid USING (key)
-    ORDER BY key = 't' DESC, ${by === "day" ? "" : "paid DESC NULLS LAST, "}grp LIMIT $4::int + 1`;
+    SELECT key = 't' AS is_total, CASE WHEN key LIKE 'v%' THEN substr(key, 2) END AS "group", pairs::text, CASE WHEN pairs > 1 THEN GREATEST(0, (square - net * net / pairs::float8) / (pairs::float8 - 1)) END AS variance,
+      ${numbers}, (count(*) OVER () - 1)::text AS groups
+    FROM sums ORDER BY key = 't' DESC, ${by === "day" ? "" : "paid DESC NULLS LAST, "}2 LIMIT $4::int + 1`;
 }
 
 /** From this agreement on two answers are the same in most of their words, as audits of the cache have it too. */

@@ -58,9 +58,10 @@ export function toRows(event: Completion, streamSeq: number): Rows {
     trace_id: event.trace_id,
     stream_seq: streamSeq,
   };
+  const lines = linesOfCompletion(event, streamSeq);
   return {
     request, attempts: event.attempts.map((attempt) => ({ tenant_id, request_id, ...toAttemptRow(attempt) })), told: event.webhook === true ? toWebhook(event) : null,
-    booked: bookedRequestOf(event, streamSeq), lines: linesOfCompletion(event, streamSeq),
+    booked: bookedRequestOf(event, streamSeq, lines), lines,
   };
 }
 
