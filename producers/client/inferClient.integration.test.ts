@@ -41,8 +41,8 @@ beforeEach(() => { gateway.play(({ complete }) => complete()); });
 
 const errorOf = async (call: Promise<unknown>) => call.then(() => { throw new Error("it was answered"); }, (error: unknown) => { if (isInferError(error)) return error; throw error; });
 const acceptedWith = (id: string) => gateway.requests.filter(({ request_id }) => request_id === id).length;
-/** The next request, once it is accepted. The test completes it. */
-const nextTurn = () => new Promise<Turn>((resolve) => { gateway.play((turn) => { resolve(turn); }); });
+/** That request's, once it is accepted: what an earlier test left may still come. The test completes it. */
+const turnOf = (requestId: string) => new Promise<Turn>((resolve) => { gateway.play((turn) => { if (turn.id.request_id === requestId) resolve(turn); }); });
 async function read(stream: AsyncIterable<StreamPart>, onPiece: (text: string) => unknown = () => undefined) {
   const texts: string[] = [];
   for await (const part of stream) {
@@ -99,7 +99,7 @@ describe.each(BOTH)("over %s", (transport) => {
   it("joins a request that another caller sent, by either door, and tells it from another one with its id", async () => {
     for (const other of BOTH) {
       const joined = id(`joins-${other}`);
-      const turn = nextTurn();
+      const turn = turnOf(joined);
       const first = (await open(other)).infer({ ...ASK, request_id: joined });
       const { complete } = await turn;
       const heard = gateway.requests.length;
@@ -125,7 +125,7 @@ describe.each(BOTH)("over %s", (transport) => {
   });
 
   it("submits without waiting, and waits later", async () => {
-    const turn = nextTurn();
+    const turn = turnOf(id("later"));
     const accepted = await client.submit({ ...ASK, request_id: id("later") });
     expect(accepted).toEqual({ request_id: id("later"), tenant_id: "t1" });
     expect(await client.outcome(accepted)).toBeNull();
@@ -178,7 +178,7 @@ describe.each(BOTH)("over %s", (transport) => {
   });
 
   it("lets a reader leave a stream: the request goes on", async () => {
-    const turn = nextTurn();
+    const turn = turnOf(id("left"));
     const reading = (async () => { for await (const part of client.stream({ ...ASK, request_id: id("left") })) return part; return null; })();
     const { piece, complete } = await turn;
     piece(0, [{ text: "sp" }]);
@@ -189,7 +189,7 @@ describe.each(BOTH)("over %s", (transport) => {
   });
 
   it("says in time that it does not know yet, and knows later", async () => {
-    const turn = nextTurn();
+    const turn = turnOf(id("slow"));
     expect(await errorOf(client.infer({ ...ASK, request_id: id("slow") }, { timeoutMs: 300 }))).toMatchObject({ code: "timeout", status: null, retryable: true, requestId: id("slow") });
     expect(await errorOf(client.wait(id("slow"), { timeoutMs: 100 }))).toMatchObject({ code: "timeout", requestId: id("slow") });
     await (await turn).complete();
@@ -220,7 +220,7 @@ describe.each(BOTH)("over %s", (transport) => {
 
   it("ends what runs when it is closed", async () => {
     const own = await open(transport);
-    const turn = nextTurn();
+    const turn = turnOf(id("followed"));
     const errors: unknown[] = [];
     own.onCompletion(() => undefined, { onError: (error) => errors.push(error) });
     await own.submit({ ...ASK, request_id: id("followed") });
@@ -231,7 +231,7 @@ describe.each(BOTH)("over %s", (transport) => {
   });
 
   it("has the outcome though the broker was killed meanwhile", async () => {
-    const turn = nextTurn();
+    const turn = turnOf(id("outage"));
     const asked = client.infer({ ...ASK, request_id: id("outage") });
     const streamed = read(client.stream({ ...ASK, request_id: id("outage") }));
     const { complete } = await turn;
@@ -247,7 +247,7 @@ describe.each(BOTH)("over %s", (transport) => {
 describe("over http", () => {
   it("asks again as the same request when the connection breaks", async () => {
     const client = await open("http");
-    const turn = nextTurn();
+    const turn = turnOf("lost");
     const asked = client.infer({ ...ASK, request_id: "lost" });
     const { complete } = await turn;
     door.cut();
@@ -337,7 +337,7 @@ describe("over nats", () => {
 
   it("does not take the publish of an outcome that the stream refused for the outcome", async () => {
     const client = await open("nats");
-    const turn = nextTurn();
+    const turn = turnOf("forged");
     const first = client.infer({ ...ASK, request_id: "forged" });
     const { complete } = await turn;
     const joined = client.wait("forged");
