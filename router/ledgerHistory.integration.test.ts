@@ -71,7 +71,7 @@ const running = async (id: ReturnType<typeof of>) => {
   await broker.publisher.emit({ ...job, request: { ...job.request, accepted_at_ms: NOW_MS, deadline_at_ms: NOW_MS + 240_000 } }, newTraceparent());
 };
 const booked = (id: ReturnType<typeof of>, cost: number, seq: number, over: { user?: string; atMs?: number; stream?: string } = {}) => pool.query(
-  `INSERT INTO ledger (tenant_id, request_id, kind, part, user_id, tier, model, cost_nano_usd, is_charged, cost_is_partial, is_for_answer, at, stream, stream_seq) VALUES ($1, $2, 'attempt', '1', $3, 'small', 's', $4, true, false, false, $5, $6, $7)`,
+  `INSERT INTO ledger (tenant_id, request_id, kind, part, user_id, tier, model, cost_nano_usd, is_charged, cost_is_partial, is_to_answer_tier, is_to_answer_model, at, stream, stream_seq) VALUES ($1, $2, 'attempt', '1', $3, 'small', 's', $4, true, false, false, false, $5, $6, $7)`,
   [id.tenant_id, id.request_id, over.user ?? "u-1", cost, new Date(over.atMs ?? NOW_MS), over.stream ?? "COMPLETIONS", seq]);
 /** The audit sink has read all up to here. */
 const audited = async () => {

@@ -60,9 +60,9 @@ async function audited(count: number, costUsd: number): Promise<void> {
   const sql = `INSERT INTO requests (tenant_id, request_id, outcome, cost_nano_usd, attempt_count, latency_ms, accepted_at, completed_at, origin, decisions, trace_id, stream_seq)
     SELECT $1, 'r-' || i, 'completed', $2, 1, 10, $5::timestamptz - i * interval '1 second' * $3, $5::timestamptz - i * interval '1 second' * $3, 'direct', '[{"learned":{"lambda_per_usd":100}}]', 't', i FROM generate_series(1, $4) AS i`;
   await pool.query(sql, [tenant(), Math.round(costUsd * 1e9), (48 * HOUR_MS) / 1_000 / count, count, new Date(AT_MS)]);
-  await pool.query("INSERT INTO ledger_requests (tenant_id, request_id, at, outcome, cost_is_partial, paid_nano_usd, paid_for_answer_nano_usd, stream_seq) SELECT tenant_id, request_id, accepted_at, outcome, false, cost_nano_usd, 0, stream_seq FROM requests WHERE tenant_id = $1", [tenant()]);
-  await pool.query(`INSERT INTO ledger (tenant_id, request_id, kind, part, tier, model, cost_nano_usd, is_charged, cost_is_partial, is_for_answer, at, stream, stream_seq)
-    SELECT tenant_id, request_id, 'attempt', '1', 'small', 's', cost_nano_usd, true, false, false, accepted_at, 'COMPLETIONS', stream_seq FROM requests WHERE tenant_id = $1`, [tenant()]);
+  await pool.query("INSERT INTO ledger_requests (tenant_id, request_id, at, outcome, cost_is_partial, paid_nano_usd, paid_to_answer_tier_nano_usd, paid_to_answer_model_nano_usd, stream_seq) SELECT tenant_id, request_id, accepted_at, outcome, false, cost_nano_usd, 0, 0, stream_seq FROM requests WHERE tenant_id = $1", [tenant()]);
+  await pool.query(`INSERT INTO ledger (tenant_id, request_id, kind, part, tier, model, cost_nano_usd, is_charged, cost_is_partial, is_to_answer_tier, is_to_answer_model, at, stream, stream_seq)
+    SELECT tenant_id, request_id, 'attempt', '1', 'small', 's', cost_nano_usd, true, false, false, false, accepted_at, 'COMPLETIONS', stream_seq FROM requests WHERE tenant_id = $1`, [tenant()]);
 }
 async function spend({ ledger }: { ledger: Ledger }, costUsd: number): Promise<void> {
   const spender = { tenant_id: tenant(), user_id: null, key_id: null };

@@ -200,8 +200,8 @@ it("needs no key where nobody is asked for one", async () => {
 describe("reports", () => {
   beforeAll(async () => {
     for (const [tenant, cost] of [["own", 100], ["other", 7]] as const) {
-      await pool.query("INSERT INTO ledger_requests (tenant_id, request_id, at, outcome, cost_is_partial, paid_nano_usd, paid_for_answer_nano_usd, stream_seq) VALUES ($1, 'r', '2026-11-03T10:00:00Z', 'completed', false, $2, 0, 1)", [tenant, cost]);
-      await pool.query("INSERT INTO ledger (tenant_id, request_id, kind, part, tier, model, cost_nano_usd, is_charged, cost_is_partial, is_for_answer, at, stream, stream_seq) VALUES ($1, 'r', 'attempt', '1', 'small', 's-1', $2, true, false, false, '2026-11-03T10:00:00Z', 'COMPLETIONS', 1)", [tenant, cost]);
+      await pool.query("INSERT INTO ledger_requests (tenant_id, request_id, at, outcome, cost_is_partial, paid_nano_usd, paid_to_answer_tier_nano_usd, paid_to_answer_model_nano_usd, stream_seq) VALUES ($1, 'r', '2026-11-03T10:00:00Z', 'completed', false, $2, 0, 0, 1)", [tenant, cost]);
+      await pool.query("INSERT INTO ledger (tenant_id, request_id, kind, part, tier, model, cost_nano_usd, is_charged, cost_is_partial, is_to_answer_tier, is_to_answer_model, at, stream, stream_seq) VALUES ($1, 'r', 'attempt', '1', 'small', 's-1', $2, true, false, false, false, '2026-11-03T10:00:00Z', 'COMPLETIONS', 1)", [tenant, cost]);
     }
   });
   const NOVEMBER = "from=2026-11-01&to=2026-12-01";

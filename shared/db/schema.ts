@@ -217,8 +217,9 @@ export const ledger = pgTable(
     /** The tenant pays for it, see `isCharged`. */
     is_charged: boolean().notNull(),
     cost_is_partial: boolean().notNull(),
-    /** Paid to the tier and model whose answer was kept, in the request's own completion. */
-    is_for_answer: boolean().notNull(),
+    /** In the request's own completion, and paid to the tier, and to the model, whose answer was kept. */
+    is_to_answer_tier: boolean().notNull(),
+    is_to_answer_model: boolean().notNull(),
     /** When its request was accepted; of a shadow or a cache audit when it was made; of waste when its run began. */
     at: time().notNull(),
     /** Of the event that it was booked from. */
@@ -247,9 +248,10 @@ export const ledgerRequests = pgTable(
     baseline_cost_nano_usd: nanoUsd(),
     /** Of one of its attempts: its server may have charged something that it did not tell. */
     cost_is_partial: boolean().notNull(),
-    /** Sum of its completion's lines, so that a report pairs cost and baseline of a request without a join; and of those for its answer. */
+    /** Sum of its completion's lines, so that a report pairs cost and baseline of a request without a join; and of those to the tier and the model that answered. */
     paid_nano_usd: nanoUsd().notNull(),
-    paid_for_answer_nano_usd: nanoUsd().notNull(),
+    paid_to_answer_tier_nano_usd: nanoUsd().notNull(),
+    paid_to_answer_model_nano_usd: nanoUsd().notNull(),
     /** Of the event in COMPLETIONS. */
     stream_seq: bigint({ mode: "number" }).notNull(),
   },

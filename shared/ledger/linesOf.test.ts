@@ -66,7 +66,7 @@ describe("a completion", () => {
 
   it("is booked as a request with what was had, also when it cost nothing", () => {
     const cached: Completion = { ...COMPLETION, attempts: [], decisions: [], cost_nano_usd: nanoUsd(0), cache: { kind: "semantic", stored_at_ms: 1, age_ms: 1, source_request_id: "r-0" } };
-    expect(bookedRequestOf(cached, 3, [])).toMatchObject({ paid_nano_usd: 0, paid_for_answer_nano_usd: 0, tier: COMPLETION.tier, outcome: "completed", cache: "semantic", baseline_tier: COMPLETION.baseline_tier, baseline_cost_nano_usd: COMPLETION.baseline_cost_nano_usd, cost_is_partial: false, stream_seq: 3 });
+    expect(bookedRequestOf(cached, 3, [])).toMatchObject({ paid_nano_usd: 0, paid_to_answer_tier_nano_usd: 0, paid_to_answer_model_nano_usd: 0, tier: COMPLETION.tier, outcome: "completed", cache: "semantic", baseline_tier: COMPLETION.baseline_tier, baseline_cost_nano_usd: COMPLETION.baseline_cost_nano_usd, cost_is_partial: false, stream_seq: 3 });
     expect([bookedRequestOf(COMPLETION, 3, []).cost_is_partial, linesOfCompletion(cached, 3)]).toEqual([true, []]);
   });
 
@@ -74,8 +74,8 @@ describe("a completion", () => {
     const elsewhere = { ...attempt(3, 5), model: "another" };
     const event: Completion = { ...COMPLETION, tier: attempt(1, 0).tier, model: attempt(1, 0).model, attempts: [attempt(1, 100, [30]), { ...attempt(2, 7), tier: "elsewhere" }, elsewhere] };
     const lines = linesOfCompletion(event, 1);
-    expect(lines.map(({ kind, part, is_for_answer }) => [kind, part, is_for_answer])).toEqual([["attempt", "1", true], ["verification", "1", true], ["attempt", "2", false], ["attempt", "3", false]]);
-    expect(bookedRequestOf(event, 1, lines)).toMatchObject({ paid_nano_usd: 112, paid_for_answer_nano_usd: 100 });
+    expect(lines.map(({ kind, part, is_to_answer_tier, is_to_answer_model }) => [kind, part, is_to_answer_tier, is_to_answer_model])).toEqual([["attempt", "1", true, true], ["verification", "1", true, true], ["attempt", "2", false, true], ["attempt", "3", true, false]]);
+    expect(bookedRequestOf(event, 1, lines)).toMatchObject({ paid_nano_usd: 112, paid_to_answer_tier_nano_usd: 105, paid_to_answer_model_nano_usd: 107 });
   });
 });
 

@@ -11,12 +11,12 @@ import type { ledger, ledgerRequests } from "#shared/db/schema.ts";
 export type Line = typeof ledger.$inferInsert;
 export type BookedRequest = typeof ledgerRequests.$inferInsert;
 
-type Common = Pick<Line, "tenant_id" | "request_id" | "at" | "stream" | "stream_seq"> & Partial<Pick<Line, "user_id" | "key_id" | "policy" | "is_for_answer">>;
+type Common = Pick<Line, "tenant_id" | "request_id" | "at" | "stream" | "stream_seq"> & Partial<Pick<Line, "user_id" | "key_id" | "policy" | "is_to_answer_tier" | "is_to_answer_model">>;
 type Paid = Pick<Line, "tier" | "model" | "cost_nano_usd" | "cost_is_partial">;
 
 const iso = (epochMs: number) => new Date(epochMs).toISOString();
-const lineOf = ({ user_id = null, key_id = null, policy = null, is_for_answer = false, ...common }: Common, kind: LineKind, part: string, { tier, model, cost_nano_usd, cost_is_partial }: Paid): Line[] =>
-  cost_nano_usd === 0 ? [] : [{ ...common, user_id, key_id, policy, is_for_answer, kind, part, tier, model, cost_nano_usd, cost_is_partial, is_charged: isCharged(kind) }];
+const lineOf = ({ user_id = null, key_id = null, policy = null, is_to_answer_tier = false, is_to_answer_model = false, ...common }: Common, kind: LineKind, part: string, { tier, model, cost_nano_usd, cost_is_partial }: Paid): Line[] =>
+  cost_nano_usd === 0 ? [] : [{ ...common, user_id, key_id, policy, is_to_answer_tier, is_to_answer_model, kind, part, tier, model, cost_nano_usd, cost_is_partial, is_charged: isCharged(kind) }];
 
 /** `streamSeq`: its place in COMPLETIONS. */
 export function linesOfCompletion({ tenant_id, request_id, user_id, key_id, policy, tier, model, attempts, decisions, accepted_at_ms }: Completion, streamSeq: number): Line[] {
@@ -25,7 +25,7 @@ export function linesOfCompletion({ tenant_id, request_id, user_id, key_id, poli
   return attempts.flatMap((attempt) => {
     const checked = checksCost(attempt);
     const part = String(attempt.attempt);
-    const common = { ...ofRequest, is_for_answer: attempt.tier === tier && attempt.model === model };
+    const common = { ...ofRequest, is_to_answer_tier: attempt.tier === tier, is_to_answer_model: attempt.model === model };
     return [
       ...lineOf(common, explored.has(attempt.attempt) ? "exploration" : "attempt", part, { ...attempt, cost_nano_usd: nanoUsd(attempt.cost_nano_usd - checked) }),
       ...lineOf(common, "verification", part, { ...attempt, cost_nano_usd: nanoUsd(checked) }),
@@ -43,7 +43,8 @@ export const bookedRequestOf = ({ tenant_id, request_id, user_id, key_id, policy
   cache: cache?.kind ?? null,
   cost_is_partial: attempts.some(({ cost_is_partial }) => cost_is_partial),
   paid_nano_usd: sumOf(lines),
-  paid_for_answer_nano_usd: sumOf(lines.filter(({ is_for_answer }) => is_for_answer)),
+  paid_to_answer_tier_nano_usd: sumOf(lines.filter(({ is_to_answer_tier }) => is_to_answer_tier)),
+  paid_to_answer_model_nano_usd: sumOf(lines.filter(({ is_to_answer_model }) => is_to_answer_model)),
   at: iso(accepted_at_ms),
   stream_seq: streamSeq,
 });

@@ -91,13 +91,12 @@ const ofRequest = (one: string, column: "user_id" | "policy"): string =>
  */
 function groupOf(by: ReportBy, day: string): { readonly asked: string; readonly line: string; readonly label: string; readonly own: string; readonly ownLine?: string; readonly paid: string } {
   const whole = { own: OF_COMPLETION, paid: "q.paid_nano_usd" };
-  const forAnswer = { own: "l.is_for_answer", paid: "q.paid_for_answer_nano_usd" };
   switch (by) {
     case "tenant": return { asked: "q.tenant_id", line: "l.tenant_id", label: "s.tenant_id", ...whole };
     case "user": return { asked: "q.user_id", line: `COALESCE(l.user_id, ${ofRequest("l", "user_id")})`, label: ofRequest("s", "user_id"), ownLine: "l.user_id", ...whole };
     case "policy": return { asked: "q.policy", line: `COALESCE(l.policy, ${ofRequest("l", "policy")})`, label: "s.policy", ownLine: "l.policy", ...whole };
-    case "tier": return { asked: "q.tier", line: "l.tier", label: "s.kept_tier", ...forAnswer };
-    case "model": return { asked: "q.model", line: "l.model", label: "s.kept_model", ...forAnswer };
+    case "tier": return { asked: "q.tier", line: "l.tier", label: "s.kept_tier", own: "l.is_to_answer_tier", paid: "q.paid_to_answer_tier_nano_usd" };
+    case "model": return { asked: "q.model", line: "l.model", label: "s.kept_model", own: "l.is_to_answer_model", paid: "q.paid_to_answer_model_nano_usd" };
     case "day": {
       const dayOf = (one: string): string => `to_char(${one}.at AT TIME ZONE ${day}, 'YYYY-MM-DD')`;
       return { asked: dayOf("q"), line: dayOf("l"), label: dayOf("s"), ...whole };
@@ -129,7 +128,7 @@ const ofTotal = (total: string, group: string): string => `CASE WHEN GROUPING(gr
 /**
  * One statement, so that groups and total are of one moment. Sums are made of few counted kinds first, exactly. The spread is of one difference for each
  * request (of each group), for which numbers with a fraction do: a request's row has what was paid for it (`net` of its group, `whole` of the total), so
- * only lines apart from it are brought together with it (`moved`: by how much they change number, sum and squares). 200,000 requests: docs/benchmarks.md.
+ * only lines apart from it are brought together with it (`moved`: by how much they change number, sum and squares). Of those, a completion's own are in no group of its request's row. 200,000 requests: docs/benchmarks.md.
  */
 function sumsQuery(by: ReportBy): string {
   const { asked, line, own, ownLine = line, paid } = groupOf(by, "$5::text");
@@ -150,13 +149,16 @@ function sumsQuery(by: ReportBy): string {
       SELECT ${KEY}, sum(cost) AS paid, ${OF_LINES}
       FROM (SELECT ${ownLine} AS grp, l.kind, sum(l.cost_nano_usd) AS cost FROM ledger l WHERE ${own} AND ${within("l")} GROUP BY 1, 2 UNION ALL SELECT grp, kind, cost FROM apart) AS kinds ${TOTAL_TOO}
     ),
+    lines AS MATERIALIZED (
+      SELECT tenant_id, request_id, ${KNOWN} AS key, sum(cost)::float8 AS cost, bool_and(is_of_completion) AS are_of_completion FROM apart GROUP BY 1, 2, 3
+      UNION ALL SELECT tenant_id, request_id, 't', sum(cost)::float8, false FROM apart WHERE NOT is_of_completion GROUP BY 1, 2
+    ),
     moved AS (
       SELECT key, sum(1 - had) AS pairs, sum(-cost) AS net, sum((had_net - cost) ^ 2 - had_square) AS square FROM (
+        SELECT key, cost, 0 AS had, 0::float8 AS had_net, 0::float8 AS had_square FROM lines WHERE are_of_completion
+        UNION ALL
         SELECT lines.key, lines.cost, count(one.request_id) AS had, COALESCE(sum(gain), 0) AS had_net, COALESCE(sum(gain * gain), 0) AS had_square
-        FROM (
-          SELECT tenant_id, request_id, ${KNOWN} AS key, sum(cost)::float8 AS cost FROM apart GROUP BY 1, 2, 3
-          UNION ALL SELECT tenant_id, request_id, 't', sum(cost)::float8 FROM apart WHERE NOT is_of_completion GROUP BY 1, 2
-        ) AS lines
+        FROM (SELECT * FROM lines WHERE NOT are_of_completion) AS lines
         LEFT JOIN LATERAL (SELECT rows.request_id, CASE WHEN lines.key = 't' THEN whole ELSE net END AS gain FROM (${rows}) AS rows
           WHERE rows.request_id = lines.request_id AND rows.tenant_id = lines.tenant_id AND lines.key IN ('t', ${KNOWN})) AS one ON true
         GROUP BY lines.tenant_id, lines.request_id, lines.key, lines.cost

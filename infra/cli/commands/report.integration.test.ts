@@ -10,8 +10,8 @@ let database: Awaited<ReturnType<typeof makeTestDatabase>>;
 beforeAll(async () => {
   database = await makeTestDatabase(inject("adminDatabaseUrl"), "cli_report");
   const pool = new Pool({ connectionString: database.url });
-  await pool.query("INSERT INTO ledger_requests (tenant_id, request_id, at, user_id, policy, tier, model, outcome, baseline_tier, baseline_cost_nano_usd, cost_is_partial, paid_nano_usd, paid_for_answer_nano_usd, stream_seq) VALUES ('acme', 'r', '2026-11-03T10:00:00Z', '=1+1', 'cascade', 'small', 's-1', 'completed', 'large', 5000000000, false, 1250000000, 1250000000, 1)");
-  await pool.query("INSERT INTO ledger (tenant_id, request_id, kind, part, user_id, tier, model, policy, cost_nano_usd, is_charged, cost_is_partial, is_for_answer, at, stream, stream_seq) VALUES ('acme', 'r', 'attempt', '1', '=1+1', 'small', 's-1', 'cascade', 1250000000, true, false, true, '2026-11-03T10:00:00Z', 'COMPLETIONS', 1)");
+  await pool.query("INSERT INTO ledger_requests (tenant_id, request_id, at, user_id, policy, tier, model, outcome, baseline_tier, baseline_cost_nano_usd, cost_is_partial, paid_nano_usd, paid_to_answer_tier_nano_usd, paid_to_answer_model_nano_usd, stream_seq) VALUES ('acme', 'r', '2026-11-03T10:00:00Z', '=1+1', 'cascade', 'small', 's-1', 'completed', 'large', 5000000000, false, 1250000000, 1250000000, 1250000000, 1)");
+  await pool.query("INSERT INTO ledger (tenant_id, request_id, kind, part, user_id, tier, model, policy, cost_nano_usd, is_charged, cost_is_partial, is_to_answer_tier, is_to_answer_model, at, stream, stream_seq) VALUES ('acme', 'r', 'attempt', '1', '=1+1', 'small', 's-1', 'cascade', 1250000000, true, false, true, true, '2026-11-03T10:00:00Z', 'COMPLETIONS', 1)");
   await pool.end();
 });
 afterAll(() => database.drop());
