@@ -92,8 +92,9 @@ async function book(pool: Pool, count: number, fromMs: number, days: number): Pr
     const sampled = events.filter(() => random() < 0.05);
     const shadows = sampled.map(({ tenant_id, request_id, accepted_at_ms }): Shadow => ({ ...SHADOW, tenant_id, request_id, at_ms: accepted_at_ms + 1_000 }));
     await inTransaction(pool, async (client) => {
-      await insertRequests(client, events.map((event, i) => bookedRequestOf(event, first + i, linesOfCompletion(event, first + i))));
-      await insertLines(client, [...events.flatMap((event, i) => linesOfCompletion(event, first + i)), ...shadows.flatMap((event, i) => linesOfShadow(event, first + i))]);
+      const lines = events.map((event, i) => linesOfCompletion(event, first + i));
+      await insertRequests(client, events.map((event, i) => bookedRequestOf(event, first + i, lines[i] ?? [])));
+      await insertLines(client, [...lines.flat(), ...shadows.flatMap((event, i) => linesOfShadow(event, first + i))]);
       await client.query(LABEL, [sampled.map(({ tenant_id }) => tenant_id), sampled.map(({ request_id }) => request_id), new Date(fromMs + DAY_MS).toISOString()]);
     });
   }

@@ -37,7 +37,7 @@ export function linesOfCompletion({ tenant_id, request_id, user_id, key_id, poli
 /** They are part of the attempt's cost. */
 const checksCost = ({ checks = [], cost_nano_usd }: Attempt): number => Math.min(cost_nano_usd, checks.reduce((sum, check) => sum + check.cost_nano_usd, 0));
 
-/** `lines`: those of this completion. */
+/** `streamSeq`: its place in COMPLETIONS; `lines`: those of this completion. */
 export const bookedRequestOf = ({ tenant_id, request_id, user_id, key_id, policy, tier, model, outcome, cache, baseline_tier, baseline_cost_nano_usd, attempts, accepted_at_ms }: Completion, streamSeq: number, lines: readonly Line[]): BookedRequest => ({
   tenant_id, request_id, user_id, key_id: key_id ?? null, policy, tier, model, outcome, baseline_tier, baseline_cost_nano_usd,
   cache: cache?.kind ?? null,

@@ -143,7 +143,11 @@ it("many requests: whatever they are grouped by, groups add up to the total, the
   const events = Array.from({ length: 400 }, (_, i) => asked({
     tenant: `m${draw(3)}`, id: `r${i}`, time: new Date(at("2026-12-01T00:00:00Z") + draw(20 * 86_400) * 1_000).toISOString(), user_id: `u${draw(9)}`, policy: ["cascade", "predictive"][draw(2)] ?? null,
     outcome: (["completed", "completed", "degraded", "failed"] as const)[draw(4)] ?? "completed", attempts: draw(2) === 0 ? [["small", 1 + draw(1e6)]] : [["small", 1 + draw(1e6)], ["large", 1 + draw(1e9)]], baseline: draw(10) === 0 ? null : draw(2e9),
-  }));
+  })).map((event, i): Completion => {
+    const models = (model: string) => event.attempts.map((one) => ({ ...one, model }));
+    if (i % 5 === 0) return { ...event, attempts: models("other-1") }; // what answered is another model of the same tier
+    return i % 5 === 1 ? { ...event, attempts: models("shared-1"), model: "shared-1" } : event; // one model in two tiers
+  });
   const lines = [...events.flatMap((event, i) => linesOfCompletion(event, i)), ...events.slice(0, 90).flatMap((event, i) => linesOfShadow(shadow(event.tenant_id, event.request_id, new Date(event.accepted_at_ms + 500).toISOString(), 1 + draw(1e9)), i))];
   await inTransaction(pool, async (client) => {
     await insertRequests(client, events.map((event, i) => bookedRequestOf(event, i, linesOfCompletion(event, i))));
