@@ -17,7 +17,7 @@ import { Shadow } from "#shared/contracts/shadow.ts";
 import { makeBatchInsert } from "#shared/db/batchInsert.ts";
 import { migrateDatabase } from "#shared/db/migrate.ts";
 import { makePool } from "#shared/db/pool.ts";
-import { ledger, ledgerRequests } from "#shared/db/schema.ts";
+import { ledger, ledgerRequests } from "#shared/db/schema/books.ts";
 import { inTransaction } from "#shared/db/transaction.ts";
 import { bookedRequestOf, linesOfCompletion, linesOfShadow } from "#shared/ledger/linesOf.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";

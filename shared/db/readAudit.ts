@@ -5,7 +5,7 @@ import type { Pool, PoolClient } from "pg";
 import { AppError } from "#shared/contracts/errors.ts";
 import { type Attempt, Completion } from "#shared/contracts/events.ts";
 
-import { attempts, requests } from "./schema.ts";
+import { attempts, requests } from "./schema/audit.ts";
 import { inTransactionOf } from "./transaction.ts";
 
 /** The audit event of one request, rebuilt from its rows. Throws `database_unavailable`; `invalid_request` when several tenants used the id. */

@@ -6,7 +6,7 @@ import type { Attempt, Completion, DeadLetter } from "#shared/contracts/events.t
 import { isCharged, type LineKind } from "#shared/contracts/ledger.ts";
 import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import type { ShadowEvent } from "#shared/contracts/shadow.ts";
-import type { ledger, ledgerRequests } from "#shared/db/schema.ts";
+import type { ledger, ledgerRequests } from "#shared/db/schema/books.ts";
 
 export type Line = typeof ledger.$inferInsert;
 export type BookedRequest = typeof ledgerRequests.$inferInsert;

@@ -12,7 +12,7 @@ import { ReportBy, ReportQuery, type ReportRow } from "#shared/contracts/report.
 import { ShadowTierEvent } from "#shared/contracts/shadow.ts";
 import { makeBatchInsert } from "#shared/db/batchInsert.ts";
 import { makePool } from "#shared/db/pool.ts";
-import { ledger, ledgerRequests } from "#shared/db/schema.ts";
+import { ledger, ledgerRequests } from "#shared/db/schema/books.ts";
 import { inTransaction } from "#shared/db/transaction.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 import type { Rights } from "#shared/tenancy/database.ts";

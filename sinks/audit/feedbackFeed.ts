@@ -5,7 +5,7 @@ import { Counter, type Registry } from "prom-client";
 import { AppError } from "#shared/contracts/errors.ts";
 import { FeedbackMessage } from "#shared/contracts/feedback.ts";
 import { makeBatchReplace } from "#shared/db/batchInsert.ts";
-import { feedback } from "#shared/db/schema.ts";
+import { feedback } from "#shared/db/schema/audit.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import { parseMessage } from "#shared/messaging/parseMessage.ts";
 import { idOf, sourcesOf } from "#shared/messaging/topology.ts";

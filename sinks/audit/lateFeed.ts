@@ -5,7 +5,7 @@ import { Counter, type Registry } from "prom-client";
 import { AppError } from "#shared/contracts/errors.ts";
 import { DeadLetter } from "#shared/contracts/events.ts";
 import { makeBatchInsert } from "#shared/db/batchInsert.ts";
-import { ledger } from "#shared/db/schema.ts";
+import { ledger } from "#shared/db/schema/books.ts";
 import { type Line, linesOfLetter } from "#shared/ledger/linesOf.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import { parseMessage } from "#shared/messaging/parseMessage.ts";

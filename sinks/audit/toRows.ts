@@ -2,7 +2,7 @@ import type { AnswerMessage } from "#shared/contracts/chat.ts";
 import type { Attempt, Completion } from "#shared/contracts/events.ts";
 import { toReply } from "#shared/contracts/reply.ts";
 import { requestCompleted } from "#shared/contracts/webhook.ts";
-import type { attempts, requests } from "#shared/db/schema.ts";
+import type { attempts, requests } from "#shared/db/schema/audit.ts";
 import { type BookedRequest, bookedRequestOf, type Line, linesOfCompletion } from "#shared/ledger/linesOf.ts";
 import type { WebhookEvent } from "#shared/webhooks/deliveries.ts";
 

@@ -1,7 +1,8 @@
 import type { ClientBase, Pool } from "pg";
 
 import { makeBatchInsert } from "#shared/db/batchInsert.ts";
-import { attempts, ledger, ledgerRequests, requests } from "#shared/db/schema.ts";
+import { attempts, requests } from "#shared/db/schema/audit.ts";
+import { ledger, ledgerRequests } from "#shared/db/schema/books.ts";
 import { insertDeliveries } from "#shared/webhooks/deliveries.ts";
 
 import { makePlacesOfOwnRows } from "./ownRows.ts";

@@ -1,0 +1,100 @@
+/** What was paid and what was had for it (ADR 0023), and what reconciliation found of it. */
+import { bigint, boolean, index, jsonb, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
+
+import type { CacheUse } from "#shared/contracts/cache.ts";
+import type { Difference } from "#shared/contracts/difference.ts";
+import type { Outcome } from "#shared/contracts/events.ts";
+import type { LineKind } from "#shared/contracts/ledger.ts";
+
+import { key, nanoUsd, time } from "./columns.ts";
+
+/**
+ * The books: one line for everything that was paid, whoever asked for it. Append-only. Of a completion the lines add up to its cost.
+ * `at` is part of the key, since an id may be used again once COMPLETIONS has forgotten it, and each use was paid.
+ */
+export const ledger = pgTable(
+  "ledger",
+  {
+    ...key,
+    kind: text().$type<LineKind>().notNull(),
+    /** Number of the attempt, tier, or late run. */
+    part: text().notNull(),
+    user_id: text(),
+    /** API key that asked. `null`: not known. */
+    key_id: text(),
+    tier: text().notNull(),
+    model: text().notNull(),
+    policy: text(),
+    cost_nano_usd: nanoUsd().notNull(),
+    /** The tenant pays for it, see `isCharged`. */
+    is_charged: boolean().notNull(),
+    cost_is_partial: boolean().notNull(),
+    /** In the request's own completion, and paid to the tier, and to the model, whose answer was kept. */
+    is_to_answer_tier: boolean().notNull(),
+    is_to_answer_model: boolean().notNull(),
+    /** When its request was accepted; of a shadow or a cache audit when it was made; of waste when its run began. */
+    at: time().notNull(),
+    /** Of the event that it was booked from. */
+    stream: text().notNull(),
+    stream_seq: bigint({ mode: "number" }).notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.kind, t.part, t.at] }), index("ledger_by_time").on(t.at), index("ledger_by_tenant").on(t.tenant_id, t.at), index("ledger_by_user").on(t.tenant_id, t.user_id, t.at), index("ledger_by_key").on(t.tenant_id, t.key_id, t.at)],
+);
+
+/** What was had for it: one row per finished request, without its texts, kept for as long as the ledger. `requests` may be deleted before. */
+export const ledgerRequests = pgTable(
+  "ledger_requests",
+  {
+    ...key,
+    /** When it was accepted. */
+    at: time().notNull(),
+    user_id: text(),
+    key_id: text(),
+    policy: text(),
+    /** Of the answer. */
+    tier: text(),
+    model: text(),
+    outcome: text().$type<Outcome>().notNull(),
+    cache: text().$type<CacheUse["kind"]>(),
+    baseline_tier: text(),
+    baseline_cost_nano_usd: nanoUsd(),
+    /** Of one of its attempts: its server may have charged something that it did not tell. */
+    cost_is_partial: boolean().notNull(),
+    /** Sum of its completion's lines, so that a report pairs cost and baseline of a request without a join; and of those to the tier and the model that answered. */
+    paid_nano_usd: nanoUsd().notNull(),
+    paid_to_answer_tier_nano_usd: nanoUsd().notNull(),
+    paid_to_answer_model_nano_usd: nanoUsd().notNull(),
+    /** Of the event in COMPLETIONS. */
+    stream_seq: bigint({ mode: "number" }).notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.at] }), index("ledger_requests_by_time").on(t.at), index("ledger_requests_by_tenant").on(t.tenant_id, t.at)],
+);
+
+/** How far each part of the reconciliation has come, whoever ran it last (docs/reconcile.md). */
+export const reconcileMarks = pgTable("reconcile_marks", {
+  part: text().primaryKey(),
+  /** What tells the stream that it reads from one that was made anew; empty where it reads none. */
+  stream_created: text().notNull(),
+  /** Up to here all was looked at. */
+  seq: bigint({ mode: "number" }).notNull(),
+  /** Messages that were there and not looked at when its last run ended. */
+  behind: bigint({ mode: "number" }).notNull(),
+  checked: bigint({ mode: "number" }).notNull(),
+  finished_at: time().notNull(),
+});
+
+/** Differences that are open: each is looked at again in every run, and deleted once it is gone. */
+export const reconcileDifferences = pgTable(
+  "reconcile_differences",
+  {
+    key: text().primaryKey(),
+    part: text().notNull(),
+    kind: text().$type<Difference["kind"]>().notNull(),
+    tenant_id: text(),
+    request_id: text(),
+    difference: jsonb().$type<Difference>().notNull(),
+    found_at: time().notNull().defaultNow(),
+    seen_at: time().notNull().defaultNow(),
+  },
+  (t) => [index("reconcile_differences_by_part").on(t.part, t.seen_at)],
+);
