@@ -23,5 +23,6 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["submit", async () => (await import("./commands/submit.ts")).submit],
   ["nats-users", async () => (await import("./commands/natsUsers.ts")).natsUsers],
   ["webhooks", async () => (await import("./commands/webhooks.ts")).webhooks],
+  ["dlq", async () => (await import("./commands/dlq.ts")).dlq],
   ["serve-recorded", async () => (await import("./commands/serveRecorded.ts")).serveRecorded],
 ]);

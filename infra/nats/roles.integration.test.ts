@@ -3,6 +3,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { startTestServerWithUsers, type TestServerWithUsers } from "#infra/embedded/testNatsUsers.ts";
+import { findDeadLetters } from "#shared/deadLetters/deadLetters.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { type RoleUser, roleUsers } from "#shared/messaging/permissions.ts";
 import { readSequences } from "#shared/messaging/readRange.ts";
@@ -44,7 +45,7 @@ const REFUSED: [role: RoleUser, what: string, publishes: readonly string[]][] = 
   ]],
   ["metrics-sink", "writes nothing but dead letters of what it reads", [...requests, ...jobs, ...outcomes, ...results, "infer.deadletter.FEEDBACK.t1", ...models]],
   ["metrics-sink", "takes nothing from others", [...takes("COMPLETIONS", "sink-audit"), ...takes("FEEDBACK", "sink-audit-feedback")]],
-  ["admin", "writes no message of ours and acks none", [...requests, ...jobs, ...outcomes, ...results, "infer.cancel.t1.x", "$JS.ACK.REQUESTS.router-requests.1.1.1.1.0", "$KV.infer-tiers.small.x", "$SYS.REQ.SERVER.PING"]],
+  ["admin", "writes no message of ours but requests, and acks none", ["infer.feedback.t1.x", "infer.deadletter.REQUESTS.t1", ...jobs, ...outcomes, ...results, "infer.cancel.t1.x", "$JS.ACK.REQUESTS.router-requests.1.1.1.1.0", "$KV.infer-tiers.small.x", "$SYS.REQ.SERVER.PING"]],
 ];
 test.each(REFUSED)("%s %s", (role, _what, publishes) => withRole(role, async (nats) => {
   const violations = watchViolations(nats);
@@ -69,6 +70,13 @@ test.each<[RoleUser, readonly string[], readonly Source[]]>([
     expect(await places.streams.last(stream, ">")).toBeNull();
   }
   for (const durable of durables) expect(await ackFloorOf(places, durable)).toBe(0);
+}));
+
+test("admin sends the request of a dead letter again", () => withRole("admin", async (nats) => {
+  const { acks, js } = await brokerOver(nats, "infer", undefined, inboxOf("admin"));
+  expect(await acks.publish("infer.request.t1.dlq-1", new TextEncoder().encode("{}"))).toBe("stored");
+  expect(await findDeadLetters({ js, prefix: "infer" }, {}, { handled: new Set(), most: 1 })).toMatchObject({ letters: [] });
+  await acks.close();
 }));
 
 const EAVESDROPPING = [">", "_INBOX.>", "_INBOX.admin.>", "infer.>", "infer.request.>", "infer.job.>", "infer.completion.>", "infer.result.>", "$JS.>", "$JS.ACK.>", "$KV.>", "$SYS.>"];

@@ -49,10 +49,10 @@ const ANY = anyIdOf("*");
 const reads = ({ stream, durable }: Source): string[] => [api.consumerInfo(stream, durable), api.next(stream, durable), api.ack(stream, durable)];
 const anyDeadLetterOf = (prefix: string, stream: string): string => deadLetterSubject(prefix, stream, "*");
 
-/** Makes and changes streams, consumers and buckets, and keeps routing models. Writes no message of ours. */
+/** Makes and changes streams, consumers and buckets, keeps routing models, and sends the requests of dead letters again. Writes no other message of ours. */
 const adminLists = (prefix: string): Permissions => {
   const { name } = modelBucket(prefix);
-  return { publish: [api.everything, keyIn(name, ">"), api.flowControl(streamOfBucket(name))], subscribe: [] };
+  return { publish: [api.everything, requestSubject(prefix, ANY), keyIn(name, ">"), api.flowControl(streamOfBucket(name))], subscribe: [] };
 };
 
 const gatewayLists = (prefix: string): Permissions => ({

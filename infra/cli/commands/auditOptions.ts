@@ -5,6 +5,7 @@ import type { EvaluateOptions } from "#router/evaluation/evaluate.ts";
 import type { TrainedOn } from "#router/evaluation/modelFile.ts";
 
 import { readAuditRows } from "../auditRows.ts";
+import { sinceMs } from "../since.ts";
 import { goalsOf, list, text, tiersIn, type Values, wholeNumberOf, wrongUse } from "./evaluationValues.ts";
 
 /** What both `train` and `evaluate` say of them. */
@@ -42,13 +43,11 @@ export function requireAudit(values: Values): void {
   if (other !== undefined) throw wrongUse(`--${other} goes with --from-audit`);
 }
 
-const AGE_MS = { d: 86_400_000, h: 3_600_000 };
 /** As ISO 8601. */
 function sinceOf(values: Values, nowMs: number): string | null {
   const given = text(values, "since");
   if (given === undefined) return null;
-  const [, count, unit] = /^(\d{1,5})([dh])$/.exec(given) ?? [];
-  const atMs = count === undefined ? Date.parse(given) : nowMs - Number(count) * AGE_MS[unit === "d" ? "d" : "h"];
+  const atMs = sinceMs(given, nowMs);
   if (Number.isNaN(atMs)) throw wrongUse(`--since must be an ISO time or an age such as 7d or 12h, not ${given}`);
   return new Date(atMs).toISOString();
 }
