@@ -1,11 +1,12 @@
 import { expect, test } from "vitest";
 
 import type { DeadLetter } from "#shared/contracts/events.ts";
+import { nanoUsd } from "#shared/contracts/money.ts";
 
 import { retryable } from "./retryDeadLetter.ts";
 
 const letter: DeadLetter = { type: "dead_letter.v1", stream: "JOBS", stream_seq: 1, subject: "infer.job.small.t1.r1.1", tenant_id: "t1", request_id: "r1", reason: "poison", message: "m", deliveries: 4, at_ms: 1, late_attempt: null };
-const late = { attempt: 1, tier: "small", model: "m", started_at_ms: 1, latency_ms: 1, tries: 1, usage: null, cost_nano_usd: 5, cost_is_partial: false, outcome: { kind: "failed", code: "internal", message: "x" } } as const;
+const late = { attempt: 1, tier: "small", model: "m", started_at_ms: 1, latency_ms: 1, tries: 1, usage: null, cost_nano_usd: nanoUsd(5), cost_is_partial: false, outcome: { kind: "failed", code: "internal", message: "x" } } as const;
 
 test.each<[string, DeadLetter, Parameters<typeof retryable>[1], string | null]>([
   ["a request that failed", letter, { outcome: "failed" }, null],

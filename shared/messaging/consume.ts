@@ -194,6 +194,7 @@ export async function consumePerSlot(options: SlotOptions): Promise<void> {
       });
       if (!message) continue;
       failures = 0;
+      if (hasEnded(signal)) { message.nak(); continue; } // not started: another process may have it at once
       const held = hold(message);
       running.add(held);
       const heartbeat = setInterval(() => { beat(held, source.ackWaitMs); }, source.ackWaitMs / 3);

@@ -36,7 +36,8 @@ async function world(tier: string, slots: number, over: Partial<Source> = {}) {
     const { num_pending, num_ack_pending, num_redelivered } = await broker.jsm.consumers.info(source.stream, source.durable);
     return [num_pending, num_ack_pending, num_redelivered];
   };
-  return { publish: (...ids: string[]) => publishOver(broker, ...ids), publishOver, start, left };
+  const waiting = async () => (await broker.jsm.consumers.info(source.stream, source.durable)).num_waiting;
+  return { publish: (...ids: string[]) => publishOver(broker, ...ids), publishOver, start, left, waiting };
 }
 function gates() {
   const opens: (() => void)[] = [];
@@ -84,6 +85,22 @@ it("finishes its jobs at shutdown and takes no other", async () => {
   open();
   await stopped;
   await vi.waitFor(async () => { expect([seen.length, await left()]).toEqual([1, [1, 0, 0]]); }, WAIT); // acks are not waited for
+});
+
+it("gives back at once what a pull brings after the end has begun", async () => {
+  const { publish, start, left, waiting } = await world("late", 1);
+  const begun: string[] = [];
+  const ending = start(async ({ subject }) => { await Promise.resolve(begun.push(subject)); });
+  await vi.waitFor(async () => { expect(await waiting()).toBe(1); }, WAIT);
+  const ended = ending.stop();
+  await publish("a");
+  await ended;
+  expect(begun).toEqual([]);
+  const startedAtMs = performance.now();
+  const next = start(async ({ subject }) => { await Promise.resolve(begun.push(subject)); });
+  await vi.waitFor(async () => { expect(await left()).toEqual([0, 0, 0]); }, { timeout: 10_000, interval: 20 }); // not after ack_wait, 15 s
+  await next.stop();
+  expect([begun.length, performance.now() - startedAtMs < 10_000]).toEqual([1, true]);
 });
 
 it("ends soon at shutdown when there is nothing to do", async () => {

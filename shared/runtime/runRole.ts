@@ -35,18 +35,25 @@ export async function runRole<C>(role: Role<C>): Promise<void> {
   const log = makeLogger(role.name, LOG_LEVEL);
   const { signal } = signalOfProcess(log, INFER_SHUTDOWN_GRACE_MS);
   const isFine = await runScope(log, signal, (lifecycle) => role.start(config, { ...lifecycle, log, drainMs: drainOf(INFER_SHUTDOWN_GRACE_MS), natsSeed: loadNatsSeed }));
+  endWith(isFine, log);
+}
+
+/** The last line of a process that ended by itself. */
+function endWith(isFine: boolean, log: Logger): void {
   process.exitCode = isFine ? 0 : 1;
+  log.info({ exit_code: process.exitCode }, "ended");
 }
 
 /** Several roles in this process. When one of them fails, all stop. */
 export async function runRolesTogether(starts: readonly { name: string; start: (context: RoleContext) => Promise<void> }[]): Promise<void> {
   const { LOG_LEVEL, INFER_SHUTDOWN_GRACE_MS } = loadConfig(ProcessConfig);
-  const shutdown = signalOfProcess(makeLogger("all-in-one", LOG_LEVEL), INFER_SHUTDOWN_GRACE_MS);
+  const ownLog = makeLogger("all-in-one", LOG_LEVEL);
+  const shutdown = signalOfProcess(ownLog, INFER_SHUTDOWN_GRACE_MS);
   const runs = starts.map(async ({ name, start }) => {
     const log = makeLogger(name, LOG_LEVEL);
     const isFine = await runScope(log, shutdown.signal, (lifecycle) => start({ ...lifecycle, log, drainMs: drainOf(INFER_SHUTDOWN_GRACE_MS), natsSeed: loadNatsSeed }));
     shutdown.abort();
     return isFine;
   });
-  process.exitCode = (await Promise.all(runs)).every(Boolean) ? 0 : 1;
+  endWith((await Promise.all(runs)).every(Boolean), ownLog);
 }

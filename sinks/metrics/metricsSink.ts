@@ -36,7 +36,7 @@ export const metricsSink: Role<z.infer<typeof MetricsSinkConfig>> = {
     readiness.started();
     log.info("ready");
     await consume({
-      js, log, source, signal, concurrency: 64,
+      js, log, source, signal, drainMs: context.drainMs, concurrency: 64,
       giveUp: keepDeadLetter(publisher, prefix, Date.now),
       handle: (delivery) => tracer.span("process infer.completion", { kind: "CONSUMER", parent: delivery.traceparent }, async () => {
         observe(readEvent(Completion, prefix, delivery));

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, inject, it } from "vitest";
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import type { DeadLetter } from "#shared/contracts/events.ts";
+import { nanoUsd } from "#shared/contracts/money.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { completionSubject, requestSubject } from "#shared/messaging/topology.ts";
 import { loadTierFile } from "#shared/runtime/loadConfig.ts";
@@ -22,7 +23,7 @@ let doomed: { seq: number; id: { tenant_id: string; request_id: string } };
 
 const dlq = (...args: string[]) => callInferctl(["dlq", ...args], { DATABASE_URL: database.url, NATS_URL: own.url, INFER_HOME: folder });
 const listed = async (...args: string[]) => (JSON.parse((await dlq("list", "--json", ...args)).printed) as { letters: { seq: number; letter: DeadLetter }[] }).letters.map(({ seq, letter }) => [seq, letter.reason]);
-const letter: DeadLetter = { type: "dead_letter.v1", stream: "RESULTS", stream_seq: 77, subject: "infer.result.globex.r9.1", tenant_id: "globex", request_id: "r9", reason: "late_result", message: "another outcome was stored first", deliveries: 1, at_ms: Date.now() - 3 * DAY_MS, late_attempt: { attempt: 1, tier: "small", model: "m", started_at_ms: 1, latency_ms: 1, tries: 1, usage: { input_tokens: 7, output_tokens: 9, source: "reported" }, cost_nano_usd: 1_500_000, cost_is_partial: false, outcome: { kind: "failed", code: "internal", message: "x" } } };
+const letter: DeadLetter = { type: "dead_letter.v1", stream: "RESULTS", stream_seq: 77, subject: "infer.result.globex.r9.1", tenant_id: "globex", request_id: "r9", reason: "late_result", message: "another outcome was stored first", deliveries: 1, at_ms: Date.now() - 3 * DAY_MS, late_attempt: { attempt: 1, tier: "small", model: "m", started_at_ms: 1, latency_ms: 1, tries: 1, usage: { input_tokens: 7, output_tokens: 9, source: "reported" }, cost_nano_usd: nanoUsd(1_500_000), cost_is_partial: false, outcome: { kind: "failed", code: "internal", message: "x" } } };
 
 beforeAll(async () => {
   [database, own] = await Promise.all([makeTestDatabase(inject("adminDatabaseUrl"), "cli_dlq"), startTestBroker([{ name: "small", slots: 1 }])]);
