@@ -11,7 +11,8 @@ import { type Ledger, makeLedger } from "#shared/ledger/ledger.ts";
 import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { followCompletions } from "#shared/messaging/followCompletions.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
-import { hasEnded, type Lifecycle, pause } from "#shared/runtime/lifecycle.ts";
+import { every, hasEnded, type Lifecycle, pause } from "#shared/runtime/lifecycle.ts";
+import type { Readiness } from "#shared/runtime/readiness.ts";
 
 import { type Budgets, leaseEndOf, makeBudgets } from "./budgets.ts";
 import { makeHistory } from "./ledgerHistory.ts";
@@ -22,6 +23,7 @@ import { runSettlement } from "./settlement.ts";
 const USE = { meanwhile: "requests of tenants with a budget wait", mostWaitMs: 500, isResent: false };
 const MOST_WARNED = 10_000;
 const LOOK_EVERY_MS = 250;
+const PING_EVERY_MS = 2_000;
 
 export interface OpenBudgetsOptions {
   readonly redisUrl: string;
@@ -33,13 +35,14 @@ export interface OpenBudgetsOptions {
   /** `null`: the sweeper has not begun. */
   readonly fold: () => OpenRequests | null;
   readonly registry: Registry;
+  readonly readiness: Readiness;
 }
 export interface OpenBudgets extends Pick<Budgets, "decide">, Pick<Ledger, "balanceOf"> {
   /** Until the signal. Reads nothing before some tenant has a budget. */
   readonly settle: () => Promise<void>;
 }
 
-export function openBudgets({ redisUrl, prefix, sweepGraceMs, global, pool, broker: { js, jsm, streams }, fold, registry }: OpenBudgetsOptions, { log, signal, onClose }: Lifecycle & { log: Logger }): OpenBudgets {
+export function openBudgets({ redisUrl, prefix, sweepGraceMs, global, pool, broker: { js, jsm, streams }, fold, registry, readiness }: OpenBudgetsOptions, { log, signal, onClose }: Lifecycle & { log: Logger }): OpenBudgets {
   const redis = connectRedis(redisUrl, "router-ledger", log, USE);
   onClose("ledger", () => { redis.disconnect(); });
   const registers = [registry];
@@ -64,6 +67,10 @@ export function openBudgets({ redisUrl, prefix, sweepGraceMs, global, pool, brok
     log.warn({ scope, tenant_id: tenantId, window: window.id, time_zone: timeZone, limit_usd: toUsd(limitNanoUsd) }, "a soft budget is overdrawn; its requests go on");
   }
   const used = new AbortController();
+  let isNeeded = Object.keys(global.budgets).length > 0;
+  let isAway = false;
+  every(PING_EVERY_MS, signal, () => redis.ping().then(() => { isAway = false; }, () => { isAway = true; })); // one that hangs is connected, and does not answer
+  readiness.watch(() => ((isNeeded || used.signal.aborted) && isAway ? ["Redis does not answer, so what is left of budgets is not known: requests of tenants with one wait"] : []));
   const budgets = makeBudgets({
     ledger: { hasAccounts: ledger.hasAccounts, reserve: (reservation, accounts) => { used.abort(); return ledger.reserve(reservation, accounts); } },
     global, sweepGraceMs, now: Date.now,
@@ -78,6 +85,7 @@ export function openBudgets({ redisUrl, prefix, sweepGraceMs, global, pool, brok
     async settle() {
       while (redis.status !== "ready" && !hasEnded(signal)) await pause(LOOK_EVERY_MS, signal); // else it would look as if it were in use
       const isInUse = await ledger.isInUse().catch(() => true);
+      isNeeded ||= isInUse;
       if (!isInUse && !used.signal.aborted) await once(used.signal, "abort", { signal }).catch(() => undefined); // the signal's own end
       await runSettlement({
         ledger, log, signal, now: Date.now,

@@ -21,6 +21,7 @@ import { buildRoleServer, listen, makeRegistry } from "#shared/runtime/roleServe
 import type { Role } from "#shared/runtime/runRole.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 import { followStandings, makeDirectory } from "#shared/tenancy/directory.ts";
+import { watchDirectory } from "#shared/tenancy/watchDirectory.ts";
 import { openTokenCounter } from "#shared/tokens/openTokenCounter.ts";
 import { makeCountedTiers, makePromptTokens, tokenizersOf } from "#shared/tokens/tokensOfTiers.ts";
 
@@ -76,6 +77,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     // Sums over a month of a busy tenant, which must not keep what requests need waiting.
     const slowPool = makePool(config.databaseUrl, "router-sums", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { statementTimeoutMs: 30_000 });
     onClose("postgres for sums", () => slowPool.end());
+    if (!config.isKeyless) readiness.watch(await watchDirectory(pool, signal));
     const standingOf = followStandings(makeDirectory({ pool, pepper: null, now: Date.now }), { isKeyless: config.isKeyless, log });
     const metrics = makeRouterMetrics(registry, { fold: () => fold, routing: () => followed() });
     followed = await followModel({ nats, prefix, tierFile, log, observe: (change) => { metrics.observeModel(change); } }, context);
@@ -83,7 +85,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const { isGenuine } = makeAdmissionProof(config.secret, prefix);
     const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
     const cached = { ...openAnswerCache({ role: "router", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context), auditHit: makeAuditHit({ publisher, tierFile, registry, log, now: Date.now }), tierFileHash: hashOfTierFile(tierFile) };
-    const budgets = openBudgets({ redisUrl: config.redisUrl, prefix, sweepGraceMs: config.sweepGraceMs, global: config.globalBudgets, pool: slowPool, broker, fold: () => fold, registry }, context);
+    const budgets = openBudgets({ redisUrl: config.redisUrl, prefix, sweepGraceMs: config.sweepGraceMs, global: config.globalBudgets, pool: slowPool, broker, fold: () => fold, registry, readiness }, context);
     const pacing = openPacing({ pool: slowPool, balanceOf: budgets.balanceOf, registry, log, now: Date.now });
     const route = makeRouteEvent({ cached, budgets, pacing, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, makePromptTokens(tierFile, count), Date.now), live, countTokens, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };

@@ -27,6 +27,7 @@ import { VERSION } from "#shared/runtime/version.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 import { followStandings, makeDirectory } from "#shared/tenancy/directory.ts";
 import { subkey } from "#shared/tenancy/keyText.ts";
+import { watchDirectory } from "#shared/tenancy/watchDirectory.ts";
 import { openTokenCounter } from "#shared/tokens/openTokenCounter.ts";
 import { makePromptTokens, tokenizersOf } from "#shared/tokens/tokensOfTiers.ts";
 
@@ -57,6 +58,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     onClose("postgres", () => pool.end());
     const pepper = config.secret === null ? null : subkey(config.secret, "api-keys");
     const directory = makeDirectory({ pool, pepper, now: Date.now });
+    if (!config.isKeyless) readiness.watch(await watchDirectory(pool, signal));
     const callers = makeCallers({ directory, isKeyless: config.isKeyless, log });
     let desk: Desk | null = null;
     let waiting = () => 0;

@@ -67,7 +67,9 @@ function standingIn({ status, settings }: { readonly status: TenantStatus; reado
   }
 }
 
-const TIMES = { freshMs: 10_000, dueMs: 25_000, patienceMs: 250, mostMs: 600_000, maxEntries: 10_000 };
+/** How long what was read is believed while Postgres does not answer. */
+export const PATIENCE_MS = 600_000;
+const TIMES = { freshMs: 10_000, dueMs: 25_000, patienceMs: 250, mostMs: PATIENCE_MS, maxEntries: 10_000 };
 /** A tenant's own, and with `admin` no model may be asked: such a key is for people and their tools. */
 const ROLES_OF: Readonly<Record<KeyRole, readonly KeyRole[]>> = { infer: ["infer", "read"], read: ["read"], admin: ["admin", "read"] };
 
