@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 
 import { writeTierFile } from "#infra/e2e/tierFile.ts";
 import { anyFreePort } from "#infra/embedded/freePort.ts";
+import { signalProcess } from "#infra/embedded/processIdentity.ts";
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { startTestServer } from "#infra/embedded/testServers.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
@@ -97,3 +98,19 @@ it("without Redis budgets are not known; all else goes on", async () => {
   await redis.restart();
   await become({});
 });
+
+/** A server that is there and says nothing: no connection breaks, so whoever asks must notice. */
+it("servers that hang are noticed too", async () => {
+  const signal = (name: NodeJS.Signals) => {
+    for (const { process: identity } of [broker.server.info(), redis.info()]) if (identity === undefined || !signalProcess(identity, name)) throw new Error("the server does not run");
+  };
+  signal("SIGSTOP");
+  const away = /NATS is disconnected|JetStream \(/;
+  try {
+    await become({ gateway: away, router: /Redis does not answer/, worker: away, "audit-sink": away, "metrics-sink": away });
+    await become({ gateway: away, router: away, worker: away, "audit-sink": away, "metrics-sink": away });
+  } finally {
+    signal("SIGCONT");
+  }
+  await become({});
+}, 60_000);

@@ -9,9 +9,12 @@ import { subkey } from "#shared/tenancy/keyText.ts";
 import { EXIT_USAGE } from "./command.ts";
 import { serverUrl } from "./serverUrl.ts";
 
+/** Above what a report may take. */
+const MOST_MS = 150_000;
+
 /** With the rights of whoever runs the service, on the database that the environment names or that `inferctl up` started. */
 export async function withTenancy<T>(environment: Environment, use: (rights: Rights) => Promise<T>): Promise<T> {
-  const pool = makePool(serverUrl("postgres", environment, openHome(environment)), "inferctl", () => undefined); // the query that it breaks says so
+  const pool = makePool(serverUrl("postgres", environment, openHome(environment)), "inferctl", () => undefined, { answerTimeoutMs: MOST_MS }); // the query that it breaks says so
   try {
     return await use({ pool, tenantId: null });
   } catch (error) {

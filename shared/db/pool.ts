@@ -1,7 +1,18 @@
 import { Pool } from "pg";
 
-/** Every wait has a limit: by default Postgres and its client wait for ever. `onError` hears of idle connections that break. */
-export function makePool(url: string, application: string, onError: (error: Error) => void, { statementTimeoutMs = 5_000 }: { readonly statementTimeoutMs?: number } = {}): Pool {
+export interface PoolOptions {
+  readonly statementTimeoutMs?: number;
+  /** For who gives single transactions longer than the others. Default: a little more than `statementTimeoutMs`. */
+  readonly answerTimeoutMs?: number;
+}
+/** What an answer takes beside its statement. */
+const ON_THE_WAY_MS = 2_000;
+
+/**
+ * Every wait has a limit: by default Postgres and its client wait for ever. The server ends what takes too long itself; the client's own limit is for a
+ * server that does not say anything any more. `onError` hears of idle connections that break.
+ */
+export function makePool(url: string, application: string, onError: (error: Error) => void, { statementTimeoutMs = 5_000, answerTimeoutMs = statementTimeoutMs + ON_THE_WAY_MS }: PoolOptions = {}): Pool {
   const pool = new Pool({
     connectionString: url,
     max: 4,
@@ -9,6 +20,7 @@ export function makePool(url: string, application: string, onError: (error: Erro
     connectionTimeoutMillis: 3_000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
+    query_timeout: answerTimeoutMs,
     options: `-c statement_timeout=${statementTimeoutMs} -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000`,
   });
   pool.on("error", onError); // without a listener a restart of Postgres would end the process

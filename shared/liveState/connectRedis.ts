@@ -11,7 +11,10 @@ export interface RedisUse {
 }
 const LATENCIES: RedisUse = { meanwhile: "latencies come from the tier file", mostWaitMs: 2_000 };
 
-/** Every wait is short and nothing is queued while Redis is away. */
+/** Of a connection on which commands wait. They have given up by then, but the client keeps each until an answer comes or the connection ends. */
+const SILENT_MS = 3_000;
+
+/** Every wait is short and nothing is queued while Redis is away, or there and silent. */
 export function connectRedis(url: string, name: string, log: Logger, { meanwhile, mostWaitMs, isResent = true } = LATENCIES): Redis {
   const redis = new Redis(url, {
     connectionName: `infer-${name}`,
@@ -19,6 +22,7 @@ export function connectRedis(url: string, name: string, log: Logger, { meanwhile
     maxRetriesPerRequest: 1,
     autoResendUnfulfilledCommands: isResent,
     commandTimeout: 1_000,
+    socketTimeout: SILENT_MS,
     connectTimeout: mostWaitMs,
     retryStrategy: (times) => Math.min(mostWaitMs, 50 * 2 ** times),
   });

@@ -63,6 +63,7 @@ export async function watchStatuses(nats: NatsConnection, prefix: string, heard:
     if (revisions.get(entry.key) === entry.revision) return; // known: every watch begins with all that is there
     revisions.set(entry.key, entry.revision);
     take(entry, heard, log);
+    forgetSilent(heard, revisions, performance.now());
   };
   let said = "";
   while (!signal.aborted) {
@@ -78,6 +79,13 @@ export async function watchStatuses(nats: NatsConnection, prefix: string, heard:
   }
 }
 const REOPEN_AFTER_MS = 250;
+
+/** Far beyond the bucket's `ttlMs`: it has them no more. A worker that was killed takes nothing back, and each start has a name of its own. */
+const FORGET_AFTER_MS = 600_000;
+export function forgetSilent(heard: Map<string, HeardStatus>, revisions: Map<string, number>, nowMs: number): void {
+  for (const [key, { heardAtMs }] of heard) if (nowMs - heardAtMs > FORGET_AFTER_MS) heard.delete(key);
+  for (const key of revisions.keys()) if (!heard.has(key)) revisions.delete(key);
+}
 
 /** Returns when the signal aborts or nothing was heard for `silenceMs`. */
 async function watchOnce(nats: NatsConnection, prefix: string, hear: (entry: KvEntry) => void, { signal, silenceMs }: { signal: AbortSignal; silenceMs: number }): Promise<void> {
