@@ -72,10 +72,10 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const { nats, js, jsm, streams, publisher } = broker;
     live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: servedBy(tierFile), readiness, log }, context);
 
-    const pool = makePool(config.databaseUrl, "router", (error) => { log.warn({ err: error }, "a Postgres connection broke"); });
+    const pool = makePool(config.databaseUrl, "router", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "router" });
     onClose("postgres", () => pool.end());
     // Sums over a month of a busy tenant, which must not keep what requests need waiting.
-    const slowPool = makePool(config.databaseUrl, "router-sums", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { statementTimeoutMs: 30_000 });
+    const slowPool = makePool(config.databaseUrl, "router-sums", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "router", statementTimeoutMs: 30_000 });
     onClose("postgres for sums", () => slowPool.end());
     if (!config.isKeyless) readiness.watch(await watchDirectory(pool, signal));
     const standingOf = followStandings(makeDirectory({ pool, pepper: null, now: Date.now }), { isKeyless: config.isKeyless, log });

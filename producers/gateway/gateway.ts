@@ -54,7 +54,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     const readiness = makeReadiness(signal);
     const { tracer, close: closeTracing } = startTracing(config.otlpEndpoint, "infer-gateway");
     onClose("tracing", closeTracing);
-    const pool = makePool(config.databaseUrl, "gateway", (error) => { log.warn({ err: error }, "a Postgres connection broke"); });
+    const pool = makePool(config.databaseUrl, "gateway", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "gateway" });
     onClose("postgres", () => pool.end());
     const pepper = config.secret === null ? null : subkey(config.secret, "api-keys");
     const directory = makeDirectory({ pool, pepper, now: Date.now });

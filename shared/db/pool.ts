@@ -1,7 +1,15 @@
 import { Pool } from "pg";
 
+import { type DatabaseService, roleName } from "./permissions.ts";
+
+export interface PoolOptions {
+  readonly statementTimeoutMs?: number;
+  /** Whose rights its connections have, whoever logs in: of no more than a service. Missing: those of the login, as `inferctl` has. */
+  readonly service?: DatabaseService;
+}
+
 /** Every wait has a limit: by default Postgres and its client wait for ever. `onError` hears of idle connections that break. */
-export function makePool(url: string, application: string, onError: (error: Error) => void, { statementTimeoutMs = 5_000 }: { readonly statementTimeoutMs?: number } = {}): Pool {
+export function makePool(url: string, application: string, onError: (error: Error) => void, { statementTimeoutMs = 5_000, service }: PoolOptions = {}): Pool {
   const pool = new Pool({
     connectionString: url,
     max: 4,
@@ -9,7 +17,7 @@ export function makePool(url: string, application: string, onError: (error: Erro
     connectionTimeoutMillis: 3_000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
-    options: `-c statement_timeout=${statementTimeoutMs} -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000`,
+    options: `-c statement_timeout=${statementTimeoutMs} -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000${service === undefined ? "" : ` -c role=${roleName(service)}`}`,
   });
   pool.on("error", onError); // without a listener a restart of Postgres would end the process
   // The pool listens to idle connections only; one in use that breaks would end the process too. Its query is rejected anyway.
@@ -19,9 +27,12 @@ export function makePool(url: string, application: string, onError: (error: Erro
 
 /**
  * Whether Postgres refused the data itself: SQLSTATE class 22 or 23, or 54 for more than it can take at once. Anything else is an outage or a set-up problem:
- * it will pass, and no row is to blame.
+ * it will pass, and no row is to blame. So is a connection that is refused with such a state, as for a role that is not there.
  */
 export const isBadRow = (error: unknown): boolean => {
+  if (isRefusedConnection(error)) return false;
   const state = typeof error === "object" && error !== null && "code" in error ? String(error.code) : "";
   return /^(?:22|23|54)...$/.test(state);
 };
+
+const isRefusedConnection = (error: unknown): boolean => typeof error === "object" && error !== null && "severity" in error && error.severity === "FATAL";

@@ -31,9 +31,9 @@ export const webhookSender: Role<z.infer<typeof WebhookSenderConfig>> = {
     onClose("http", () => app.close());
     await listen(app, { host: config.host, port: config.port, variable: "INFER_WEBHOOK_SENDER_PORT" });
 
-    const pool = makePool(config.databaseUrl, "webhook-sender", (error) => { log.warn({ err: error }, "a Postgres connection broke"); });
+    const pool = makePool(config.databaseUrl, "webhook-sender", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "webhook_sender" });
     onClose("postgres", () => pool.end());
-    readiness.watch(await watchTables(pool, log, signal));
+    readiness.watch(await watchTables(pool, "webhook_sender", log, signal));
     if (signal.aborted) return;
     const agent = makeGuardedAgent(config.allowance, lookup);
     onClose("endpoints", () => agent.destroy());
