@@ -1,6 +1,6 @@
 import { isLoopback } from "#shared/runtime/loopback.ts";
 import { NATS_VARIABLES, pick } from "#shared/runtime/loadConfig.ts";
-import { allowanceOf } from "#shared/webhooks/target.ts";
+import { allowanceOf } from "#shared/reach/target.ts";
 
 export const GatewayConfig = pick(
   ...NATS_VARIABLES, "REDIS_URL", "DATABASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_PRICES_FILE", "INFER_HTTP_HOST", "INFER_GATEWAY_PORT", "INFER_AUTH", "INFER_SECRET",

@@ -14,6 +14,7 @@ const globalBudget = (window: string) => number().positive().max(8_000_000).opti
 const port = (value: number) => number().int().min(0).max(65_535).default(value);
 const ms = (value: number) => number().int().positive().default(value);
 const CIDR = z.union([z.cidrv4(), z.cidrv6()]);
+const NETWORK_OR_HOST = z.union([CIDR, z.ipv4(), z.ipv6(), z.string().max(253).regex(/^(?!.*\.$)(?=.*[a-z])[a-z0-9_]([a-z0-9_.-]*[a-z0-9])?$/i)]);
 const url = (protocol: RegExp) => z.url({ protocol, error: `must be a URL with protocol ${protocol.source}` });
 
 export const ENVIRONMENT = {
@@ -73,6 +74,8 @@ export const ENVIRONMENT = {
   INFER_AUDIT_BATCH_DELAY_MS: ms(200).describe("Longest wait for a batch to fill."),
   INFER_WEBHOOK_ALLOW: z.string().refine((text) => text.split(",").every((cidr) => cidr.trim() === "" || CIDR.safeParse(cidr.trim()).success), "must be networks as 10.1.0.0/16 or fd00:1::/32, with commas between them").default("")
     .describe("Networks that webhooks may go to though they are not public, by http too: CIDRs with commas between them. The same for gateways and webhook senders. Whoever makes endpoints reaches all that listens there."),
+  INFER_BACKEND_ALLOW: z.string().refine((text) => text.split(",").every((entry) => entry.trim() === "" || NETWORK_OR_HOST.safeParse(entry.trim()).success), "must be networks as 10.1.0.0/16, addresses or names of hosts, with commas between them").default("")
+    .describe("Where models' servers may be though it is not public, by http too: networks (CIDRs), addresses and names of hosts, with commas between them. Workers read it. Loopback needs no naming with INFER_AUTH=keyless."),
   INFER_SHUTDOWN_GRACE_MS: ms(10_000).describe("After SIGTERM a process finishes what it runs within this time."),
 } as const satisfies Record<string, z.ZodType>;
 export type VariableName = keyof typeof ENVIRONMENT;
