@@ -56,6 +56,8 @@ export interface ProxyOptions {
 
 /** Read and not yet written, of one direction: more is left to the sender. */
 const MOST_QUEUED_BYTES = 2 ** 20;
+/** So that the last bytes are read before: a reader that has not read them may take the reset for an orderly end. */
+const BEFORE_RESET_MS = 30;
 
 interface Pump {
   /** The faults have changed. */
@@ -68,7 +70,7 @@ export async function startFaultProxy({ target, random, port = 0 }: ProxyOptions
   const open = new Map<Socket, { readonly server: Socket | null; readonly pumps: readonly Pump[] }>();
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
     client.on("error", () => undefined);
-    if (isCut) { reset(client); return; }
+    if (isCut) { client.resetAndDestroy(); return; }
     client.once("close", () => open.delete(client));
     if (faults.isBlackHole === true) return void open.set(client, { server: null, pumps: [] });
     const upstream = connect({ host: LOOPBACK, port: target(), allowHalfOpen: true, noDelay: true });
@@ -77,7 +79,7 @@ export async function startFaultProxy({ target, random, port = 0 }: ProxyOptions
   });
   await new Promise<void>((resolve, reject) => void server.once("error", reject).listen(port, LOOPBACK, resolve));
   const resetAll = () => {
-    for (const [client, { server: upstream }] of open) for (const socket of [client, upstream]) if (socket !== null) reset(socket);
+    for (const [client, { server: upstream }] of open) for (const socket of [client, upstream]) socket?.resetAndDestroy();
   };
   const set = (next: Faults) => {
     faults = next;
@@ -91,7 +93,7 @@ export async function startFaultProxy({ target, random, port = 0 }: ProxyOptions
     },
     heal: () => {
       isCut = false;
-      for (const [client, { server: upstream }] of open) if (upstream === null) reset(client); // of a black hole
+      for (const [client, { server: upstream }] of open) if (upstream === null) client.resetAndDestroy(); // of a black hole
       set({});
     },
     connections: () => open.size,
@@ -100,12 +102,6 @@ export async function startFaultProxy({ target, random, port = 0 }: ProxyOptions
       resetAll();
     }),
   };
-}
-
-/** `resetAndDestroy` sends a FIN first, which the other end may take for an orderly end: this is how it resets, without that. */
-function reset(socket: Socket): void {
-  Reflect.set(socket, "resetAndClosing", true);
-  socket.destroy();
 }
 
 /** One direction of one connection. */
@@ -148,8 +144,10 @@ function pump(from: Socket, to: Socket, fault: () => Fault, random: () => number
     }
     passedBytes += given.length;
     if (passedBytes < limit) return;
-    if (rstAfterBytes !== undefined) for (const socket of [from, to]) reset(socket);
-    else to.end(() => { from.destroy(); });
+    if (rstAfterBytes !== undefined) {
+      await pause(BEFORE_RESET_MS, gone.signal);
+      for (const socket of [from, to]) socket.resetAndDestroy();
+    } else to.end(() => { from.destroy(); });
   };
   from.on("data", (bytes: Buffer) => {
     const { latencyMs = 0, jitterMs = 0 } = fault();
@@ -163,7 +161,7 @@ function pump(from: Socket, to: Socket, fault: () => Fault, random: () => number
     hasEnded = true;
     void write();
   });
-  from.on("error", () => { reset(to); });
+  from.on("error", () => { to.resetAndDestroy(); });
   from.on("close", () => {
     gone.abort();
     if (!hasEnded && !to.destroyed) to.destroy();
