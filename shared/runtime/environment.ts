@@ -8,6 +8,8 @@ import { z } from "zod";
 
 import { TimeZone } from "#shared/contracts/timeZone.ts";
 
+import { FAILPOINTS, parseFailpoint } from "./failpointText.ts";
+
 const number = () => z.coerce.number({ error: ({ input }) => (Number.isNaN(input) ? "must be a number" : undefined) });
 /** In Redis, amounts are exact up to 9 million USD. */
 const globalBudget = (window: string) => number().positive().max(8_000_000).optional().describe(`What all tenants together may spend in a calendar ${window}, in USD; the same for all routers. None: no such budget.`);
@@ -77,5 +79,7 @@ export const ENVIRONMENT = {
   INFER_BACKEND_ALLOW: z.string().refine((text) => text.split(",").every((entry) => entry.trim() === "" || NETWORK_OR_HOST.safeParse(entry.trim()).success), "must be networks as 10.1.0.0/16, addresses or names of hosts, with commas between them").default("")
     .describe("Where models' servers may be though it is not public, by http too: networks (CIDRs), addresses and names of hosts, with commas between them. Workers read it. Loopback needs no naming with INFER_AUTH=keyless."),
   INFER_SHUTDOWN_GRACE_MS: ms(10_000).describe("After SIGTERM a process finishes what it runs within this time."),
+  INFER_FAILPOINT: z.string().refine((text) => parseFailpoint(text) !== null, `must be a failpoint, as after_job_publish, after_job_publish:17 or after_job_publish:17,block_loop:20000; there are ${FAILPOINTS.join(", ")}`).optional()
+    .describe("For tests alone: where this process kills itself, or hangs (`infra/faults`, docs/reliability.md). Refused with `INFER_AUTH=keys`."),
 } as const satisfies Record<string, z.ZodType>;
 export type VariableName = keyof typeof ENVIRONMENT;
