@@ -37,6 +37,7 @@ import { decide, type Known } from "./decide.ts";
 import type { Pacing } from "./pacing.ts";
 import type { ExploreSettings } from "./policy/explore.ts";
 import type { CountedTokens, LiveTiers } from "./policy/quoteTiers.ts";
+import type { ShedDirect } from "./shareLoad.ts";
 
 export interface RouterDeps {
   readonly publisher: Publisher;
@@ -49,6 +50,8 @@ export interface RouterDeps {
   readonly isAdmitted: AdmissionProof["isGenuine"];
   /** For requests that none did. */
   readonly admit: AdmitDirect;
+  /** For the same, before anything of them is counted. Absent: nothing is refused. */
+  readonly shed?: ShedDirect;
   readonly live: () => LiveTiers;
   /** What a prompt counts as on the tiers of a file, by their names. */
   readonly countTokens: (file: TierFile, input: Input) => CountedTokens;
@@ -82,7 +85,7 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
     // REQUESTS forgets an id after an hour, COMPLETIONS much later. Gateways look before they publish.
     if ((!isAdmitted || delivery.mayBeRepeat) && (await answerAgain(deps, request))) return;
     const saga = newSaga(baselineOf(fileFor(deps.limits.tierFile, request)));
-    const problem = status !== "active" ? suspended(id) : isAdmitted ? null : await deps.admit(request, settings.limits);
+    const problem = status !== "active" ? suspended(id) : isAdmitted ? null : (deps.shed?.(request, delivery.seq) ?? (await deps.admit(request, settings.limits)));
     if (problem !== null) {
       if (!(await isDecided(deps, request, saga, delivery))) await refuse(deps, request, saga, problem, delivery);
       return;

@@ -28,6 +28,7 @@ import { WorkerConfig } from "./config.ts";
 import { makeLanes } from "./lanes.ts";
 import { exportPriceEnds, makeWorkerMetrics } from "./metrics.ts";
 import { balanced } from "./resilience/balanced.ts";
+import { makeRetryBudget } from "./resilience/retryBudget.ts";
 import { makeRunJob } from "./runJob.ts";
 import { makeRunShadow } from "./runShadow.ts";
 
@@ -74,7 +75,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     onClose("tier state", () => beat.stop());
     const latencies = reportLatencies(config, tier, context);
 
-    const deps = { tier, replicas, publisher, streams, tracer, prefix: config.prefix, now: Date.now, random: Math.random };
+    const deps = { tier, replicas, retryBudget: makeRetryBudget(metrics.retried), publisher, streams, tracer, prefix: config.prefix, now: Date.now, random: Math.random };
     const cancellations = followCancellations(nats, config.prefix);
     onClose("cancellations", () => { cancellations.close(); });
     const { cache } = openAnswerCache({ role: `worker-${tier.name}`, redisUrl: config.redisUrl, prefix: config.prefix, secret: config.secret, registry }, context);
