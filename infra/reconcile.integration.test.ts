@@ -13,7 +13,7 @@ import { callInferctl } from "#infra/cli/callInferctl.ts";
 import { isDrained } from "#infra/embedded/isDrained.ts";
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { startTestServer } from "#infra/embedded/testServers.ts";
-import { makeTestDatabase } from "#infra/testDatabase.ts";
+import { makeTestDatabase, pastTriggers } from "#infra/testDatabase.ts";
 import { type Difference, DifferenceKind } from "#shared/contracts/difference.ts";
 import { type Attempt, Completion, DeadLetter, type Outcome } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
@@ -186,7 +186,7 @@ type Undo = () => Promise<unknown>;
 const put = (table: string, rows: readonly object[]) => pool.query(`INSERT INTO ${table} SELECT * FROM jsonb_populate_recordset(NULL::${table}, $1::jsonb)`, [JSON.stringify(rows)]);
 /** Takes rows away. */
 async function take(table: string, where: string): Promise<Undo> {
-  const { rows } = await pool.query<{ row: object }>(`DELETE FROM ${table} AS one WHERE ${where} RETURNING to_jsonb(one) AS row`);
+  const { rows } = await pastTriggers<{ row: object }>(pool, `DELETE FROM ${table} AS one WHERE ${where} RETURNING to_jsonb(one) AS row`);
   expect(rows.length).toBeGreaterThan(0);
   return () => put(table, rows.map(({ row }) => row));
 }
@@ -195,11 +195,11 @@ async function copy(table: string, where: string, change: object): Promise<Undo>
   expect(rows).toHaveLength(1);
   await put(table, rows.map(({ row }) => row));
   const wanted = Object.entries(change as Record<string, unknown>);
-  return () => pool.query(`DELETE FROM ${table} WHERE ${wanted.map(([column], i) => `${column} = $${i + 1}`).join(" AND ")}`, wanted.map(([, value]) => value));
+  return () => pastTriggers(pool, `DELETE FROM ${table} WHERE ${wanted.map(([column], i) => `${column} = $${i + 1}`).join(" AND ")}`, wanted.map(([, value]) => value));
 }
 async function update(table: string, where: string, column: string): Promise<Undo> {
-  expect((await pool.query(`UPDATE ${table} SET ${column} = ${column} + 1 WHERE ${where}`)).rowCount).toBe(1);
-  return () => pool.query(`UPDATE ${table} SET ${column} = ${column} - 1 WHERE ${where}`);
+  expect((await pastTriggers(pool, `UPDATE ${table} SET ${column} = ${column} + 1 WHERE ${where}`)).rowCount).toBe(1);
+  return () => pastTriggers(pool, `UPDATE ${table} SET ${column} = ${column} - 1 WHERE ${where}`);
 }
 const account = async () => (await redis.keys("*:account:tenant:*"))[0] ?? "";
 
@@ -419,7 +419,7 @@ describe("ids that were used twice", () => {
     await drained();
     await settle();
     expect((await all()).kinds).toEqual([["id_used_again", "again"]]);
-    await pool.query("DELETE FROM requests WHERE request_id = 'again'");
+    await pastTriggers(pool, "DELETE FROM requests WHERE request_id = 'again'");
     expect((await all()).kinds).toEqual([["outcome_not_audited", "again"]]);
   });
 

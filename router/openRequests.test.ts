@@ -26,8 +26,8 @@ describe("completions without a request", () => {
   it("are not kept where they say so, and end a request that is open all the same", () => {
     const fold = makeOpenRequests();
     fold.accepted("t.a", 1, 10);
-    fold.terminal("t.a", 11, true);
-    fold.terminal("t.b", 12, true);
+    fold.terminal("t.a", 11, { isWithoutRequest: true });
+    fold.terminal("t.b", 12, { isWithoutRequest: true });
     fold.accepted("t.b", 2, 20);
     expect([fold.counts(), [...fold.open()].map(([key]) => key)]).toEqual([{ accepted: 2, terminal: 1, open: 1 }, ["t.b"]]);
   });
@@ -73,4 +73,16 @@ it("counts a request that is ended twice once", () => {
   fold.terminal("t.a", 12); // and heard of in COMPLETIONS
   fold.accepted("t.b", 2, 20);
   expect(fold.counts()).toEqual({ accepted: 2, terminal: 1, open: 1 });
+});
+
+it("tells of each request once as it opens and once as it ends, also of one whose end is seen first", () => {
+  const told: unknown[] = [];
+  const fold = makeOpenRequests({ opened: (key, lane, atMs) => told.push([key, lane, atMs]), ended: (key, { atMs, servedMs }) => told.push([key, atMs, servedMs]) });
+  fold.accepted("t.a", 1, 10, "batch");
+  fold.terminal("t.b", 100, { storedAtMs: 25, servedMs: 4 });
+  fold.accepted("t.b", 2, 20);
+  fold.terminal("t.a", 101, { storedAtMs: 30, servedMs: null });
+  fold.terminal("t.a", 102);
+  fold.terminal("t.c", 103, { isWithoutRequest: true });
+  expect(told).toEqual([["t.a", "batch", 10], ["t.b", "interactive", 20], ["t.b", 25, 4], ["t.a", 30, null]]);
 });

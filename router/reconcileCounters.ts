@@ -26,7 +26,7 @@ export interface ReconcileCountersOptions {
 export function reconcileCounters({ config, broker: { jsm, streams }, registry }: ReconcileCountersOptions, { log, signal, onClose }: Pick<RoleContext, "log" | "signal" | "onClose">): void {
   const { prefix, reconcileEveryS: everyS } = config;
   if (everyS === 0) return;
-  const pool = makePool(config.databaseUrl, "router-reconcile", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { statementTimeoutMs: 60_000 });
+  const pool = makePool(config.databaseUrl, "router-reconcile", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "router", statementTimeoutMs: 60_000 });
   onClose("postgres of the reconciliation", () => pool.end());
   const redis = connectRedis(config.redisUrl, "router-reconcile", log, USE);
   onClose("redis of the reconciliation", () => { redis.disconnect(); });

@@ -120,6 +120,13 @@ describe("a request", () => {
     expect(await jobs()).toEqual([`infer.job.small.t1.r-${n}.1`]);
   });
 
+  it("that was held long, by a router that was blocked meanwhile, does not become a second job where another router was quicker", async () => {
+    await route.request(request());
+    breakers = { small: "open" };
+    await route.request(request({ isHeldLong: () => true }));
+    expect(await jobs()).toEqual([`infer.job.small.t1.r-${n}.1`]);
+  });
+
   it("of a batch becomes a job of the batch lane, which a redelivery finds", async () => {
     await route.request(request({}, { priority: "batch" }));
     breakers = { small: "open" };

@@ -23,6 +23,7 @@ import { readRequest, type RequestLimits } from "#shared/messaging/readRequest.t
 import { readStored } from "#shared/messaging/readStored.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
 import { anyJob, completionSubject, type Id, idOf } from "#shared/messaging/topology.ts";
+import { failpoint } from "#shared/runtime/failpoint.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
 import { type MachineEvent, newSaga, type Saga } from "#shared/saga/inferenceMachine.ts";
 import { messagesAfter, readSaga } from "#shared/saga/messagesAfter.ts";
@@ -36,6 +37,7 @@ import { decide, type Known } from "./decide.ts";
 import type { Pacing } from "./pacing.ts";
 import type { ExploreSettings } from "./policy/explore.ts";
 import type { CountedTokens, LiveTiers } from "./policy/quoteTiers.ts";
+import type { ShedDirect } from "./shareLoad.ts";
 
 export interface RouterDeps {
   readonly publisher: Publisher;
@@ -48,6 +50,8 @@ export interface RouterDeps {
   readonly isAdmitted: AdmissionProof["isGenuine"];
   /** For requests that none did. */
   readonly admit: AdmitDirect;
+  /** For the same, before anything of them is counted. Absent: nothing is refused. */
+  readonly shed?: ShedDirect;
   readonly live: () => LiveTiers;
   /** What a prompt counts as on the tiers of a file, by their names. */
   readonly countTokens: (file: TierFile, input: Input) => CountedTokens;
@@ -81,7 +85,7 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
     // REQUESTS forgets an id after an hour, COMPLETIONS much later. Gateways look before they publish.
     if ((!isAdmitted || delivery.mayBeRepeat) && (await answerAgain(deps, request))) return;
     const saga = newSaga(baselineOf(fileFor(deps.limits.tierFile, request)));
-    const problem = status !== "active" ? suspended(id) : isAdmitted ? null : await deps.admit(request, settings.limits);
+    const problem = status !== "active" ? suspended(id) : isAdmitted ? null : (deps.shed?.(request, delivery.seq) ?? (await deps.admit(request, settings.limits)));
     if (problem !== null) {
       if (!(await isDecided(deps, request, saga, delivery))) await refuse(deps, request, saga, problem, delivery);
       return;
@@ -91,6 +95,7 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
   },
   async result(delivery: Delivery): Promise<void> {
     const { request, saga } = readEvent(Result, deps.prefix, delivery);
+    failpoint("after_result_received");
     if (delivery.mayBeRepeat && (await answerAgain(deps, request))) return; // it would reserve once more
     await route(deps, request, readSaga(saga), delivery);
   },
@@ -128,7 +133,7 @@ async function fromCache(deps: RouterDeps, { request, plan, settings }: { reques
 const suspended = ({ tenant_id }: Id): EventError => ({ code: "tenant_suspended", message: `tenant ${tenant_id} is suspended` });
 
 /** Decided before, perhaps by another router that knew another state: that decision counts, whatever it would be now. */
-const isDecided = async ({ streams, prefix }: RouterDeps, request: InferenceRequest, saga: Saga, { mayBeRepeat }: Delivery): Promise<boolean> =>
+const isDecided = async ({ streams, prefix }: RouterDeps, request: InferenceRequest, saga: Saga, { mayBeRepeat }: Pick<Delivery, "mayBeRepeat">): Promise<boolean> =>
   mayBeRepeat && (await streams.last("JOBS", anyJob(prefix, request, saga.context.attempt + 1))) !== null;
 
 /** Ends a request that may not be tried at all. */
@@ -156,7 +161,12 @@ async function route(deps: RouterDeps, request: InferenceRequest, saga: Saga, de
     const event = await nextEvent(deps, request, saga, delivery);
     if (event.type === "DECIDED") annotate({ "infer.step": event.decision.step.kind, "infer.tier": event.decision.step.kind === "run" ? event.decision.step.tier : "" });
     for (const message of messagesAfter(request, saga, event, { nowMs: now(), traceId: traceIdOf(traceparent) })) {
+      if (message.type === "job.v1") failpoint("before_job_publish");
+      // Another router may have got the request while this one was paused or waited: its job may be on another tier, where none refuses this one.
+      if (message.type === "job.v1" && delivery.isHeldLong?.() === true && (await isDecided(deps, request, saga, { mayBeRepeat: true }))) return;
       const { isDuplicate, stored } = await publisher.emit(message, traceparent);
+      if (message.type === "job.v1") failpoint("after_job_publish");
+      if (message.type === "completion.v1") failpoint("after_completion");
       if (!isDuplicate && message.type === "completion.v1") void deps.cached?.cache.keep(request, message);
       if (isDuplicate && message.type === "completion.v1") await keepUncounted(deps, message, stored, delivery);
     }
@@ -186,6 +196,7 @@ async function nextEvent({ limits, live, countTokens, routing, exploration, paci
     },
     decide: (budgetLeft) => decide(request, saga.context, { file: limits.tierFile, live: live(), ...counted, ...routing(), exploration, ...(paced === undefined ? {} : { pacing: paced }), ...(budgetLeft === undefined ? {} : { budgetLeft }), nowMs: now() }),
   });
+  failpoint("after_ledger_call");
   if ("unpaid" in paid) return { type: "CLOSED", error: paid.unpaid };
   observe(paid.decision);
   return { type: "DECIDED", decision: paid.decision };

@@ -38,6 +38,7 @@ import { followModel, NO_ROUTING, type Routing } from "./followModel.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
 import { reconcileCounters } from "./reconcileCounters.ts";
 import { makeRouteEvent } from "./routeEvent.ts";
+import { shareLoad } from "./shareLoad.ts";
 import { runShadows } from "./runShadows.ts";
 import { runSweeper } from "./sweeper.ts";
 import { runFloorWatch } from "./watchFloor.ts";
@@ -72,10 +73,10 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const { nats, js, jsm, streams, publisher } = broker;
     live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: servedBy(tierFile), readiness, log }, context);
 
-    const pool = makePool(config.databaseUrl, "router", (error) => { log.warn({ err: error }, "a Postgres connection broke"); });
+    const pool = makePool(config.databaseUrl, "router", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "router" });
     onClose("postgres", () => pool.end());
     // Sums over a month of a busy tenant, which must not keep what requests need waiting.
-    const slowPool = makePool(config.databaseUrl, "router-sums", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { statementTimeoutMs: 30_000 });
+    const slowPool = makePool(config.databaseUrl, "router-sums", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "router", statementTimeoutMs: 30_000 });
     onClose("postgres for sums", () => slowPool.end());
     if (!config.isKeyless) readiness.watch(await watchDirectory(pool, signal));
     const standingOf = followStandings(makeDirectory({ pool, pepper: null, now: Date.now }), { isKeyless: config.isKeyless, log });
@@ -87,7 +88,8 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const cached = { ...openAnswerCache({ role: "router", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context), auditHit: makeAuditHit({ publisher, tierFile, registry, log, now: Date.now }), tierFileHash: hashOfTierFile(tierFile) };
     const budgets = openBudgets({ redisUrl: config.redisUrl, prefix, sweepGraceMs: config.sweepGraceMs, global: config.globalBudgets, pool: slowPool, broker, fold: () => fold, registry, readiness }, context);
     const pacing = openPacing({ pool: slowPool, balanceOf: budgets.balanceOf, registry, log, now: Date.now });
-    const route = makeRouteEvent({ cached, budgets, pacing, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, makePromptTokens(tierFile, count), Date.now), live, countTokens, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
+    const { observer, shedDirect } = shareLoad({ broker, prefix, live, fold: () => fold, maxQueueMs: config.maxQueueMs, registry, now: Date.now }, context);
+    const route = makeRouteEvent({ shed: shedDirect, cached, budgets, pacing, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, makePromptTokens(tierFile, count), Date.now), live, countTokens, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     reconcileCounters({ config, broker, registry }, context);
     readiness.started();
@@ -99,7 +101,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
       consume({ ...loop, source: deadLetterService, handle: makeDeadLetterService({ streams, giveUp, tracer }) }),
       runShadows({ publisher, streams, prefix, standingOf, share: config.shadowShare, shadowTiers: config.shadowTiers, tierFile, tracer, observeGone: metrics.observeGone, now: Date.now }, { js, jsm, log, signal, drainMs: context.drainMs }),
       runFloorWatch({ nats, js, streams, prefix, used: () => followed().activation, log, now: Date.now, isGenuine: makeJudgedProof(config.isKeyless ? null : config.secret, prefix).isGenuine, signal, drainMs: context.drainMs }),
-      untilItWorks(context, "start the sweeper", () => runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, tracer, log, now: Date.now, signal }, (made) => { fold = made; })),
+      untilItWorks(context, "start the sweeper", () => runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, tracer, log, now: Date.now, observer, signal }, (made) => { fold = made; })),
     ]);
   },
 };

@@ -20,7 +20,7 @@ import { closeRequest, closeSaga, unreadableCompletion } from "#shared/saga/clos
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
-import { makeOpenRequests, type OpenRequest, type OpenRequests } from "./openRequests.ts";
+import { makeOpenRequests, type OpenObserver, type OpenRequest, type OpenRequests } from "./openRequests.ts";
 
 const TICK_MS = 500;
 /** Younger requests are not looked at: nearly all end sooner, and looking costs a read. */
@@ -40,19 +40,21 @@ export interface SweeperDeps {
   readonly tracer: Tracer;
   readonly log: Logger;
   readonly now: () => number;
+  /** Told of requests as they open and end. */
+  readonly observer?: OpenObserver;
   readonly signal: AbortSignal;
 }
 
 /** Runs until the signal. `onFold` gets the fold, for metrics. */
 export async function runSweeper(deps: SweeperDeps, onFold: (fold: OpenRequests) => void): Promise<void> {
-  const { nats, js, prefix, log, now, signal } = deps;
+  const { nats, js, prefix, log, now, observer, signal } = deps;
   const mark = await openSweepMark(nats, prefix);
-  const fold = makeOpenRequests();
+  const fold = makeOpenRequests(observer);
   onFold(fold);
   const fromMs = startOf(await mark.read(), now(), deps.limits.maxDeadlineMs);
   const stops = [
-    await followSubjects(js, { prefix, stream: "REQUESTS", fromMs }, (id, { seq, storedAtMs }) => { fold.accepted(id === null ? null : tokens(id), seq, storedAtMs); }),
-    await followSubjects(js, { prefix, stream: "COMPLETIONS", fromMs }, (id, { isWithoutRequest }) => { if (id !== null) fold.terminal(tokens(id), now(), isWithoutRequest); }),
+    await followSubjects(js, { prefix, stream: "REQUESTS", fromMs }, (id, { seq, storedAtMs, lane }) => { fold.accepted(id === null ? null : tokens(id), seq, storedAtMs, lane); }),
+    await followSubjects(js, { prefix, stream: "COMPLETIONS", fromMs }, (id, end) => { if (id !== null) fold.terminal(tokens(id), now(), end); }),
   ];
   let markedAtMs = now();
   while (!signal.aborted) {
@@ -110,7 +112,7 @@ async function close(deps: SweeperDeps, key: string, open: OpenRequest): Promise
   const parent = traceparentFrom(request?.header.get("traceparent"));
   await tracer.span("sweep infer.request", { kind: "CONSUMER", parent }, async (traceparent) => {
     for (const completion of await completionsFor(deps, id, open, request?.data ?? null, traceIdOf(traceparent))) {
-      await publisher.emit(completion, traceparent);
+      await publisher.emit(completion, traceparent, { isSwept: true });
       log.warn({ ...id, outcome: completion.outcome, trace_id: completion.trace_id }, "closed by the sweeper");
     }
   });

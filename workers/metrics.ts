@@ -51,6 +51,8 @@ export function makeWorkerMetrics(registry: Registry, tier: string, { status, lo
   });
   const requests = new Counter({ name: "infer_replica_requests_total", help: "Calls by replica, retries and checks included. The one of a tier with a single backend has the tier's name.", labelNames: ["tier", "replica"], registers });
   const ejections = new Counter({ name: "infer_replica_ejections_total", help: "How often a replica's breaker opened.", labelNames: ["tier", "replica"], registers });
+  const retries = new Counter({ name: "infer_backend_retries_total", help: "Retries of backend calls, by whether the retry budget allowed them (made) or not (refused).", labelNames: ["tier", "result"], registers });
+  for (const result of ["made", "refused"]) retries.inc({ tier, result }, 0);
   const clamped = new Counter({ name: "infer_usage_clamped_total", help: "Attempts with a call or a check whose usage, as told by its server, cannot be, so that less or an estimate was charged.", labelNames: ["tier"], registers });
   const capped = new Counter({ name: "infer_attempt_cost_capped_total", help: "Attempts that cost more than was charged: tokens that were clamped, tries that failed, checks, or a price that rose.", labelNames: ["tier"], registers });
   const unknown = new Counter({ name: "infer_cost_unknown_total", help: "Attempts that may have cost more than is known: tokens of a kind that has no price, or a call that was cut off.", labelNames: ["tier", "reason"], registers });
@@ -67,6 +69,7 @@ export function makeWorkerMetrics(registry: Registry, tier: string, { status, lo
       called: (replica: string): void => { requests.inc({ tier, replica }); },
       ejected: (replica: string): void => { ejections.inc({ tier, replica }); },
     },
+    retried: (isMade: boolean): void => { retries.inc({ tier, result: isMade ? "made" : "refused" }); },
     /** For shadow runs, which are none of a request's attempts. */
     observeCalls,
     observe(attempt: Attempt, isFinal: boolean): void {

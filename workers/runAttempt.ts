@@ -13,11 +13,14 @@ import { callReplica, type Limits, limitsOf } from "./callReplica.ts";
 import { isInAskedScript } from "./confidence/language.ts";
 import type { Balanced, Replica } from "./resilience/balanced.ts";
 import { retry, type Tried } from "./resilience/retry.ts";
+import type { RetryBudget } from "./resilience/retryBudget.ts";
 import type { Watcher } from "./watchAnswer.ts";
 
 export interface CallDeps {
   readonly tier: Tier;
   readonly replicas: Balanced;
+  /** Of all calls of this process. Absent: the tier's `max_tries` alone bounds retries. */
+  readonly retryBudget?: RetryBudget;
   readonly tracer: Tracer;
   readonly now: () => number;
   readonly random: () => number;
@@ -143,7 +146,7 @@ async function assessedIn({ tier, tracer, replicas }: CallDeps, { input, judged,
 
 const rounded = (ms: number): number => Math.round(ms * 1_000) / 1_000;
 
-async function callUntil({ replicas, tier, tracer, now, random }: CallDeps, task: Task, limits: Limits, seen: Seen): Promise<Tried<Given>> {
+async function callUntil({ replicas, retryBudget, tier, tracer, now, random }: CallDeps, task: Task, limits: Limits, seen: Seen): Promise<Tried<Given>> {
   const { tenantId, input, traceparent, watcher, canAfford = () => true } = task;
   const { deadlineAtMs, signal } = limits;
   const watching = watcher === undefined ? {} : { onDelta: (delta: AnswerDelta, tokens: readonly AnswerToken[] = []) => { watcher.take(delta, tokens); } };
@@ -161,7 +164,7 @@ async function callUntil({ replicas, tier, tracer, now, random }: CallDeps, task
       throw error;
     }
   });
-  return retry(call, { maxTries: tier.max_tries, isOver: () => watcher?.isShown() === true || !canAfford(billed(seen.charges).cost_nano_usd), canGoElsewhere: () => replicas.hasOther(seen.failed), deadlineAtMs, signal, now, random });
+  return retry(call, { maxTries: tier.max_tries, budget: retryBudget, isOver: () => watcher?.isShown() === true || !canAfford(billed(seen.charges).cost_nano_usd), canGoElsewhere: () => replicas.hasOther(seen.failed), deadlineAtMs, signal, now, random });
 }
 
 /** Every call for itself, as its server charges it; their tokens together. */

@@ -12,6 +12,7 @@ import { readEvent } from "#shared/messaging/readEvent.ts";
 import { readStored } from "#shared/messaging/readStored.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
 import { completionSubject, resultSubject } from "#shared/messaging/topology.ts";
+import { failpoint, failpointAfter } from "#shared/runtime/failpoint.ts";
 import { type SagaContext, spentOn } from "#shared/saga/inferenceMachine.ts";
 import { messagesAfter, readSaga } from "#shared/saga/messagesAfter.ts";
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
@@ -42,16 +43,23 @@ export const makeRunJob = (deps: JobDeps) => {
     if (delivery.mayBeRepeat && (await isDone(deps, job))) return;
     const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.tier": job.tier, "infer.attempt": job.attempt };
     await deps.tracer.span("process infer.job", { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent, annotate) => {
+      failpoint("before_call");
+      failpointAfter("during_call", DURING_CALL_MS);
       const run = await once(lease, () => runShown(deps, job, { lease, traceparent }));
+      failpoint("after_call");
       annotate({ "infer.outcome": run.result.outcome.kind, "infer.cost_nano_usd": run.result.cost_nano_usd });
       if (lease.aborted) {
         await keepLate(deps, job, run.result, delivery);
         throw lease.reason;
       }
       await publishAfter(deps, job, run, { traceparent, delivery });
+      failpoint("after_result_publish");
     });
   };
 };
+
+/** The model's server has the call by then. */
+const DURING_CALL_MS = 15;
 
 /** One attempt; where its answer is certain to be kept, its pieces are shown as they come. */
 async function runShown(deps: JobDeps, { tenant_id, request_id, tier, attempt, request, saga }: Job, { lease, traceparent }: { lease: AbortSignal; traceparent: string }): Promise<Shown> {

@@ -1,4 +1,5 @@
 /** The worker role: one tier, `slots` jobs at once, and beside them a few batch jobs and one shadow job. */
+import { lookup } from "node:dns";
 import { dirname } from "node:path";
 
 import type { z } from "zod";
@@ -15,17 +16,19 @@ import { openBroker } from "#shared/messaging/openBroker.ts";
 import { beatStatus } from "#shared/messaging/tierStatusStore.ts";
 import { batchWorkerSource, shadowWorkerSource, workerSource } from "#shared/messaging/topology.ts";
 import { every } from "#shared/runtime/lifecycle.ts";
-import { loadApiKey, loadTierFile } from "#shared/runtime/loadConfig.ts";
+import { exitWith, loadApiKey, loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { makeReadiness } from "#shared/runtime/readiness.ts";
 import { buildRoleServer, listen, makeRegistry } from "#shared/runtime/roleServer.ts";
 import type { Role, RoleContext } from "#shared/runtime/runRole.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 
 import { makeBackend } from "./backends/makeBackend.ts";
+import { problemsOfTier } from "./backends/reach.ts";
 import { WorkerConfig } from "./config.ts";
 import { makeLanes } from "./lanes.ts";
 import { exportPriceEnds, makeWorkerMetrics } from "./metrics.ts";
 import { balanced } from "./resilience/balanced.ts";
+import { makeRetryBudget } from "./resilience/retryBudget.ts";
 import { makeRunJob } from "./runJob.ts";
 import { makeRunShadow } from "./runShadow.ts";
 
@@ -42,6 +45,8 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     const file = loadTierFile(config);
     const { tier, port } = tierOf(file, config.tierName, config.firstPort);
     const configured = replicasOf(tier).map((replica) => ({ ...replica, apiKey: loadApiKey({ name: tier.name, backend: replica.backend }) }));
+    const misplaced = problemsOfTier(tier, config.backendAllowance);
+    if (misplaced.length > 0) return exitWith(config.tiersFile, misplaced);
     const registry = makeRegistry(`worker-${tier.name}`);
     exportPriceEnds(registry, tier.name, configured);
     const readiness = makeReadiness(signal);
@@ -52,7 +57,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     const { tracer, close: closeTracing } = startTracing(config.otlpEndpoint, "infer-worker");
     onClose("tracing", closeTracing);
     const servers = await Promise.all(configured.map(async ({ apiKey, ...replica }) => {
-      const server = await makeBackend({ backend: replica.backend, prior: tier.prior, apiKey, localModelsDir: config.localModelsDir, tiersDir: dirname(config.tiersFile) });
+      const server = await makeBackend({ backend: replica.backend, prior: tier.prior, apiKey, reach: { allowance: config.backendAllowance, lookup }, localModelsDir: config.localModelsDir, tiersDir: dirname(config.tiersFile) });
       onClose(`backend ${replica.name}`, () => server.close());
       return { ...replica, server };
     }));
@@ -70,7 +75,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     onClose("tier state", () => beat.stop());
     const latencies = reportLatencies(config, tier, context);
 
-    const deps = { tier, replicas, publisher, streams, tracer, prefix: config.prefix, now: Date.now, random: Math.random };
+    const deps = { tier, replicas, retryBudget: makeRetryBudget(metrics.retried), publisher, streams, tracer, prefix: config.prefix, now: Date.now, random: Math.random };
     const cancellations = followCancellations(nats, config.prefix);
     onClose("cancellations", () => { cancellations.close(); });
     const { cache } = openAnswerCache({ role: `worker-${tier.name}`, redisUrl: config.redisUrl, prefix: config.prefix, secret: config.secret, registry }, context);

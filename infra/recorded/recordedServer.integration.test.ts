@@ -10,6 +10,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { z } from "zod";
 
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
+import { OWN_MACHINE } from "#infra/ownMachine.ts";
 import { makeOpenAiCompatible } from "#workers/backends/openAiCompatible.ts";
 
 import { type BillReply, type CallList, costByTokens } from "./bill.ts";
@@ -78,7 +79,7 @@ test("streams as OpenAI does: role, pieces, reason, usage, end", async () => {
 test("a worker's backend reads it, with the recorded confidence", async () => {
   const { url } = await start();
   const config = { kind: "openai-compatible", base_url: `${url}/v1`, model: "big", logprobs: true, top_logprobs: 0, max_output_tokens: 100, output_limit_field: "max_tokens", stream_usage: true, idle_timeout_ms: 30_000 } as const;
-  const backend = makeOpenAiCompatible({ config, apiKey: null, priorQuality: 0.5 });
+  const backend = makeOpenAiCompatible({ config, apiKey: null, priorQuality: 0.5, reach: OWN_MACHINE });
   const answer = await backend.call(QUERY, { signal: AbortSignal.timeout(10_000), traceparent: "00-2" });
   await backend.close();
   expect(answer).toMatchObject({ output: LONG_TEXT, is_sound: true, confidence: expect.closeTo(0.75, 10) as number, confidence_source: "token_logprobs", usage: { input_tokens: 10, output_tokens: 50 } });

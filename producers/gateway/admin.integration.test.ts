@@ -19,7 +19,7 @@ import { createKey } from "#shared/tenancy/keys.ts";
 import { subkey } from "#shared/tenancy/keyText.ts";
 import { createTenant } from "#shared/tenancy/tenants.ts";
 import { insertDeliveries } from "#shared/webhooks/deliveries.ts";
-import { allowanceOf } from "#shared/webhooks/target.ts";
+import { allowanceOf } from "#shared/reach/target.ts";
 
 import { buildGateway } from "./app.ts";
 import { makeCallers } from "./callers.ts";

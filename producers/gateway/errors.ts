@@ -52,14 +52,15 @@ export function logged(log: Logger, error: FastifyError | AppError, { ids, route
   const known = error instanceof AppError ? error : toAppError(error);
   const where = { ...ids, route: routeOptions.url };
   if (known.code === "internal") log.error({ ...where, err: error }, "unhandled error");
+  else if (known.code === "overloaded") log.debug(where, "refused"); // counted: a line for each would be load too
   else if (known.isOutage) log.warn({ ...where, err: error }, "answered 503");
   else if (ids !== null) log.info({ ...where, code: known.code }, "refused"); // never the message: it may quote the body
   return known;
 }
 
-/** Where a limit refused it, it says itself when there is enough again. */
-export function askLater(reply: FastifyReply, { limit }: AppError): void {
-  if (limit !== null) void reply.header("retry-after", secondsUp(limit.waitMs));
+/** Where it is known when there is room again: of a limit, or of the queue. */
+export function askLater(reply: FastifyReply, { retryAfterMs }: AppError): void {
+  if (retryAfterMs !== null) void reply.header("retry-after", secondsUp(retryAfterMs));
 }
 
 /** `requestId`: for what may be asked again. Without it a retry of an id that was made here would be a second paid request. */

@@ -12,12 +12,15 @@ import { makeAdmissionProof } from "#shared/limits/admissionProof.ts";
 import { openLimiter } from "#shared/limits/openLimiter.ts";
 import { makeAnswerStreams } from "#shared/messaging/answerStream.ts";
 import { followRouting } from "#shared/messaging/followRouting.ts";
+import { followLoads } from "#shared/messaging/loads.ts";
 import { makeJudgedProof } from "#shared/messaging/judgedProof.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
 import { makeReplies } from "#shared/messaging/replies.ts";
 import { makeSubmitFeedback } from "#shared/messaging/submitFeedback.ts";
 import { makeSubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { sourcesOf } from "#shared/messaging/topology.ts";
+import { measureLag } from "#shared/overload/eventLoopLag.ts";
+import { makeShedding } from "#shared/overload/shedding.ts";
 import { aborted } from "#shared/runtime/lifecycle.ts";
 import { loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { makeReadiness } from "#shared/runtime/readiness.ts";
@@ -40,6 +43,8 @@ import { GatewayConfig } from "./config.ts";
 import type { Desk } from "./desk.ts";
 import { makeFindRequest } from "./findRequest.ts";
 import { AFTER_SWEEP_MS, makeInference } from "./inference.ts";
+import { makeKnownWork } from "./knownWork.ts";
+import { makeLetIn } from "./letIn.ts";
 import { makeBatchMetrics } from "./metrics.ts";
 import { makeWatches } from "./watchRequest.ts";
 
@@ -54,7 +59,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     const readiness = makeReadiness(signal);
     const { tracer, close: closeTracing } = startTracing(config.otlpEndpoint, "infer-gateway");
     onClose("tracing", closeTracing);
-    const pool = makePool(config.databaseUrl, "gateway", (error) => { log.warn({ err: error }, "a Postgres connection broke"); });
+    const pool = makePool(config.databaseUrl, "gateway", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "gateway" });
     onClose("postgres", () => pool.end());
     const pepper = config.secret === null ? null : subkey(config.secret, "api-keys");
     const directory = makeDirectory({ pool, pepper, now: Date.now });
@@ -84,7 +89,10 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
       auditHit: makeAuditHit({ publisher, tierFile: limits.tierFile, registry, log, now: Date.now }), publisher, streams, replies, prefix, limits, tierFileHash: hashOfTierFile(limits.tierFile), routing: followRouting({ nats, prefix, log }, context),
       origin: instance, graceMs: config.sweepGraceMs + AFTER_SWEEP_MS, log, now: Date.now,
     });
-    const inference = makeInference({ admit: makeAdmit(limiter, makePromptTokens(limits.tierFile, await openTokenCounter(tokenizersOf(limits.tierFile)))), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
+    const known = makeKnownWork(() => performance.now());
+    followLoads(nats, { prefix, signal }, known.heard);
+    const shedding = makeShedding({ door: "http", maxQueueMs: config.maxQueueMs, lagMs: measureLag(signal), work: known.work, registry, now: () => performance.now() });
+    const inference = makeInference({ letIn: makeLetIn({ known, shedding, streams, prefix }), admit: makeAdmit(limiter, makePromptTokens(limits.tierFile, await openTokenCounter(tokenizersOf(limits.tierFile)))), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
     const watches = makeWatches({ nats, streams, prefix, replies, limits, sweepGraceMs: config.sweepGraceMs, mostWatches: config.maxEventStreams, log });
     waiting = replies.waiting;
     desk = { inference, find: makeFindRequest({ streams, pool, prefix }), listen: (id, onMessage) => answers.listen(id, onMessage), submitFeedback: makeSubmitFeedback({ acks, prefix, sign: makeJudgedProof(config.secret, prefix).sign }), watches };

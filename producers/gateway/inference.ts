@@ -7,12 +7,15 @@ import { joinOutcome, type Replies } from "#shared/messaging/replies.ts";
 import { assertSameRequest, type SubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { type Id, tokens } from "#shared/messaging/topology.ts";
 
-import type { Admit } from "./admit.ts";
+import type { Admission, Admit } from "./admit.ts";
 import type { CachedRuns } from "./cachedRuns.ts";
 import type { Call } from "./call.ts";
+import type { LetIn } from "./letIn.ts";
 import { makePresence } from "./presence.ts";
 
 export interface InferenceDeps {
+  /** Before anything is counted. Throws `overloaded` or `storage_full`. Absent: nothing is refused. */
+  readonly letIn?: LetIn;
   /** Before a request is published. */
   readonly admit: Admit;
   readonly submit: SubmitRequest;
@@ -43,7 +46,7 @@ export const AFTER_SWEEP_MS = 2_000;
 
 const RUNS = { kind: "run", lead: null, waitedMs: 0 } as const;
 
-export function makeInference({ admit, submit, replies, cancel, limits, cached, origin, sweepGraceMs, now }: InferenceDeps): Inference {
+export function makeInference({ letIn, admit, submit, replies, cancel, limits, cached, origin, sweepGraceMs, now }: InferenceDeps): Inference {
   const presence = makePresence();
   /** An id that the caller chose may be older than REQUESTS remembers: look for its outcome first. */
   const findEarlier = async (id: Id, body: InferBody): Promise<Completion | null> => {
@@ -57,12 +60,16 @@ export function makeInference({ admit, submit, replies, cancel, limits, cached, 
     if (problem !== null) throw new AppError("invalid_request", problem);
   };
   const deadlineOf = ({ deadline_ms = limits.defaultDeadlineMs }: InferBody) => Math.min(deadline_ms, limits.maxDeadlineMs);
+  const enter = async (id: Id, call: Call, admission: Admission): Promise<void> => {
+    if (!admission.isRepeat) await letIn?.(id, admission);
+    await admit(id, call, admission);
+  };
   const wholes = new WeakMap<NonNullable<Call["whole"]>, Promise<void>>();
   /** What has its outcome already takes nothing. */
   const admitOnce = (id: Id, body: InferBody, call: Call, isRepeat: boolean): Promise<void> => {
     const { whole } = call;
-    if (whole === undefined || isRepeat) return admit(id, call, { bodies: [body], isRepeat, deadlineMs: deadlineOf(body) });
-    const admitted = wholes.get(whole) ?? admit(whole.id, call, { bodies: whole.parts, isRepeat, deadlineMs: deadlineOf(body) });
+    if (whole === undefined || isRepeat) return enter(id, call, { bodies: [body], isRepeat, deadlineMs: deadlineOf(body) });
+    const admitted = wholes.get(whole) ?? enter(whole.id, call, { bodies: whole.parts, isRepeat, deadlineMs: deadlineOf(body) });
     wholes.set(whole, admitted);
     return admitted;
   };

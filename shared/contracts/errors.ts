@@ -56,6 +56,8 @@ export const ERROR_CODES = {
   /** Accepted, and its outcome is not known yet: it will be at `GET /requests/:id`. */
   outcome_pending: { httpStatus: 503, retryable: true },
   storage_full: { httpStatus: 503, retryable: true },
+  /** It would not be answered in time, or would keep others waiting who have asked for less. Nothing of it was begun. */
+  overloaded: { httpStatus: 503, retryable: true },
   /** This gateway follows as many requests for others as it may. */
   too_many_streams: { httpStatus: 503, retryable: true },
   deadline_exceeded: { httpStatus: 504, retryable: false },
@@ -76,12 +78,15 @@ export class AppError extends Error {
   readonly publicMessage: string;
   /** Of `rate_limited`: what ran out, and how long until there is enough again. */
   readonly limit: RateLimitHit | null;
+  /** When it may be asked again, as far as that is known; `null`: it is not. */
+  readonly retryAfterMs: number | null;
   /** `message` is shown to the client too, unless `publicMessage` says something else. Keep secrets in `cause`. */
-  constructor(code: ErrorCode, message: string, options: ErrorOptions & { publicMessage?: string; limit?: RateLimitHit } = {}) {
+  constructor(code: ErrorCode, message: string, options: ErrorOptions & { publicMessage?: string; limit?: RateLimitHit; retryAfterMs?: number } = {}) {
     super(message, options);
     this.code = code;
     this.publicMessage = options.publicMessage ?? message;
     this.limit = options.limit ?? null;
+    this.retryAfterMs = options.retryAfterMs ?? options.limit?.waitMs ?? null;
   }
   get retryable(): boolean {
     return ERROR_CODES[this.code].retryable;

@@ -66,7 +66,10 @@ function inNanoUsd({ usd_per_million_input_tokens, usd_per_million_output_tokens
 /** Where a secret is kept: never in the tier file itself. */
 const SecretReference = z.union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })]);
 
-const BaseUrl = z.url({ protocol: /^https?$/ }).refine((url) => new URL(url).username === "" && new URL(url).password === "", "must not hold a user or password: use api_key");
+/** Which addresses it may resolve to, workers say (`workers/backends/reach.ts`). */
+const BaseUrl = z.url({ protocol: /^https?$/, abort: true })
+  .refine((url) => new URL(url).username === "" && new URL(url).password === "", "must not hold a user or password: use api_key")
+  .refine((url) => !new URL(url).hostname.endsWith("."), "must not end its host name in a dot");
 
 /**
  * A call whose reply has not begun for so long has failed, and another replica is asked: a stream by its first byte, any other by its

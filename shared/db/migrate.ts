@@ -1,14 +1,17 @@
 import { existsSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import { drizzle } from "drizzle-orm/node-postgres";
 import { migrate } from "drizzle-orm/node-postgres/migrator";
 import { Client } from "pg";
 
+import { applyPermissions } from "./applyPermissions.ts";
+
 /** Two at once wait for each other. Any constant will do. */
 const LOCK = 7_219_445_031;
 
-/** Applies what is missing, in order, each once. Returns how many. Throws when the database cannot be reached. */
+/** Applies what is missing, in order, each once, and then who may do what. Returns how many. Throws when the database cannot be reached. */
 export async function migrateDatabase(url: string): Promise<number> {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: 5_000, application_name: "infer-migrate" });
   await client.connect();
@@ -16,11 +19,32 @@ export async function migrateDatabase(url: string): Promise<number> {
     await client.query("SELECT pg_advisory_lock($1)", [LOCK]);
     const before = await appliedCount(client);
     await migrate(drizzle(client), { migrationsFolder: migrationsFolder() });
+    await permit(client);
     return (await appliedCount(client)) - before;
   } finally {
     await client.end(); // releases the lock
   }
 }
+
+const TRIES = 20;
+/** Roles are of the whole server, and whoever migrates another of its databases may change the same one at this moment: then Postgres refuses one of the two. */
+async function permit(client: Client): Promise<void> {
+  for (let triesLeft = TRIES; ; triesLeft -= 1) {
+    try {
+      await client.query("BEGIN");
+      await applyPermissions(client);
+      await client.query("COMMIT");
+      return;
+    } catch (error) {
+      await client.query("ROLLBACK");
+      if (triesLeft === 0 || !isOfAnother(error)) throw error;
+      await sleep(20 + 30 * Math.random());
+    }
+  }
+}
+/** Already there by now, or just being changed ("tuple concurrently updated", which has no code of its own). */
+const isOfAnother = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && (["23505", "42710", "40001", "40P01"].includes(String(error.code)) || /concurrently (?:updated|deleted)/.test(error.message));
 
 async function appliedCount(client: Client): Promise<number> {
   const { rows } = await client.query<{ found: string | null }>("SELECT to_regclass('drizzle.__drizzle_migrations')::text AS found");

@@ -1,5 +1,7 @@
 import type { Pool, PoolClient } from "pg";
 
+import { roleName, type TakenRole } from "./permissions.ts";
+
 /** Commits when `run` resolves, rolls back when it throws. */
 export async function inTransaction<R>(pool: Pool, run: (client: PoolClient) => Promise<R>): Promise<R> {
   const client = await pool.connect();
@@ -18,15 +20,19 @@ export async function inTransaction<R>(pool: Pool, run: (client: PoolClient) => 
   }
 }
 
+/** The same as a role that the service may become, until the transaction ends. */
+export const inTransactionAs = <R>(pool: Pool, role: TakenRole, run: (client: PoolClient) => Promise<R>): Promise<R> =>
+  inTransaction(pool, async (client) => {
+    await client.query(`SET LOCAL ROLE ${roleName(role)}`);
+    return run(client);
+  });
+
 /**
- * The same with the rights of one tenant: row-level security shows and takes its rows alone, whatever the SQL says. `null`: of
- * whoever runs the service, who sees all.
+ * With the rights of one tenant: row-level security shows and takes its rows alone, whatever the SQL says. `null`: of an operator, who
+ * sees all.
  */
 export const inTransactionOf = <R>(pool: Pool, tenantId: string | null, run: (client: PoolClient) => Promise<R>): Promise<R> =>
-  inTransaction(pool, async (client) => {
-    if (tenantId !== null) {
-      await client.query("SET LOCAL ROLE infer_tenant");
-      await client.query("SELECT set_config('app.tenant', $1, true)", [tenantId]);
-    }
+  inTransactionAs(pool, tenantId === null ? "operator" : "tenant", async (client) => {
+    if (tenantId !== null) await client.query("SELECT set_config('app.tenant', $1, true)", [tenantId]);
     return run(client);
   });

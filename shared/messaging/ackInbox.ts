@@ -18,7 +18,7 @@ import { permissionViolation } from "./connect.ts";
  * apart by its words alone: whoever may read the stream looks there instead.
  */
 export type PubOutcome = "stored" | "taken" | "full";
-type MoreHeaders = Readonly<Partial<Record<typeof ADMITTED_HEADER | typeof WITHOUT_REQUEST_HEADER, string | undefined>>>;
+type MoreHeaders = Readonly<Partial<Record<typeof ADMITTED_HEADER | typeof WITHOUT_REQUEST_HEADER | typeof LANE_HEADER | typeof SERVED_MS_HEADER, string | undefined>>>;
 export interface AckInbox {
   /** `more`: headers beside the trace. Resolves with the broker's answer. Throws `broker_unavailable`, or `accept_unknown` when no answer came in time. */
   publish(subject: string, body: Uint8Array, traceparent?: string, more?: MoreHeaders): Promise<PubOutcome>;
@@ -124,6 +124,10 @@ export const TRACEPARENT_HEADER = "traceparent";
 export const ADMITTED_HEADER = "infer-admitted";
 /** Of a completion whose request was answered where it came in, and is not in REQUESTS. */
 export const WITHOUT_REQUEST_HEADER = "infer-without-request";
+/** Of a request that nobody waits for: `batch`. Without it, it counts as one that somebody does. */
+export const LANE_HEADER = "infer-lane";
+/** Of a completion that backends worked on: for how long, in milliseconds. */
+export const SERVED_MS_HEADER = "infer-served-ms";
 function headersWith(traceparent: string, more: MoreHeaders = {}) {
   const found = headers();
   found.set(TRACEPARENT_HEADER, traceparent);

@@ -54,6 +54,8 @@ export interface Delivery {
   readonly admitted?: string | undefined;
   /** Delivered before, or held so long that another process may have it: look before you act. */
   readonly mayBeRepeat: boolean;
+  /** Whether it has been held so long by now, also by a process that was paused or blocked meanwhile: look again before you act. Absent: it has not. */
+  readonly isHeldLong?: () => boolean;
   /** Aborts when this process lost the message: it slept through its lease, and another one may have it. */
   readonly lease: AbortSignal;
   /** For a handler that waits for something which is not its own work: another one runs in its place meanwhile. */
@@ -268,6 +270,7 @@ function makeSettle({ log, source, handle, giveUp, signal }: ConsumeOptions, asi
 
 function deliveryOf({ message, receivedAtMs, lease }: Held, source: Source, tries: number): Delivery {
   const { info } = message;
+  const isHeldLong = () => performance.now() - receivedAtMs > source.ackWaitMs / 2;
   return {
     subject: message.subject,
     data: message.data,
@@ -277,7 +280,8 @@ function deliveryOf({ message, receivedAtMs, lease }: Held, source: Source, trie
     deliveries: info.deliveryCount,
     traceparent: traceparentFrom(message.headers?.get(TRACEPARENT_HEADER)),
     admitted: message.headers?.values(ADMITTED_HEADER)[0],
-    mayBeRepeat: tries > 1 || message.redelivered || performance.now() - receivedAtMs > source.ackWaitMs / 2,
+    mayBeRepeat: tries > 1 || message.redelivered || isHeldLong(),
+    isHeldLong,
     lease: lease.signal,
   };
 }

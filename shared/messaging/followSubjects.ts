@@ -2,8 +2,8 @@ import { type ConsumerMessages, DeliverPolicy, type JetStreamClient, type JsMsg 
 
 import { every, hasEnded } from "#shared/runtime/lifecycle.ts";
 
-import { WITHOUT_REQUEST_HEADER } from "./ackInbox.ts";
-import { type Id, idOf } from "./topology.ts";
+import { LANE_HEADER, SERVED_MS_HEADER, WITHOUT_REQUEST_HEADER } from "./ackInbox.ts";
+import { type Id, idOf, type Lane } from "./topology.ts";
 
 interface Followed {
   readonly prefix: string;
@@ -13,8 +13,17 @@ interface Followed {
   /** How often to look whether the stream is still the same one. */
   readonly checkEveryMs?: number;
 }
-/** `isWithoutRequest`: a completion that says so of itself. */
-type Take = (id: Id | null, message: { seq: number; storedAtMs: number; isWithoutRequest: boolean }) => void;
+export interface FollowedMessage {
+  readonly seq: number;
+  readonly storedAtMs: number;
+  /** A completion that says so of itself. */
+  readonly isWithoutRequest: boolean;
+  /** Of a request. */
+  readonly lane: Lane;
+  /** Of a completion; `null`: no backend worked on it. */
+  readonly servedMs: number | null;
+}
+type Take = (id: Id | null, message: FollowedMessage) => void;
 const FILTER = { REQUESTS: "request", COMPLETIONS: "completion" } as const;
 
 /**
@@ -59,7 +68,11 @@ async function startReading(js: JetStreamClient, { prefix, stream, startSeq }: P
     if (!isGoingOn) return; // of a stream that is gone
     nextSeq = message.seq + 1;
     const id = idOf(prefix, message.subject);
-    take(id, { seq: message.seq, storedAtMs: Math.floor(message.info.timestampNanos / 1e6), isWithoutRequest: message.headers?.has(WITHOUT_REQUEST_HEADER) ?? false });
+    const { headers } = message;
+    take(id, {
+      seq: message.seq, storedAtMs: Math.floor(message.info.timestampNanos / 1e6), isWithoutRequest: headers?.has(WITHOUT_REQUEST_HEADER) ?? false,
+      lane: headers?.get(LANE_HEADER) === "batch" ? "batch" : "interactive", servedMs: servedMsIn(headers?.get(SERVED_MS_HEADER)),
+    });
   };
   const filter = { filter_subjects: `${prefix}.${FILTER[stream]}.*.*`, headers_only: true };
   const consumer = await js.consumers.get(stream, { ...filter, deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: startSeq });
@@ -74,6 +87,11 @@ async function startReading(js: JetStreamClient, { prefix, stream, startSeq }: P
       void messages.close().catch(() => undefined);
     },
   };
+}
+
+function servedMsIn(text: string | undefined): number | null {
+  const servedMs = text === undefined || text === "" ? NaN : Number(text);
+  return Number.isFinite(servedMs) && servedMs >= 0 ? servedMs : null;
 }
 
 const PROBE_ENDS_AFTER_MS = 5_000;

@@ -8,7 +8,7 @@
 import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 
 import {
-  admittersOf, anyIdOf, anyReply, anyToken, batchWorkerSource, cacheAuditJobSubject, cancelsTo, cancelSubject, completionSubject, deadLetterSubject, feedbackSubject, inboxOf, jetStreamApi as api, keyIn,
+  admittersOf, anyIdOf, anyReply, anyToken, batchWorkerSource, cacheAuditJobSubject, cancelsTo, cancelSubject, completionSubject, deadLetterSubject, feedbackSubject, inboxOf, jetStreamApi as api, keyIn, loadsOf,
   modelBucket, replySubject, repliesTo, requestSubject, resultSubject, shadowJobSubject, shadowSource, shadowSubject, shadowTierSubject, shadowWorkerSource, type Source, sourcesOf, streamOfBucket, subjectsOf,
   stepSubjects, sweeperBucket, tierBucket, tokenSubject, tokensTo, workerSource,
 } from "./topology.ts";
@@ -64,7 +64,7 @@ const gatewayLists = (prefix: string): Permissions => ({
     ...["JOBS", "RESULTS"].map(api.message), // the steps of a request, for whoever follows it
     api.consumerInfo("REQUESTS", sourcesOf(prefix).routerRequests.durable),
   ],
-  subscribe: [anyReply(prefix), anyToken(prefix), admittersOf(prefix), ...stepSubjects(prefix, ANY)],
+  subscribe: [anyReply(prefix), anyToken(prefix), admittersOf(prefix), loadsOf(prefix), ...stepSubjects(prefix, ANY)],
 });
 
 function routerLists(prefix: string, tiers: readonly string[]): Permissions {
@@ -74,7 +74,7 @@ function routerLists(prefix: string, tiers: readonly string[]): Permissions {
   const followed = { REQUESTS: requestSubject(prefix, ANY), COMPLETIONS: completionSubject(prefix, ANY) };
   return {
     publish: [
-      ...subjectsOf(prefix, "JOBS"), ...subjectsOf(prefix, "SHADOW_JOBS"), admittersOf(prefix), completionSubject(prefix, ANY), replySubject(prefix, "*", ANY), shadowSubject(prefix, ANY), anyDeadLetterOf(prefix, "*"),
+      ...subjectsOf(prefix, "JOBS"), ...subjectsOf(prefix, "SHADOW_JOBS"), admittersOf(prefix), loadsOf(prefix), completionSubject(prefix, ANY), replySubject(prefix, "*", ANY), shadowSubject(prefix, ANY), anyDeadLetterOf(prefix, "*"),
       ...[routerRequests, routerResults, routerFloor, routerFloorFeedback, deadLetterService, shadows].flatMap(reads),
       api.makeConsumer(shadows.stream, shadows.durable, shadows.filter),
       ...tiers.flatMap((name) => [workerSource, batchWorkerSource].map((source) => source(prefix, { name, slots: 1 }))).map(({ stream, durable }) => api.consumerInfo(stream, durable)), // how long the queues are

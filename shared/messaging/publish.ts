@@ -5,7 +5,7 @@ import { CacheAudit, CacheAuditJob } from "#shared/contracts/cacheAudit.ts";
 import { Completion, type DeadLetter, Job, Result } from "#shared/contracts/events.ts";
 import { type OnceMessage, Shadow, ShadowJob, ShadowTierEvent } from "#shared/contracts/shadow.ts";
 
-import { type AckInbox, WITHOUT_REQUEST_HEADER } from "./ackInbox.ts";
+import { type AckInbox, SERVED_MS_HEADER, WITHOUT_REQUEST_HEADER } from "./ackInbox.ts";
 import { readStored } from "./readStored.ts";
 import type { StoredMessages } from "./storedMessages.ts";
 import { deadLetterSubject, replySubject, STREAM_OF, subjectOf } from "./topology.ts";
@@ -17,8 +17,8 @@ export interface Published<E extends OnceMessage> {
   readonly stored: E | null;
 }
 export interface Publisher {
-  /** Resolves once the broker has the message. Safe to repeat. No message id: the subject is the key. `isWithoutRequest`: of a completion whose request was never published. */
-  emit<E extends OnceMessage>(event: E, traceparent: string, options?: { readonly isWithoutRequest?: boolean }): Promise<Published<E>>;
+  /** Resolves once the broker has the message. Safe to repeat. No message id: the subject is the key. `isWithoutRequest`: of a completion whose request was never published. `isSwept`: of one that nobody finished, so that when it ended says nothing about what can be done. */
+  emit<E extends OnceMessage>(event: E, traceparent: string, options?: { readonly isWithoutRequest?: boolean; readonly isSwept?: boolean }): Promise<Published<E>>;
   /** Tells whoever waits. Only ever with a stored completion. */
   reply(stored: Completion): void;
   deadLetter(letter: DeadLetter): Promise<void>;
@@ -33,10 +33,10 @@ export function makePublisher(nats: NatsConnection, streams: StoredMessages, ack
   };
   return {
     reply,
-    async emit<E extends OnceMessage>(event: E, traceparent: string, { isWithoutRequest = false } = {}): Promise<Published<E>> {
+    async emit<E extends OnceMessage>(event: E, traceparent: string, { isWithoutRequest = false, isSwept = false } = {}): Promise<Published<E>> {
       const subject = subjectOf(prefix, event);
       const body = JSON.stringify(event);
-      const outcome = await acks.publish(subject, encoder.encode(body), traceparent, isWithoutRequest ? { [WITHOUT_REQUEST_HEADER]: "1" } : {});
+      const outcome = await acks.publish(subject, encoder.encode(body), traceparent, { [WITHOUT_REQUEST_HEADER]: isWithoutRequest ? "1" : undefined, [SERVED_MS_HEADER]: isSwept ? undefined : servedMsOf(event) });
       const published = outcome === "stored" ? { isDuplicate: false, stored: event } : await readFirst(subject, event, body);
       // After the PubAck, and what is stored: a refused publish reaches core subscribers too, but nobody may answer from it.
       if (published.stored?.type === "completion.v1") reply(published.stored);
@@ -56,4 +56,10 @@ export function makePublisher(nats: NatsConnection, streams: StoredMessages, ack
     const stored = readStored<OnceMessage>(SCHEMA_OF[event.type], first) as E | null; // same subject, same type
     return { isDuplicate: first.string() !== body, stored };
   }
+}
+
+/** As text; `undefined`: no backend was called for it. */
+function servedMsOf(event: OnceMessage): string | undefined {
+  const served = event.type === "completion.v1" ? event.attempts.filter(({ tries }) => tries > 0) : [];
+  return served.length === 0 ? undefined : served.reduce((sum, { latency_ms }) => sum + latency_ms, 0).toFixed(3);
 }

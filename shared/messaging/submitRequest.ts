@@ -2,7 +2,7 @@ import { AppError } from "#shared/contracts/errors.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import type { InferBody, RequestMessage } from "#shared/contracts/request.ts";
 
-import { ADMITTED_HEADER, type AckInbox } from "./ackInbox.ts";
+import { ADMITTED_HEADER, type AckInbox, LANE_HEADER } from "./ackInbox.ts";
 import { fingerprintOf, parseRequestMessage } from "./readRequest.ts";
 import type { StoredMessages } from "./storedMessages.ts";
 import { type Id, requestSubject } from "./topology.ts";
@@ -33,7 +33,7 @@ export interface SubmitRequestDeps {
 export const makeSubmitRequest = ({ acks, streams, prefix, sign }: SubmitRequestDeps): SubmitRequest => async (id, content, { origin, keyId = null, traceparent, waitedMs = 0 }) => {
   const message = { type: "request.v1", ...id, origin, ...(keyId === null ? {} : { key_id: keyId }), ...(waitedMs > 0 ? { waited_ms: waitedMs } : {}), ...content } satisfies RequestMessage;
   const subject = requestSubject(prefix, id);
-  const outcome = await acks.publish(subject, new TextEncoder().encode(JSON.stringify(message)), traceparent, { [ADMITTED_HEADER]: sign?.(id, origin) });
+  const outcome = await acks.publish(subject, new TextEncoder().encode(JSON.stringify(message)), traceparent, { [ADMITTED_HEADER]: sign?.(id, origin), [LANE_HEADER]: content.priority === "batch" ? "batch" : undefined });
   if (outcome === "stored") return "accepted";
   if (streams === null && outcome === "taken") return "repeated";
   const first = streams === null ? null : await streams.last("REQUESTS", subject);

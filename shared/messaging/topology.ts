@@ -56,6 +56,9 @@ export const cancelsTo = (prefix: string): string => `${prefix}.cancel.>`;
 /** Core subjects, no stream. A process that decides about rate limits says that it is there. */
 export const admitterSubject = (prefix: string, instance: string): string => `${prefix}.admitter.${instance}`;
 export const admittersOf = (prefix: string): string => `${prefix}.admitter.*`;
+/** Core subjects, no stream. What a router knows of open requests and of how fast they end. */
+export const loadSubject = (prefix: string, instance: string): string => `${prefix}.load.${instance}`;
+export const loadsOf = (prefix: string): string => `${prefix}.load.*`;
 export const deadLetterSubject = (prefix: string, stream: string, tenantId: string | null): string => `${prefix}.deadletter.${stream}.${tenantId ?? "unknown"}`;
 
 export function subjectOf(prefix: string, event: OnceMessage): string {

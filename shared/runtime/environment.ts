@@ -8,12 +8,15 @@ import { z } from "zod";
 
 import { TimeZone } from "#shared/contracts/timeZone.ts";
 
+import { FAILPOINTS, parseFailpoint } from "./failpointText.ts";
+
 const number = () => z.coerce.number({ error: ({ input }) => (Number.isNaN(input) ? "must be a number" : undefined) });
 /** In Redis, amounts are exact up to 9 million USD. */
 const globalBudget = (window: string) => number().positive().max(8_000_000).optional().describe(`What all tenants together may spend in a calendar ${window}, in USD; the same for all routers. None: no such budget.`);
 const port = (value: number) => number().int().min(0).max(65_535).default(value);
 const ms = (value: number) => number().int().positive().default(value);
 const CIDR = z.union([z.cidrv4(), z.cidrv6()]);
+const NETWORK_OR_HOST = z.union([CIDR, z.ipv4(), z.ipv6(), z.string().max(253).regex(/^(?!.*\.$)(?=.*[a-z])[a-z0-9_]([a-z0-9_.-]*[a-z0-9])?$/i)]);
 const url = (protocol: RegExp) => z.url({ protocol, error: `must be a URL with protocol ${protocol.source}` });
 
 export const ENVIRONMENT = {
@@ -52,6 +55,7 @@ export const ENVIRONMENT = {
   INFER_OPENAI_BUDGET_USD: number().min(0).max(1_000_000).default(1).describe("Most that a request at `/v1` may cost, in USD, when it does not say it itself (`x-optimizer-budget-usd`)."),
   INFER_BATCH_WINDOW: number().int().min(1).max(1_024).default(64).describe("Lines of batches that one gateway has under way at once, at most: it takes fewer where they would wait for what others use."),
   INFER_SWEEP_GRACE_MS: ms(5_000).describe("What is open this long past its deadline is closed by the sweeper."),
+  INFER_MAX_QUEUE_MS: ms(10_000).describe("The longest wait for a free slot, as estimated, that requests which somebody waits for may be let in to; what is more gets a 503 `overloaded`, as does what would wait beyond its deadline. The same for gateways and routers."),
   INFER_MAX_EVENT_STREAMS: number().int().min(1).max(100_000).default(1_000).describe("Streams of `GET /requests/:id/events` that one gateway holds at once; what is more gets a 503. A tenant has no more of them than it leaves free, half at most: then it gets a 429."),
   INFER_ROUTER_CONCURRENCY: number().int().min(1).max(1_024).default(256).describe("Events that one router handles at once."),
   INFER_SHADOW_SHARE: number().min(0).max(1).default(0)
@@ -73,6 +77,10 @@ export const ENVIRONMENT = {
   INFER_AUDIT_BATCH_DELAY_MS: ms(200).describe("Longest wait for a batch to fill."),
   INFER_WEBHOOK_ALLOW: z.string().refine((text) => text.split(",").every((cidr) => cidr.trim() === "" || CIDR.safeParse(cidr.trim()).success), "must be networks as 10.1.0.0/16 or fd00:1::/32, with commas between them").default("")
     .describe("Networks that webhooks may go to though they are not public, by http too: CIDRs with commas between them. The same for gateways and webhook senders. Whoever makes endpoints reaches all that listens there."),
+  INFER_BACKEND_ALLOW: z.string().refine((text) => text.split(",").every((entry) => entry.trim() === "" || NETWORK_OR_HOST.safeParse(entry.trim()).success), "must be networks as 10.1.0.0/16, addresses or names of hosts, with commas between them").default("")
+    .describe("Where models' servers may be though it is not public, by http too: networks (CIDRs), addresses and names of hosts, with commas between them. Workers read it. Loopback needs no naming with INFER_AUTH=keyless."),
   INFER_SHUTDOWN_GRACE_MS: ms(10_000).describe("After SIGTERM a process finishes what it runs within this time."),
+  INFER_FAILPOINT: z.string().refine((text) => parseFailpoint(text) !== null, `must be a failpoint, as after_job_publish, after_job_publish:17 or after_job_publish:17,block_loop:20000; there are ${FAILPOINTS.join(", ")}`).optional()
+    .describe("For tests alone: where this process kills itself, or hangs (`infra/faults`, docs/reliability.md). Refused with `INFER_AUTH=keys`."),
 } as const satisfies Record<string, z.ZodType>;
 export type VariableName = keyof typeof ENVIRONMENT;

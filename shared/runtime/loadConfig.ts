@@ -96,7 +96,8 @@ export const unknownVariables = (environment: NodeJS.ProcessEnv): string[] =>
 
 const withoutEmpty = (environment: NodeJS.ProcessEnv) => Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""));
 
-function exitWith(source: string, problems: readonly string[]): never {
+/** Ends the process: `source` cannot be used, and why. */
+export function exitWith(source: string, problems: readonly string[]): never {
   process.stderr.write(`Invalid configuration in ${source}:\n${problems.map((problem) => `  ${problem}\n`).join("")}`);
   process.exit(EX_CONFIG);
 }

@@ -3,6 +3,7 @@ import type { z } from "zod";
 
 import { makeLogger } from "#shared/telemetry/logger.ts";
 
+import { armFailpoint, FailpointConfig } from "./failpoint.ts";
 import { type Lifecycle, runScope, signalOfProcess } from "./lifecycle.ts";
 import { loadConfig, loadNatsSeed, pick } from "./loadConfig.ts";
 
@@ -26,12 +27,13 @@ export interface Role<C = unknown> {
 const drainOf = (graceMs: number): number => Math.round(0.8 * graceMs);
 
 /** What every process reads beside its role's own. */
-export const ProcessConfig = pick("LOG_LEVEL", "INFER_SHUTDOWN_GRACE_MS");
+export const ProcessConfig = pick("LOG_LEVEL", "INFER_SHUTDOWN_GRACE_MS", "INFER_FAILPOINT");
 
 /** Configuration, logger, signals, exit code: all that an entry point does. */
 export async function runRole<C>(role: Role<C>): Promise<void> {
   const config = loadConfig(role.config);
   const { LOG_LEVEL, INFER_SHUTDOWN_GRACE_MS } = loadConfig(ProcessConfig);
+  armFailpoint(loadConfig(FailpointConfig).INFER_FAILPOINT);
   const log = makeLogger(role.name, LOG_LEVEL);
   const { signal } = signalOfProcess(log, INFER_SHUTDOWN_GRACE_MS);
   const isFine = await runScope(log, signal, (lifecycle) => role.start(config, { ...lifecycle, log, drainMs: drainOf(INFER_SHUTDOWN_GRACE_MS), natsSeed: loadNatsSeed }));
@@ -47,6 +49,7 @@ function endWith(isFine: boolean, log: Logger): void {
 /** Several roles in this process. When one of them fails, all stop. */
 export async function runRolesTogether(starts: readonly { name: string; start: (context: RoleContext) => Promise<void> }[]): Promise<void> {
   const { LOG_LEVEL, INFER_SHUTDOWN_GRACE_MS } = loadConfig(ProcessConfig);
+  armFailpoint(loadConfig(FailpointConfig).INFER_FAILPOINT);
   const ownLog = makeLogger("all-in-one", LOG_LEVEL);
   const shutdown = signalOfProcess(ownLog, INFER_SHUTDOWN_GRACE_MS);
   const runs = starts.map(async ({ name, start }) => {

@@ -2,18 +2,19 @@ import type { Pool, PoolClient } from "pg";
 
 import { AppError } from "#shared/contracts/errors.ts";
 import { isBadRow } from "#shared/db/pool.ts";
-import { inTransactionOf } from "#shared/db/transaction.ts";
+import { inTransaction, inTransactionOf } from "#shared/db/transaction.ts";
 
-/** Whose rights a change or a look has: a tenant's, or of whoever runs the service (`null`). */
+/** Whose rights a change or a look has: a tenant's, an operator's (`null`), or the service's own, where nobody asked for it. */
 export interface Rights {
   readonly pool: Pool;
   readonly tenantId: string | null;
+  readonly isServiceItself?: boolean;
 }
 
 /** One transaction. Throws what `run` throws; what is of the database, but for a row that it refuses, is an outage: `database_unavailable`. */
-export async function withRights<R>({ pool, tenantId }: Rights, run: (client: PoolClient) => Promise<R>): Promise<R> {
+export async function withRights<R>({ pool, tenantId, isServiceItself = false }: Rights, run: (client: PoolClient) => Promise<R>): Promise<R> {
   try {
-    return await inTransactionOf(pool, tenantId, run);
+    return await (isServiceItself ? inTransaction(pool, run) : inTransactionOf(pool, tenantId, run));
   } catch (cause) {
     if (!isOfDatabase(cause) || isBadRow(cause)) throw cause;
     throw new AppError("database_unavailable", "tenants and keys cannot be read or changed now", { cause });

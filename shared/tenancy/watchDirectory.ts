@@ -15,7 +15,7 @@ export async function watchDirectory(pool: Pick<Pool, "query">, signal: AbortSig
   let reason = "";
   const look = async () => {
     try {
-      await pool.query("SELECT 1 FROM api_keys, tenants LIMIT 0");
+      await pool.query("SELECT 1 FROM tenants LIMIT 0");
       answeredAtMs = now();
     } catch (error) {
       reason = error instanceof Error ? error.message : String(error);

@@ -40,7 +40,7 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
 
     const { tracer, close } = startTracing(config.otlpEndpoint, "infer-audit-sink");
     onClose("tracing", close);
-    const pool = makePool(config.databaseUrl, "audit-sink", (error) => { log.warn({ err: error }, "a Postgres connection broke"); });
+    const pool = makePool(config.databaseUrl, "audit-sink", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "audit_sink" });
     onClose("postgres", () => pool.end());
     const completions = completionFeed(pool, registry, prefix);
     const feedback = feedbackFeed(pool, registry, prefix);
@@ -49,7 +49,7 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     const late = lateFeed(pool, registry, prefix);
     const needed = [completions.source, feedback.source, shadows.source, late.source];
     const broker = await openBroker({ url: config.natsUrl, role: "audit-sink", prefix, needed, readiness }, context);
-    readiness.watch(await watchTables(pool, log, signal));
+    readiness.watch(await watchTables(pool, "audit_sink", log, signal));
     if (signal.aborted) return;
 
     const { js, publisher } = broker;

@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, inject, it, vi } from
 
 import { isDrained } from "#infra/embedded/isDrained.ts";
 import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
-import { makeTestDatabase } from "#infra/testDatabase.ts";
+import { makeTestDatabase, pastTriggers } from "#infra/testDatabase.ts";
 import { CacheAudit } from "#shared/contracts/cacheAudit.ts";
 import { type Attempt, Completion, DeadLetter } from "#shared/contracts/events.ts";
 import auditFixture from "#shared/contracts/fixtures/cache_audit.v1.json" with { type: "json" };
@@ -44,7 +44,7 @@ beforeAll(async () => {
   database = await makeTestDatabase(inject("adminDatabaseUrl"), "books");
   pool = makePool(database.url, "test", () => undefined);
 });
-afterEach(async () => { await pool.query("TRUNCATE requests, attempts, shadows, shadow_tiers, cache_audits, ledger, ledger_requests"); });
+afterEach(async () => { await pastTriggers(pool, "TRUNCATE requests, attempts, shadows, shadow_tiers, cache_audits, ledger, ledger_requests"); });
 afterAll(async () => {
   await pool.end();
   await database.drop();
@@ -117,11 +117,11 @@ it("the migrations book what the audit has as the sink would have", async () => 
   await shadowFeed(pool, new Registry(), "infer").writer.write(shadows.map((one, i) => toShadowItem(one, i + 1)));
   const books = async () => [(await pool.query("SELECT * FROM ledger ORDER BY request_id, kind, part")).rows, (await pool.query("SELECT * FROM ledger_requests ORDER BY request_id")).rows];
   const before = await books();
-  await pool.query("TRUNCATE ledger, ledger_requests");
+  await pastTriggers(pool, "TRUNCATE ledger, ledger_requests");
   const statementsOf = (migration: string) => readFileSync(new URL(`../../shared/db/migrations/${migration}.sql`, import.meta.url), "utf8").split("--> statement-breakpoint");
   const bookings = statementsOf("0016_books").filter((statement) => /^INSERT INTO/m.test(statement));
   expect(bookings).toHaveLength(6);
-  await pool.query("ALTER TABLE ledger DROP COLUMN is_to_answer_tier, DROP COLUMN is_to_answer_model; ALTER TABLE ledger_requests DROP COLUMN paid_nano_usd, DROP COLUMN paid_to_answer_tier_nano_usd, DROP COLUMN paid_to_answer_model_nano_usd"); // of a later one
+  await pool.query("ALTER TABLE ledger DROP COLUMN is_to_answer_tier, DROP COLUMN is_to_answer_model; ALTER TABLE ledger_requests DROP COLUMN paid_nano_usd, DROP COLUMN paid_to_answer_tier_nano_usd, DROP COLUMN paid_to_answer_model_nano_usd; DROP TRIGGER append_only ON ledger; DROP TRIGGER append_only ON ledger_requests"); // of later ones
   for (const statement of [...bookings, ...bookings, ...statementsOf("0019_paid_in_requests")]) await pool.query(statement); // to book a second time changes nothing
   expect(await books()).toEqual(before);
 });

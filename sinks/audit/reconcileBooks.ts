@@ -17,7 +17,7 @@ export interface ReconcileBooksOptions {
 export function reconcileBooks({ config, broker: { jsm, streams }, registry }: ReconcileBooksOptions, { log, signal, onClose }: Pick<RoleContext, "log" | "signal" | "onClose">): void {
   const { prefix, reconcileEveryS: everyS } = config;
   if (everyS === 0) return;
-  const pool = makePool(config.databaseUrl, "audit-sink-reconcile", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { statementTimeoutMs: 60_000 });
+  const pool = makePool(config.databaseUrl, "audit-sink-reconcile", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "audit_sink", statementTimeoutMs: 60_000 });
   onClose("postgres of the reconciliation", () => pool.end());
   const places = { jsm, streams, pool, prefix, now: Date.now };
   const days = { auditDays: config.retentionDays, ledgerDays: config.ledgerRetentionDays };

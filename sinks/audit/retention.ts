@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { Pool } from "pg";
 
+import { inTransactionAs } from "#shared/db/transaction.ts";
 import { every } from "#shared/runtime/lifecycle.ts";
 
 const HOUR_MS = 3_600_000;
@@ -79,7 +80,7 @@ export async function deleteOldLines(pool: Pool, days: number, signal: AbortSign
 async function deleteChunks(pool: Pool, sql: string, days: number, signal: AbortSignal): Promise<number> {
   let total = 0;
   while (!signal.aborted) {
-    const { rowCount } = await pool.query(sql, [days]);
+    const { rowCount } = await inTransactionAs(pool, "retention", (client) => client.query(sql, [days]));
     total += rowCount ?? 0;
     if ((rowCount ?? 0) < CHUNK) break;
   }

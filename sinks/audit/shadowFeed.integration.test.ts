@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, inject, it, vi } from "vitest";
 
 import { isDrained } from "#infra/embedded/isDrained.ts";
 import { startTestServer, TEST_SERVER_NAME } from "#infra/embedded/testServers.ts";
-import { makeTestDatabase } from "#infra/testDatabase.ts";
+import { makeTestDatabase, pastTriggers } from "#infra/testDatabase.ts";
 import { CacheAudit } from "#shared/contracts/cacheAudit.ts";
 import { DeadLetter } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/shadow.v1.json" with { type: "json" };
@@ -149,7 +149,7 @@ it("writes what audits of the semantic cache say, counts it, and tells of a fals
 
 it("is deleted by its age", async () => {
   const { writer } = shadowFeed(pool, new Registry(), "infer");
-  await pool.query("TRUNCATE shadows, shadow_tiers, cache_audits");
+  await pastTriggers(pool, "TRUNCATE shadows, shadow_tiers, cache_audits");
   await writer.write([91, 89].flatMap((days) => {
     const at_ms = Date.now() - days * 86_400_000;
     return [toShadowItem(shadow(`d-${days}`, { at_ms }), days), toShadowItem(tierOf(`d-${days}`, { at_ms }), 100 + days), toShadowItem(auditOf(`d-${days}`, { at_ms }), 200 + days)];

@@ -46,7 +46,7 @@ it("stops at its start what was not stopped when the false hits were written, ea
 
 it.each(["cache_audits", "cache_audit_counts"])("is not ready without the table %s", async (table) => {
   const shutdown = new AbortController();
-  const problems = await watchTables(pool, log, shutdown.signal);
+  const problems = await watchTables(pool, "audit_sink", log, shutdown.signal);
   expect(problems()).toEqual([]);
   await pool.query(`ALTER TABLE ${table} RENAME TO away`);
   await vi.waitFor(() => { expect(problems()).toEqual(["the audit tables are missing: run `inferctl migrate`"]); }, { timeout: 10_000 });

@@ -15,7 +15,7 @@ export interface StopDisproved {
 }
 
 export function stopDisproved({ pool, registry, log }: { readonly pool: Pool; readonly registry: Registry; readonly log: Logger }): StopDisproved {
-  const rights = { pool, tenantId: null };
+  const rights = { pool, tenantId: null, isServiceItself: true };
   const stops = new Counter({ name: "infer_cache_semantic_stops_total", help: "Semantic caches that were switched off, since audits showed more false hits than their tenant allows.", registers: [registry] });
   const look = async (tenant_id: string): Promise<void> => {
     if (!(await stopWhereDisproved(rights, tenant_id))) return;

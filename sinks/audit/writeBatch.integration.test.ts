@@ -1,7 +1,7 @@
 import { Client, type Pool } from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it, vi } from "vitest";
 
-import { makeTestDatabase } from "#infra/testDatabase.ts";
+import { makeTestDatabase, pastTriggers } from "#infra/testDatabase.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
@@ -24,7 +24,7 @@ beforeAll(async () => {
   const { rows: [named] } = await pool.query<{ name: string }>("SELECT current_database() AS name");
   expect(named?.name).toMatch(/^test_audit_\d+$/);
 });
-afterEach(async () => { await pool.query("DELETE FROM requests; DELETE FROM attempts; DELETE FROM feedback"); });
+afterEach(async () => { await pastTriggers(pool, "DELETE FROM requests; DELETE FROM attempts; DELETE FROM feedback"); });
 afterAll(async () => {
   await pool.end();
   await database.drop();

@@ -3,6 +3,7 @@ import type { ClientBase, Pool } from "pg";
 import { makeBatchInsert } from "#shared/db/batchInsert.ts";
 import { attempts, requests } from "#shared/db/schema/audit.ts";
 import { ledger, ledgerRequests } from "#shared/db/schema/books.ts";
+import { failpoint } from "#shared/runtime/failpoint.ts";
 import { insertDeliveries } from "#shared/webhooks/deliveries.ts";
 
 import { makePlacesOfOwnRows } from "./ownRows.ts";
@@ -26,6 +27,7 @@ async function insert(client: ClientBase, batch: readonly Rows[]): Promise<Reado
   const inserted = batch.map(({ request }) => request);
   const newRows = await insertRequests(client, inserted);
   const written = newRows === batch.length ? new Set(batch.keys()) : await placesOfOwnRows(client, inserted);
+  failpoint("in_batch");
   await insertAttempts(client, batch.flatMap((rows, i) => (written.has(i) ? rows.attempts : [])));
   await insertDeliveries(client, batch.flatMap(({ told }, i) => (told !== null && written.has(i) ? [told] : [])));
   await insertBooked(client, batch.map(({ booked }) => booked));

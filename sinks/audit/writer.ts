@@ -3,6 +3,7 @@ import type { ClientBase, Pool } from "pg";
 import { AppError } from "#shared/contracts/errors.ts";
 import { isBadRow } from "#shared/db/pool.ts";
 import { inTransaction } from "#shared/db/transaction.ts";
+import { failpoint } from "#shared/runtime/failpoint.ts";
 
 /** What became of each item of a batch, in its order: written (or there already), or the reason why it never will be. */
 export type Written = readonly ({ readonly ok: true } | { readonly ok: false; readonly reason: string })[];
@@ -19,7 +20,12 @@ const DUPLICATE = { ok: false, reason: "duplicate_id: another outcome of this id
 export function makeWriter<T>(pool: Pool, insert: Insert<T>): Writer<T> {
   const write = async (batch: readonly T[]): Promise<Written> => {
     try {
-      const written = await inTransaction(pool, (client) => insert(client, batch));
+      const written = await inTransaction(pool, async (client) => {
+        const places = await insert(client, batch);
+        failpoint("before_commit");
+        return places;
+      });
+      failpoint("after_commit");
       return batch.map((_item, i) => (written.has(i) ? { ok: true } : DUPLICATE));
     } catch (error) {
       if (!isBadRow(error)) throw new AppError("database_unavailable", "the audit rows cannot be written now", { cause: error });

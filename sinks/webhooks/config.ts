@@ -1,5 +1,5 @@
 import { pick } from "#shared/runtime/loadConfig.ts";
-import { allowanceOf } from "#shared/webhooks/target.ts";
+import { allowanceOf } from "#shared/reach/target.ts";
 
 export const WebhookSenderConfig = pick("DATABASE_URL", "INFER_HTTP_HOST", "INFER_WEBHOOK_SENDER_PORT", "INFER_AUTH", "INFER_SECRET", "INFER_WEBHOOK_ALLOW")
   .refine((env) => env.INFER_SECRET !== undefined, { path: ["INFER_SECRET"], error: "webhooks are signed with what it protects: set it as the gateway has it" })

@@ -18,10 +18,10 @@ import { createTenant } from "#shared/tenancy/tenants.ts";
 import { insertDeliveries, listDeliveries, retryDelivery } from "#shared/webhooks/deliveries.ts";
 import { createEndpoint, listEndpoints, removeEndpoint, rotateEndpoint, setEndpointStatus } from "#shared/webhooks/endpoints.ts";
 import { newSecret, seal } from "#shared/webhooks/secrets.ts";
-import { type Allowance, allowanceOf } from "#shared/webhooks/target.ts";
+import { type Allowance, allowanceOf } from "#shared/reach/target.ts";
 
 import { claimDue, noteTry } from "./claims.ts";
-import { makeGuardedAgent } from "./guardedAgent.ts";
+import { makeGuardedAgent } from "#shared/reach/guardedAgent.ts";
 import { makeWebhookMetrics } from "./metrics.ts";
 import { runSendLoop, type SendTimes } from "./sendLoop.ts";
 import { sendTry } from "./sendTry.ts";
@@ -52,7 +52,7 @@ afterAll(async () => {
 /** `patience`: how much shorter all waits are. */
 function startSender({ allowance = allowanceOf("", { isKeyless: true }), lookup = loopback, times = {}, timeoutMs = 5_000, drainMs = 2_000 }: { allowance?: Allowance; lookup?: LookupFunction; times?: Partial<SendTimes>; timeoutMs?: number; drainMs?: number } = {}) {
   const registry = new Registry();
-  const agent = makeGuardedAgent(allowance, lookup);
+  const agent = makeGuardedAgent({ allowance, lookup }, 4_000);
   const stop = new AbortController();
   const loop = runSendLoop({
     pool, key: KEY, metrics: makeWebhookMetrics(registry), log: pino({ level: "silent" }), signal: stop.signal, drainMs, now: Date.now, random: Math.random, times: { ...TIMES, ...times },

@@ -3,7 +3,7 @@ import { type Agent, type Dispatcher, request } from "undici";
 import { VERSION } from "#shared/runtime/version.ts";
 
 import type { Tried } from "./afterTry.ts";
-import { RefusedTarget } from "./guardedAgent.ts";
+import { RefusedTarget } from "#shared/reach/guardedAgent.ts";
 import { signaturesOf } from "./signature.ts";
 
 export interface Try {

@@ -13,12 +13,13 @@ import { subkey } from "#shared/tenancy/keyText.ts";
 
 import { oldestDueS } from "./claims.ts";
 import { WebhookSenderConfig } from "./config.ts";
-import { makeGuardedAgent } from "./guardedAgent.ts";
+import { makeGuardedAgent } from "#shared/reach/guardedAgent.ts";
 import { makeWebhookMetrics } from "./metrics.ts";
 import { runSendLoop, SEND_TIMES } from "./sendLoop.ts";
 import { sendTry } from "./sendTry.ts";
 
 const TRY_TIMEOUT_MS = 10_000;
+const KEEP_ALIVE_MS = 4_000;
 const LOOK_EVERY_MS = 15_000;
 
 export const webhookSender: Role<z.infer<typeof WebhookSenderConfig>> = {
@@ -31,11 +32,11 @@ export const webhookSender: Role<z.infer<typeof WebhookSenderConfig>> = {
     onClose("http", () => app.close());
     await listen(app, { host: config.host, port: config.port, variable: "INFER_WEBHOOK_SENDER_PORT" });
 
-    const pool = makePool(config.databaseUrl, "webhook-sender", (error) => { log.warn({ err: error }, "a Postgres connection broke"); });
+    const pool = makePool(config.databaseUrl, "webhook-sender", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "webhook_sender" });
     onClose("postgres", () => pool.end());
-    readiness.watch(await watchTables(pool, log, signal));
+    readiness.watch(await watchTables(pool, "webhook_sender", log, signal));
     if (signal.aborted) return;
-    const agent = makeGuardedAgent(config.allowance, lookup);
+    const agent = makeGuardedAgent({ allowance: config.allowance, lookup }, KEEP_ALIVE_MS);
     onClose("endpoints", () => agent.destroy());
     const metrics = makeWebhookMetrics(registry);
     every(LOOK_EVERY_MS, signal, () => oldestDueS(pool).then((seconds) => { metrics.oldestDue.set(seconds); }, () => undefined));

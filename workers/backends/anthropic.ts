@@ -1,6 +1,7 @@
 /** Anthropic's Messages API, without its client: ADR 0011. */
 import type { Prompt } from "#shared/contracts/chat.ts";
 import type { Tier } from "#shared/contracts/tiers.ts";
+import type { Reach } from "#shared/reach/guardedAgent.ts";
 
 import { makeAnthropicStream, readWhole } from "./anthropicReply.ts";
 import { anthropicBody, type AnthropicConfig, mustBeJsonObject } from "./anthropicRequest.ts";
@@ -14,10 +15,11 @@ export interface AnthropicOptions {
   readonly apiKey: string | null;
   /** The API has no logprobs: this is the confidence of each answer. */
   readonly priorQuality: Tier["prior"]["quality"];
+  readonly reach: Reach;
 }
 
-export function makeAnthropic({ config, apiKey, priorQuality }: AnthropicOptions): Backend<Prompt> {
-  const agent = makeAgent();
+export function makeAnthropic({ config, apiKey, priorQuality, reach }: AnthropicOptions): Backend<Prompt> {
+  const agent = makeAgent(reach);
   const url = `${config.base_url.replace(/\/$/, "")}/v1/messages`;
   return {
     async call(input, { signal, traceparent, onDelta }) {

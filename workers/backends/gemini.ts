@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 
 import type { Prompt } from "#shared/contracts/chat.ts";
 import type { Tier } from "#shared/contracts/tiers.ts";
+import type { Reach } from "#shared/reach/guardedAgent.ts";
 
 import type { Backend, BackendAnswer } from "./backend.ts";
 import { callStreaming } from "./callStreaming.ts";
@@ -16,10 +17,11 @@ export interface GeminiOptions {
   readonly apiKey: string | null;
   /** Stands in for the confidence of a model that gives no logprobs. */
   readonly priorQuality: Tier["prior"]["quality"];
+  readonly reach: Reach;
 }
 
-export function makeGemini({ config, apiKey, priorQuality }: GeminiOptions): Backend<Prompt> {
-  const agent = makeAgent();
+export function makeGemini({ config, apiKey, priorQuality, reach }: GeminiOptions): Backend<Prompt> {
+  const agent = makeAgent(reach);
   const firstByteTimeoutMs = config.first_byte_timeout_ms;
   const url = `${config.base_url.replace(/\/$/, "")}/v1beta/models/${encodeURIComponent(config.model)}`;
   return {

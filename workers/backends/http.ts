@@ -1,6 +1,7 @@
 /** POST to a model's server: whole or as a stream of events, each wait and each size bounded, its failures typed. */
-import { Agent, type Dispatcher, request } from "undici";
+import { type Agent, type Dispatcher, request } from "undici";
 
+import { makeGuardedAgent, type Reach, RefusedTarget } from "#shared/reach/guardedAgent.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
 
 import { BackendError, CutOff } from "./backendError.ts";
@@ -11,6 +12,7 @@ const MAX_REPLY_BYTES = 8 * 1024 ** 2;
 /** What may still come of a reply whose end is not waited for, so that its connection can be used again. */
 const MAX_REST_BYTES = 64 * 1024;
 const LONGEST_REST_MS = 1_000;
+const KEEP_ALIVE_MS = 30_000;
 const NEVER_SENT: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT"]);
 
 export interface Post {
@@ -24,7 +26,7 @@ export interface Post {
   readonly firstByteTimeoutMs: number | undefined;
 }
 
-export const makeAgent = (): Agent => new Agent({ connect: { timeout: 5_000 }, keepAliveTimeout: 30_000 });
+export const makeAgent = (reach: Reach): Agent => makeGuardedAgent(reach, KEEP_ALIVE_MS);
 
 /** The JSON of the reply. Throws `BackendError`. */
 export async function postJson(post: Post): Promise<unknown> {
@@ -104,6 +106,7 @@ function readJson(bytes: Uint8Array): unknown {
 function brokenOff(error: unknown, signal: AbortSignal): BackendError | CutOff {
   if (error instanceof BackendError) return error;
   if (signal.aborted) return new CutOff(null, { cause: error });
+  if (error instanceof RefusedTarget) return new BackendError("backend_refused", `the model's server was not connected to: ${error.message}; INFER_BACKEND_ALLOW names what may be`, { cause: error });
   const { code } = error as NodeJS.ErrnoException;
   if (code === "UND_ERR_BODY_TIMEOUT") return new BackendError("backend_unavailable", "the model's server fell silent", { isTransient: true, mayHaveCost: true, cause: error });
   return new BackendError("backend_unavailable", "the model's server cannot be reached", { isTransient: true, mayHaveCost: !NEVER_SENT.has(String(code)), cause: error });

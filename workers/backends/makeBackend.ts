@@ -1,5 +1,6 @@
 import { type Embed, type Input, isEmbed, type Prompt } from "#shared/contracts/chat.ts";
 import type { BackendConfig, Tier } from "#shared/contracts/tiers.ts";
+import type { Reach } from "#shared/reach/guardedAgent.ts";
 
 import { makeAnthropic } from "./anthropic.ts";
 import type { Backend, CallOptions } from "./backend.ts";
@@ -14,20 +15,22 @@ interface BackendOptions {
   readonly backend: BackendConfig;
   readonly prior: Tier["prior"];
   readonly apiKey: string | null;
+  /** Where it may connect to. */
+  readonly reach: Reach;
   readonly localModelsDir: string;
   /** Of the tier file: relative paths in it start there. */
   readonly tiersDir: string;
 }
 
 /** The backend that a tier or one of its replicas names. Throws when a model's file is missing, and says which. */
-export async function makeBackend({ backend, prior, apiKey, localModelsDir, tiersDir }: BackendOptions): Promise<Backend> {
+export async function makeBackend({ backend, prior, apiKey, reach, localModelsDir, tiersDir }: BackendOptions): Promise<Backend> {
   switch (backend.kind) {
     case "local": return answering(await makeLocalBackend({ dir: localModelsDir, model: backend.model }));
     case "onnx": return answering(await makeOnnxClassifier({ config: backend, dir: tiersDir }));
-    case "anthropic": return answering(makeAnthropic({ config: backend, apiKey, priorQuality: prior.quality }));
-    case "gemini": return answering(makeGemini({ config: backend, apiKey, priorQuality: prior.quality }));
-    case "openai-compatible": return answering(makeOpenAiCompatible({ config: backend, apiKey, priorQuality: prior.quality }));
-    case "openai-embeddings": return embedding(makeOpenAiEmbeddings({ config: backend, apiKey }));
+    case "anthropic": return answering(makeAnthropic({ config: backend, apiKey, priorQuality: prior.quality, reach }));
+    case "gemini": return answering(makeGemini({ config: backend, apiKey, priorQuality: prior.quality, reach }));
+    case "openai-compatible": return answering(makeOpenAiCompatible({ config: backend, apiKey, priorQuality: prior.quality, reach }));
+    case "openai-embeddings": return embedding(makeOpenAiEmbeddings({ config: backend, apiKey, reach }));
   }
 }
 

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
+import { OWN_MACHINE } from "#infra/ownMachine.ts";
 import { BackendConfig } from "#shared/contracts/tiers.ts";
 
 import { BackendError } from "./backendError.ts";
@@ -40,7 +41,7 @@ afterAll(async () => {
 const backend = (over: object = {}, apiKey: string | null = "sk-test-1"): Backend => {
   const config = BackendConfig.parse({ kind: "openai-compatible", model: "m", base_url: baseUrl, max_output_tokens: 32, ...over });
   if (config.kind !== "openai-compatible") throw new Error("another kind of backend");
-  const made = makeOpenAiCompatible({ config, apiKey, priorQuality: 0.7 });
+  const made = makeOpenAiCompatible({ config, apiKey, priorQuality: 0.7, reach: OWN_MACHINE });
   backends.push(made);
   return made;
 };

@@ -1,5 +1,6 @@
 /** Any server that speaks OpenAI's `POST /chat/completions`: OpenAI, vLLM, Ollama, llama.cpp and others. */
 import type { Prompt } from "#shared/contracts/chat.ts";
+import type { Reach } from "#shared/reach/guardedAgent.ts";
 
 import type { Backend, BackendAnswer, CallOptions } from "./backend.ts";
 import { CutOff } from "./backendError.ts";
@@ -17,10 +18,11 @@ export interface OpenAiCompatibleOptions {
   readonly config: OpenAiConfig;
   readonly apiKey: string | null;
   readonly priorQuality: Asked["priorQuality"];
+  readonly reach: Reach;
 }
 
-export function makeOpenAiCompatible({ config, apiKey, priorQuality }: OpenAiCompatibleOptions): Backend<Prompt> {
-  const agent = makeAgent();
+export function makeOpenAiCompatible({ config, apiKey, priorQuality, reach }: OpenAiCompatibleOptions): Backend<Prompt> {
+  const agent = makeAgent(reach);
   const url = `${config.base_url.replace(/\/$/, "")}/chat/completions`;
   return {
     async call(input, { signal, traceparent, onDelta }) {

@@ -6,6 +6,7 @@ import { storable } from "#shared/contracts/text.ts";
 import { estimateTokens } from "#shared/contracts/rates.ts";
 import type { BackendConfig } from "#shared/contracts/tiers.ts";
 import { decodeVector, encodeVector, MAX_VECTORS_BYTES } from "#shared/contracts/vectors.ts";
+import type { Reach } from "#shared/reach/guardedAgent.ts";
 
 import type { Backend, BackendAnswer } from "./backend.ts";
 import { BackendError } from "./backendError.ts";
@@ -21,8 +22,8 @@ const Reply = z.object({
   usage: z.object({ prompt_tokens: z.number().catch(NaN) }).nullish().catch(null),
 });
 
-export function makeOpenAiEmbeddings({ config, apiKey }: { readonly config: EmbeddingsConfig; readonly apiKey: string | null }): Backend<Embed> {
-  const agent = makeAgent();
+export function makeOpenAiEmbeddings({ config, apiKey, reach }: { readonly config: EmbeddingsConfig; readonly apiKey: string | null; readonly reach: Reach }): Backend<Embed> {
+  const agent = makeAgent(reach);
   const url = `${config.base_url.replace(/\/$/, "")}/embeddings`;
   return {
     async call(embed, { signal, traceparent }) {

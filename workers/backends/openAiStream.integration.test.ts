@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
+import { OWN_MACHINE } from "#infra/ownMachine.ts";
 import { LONG_TEXT, madeUpAnswers } from "#infra/recorded/madeUpAnswers.ts";
 import { type RecordedServer, startRecordedServer } from "#infra/recorded/recordedServer.ts";
 import type { AnswerDelta, Chat } from "#shared/contracts/chat.ts";
@@ -20,7 +21,7 @@ const CHAT: Chat = { messages: [{ role: "user", content: "What is 2 + 2?" }] };
 const backends: Backend[] = [];
 const backendAt = (base_url: string, over: object = {}): Backend => {
   const config = BackendConfig.parse({ kind: "openai-compatible", model: "big", base_url, max_output_tokens: 100, ...over }) as OpenAiConfig;
-  const made = makeOpenAiCompatible({ config, apiKey: null, priorQuality: 0.7 });
+  const made = makeOpenAiCompatible({ config, apiKey: null, priorQuality: 0.7, reach: OWN_MACHINE });
   backends.push(made);
   return made;
 };

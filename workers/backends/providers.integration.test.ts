@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
 import { ofOneBackend } from "#infra/ofOneBackend.ts";
+import { OWN_MACHINE } from "#infra/ownMachine.ts";
 import { type AnswerDelta, Chat, type Input } from "#shared/contracts/chat.ts";
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { BackendConfig, type Tier, TierFile } from "#shared/contracts/tiers.ts";
@@ -80,7 +81,7 @@ const streamed = (events: readonly object[], after: (response: ServerResponse) =
 describe.each(PROVIDERS)("$kind", ({ kind, wholeUrl, streamUrl, whole, events, key, error }) => {
   const backend = async (over: object = {}): Promise<Backend> => {
     const config = BackendConfig.parse({ kind, model: "m", base_url: baseUrl, api_key: { env: "KEY" }, max_output_tokens: 32, ...over });
-    const made = await makeBackend({ backend: config, prior: { quality: 0.7, latency_p50_ms: 1, latency_p95_ms: 1 }, apiKey: "sk-test-1", localModelsDir: "", tiersDir: "" });
+    const made = await makeBackend({ backend: config, prior: { quality: 0.7, latency_p50_ms: 1, latency_p95_ms: 1 }, apiKey: "sk-test-1", reach: OWN_MACHINE, localModelsDir: "", tiersDir: "" });
     backends.push(made);
     return made;
   };
@@ -237,7 +238,7 @@ describe.each(PROVIDERS)("$kind", ({ kind, wholeUrl, streamUrl, whole, events, k
 
 it("takes an answer of Anthropic that should be JSON and is not for unsound", async () => {
   const config = BackendConfig.parse({ kind: "anthropic", model: "m", base_url: baseUrl, api_key: { env: "KEY" }, max_output_tokens: 32 });
-  const made = await makeBackend({ backend: config, prior: (TIER as Tier).prior, apiKey: "k", localModelsDir: "", tiersDir: "" });
+  const made = await makeBackend({ backend: config, prior: (TIER as Tier).prior, apiKey: "k", reach: OWN_MACHINE, localModelsDir: "", tiersDir: "" });
   backends.push(made);
   const input = Chat.parse({ ...CHAT, response_format: { type: "json_object" } });
   const sound = async (text: string) => {

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 
+import { OWN_MACHINE } from "#infra/ownMachine.ts";
 import { Chat, type Input } from "#shared/contracts/chat.ts";
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { replicasOf, type Tier, TierFile } from "#shared/contracts/tiers.ts";
@@ -46,7 +47,7 @@ async function startTier(over: Partial<Tier> = {}) {
   const [parsed] = TierFile.parse({ ...tierFixture, tiers: [{ ...small, backend: undefined, replicas, max_tries: 3, timeout_ms: 10_000, breaker: { failures_in_a_row: 3, open_for_ms: 100 } }, ...others] }).tiers;
   if (parsed === undefined) throw new Error("the file has a tier");
   const tier = { ...parsed, ...over };
-  const made = await Promise.all(replicasOf(tier).map(async (replica) => ({ ...replica, server: await makeBackend({ backend: replica.backend, prior: tier.prior, apiKey: null, localModelsDir: "", tiersDir: "" }) })));
+  const made = await Promise.all(replicasOf(tier).map(async (replica) => ({ ...replica, server: await makeBackend({ backend: replica.backend, prior: tier.prior, apiKey: null, reach: OWN_MACHINE, localModelsDir: "", tiersDir: "" }) })));
   const calls = new Map<string, number>(), ejected: string[] = [];
   let seed = 42;
   const random = () => (seed = (seed * 16_807) % 2_147_483_647) / 2_147_483_647;

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { BackendError } from "#workers/backends/backendError.ts";
 
 import { nextDelayMs, retry, type RetryOptions } from "./retry.ts";
+import { makeRetryBudget } from "./retryBudget.ts";
 
 const busy = new BackendError("backend_unavailable", "busy", { isTransient: true });
 const asked = (retryAfterMs: number) => new BackendError("backend_unavailable", "busy", { isTransient: true, retryAfterMs });
@@ -78,5 +79,13 @@ describe("retry", () => {
     setImmediate(() => { abort.abort(); });
     expect((await tried).outcome).toMatchObject({ error: { code: "backend_unavailable" } });
     expect(calls()).toBeLessThanOrEqual(2);
+  });
+
+  it("of many calls that fail at once repeats those few that the budget allows, and gives all of it back", async () => {
+    const budget = makeRetryBudget(() => undefined);
+    let calls = 0;
+    const tried = await Promise.all(Array.from({ length: 100 }, () => retry(async () => { calls++; throw busy; }, options({ budget, maxTries: 3 }))));
+    expect(tried.filter(({ tries }) => tries > 1)).toHaveLength(20);
+    expect([calls, budget.state()]).toEqual([100 + 20 + tried.filter(({ tries }) => tries === 3).length, { active: 0, retrying: 0 }]);
   });
 });

@@ -2,6 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { BackendError } from "#workers/backends/backendError.ts";
 
+import type { RetryBudget } from "./retryBudget.ts";
+
 export interface RetryOptions {
   /** Calls in all, the first included. */
   readonly maxTries: number;
@@ -9,6 +11,8 @@ export interface RetryOptions {
   readonly isOver?: () => boolean;
   /** Asked after a failed try: somebody else may be called, so that a server's fault is worth another try, at once. */
   readonly canGoElsewhere?: () => boolean;
+  /** Absent: `maxTries` alone bounds them. */
+  readonly budget?: RetryBudget | undefined;
   /** Epoch milliseconds: no wait ends after it. */
   readonly deadlineAtMs: number;
   readonly signal: AbortSignal;
@@ -44,18 +48,39 @@ export function nextDelayMs(error: unknown, tries: number, { maxTries, deadlineA
 
 /** The one place that repeats a backend call. Not a library's: a wait must end with the signal and before the deadline. */
 export async function retry<T>(call: () => Promise<T>, options: RetryOptions): Promise<Tried<T>> {
+  const share = shareOf(options.budget);
   let mayHaveCost = false, retryAfterMs: number | null = null;
-  for (let tries = 1; ; tries++) {
-    try {
-      return { tries, mayHaveCost, retryAfterMs, outcome: { value: await call() } };
-    } catch (error) {
+  try {
+    for (let tries = 1; ; tries++) {
+      const outcome = await call().then((value) => ({ value }), (error: unknown) => ({ error }));
+      if ("value" in outcome) return { tries, mayHaveCost, retryAfterMs, outcome };
+      const { error } = outcome;
       if (error instanceof BackendError) {
         mayHaveCost ||= error.mayHaveCost;
         if (error.retryAfterMs !== null) retryAfterMs = Math.max(retryAfterMs ?? 0, error.retryAfterMs);
       }
       const delayMs = options.signal.aborted || options.isOver?.() === true ? null : nextDelayMs(error, tries, options, options.now(), options.random(), options.canGoElsewhere?.() ?? false);
-      if (delayMs === null) return { tries, mayHaveCost, retryAfterMs, outcome: { error } };
+      if (delayMs === null || !share.mayRetry()) return { tries, mayHaveCost, retryAfterMs, outcome };
       await sleep(delayMs, undefined, { signal: options.signal }).catch(() => undefined);
     }
+  } finally {
+    share.end();
   }
+}
+
+/** Of a budget, what one call with its retries has: one retry at a time. */
+function shareOf(budget: RetryBudget | undefined): { mayRetry(): boolean; end(): void } {
+  const endCall = budget?.begin();
+  let endRetry: (() => void) | null = null;
+  return {
+    mayRetry() {
+      endRetry?.();
+      endRetry = budget?.take() ?? null;
+      return budget === undefined || endRetry !== null;
+    },
+    end() {
+      endRetry?.();
+      endCall?.();
+    },
+  };
 }

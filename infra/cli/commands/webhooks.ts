@@ -5,7 +5,7 @@ import { DeliveryStatus, NewEndpoint, type WebhookDelivery, type WebhookEndpoint
 import { pick } from "#shared/runtime/loadConfig.ts";
 import { listDeliveries, retryDelivery } from "#shared/webhooks/deliveries.ts";
 import { createEndpoint, listEndpoints, removeEndpoint, rotateEndpoint, setEndpointStatus } from "#shared/webhooks/endpoints.ts";
-import { allowanceOf, problemOfTarget } from "#shared/webhooks/target.ts";
+import { allowanceOf, problemOfTarget } from "#shared/reach/target.ts";
 
 import { type Command, sayer, wrongUse } from "../command.ts";
 import { secretKey, withTenancy } from "../tenancy.ts";

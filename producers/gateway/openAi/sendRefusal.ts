@@ -13,7 +13,8 @@ export function sendRefusal(reply: FastifyReply, refusal: Refusal, outcome: Pick
   const { request } = reply;
   const { status, error, isRetryable } = refusal;
   if (request.ids !== null) void reply.header("x-request-id", request.ids.request_id);
-  if (isRetryable || outcome?.error?.retry_after_ms !== undefined) void reply.header("retry-after", retryAfterS(outcome));
+  const isKnown = outcome === null && reply.hasHeader("retry-after");
+  if (!isKnown && (isRetryable || outcome?.error?.retry_after_ms !== undefined)) void reply.header("retry-after", retryAfterS(outcome));
   const isIdOurs = request.ids === null || request.ids.request_id === request.id;
   return reply.code(status).header("x-should-retry", String(shouldRepeat(refusal, { isOutcome: outcome !== null, isIdOurs }))).send({ error });
 }

@@ -11,7 +11,7 @@ import { ErrorReply } from "#shared/contracts/reply.ts";
 import { DeliveryStatus, EndpointChange, EndpointId, EndpointWithSecret, NewEndpoint, WebhookDelivery, WebhookEndpoint, WebhookId } from "#shared/contracts/webhook.ts";
 import { listDeliveries, retryDelivery } from "#shared/webhooks/deliveries.ts";
 import { createEndpoint, listEndpoints, removeEndpoint, rotateEndpoint, setEndpointStatus } from "#shared/webhooks/endpoints.ts";
-import { type Allowance, problemOfTarget } from "#shared/webhooks/target.ts";
+import { type Allowance, problemOfTarget } from "#shared/reach/target.ts";
 
 import { actorOf, requireTenant, rightsIn } from "../adminRights.ts";
 

@@ -3,7 +3,7 @@ import { isIP, type LookupFunction } from "node:net";
 
 import { Agent, buildConnector } from "undici";
 
-import { addressesOf, type Allowance, problemOfAddress, problemOfAddresses } from "#shared/webhooks/target.ts";
+import { addressesOf, type Allowance, problemOfAddress, problemOfAddresses } from "#shared/reach/target.ts";
 
 /** Why no connection was made. */
 export class RefusedTarget extends Error {
@@ -12,7 +12,14 @@ export class RefusedTarget extends Error {
 
 const CONNECT_TIMEOUT_MS = 5_000;
 
-export function makeGuardedAgent(allowance: Allowance, lookup: LookupFunction): Agent {
+/** `lookup`: how names are resolved. */
+export interface Reach {
+  readonly allowance: Allowance;
+  readonly lookup: LookupFunction;
+}
+
+/** `keepAliveMs`: how long a connection stays open that nobody uses. */
+export function makeGuardedAgent({ allowance, lookup }: Reach, keepAliveMs: number): Agent {
   const connectors = new Map(["http:", "https:"].map((protocol) => [protocol, buildConnector({ timeout: CONNECT_TIMEOUT_MS, lookup: guardedLookup(protocol, allowance, lookup) })]));
   const connect: buildConnector.connector = (options, callback) => {
     const connector = connectors.get(options.protocol);
@@ -21,12 +28,12 @@ export function makeGuardedAgent(allowance: Allowance, lookup: LookupFunction): 
     if (problem !== null) callback(new RefusedTarget(`the URL ${problem}`), null);
     else connector?.(options, callback);
   };
-  return new Agent({ connect, keepAliveTimeout: 4_000 });
+  return new Agent({ connect, keepAliveTimeout: keepAliveMs });
 }
 
 const guardedLookup = (protocol: string, allowance: Allowance, lookup: LookupFunction): LookupFunction => (hostname, options, callback) => {
   lookup(hostname, options, (error, found, family) => {
-    const problem = error === null ? problemOfAddresses(protocol, addressesOf(found), allowance) : null;
+    const problem = error === null ? problemOfAddresses(protocol, { host: hostname, addresses: addressesOf(found) }, allowance) : null;
     if (problem === null) callback(error, found, family);
     else callback(new RefusedTarget(`the URL's host ${problem}`), "", 0);
   });

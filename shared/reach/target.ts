@@ -1,7 +1,7 @@
 /**
- * Where a webhook may go. Tenants choose the URLs and our network connects to them, so they must not reach what only our network
- * reaches (SSRF): public addresses by https, and what INFER_WEBHOOK_ALLOW names. Judged when an endpoint is made and, since
- * a name may resolve to something else later, of the very address that each connection goes to.
+ * Where our network connects for others: webhooks, whose URLs tenants choose, and models' servers, which the tier file names. They must
+ * not reach what only our network reaches (SSRF): public addresses by https, and what INFER_WEBHOOK_ALLOW or INFER_BACKEND_ALLOW names.
+ * Judged when a URL is read and, since a name may resolve to something else later, of the very address that each connection goes to.
  */
 import type { LookupFunction } from "node:net";
 import { BlockList, isIP } from "node:net";
@@ -16,18 +16,30 @@ const GLOBAL_V6 = blockOf(["2000::/3"]);
 /** Within it: protocols (Teredo among them), documentation, and 6to4, which holds an IPv4 address. */
 const NOT_PUBLIC_V6 = blockOf(["2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"]);
 
-/** What is allowed beyond that, by http too. */
-export type Allowance = Pick<BlockList, "check">;
+/** Nobody's server is there: this host, link-local (where clouds keep credentials), multicast, and the clouds' own addresses in private blocks. */
+const NEVER_BY_NAME = blockOf(["0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "100.100.100.200", "::", "64:ff9b::/96", "fd00:ec2::254", "fe80::/10", "ff00::/8"]);
 
-/** `cidrs`: INFER_WEBHOOK_ALLOW. `isKeyless`: all callers are this machine's owner, who may listen on it. */
-export const allowanceOf = (cidrs: string, { isKeyless }: { isKeyless: boolean }): Allowance =>
-  blockOf([...cidrs.split(",").map((cidr) => cidr.trim()).filter((cidr) => cidr !== ""), ...(isKeyless ? ["127.0.0.0/8", "::1/128"] : [])]);
+/** What is allowed beyond that, by http too: addresses, and names of hosts, which may resolve to any address at which somebody's server can be. */
+export interface Allowance {
+  readonly check: (address: string, family: "ipv4" | "ipv6") => boolean;
+  readonly hosts?: ReadonlySet<string>;
+}
 
-function blockOf(cidrs: readonly string[]): BlockList {
+/** `list`: networks, addresses and names of hosts, with commas between them. `isKeyless`: all callers are this machine's owner, who may listen on it. */
+export function allowanceOf(list: string, { isKeyless }: { isKeyless: boolean }): Allowance {
+  const entries = list.split(",").map((entry) => entry.trim().toLowerCase()).filter((entry) => entry !== "");
+  const isNetwork = (entry: string) => isIP(entry.split("/")[0] ?? "") !== 0;
+  const networks = blockOf([...entries.filter(isNetwork), ...(isKeyless ? ["127.0.0.0/8", "::1"] : [])]);
+  return { check: (address, family) => networks.check(address, family), hosts: new Set(entries.filter((entry) => !isNetwork(entry))) };
+}
+
+/** Of networks and single addresses. */
+function blockOf(entries: readonly string[]): BlockList {
   const list = new BlockList();
-  for (const cidr of cidrs) {
-    const [network = "", bits = ""] = cidr.split("/");
-    list.addSubnet(network, Number(bits), familyOf(network));
+  for (const entry of entries) {
+    const [network = "", bits] = entry.split("/");
+    if (bits === undefined) list.addAddress(network, familyOf(network));
+    else list.addSubnet(network, Number(bits), familyOf(network));
   }
   return list;
 }
@@ -39,10 +51,11 @@ const NOT_PUBLIC = "is not a public address";
 const NEEDS_HTTPS = "must be https";
 
 /** What is wrong with a connection to this address; `null`: nothing. The address itself is not repeated: it would tell what our network's names resolve to. */
-export function problemOfAddress(protocol: string, address: string, allowance: Allowance): string | null {
+export function problemOfAddress(protocol: string, address: string, allowance: Allowance, host: string | null = null): string | null {
   if (isIP(address) === 0 || address.includes("%")) return NOT_PUBLIC;
   const family = familyOf(address);
-  if (allowance.check(address, family)) return null;
+  const isNamed = host !== null && allowance.hosts?.has(host.toLowerCase()) === true;
+  if (allowance.check(address, family) || (isNamed && !NEVER_BY_NAME.check(address, family))) return null;
   const isPublic = family === "ipv4" ? !NOT_PUBLIC_V4.check(address, family) : GLOBAL_V6.check(address, family) && !NOT_PUBLIC_V6.check(address, family);
   if (!isPublic) return NOT_PUBLIC;
   return protocol === "https:" ? null : NEEDS_HTTPS;
@@ -69,13 +82,13 @@ export async function problemOfTarget(text: string, allowance: Allowance, lookup
   const found = await new Promise<string[]>((resolve) => {
     lookup(hostOf(url), { all: true }, (_error, addresses) => { resolve(addressesOf(addresses)); });
   });
-  return problemOfAddresses(url.protocol, found, allowance);
+  return problemOfAddresses(url.protocol, { host: hostOf(url), addresses: found }, allowance);
 }
 
 /** A name may have several, and the connection takes any: all must be allowed. */
-export function problemOfAddresses(protocol: string, addresses: readonly string[], allowance: Allowance): string | null {
+export function problemOfAddresses(protocol: string, { host, addresses }: { readonly host: string; readonly addresses: readonly string[] }, allowance: Allowance): string | null {
   for (const address of addresses) {
-    const problem = problemOfAddress(protocol, address, allowance);
+    const problem = problemOfAddress(protocol, address, allowance, host);
     if (problem !== null) return problem;
   }
   return null;

@@ -1,0 +1,87 @@
+/**
+ * Who may do what in Postgres: the one list. `inferctl migrate` and `up` apply it after the migrations (`applyPermissions.ts`), docs/security.md
+ * is made from it, and a table of `schema/` that has no line here fails a test (ADR 0028). Pure.
+ */
+
+/** Each process connects as its own, whoever logs in. `admin`: whoever reads all of it for those who run the service, as `inferctl` does. */
+export const SERVICES = ["gateway", "router", "worker", "audit_sink", "metrics_sink", "webhook_sender", "admin"] as const;
+export type DatabaseService = (typeof SERVICES)[number];
+/** What a service becomes for a transaction: a tenant's caller (rows of `app.tenant` alone), an operator's, or who deletes what is past its retention. */
+export const TAKEN_ROLES = ["tenant", "operator", "retention"] as const;
+export type TakenRole = (typeof TAKEN_ROLES)[number];
+export type DatabaseRole = DatabaseService | TakenRole;
+export const DATABASE_ROLES: readonly DatabaseRole[] = [...SERVICES, ...TAKEN_ROLES];
+
+/** In the server, whose roles are those of all its databases. */
+export const roleName = (role: DatabaseRole): string => `infer_${role}`;
+
+export const MAY_BECOME: Readonly<Record<DatabaseService, readonly TakenRole[]>> = {
+  gateway: ["tenant", "operator"], router: [], worker: [], audit_sink: ["retention"], metrics_sink: [], webhook_sender: [], admin: ["tenant", "operator", "retention"],
+};
+
+/** As in GRANT: of all columns, or of those that it names. */
+export type Verb = "SELECT" | "INSERT" | "UPDATE" | "DELETE" | `${"SELECT" | "INSERT" | "UPDATE"} (${string})`;
+export interface TableRights {
+  /** It has a `tenant_id`: row-level security binds everybody, the owner included; `tenant` sees its own rows, the others all. */
+  readonly hasTenant: boolean;
+  /** Nobody updates or truncates it, and only `retention` deletes from it: by a trigger, which also binds the owner. */
+  readonly isAppendOnly?: boolean;
+  readonly rights: Readonly<Partial<Record<DatabaseRole, readonly Verb[]>>>;
+}
+
+const READ = ["SELECT"] as const;
+const APPEND = ["SELECT", "INSERT"] as const;
+const EXPIRE = ["SELECT", "DELETE"] as const;
+const KEEP = ["SELECT", "INSERT", "UPDATE", "DELETE"] as const;
+/** Written by the audit sink, read by whoever may ask. */
+const AUDITED = { audit_sink: APPEND, retention: EXPIRE, tenant: READ, operator: READ, admin: READ } as const;
+/** Never what a secret is compared with. */
+const SHOWN_OF_KEYS = "SELECT (key_id, tenant_id, role, name, last_four, created_at, expires_at, revoked_at)";
+const ROTATED = "UPDATE (status, secret_sealed, former_sealed, former_until, updated_at)";
+const RETRIED = "UPDATE (status, tries, next_at)";
+
+export const TABLES: Readonly<Record<string, TableRights>> = {
+  requests: { hasTenant: true, isAppendOnly: true, rights: { ...AUDITED, router: READ } },
+  attempts: { hasTenant: true, isAppendOnly: true, rights: AUDITED },
+  feedback: { hasTenant: true, rights: { ...AUDITED, audit_sink: ["SELECT", "INSERT", "UPDATE"] } },
+  shadows: { hasTenant: true, isAppendOnly: true, rights: AUDITED },
+  shadow_tiers: { hasTenant: true, isAppendOnly: true, rights: AUDITED },
+  cache_audits: { hasTenant: true, isAppendOnly: true, rights: AUDITED },
+  cache_audit_counts: { hasTenant: true, rights: { audit_sink: ["SELECT", "INSERT", "UPDATE"], tenant: READ, operator: READ, admin: READ } },
+  cache_evaluations: { hasTenant: true, isAppendOnly: true, rights: { tenant: READ, operator: APPEND, admin: READ } },
+
+  ledger: { hasTenant: true, isAppendOnly: true, rights: { ...AUDITED, router: READ } },
+  ledger_requests: { hasTenant: true, isAppendOnly: true, rights: { ...AUDITED, router: READ } },
+  reconcile_marks: { hasTenant: false, rights: { router: KEEP, audit_sink: KEEP, admin: READ } },
+  reconcile_differences: { hasTenant: true, rights: { router: KEEP, audit_sink: KEEP, admin: READ } },
+
+  tenants: {
+    hasTenant: true,
+    // Whoever locks a row needs a right to change it; the audit sink switches off a semantic cache that was disproved.
+    rights: { gateway: READ, router: READ, audit_sink: ["SELECT", "UPDATE (settings, updated_at)"], retention: READ, tenant: READ, operator: ["SELECT", "INSERT", "UPDATE"], admin: READ },
+  },
+  api_keys: {
+    hasTenant: true,
+    rights: { gateway: ["SELECT (key_id, tenant_id, role, secret_hmac, expires_at, revoked_at)"], tenant: [SHOWN_OF_KEYS, "INSERT", "UPDATE (revoked_at)"], operator: [SHOWN_OF_KEYS, "INSERT", "UPDATE (revoked_at)"], admin: [SHOWN_OF_KEYS] },
+  },
+  admin_audit: { hasTenant: true, isAppendOnly: true, rights: { audit_sink: ["INSERT"], webhook_sender: ["INSERT"], tenant: APPEND, operator: APPEND, admin: READ } },
+
+  batches: { hasTenant: true, rights: { gateway: ["SELECT", "UPDATE"], retention: EXPIRE, tenant: ["SELECT", "INSERT", "UPDATE"], admin: READ } },
+  batch_items: { hasTenant: true, rights: { gateway: ["SELECT", "UPDATE (request, result)"], retention: EXPIRE, tenant: ["SELECT", "INSERT", "DELETE"], admin: READ } },
+
+  webhook_endpoints: {
+    hasTenant: true,
+    rights: {
+      // Which of them an event goes to, without their secrets.
+      gateway: ["SELECT (endpoint_id, tenant_id, status)"], audit_sink: ["SELECT (endpoint_id, tenant_id, status)"], webhook_sender: ["SELECT", "UPDATE (status, updated_at)"], retention: EXPIRE,
+      tenant: ["SELECT", "INSERT", ROTATED], operator: ["SELECT", "INSERT", ROTATED], admin: ["SELECT (endpoint_id, tenant_id, url, status, created_at, updated_at)"],
+    },
+  },
+  webhook_deliveries: {
+    hasTenant: true,
+    rights: { gateway: ["INSERT"], audit_sink: ["INSERT"], webhook_sender: ["SELECT", "UPDATE (status, tries, next_at, last_status, last_error, delivered_at)"], retention: EXPIRE, tenant: ["SELECT", RETRIED], operator: ["SELECT", RETRIED], admin: READ },
+  },
+};
+
+/** What has to be there before a service can work. */
+export const tablesOf = (role: DatabaseRole): string[] => Object.entries(TABLES).flatMap(([table, { rights }]) => (rights[role] === undefined ? [] : [table]));

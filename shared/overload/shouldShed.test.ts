@@ -1,0 +1,69 @@
+import { describe, expect, it } from "vitest";
+
+import { type Queue, shouldShed, type ShedFacts, waitOf } from "./shouldShed.ts";
+
+/** 8 slots, 10 ends a second. */
+const queue = (more: Partial<Queue> = {}): Queue => ({ open: 0, ofTenant: 0, tenants: 1, slots: 8, rate: { endsPerS: 10, serviceMs: 800 }, ...more });
+/** As many open requests as a new one would wait so long for. */
+const waiting = (ms: number, more: Partial<Queue> = {}): Queue => queue({ open: 7 + ms / 100, ofTenant: 7 + ms / 100, ...more });
+function verdict({ interactive = queue(), batch = queue(), ...more }: Partial<Omit<ShedFacts, "queues">> & { interactive?: Queue; batch?: Queue }) {
+  return shouldShed({ lane: "interactive", leftMs: 30_000, maxQueueMs: 10_000, eventLoopLagMs: 0, fullestShare: 0, queues: { interactive, batch }, ...more });
+}
+const reason = (of: Parameters<typeof verdict>[0]) => verdict(of)?.reason ?? null;
+
+it("waits for nobody while a slot is free, then for all that are ahead beyond the slots", () => {
+  expect([0, 7, 8, 17, 107].map((open) => waitOf(queue({ open })))).toEqual([0, 0, 100, 1_000, 10_000]);
+});
+
+describe("by its wait", () => {
+  it.each<[string, Parameters<typeof verdict>[0], string | null]>([
+    ["a queue that is short enough", { interactive: waiting(9_900) }, null],
+    ["a queue beyond the longest", { interactive: waiting(10_100) }, "wait"],
+    ["a deadline that is too near", { interactive: waiting(5_000), leftMs: 7_000 }, "wait"],
+    ["a deadline that leaves time", { interactive: waiting(5_000), leftMs: 8_000 }, null],
+    ["no deadline that could be met", { interactive: waiting(100), leftMs: 500 }, "wait"],
+    ["a free slot, however near the deadline", { interactive: queue({ open: 3 }), leftMs: 10 }, null],
+    ["no estimate", { interactive: waiting(1e9, { rate: null }) }, null],
+    ["nothing heard", { interactive: waiting(1e9), queues: null } as Parameters<typeof verdict>[0], null],
+  ])("%s", (_name, facts, expected) => {
+    expect(reason(facts)).toBe(expected);
+  });
+
+  it("tells when there will be room, from a second to a minute", () => {
+    expect([10_100, 15_000, 1_000_000].map((ms) => verdict({ interactive: waiting(ms) })?.retryAfterMs)).toEqual([1_000, 5_000, 60_000]);
+  });
+});
+
+describe("batches", () => {
+  it.each<[string, Parameters<typeof verdict>[0], string | null]>([
+    ["are refused first where somebody waits", { interactive: waiting(5_100) }, "wait"],
+    ["go on where few do", { interactive: waiting(4_900) }, null],
+    ["may wait for longer than what somebody waits for", { batch: waiting(14_000) }, null],
+    ["leave half of their time", { batch: waiting(15_000) }, "wait"],
+    ["are refused first by a busy process", { eventLoopLagMs: 250 }, "event_loop"],
+    ["are refused first by a store that fills up", { fullestShare: 0.9 }, "storage"],
+  ])("%s", (_name, facts, expected) => {
+    expect([reason({ ...facts, lane: "batch" }), reason(facts)]).toEqual([expected, null]);
+  });
+});
+
+describe("tenants", () => {
+  it.each<[string, Queue, string | null]>([
+    ["a lone one may use the whole queue", waiting(9_900, { tenants: 1 }), null],
+    ["one above its share is refused from half of the queue on", waiting(5_100, { tenants: 2 }), "tenant_share"],
+    ["and not before", waiting(4_900, { tenants: 2 }), null],
+    ["one below its share may go on", waiting(9_900, { tenants: 2, ofTenant: 3 }), null],
+    ["and finds room in a queue that another one has filled", waiting(12_000, { tenants: 2, ofTenant: 0 }), null],
+    ["but not beyond its deadline", waiting(25_000, { tenants: 2, ofTenant: 0 }), "wait"],
+  ])("%s", (_name, interactive, expected) => {
+    expect(reason({ interactive })).toBe(expected);
+  });
+});
+
+it.each([[100, null], [499, null], [500, "event_loop"]] as const)("an event loop that is %i ms late: %s", (eventLoopLagMs, expected) => {
+  expect(reason({ eventLoopLagMs })).toBe(expected);
+});
+
+it.each([[0.96, null], [0.97, "storage"]] as const)("streams that are full to %f: %s", (fullestShare, expected) => {
+  expect(reason({ fullestShare })).toBe(expected);
+});

@@ -1,0 +1,73 @@
+/**
+ * Whether a request is refused now, since it would not be answered in time, or so that others are. Pure: what was measured comes in.
+ * The order is that of how much is known: an event loop that does not keep up, streams that are full, a queue that is too long.
+ */
+import type { Lane } from "#shared/messaging/topology.ts";
+
+/** Requests of a lane that were accepted and have not ended. */
+export interface Queue {
+  /** Ahead of the one that asks. */
+  readonly open: number;
+  readonly ofTenant: number;
+  /** Tenants with open requests, or that were refused a moment ago. */
+  readonly tenants: number;
+  /** Requests that can be in work at once; 0: not known. */
+  readonly slots: number;
+  /** `null`: not known, so that nothing is refused for its wait. */
+  readonly rate: { readonly endsPerS: number; readonly serviceMs: number } | null;
+}
+export interface ShedFacts {
+  readonly lane: Lane;
+  /** Until its deadline. */
+  readonly leftMs: number;
+  /** The longest wait that is let build up for requests that somebody waits for. */
+  readonly maxQueueMs: number;
+  readonly eventLoopLagMs: number;
+  /** Of the streams that a request needs, how full the fullest is, in [0, 1]. */
+  readonly fullestShare: number;
+  /** `null`: nothing was heard of late. */
+  readonly queues: Readonly<Record<Lane, Queue>> | null;
+}
+export type ShedReason = "event_loop" | "storage" | "tenant_share" | "wait";
+export interface Shed {
+  readonly reason: ShedReason;
+  /** When there will be room, as far as is known: from 1 s to a minute. */
+  readonly retryAfterMs: number;
+}
+
+/** From 100 ms on, a harmless burst of 1,000 requests at once was refused. */
+const MOST_LAG_MS = { interactive: 500, batch: 250 };
+const MOST_FULL = { interactive: 0.97, batch: 0.9 };
+/** Of the time that a request has besides its own work: what is estimated may be wrong, and who is late is of no use. */
+const SHARE_OF_DEADLINE = { interactive: 0.75, batch: 0.5 };
+/** Of the longest queue, from which on batches and tenants with more than their share of it are refused. */
+const UNDER_PRESSURE = 0.5;
+/** Room comes when messages age out, or somebody makes it. */
+const STORAGE_AGAIN_MS = 5_000;
+const RETRY_AFTER_MS = { least: 1_000, most: 60_000 };
+
+export function shouldShed({ lane, leftMs, maxQueueMs, eventLoopLagMs, fullestShare, queues }: ShedFacts): Shed | null {
+  if (eventLoopLagMs >= MOST_LAG_MS[lane]) return shed("event_loop", eventLoopLagMs);
+  if (fullestShare >= MOST_FULL[lane]) return shed("storage", STORAGE_AGAIN_MS);
+  if (queues === null) return null;
+  const queue = queues[lane];
+  const waitMs = waitOf(queue);
+  const inTimeMs = Math.max(0, SHARE_OF_DEADLINE[lane] * (leftMs - (queue.rate?.serviceMs ?? 0)));
+  if (lane === "batch") {
+    const pressureMs = waitOf(queues.interactive) - UNDER_PRESSURE * maxQueueMs;
+    if (pressureMs > 0) return shed("wait", pressureMs);
+    return waitMs > inTimeMs ? shed("wait", waitMs - inTimeMs) : null;
+  }
+  const mostMs = Math.min(maxQueueMs, inTimeMs);
+  const share = queue.tenants >= 2 ? queue.open / queue.tenants : Infinity;
+  if (waitMs > UNDER_PRESSURE * mostMs && queue.ofTenant > share) return shed("tenant_share", waitMs - UNDER_PRESSURE * mostMs);
+  // Who has less than its share finds a queue that others have made: it may wait for as long as it can.
+  const isBelowShare = queue.tenants >= 2 && queue.ofTenant + 1 <= share;
+  const boundMs = isBelowShare ? inTimeMs : mostMs;
+  return waitMs > boundMs ? shed("wait", waitMs - boundMs) : null;
+}
+
+/** Until the last of those ahead is begun. 0 while a slot is free, and where nothing is known. */
+export const waitOf = ({ open, slots, rate }: Queue): number => (rate === null ? 0 : (Math.max(0, open + 1 - Math.max(1, slots)) * 1_000) / rate.endsPerS);
+
+const shed = (reason: ShedReason, afterMs: number): Shed => ({ reason, retryAfterMs: Math.ceil(Math.min(RETRY_AFTER_MS.most, Math.max(RETRY_AFTER_MS.least, afterMs))) });
