@@ -38,7 +38,7 @@ beforeAll(async () => {
   const variables = { gateway: "INFER_GATEWAY_PORT", router: "INFER_ROUTER_PORT", worker: "INFER_WORKER_PORT", "audit-sink": "INFER_AUDIT_SINK_PORT", "metrics-sink": "INFER_METRICS_SINK_PORT", "webhook-sender": "INFER_WEBHOOK_SENDER_PORT" };
   for (const name of Object.keys(variables)) ports.set(name, await anyFreePort());
   const environment = {
-    NATS_URL: broker.url, REDIS_URL: redis.url, DATABASE_URL: postgres.url, INFER_TIERS_FILE: writeTierFile(join(folder, "tiers.json"), "http://127.0.0.1:9/v1", [{ name: "alpha" }]), INFER_WORKER_TIER: "alpha", INFER_AUTH: "keys", INFER_SECRET: "s".repeat(32), INFER_BUDGET_DAY_USD: "100",
+    NATS_URL: broker.url, REDIS_URL: redis.url, DATABASE_URL: postgres.url, INFER_TIERS_FILE: writeTierFile(join(folder, "tiers.json"), "http://127.0.0.1:9/v1", [{ name: "alpha" }]), INFER_WORKER_TIER: "alpha", INFER_AUTH: "keys", INFER_BACKEND_ALLOW: "127.0.0.0/8", INFER_SECRET: "s".repeat(32), INFER_BUDGET_DAY_USD: "100",
     ...Object.fromEntries(Object.entries(variables).map(([name, variable]) => [variable, String(ports.get(name))])),
   };
   const start = <C>(role: Role<C>) => void running.push(runScope(pino({ level: "silent" }), end.signal, (lifecycle) => role.start(role.config.parse(environment), { ...lifecycle, log: pino({ level: "silent" }), drainMs: 2_000, natsSeed: () => undefined })));
