@@ -42,6 +42,7 @@ import { shareLoad } from "./shareLoad.ts";
 import { runShadows } from "./runShadows.ts";
 import { runSweeper } from "./sweeper.ts";
 import { runFloorWatch } from "./watchFloor.ts";
+import { watchStreams } from "./watchStreams.ts";
 
 export const router: Role<z.infer<typeof RouterConfig>> = {
   name: "router",
@@ -92,6 +93,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const route = makeRouteEvent({ shed: shedDirect, cached, budgets, pacing, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, makePromptTokens(tierFile, count), Date.now), live, countTokens, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     reconcileCounters({ config, broker, registry }, context);
+    await watchStreams({ broker, prefix, registry, now: Date.now }, context);
     readiness.started();
     log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");
     await Promise.all([

@@ -86,3 +86,11 @@ it("adapts a consumer without losing its place", async () => {
   expect((await jsm.consumers.info("JOBS", "worker-large")).config.max_ack_pending).toBe(64); // left as it was
   await ensureTopology(nats, WANTED);
 });
+
+it("says what all streams together need where the server's store is too small for them", async () => {
+  const small = await startTestServer("nats", { maxFileStoreBytes: 3 * 2 ** 30 });
+  const connected = await connectNats({ url: small.url, name: "test" });
+  await expect(ensureTopology(connected, WANTED)).rejects.toThrow(/^stream COMPLETIONS does not fit: all streams together may hold 8\.\d\d GiB.*max_file_store/);
+  await connected.close();
+  await small.remove();
+});

@@ -18,7 +18,8 @@ export interface TopologyOptions {
  */
 export async function ensureTopology(nats: NatsConnection, { prefix, tiers, completionsMaxAgeMs, update = false }: TopologyOptions): Promise<void> {
   const jsm = await jetstreamManager(nats);
-  for (const wanted of streamsOf(prefix, completionsMaxAgeMs)) await ensureStream(jsm, wanted, update);
+  const wantedStreams = streamsOf(prefix, completionsMaxAgeMs);
+  for (const wanted of wantedStreams) await ensureStream(jsm, wanted, update).catch((error: unknown) => { throw noRoom(error, wanted, wantedStreams) ?? error; });
   const sources = [...Object.values(sourcesOf(prefix)), ...tiers.flatMap((tier) => [workerSource(prefix, tier), batchWorkerSource(prefix, tier), shadowWorkerSource(prefix, tier)])];
   for (const source of sources) await ensureConsumer(jsm, source);
   const kvm = new Kvm(nats);
@@ -38,6 +39,15 @@ async function ensureStream(jsm: JetStreamManager, wanted: StreamSpec, update: b
   // Old servers drop fields that they do not know, without an error.
   const after = differences(wanted, config);
   if (after.length > 0) throw new Error(`stream ${wanted.name}: the server does not keep what was asked for: ${after.join("; ")}. NATS server 2.10 or newer is needed`);
+}
+
+const STORE_TOO_SMALL: readonly number[] = [10_023, 10_047];
+/** The server sets aside what a stream may hold: it refuses one for which its store has no room left, in fewer words. */
+function noRoom(cause: unknown, { name }: StreamSpec, all: readonly StreamSpec[]): Error | null {
+  if (!(cause instanceof JetStreamApiError) || !STORE_TOO_SMALL.includes(cause.code)) return null;
+  const gib = (bytes: number) => (bytes / 1024 ** 3).toFixed(2);
+  const sum = all.reduce((total, { max_bytes }) => total + max_bytes, 0);
+  return new Error(`stream ${name} does not fit: all streams together may hold ${gib(sum)} GiB (max_bytes), and the server's store is smaller. Set jetstream.max_file_store of nats-server, or the account's limit, to ${gib(sum * 1.1)} GiB at least`, { cause });
 }
 
 function differences(wanted: StreamSpec, kept: StreamConfig): string[] {

@@ -9,7 +9,7 @@ import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 
 import {
   admittersOf, anyIdOf, anyReply, anyToken, batchWorkerSource, cacheAuditJobSubject, cancelsTo, cancelSubject, completionSubject, deadLetterSubject, feedbackSubject, inboxOf, jetStreamApi as api, keyIn, loadsOf,
-  modelBucket, replySubject, repliesTo, requestSubject, resultSubject, shadowJobSubject, shadowSource, shadowSubject, shadowTierSubject, shadowWorkerSource, type Source, sourcesOf, streamOfBucket, subjectsOf,
+  modelBucket, replySubject, repliesTo, requestSubject, resultSubject, shadowJobSubject, shadowSource, shadowSubject, shadowTierSubject, shadowWorkerSource, sinkSourcesOf, type Source, sourcesOf, streamNamesOf, streamOfBucket, subjectsOf,
   stepSubjects, sweeperBucket, tierBucket, tokenSubject, tokensTo, workerSource,
 } from "./topology.ts";
 
@@ -68,7 +68,7 @@ const gatewayLists = (prefix: string): Permissions => ({
 });
 
 function routerLists(prefix: string, tiers: readonly string[]): Permissions {
-  const { routerRequests, routerResults, routerFloor, routerFloorFeedback, deadLetterService, auditCompletions } = sourcesOf(prefix);
+  const { routerRequests, routerResults, routerFloor, routerFloorFeedback, deadLetterService } = sourcesOf(prefix);
   const shadows = shadowSource(prefix);
   const [tierKeys, sweeper, models] = [tierBucket(prefix).name, sweeperBucket(prefix).name, modelBucket(prefix).name];
   const followed = { REQUESTS: requestSubject(prefix, ANY), COMPLETIONS: completionSubject(prefix, ANY) };
@@ -78,8 +78,9 @@ function routerLists(prefix: string, tiers: readonly string[]): Permissions {
       ...[routerRequests, routerResults, routerFloor, routerFloorFeedback, deadLetterService, shadows].flatMap(reads),
       api.makeConsumer(shadows.stream, shadows.durable, shadows.filter),
       ...tiers.flatMap((name) => [workerSource, batchWorkerSource].map((source) => source(prefix, { name, slots: 1 }))).map(({ stream, durable }) => api.consumerInfo(stream, durable)), // how long the queues are
-      ...["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS", "FEEDBACK", "SHADOW_JOBS", "SHADOWS"].map(api.message),
-      api.consumerInfo(auditCompletions.stream, auditCompletions.durable), // the ledger is loaded from what the audit does not hold yet
+      ...["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS", "FEEDBACK", "SHADOW_JOBS", "SHADOWS", "DEAD_LETTERS"].map(api.message),
+      ...streamNamesOf(prefix).map(api.streamInfo), // how full they are
+      ...sinkSourcesOf(prefix).map(({ stream, durable }) => api.consumerInfo(stream, durable)), // how far behind they are; and the ledger is loaded from what the audit does not hold yet
       // The sweeper reads the two streams from a place of its own.
       ...Object.entries(followed).flatMap(([stream, subject]) => [api.streamInfo(stream), ...ephemerals(stream, subject), api.makeConsumer(stream, "*")]),
       ...ephemerals(streamOfBucket(tierKeys), keyIn(tierKeys, ">")), api.flowControl(streamOfBucket(tierKeys)), keyIn(sweeper, ">"), keyIn(models, "floor.>"),

@@ -125,6 +125,7 @@ export const streamsOf = (prefix: string, completionsMaxAgeMs: number): StreamSp
   stream("DEAD_LETTERS", `${prefix}.deadletter.*.*`, 30 * DAY_MS, 64 * MIB),
   { ...stream("ADVISORIES", "", 30 * DAY_MS, 16 * MIB), subjects: ["MAX_DELIVERIES", "MSG_TERMINATED"].map(advisory) },
 ];
+export const streamNamesOf = (prefix: string): readonly string[] => streamsOf(prefix, 0).map(({ name }) => name);
 /** Streams whose messages are a request on its way: the dead-letter service ends it. */
 export const CUSTODY_STREAMS: readonly string[] = ["REQUESTS", "JOBS", "RESULTS"];
 /** Durables that read about requests which have ended: the dead-letter service keeps what they could not take, and ends nothing. */
@@ -193,6 +194,12 @@ export const sourcesOf = (prefix: string) => ({
   auditDeadLetters: { ...source("DEAD_LETTERS", "sink-audit-dead-letters", `${prefix}.deadletter.>`), maxDeliver: -1 },
   metricsCompletions: { ...source("COMPLETIONS", "sink-metrics", `${prefix}.completion.>`), maxDeliver: -1, maxAckPending: 2_000 },
 });
+
+/** Of whoever writes what it reads into something else. */
+export function sinkSourcesOf(prefix: string): readonly Source[] {
+  const { auditCompletions, auditShadows, auditFeedback, auditDeadLetters, metricsCompletions } = sourcesOf(prefix);
+  return [auditCompletions, auditShadows, auditFeedback, auditDeadLetters, metricsCompletions];
+}
 
 export const consumerOf = (s: Source) =>
   ({

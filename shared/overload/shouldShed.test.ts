@@ -41,7 +41,7 @@ describe("batches", () => {
     ["may wait for longer than what somebody waits for", { batch: waiting(14_000) }, null],
     ["leave half of their time", { batch: waiting(15_000) }, "wait"],
     ["are refused first by a busy process", { eventLoopLagMs: 250 }, "event_loop"],
-    ["are refused first by a store that fills up", { fullestShare: 0.9 }, "storage"],
+    ["are refused first by a store that fills up", { fullestShare: 0.8 }, "storage"],
   ])("%s", (_name, facts, expected) => {
     expect([reason({ ...facts, lane: "batch" }), reason(facts)]).toEqual([expected, null]);
   });
@@ -64,6 +64,6 @@ it.each([[100, null], [499, null], [500, "event_loop"]] as const)("an event loop
   expect(reason({ eventLoopLagMs })).toBe(expected);
 });
 
-it.each([[0.96, null], [0.97, "storage"]] as const)("streams that are full to %f: %s", (fullestShare, expected) => {
+it.each([[0.899, null], [0.9, "storage"]] as const)("streams that are full to %f: %s", (fullestShare, expected) => {
   expect(reason({ fullestShare })).toBe(expected);
 });

@@ -37,7 +37,8 @@ export interface Shed {
 
 /** From 100 ms on, a harmless burst of 1,000 requests at once was refused. */
 const MOST_LAG_MS = { interactive: 500, batch: 250 };
-const MOST_FULL = { interactive: 0.97, batch: 0.9 };
+/** What was accepted must still find room for its outcome. */
+const MOST_FULL = { interactive: 0.9, batch: 0.8 };
 /** Of the time that a request has besides its own work: what is estimated may be wrong, and who is late is of no use. */
 const SHARE_OF_DEADLINE = { interactive: 0.75, batch: 0.5 };
 /** Of the longest queue, from which on batches and tenants with more than their share of it are refused. */
