@@ -26,6 +26,8 @@ export interface Settings {
   readonly durability: "fast" | "strict";
   /** The NATS server that is started here lets nobody in but its users. */
   readonly asksForNatsUsers: boolean;
+  /** The Redis and the Postgres that are started here ask each service for its password. */
+  readonly asksForLogins: boolean;
   /** For reaching the roles: a wildcard address is reached on loopback. */
   readonly roleHost: string;
   readonly ports: Readonly<Record<PortVariable, number>>;
@@ -67,7 +69,7 @@ function readChecked(environment: Environment, home: Home, { alsoReading, accept
   const read = readTierFile({ tiersFile, pricesFile }, { acceptsOver });
   if ("problems" in read) throw badConfig(tiersFile, read.problems);
   return {
-    prefix: env.INFER_PREFIX, durability: env.INFER_DURABILITY, asksForNatsUsers: env.INFER_AUTH === "keys", tiersFile, pricesFile, tiers: read.file,
+    prefix: env.INFER_PREFIX, durability: env.INFER_DURABILITY, asksForNatsUsers: env.INFER_AUTH === "keys", asksForLogins: env.INFER_AUTH === "keys", tiersFile, pricesFile, tiers: read.file,
     roleHost: ["0.0.0.0", "::"].includes(env.INFER_HTTP_HOST) ? "127.0.0.1" : env.INFER_HTTP_HOST,
     ports: env, chosenPorts: new Set(PORT_VARIABLES.filter((name) => given[name] !== undefined && env[name] !== 0)),
     localModelsDir: given["INFER_LOCAL_MODELS_DIR"] === undefined ? resolve(home.root, "local-models") : resolve(home.project, env.INFER_LOCAL_MODELS_DIR),

@@ -5,8 +5,11 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 
+import type { ServerLogins } from "#infra/logins/ownLogins.ts";
+
 import { anyFreePort } from "./freePort.ts";
 import { type Environment, openHome } from "./homeFolder.ts";
+import { loginUrl } from "./loginUrl.ts";
 import type { RunningServer } from "./runningServer.ts";
 import type { ServerBinary, ServiceName } from "./services.ts";
 import { type NatsOptions, startNats } from "./startNats.ts";
@@ -20,6 +23,8 @@ export const TEST_SERVER_NAME = "infer-test";
 
 export interface TestServerOptions extends Pick<NatsOptions, "durability" | "maxFileStoreBytes" | "users"> {
   readonly environment?: Environment | undefined;
+  /** Of Redis and Postgres. Missing: they are open. */
+  readonly logins?: ServerLogins | undefined;
   /** Skips the look-up, about 20 ms. */
   readonly binary?: ServerBinary | undefined;
 }
@@ -34,12 +39,12 @@ export function startTestServers(environment: Environment, onProgress?: (line: s
  * `remove` stops it and takes the folder away, as does the end of this process.
  */
 export async function startTestServer(service: ServiceName, options: TestServerOptions = {}): Promise<RunningServer & { remove: () => Promise<void> }> {
-  const { environment = process.env, durability, maxFileStoreBytes, users } = options;
+  const { environment = process.env, durability, maxFileStoreBytes, users, logins } = options;
   const home = openHome(environment);
   const binary = options.binary ?? (await locateBinary(service, { environment, home }));
   const folder = makeRunFolder(home);
   const start = { binary, port: await anyFreePort(), dataDir: join(folder, service), logFile: join(folder, `${service}.log`), endsWithUs: { removes: folder } };
-  const server = await startAs(service, { ...start, durability, maxFileStoreBytes, users, serverName: TEST_SERVER_NAME }).catch((err: unknown) => {
+  const server = await startAs(service, { ...start, durability, maxFileStoreBytes, users, serverName: TEST_SERVER_NAME }, logins).catch((err: unknown) => {
     rmSync(folder, { recursive: true, force: true });
     throw err;
   });
@@ -50,10 +55,10 @@ export async function startTestServer(service: ServiceName, options: TestServerO
   return { ...server, remove };
 }
 
-async function startAs(service: ServiceName, options: NatsOptions): Promise<RunningServer> {
+async function startAs(service: ServiceName, options: NatsOptions, logins: ServerLogins | undefined): Promise<RunningServer> {
   if (service === "nats") return startNats(options);
-  if (service === "redis") return startRedis(options);
-  const postgres = await startPostgres({ ...options, withoutFsync: true });
-  await createDatabase(postgres.url);
+  if (service === "redis") return startRedis({ ...options, logins: logins?.redis });
+  const postgres = await startPostgres({ ...options, logins: logins?.postgres, withoutFsync: true });
+  await createDatabase(loginUrl(postgres.info()));
   return postgres;
 }
