@@ -13,6 +13,7 @@ import { userFilesIn } from "#infra/nats/natsUsers.ts";
 import { ownUsers, reloadUsers, tierNames, usersOf } from "#infra/nats/ownUsers.ts";
 import { readUsers } from "#infra/nats/userList.ts";
 import { replicasOf, servedBy, type TierFile } from "#shared/contracts/tiers.ts";
+import { natsAdvisory } from "#shared/messaging/natsAdvisory.ts";
 import { roleUsers } from "#shared/messaging/permissions.ts";
 
 import { choosePorts, type MovedPort, movedPorts } from "./choosePorts.ts";
@@ -27,7 +28,6 @@ import { endProcess, isRunning } from "./processIdentity.ts";
 import type { Progress } from "./progress.ts";
 import { planProcesses, type PlannedProcess, type Ports, roleEnvironment, withSeeds } from "./roles.ts";
 import type { ServerInfo } from "./serverInfo.ts";
-import { natsAdvisory } from "./serverVersion.ts";
 import { SERVICE_NAMES, SERVICES } from "./services.ts";
 import { PORT_VARIABLES, readRoleSettings, type Settings } from "./settings.ts";
 import { awaitReady, requireProgram, startRole } from "./startRoles.ts";
@@ -126,8 +126,8 @@ async function ensureServers(options: UpOptions, settings: Settings, notebook: N
     });
   await progress.step(`servers: ${missing.map((name) => SERVICES[name].title).join(", ")}`, start, ({ servers }) => servers.map(({ service, version, provider }) => `${service} ${version} (${provider})`).join(", "));
   const nats = natsIn(notebook.state().servers);
-  const advisory = nats === undefined ? undefined : natsAdvisory(nats.version);
-  if (advisory !== undefined) progress.note(advisory);
+  const advisory = nats === undefined ? null : natsAdvisory(nats.version);
+  if (advisory !== null) progress.note(`${advisory}; this one listens on loopback only`);
   return missing.length;
 }
 
