@@ -38,6 +38,8 @@ export interface Calls {
   readonly made: number;
   /** Whose caller was gone before the answer was sent. */
   readonly abandoned: number;
+  /** The last one came then: epoch milliseconds. */
+  readonly lastAtMs: number;
 }
 export interface FaultyBackend {
   readonly port: number;
@@ -56,16 +58,17 @@ export const callKey = (tenant: string, id: string, model: string): string => `$
 export const USAGE = { prompt_tokens: 60, completion_tokens: 10 };
 
 export async function startFaultyBackend(): Promise<FaultyBackend> {
-  let calls = new Map<string, { made: number; abandoned: number }>();
+  let calls = new Map<string, { made: number; abandoned: number; lastAtMs: number }>();
   let behaviours: readonly Behaviour[] = [];
   let total = 0;
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
     const { model, messages } = JSON.parse(await textOf(request)) as { model: string; messages: { content: string }[] };
     const asked = JSON.parse(messages.at(-1)?.content ?? "") as Asked;
     const key = callKey(asked.tenant, asked.id, model);
-    const entry = calls.get(key) ?? { made: 0, abandoned: 0 };
+    const entry = calls.get(key) ?? { made: 0, abandoned: 0, lastAtMs: 0 };
     calls.set(key, entry);
     entry.made += 1;
+    entry.lastAtMs = Date.now();
     total += 1;
     const isAnswered = { value: false };
     response.once("close", () => { if (!isAnswered.value) entry.abandoned += 1; });

@@ -80,8 +80,9 @@ export async function startLoad(rig: Pick<Rig, "gatewayUrls" | "natsUrl">, optio
   };
   let dueAtMs = performance.now();
   const tick = () => {
+    if (stopping.signal.aborted) return;
     for (const nowMs = performance.now(); dueAtMs <= nowMs; dueAtMs += (-Math.log(1 - random()) / ratePerS) * 1_000) send();
-    if (!stopping.signal.aborted) setTimeout(tick, Math.max(1, dueAtMs - performance.now()));
+    setTimeout(tick, Math.max(1, dueAtMs - performance.now()));
   };
   tick();
   return {

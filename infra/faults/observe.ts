@@ -6,7 +6,7 @@ import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import { readCounters } from "#shared/ledger/readCounters.ts";
 
-import { CANARIES, type Load, type SentRequest } from "./load.ts";
+import { CANARIES, type Load } from "./load.ts";
 import { type Key, keyOf, type Observed } from "./oracle.ts";
 import { BUDGETED, PREFIX, type Rig } from "./rig.ts";
 
@@ -46,7 +46,7 @@ export async function observe(rig: Rig, { sent }: Pick<Load, "sent">, watch: Wat
   });
   await settled("consumers have not read all", () => isIdle(broker));
   const completions = await completionsOf(rig, watch);
-  const ids = idsOf(sent);
+  const ids = [...new Set([...sent.map(({ id }) => id), ...completions.map(({ request_id }) => request_id)])];
   await settled("the audit lacks rows", async () => (await auditRowsOf(rig, ids)).length >= completions.length);
   await settled("something stays reserved", async () => (await reservationsOf(rig)).length === 0);
   await settled("Redis and ledger do not agree", async () => (await spentOf(rig)).every(({ inRedis, inLedger }) => inRedis === inLedger));
@@ -75,8 +75,6 @@ async function isIdle({ jsm }: Rig["broker"]): Promise<boolean> {
 }
 const READ = ["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS", "DEAD_LETTERS"];
 const UNREAD = "sink-metrics";
-
-const idsOf = (sent: readonly SentRequest[]): string[] => sent.map(({ id }) => id);
 
 async function messagesSince<T>({ broker: { js, jsm } }: Rig, { since }: Watch, stream: (typeof STREAMS)[number], read: (subject: string, json: () => unknown) => T): Promise<T[]> {
   const from = (since.get(stream) ?? 0) + 1;

@@ -24,13 +24,13 @@ const SOUND: Observed = {
   auditRows: [A, B].map((one) => ({ key: key(one), cost: one.cost_nano_usd, output: one.output })),
   attemptRows: [A, B].flatMap((one) => one.attempts.map(({ attempt }) => `${key(one)} ${attempt}`)),
   lines: [A, B].map((one) => ({ key: key(one), cost: one.cost_nano_usd, isCharged: true })),
-  calls: new Map([A, B].flatMap((one) => one.attempts.map(({ tier, tries }) => [callKey(one.tenant_id, one.request_id, tier), { made: tries, abandoned: 0 }] as const))),
+  calls: new Map([A, B].flatMap((one) => one.attempts.map(({ tier, tries }) => [callKey(one.tenant_id, one.request_id, tier), { made: tries, abandoned: 0, lastAtMs: one.accepted_at_ms }] as const))),
   reservations: [], spent: [{ tenant: "t1", inRedis: 5, inLedger: 5 }],
 };
 const broken = (over: Partial<Observed>, repeats = 0) => brokenOf(judge({ ...SOUND, ...over }, { repeats })).map(({ name, count }) => [name, count]);
 const TIER = A.attempts[0]?.tier ?? "";
 const TRIES = A.attempts[0]?.tries ?? 0;
-const called = (made: number, abandoned: number) => new Map([...SOUND.calls, [callKey("t1", "a", TIER), { made, abandoned }]]);
+const called = (made: number, abandoned: number, lastAtMs = 0) => new Map([...SOUND.calls, [callKey("t1", "a", TIER), { made, abandoned, lastAtMs }]]);
 const line = { key: key(A), cost: A.cost_nano_usd, isCharged: true };
 
 it("finds nothing where nothing is wrong", () => {
@@ -56,7 +56,8 @@ describe("finds", () => {
     ["a charge that is missing", { lines: SOUND.lines.slice(1) }, [["charged != billed", 1]]],
     ["a charge for nothing", { lines: [...SOUND.lines, { key: "t1/x", cost: 1, isCharged: true }] }, [["charged without outcome", 1]]],
     ["a call that was made again without a crash", { calls: called(TRIES + 1, 1) }, [["calls beyond crashes", 1]]],
-    ["a call for a request without an outcome that was made twice", { calls: new Map([...SOUND.calls, [callKey("t1", "a", "other"), { made: 2, abandoned: 1 }]]) }, [["calls beyond crashes", 1]]],
+    ["a call for a request without an outcome that was made twice", { calls: new Map([...SOUND.calls, [callKey("t1", "a", "other"), { made: 2, abandoned: 1, lastAtMs: 0 }]]) }, [["calls beyond crashes", 1]]],
+    ["a call for what had ended", { calls: called(TRIES, 0, A.completed_at_ms + 6_000) }, [["calls after the outcome", 1]]],
     ["money that stays reserved", { reservations: [key(A), key(A)] }, [["orphan reservations", 1]]],
     ["counters that are not the ledger's", { spent: [{ tenant: "t1", inRedis: 5, inLedger: 6 }] }, [["Redis != ledger", 1]]],
     ["callers that never got an outcome", { sent: [{ ...sentOf(A), unanswered: 2 }, sentOf(B)] }, [["callers without an answer", 2]]],
@@ -77,5 +78,5 @@ it("lets a crash repeat calls, and tells those apart whose answer was there", ()
 });
 
 it("does not charge waste to anybody, nor count calls of others", () => {
-  expect(broken({ lines: [...SOUND.lines, { ...line, isCharged: false }], calls: new Map([...SOUND.calls, [callKey("t9", "x", "m"), { made: 3, abandoned: 0 }]]) })).toEqual([]);
+  expect(broken({ lines: [...SOUND.lines, { ...line, isCharged: false }], calls: new Map([...SOUND.calls, [callKey("t9", "x", "m"), { made: 3, abandoned: 0, lastAtMs: 0 }]]) })).toEqual([]);
 });

@@ -83,6 +83,7 @@ export function judge(observed: Observed, allowed: Allowed): Verdict {
     counted("charged != billed", [...stored].filter(([key, { cost_nano_usd }]) => (charged.get(key) ?? 0) !== cost_nano_usd).map(([key]) => key)),
     counted("charged without outcome", [...charged.keys()].filter((key) => !stored.has(key))),
     counted("calls beyond crashes", extra.filter(({ calls }) => calls > allowed.repeats).map(({ key, calls }) => `${key} +${calls}`)),
+    counted("calls after the outcome", lateCallsOf(observed, stored)),
     counted("orphan reservations", [...new Set(reservations)]),
     counted("Redis != ledger", spent.filter(({ inRedis, inLedger }) => inRedis !== inLedger).map(({ tenant, inRedis, inLedger }) => `${tenant}: ${inRedis} != ${inLedger}`)),
     counted("canaries of others", canarySightings(observed)),
@@ -107,12 +108,20 @@ function isStored(reply: InferReply, completion: Completion | undefined): boolea
 function extraCallsOf({ calls, sent }: Observed, stored: ReadonlyMap<Key, Completion>): { key: string; calls: number; repaid: number }[] {
   const triesOf = new Map<string, number>();
   for (const { tenant_id, request_id, attempts } of stored.values()) for (const { tier, tries } of attempts) triesOf.set(callKey(tenant_id, request_id, tier), (triesOf.get(callKey(tenant_id, request_id, tier)) ?? 0) + tries);
-  const known = new Set(sent.map(sentKey));
+  const known = new Set([...sent.map(sentKey), ...stored.keys()]);
   return [...calls].filter(([key]) => known.has(key.slice(0, key.lastIndexOf(" ")))).flatMap(([key, { made, abandoned }]) => {
     const due = Math.max(1, triesOf.get(key) ?? 0);
     return made > due ? [{ key, calls: made - due, repaid: Math.max(0, made - abandoned - due) }] : [];
   });
 }
+
+/** Between a worker's look for the outcome and its call, on a busy machine. A redelivered job, which has to look, comes later than that. */
+const LATE_MS = 5_000;
+const lateCallsOf = ({ calls }: Observed, stored: ReadonlyMap<Key, Completion>): string[] =>
+  [...calls].flatMap(([key, { lastAtMs }]) => {
+    const completion = stored.get(key.slice(0, key.lastIndexOf(" ")));
+    return completion !== undefined && lastAtMs > completion.completed_at_ms + LATE_MS ? [key] : [];
+  });
 
 function canarySightings({ sent, canaries, completions, auditRows }: Observed): string[] {
   const others = (tenant: string, text: string | null) => text !== null && [...canaries].some(([owner, canary]) => owner !== tenant && text.includes(canary));

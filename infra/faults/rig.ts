@@ -10,7 +10,7 @@ import { Redis } from "ioredis";
 
 import { type Audit, type Broker, connectBroker, openAudit } from "#infra/e2e/callers.ts";
 import { type TestTier, writeTierFile } from "#infra/e2e/tierFile.ts";
-import { anyFreePort, LOOPBACK } from "#infra/embedded/freePort.ts";
+import { chooseFreePorts, LOOPBACK } from "#infra/embedded/freePort.ts";
 import { projectFolder } from "#infra/embedded/homeFolder.ts";
 import { signalProcess } from "#infra/embedded/processIdentity.ts";
 import { startTestServer } from "#infra/embedded/testServers.ts";
@@ -109,8 +109,10 @@ export async function startRig({ random, durability = "fast", maxFileStoreBytes,
     const exits: Exit[] = [];
     const roles = new Map<string, RoleProcess>();
     const gatewayUrls: string[] = [];
-    for (const { name, program, portVariable, more = {}, portOffset = 0 } of planRoles(tiers, workersPerTier)) {
-      const port = await anyFreePort();
+    const planned = planRoles(tiers, workersPerTier);
+    const firstPort = await chooseFreePorts(20_000 + Math.floor(Math.random() * 12_000), planned.length); // below those that the system gives to connections
+    for (const [i, { name, program, portVariable, more = {}, portOffset = 0 }] of planned.entries()) {
+      const port = firstPort + i;
       const plan: RolePlan = {
         name, program: join(dist, `${program}.js`), cwd: project, url: `http://${LOOPBACK}:${port}`, logFile: join(folder, "logs", `${name}.log`),
         env: {

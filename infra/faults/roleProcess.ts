@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 
+import { endOfLog } from "#infra/embedded/spawnDetached.ts";
 import { readinessOf } from "#infra/embedded/startRoles.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 
@@ -58,7 +59,7 @@ export function makeRoleProcess(plan: RolePlan, onExit: (exit: Exit) => void): R
     async ready(deadlineMs = READY_MS) {
       let state = "";
       const probe = async () => {
-        if (child === null) throw new Error(`${plan.name} ended while it started: see ${plan.logFile}`);
+        if (child === null) throw new Error(`${plan.name} ended while it started. ${endOfLog(plan.logFile)}`);
         state = await readinessOf(plan.url);
         return state === "ready" ? true : undefined;
       };
