@@ -86,3 +86,8 @@ it("adapts a consumer without losing its place", async () => {
   expect((await jsm.consumers.info("JOBS", "worker-large")).config.max_ack_pending).toBe(64); // left as it was
   await ensureTopology(nats, WANTED);
 });
+
+it("says that replicas need a cluster, and prints the difference for streams and buckets that have others", async () => {
+  await expect(ensureTopology(nats, { ...WANTED, prefix: "other", replicas: 3 })).rejects.toThrow(/num_replicas: wanted 3, is 1.*inferctl topology --update|INFER_STREAM_REPLICAS=3 needs a cluster of at least 3 NATS servers/);
+  await expect(ensureTopology(nats, { ...WANTED, replicas: 3, update: true })).rejects.toThrow(/stream REQUESTS: INFER_STREAM_REPLICAS=3 needs a cluster of at least 3 NATS servers/);
+});
