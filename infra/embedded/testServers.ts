@@ -21,7 +21,9 @@ import { locateBinary } from "./thisMachine.ts";
 /** The name of every NATS server that is started for tests: check it before you write. */
 export const TEST_SERVER_NAME = "infer-test";
 
-export interface TestServerOptions extends Pick<NatsOptions, "durability" | "maxFileStoreBytes" | "users"> {
+export interface TestServerOptions extends Pick<NatsOptions, "durability" | "maxFileStoreBytes" | "users" | "cluster"> {
+  /** Default: `TEST_SERVER_NAME`. Servers of a cluster need names of their own. */
+  readonly serverName?: string | undefined;
   readonly environment?: Environment | undefined;
   /** Of Redis and Postgres. Missing: they are open. */
   readonly logins?: ServerLogins | undefined;
@@ -34,17 +36,19 @@ export function startTestServers(environment: Environment, onProgress?: (line: s
   return startServers({ home: openHome(environment), environment, ports: "free", forTests: true, onProgress });
 }
 
+export type TestServer = RunningServer & { readonly remove: () => Promise<void> };
+
 /**
  * One server of the test's own, on a free port with data in a temp folder. `kill`, `stop` and `restart` keep the data;
  * `remove` stops it and takes the folder away, as does the end of this process.
  */
-export async function startTestServer(service: ServiceName, options: TestServerOptions = {}): Promise<RunningServer & { remove: () => Promise<void> }> {
-  const { environment = process.env, durability, maxFileStoreBytes, users, logins } = options;
+export async function startTestServer(service: ServiceName, options: TestServerOptions = {}): Promise<TestServer> {
+  const { environment = process.env, durability, maxFileStoreBytes, users, logins, cluster, serverName = TEST_SERVER_NAME } = options;
   const home = openHome(environment);
   const binary = options.binary ?? (await locateBinary(service, { environment, home }));
   const folder = makeRunFolder(home);
   const start = { binary, port: await anyFreePort(), dataDir: join(folder, service), logFile: join(folder, `${service}.log`), endsWithUs: { removes: folder } };
-  const server = await startAs(service, { ...start, durability, maxFileStoreBytes, users, serverName: TEST_SERVER_NAME }, logins).catch((err: unknown) => {
+  const server = await startAs(service, { ...start, durability, maxFileStoreBytes, users, cluster, serverName }, logins).catch((err: unknown) => {
     rmSync(folder, { recursive: true, force: true });
     throw err;
   });
@@ -53,6 +57,12 @@ export async function startTestServer(service: ServiceName, options: TestServerO
     rmSync(folder, { recursive: true, force: true });
   };
   return { ...server, remove };
+}
+
+/** Servers whose streams can have a copy on each; any of them answers for all. */
+export async function startTestCluster(size: 3 | 5, options: Pick<TestServerOptions, "durability" | "maxFileStoreBytes"> = {}): Promise<TestServer[]> {
+  const ports = await Promise.all(Array.from({ length: size }, anyFreePort));
+  return Promise.all(ports.map((port, place) => startTestServer("nats", { ...options, serverName: `${TEST_SERVER_NAME}-${place + 1}`, cluster: { port, routePorts: ports.filter((other) => other !== port) } })));
 }
 
 async function startAs(service: ServiceName, options: NatsOptions, logins: ServerLogins | undefined): Promise<RunningServer> {

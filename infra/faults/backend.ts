@@ -45,6 +45,8 @@ export interface FaultyBackend {
   readonly port: number;
   /** By `callKey`. */
   readonly calls: () => ReadonlyMap<string, Calls>;
+  /** `performance.now()` of each call, by `callKey`. */
+  readonly callTimes: () => ReadonlyMap<string, readonly number[]>;
   readonly total: () => number;
   readonly set: (behaviours: readonly Behaviour[]) => void;
   readonly heal: () => void;
@@ -59,6 +61,7 @@ export const USAGE = { prompt_tokens: 60, completion_tokens: 10 };
 
 export async function startFaultyBackend(): Promise<FaultyBackend> {
   let calls = new Map<string, { made: number; abandoned: number; lastAtMs: number }>();
+  const callTimes = new Map<string, number[]>();
   let behaviours: readonly Behaviour[] = [];
   let total = 0;
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
@@ -69,6 +72,7 @@ export async function startFaultyBackend(): Promise<FaultyBackend> {
     calls.set(key, entry);
     entry.made += 1;
     entry.lastAtMs = Date.now();
+    callTimes.set(key, [...(callTimes.get(key) ?? []), performance.now()]);
     total += 1;
     const isAnswered = { value: false };
     response.once("close", () => { if (!isAnswered.value) entry.abandoned += 1; });
@@ -86,10 +90,13 @@ export async function startFaultyBackend(): Promise<FaultyBackend> {
   await new Promise<void>((resolve) => server.listen(0, LOOPBACK, resolve));
   return {
     port: (server.address() as AddressInfo).port,
-    calls: () => calls, total: () => total,
+    calls: () => calls, callTimes: () => callTimes, total: () => total,
     set: (next) => { behaviours = next; },
     heal: () => { behaviours = []; },
-    forget: () => { calls = new Map(); },
+    forget: () => {
+      calls = new Map();
+      callTimes.clear();
+    },
     close: () => new Promise((resolve) => {
       server.close(() => { resolve(); });
       server.closeAllConnections();

@@ -13,7 +13,7 @@ import { type TestTier, writeTierFile } from "#infra/e2e/tierFile.ts";
 import { chooseFreePorts, LOOPBACK } from "#infra/embedded/freePort.ts";
 import { projectFolder } from "#infra/embedded/homeFolder.ts";
 import { signalProcess } from "#infra/embedded/processIdentity.ts";
-import { startTestServer } from "#infra/embedded/testServers.ts";
+import { startTestCluster, startTestServer, type TestServer } from "#infra/embedded/testServers.ts";
 import { migrateDatabase } from "#shared/db/migrate.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
@@ -24,9 +24,10 @@ import { type FaultyBackend, startFaultyBackend } from "./backend.ts";
 import { type FaultProxy, startFaultProxy } from "./proxy.ts";
 import { type Exit, makeRoleProcess, type RolePlan, type RoleProcess } from "./roleProcess.ts";
 
-export type ServerName = "nats" | "redis" | "postgres";
-export const SERVER_NAMES: readonly ServerName[] = ["nats", "redis", "postgres"];
-type Server = Awaited<ReturnType<typeof startTestServer>>;
+/** `nats-2` and `nats-3`: of a cluster. */
+const NATS_NAMES = ["nats", "nats-2", "nats-3"] as const;
+type NatsName = (typeof NATS_NAMES)[number];
+export type ServerName = NatsName | "redis" | "postgres";
 /** What a proxy leads to. `gateway-1` and `gateway-2` are reached by `client` alone. */
 export type Target = ServerName | "backend" | `gateway-${number}`;
 
@@ -35,6 +36,8 @@ export interface RigOptions {
   readonly random: () => number;
   readonly durability?: "fast" | "strict";
   readonly maxFileStoreBytes?: number;
+  /** NATS is three servers, each with a copy of every stream. */
+  readonly isReplicated?: boolean;
   /** Default: `cheap` and `dear`, two workers each. */
   readonly tiers?: readonly TestTier[];
   readonly workersPerTier?: number;
@@ -44,7 +47,8 @@ export interface RigOptions {
 export interface Rig {
   readonly folder: string;
   readonly backend: FaultyBackend;
-  readonly server: (name: ServerName) => Server;
+  readonly server: (name: ServerName) => TestServer;
+  readonly serverNames: readonly ServerName[];
   /** As `start`, `ready` and so on, by name. */
   readonly role: (name: string) => RoleProcess;
   /** Names of roles, in the order in which they are started; of one kind where it is named, as `router`. */
@@ -82,7 +86,7 @@ export const PREFIX = "infer";
 const RSS_EVERY_MS = 500;
 const COMPLETIONS_MAX_AGE_MS = 86_400_000;
 
-export async function startRig({ random, durability = "fast", maxFileStoreBytes, tiers = TIERS, workersPerTier = 2, env = {} }: RigOptions): Promise<Rig> {
+export async function startRig({ random, durability = "fast", maxFileStoreBytes, isReplicated = false, tiers = TIERS, workersPerTier = 2, env = {} }: RigOptions): Promise<Rig> {
   const project = projectFolder();
   const dist = join(project, "dist");
   if (!existsSync(join(dist, "router.js"))) throw new Error(`${dist} has no build: run \`npm run build\` first`);
@@ -91,13 +95,17 @@ export async function startRig({ random, durability = "fast", maxFileStoreBytes,
   const closers: (() => unknown)[] = [() => { rmSync(folder, { recursive: true, force: true }); }];
   const close = async () => { for (const one of closers.splice(0).reverse()) await one(); };
   try {
-    const [nats, redis, postgres] = await Promise.all([startTestServer("nats", { durability, maxFileStoreBytes }), startTestServer("redis"), startTestServer("postgres")]);
-    const servers: Record<ServerName, Server> = { nats, redis, postgres };
-    closers.push(() => Promise.all(SERVER_NAMES.map((name) => servers[name].remove())));
+    const startedNats = isReplicated ? startTestCluster(3, { durability, maxFileStoreBytes }) : startTestServer("nats", { durability, maxFileStoreBytes }).then((one) => [one]);
+    const [natsServers, redis, postgres] = await Promise.all([startedNats, startTestServer("redis"), startTestServer("postgres")]);
+    const servers = new Map<ServerName, TestServer>([...natsServers.map((one, place) => [NATS_NAMES[place] ?? missing("NATS server"), one] as const), ["redis", redis], ["postgres", postgres]]);
+    const natsNames = NATS_NAMES.filter((name) => servers.has(name));
+    const natsUrls = natsServers.map(({ url }) => url).join(",");
+    closers.push(() => Promise.all([...servers.values()].map((one) => one.remove())));
     const backend = await startFaultyBackend();
     closers.push(() => backend.close());
-    await prepare(servers, tiers);
+    await prepare({ natsUrls, postgresUrl: postgres.url, replicas: isReplicated ? 3 : 1 }, tiers);
 
+    const server = (name: ServerName) => servers.get(name) ?? missing(name);
     const proxies = new Map<string, { readonly to: Target; readonly proxy: FaultProxy }>();
     const addProxy = async (from: string, to: Target, target: number): Promise<number> => {
       const proxy = await startFaultProxy({ target: () => target, random });
@@ -106,6 +114,11 @@ export async function startRig({ random, durability = "fast", maxFileStoreBytes,
       return proxy.port;
     };
     const tierFile = writeTierFile(join(folder, "tiers.json"), `http://${LOOPBACK}:${await addProxy("workers", "backend", backend.port)}/v1`, tiers);
+    const addNatsProxies = async (from: string): Promise<string> => {
+      const urls: string[] = [];
+      for (const name of natsNames) urls.push(`nats://${LOOPBACK}:${await addProxy(from, name, server(name).port)}`);
+      return urls.join(",");
+    };
     const exits: Exit[] = [];
     const roles = new Map<string, RoleProcess>();
     const gatewayUrls: string[] = [];
@@ -117,7 +130,7 @@ export async function startRig({ random, durability = "fast", maxFileStoreBytes,
         name, program: join(dist, `${program}.js`), cwd: project, url: `http://${LOOPBACK}:${port}`, logFile: join(folder, "logs", `${name}.log`),
         env: {
           ...handedOn(), INFER_TIERS_FILE: tierFile, INFER_RECONCILE_EVERY_S: "0", INFER_EXPLORE_SHARE: "0", ...env, ...more, [portVariable]: String(port - portOffset),
-          NATS_URL: `nats://${LOOPBACK}:${await addProxy(name, "nats", nats.port)}`,
+          NATS_URL: await addNatsProxies(name),
           REDIS_URL: `redis://${LOOPBACK}:${await addProxy(name, "redis", redis.port)}`,
           DATABASE_URL: postgres.url.replace(`:${postgres.port}/`, `:${await addProxy(name, "postgres", postgres.port)}/`),
         },
@@ -125,7 +138,7 @@ export async function startRig({ random, durability = "fast", maxFileStoreBytes,
       roles.set(name, makeRoleProcess(plan, (exit) => void exits.push(exit)));
       if (program === "gateway") gatewayUrls.push(`http://${LOOPBACK}:${await addProxy("client", name as Target, port)}`);
     }
-    const natsUrl = `nats://${LOOPBACK}:${await addProxy("client", "nats", nats.port)}`;
+    const natsUrl = await addNatsProxies("client");
     const all = [...roles.values()];
     closers.push(async () => {
       for (const role of all) for (const signal of ["SIGKILL", "SIGCONT"] as const) role.signal(signal);
@@ -135,7 +148,7 @@ export async function startRig({ random, durability = "fast", maxFileStoreBytes,
     process.once("exit", killAll);
     closers.push(() => process.off("exit", killAll));
 
-    const broker = await connectBroker(nats.url);
+    const broker = await connectBroker(natsUrls);
     closers.push(() => broker.close().catch(() => broker.nats.close()));
     const audit = openAudit(postgres.url);
     closers.push(() => audit.close());
@@ -149,9 +162,8 @@ export async function startRig({ random, durability = "fast", maxFileStoreBytes,
     closers.push(() => { clearInterval(sampler); });
 
     const role = (name: string) => roles.get(name) ?? missing(name);
-    const server = (name: ServerName) => servers[name];
     const restart: Rig["restart"] = async (name, { failpoint, env: more = {}, how = "SIGKILL" } = {}) => {
-      if (isServer(name)) return servers[name].restart();
+      if (isServer(name)) return server(name).restart();
       const one = role(name);
       one.signal(how);
       await one.ended();
@@ -159,23 +171,23 @@ export async function startRig({ random, durability = "fast", maxFileStoreBytes,
       await one.ready();
     };
     const rig: Rig = {
-      folder, backend, server, role, gatewayUrls, natsUrl, exits, broker, audit, redis: ownRedis, close, restart,
+      folder, backend, server, serverNames: [...servers.keys()], role, gatewayUrls, natsUrl, exits, broker, audit, redis: ownRedis, close, restart,
       roles: (kind) => [...roles.keys()].filter((name) => kind === undefined || name === kind || name.startsWith(`${kind}-`)),
       proxy: (from, to) => proxies.get(`${from}>${to}`)?.proxy ?? missing(`proxy from ${from} to ${to}`),
       proxies: (to) => [...proxies.values()].filter((one) => to === undefined || one.to === to).map(({ proxy }) => proxy),
       async signal(name, signal) {
         if (!isServer(name)) { role(name).signal(signal); return; }
-        if (signal === "SIGKILL") await servers[name].kill();
-        else if (signal === "SIGTERM") await servers[name].stop();
-        else signalProcess(servers[name].info().process ?? missing(name), signal);
+        if (signal === "SIGKILL") await server(name).kill();
+        else if (signal === "SIGTERM") await server(name).stop();
+        else signalProcess(server(name).info().process ?? missing(name), signal);
       },
       async heal() {
         backend.heal();
         for (const { proxy } of proxies.values()) proxy.heal();
-        for (const name of SERVER_NAMES) {
-          const { process: identity } = servers[name].info();
-          if (identity === undefined || !signalProcess(identity, "SIGCONT")) await servers[name].restart();
-        }
+        await Promise.all([...servers.values()].map(async (one) => {
+          const { process: identity } = one.info();
+          if (identity === undefined || !signalProcess(identity, "SIGCONT")) await one.restart();
+        }));
         for (const one of all) {
           one.signal("SIGCONT");
           one.start();
@@ -196,7 +208,7 @@ export async function startRig({ random, durability = "fast", maxFileStoreBytes,
   }
 }
 
-const isServer = (name: string): name is ServerName => SERVER_NAMES.some((one) => one === name);
+const isServer = (name: string): name is ServerName => [...NATS_NAMES, "redis", "postgres"].includes(name);
 function missing(name: string): never {
   throw new Error(`this system has no ${name}`);
 }
@@ -223,11 +235,11 @@ function planRoles(tiers: readonly TestTier[], workersPerTier: number): Planned[
   ];
 }
 
-async function prepare(servers: Readonly<Record<ServerName, Server>>, tiers: readonly TestTier[]): Promise<void> {
-  const nats = await connectNats({ url: servers.nats.url, name: "faults" });
-  await ensureTopology(nats, { prefix: PREFIX, tiers: tiers.map(({ name, slots = 8 }) => ({ name, slots })), completionsMaxAgeMs: COMPLETIONS_MAX_AGE_MS }).finally(() => nats.close());
-  await migrateDatabase(servers.postgres.url);
-  const pool = makePool(servers.postgres.url, "faults", () => undefined);
+async function prepare({ natsUrls, postgresUrl, replicas }: { readonly natsUrls: string; readonly postgresUrl: string; readonly replicas: 1 | 3 }, tiers: readonly TestTier[]): Promise<void> {
+  const nats = await connectNats({ url: natsUrls, name: "faults" });
+  await ensureTopology(nats, { prefix: PREFIX, tiers: tiers.map(({ name, slots = 8 }) => ({ name, slots })), completionsMaxAgeMs: COMPLETIONS_MAX_AGE_MS, replicas }).finally(() => nats.close());
+  await migrateDatabase(postgresUrl);
+  const pool = makePool(postgresUrl, "faults", () => undefined);
   try {
     for (const tenant of TENANTS) {
       const settings = BUDGETED.includes(tenant) ? { budgets: { time_zone: "UTC", tenant: { month: { usd: BUDGET_USD, kind: "hard" as const } }, user: {}, key: {} } } : {};

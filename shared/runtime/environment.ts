@@ -17,10 +17,11 @@ const port = (value: number) => number().int().min(0).max(65_535).default(value)
 const ms = (value: number) => number().int().positive().default(value);
 const CIDR = z.union([z.cidrv4(), z.cidrv6()]);
 const NETWORK_OR_HOST = z.union([CIDR, z.ipv4(), z.ipv6(), z.string().max(253).regex(/^(?!.*\.$)(?=.*[a-z])[a-z0-9_]([a-z0-9_.-]*[a-z0-9])?$/i)]);
+const natsUrls = z.string().refine((text) => text.split(",").every((one) => z.url({ protocol: /^(nats|tls)$/ }).safeParse(one.trim()).success), "must be a URL with protocol ^(nats|tls)$, or several with commas between them");
 const url = (protocol: RegExp) => z.url({ protocol, error: `must be a URL with protocol ${protocol.source}` });
 
 export const ENVIRONMENT = {
-  NATS_URL: url(/^(nats|tls)$/).default("nats://127.0.0.1:4222").describe("NATS server 2.10 or newer, with JetStream."),
+  NATS_URL: natsUrls.default("nats://127.0.0.1:4222").describe("NATS server 2.10 or newer, with JetStream. Several servers of a cluster: their URLs with commas between them."),
   NATS_NKEY_SEED_FILE: z.string().min(1).optional()
     .describe("File with the seed of this process's NATS user (`inferctl nats-users`), which others must not be able to read; or the folder that `init` made, where each role takes its own. For a server that asks for users."),
   NATS_NKEY_SEED: z.string().regex(/^SU[A-Z2-7]{56}$/, "must be the seed of a user: SU and 56 of A-Z 2-7").optional().describe("The seed itself, in place of a file. For one role; a file is better, since others may see what is in an environment."),
@@ -37,6 +38,8 @@ export const ENVIRONMENT = {
   INFER_PRICES_FILE: z.string().min(1).default("infra/config/prices.yaml").describe("The price book: what hosted models charge. Read for tiers that state no price themselves."),
   INFER_LOCAL_MODELS_DIR: z.string().min(1).default(".infer/local-models").describe("Where the trained local classifiers are kept."),
   INFER_DURABILITY: z.enum(["fast", "strict"]).default("fast").describe("Embedded NATS: `fast` survives a process crash, `strict` (fsync before each ack) a power loss."),
+  INFER_STREAM_REPLICAS: number().pipe(z.union([z.literal(1), z.literal(3), z.literal(5)], "must be 1, 3 or 5")).default(1)
+    .describe("Servers of the NATS cluster that hold a copy of each message: with 3, one of them may be lost, with its disk. `inferctl topology` makes the streams so. The embedded set-up has one server."),
   INFER_HTTP_HOST: z.string().min(1).default("127.0.0.1").describe("Address that every role listens on."),
   INFER_AUTH: z.enum(["keys", "keyless", "keyless-in-container"]).default("keyless")
     .describe("`keys`: every call shows an API key (`inferctl keys`), and INFER_SECRET is needed. `keyless`: for one machine; the gateway listens on loopback only. `keyless-in-container`: it listens on all addresses of a container whose port is published on loopback only."),

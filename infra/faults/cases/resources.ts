@@ -6,7 +6,6 @@ import type { FailpointName } from "#shared/runtime/failpointText.ts";
 
 import type { FaultCase } from "../faultCase.ts";
 import { pick, shuffled } from "../pick.ts";
-import { SERVER_NAMES } from "../rig.ts";
 
 /** Longer than `ack_wait`. */
 const BLOCKED_MS = 20_000;
@@ -53,14 +52,14 @@ export const resources: readonly FaultCase[] = [
     id: "F32", title: "kill -9 of everything, started in any order, servers last", isInShortForm: true, isForSoak: false, afterMs: 17_000, recoveryMs: 20_000,
     async strike({ rig, random, mayRepeat, figure, note }) {
       mayRepeat(1);
-      for (const name of shuffled([...rig.roles(), ...SERVER_NAMES], random)) await rig.signal(name, "SIGKILL");
+      for (const name of shuffled([...rig.roles(), ...rig.serverNames], random)) await rig.signal(name, "SIGKILL");
       await Promise.all(rig.roles().map((name) => rig.role(name).ended()));
       const order = shuffled(rig.roles(), random);
       note(`starts ${order.join(", ")}`);
       for (const name of order) rig.role(name).start();
       await sleep(3_000);
       const fromMs = performance.now();
-      for (const name of shuffled(SERVER_NAMES, random)) await rig.restart(name);
+      for (const name of shuffled(random)) await rig.restart(name);
       await Promise.all(rig.roles().map((name) => rig.role(name).ready()));
       figure("ready after s", (performance.now() - fromMs) / 1_000);
     },
