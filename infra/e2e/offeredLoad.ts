@@ -15,6 +15,7 @@ export interface Offered {
 }
 export interface Answered {
   readonly tenant: string;
+  /** 0: the connection broke. */
   readonly status: number;
   readonly retryAfter: string | null;
   readonly latencyMs: number;
@@ -24,8 +25,9 @@ export interface Answered {
 
 const call = async ({ url, run, deadlineMs, tenantOf }: Omit<Offered, "perS" | "seconds">, place: number, beganMs: number): Promise<Answered> => {
   const startedMs = performance.now(), tenant = tenantOf(place);
-  const { status, headers } = await postJson(`${url}/infer`, body(`${run}-${place}`, `ask ${run}-${place}`, { tenant_id: tenant, deadline_ms: deadlineMs }));
-  return { tenant, status, retryAfter: headers.get("retry-after"), latencyMs: performance.now() - startedMs, endedMs: performance.now() - beganMs };
+  const asked = postJson(`${url}/infer`, body(`${run}-${place}`, `ask ${run}-${place}`, { tenant_id: tenant, deadline_ms: deadlineMs }));
+  const { status, retryAfter } = await asked.then(({ status, headers }) => ({ status, retryAfter: headers.get("retry-after") }), () => ({ status: 0, retryAfter: null }));
+  return { tenant, status, retryAfter, latencyMs: performance.now() - startedMs, endedMs: performance.now() - beganMs };
 };
 
 /** Begins `perS` a second, evenly; resolves once all are answered. */
