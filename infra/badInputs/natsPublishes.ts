@@ -37,7 +37,7 @@ export const subjectOfCase = (id: string): string => `infer.request.t1.${id}`;
 export const BAD_PUBLISHES: readonly BadPublish[] = [
   { id: "N-73", input: "a literal `*` as id", as: "tenant", subject: () => "infer.request.t1.*", expected: BAD_SUBJECT },
   { id: "N-73", input: "a literal `*` as tenant", as: "service", subject: () => "infer.request.*.star", expected: BAD_SUBJECT },
-  { id: "N-73", input: "a literal `>` as id", as: "tenant", subject: () => "infer.request.t1.>", expected: VIOLATION, note: "`>` is allowed to nobody whose list does not have it." },
+  { id: "N-73", input: "a literal `>` as id", as: "tenant", subject: () => "infer.request.t1.>", expected: BAD_SUBJECT },
   { id: "N-74", input: "a token too many", as: "tenant", subject: (id) => `infer.request.t1.${id}.x`, expected: VIOLATION },
   { id: "N-74", input: "a token too few", as: "tenant", subject: () => "infer.request.t1", expected: VIOLATION },
   { id: "N-74", input: "an id with a character that no id has", as: "tenant", subject: () => "infer.request.t1.a%20b", expected: BAD_SUBJECT },

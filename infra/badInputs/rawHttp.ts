@@ -30,7 +30,7 @@ export function sendRaw(url: string, parts: readonly (string | Buffer)[], deadli
 function firstAnswerIn(text: string): RawAnswer {
   const [, status] = /^HTTP\/1\.1 (\d{3})/.exec(text) ?? [];
   if (status === undefined) return { status: null, body: text };
-  const [head = "", rest = ""] = [text.slice(0, text.indexOf("\r\n\r\n")), text.slice(text.indexOf("\r\n\r\n") + 4)];
+  const end = text.indexOf("\r\n\r\n"), head = text.slice(0, end), rest = text.slice(end + 4);
   const length = Number(/^content-length: (\d+)/im.exec(head)?.[1] ?? rest.length);
   return { status: Number(status), body: Buffer.from(rest).subarray(0, length).toString() };
 }

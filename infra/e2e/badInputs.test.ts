@@ -29,6 +29,8 @@ let key: string, gateway: string;
 let dropDatabase: () => Promise<void>;
 /** Time-outs of the server end them: they are sent first, and looked at last. */
 let slow: { request: BadRequest; answer: Promise<RawAnswer> }[];
+/** A thousand connections that say nothing, from the first test on. Each resolves when the server has ended it. */
+let idle: Promise<void>[];
 let count = 0;
 const nextId = (id: string): string => `${id}-${++count}`;
 
@@ -43,6 +45,7 @@ beforeAll(async () => {
   for (const tenant_id of ["t1", "t2"]) await createTenant(owner, { kind: "inferctl" }, { tenant_id, settings: undefined });
   ({ key } = await createKey(owner, { kind: "inferctl" }, subkey(system.secret(), "api-keys"), "t1", { role: "infer", name: "e2e" }));
   slow = BAD_REQUESTS.filter(({ isLeftOpen }) => isLeftOpen === true).map((request) => ({ request, answer: send(request, 30_000) }));
+  idle = await openIdle(1_000);
   admin = await connectBroker(system.url("nats"), { seed: system.natsSeed("admin"), inboxPrefix: "_INBOX.admin" });
   service = await connectPlain(system.url("nats"), { seed: system.natsSeed("gateway"), inboxPrefix: "_INBOX.gateway" });
   [tenant, other] = [await connectTenant("t1"), await connectTenant("t2")];
@@ -67,6 +70,13 @@ function codeIn(body: string): string | null {
   } catch {
     return null;
   }
+}
+async function openIdle(many: number): Promise<Promise<void>[]> {
+  const { hostname, port } = new URL(gateway);
+  const sockets = Array.from({ length: many }, () => connectSocket(Number(port), hostname).on("error", () => undefined).resume());
+  const ended = sockets.map((socket) => new Promise<void>((resolve) => { socket.once("close", () => { resolve(); }); }));
+  await Promise.all(sockets.map((socket) => new Promise<void>((resolve, reject) => { socket.once("connect", resolve).once("error", reject); })));
+  return ended;
 }
 async function expectGood(): Promise<void> {
   const answer = await postJson(`${gateway}/infer`, goodBody(nextId("good")), { headers: { authorization: `Bearer ${key}` } });
@@ -172,13 +182,8 @@ describe("a message", () => {
 });
 
 describe("a connection", () => {
-  it("H-59: a thousand that say nothing keep nobody from being served, and are ended", async () => {
-    const { hostname, port } = new URL(gateway);
-    const sockets = Array.from({ length: 1_000 }, () => connectSocket(Number(port), hostname).on("error", () => undefined));
-    await Promise.all(sockets.map((socket) => new Promise<void>((resolve) => { socket.once("connect", resolve).once("close", () => { resolve(); }); })));
-    await expectGood();
-    const ended = sockets.map((socket) => new Promise<void>((resolve) => { socket.resume().once("close", () => { resolve(); }); }));
-    await Promise.all(ended);
+  it("H-59: a thousand that say nothing are ended, and kept nobody from being served", async () => {
+    await Promise.all(idle);
   });
 
   it("that is left open within a request is ended in time", async () => {
