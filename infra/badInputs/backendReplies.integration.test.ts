@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 
 import { ofOneBackend } from "#infra/ofOneBackend.ts";
+import { OWN_MACHINE } from "#infra/ownMachine.ts";
 import { Attempt } from "#shared/contracts/events.ts";
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import { type Tier, Tier as TierSchema } from "#shared/contracts/tiers.ts";
@@ -26,7 +27,7 @@ beforeAll(async () => {
     const config = { kind, model: "m", base_url: baseUrl, api_key: { env: "KEY" }, max_output_tokens: 32 };
     const tier = TierSchema.parse({ ...tierFixture.tiers.at(-1), backend: config, timeout_ms: 10_000, max_tries: 1, breaker: { failures_in_a_row: 1_000, open_for_ms: 100 } });
     if (tier.backend === undefined) throw new Error("the tier has no backend");
-    tiers.set(kind, { tier, backend: await makeBackend({ backend: tier.backend, prior: tier.prior, apiKey: BACKEND_KEY, localModelsDir: "", tiersDir: "" }) });
+    tiers.set(kind, { tier, backend: await makeBackend({ backend: tier.backend, prior: tier.prior, apiKey: BACKEND_KEY, localModelsDir: "", tiersDir: "", reach: OWN_MACHINE }) });
   }
 });
 afterAll(async () => {
