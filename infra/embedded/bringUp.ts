@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { loginsHash, makeOwnPostgresLogins, ownLogins, type ServerLogins, withLogins } from "#infra/logins/ownLogins.ts";
+import { loginsHash, ownLogins, postgresPasswords, type ServerLogins, withLogins } from "#infra/logins/ownLogins.ts";
 import { auditUsers } from "#infra/nats/auditUsers.ts";
 import { userFilesIn } from "#infra/nats/natsUsers.ts";
 import { ownUsers, reloadUsers, tierNames, usersOf } from "#infra/nats/ownUsers.ts";
@@ -158,8 +158,7 @@ async function isStillGood(server: ServerInfo, environment: Environment, { natsU
 async function runPreparation({ home, environment, prepare, progress }: UpOptions, settings: Settings, servers: readonly ServerInfo[]): Promise<void> {
   const { NATS_URL = "", DATABASE_URL = "" } = urlsOf(servers.map((server) => ({ ...server, url: loginUrl(server) })));
   await progress.step("NATS streams and consumers", () => prepare.topology(NATS_URL, settings, false, natsLogin(natsIn(servers), environment)));
-  await progress.step("database migrations", () => prepare.migrations(DATABASE_URL), (applied) => (applied === 0 ? "none to apply" : `${applied} applied`));
-  if (settings.asksForLogins) await makeOwnPostgresLogins(home, servers);
+  await progress.step("database migrations", () => prepare.migrations(DATABASE_URL, postgresPasswords(home, servers)), (applied) => (applied === 0 ? "none to apply" : `${applied} applied`));
   const unaudited = await auditUsers(userFilesIn(home.root), DATABASE_URL);
   if (unaudited !== null) progress.note(`changes of NATS users are not in the admin audit yet (${unaudited}); the next \`up\` tries again`);
   if (!settings.tiers.tiers.flatMap(replicasOf).some(({ backend }) => backend.kind === "local")) return;

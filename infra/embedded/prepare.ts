@@ -6,7 +6,7 @@ import type { Settings } from "./settings.ts";
 export interface PrepareSteps {
   /** `update` changes streams that exist with other settings; without it they are an error. */
   readonly topology: (natsUrl: string, settings: Settings, update: boolean, login?: NatsLogin) => Promise<void>;
-  /** Resolves to the number of migrations that were applied. */
-  readonly migrations: (databaseUrl: string) => Promise<number>;
+  /** Resolves to the number of migrations that were applied. With `passwordOf` each service has its login afterwards, by its name. */
+  readonly migrations: (databaseUrl: string, passwordOf?: (name: string) => string) => Promise<number>;
   readonly localModels: (dir: string, onProgress: (line: string) => void) => Promise<{ readonly models: readonly string[]; readonly wasCached: boolean }>;
 }

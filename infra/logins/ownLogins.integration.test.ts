@@ -8,12 +8,12 @@ import { Client } from "pg";
 import { afterAll, beforeAll, expect, it } from "vitest";
 
 import { loginUrl } from "#infra/embedded/loginUrl.ts";
+import { prepareSteps } from "#infra/embedded/prepareSteps.ts";
 import { linesOf } from "#infra/embedded/readStatus.ts";
 import { startTestServer } from "#infra/embedded/testServers.ts";
-import { migrateDatabase } from "#shared/db/migrate.ts";
 
 import { ensurePassword, scramVerifier } from "./logins.ts";
-import { makeOwnPostgresLogins, ownLogins, withLogins } from "./ownLogins.ts";
+import { ownLogins, postgresPasswords, withLogins } from "./ownLogins.ts";
 
 const root = mkdtempSync(join(tmpdir(), "infer-logins-"));
 let postgres: Awaited<ReturnType<typeof startTestServer>>;
@@ -24,8 +24,7 @@ const urlsOf = (name: string) => withLogins([{ name, program: "", addresses: [],
 beforeAll(async () => {
   const logins = await ownLogins({ root }, "infer", []);
   [postgres, redis] = await Promise.all([startTestServer("postgres", { logins }), startTestServer("redis", { logins })]);
-  await migrateDatabase(loginUrl(postgres.info()));
-  await makeOwnPostgresLogins({ root }, servers());
+  await prepareSteps.migrations(loginUrl(postgres.info()), postgresPasswords({ root }, servers()));
 });
 afterAll(async () => {
   await Promise.all([postgres.remove(), redis.remove()]);
@@ -71,7 +70,7 @@ it("a new password for one takes effect, and the old one none, without a restart
   const before = urlsOf("gateway");
   for (const server of ["postgres", "redis"] as const) ensurePassword(root, server, "gateway", { anew: true });
   await ownLogins({ root }, "infer", servers());
-  await makeOwnPostgresLogins({ root }, servers());
+  await prepareSteps.migrations(loginUrl(postgres.info()), postgresPasswords({ root }, servers()));
   const after = urlsOf("gateway");
   expect([await sqlAs(after["DATABASE_URL"] ?? "", "SELECT 1 AS one"), await redisAs(after["REDIS_URL"] ?? "", "PING")]).toEqual([[{ one: 1 }], "PONG"]);
   await expect(sqlAs(before["DATABASE_URL"] ?? "", "SELECT 1")).rejects.toThrow(/password authentication failed/);

@@ -14,7 +14,6 @@ import type { ServerInfo } from "#infra/embedded/serverInfo.ts";
 import { SERVICES } from "#infra/embedded/services.ts";
 
 import { ensurePassword, loginOf, type LoginServer, passwordFile, scramVerifier, userOf, withLogin } from "./logins.ts";
-import { makePostgresLogins } from "./postgresLogins.ts";
 import { aclFile } from "./redisUsers.ts";
 
 /** What the servers are started with. */
@@ -51,11 +50,9 @@ async function reload(url: string): Promise<void> {
   }
 }
 
-/** Once the services' roles are there. */
-export async function makeOwnPostgresLogins({ root }: Pick<Home, "root">, servers: readonly ServerInfo[]): Promise<void> {
-  const postgres = servers.find((server) => server.service === "postgres" && server.passwordFile !== undefined);
-  if (postgres !== undefined) await makePostgresLogins(loginUrl(postgres), passwordsIn(root, "postgres"));
-}
+/** Of the logins by their names; undefined where that Postgres asks for none, or is not ours. */
+export const postgresPasswords = ({ root }: Pick<Home, "root">, servers: readonly ServerInfo[]): ((name: string) => string) | undefined =>
+  servers.some(({ service, passwordFile: asks }) => service === "postgres" && asks !== undefined) ? passwordsIn(root, "postgres") : undefined;
 
 /** Each process gets its own login alone, at the servers that ask for one. */
 export const withLogins = (plans: readonly PlannedProcess[], { root }: Pick<Home, "root">, servers: readonly ServerInfo[]): PlannedProcess[] =>

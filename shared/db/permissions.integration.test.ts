@@ -1,8 +1,4 @@
 /** Every role of Postgres tries what it must not do, on the real schema, as the services connect. */
-import { readdirSync } from "node:fs";
-
-import { getTableColumns, getTableName, is } from "drizzle-orm";
-import { PgTable } from "drizzle-orm/pg-core";
 import type { Pool } from "pg";
 import { afterAll, beforeAll, expect, inject, it } from "vitest";
 
@@ -36,15 +32,6 @@ afterAll(async () => {
 });
 const poolOf = (service: string): Pool => pools.get(service) ?? owner;
 const REFUSED = { code: "42501" };
-
-it("every table of the schema has a line in shared/db/permissions.ts, with a tenant where it has one", async () => {
-  const folder = new URL("./schema/", import.meta.url);
-  const tables = (await Promise.all(readdirSync(folder).map((file) => import(new URL(file, folder).href) as Promise<Record<string, unknown>>))).flatMap((exported) => Object.values(exported)).filter((one) => is(one, PgTable));
-  expect(tables.length).toBeGreaterThan(10);
-  const found = Object.fromEntries(tables.map((table) => [getTableName(table), "tenant_id" in getTableColumns(table)]));
-  const listed = Object.fromEntries(Object.entries(TABLES).map(([table, { hasTenant }]) => [table, hasTenant]));
-  expect(listed, "a new table needs a line in TABLES of shared/db/permissions.ts: who may do what, and whether it has a tenant_id").toEqual(found);
-});
 
 it("row-level security is forced on every table with a tenant_id, whatever made it", async () => {
   const { rows } = await owner.query<{ name: string; is_forced: boolean }>(`

@@ -7,7 +7,7 @@
 export const SERVICES = ["gateway", "router", "worker", "audit_sink", "metrics_sink", "webhook_sender", "admin"] as const;
 export type DatabaseService = (typeof SERVICES)[number];
 /** What a service becomes for a transaction: a tenant's caller (rows of `app.tenant` alone), an operator's, or who deletes what is past its retention. */
-export const TAKEN_ROLES = ["tenant", "operator", "retention"] as const;
+const TAKEN_ROLES = ["tenant", "operator", "retention"] as const;
 export type TakenRole = (typeof TAKEN_ROLES)[number];
 export type DatabaseRole = DatabaseService | TakenRole;
 export const DATABASE_ROLES: readonly DatabaseRole[] = [...SERVICES, ...TAKEN_ROLES];

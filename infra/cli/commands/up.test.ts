@@ -13,3 +13,8 @@ it("shows a first request as the gateway takes it, with a key where it asks for 
   expect(closed).toContain('-H "authorization: Bearer $INFER_API_KEY"');
   expect(closed).not.toContain("tenant_id"); // it is the key's
 });
+
+it("names the file of Postgres's password, and never the password", () => {
+  const asks = { service: "postgres", provider: "embedded", version: "17.0", url: "postgresql://postgres@127.0.0.1:5432/infer", where: "postgres", passwordFile: "/home/me/.infer/logins/postgres/owner" } as const;
+  expect(quickStart({ servers: [asks] }, GATEWAY, { INFER_AUTH: "keys" }).at(-1)).toBe("PGPASSWORD=$(cat '/home/me/.infer/logins/postgres/owner') psql postgresql://postgres@127.0.0.1:5432/infer -c 'TABLE requests LIMIT 5'");
+});

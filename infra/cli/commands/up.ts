@@ -47,6 +47,6 @@ export function quickStart({ servers }: Pick<UpResult, "servers">, lines: readon
   return [
     ...(asksForKeys ? ["npx inferctl tenants create demo; npx inferctl keys create --tenant demo   # then: export INFER_API_KEY=<the key>"] : []),
     `curl -s ${gateway}/infer ${asksForKeys ? '-H "authorization: Bearer $INFER_API_KEY" ' : ""}-H 'content-type: application/json' -d '${JSON.stringify(body)}'`,
-    `psql ${database} -c 'TABLE requests LIMIT 5'`,
+    `${postgres?.passwordFile === undefined ? "" : `PGPASSWORD=$(cat '${postgres.passwordFile}') `}psql ${database} -c 'TABLE requests LIMIT 5'`,
   ];
 }
