@@ -107,14 +107,14 @@ describe("what looks like a secret is taken out, wherever it stands:", () => {
   });
 });
 
-it("an error that nobody caught ends a role with one such line, where Node would print all that hangs on it", () => {
+it("an error that nobody caught ends a role with one such line, where Node would print all that hangs on it", { timeout: 60_000 }, () => {
   const program = `
     import { z } from "zod";
     import { runRole } from "#shared/runtime/runRole.ts";
     await runRole({ name: "test", config: z.object({}), start: () => new Promise(() => {
       setTimeout(() => { throw Object.assign(new Error("it failed for sk-proj-abcdef0123456789"), { config: { authorization: "Canary" } }); }, 1);
     }) });`;
-  const { status, stdout, stderr } = spawnSync(process.execPath, ["--import", "tsx", "--input-type=module", "--eval", program], { encoding: "utf8", timeout: 10_000, env: { PATH: process.env["PATH"] } });
+  const { status, stdout, stderr } = spawnSync(process.execPath, ["--import", "tsx", "--input-type=module", "--eval", program], { encoding: "utf8", timeout: 50_000, env: { PATH: process.env["PATH"] } });
   expect([status, stderr]).toEqual([1, ""]);
   expect(JSON.parse(stdout)).toMatchObject({ level: "fatal", err: { message: "it failed for sk-***" }, msg: "ended by an error that nobody caught" });
   expect(stdout).not.toContain("Canary");

@@ -1,11 +1,13 @@
 /** What each kind of backend connects to. The server is real and counts who came; only the names are resolved by the test. */
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { lookup } from "node:dns";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo, LookupFunction } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
@@ -103,17 +105,21 @@ describe("a tier file", () => {
     expect(problemsOfTier(tier as never, withKeys())).toEqual([`tier ${tier?.name ?? ""}, base_url: is not a public address; INFER_BACKEND_ALLOW names networks and hosts that models' servers may be at`]);
   });
 
-  it("with its own machine in it ends a worker with keys at once, with a line that says what to do, and one without keys does not mind", () => {
+  it("with its own machine in it ends a worker with keys at once, with a line that says what to do, and one without keys does not mind", { timeout: 90_000 }, async () => {
     const folder = mkdtempSync(join(tmpdir(), "infer-reach-"));
     try {
       const tiersFile = join(folder, "tiers.json");
-      writeFileSync(tiersFile, JSON.stringify({ ...fileWith("http://2130706433:11434/v1") }));
-      const run = (env: Record<string, string>) => spawnSync(process.execPath, ["--import", "tsx", join(import.meta.dirname, "../main.ts")], {
-        encoding: "utf8", timeout: 20_000, env: { PATH: process.env["PATH"], INFER_TIERS_FILE: tiersFile, INFER_WORKER_TIER: String(first?.name), INFER_WORKER_PORT: String(port), NATS_URL: "nats://127.0.0.1:1", LOG_LEVEL: "silent", ...env },
-      });
-      const refused = run({ INFER_AUTH: "keys", INFER_SECRET: "s".repeat(32) });
-      expect([refused.status, refused.stderr]).toEqual([78, `Invalid configuration in ${tiersFile}:\n  tier ${String(first?.name)}, base_url: is not a public address; INFER_BACKEND_ALLOW names networks and hosts that models' servers may be at\n`]);
-      for (const env of [{ INFER_AUTH: "keys", INFER_SECRET: "s".repeat(32), INFER_BACKEND_ALLOW: "127.0.0.1" }, { INFER_AUTH: "keyless" }]) expect(run(env).status).toBe(1); // its port is taken
+      writeFileSync(tiersFile, JSON.stringify(fileWith("http://2130706433:11434/v1")));
+      const run = async (variables: Record<string, string>) => {
+        const env = { PATH: process.env["PATH"], INFER_TIERS_FILE: tiersFile, INFER_WORKER_TIER: String(first?.name), INFER_WORKER_PORT: String(port), NATS_URL: "nats://127.0.0.1:1", LOG_LEVEL: "silent", ...variables };
+        const worker = spawn(process.execPath, ["--import", "tsx", join(import.meta.dirname, "../main.ts")], { env, stdio: ["ignore", "ignore", "pipe"], timeout: 80_000 });
+        const [stderr, [status]] = await Promise.all([text(worker.stderr), once(worker, "exit") as Promise<[number | null]>]);
+        return { status, stderr };
+      };
+      const asking = { INFER_AUTH: "keys", INFER_SECRET: "s".repeat(32) };
+      const [refused, named, keyless] = await Promise.all([run(asking), run({ ...asking, INFER_BACKEND_ALLOW: "127.0.0.1" }), run({ INFER_AUTH: "keyless" })]);
+      expect(refused).toEqual({ status: 78, stderr: `Invalid configuration in ${tiersFile}:\n  tier ${String(first?.name)}, base_url: is not a public address; INFER_BACKEND_ALLOW names networks and hosts that models' servers may be at\n` });
+      expect([named.status, keyless.status]).toEqual([1, 1]); // their port is taken: by this test
     } finally {
       rmSync(folder, { recursive: true });
     }
