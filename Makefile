@@ -1,6 +1,6 @@
 # Thin names for npm scripts, for hands that type `make`. Without make: npm run <the same word>.
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs build test lint load bench bench-acceptance bench-pipeline compose-up
+.PHONY: help up down status logs build test lint load bench bench-acceptance bench-pipeline faults compose-up
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,5 +26,7 @@ bench-acceptance: ## Check every promise on 4,000 requests. ARGS="--kill --seed 
 	@npm run --silent bench:acceptance -- $(ARGS)
 bench-pipeline: ## Measure requests/s, latency and CPU at 1, 32 and 256 connections
 	@npm run --silent bench:pipeline -- $(ARGS)
+faults: ## Break the real system on purpose and check every promise. ARGS="--row F3 --seeds 5"
+	@npm run --silent faults -- $(ARGS)
 compose-up: ## The same with Docker
 	@npm run --silent compose-up

@@ -71,5 +71,5 @@ function whyCut(error: unknown, { timeout, lease, cancelled, isCallersDeadline }
   if (cancelled?.aborted === true) return new BackendError("cancelled", "the caller went away", { ...details, isBackendsFault: false });
   if (!timeout.aborted) return error;
   if (isCallersDeadline) return new BackendError("deadline_exceeded", "the deadline passed during the call", { ...details, isBackendsFault: hadItsTime });
-  return new BackendError("backend_unavailable", "no answer within the tier's timeout_ms", details);
+  return new BackendError("backend_unavailable", "no answer within the tier's timeout_ms", { ...details, isPushback: true });
 }

@@ -13,11 +13,11 @@ beforeAll(async () => { test = await startTestBroker([]); });
 afterAll(() => test.remove());
 
 /** A worker of a tier of its own. Each job waits until it is let go. */
-async function world(name: string, tier: { slots: number; batch_slots?: number }) {
+async function world(name: string, tier: { slots: number; batch_slots?: number }, limit?: () => number) {
   const { jsm, js, acks } = test.broker;
   const sources = { job: workerSource("infer", { name, ...tier }), batchjob: { ...batchWorkerSource("infer", { name, ...tier }) } };
   for (const source of Object.values(sources)) await jsm.consumers.add(source.stream, consumerOf(source));
-  const lanes = makeLanes("infer", { name, ...tier });
+  const lanes = makeLanes("infer", { name, ...tier }, limit);
   const running = new Map<string, () => void>();
   const started: string[] = [];
   const handle = ({ subject }: Pick<Delivery, "subject">) => {
@@ -97,4 +97,24 @@ it("gives back at shutdown what it has not begun", async () => {
   const over = again.run({ js: test.broker.js, log: pino({ level: "silent" }), giveUp: async () => undefined, signal: shutdown.signal, handle: async ({ subject }) => { started.push(subject); shutdown.abort(); } });
   await over;
   expect(started).toEqual(["i-1", "infer.batchjob.ends.t1.b-1.1"]);
+});
+
+it("gives the backend no more at once than it takes, batches the least of it, and all slots again when it takes more", async () => {
+  const backend = { takes: 2 };
+  const { publish, finish, lanes, started, waiting, stop } = await world("limited", { slots: 8 }, () => backend.takes);
+  await publish("job", "i-1", "i-2", "i-3", "i-4");
+  await publish("batchjob", "b-1");
+  await vi.waitFor(() => { expect(started).toContain("i-2"); }, WAIT);
+  const before = [...started];
+  for (const id of before) await finish(id);
+  await vi.waitFor(() => { expect(started).toEqual(expect.arrayContaining(["i-3", "i-4"])); }, WAIT);
+  expect(lanes.busy.interactive).toBe(2);
+  expect(lanes.isFull()).toBe(true);
+  backend.takes = 8;
+  await vi.waitFor(async () => { expect(await waiting("job")).toBe(6); }, WAIT);
+  expect(lanes.isFull()).toBe(false);
+  await publish("job", "i-5", "i-6", "i-7", "i-8", "i-9", "i-10");
+  await vi.waitFor(() => { expect(lanes.busy.interactive).toBe(8); }, WAIT);
+  for (const id of started.filter((one) => !before.includes(one))) await finish(id);
+  await stop();
 });

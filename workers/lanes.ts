@@ -1,6 +1,7 @@
 /**
  * The two lanes of a tier's jobs in one worker process. Jobs that somebody waits for have all `slots` of the tier, whatever
  * waits in the other lane; batch jobs run beside them, in a few slots of their own, and begin only while not all of those are in use.
+ * While the backend takes fewer calls at once than there are slots, both lanes share what it takes, and batches leave one of it free for the other.
  */
 import { batchSlotsOf } from "#shared/contracts/tiers.ts";
 import { consumePerSlot, type SlotOptions } from "#shared/messaging/consume.ts";
@@ -12,14 +13,20 @@ export interface Lanes {
   readonly slots: Readonly<Record<Lane, number>>;
   readonly isFull: () => boolean;
   /** Both, until the signal. */
-  run(options: Omit<SlotOptions, "source" | "concurrency" | "mayRun">): Promise<void>;
+  run(options: Omit<SlotOptions, "source" | "concurrency" | "mayRun" | "inUse">): Promise<void>;
 }
 
-export function makeLanes(prefix: string, tier: TierSlots): Lanes {
+/** `limit`: calls that the backend takes at once, as far as is known. */
+export function makeLanes(prefix: string, tier: TierSlots, limit: () => number = () => tier.slots): Lanes {
   const busy = { interactive: 0, batch: 0 };
   const slots = { interactive: tier.slots, batch: batchSlotsOf(tier) };
   const sources = { interactive: workerSource(prefix, tier), batch: batchWorkerSource(prefix, tier) };
-  const isFull = () => busy.interactive >= slots.interactive;
+  const isFull = () => busy.interactive >= Math.min(slots.interactive, limit());
+  const hasRoomForBatch = () => {
+    if (limit() >= slots.interactive) return !isFull();
+    const left = limit() - busy.interactive - busy.batch;
+    return left > 1 || left === limit(); // one stays free: the gap between two jobs of the other lane is none for batches
+  };
   return {
     busy, slots, isFull,
     async run(options) {
@@ -30,7 +37,7 @@ export function makeLanes(prefix: string, tier: TierSlots): Lanes {
           await options.handle(delivery).finally(() => { busy[lane]--; });
         },
       });
-      await Promise.all([consumePerSlot(loop("interactive")), consumePerSlot({ ...loop("batch"), mayRun: () => !isFull() })]);
+      await Promise.all([consumePerSlot({ ...loop("interactive"), inUse: limit }), consumePerSlot({ ...loop("batch"), mayRun: hasRoomForBatch })]);
     },
   };
 }

@@ -19,7 +19,7 @@ it("exports the moment after the last day of a price, in UTC, and nothing for a 
 it("counts attempts that were charged less than was told or quoted, and those that may have cost more, checks and runs beside a request included", async () => {
   const registry = new Registry();
   const status = () => ({ tier: "small", instance: "i", slots: 1, busy: 0, batch_slots: 1, batch_busy: 0, breaker: "closed" as const, retry_in_ms: 0 });
-  const metrics = makeWorkerMetrics(registry, "small", { status, loads: () => [] });
+  const metrics = makeWorkerMetrics(registry, "small", { status, loads: () => [], limit: () => 4 });
   const sums = async () => Object.fromEntries(await Promise.all(["infer_usage_clamped_total", "infer_attempt_cost_capped_total", "infer_cost_unknown_total"].map(async (name) =>
     [name, (await registry.getSingleMetric(name)?.get())?.values.map(({ labels, value }) => [labels["reason"] ?? "", value])] as const)));
   expect(await sums()).toEqual({ infer_usage_clamped_total: [["", 0]], infer_attempt_cost_capped_total: [["", 0]], infer_cost_unknown_total: [["no_price", 0], ["cut_off", 0]] });

@@ -27,7 +27,7 @@ function isPriced({ rates, usage, charges, checks = [] }: Attempt): boolean {
   return [...own, ...asked].every((one) => isPriceKnown(one.rates, one.usage));
 }
 
-export function makeWorkerMetrics(registry: Registry, tier: string, { status, loads }: { readonly status: () => TierStatus; readonly loads: () => readonly Load[] }) {
+export function makeWorkerMetrics(registry: Registry, tier: string, { status, loads, limit }: { readonly status: () => TierStatus; readonly loads: () => readonly Load[]; readonly limit: () => number }) {
   const registers = [registry];
   const attempts = new Counter({ name: "infer_attempts_total", help: "Attempts that ended, by result: accepted by the rule, handed to the router, failed.", labelNames: ["tier", "result"], registers });
   const tries = new Counter({ name: "infer_backend_calls_total", help: "Calls of the backend, retries included.", labelNames: ["tier"], registers });
@@ -49,6 +49,8 @@ export function makeWorkerMetrics(registry: Registry, tier: string, { status, lo
     name: "infer_replica_outstanding", help: "Calls that run now.", labelNames: ["tier", "replica"], registers,
     collect() { for (const { name, outstanding } of loads()) this.set({ tier, replica: name }, outstanding); },
   });
+  new Gauge({ name: "infer_concurrency_limit", help: "Calls that this process makes of the tier's backends at once for jobs that somebody waits for: fewer than its slots where they refuse or slow down.", labelNames: ["tier"], registers, collect() { this.set({ tier }, limit()); } });
+  new Gauge({ name: "infer_backend_calls_in_flight", help: "Calls of the tier's backends that run now, of batches and shadows too.", labelNames: ["tier"], registers, collect() { this.set({ tier }, loads().reduce((sum, { outstanding }) => sum + outstanding, 0)); } });
   const requests = new Counter({ name: "infer_replica_requests_total", help: "Calls by replica, retries and checks included. The one of a tier with a single backend has the tier's name.", labelNames: ["tier", "replica"], registers });
   const ejections = new Counter({ name: "infer_replica_ejections_total", help: "How often a replica's breaker opened.", labelNames: ["tier", "replica"], registers });
   const retries = new Counter({ name: "infer_backend_retries_total", help: "Retries of backend calls, by whether the retry budget allowed them (made) or not (refused).", labelNames: ["tier", "result"], registers });

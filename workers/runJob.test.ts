@@ -161,6 +161,12 @@ describe("a job that may be a repeat", () => {
     expect(await run(async () => SURE, { delivery, stored: { "infer.result.t1.r-1.3": result } })).toMatchObject({ calls: 0, emitted: [], replied: [] });
   });
 
+  it("does not run when another worker did it while this one was blocked before the call", async () => {
+    const held = { mayBeRepeat: false, isHeldLong: () => true };
+    expect(await run(async () => SURE, { delivery: held, stored: { "infer.completion.t1.r-1": completionFixture } })).toMatchObject({ calls: 0, emitted: [] });
+    expect(await run(async () => SURE, { delivery: held })).toMatchObject({ calls: 1 });
+  });
+
   it("runs when there is no trace of it, or only of another attempt", async () => {
     expect(await run(async () => SURE, { delivery, stored: { "infer.result.t1.r-1.2": {} } })).toMatchObject({ calls: 1, emitted: [{ type: "completion.v1" }] });
   });

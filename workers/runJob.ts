@@ -44,6 +44,8 @@ export const makeRunJob = (deps: JobDeps) => {
     const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.tier": job.tier, "infer.attempt": job.attempt };
     await deps.tracer.span("process infer.job", { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent, annotate) => {
       failpoint("before_call");
+      // Blocked meanwhile, beyond the lease perhaps: another worker may have done it.
+      if (!delivery.mayBeRepeat && delivery.isHeldLong?.() === true && (await isDone(deps, job))) return;
       failpointAfter("during_call", DURING_CALL_MS);
       const run = await once(lease, () => runShown(deps, job, { lease, traceparent }));
       failpoint("after_call");

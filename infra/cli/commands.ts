@@ -22,6 +22,7 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["reconcile", async () => (await import("./commands/reconcile.ts")).reconcile],
   ["submit", async () => (await import("./commands/submit.ts")).submit],
   ["nats-users", async () => (await import("./commands/natsUsers.ts")).natsUsers],
+  ["logins", async () => (await import("./commands/logins.ts")).logins],
   ["webhooks", async () => (await import("./commands/webhooks.ts")).webhooks],
   ["dlq", async () => (await import("./commands/dlq.ts")).dlq],
   ["serve-recorded", async () => (await import("./commands/serveRecorded.ts")).serveRecorded],

@@ -15,6 +15,7 @@ import { startTracing } from "#shared/telemetry/tracing.ts";
 import { asyncApi } from "./asyncApi.ts";
 import { environmentExample, environmentTable } from "./configuration.ts";
 import { natsPermissionsTable } from "./natsPermissions.ts";
+import { databasePermissionsTable, redisPermissionsTable } from "./serverPermissions.ts";
 
 /** Path and content of every generated file. */
 export async function generatedFiles(): Promise<Record<string, string>> {
@@ -22,8 +23,8 @@ export async function generatedFiles(): Promise<Record<string, string>> {
     ".env.example": environmentExample(),
     "docs/generated/openapi.json": `${JSON.stringify(await openApi(), null, 2)}\n`,
     "docs/generated/asyncapi.yaml": stringify(asyncApi(), { aliasDuplicateObjects: false }),
-    "docs/configuration.md": withTable("docs/configuration.md", "environment", environmentTable()),
-    "docs/security.md": withTable("docs/security.md", "NATS permissions", natsPermissionsTable()),
+    "docs/configuration.md": withTables("docs/configuration.md", { environment: environmentTable() }),
+    "docs/security.md": withTables("docs/security.md", { "NATS permissions": natsPermissionsTable(), "Postgres permissions": databasePermissionsTable(), "Redis permissions": redisPermissionsTable() }),
   };
 }
 
@@ -41,9 +42,11 @@ async function openApi(): Promise<object> {
 }
 
 const END = "<!-- end -->";
-/** The page with its table between the marks renewed. */
-function withTable(path: string, name: string, table: string): string {
-  const page = readFileSync(path, "utf8");
+/** The page with its tables between the marks renewed. */
+const withTables = (path: string, tables: Readonly<Record<string, string>>): string =>
+  Object.entries(tables).reduce((page, [name, table]) => withTable(path, page, { name, table }), readFileSync(path, "utf8"));
+
+function withTable(path: string, page: string, { name, table }: { readonly name: string; readonly table: string }): string {
   const start = `<!-- ${name}: made by npm run docs:generate -->`;
   const from = page.indexOf(start);
   const to = page.indexOf(END, from);

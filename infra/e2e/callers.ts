@@ -66,7 +66,7 @@ export interface Broker {
 /** With the public NATS client alone, as a publisher in another language would be. */
 export function connectPlain(url: string, login?: { readonly seed: string; readonly inboxPrefix: string }): Promise<NatsConnection> {
   const options = login === undefined ? {} : { authenticator: nkeyAuthenticator(new TextEncoder().encode(login.seed)), inboxPrefix: login.inboxPrefix };
-  return connect({ servers: url, name: "infer-e2e", ...options });
+  return connect({ servers: url.split(","), name: "infer-e2e", maxReconnectAttempts: -1, ...options });
 }
 
 export async function connectBroker(url: string, login?: Parameters<typeof connectPlain>[1]): Promise<Broker> {

@@ -1,10 +1,12 @@
-/** The system where everybody shows who they are: API keys over HTTP, users over NATS, and each role with a user of its own. */
+/** The system where everybody shows who they are: API keys over HTTP, users over NATS, and each role with a user of its own at NATS, Postgres and Redis. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
 import type { NatsConnection } from "@nats-io/transport-node";
 import { Pool } from "pg";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
-import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import { createKey } from "#shared/tenancy/keys.ts";
 import { subkey } from "#shared/tenancy/keyText.ts";
@@ -18,26 +20,22 @@ const UNSURE = "test";
 const CLEAR = "Subject: You have won! Click here to claim your prize";
 let system: System, broker: Broker, audit: Audit, pool: Pool, tenant: NatsConnection;
 let authorization: string;
-let dropDatabase: () => Promise<void>;
 
 beforeAll(async () => {
-  const database = await makeTestDatabase(inject("adminDatabaseUrl"), "e2e_nats_users");
-  dropDatabase = database.drop;
-  pool = new Pool({ connectionString: database.url, max: 2 });
+  system = await startSystem({ env: { INFER_AUTH: "keys", INFER_SHADOW_SHARE: "1", INFER_SHADOW_TIERS: "all" } });
+  pool = new Pool({ connectionString: system.ownerUrl("postgres"), max: 2 });
   pool.on("error", () => undefined);
-  system = await startSystem({ env: { INFER_AUTH: "keys", INFER_SHADOW_SHARE: "1", INFER_SHADOW_TIERS: "all", DATABASE_URL: database.url, REDIS_URL: `${inject("redisUrl")}/5` } });
   const owner = { pool, tenantId: null };
   await createTenant(owner, { kind: "inferctl" }, { tenant_id: TENANT, settings: undefined });
   const { key } = await createKey(owner, { kind: "inferctl" }, subkey(system.secret(), "api-keys"), TENANT, { role: "infer", name: "e2e" });
   authorization = `Bearer ${key}`;
   broker = await connectBroker(system.url("nats"), { seed: system.natsSeed("admin"), inboxPrefix: "_INBOX.admin" });
-  audit = openAudit(database.url);
+  audit = openAudit(system.ownerUrl("postgres"));
   tenant = await connectPlain(system.url("nats"), { seed: (await addUser(TENANT)).seed, inboxPrefix: `_INBOX.${TENANT}` });
 });
 afterAll(async () => {
   await Promise.all([tenant.close(), broker.close(), audit.close(), pool.end()]);
   await system.remove();
-  await dropDatabase();
 });
 
 const addUser = async (tenantId: string) => jsonIn(await system.inferctl("nats-users", "add", "--tenant", tenantId, "--json")) as { seed: string; user: { public_key: string }; is_audited: boolean; is_in_effect: boolean };
@@ -89,7 +87,7 @@ test("a tenant's feedback is kept", async () => {
 });
 
 test("killed roles come back with their users, and so does a killed server", async () => {
-  for (const name of ["router", "worker-small", "gateway", "nats"]) await system.signal(name, "SIGKILL");
+  for (const name of ["router", "worker-small", "gateway", "nats", "redis", "postgres"]) await system.signal(name, "SIGKILL");
   const { lines } = await system.up();
   expect(lines.filter(({ state }) => state !== "ready")).toEqual([]);
   expect((await overHttp("after-kill", UNSURE)).outcome).toBe("completed");
@@ -105,11 +103,16 @@ test("the command line works as admin, and what it makes is in the audit", async
   expect(made.map(({ role }) => role).sort()).toEqual(["admin", "audit-sink", "gateway", "metrics-sink", "router", "worker-large", "worker-medium", "worker-small"]);
 });
 
-test("no role was refused anything in all this, and no seed is in a log", async () => {
+test("no role was refused anything in all this, and no seed and no password is in a log, in the list of what runs or in the note of it", async () => {
   expect((await getText(`${system.url("router")}/readyz`)).status).toBe(200);
   const logs = [...system.logs().entries()];
   const refused = logs.flatMap(([, text]) => [...text.matchAll(/nats\.js:([a-z-]+?)-?[0-9a-f]*" .*(?:Publish|Subscription) Violation - (.*)/g)].map(([, role, what]) => `${role}: ${what}`));
   // The client asks to delete a broken ordered consumer before it makes the next one, and does without.
   expect([...new Set(refused)].filter((line) => !/^router: Subject "\$JS\.API\.CONSUMER\.DELETE\.(REQUESTS|COMPLETIONS|KV_infer-tiers)\.\w+"$/.test(line))).toEqual([]);
   for (const role of ["admin", "gateway", "router", "worker-small"]) expect(logs.filter(([, text]) => text.includes(system.natsSeed(role)))).toEqual([]);
+  expect(logs.flatMap(([file, text]) => [...text.matchAll(/.*(?:NOPERM|WRONGPASS|NOAUTH|permission denied|is append-only|password authentication failed).*/g)].map(([line]) => `${file}: ${line}`))).toEqual([]);
+  const passwords = [...system.passwords()];
+  expect(passwords.length).toBeGreaterThan(8);
+  const shown = [...logs, ["state.json", readFileSync(join(system.folder, "home", "state.json"), "utf8")], ["status", await system.inferctl("status", "--json")], ["up", await system.inferctl("up", "--json")]];
+  expect(shown.filter(([, text]) => passwords.some((password) => text?.includes(password))).map(([name]) => name)).toEqual([]);
 });

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { openHome, projectFolder } from "#infra/embedded/homeFolder.ts";
+import { loginUrl } from "#infra/embedded/loginUrl.ts";
 import { isRunning, type ProcessIdentity, signalProcess } from "#infra/embedded/processIdentity.ts";
 import { runProgram } from "#infra/embedded/runProgram.ts";
 import type { ServiceName } from "#infra/embedded/services.ts";
@@ -41,6 +42,10 @@ export interface System {
   readonly signal: (name: string, signal: NodeJS.Signals) => Promise<void>;
   /** Of a role's NATS user, where the system was started with INFER_AUTH=keys. */
   readonly natsSeed: (role: string) => string;
+  /** Of the server that this system has started, as its owner, where it was started with INFER_AUTH=keys. */
+  readonly ownerUrl: (name: "postgres" | "redis") => string;
+  /** All that it has made for Postgres and Redis. */
+  readonly passwords: () => string[];
   /** INFER_SECRET, which API keys are made with. */
   readonly secret: () => string;
   /** What every process has written, by name. */
@@ -95,6 +100,8 @@ export async function startSystem({ env = {}, isSingleProcess = false, tiers }: 
     start: (...args) => spawn(process.execPath, [join(project, "dist/inferctl.js"), ...args], { cwd: project, env: environment, stdio: ["ignore", "pipe", "pipe"] }),
     url: (name: ServiceName | (string & {})) => urls.get(name) ?? missing(name),
     natsSeed: (role) => readFileSync(join(home, "nats-users", `${role}.nk`), "utf8").trim(),
+    ownerUrl: (name) => loginUrl(state().servers.find(({ service }) => service === name) ?? missing(name)),
+    passwords: () => ["postgres", "redis"].flatMap((server) => readdirSync(join(home, "logins", server)).map((file) => readFileSync(join(home, "logins", server, file), "utf8").trim())),
     secret: () => readFileSync(join(home, "secret"), "utf8").trim(),
     signal: (name, signal) => signalTo(state(), name, signal),
     logs: () => new Map(readdirSync(join(home, "logs")).map((file) => [file, readFileSync(join(home, "logs", file), "utf8")])),

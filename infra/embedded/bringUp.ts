@@ -7,17 +7,20 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { loginsHash, makeOwnPostgresLogins, ownLogins, type ServerLogins, withLogins } from "#infra/logins/ownLogins.ts";
 import { auditUsers } from "#infra/nats/auditUsers.ts";
 import { userFilesIn } from "#infra/nats/natsUsers.ts";
 import { ownUsers, reloadUsers, tierNames, usersOf } from "#infra/nats/ownUsers.ts";
 import { readUsers } from "#infra/nats/userList.ts";
 import { replicasOf, servedBy, type TierFile } from "#shared/contracts/tiers.ts";
+import { natsAdvisory } from "#shared/messaging/natsAdvisory.ts";
 import { roleUsers } from "#shared/messaging/permissions.ts";
 
 import { choosePorts, type MovedPort, movedPorts } from "./choosePorts.ts";
 import type { Environment, Home } from "./homeFolder.ts";
 import { withHomeLock } from "./homeLock.ts";
 import { withOwnSecret } from "./ownSecret.ts";
+import { loginUrl } from "./loginUrl.ts";
 import { natsLogin } from "./natsLogin.ts";
 import type { PrepareSteps } from "./prepare.ts";
 import { probeServer } from "./probeServer.ts";
@@ -25,7 +28,6 @@ import { endProcess, isRunning } from "./processIdentity.ts";
 import type { Progress } from "./progress.ts";
 import { planProcesses, type PlannedProcess, type Ports, roleEnvironment, withSeeds } from "./roles.ts";
 import type { ServerInfo } from "./serverInfo.ts";
-import { natsAdvisory } from "./serverVersion.ts";
 import { SERVICE_NAMES, SERVICES } from "./services.ts";
 import { PORT_VARIABLES, readRoleSettings, type Settings } from "./settings.ts";
 import { awaitReady, requireProgram, startRole } from "./startRoles.ts";
@@ -105,8 +107,9 @@ async function ensureServers(options: UpOptions, settings: Settings, notebook: N
   const natsUsers = settings.asksForNatsUsers && !environment["NATS_URL"] ? ownUsers(home, settings) : undefined;
   const running = natsIn(before);
   const known = running === undefined ? undefined : usersOf(running);
+  const logins = settings.asksForLogins ? await ownLogins(home, settings.prefix, before) : undefined;
   if (running !== undefined && natsUsers !== undefined && known !== undefined && known !== natsUsers.config) await progress.step("NATS users", () => reloadUsers(running, natsUsers.config));
-  const checked = await Promise.all(before.map(async (server) => ((await isStillGood(server, environment, natsUsers)) ? [server] : [])));
+  const checked = await Promise.all(before.map(async (server) => ((await isStillGood(server, environment, { natsUsers, logins })) ? [server] : [])));
   const good = checked.flat();
   const missing = SERVICE_NAMES.filter((name) => !good.some(({ service }) => service === name));
   if (missing.length === 0) return 0;
@@ -118,13 +121,13 @@ async function ensureServers(options: UpOptions, settings: Settings, notebook: N
   const formerPorts = Object.fromEntries(before.flatMap(({ service, port }) => (port === undefined ? [] : [[service, port]])));
   const start = () =>
     startServers({
-      home, environment, ports: serverPorts, forTests: false, durability: settings.durability, natsUsers, only: missing, formerPorts,
+      home, environment, ports: serverPorts, forTests: false, durability: settings.durability, natsUsers, logins, only: missing, formerPorts,
       onProgress: progress.note, onServer: (server) => notebook.change((state) => withServer(state, server)),
     });
   await progress.step(`servers: ${missing.map((name) => SERVICES[name].title).join(", ")}`, start, ({ servers }) => servers.map(({ service, version, provider }) => `${service} ${version} (${provider})`).join(", "));
   const nats = natsIn(notebook.state().servers);
-  const advisory = nats === undefined ? undefined : natsAdvisory(nats.version);
-  if (advisory !== undefined) progress.note(advisory);
+  const advisory = nats === undefined ? null : natsAdvisory(nats.version);
+  if (advisory !== null) progress.note(`${advisory}; this one listens on loopback only`);
   return missing.length;
 }
 
@@ -142,19 +145,21 @@ async function endSwitchedNats({ progress, environment }: UpOptions, { shutdownG
 }
 
 /** Ours: that very process, it answers, and asks for users as it shall. Given: the URL is the same, and it answers. */
-async function isStillGood(server: ServerInfo, environment: Environment, natsUsers: NatsUsers | undefined): Promise<boolean> {
+async function isStillGood(server: ServerInfo, environment: Environment, { natsUsers, logins }: { readonly natsUsers: NatsUsers | undefined; readonly logins: ServerLogins | undefined }): Promise<boolean> {
   const url = environment[SERVICES[server.service].urlVariable] || undefined;
   const isWanted = server.process === undefined ? url === server.url : isRunning(server.process) && (url === undefined || url === server.url);
   if (!isWanted) return false;
   if (server.service === "nats" && server.process !== undefined && reasonToRestartNats(server.seedFile !== undefined, natsUsers !== undefined) !== null) return false;
-  const probe = async () => probeServer(server.service, server.url, natsLogin(server, environment));
+  if (server.service !== "nats" && server.process !== undefined && (server.passwordFile !== undefined) !== (logins !== undefined)) return false;
+  const probe = async () => probeServer(server.service, loginUrl(server), natsLogin(server, environment));
   return probe().then(() => true, () => false);
 }
 
 async function runPreparation({ home, environment, prepare, progress }: UpOptions, settings: Settings, servers: readonly ServerInfo[]): Promise<void> {
-  const { NATS_URL = "", DATABASE_URL = "" } = urlsOf(servers);
+  const { NATS_URL = "", DATABASE_URL = "" } = urlsOf(servers.map((server) => ({ ...server, url: loginUrl(server) })));
   await progress.step("NATS streams and consumers", () => prepare.topology(NATS_URL, settings, false, natsLogin(natsIn(servers), environment)));
   await progress.step("database migrations", () => prepare.migrations(DATABASE_URL), (applied) => (applied === 0 ? "none to apply" : `${applied} applied`));
+  if (settings.asksForLogins) await makeOwnPostgresLogins(home, servers);
   const unaudited = await auditUsers(userFilesIn(home.root), DATABASE_URL);
   if (unaudited !== null) progress.note(`changes of NATS users are not in the admin audit yet (${unaudited}); the next \`up\` tries again`);
   if (!settings.tiers.tiers.flatMap(replicasOf).some(({ backend }) => backend.kind === "local")) return;
@@ -171,8 +176,9 @@ async function ensureRoles(options: UpOptions, settings: Settings, notebook: Not
   const env = roleEnvironment(environment, { settings, ports, urls: urlsOf(servers) });
   if (login !== null) for (const name of ["NATS_NKEY_SEED", "NATS_NKEY_SEED_FILE"]) Reflect.deleteProperty(env, name);
   const planned = planProcesses(settings, ports, isSingleProcess);
-  const plans = login === null ? planned : withSeeds(planned, login.seeds, roleUsers(tierNames(settings)));
-  const startedWith = { ...hashesOf(dist, settings, env), ...(login === null ? {} : { "the NATS login": login.hash }) };
+  const plans = withLogins(login === null ? planned : withSeeds(planned, login.seeds, roleUsers(tierNames(settings))), home, servers);
+  const logins = loginsHash(plans, servers);
+  const startedWith = { ...hashesOf(dist, settings, env), ...(login === null ? {} : { "the NATS login": login.hash }), ...(logins === null ? {} : { "the logins": logins }) };
   const fingerprintOf = (plan: PlannedProcess) => hashOf([JSON.stringify(startedWith), JSON.stringify(plan)]);
   const kept = await upToDate(running, plans, fingerprintOf);
   const toStart = plans.filter(({ name }) => !kept.some((role) => role.name === name));

@@ -7,6 +7,7 @@ import { spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 
 import type { RunAs } from "./homeFolder.ts";
+import { loginUrl } from "./loginUrl.ts";
 import { adminLogin } from "./natsLogin.ts";
 import { ownsPort } from "./portOwner.ts";
 import { probeServer } from "./probeServer.ts";
@@ -33,6 +34,8 @@ export interface LaunchPlan {
   readonly beforeStart?: (() => Promise<void>) | undefined;
   /** NATS with users: of the one who asks whether it answers. */
   readonly seedFile?: string | undefined;
+  /** Redis or Postgres with logins: of their owner. */
+  readonly passwordFile?: string | undefined;
   /** Removed when this process ends without having stopped the server. */
   readonly endsWithUs?: { readonly removes: string } | undefined;
 }
@@ -91,7 +94,7 @@ async function waitForAnswer(plan: LaunchPlan, identity: ProcessIdentity): Promi
   const probe = async (): Promise<string | undefined> => {
     if (!isRunning(identity)) throw failed(plan, `${plan.program} ended while starting`);
     try {
-      const version = await probeServer(plan.service, plan.url, adminLogin(plan.seedFile));
+      const version = await probeServer(plan.service, loginUrl(plan), adminLogin(plan.seedFile));
       if (ownsPort(identity.pid, Number(new URL(plan.url).port))) return version;
       lastFailure = "another program answers on that port";
       return undefined;

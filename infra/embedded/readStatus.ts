@@ -1,6 +1,7 @@
 /** `status`: what the state file says, checked against the machine. */
 import type { Environment } from "./homeFolder.ts";
 import { withoutPassword } from "./locateServer.ts";
+import { loginUrl } from "./loginUrl.ts";
 import { natsLogin } from "./natsLogin.ts";
 import { probeServer } from "./probeServer.ts";
 import { isRunning } from "./processIdentity.ts";
@@ -28,7 +29,7 @@ const rank = ({ url }: StatusLine): number => (url.startsWith("http") ? 1 : 0);
 
 async function serverLine(server: ServerInfo, environment: Environment): Promise<StatusLine> {
   const { service, url, provider, version, logFile, process: identity } = server;
-  const probe = async () => probeServer(service, url, natsLogin(server, environment));
+  const probe = async () => probeServer(service, loginUrl(server), natsLogin(server, environment));
   const state = identity !== undefined && !isRunning(identity) ? "not running" : await probe().then(() => "ready", (err: unknown) => (err instanceof Error ? err.message : String(err)));
   return { name: service, url: withoutPassword(url), pid: identity?.pid ?? null, what: `${provider} ${version}`, logFile: logFile ?? null, state };
 }

@@ -8,17 +8,21 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly user?: RunAs | undefined;
   readonly timeoutMs?: number;
+  /** What it reads. */
+  readonly input?: string;
 }
 
 /** Resolves to what it printed on both channels. Throws with the last lines of that when it fails or takes too long. */
 export function runProgram(program: string, args: readonly string[], options: ProgramOptions = {}): Promise<string> {
-  const { cwd = "/", env = {}, user = {}, timeoutMs = 10_000 } = options;
+  const { cwd = "/", env = {}, user = {}, timeoutMs = 10_000, input } = options;
   return new Promise((resolve, reject) => {
-    execFile(program, args, { cwd, env: { ...env, LC_ALL: "C" }, ...user, timeout: timeoutMs, maxBuffer: 8 << 20 }, (err, stdout, stderr) => {
+    const child = execFile(program, args, { cwd, env: { ...env, LC_ALL: "C" }, ...user, timeout: timeoutMs, maxBuffer: 8 << 20 }, (err, stdout, stderr) => {
       const printed = `${stdout}${stderr}`.trim();
       if (err === null) resolve(printed);
       else reject(new Error(err.killed === true ? `took longer than ${timeoutMs / 1_000} s` : lastLines(printed, 4) || err.message, { cause: err }));
     });
+    child.stdin?.on("error", () => undefined); // it ended before it had read all: what it says counts
+    if (input !== undefined) child.stdin?.end(input);
   });
 }
 

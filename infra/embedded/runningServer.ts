@@ -33,9 +33,9 @@ export interface StartOptions {
 }
 
 export async function runServer(plan: LaunchPlan, { binary, port, onSpawn }: StartOptions): Promise<RunningServer> {
-  const { url, dataDir, logFile, seedFile } = plan;
+  const { url, dataDir, logFile, seedFile, passwordFile } = plan;
   const infoWith = (identity: ProcessIdentity): ServerInfo => ({
-    service: binary.service, provider: binary.provider, version: binary.version, url, where: binary.path, port, dataDir, logFile, ...(seedFile === undefined ? {} : { seedFile }), process: identity,
+    service: binary.service, provider: binary.provider, version: binary.version, url, where: binary.path, port, dataDir, logFile, ...(seedFile === undefined ? {} : { seedFile }), ...(passwordFile === undefined ? {} : { passwordFile }), process: identity,
   });
   const launch = (): Promise<LaunchedServer> => launchServer(plan, (identity) => onSpawn?.(infoWith(identity)));
   let launched = await launch();

@@ -16,6 +16,8 @@ export const ServerInfo = z.strictObject({
   logFile: z.string().optional(),
   /** NATS that asks for users: the file with the seed of `admin`. Missing: it is open. */
   seedFile: z.string().optional(),
+  /** Redis and Postgres that ask for passwords: the file with their owner's. Missing: they are open. */
+  passwordFile: z.string().optional(),
   /** Missing for a server that is not ours. */
   process: ProcessIdentity.optional(),
 });

@@ -1,6 +1,6 @@
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 
-import { isAtLeast, natsAdvisory, parseVersion } from "./serverVersion.ts";
+import { isAtLeast, parseVersion } from "./serverVersion.ts";
 
 test.each([
   ["nats-server: v2.15.1", "2.15.1"],
@@ -23,9 +23,4 @@ test.each([
   ["10.0", "9.6", true],
 ])("%s is at least %s: %s", (version, minimum, expected) => {
   expect(isAtLeast(version, minimum)).toBe(expected);
-});
-
-describe("the advisory for NATS", () => {
-  test.each(["2.10.27", "2.11.14", "2.12.0", "2.12.5"])("is given for %s", (version) => expect(natsAdvisory(version)).toContain("CVE-2026-33222"));
-  test.each(["2.11.15", "2.12.6", "2.15.1"])("is not given for %s", (version) => expect(natsAdvisory(version)).toBeUndefined());
 });

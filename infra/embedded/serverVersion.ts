@@ -16,10 +16,4 @@ export function isAtLeast(version: string, minimum: string): boolean {
   return true;
 }
 
-/** One line when this NATS version has a published hole, else undefined. Source: reliability.md S26, read 2026-11. */
-export function natsAdvisory(version: string): string | undefined {
-  const isFixed = isAtLeast(version, "2.12.0") ? isAtLeast(version, "2.12.6") : isAtLeast(version, "2.11.15");
-  return isFixed ? undefined : `nats-server ${version} is affected by CVE-2026-33222; it listens on loopback only, but use 2.12.6 or newer elsewhere`;
-}
-
 const partsOf = (version: string): number[] => version.split(".").map(Number);

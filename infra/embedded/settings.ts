@@ -6,6 +6,7 @@ import type { z } from "zod";
 import { issueLines } from "#shared/contracts/describeIssues.ts";
 import { replicasOf, servedBy, type TierFile } from "#shared/contracts/tiers.ts";
 import { readApiKey } from "#shared/runtime/apiKey.ts";
+import type { Replicas } from "#shared/messaging/topology.ts";
 import { NATS_VARIABLES, pick, readTierFile, unknownVariables } from "#shared/runtime/loadConfig.ts";
 import { ProcessConfig } from "#shared/runtime/runRole.ts";
 
@@ -16,7 +17,7 @@ import { SetupError } from "./setupError.ts";
 const EX_CONFIG = 78;
 
 export const UpEnvironment = pick(
-  ...NATS_VARIABLES, "REDIS_URL", "DATABASE_URL", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_PRICES_FILE", "INFER_LOCAL_MODELS_DIR", "INFER_DURABILITY", "INFER_HTTP_HOST", "INFER_AUTH",
+  ...NATS_VARIABLES, "REDIS_URL", "DATABASE_URL", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_PRICES_FILE", "INFER_LOCAL_MODELS_DIR", "INFER_DURABILITY", "INFER_STREAM_REPLICAS", "INFER_HTTP_HOST", "INFER_AUTH",
   "INFER_GATEWAY_PORT", "INFER_ROUTER_PORT", "INFER_AUDIT_SINK_PORT", "INFER_METRICS_SINK_PORT", "INFER_WEBHOOK_SENDER_PORT", "INFER_WORKER_PORT",
   "INFER_COMPLETIONS_MAX_AGE_HOURS", "INFER_SHUTDOWN_GRACE_MS",
 );
@@ -24,8 +25,11 @@ export const UpEnvironment = pick(
 export interface Settings {
   readonly prefix: string;
   readonly durability: "fast" | "strict";
+  readonly streamReplicas: Replicas;
   /** The NATS server that is started here lets nobody in but its users. */
   readonly asksForNatsUsers: boolean;
+  /** The Redis and the Postgres that are started here ask each service for its password. */
+  readonly asksForLogins: boolean;
   /** For reaching the roles: a wildcard address is reached on loopback. */
   readonly roleHost: string;
   readonly ports: Readonly<Record<PortVariable, number>>;
@@ -67,7 +71,7 @@ function readChecked(environment: Environment, home: Home, { alsoReading, accept
   const read = readTierFile({ tiersFile, pricesFile }, { acceptsOver });
   if ("problems" in read) throw badConfig(tiersFile, read.problems);
   return {
-    prefix: env.INFER_PREFIX, durability: env.INFER_DURABILITY, asksForNatsUsers: env.INFER_AUTH === "keys", tiersFile, pricesFile, tiers: read.file,
+    prefix: env.INFER_PREFIX, durability: env.INFER_DURABILITY, streamReplicas: env.INFER_STREAM_REPLICAS, asksForNatsUsers: env.INFER_AUTH === "keys", asksForLogins: env.INFER_AUTH === "keys", tiersFile, pricesFile, tiers: read.file,
     roleHost: ["0.0.0.0", "::"].includes(env.INFER_HTTP_HOST) ? "127.0.0.1" : env.INFER_HTTP_HOST,
     ports: env, chosenPorts: new Set(PORT_VARIABLES.filter((name) => given[name] !== undefined && env[name] !== 0)),
     localModelsDir: given["INFER_LOCAL_MODELS_DIR"] === undefined ? resolve(home.root, "local-models") : resolve(home.project, env.INFER_LOCAL_MODELS_DIR),

@@ -15,6 +15,8 @@ export interface NatsOptions extends StartOptions {
   readonly serverName?: string | undefined;
   /** Bytes. The sum of all streams' `max_bytes` has to stay below it. */
   readonly maxFileStoreBytes?: number | undefined;
+  /** One of several servers that hold copies of each other's streams. Clients learn only of the addresses that they were given. */
+  readonly cluster?: { readonly port: number; readonly routePorts: readonly number[] } | undefined;
   /** Who may do what. Missing: whoever reaches the server may do everything. */
   readonly users?: NatsUsers | undefined;
 }
@@ -57,7 +59,7 @@ function keepStreams(store: string, account: string): void {
 }
 
 /** JSON strings are valid in this format too, so a folder with a space or a quote is no problem. */
-function natsConfig({ port, dataDir, durability = "fast", serverName = "infer", maxFileStoreBytes = MAX_FILE_STORE_BYTES, users }: NatsOptions): string {
+function natsConfig({ port, dataDir, durability = "fast", serverName = "infer", maxFileStoreBytes = MAX_FILE_STORE_BYTES, cluster, users }: NatsOptions): string {
   return `# Written at every start by infra/embedded/startNats.ts. No monitoring port is opened.
 host: "${LOOPBACK}"
 port: ${port}
@@ -67,5 +69,12 @@ jetstream {
   store_dir: ${JSON.stringify(storeIn(dataDir))}
   max_file_store: ${maxFileStoreBytes}
 ${durability === "strict" ? "  sync_interval: always\n" : ""}}
-${users === undefined ? "" : `include ${JSON.stringify(USERS_FILE)}\n`}`;
+${cluster === undefined ? "" : `cluster {
+  name: "infer"
+  host: "${LOOPBACK}"
+  port: ${cluster.port}
+  no_advertise: true
+  routes: ${JSON.stringify(cluster.routePorts.map((other) => `nats://${LOOPBACK}:${other}`))}
+}
+`}${users === undefined ? "" : `include ${JSON.stringify(USERS_FILE)}\n`}`;
 }

@@ -1,8 +1,10 @@
 /** A Postgres cluster of its own, on 127.0.0.1 only, without a socket file. Root starts it as `nobody`, see homeFolder. */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 import pg from "pg";
+
+import type { ServerLogins } from "#infra/logins/ownLogins.ts";
 
 import { clearAfterCrash, clusterNameOf } from "./clearAfterCrash.ts";
 import { LOOPBACK } from "./freePort.ts";
@@ -17,11 +19,13 @@ export interface PostgresOptions extends StartOptions {
   readonly withoutFsync?: boolean | undefined;
   /** Database in `url`. `createDatabase` makes it. */
   readonly database?: string | undefined;
+  /** Everybody shows a password, its owner too. Missing: whoever reaches it is whom he says. */
+  readonly logins?: ServerLogins["postgres"] | undefined;
 }
 
 /** Makes the cluster when `dataDir` has none. Throws a `SetupError` with what initdb or the log says. */
 export async function startPostgres(options: PostgresOptions): Promise<RunningServer> {
-  const { binary, port, dataDir, logFile, endsWithUs, withoutFsync = false, database = "infer" } = options;
+  const { binary, port, dataDir, logFile, endsWithUs, withoutFsync = false, database = "infer", logins } = options;
   const user = postgresUser();
   if (!existsSync(join(dataDir, "PG_VERSION"))) await initCluster(dirname(binary.path), dataDir);
   requireSameMajor(dataDir, binary.version);
@@ -32,9 +36,28 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningSe
   const plan = {
     service: "postgres", program: binary.path, args: ["-D", dataDir, "-p", String(port), ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])],
     env: { LC_ALL: "C" }, user, url: `postgresql://postgres@${LOOPBACK}:${port}/${database}`, dataDir, logFile, endsWithUs,
-    stopSignal: "SIGINT", readyDeadlineMs: 120_000, beforeStart: () => clearAfterCrash(dataDir),
+    stopSignal: "SIGINT", readyDeadlineMs: 120_000, passwordFile: logins?.passwordFile,
+    async beforeStart() {
+      await clearAfterCrash(dataDir);
+      await askForPasswords(binary, dataDir, logins);
+    },
   } as const;
   return runServer(plan, options);
+}
+
+const HBA_MARK = "# Written by infra/embedded/startPostgres.ts.";
+const hbaOf = (method: "trust" | "scram-sha-256"): string => `${HBA_MARK}\n${["127.0.0.1/32", "::1/128"].map((from) => `host all all ${from} ${method}\n`).join("")}`;
+
+/** The password is set before anybody can connect: by Postgres in its mode for one user, which reads commands and listens to nobody. */
+async function askForPasswords({ path, version }: PostgresOptions["binary"], dataDir: string, logins: PostgresOptions["logins"]): Promise<void> {
+  const hbaFile = join(dataDir, "pg_hba.conf"); // written over, so that it stays that of the user who runs Postgres
+  if (logins === undefined) {
+    if (readFileSync(hbaFile, "utf8").startsWith(HBA_MARK)) writeFileSync(hbaFile, hbaOf("trust"));
+    return;
+  }
+  requireSameMajor(dataDir, version);
+  await runProgram(path, ["--single", "-D", dataDir, "postgres"], { user: postgresUser(), cwd: dataDir, timeoutMs: 120_000, input: `ALTER ROLE postgres PASSWORD '${logins.verifier()}'\n` });
+  writeFileSync(hbaFile, hbaOf("scram-sha-256"));
 }
 
 /** Makes the database that `url` names, in the server that `url` names. Safe to repeat and to race: true when it was made here. */

@@ -6,8 +6,11 @@ import { mkdtempSync, chmodSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import type { ServerLogins } from "#infra/logins/ownLogins.ts";
+
 import { anyFreePort, chooseFreePorts, isPortFree } from "./freePort.ts";
 import { type Environment, folderFor, type Home, postgresUser, PROJECT_NAME } from "./homeFolder.ts";
+import { loginUrl } from "./loginUrl.ts";
 import type { RunningServer, StartOptions } from "./runningServer.ts";
 import type { ServerInfo } from "./serverInfo.ts";
 import { type Located, SERVICE_NAMES, type ServerBinary, type ServiceName, SERVICES } from "./services.ts";
@@ -26,6 +29,8 @@ export interface StartServersOptions {
   readonly durability?: "fast" | "strict" | undefined;
   /** Of NATS. Missing: it is open. */
   readonly natsUsers?: NatsUsers | undefined;
+  /** Of Redis and Postgres. Missing: they are open. */
+  readonly logins?: ServerLogins | undefined;
   /** Only these; the rest is running already. */
   readonly only?: readonly ServiceName[] | undefined;
   readonly onProgress?: ((line: string) => void) | undefined;
@@ -79,7 +84,7 @@ async function startOne(located: Located, options: StartServersOptions, testFold
   }
   const running = await startBinary(located, options, testFolder);
   try {
-    if (located.service === "postgres") await createDatabase(running.url);
+    if (located.service === "postgres") await createDatabase(loginUrl(running.info()));
   } catch (err) {
     await running.stop();
     throw err;
@@ -111,7 +116,7 @@ async function choosePort(service: ServiceName, { ports, formerPorts, onProgress
 }
 
 function startOnPort(binary: ServerBinary, port: number, options: StartServersOptions, testFolder: string | undefined): Promise<RunningServer> {
-  const { home, durability, natsUsers, onServer } = options;
+  const { home, durability, natsUsers, logins, onServer } = options;
   const { service } = binary;
   const start: StartOptions = {
     binary, port, onSpawn: onServer,
@@ -120,8 +125,8 @@ function startOnPort(binary: ServerBinary, port: number, options: StartServersOp
     endsWithUs: testFolder === undefined ? undefined : { removes: testFolder },
   };
   if (service === "nats") return startNats({ ...start, durability, users: natsUsers, serverName: testFolder === undefined ? "infer" : "infer-test" });
-  if (service === "redis") return startRedis(start);
-  return startPostgres({ ...start, withoutFsync: testFolder !== undefined });
+  if (service === "redis") return startRedis({ ...start, logins: logins?.redis });
+  return startPostgres({ ...start, logins: logins?.postgres, withoutFsync: testFolder !== undefined });
 }
 
 const dataFolder = (service: ServiceName, home: Home): string =>

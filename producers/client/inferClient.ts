@@ -105,6 +105,7 @@ const LONGEST_FOLLOWED_MS = 3_600_000;
 const ms = z.number().positive().max(2 ** 31 - 1);
 const common = { tenantId: TenantId.optional(), userId: z.string().optional(), timeoutMs: ms.optional(), maxTries: z.int().positive().default(DEFAULT_TRIES) };
 const withoutCredentials = (url: string): boolean => URL.canParse(url) && new URL(url).username === "";
+const isServer = (url: string): boolean => URL.canParse(url.trim()) && new URL(url.trim()).hostname !== "";
 const HttpOptions = z.strictObject({
   ...common,
   url: z.string().refine(withoutCredentials, "is no URL, or has credentials in it: over HTTP they are `apiKey`"),
@@ -112,7 +113,7 @@ const HttpOptions = z.strictObject({
 });
 const NatsOptions = z.strictObject({
   ...common,
-  url: z.string().regex(/^(nats|natss|tls):/, "must be http:, https:, nats:, natss: or tls:").refine((url) => URL.canParse(url) && new URL(url).hostname !== "", "is no URL of a server"),
+  url: z.string().regex(/^(nats|natss|tls):/, "must be http:, https:, nats:, natss: or tls:").refine((urls) => urls.split(",").every(isServer), "is no URL of a server, nor several with commas between them"),
   nkeySeed: z.string().optional(), ackTimeoutMs: ms.default(5_000), prefix: z.string().regex(/^[A-Za-z0-9_-]+$/).default("infer"),
 });
 

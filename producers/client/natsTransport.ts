@@ -36,7 +36,7 @@ const LOOK_EVERY_MS = 5_000;
 export async function openNatsTransport({ url, tenantId, nkeySeed, prefix, ackTimeoutMs }: NatsOptions): Promise<Transport> {
   const inboxPrefix = tenantId === undefined ? undefined : inboxOf(tenantId);
   const nats = await connectNats({ url, name: "infer-client", nkeySeed, inboxPrefix }).catch((cause: unknown) => {
-    const { host } = new URL(url);
+    const host = url.split(",").map((one) => new URL(one.trim()).host).join(", ");
     const isRefused = cause instanceof Error && cause.name === "AuthorizationError";
     throw isRefused ? new InferError("unauthenticated", `${host} does not know this user`, { cause }) : new InferError("connection_failed", `cannot connect to ${host}`, { cause });
   });

@@ -347,3 +347,38 @@ describe("the pages around it", () => {
     expect((await app.inject("/requests/r-1")).statusCode).toBe(503);
   });
 });
+
+describe("metrics", () => {
+  const seriesIn = (text: string) => new Set(text.split("\n").filter((line) => line.startsWith("infer_")).map((line) => line.slice(0, line.lastIndexOf(" "))));
+  const series = async () => seriesIn((await app.inject("/metrics")).body);
+  /** Each of these words is used once. */
+  const ask = async (word: string) => {
+    const headers = { "content-type": "application/json" };
+    const chat = { messages: [{ role: "user", content: "hi" }] };
+    return Promise.all([
+      app.inject({ url: `/${word}/${word}` }),
+      app.inject({ url: `/requests/${word}`, query: { tenant_id: word } }),
+      app.inject({ method: "PATCH", url: `/v1/${word}` }),
+      post({ ...BODY, tenant_id: word, user_id: word, request_id: word, metadata: { note: word } }),
+      post({ ...BODY, policy: word }),
+      app.inject({ method: "POST", url: "/v1/chat/completions", headers, payload: { ...chat, model: word } }),
+      app.inject({ method: "POST", url: "/v1/chat/completions", headers: { ...headers, "x-optimizer-tenant": word, "idempotency-key": word }, payload: { ...chat, model: "auto", user: word } }),
+      app.inject({ method: "POST", url: `/requests/${word}/feedback`, headers, payload: { score: 1, source: word.slice(0, 32) } }),
+    ]);
+  };
+
+  it("has as many series after 1,000 paths, and 100 tenants, users, models and ids, that were never seen as after one", { timeout: 120_000 }, async () => {
+    const statuses = (await ask("first")).map(({ statusCode }) => statusCode);
+    expect(statuses).toEqual([404, 404, 404, 200, 400, 404, 200, 404]);
+    const before = await series();
+    for (let i = 0; i < 1_000; i++) await (i % 10 === 0 ? ask(`word-${i}`) : app.inject({ url: `/word-${i}` }));
+    expect(await series()).toEqual(before);
+    expect([...before].filter((one) => one.includes("unmatched")).length).toBeGreaterThan(0);
+  });
+});
+
+it("has the limits of time and size that docs/security.md names", () => {
+  const { bodyLimit, requestIdHeader, routerOptions } = app.initialConfig;
+  expect({ bodyLimit, requestIdHeader, maxParamLength: routerOptions?.maxParamLength }).toEqual({ bodyLimit: 262_144, requestIdHeader: false, maxParamLength: 100 });
+  expect(app.server).toMatchObject({ headersTimeout: 8_000, requestTimeout: 300_000, keepAliveTimeout: 72_000, connectionsCheckingInterval: 1_000, maxHeaderSize: 8_192 });
+});

@@ -16,10 +16,11 @@ import type { Tracer } from "#shared/telemetry/tracing.ts";
 
 import type { Callers } from "./callers.ts";
 import type { GetDesk } from "./desk.ts";
-import { addErrorHandlers } from "./errors.ts";
+import { addErrorHandlers, answerFrameworkError } from "./errors.ts";
 import { addHttpMetrics } from "./metrics.ts";
 import type { Door } from "./openAi/requestOf.ts";
 import { openApiWebhooks } from "./openApiWebhooks.ts";
+import { readRestOfLargeBody } from "./readRestOfLargeBody.ts";
 import { type AdminDeps, adminRoutes } from "./routes/admin.ts";
 import { batchesRoutes } from "./routes/batches.ts";
 import { feedbackRoute } from "./routes/feedback.ts";
@@ -65,12 +66,14 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
     requestIdHeader: false,
     genReqId: () => uuidv7(),
     routerOptions: { maxParamLength: 100 },
+    frameworkErrors: (error, _request, reply) => { answerFrameworkError(error, reply); },
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   addJsonParser(app);
   const { methodsOf } = addErrorHandlers(app, deps.log);
   addHttpMetrics(app, deps.registry, deps.waiting);
+  app.addHook("onSend", readRestOfLargeBody);
   await app.register(helmet, { global: true, hsts: false, contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } } });
   await app.register(swagger, { openapi: openApiInfo(deps.version), transform: jsonSchemaTransform, hideUntagged: true });
   addHealthRoutes(app, deps.registry, deps.problems);

@@ -4,7 +4,7 @@ import { allowanceOf } from "#shared/reach/target.ts";
 
 export const GatewayConfig = pick(
   ...NATS_VARIABLES, "REDIS_URL", "DATABASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_PRICES_FILE", "INFER_HTTP_HOST", "INFER_GATEWAY_PORT", "INFER_AUTH", "INFER_SECRET",
-  "INFER_DEFAULT_DEADLINE_MS", "INFER_MAX_DEADLINE_MS", "INFER_SWEEP_GRACE_MS", "INFER_MAX_QUEUE_MS", "INFER_OPENAI_BUDGET_USD", "INFER_MAX_EVENT_STREAMS", "INFER_BATCH_WINDOW", "INFER_WEBHOOK_ALLOW",
+  "INFER_DEFAULT_DEADLINE_MS", "INFER_MAX_DEADLINE_MS", "INFER_SWEEP_GRACE_MS", "INFER_MAX_QUEUE_MS", "INFER_MAX_CONNECTIONS", "INFER_OPENAI_BUDGET_USD", "INFER_MAX_EVENT_STREAMS", "INFER_BATCH_WINDOW", "INFER_WEBHOOK_ALLOW",
 )
   .refine((env) => isLoopback(env.INFER_HTTP_HOST) || env.INFER_AUTH !== "keyless", {
     path: ["INFER_HTTP_HOST"],
@@ -14,7 +14,7 @@ export const GatewayConfig = pick(
   .transform((env) => ({
     natsUrl: env.NATS_URL, redisUrl: env.REDIS_URL, databaseUrl: env.DATABASE_URL, otlpEndpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT, prefix: env.INFER_PREFIX, tiersFile: env.INFER_TIERS_FILE, pricesFile: env.INFER_PRICES_FILE,
     host: env.INFER_HTTP_HOST, port: env.INFER_GATEWAY_PORT, isKeyless: env.INFER_AUTH !== "keys", secret: env.INFER_SECRET ?? null,
-    defaultDeadlineMs: env.INFER_DEFAULT_DEADLINE_MS, maxDeadlineMs: env.INFER_MAX_DEADLINE_MS, sweepGraceMs: env.INFER_SWEEP_GRACE_MS, maxQueueMs: env.INFER_MAX_QUEUE_MS,
+    defaultDeadlineMs: env.INFER_DEFAULT_DEADLINE_MS, maxDeadlineMs: env.INFER_MAX_DEADLINE_MS, sweepGraceMs: env.INFER_SWEEP_GRACE_MS, maxQueueMs: env.INFER_MAX_QUEUE_MS, maxConnections: env.INFER_MAX_CONNECTIONS,
     openAiBudgetUsd: env.INFER_OPENAI_BUDGET_USD, maxEventStreams: env.INFER_MAX_EVENT_STREAMS, batchWindow: env.INFER_BATCH_WINDOW,
     webhookAllowance: allowanceOf(env.INFER_WEBHOOK_ALLOW, { isKeyless: env.INFER_AUTH === "keyless" }),
   }));

@@ -63,6 +63,12 @@ export function askLater(reply: FastifyReply, { retryAfterMs }: AppError): void 
   if (retryAfterMs !== null) void reply.header("retry-after", secondsUp(retryAfterMs));
 }
 
+/** Of a path that cannot be read: no route, and so no error handler, has it. */
+export function answerFrameworkError(error: FastifyError, reply: FastifyReply): void {
+  const { code, publicMessage: message } = toAppError(error);
+  void reply.code(error.statusCode ?? 500).send({ error: { code, message, retryable: false } } satisfies ErrorReply);
+}
+
 /** `requestId`: for what may be asked again. Without it a retry of an id that was made here would be a second paid request. */
 function send(reply: FastifyReply, code: ErrorCode, message: string, requestId?: string) {
   const { httpStatus, retryable } = ERROR_CODES[code];

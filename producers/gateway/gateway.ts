@@ -72,6 +72,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
       problems: readiness.problems, waiting: () => waiting(), callers, admin: { pool, pepper }, webhooks: { pool, key: config.secret === null ? null : subkey(config.secret, "webhooks"), allowance: config.webhookAllowance, lookup }, isKeyless: config.isKeyless, version: VERSION,
       door: { tierFile: limits.tierFile, budgetUsd: config.openAiBudgetUsd },
     });
+    app.server.maxConnections = config.maxConnections;
     onClose("http", () => app.close());
     const port = await listen(app, { host: config.host, port: config.port, variable: "INFER_GATEWAY_PORT" });
 
@@ -90,7 +91,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
       origin: instance, graceMs: config.sweepGraceMs + AFTER_SWEEP_MS, log, now: Date.now,
     });
     const known = makeKnownWork(() => performance.now());
-    followLoads(nats, { prefix, signal }, known.heard);
+    followLoads(nats, prefix, known.heard);
     const shedding = makeShedding({ door: "http", maxQueueMs: config.maxQueueMs, lagMs: measureLag(signal), work: known.work, registry, now: () => performance.now() });
     const inference = makeInference({ letIn: makeLetIn({ known, shedding, streams, prefix }), admit: makeAdmit(limiter, makePromptTokens(limits.tierFile, await openTokenCounter(tokenizersOf(limits.tierFile)))), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
     const watches = makeWatches({ nats, streams, prefix, replies, limits, sweepGraceMs: config.sweepGraceMs, mostWatches: config.maxEventStreams, log });

@@ -7,14 +7,14 @@ import { joinOutcome, type Replies } from "#shared/messaging/replies.ts";
 import { assertSameRequest, type SubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { type Id, tokens } from "#shared/messaging/topology.ts";
 
-import type { Admission, Admit } from "./admit.ts";
+import type { Admit } from "./admit.ts";
 import type { CachedRuns } from "./cachedRuns.ts";
 import type { Call } from "./call.ts";
 import type { LetIn } from "./letIn.ts";
 import { makePresence } from "./presence.ts";
 
 export interface InferenceDeps {
-  /** Before anything is counted. Throws `overloaded` or `storage_full`. Absent: nothing is refused. */
+  /** Before anything else is done. Throws `overloaded` or `storage_full`. Absent: nothing is refused. */
   readonly letIn?: LetIn;
   /** Before a request is published. */
   readonly admit: Admit;
@@ -60,23 +60,30 @@ export function makeInference({ letIn, admit, submit, replies, cancel, limits, c
     if (problem !== null) throw new AppError("invalid_request", problem);
   };
   const deadlineOf = ({ deadline_ms = limits.defaultDeadlineMs }: InferBody) => Math.min(deadline_ms, limits.maxDeadlineMs);
-  const enter = async (id: Id, call: Call, admission: Admission): Promise<void> => {
-    if (!admission.isRepeat) await letIn?.(id, admission);
-    await admit(id, call, admission);
-  };
   const wholes = new WeakMap<NonNullable<Call["whole"]>, Promise<void>>();
   /** What has its outcome already takes nothing. */
   const admitOnce = (id: Id, body: InferBody, call: Call, isRepeat: boolean): Promise<void> => {
     const { whole } = call;
-    if (whole === undefined || isRepeat) return enter(id, call, { bodies: [body], isRepeat, deadlineMs: deadlineOf(body) });
-    const admitted = wholes.get(whole) ?? enter(whole.id, call, { bodies: whole.parts, isRepeat, deadlineMs: deadlineOf(body) });
+    if (whole === undefined || isRepeat) return admit(id, call, { bodies: [body], isRepeat, deadlineMs: deadlineOf(body) });
+    const admitted = wholes.get(whole) ?? admit(whole.id, call, { bodies: whole.parts, isRepeat, deadlineMs: deadlineOf(body) });
     wholes.set(whole, admitted);
     return admitted;
+  };
+  const wholesLetIn = new WeakMap<NonNullable<Call["whole"]>, Promise<void>>();
+  /** Once for all parts of a call. */
+  const letInOnce = async (id: Id, body: InferBody, { whole }: Call): Promise<void> => {
+    if (letIn === undefined) return;
+    const ask = () => letIn(id, whole?.parts ?? [body], deadlineOf(body));
+    if (whole === undefined) return ask();
+    const asked = wholesLetIn.get(whole) ?? ask();
+    wholesLetIn.set(whole, asked);
+    await asked;
   };
   return {
     async infer(id, body, call) {
       const { traceparent, gone } = call;
       assertKnownNames(body);
+      await letInOnce(id, body, call);
       const earlier = await findEarlier(id, body);
       await admitOnce(id, body, call, earlier !== null);
       if (earlier !== null) return earlier;
@@ -104,6 +111,7 @@ export function makeInference({ letIn, admit, submit, replies, cancel, limits, c
     },
     async accept(id, body, call) {
       assertKnownNames(body);
+      await letInOnce(id, body, call);
       const completion = await findEarlier(id, body);
       await admitOnce(id, body, call, completion !== null);
       if (completion !== null) return completion;

@@ -1,21 +1,22 @@
 import { expect, it } from "vitest";
 
+import type { InferBody } from "#shared/contracts/request.ts";
 import type { Refusal } from "#shared/overload/shedding.ts";
 
 import { makeLetIn } from "./letIn.ts";
 
 const REFUSAL: Refusal = { reason: "wait", code: "overloaded", message: "m", retryAfterMs: 2_500 };
-const body = (request_id?: string) => ({ ...(request_id === undefined ? {} : { request_id }), user_id: "u", input: "hi", budget: 1 });
+const body = (request_id?: string): InferBody => ({ ...(request_id === undefined ? {} : { request_id }), user_id: "u", input: "hi", budget: 1 });
 
-function world({ refusal = null, isAccepted = false }: { refusal?: Refusal | null; isAccepted?: boolean } = {}) {
+function world({ refusal = null, accepted = null }: { refusal?: Refusal | null; accepted?: "REQUESTS" | "COMPLETIONS" | null } = {}) {
   const told: string[] = [];
   const letIn = makeLetIn({
     known: { work: () => null, letIn: (tenant, lane) => { told.push(`in ${tenant} ${lane}`); } },
     shedding: { refusalOf: () => refusal, refused: ({ tenantId, lane }) => { told.push(`out ${tenantId} ${lane}`); } },
-    streams: { last: async (stream, subject) => { told.push(`look ${stream} ${subject}`); return isAccepted ? ({} as never) : null; } },
+    streams: { last: async (stream, subject) => { told.push(`look ${stream} ${subject}`); return accepted === stream ? ({} as never) : null; } },
     prefix: "infer",
   });
-  return { letIn: (bodies: Parameters<typeof letIn>[1]["bodies"]) => letIn({ tenant_id: "t1", request_id: "r1" }, { bodies, deadlineMs: 1_000 }), told };
+  return { letIn: (bodies: readonly InferBody[]) => letIn({ tenant_id: "t1", request_id: "r1" }, bodies, 1_000), told };
 }
 
 it("counts each part of what it lets in", async () => {
@@ -30,9 +31,15 @@ it("refuses with a time, and looks nowhere for an id of its own", async () => {
   expect(told).toEqual(["out t1 batch"]);
 });
 
-it("lets in who asks again for what was accepted before, and nobody else", async () => {
-  const known = world({ refusal: REFUSAL, isAccepted: true }), unknown = world({ refusal: REFUSAL });
-  await known.letIn([body("r1")]);
-  await expect(unknown.letIn([body("r1")])).rejects.toMatchObject({ code: "overloaded" });
-  expect([known.told, unknown.told]).toEqual([["look REQUESTS infer.request.t1.r1"], ["look REQUESTS infer.request.t1.r1", "out t1 interactive"]]);
+it.each(["COMPLETIONS", "REQUESTS"] as const)("lets in who asks again for what is in %s", async (accepted) => {
+  const { letIn, told } = world({ refusal: REFUSAL, accepted });
+  await letIn([body("r1")]);
+  expect(told.at(-1)).toBe(`look ${accepted} infer.${accepted === "REQUESTS" ? "request" : "completion"}.t1.r1`);
+});
+
+it("looks for no more than 16 at once: the others are refused without", async () => {
+  const { letIn, told } = world({ refusal: REFUSAL, accepted: "COMPLETIONS" });
+  const ended = await Promise.allSettled(Array.from({ length: 20 }, () => letIn([body("r1")])));
+  expect([ended.filter(({ status }) => status === "fulfilled").length, told.filter((one) => one.startsWith("out")).length]).toEqual([16, 4]);
+  await letIn([body("r1")]);
 });

@@ -1,14 +1,14 @@
-/** Whether a call is let in while there is more to do than can be done, before anything of it is counted or published. The same for every route that asks a model. */
+/** Whether a call is let in while there is more to do than can be done, before anything else is done for it: a refusal must cost next to nothing. The same for every route that asks a model. */
 import { AppError } from "#shared/contracts/errors.ts";
+import type { InferBody } from "#shared/contracts/request.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
-import { type Id, requestSubject } from "#shared/messaging/topology.ts";
+import { completionSubject, type Id, requestSubject } from "#shared/messaging/topology.ts";
 import type { Shedding } from "#shared/overload/shedding.ts";
 
-import type { Admission } from "./admit.ts";
 import type { KnownWork } from "./knownWork.ts";
 
 /** Throws `overloaded`, and `storage_full` before it is too late to keep outcomes. */
-export type LetIn = (id: Id, admission: Pick<Admission, "bodies" | "deadlineMs">) => Promise<void>;
+export type LetIn = (id: Id, bodies: readonly InferBody[], deadlineMs: number) => Promise<void>;
 export interface LetInDeps {
   readonly known: Pick<KnownWork, "work" | "letIn">;
   readonly shedding: Shedding;
@@ -16,16 +16,32 @@ export interface LetInDeps {
   readonly prefix: string;
 }
 
-/** A request under an id of its caller's that was accepted before and is under way makes no more work: it is let in always. */
-export const makeLetIn = ({ known, shedding, streams, prefix }: LetInDeps): LetIn => async (id, { bodies, deadlineMs }) => {
-  const [first] = bodies;
-  if (first === undefined) return;
-  const asked = { tenantId: id.tenant_id, lane: first.priority ?? "interactive", leftMs: deadlineMs } as const;
-  const refusal = shedding.refusalOf(asked, known.work());
-  if (refusal !== null) {
-    if (first.request_id !== undefined && (await streams.last("REQUESTS", requestSubject(prefix, id))) !== null) return;
+/** Whether a refused request was accepted before is looked for by so many at once; others are refused without: they may come again. */
+const MOST_LOOKS = 16;
+
+/** `bodies`: of a request, or of all parts of a call. One under an id of its caller's that was accepted before makes no more work: it is let in always. */
+export function makeLetIn({ known, shedding, streams, prefix }: LetInDeps): LetIn {
+  let looks = 0;
+  const wasAccepted = async (id: Id): Promise<boolean> => {
+    if (looks >= MOST_LOOKS) return false;
+    looks++;
+    try {
+      return (await streams.last("COMPLETIONS", completionSubject(prefix, id))) !== null || (await streams.last("REQUESTS", requestSubject(prefix, id))) !== null;
+    } finally {
+      looks--;
+    }
+  };
+  return async (id, bodies, deadlineMs) => {
+    const [first] = bodies;
+    if (first === undefined) return;
+    const asked = { tenantId: id.tenant_id, lane: first.priority ?? "interactive", leftMs: deadlineMs } as const;
+    const refusal = shedding.refusalOf(asked, known.work());
+    if (refusal === null) {
+      for (const _part of bodies) known.letIn(id.tenant_id, asked.lane);
+      return;
+    }
+    if (first.request_id !== undefined && (await wasAccepted(id))) return;
     shedding.refused(asked, refusal);
     throw new AppError(refusal.code, refusal.message, { retryAfterMs: refusal.retryAfterMs });
-  }
-  for (const _part of bodies) known.letIn(id.tenant_id, asked.lane);
-};
+  };
+}

@@ -8,7 +8,7 @@ import { Chat, Embed, Input } from "./chat.ts";
 import { DIRECT_ORIGIN, Origin, RequestId, TenantId } from "./ids.ts";
 import { NanoUsd, UsdAmount } from "./money.ts";
 import { Probability } from "./probability.ts";
-import { storable, wellFormed } from "./text.ts";
+import { isStorable, storable, wellFormed } from "./text.ts";
 import type { TenantSettings } from "./tenant.ts";
 import { policyNames, type TierFile, TierName } from "./tiers.ts";
 
@@ -37,6 +37,16 @@ function isShallow(value: unknown): boolean {
   return false;
 }
 
+/** What is asked, but for a plain text: bounded as that is. `abort`: what is too deep must not be written as JSON. */
+const asked = <T extends z.ZodType>(schema: T) => schema
+  .refine(isShallow, { error: `must not be nested more than ${MOST_DEPTH} deep`, abort: true })
+  .superRefine((value, context) => {
+    const json = JSON.stringify(value);
+    if (Buffer.byteLength(json) > MAX_INPUT_BYTES) context.addIssue({ code: "custom", message: `must be at most ${MAX_INPUT_BYTES / 1024} KiB as JSON in UTF-8` });
+    else if (!isStorable(value, json)) context.addIssue({ code: "custom", message: "must be well-formed Unicode without NUL", params: { code: "invalid_unicode" } });
+  })
+  .optional();
+
 const Metadata = z
   .record(wellFormed(z.string().min(1).max(64)), z.union([wellFormed(z.string().max(512)), z.number(), z.boolean()]))
   .refine((entries) => Object.keys(entries).length <= 16, "at most 16 entries");
@@ -48,9 +58,9 @@ const fields = {
   user_id: wellFormed(z.string().min(1).max(128)).describe("Whose request it is; for reports and limits."),
   input: wellFormed(z.string().min(1).max(MAX_INPUT_BYTES - QUOTES, tooLong).refine(fitsAJob, tooLong)).refine((text) => text.trim() !== "", "must not be blank").optional()
     .describe("What the model is asked: at most 240 KiB as a JSON string in UTF-8. Either this or `chat`."),
-  chat: Chat.refine(isShallow, { error: `must not be nested more than ${MOST_DEPTH} deep`, abort: true }).refine((chat) => Buffer.byteLength(JSON.stringify(chat)) <= MAX_INPUT_BYTES, { error: `must be at most ${MAX_INPUT_BYTES / 1024} KiB as JSON in UTF-8` }).optional()
+  chat: asked(Chat)
     .describe("A conversation as OpenAI's chat completions have it, instead of `input`: at most 240 KiB as JSON in UTF-8."),
-  embed: Embed.refine((embed) => Buffer.byteLength(JSON.stringify(embed)) <= MAX_INPUT_BYTES, { error: `must be at most ${MAX_INPUT_BYTES / 1024} KiB as JSON in UTF-8` }).optional()
+  embed: asked(Embed)
     .describe("Texts to turn into vectors, instead of `input`: at most 240 KiB as JSON in UTF-8. `policy` names the embedder: `always-<embedder>`."),
   stream: z.boolean().optional().describe("Pieces of the answer go to `infer.token.<origin>.<tenant>.<request id>` while it grows, once it is certain to be the outcome. No part of the request's content."),
   priority: Priority.optional().describe("`batch`: for what nobody waits for. It runs beside `interactive` requests (the default), in slots of its own, and only while those leave one of theirs free. No part of the request's content: a repeated request changes nothing about the first."),

@@ -10,6 +10,11 @@ export const wellFormed = (text: z.ZodString) =>
  */
 export const storable = (text: string): string => text.toWellFormed().replaceAll("\0", "\uFFFD");
 
+/** What JSON makes of a NUL and of a lone surrogate, and of a text that says so itself. */
+const MAY_BE_UNSTORABLE = /\\u(0000|d[89a-f])/;
+/** Whether every text in a JSON value can be held, keys too. `json`: the value's own. */
+export const isStorable = (value: unknown, json: string): boolean => !MAY_BE_UNSTORABLE.test(json) || json === JSON.stringify(storableJson(value));
+
 /** The same for every text in a JSON value, keys too. */
 export function storableJson(value: unknown): unknown {
   if (typeof value === "string") return storable(value);

@@ -134,7 +134,7 @@ it("a tenant's rows are seen by its own callers, all by an operator, none withou
   for (const table of ["ledger", "tenants", "api_keys", "webhook_endpoints", "batches"]) expect(await seen(`SELECT tenant_id FROM ${table}`, "t1"), table).toEqual(["t1"]);
   expect(await seen("SELECT tenant_id FROM ledger WHERE tenant_id = 't2'", "t1")).toEqual([]);
   expect((await seen("SELECT tenant_id FROM ledger", null)).sort()).toEqual(["t1", "t2"]);
-  expect(await inTransactionAs(gateway, "tenant", async (client) => (await client.query("SELECT tenant_id FROM ledger")).rows)).toEqual([]);
+  expect(await inTransactionAs(gateway, "tenant", async (client) => (await client.query<{ tenant_id: string }>("SELECT tenant_id FROM ledger")).rows)).toEqual([]);
   await expect(inTransactionOf(gateway, "t1", (client) => client.query("INSERT INTO batches (tenant_id, batch_id, status, defaults) VALUES ('t2', 'forged', 'open', '{}')"))).rejects.toMatchObject(REFUSED);
 });
 

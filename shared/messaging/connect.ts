@@ -8,6 +8,7 @@ import { missingTopology } from "./ensureTopology.ts";
 import type { Source } from "./topology.ts";
 
 export interface ConnectOptions {
+  /** Of one server, or of several of a cluster with commas between them. */
   readonly url: string;
   /** Shown by the server's monitoring. */
   readonly name: string;
@@ -25,9 +26,10 @@ const TLS_SCHEMES: ReadonlySet<string> = new Set(["tls:", "natss:"]);
  * 10-15 s: the client's defaults give up for good after about 20 s and notice after minutes.
  */
 export async function connectNats({ url, name, nkeySeed, inboxPrefix }: ConnectOptions): Promise<NatsConnection> {
-  const { username, password, host, protocol } = new URL(url);
+  const [first, ...others] = serverUrls(url);
+  const { username, password, host, protocol } = first;
   const nats = await connect({
-    servers: `${protocol}//${host}`,
+    servers: [first, ...others].map((server) => `${server.protocol}//${server.host}`),
     ...(TLS_SCHEMES.has(protocol) ? { tls: {} } : {}),
     ...(nkeySeed === undefined ? {} : { authenticator: nkeyAuthenticator(new TextEncoder().encode(nkeySeed)) }),
     ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
@@ -47,6 +49,12 @@ export async function connectNats({ url, name, nkeySeed, inboxPrefix }: ConnectO
     throw new UnsupportedServer(`nats-server ${version} at ${host} is too old: 2.10 or newer is needed`);
   }
   return nats;
+}
+
+/** Each with a scheme of its own; user and password are taken from the first. Throws `TypeError` where one is no URL. */
+function serverUrls(urls: string): readonly [URL, ...URL[]] {
+  const [first = "", ...others] = urls.split(",");
+  return [new URL(first.trim()), ...others.map((url) => new URL(url.trim()))];
 }
 
 /** The server refused a publish or a subscription of this connection's user; perhaps wrapped by a request that it was part of. */

@@ -79,6 +79,8 @@ export interface SlotOptions extends ConsumeOptions {
   readonly pauseMs?: () => number;
   /** While it says no, nothing is pulled, and what a pull still brought is kept unstarted. Default: always. */
   readonly mayRun?: () => boolean;
+  /** How many of the slots pull, asked before each pull; the others rest. Default: all. */
+  readonly inUse?: () => number;
 }
 
 /** A message in this process's hands. */
@@ -179,14 +181,18 @@ export async function consumePerSlot(options: SlotOptions): Promise<void> {
   const untilMayRun = async () => {
     while (!signal.aborted && options.mayRun?.() === false) await pause(ASK_AGAIN_MS, signal);
   };
+  const untilInUse = async (slot: number) => {
+    while (!signal.aborted && slot >= (options.inUse?.() ?? Infinity)) await pause(ASK_AGAIN_MS, signal);
+  };
   const run = async (held: Held) => {
     const mustWait = options.mayRun?.() === false; // it was asked before the pull, which may have lasted
     if (mustWait) await untilMayRun();
     if (mustWait && hasEnded(signal)) handBack(held);
     else if (!held.lease.signal.aborted) await settle(held);
   };
-  const slot = async () => {
+  const slot = async (place: number) => {
     for (let failures = 0; !signal.aborted; ) {
+      await untilInUse(place);
       await untilMayRun();
       const pauseMs = options.pauseMs?.() ?? 0;
       if (pauseMs > 0) await sleep(pauseMs, null, { signal }).catch(() => null);
@@ -206,7 +212,7 @@ export async function consumePerSlot(options: SlotOptions): Promise<void> {
       });
     }
   };
-  await Promise.all(Array.from({ length: options.concurrency }, slot));
+  await Promise.all(Array.from({ length: options.concurrency }, (_, place) => slot(place)));
   drained();
 }
 /** Seldom enough not to take every moment in which a busy lane has a slot free between two of its jobs. */

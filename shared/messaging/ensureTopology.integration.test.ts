@@ -94,3 +94,8 @@ it("says what all streams together need where the server's store is too small fo
   await connected.close();
   await small.remove();
 });
+
+it("says that replicas need a cluster, and prints the difference for streams and buckets that have others", async () => {
+  await expect(ensureTopology(nats, { ...WANTED, replicas: 3 })).rejects.toThrow(/stream REQUESTS exists with other settings: num_replicas: wanted 3, is 1\. .*inferctl topology --update/);
+  await expect(ensureTopology(nats, { ...WANTED, replicas: 3, update: true })).rejects.toThrow(/stream REQUESTS: INFER_STREAM_REPLICAS=3 needs a cluster of at least 3 NATS servers/);
+});

@@ -2,12 +2,14 @@ import { jetstreamManager, type JetStreamManager, JetStreamApiError, type Stream
 import { Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 
-import { batchWorkerSource, consumerOf, modelBucket, shadowWorkerSource, type Source, sourcesOf, streamOfBucket, streamsOf, type StreamSpec, sweeperBucket, tierBucket, type TierSlots, workerSource } from "./topology.ts";
+import { batchWorkerSource, consumerOf, modelBucket, type Replicas, shadowWorkerSource, type Source, sourcesOf, streamOfBucket, streamsOf, type StreamSpec, sweeperBucket, tierBucket, type TierSlots, workerSource } from "./topology.ts";
 
 export interface TopologyOptions {
   readonly prefix: string;
   readonly tiers: readonly TierSlots[];
   readonly completionsMaxAgeMs: number;
+  /** Of every stream and bucket; default 1. Consumers have as many as their stream. */
+  readonly replicas?: Replicas | undefined;
   /** Changes streams that exist with other settings. Without it they are an error. */
   readonly update?: boolean;
 }
@@ -16,26 +18,44 @@ export interface TopologyOptions {
  * Creates what is missing: streams, consumers, buckets. Idempotent. A stream that exists with other settings is an
  * error that prints the difference, never a silent change; consumers are adapted, which loses nothing.
  */
-export async function ensureTopology(nats: NatsConnection, { prefix, tiers, completionsMaxAgeMs, update = false }: TopologyOptions): Promise<void> {
+export async function ensureTopology(nats: NatsConnection, { prefix, tiers, completionsMaxAgeMs, replicas = 1, update = false }: TopologyOptions): Promise<void> {
   const jsm = await jetstreamManager(nats);
-  const wantedStreams = streamsOf(prefix, completionsMaxAgeMs);
+  const wantedStreams = streamsOf(prefix, completionsMaxAgeMs, replicas);
   for (const wanted of wantedStreams) await ensureStream(jsm, wanted, update).catch((error: unknown) => { throw noRoom(error, wanted, wantedStreams) ?? error; });
   const sources = [...Object.values(sourcesOf(prefix)), ...tiers.flatMap((tier) => [workerSource(prefix, tier), batchWorkerSource(prefix, tier), shadowWorkerSource(prefix, tier)])];
   for (const source of sources) await ensureConsumer(jsm, source);
   const kvm = new Kvm(nats);
-  const { name, ttlMs } = tierBucket(prefix);
-  await kvm.create(name, { ttl: ttlMs, history: 1, max_bytes: 1024 ** 2 });
-  await kvm.create(sweeperBucket(prefix).name, { history: 1, max_bytes: 1024 ** 2 });
-  await kvm.create(modelBucket(prefix).name, { history: 1, max_bytes: 64 * 1024 ** 2 });
+  const { name: tierStates, ttlMs } = tierBucket(prefix);
+  const buckets = [[tierStates, { ttl: ttlMs, max_bytes: 1024 ** 2 }], [sweeperBucket(prefix).name, { max_bytes: 1024 ** 2 }], [modelBucket(prefix).name, { max_bytes: 64 * 1024 ** 2 }]] as const;
+  for (const [name, options] of buckets) {
+    await setReplicas(jsm, streamOfBucket(name), replicas, update);
+    await kvm.create(name, { ...options, history: 1, replicas });
+  }
 }
+
+/** Of a stream that exists. */
+async function setReplicas(jsm: JetStreamManager, name: string, replicas: Replicas, update: boolean): Promise<void> {
+  const existing = await jsm.streams.info(name).catch(absent);
+  if (existing === null || existing.config.num_replicas === replicas) return;
+  if (!update) throw otherSettings(name, [`num_replicas: wanted ${replicas}, is ${existing.config.num_replicas}`]);
+  await jsm.streams.update(name, { ...existing.config, num_replicas: replicas }).catch(needsCluster(name, replicas));
+}
+
+const otherSettings = (name: string, differing: readonly string[]) => new Error(`stream ${name} exists with other settings: ${differing.join("; ")}. Change it with: inferctl topology --update`);
+
+/** Says what a server means that has not enough others beside it. */
+const needsCluster = (name: string, replicas: Replicas) => (cause: unknown): never => {
+  if (replicas === 1 || !(cause instanceof JetStreamApiError) || !TOO_FEW_SERVERS.has(cause.code)) throw cause;
+  throw new Error(`stream ${name}: INFER_STREAM_REPLICAS=${replicas} needs a cluster of at least ${replicas} NATS servers with JetStream, and this is not one: ${cause.message}`, { cause });
+};
 
 async function ensureStream(jsm: JetStreamManager, wanted: StreamSpec, update: boolean): Promise<void> {
   const existing = await jsm.streams.info(wanted.name).catch(absent);
   const before = existing === null ? [] : differences(wanted, existing.config);
   if (before.length > 0 && !update) {
-    throw new Error(`stream ${wanted.name} exists with other settings: ${before.join("; ")}. Change it with: inferctl topology --update`);
+    throw otherSettings(wanted.name, before);
   }
-  const { config } = existing === null ? await jsm.streams.add(wanted) : before.length > 0 ? await jsm.streams.update(wanted.name, wanted) : existing;
+  const { config } = existing === null ? await jsm.streams.add(wanted).catch(needsCluster(wanted.name, wanted.num_replicas)) : before.length > 0 ? await jsm.streams.update(wanted.name, wanted).catch(needsCluster(wanted.name, wanted.num_replicas)) : existing;
   // Old servers drop fields that they do not know, without an error.
   const after = differences(wanted, config);
   if (after.length > 0) throw new Error(`stream ${wanted.name}: the server does not keep what was asked for: ${after.join("; ")}. NATS server 2.10 or newer is needed`);
@@ -65,6 +85,8 @@ export async function ensureConsumer(jsm: JetStreamManager, source: Source): Pro
   else await jsm.consumers.update(source.stream, source.durable, wanted);
 }
 
+/** No suitable peers for placement; replicas without a cluster. */
+const TOO_FEW_SERVERS: ReadonlySet<number> = new Set([10_005, 10_074]);
 const STREAM_NOT_FOUND = 10_059;
 const CONSUMER_NOT_FOUND = 10_014;
 function absent(error: unknown): null {

@@ -11,16 +11,15 @@ export function sayLoad(nats: NatsConnection, { prefix, instance }: { readonly p
   if (!nats.isClosed()) nats.publish(loadSubject(prefix, instance), JSON.stringify(load));
 }
 
-/** Each that is heard, from whatever router: all fold the same streams. What cannot be read is left out. */
-export function followLoads(nats: NatsConnection, { prefix, signal }: { readonly prefix: string; readonly signal: AbortSignal }, take: (load: Load) => void): void {
-  const subscription = nats.subscribe(loadsOf(prefix), {
+/** Until the connection ends. Each that is heard, from whatever router: all fold the same streams. What cannot be read is left out. */
+export function followLoads(nats: NatsConnection, prefix: string, take: (load: Load) => void): void {
+  nats.subscribe(loadsOf(prefix), {
     callback(error, { data }) {
       if (error !== null) return;
       const load = readLoad(data);
       if (load !== null) take(load);
     },
   });
-  signal.addEventListener("abort", () => { subscription.unsubscribe(); }, { once: true });
 }
 
 function readLoad(data: Uint8Array): Load | null {

@@ -4,11 +4,13 @@ import type { Logger } from "pino";
 
 import { makeInstanceId } from "#shared/runtime/instanceId.ts";
 import { every, type Lifecycle, unlessAborted, untilItWorks } from "#shared/runtime/lifecycle.ts";
+import { isLoopback } from "#shared/runtime/loopback.ts";
 import type { Readiness } from "#shared/runtime/readiness.ts";
 
 import { type AckInbox, makeAckInbox } from "./ackInbox.ts";
 import { awaitNats, awaitTopology } from "./connect.ts";
 import { missingTopology } from "./ensureTopology.ts";
+import { natsAdvisory } from "./natsAdvisory.ts";
 import { makePublisher, type Publisher } from "./publish.ts";
 import { makeStoredMessages, type StoredMessages } from "./storedMessages.ts";
 import { inboxOf, type Source } from "./topology.ts";
@@ -37,6 +39,12 @@ export interface BrokerOptions {
 
 const CHECK_EVERY_MS = 5_000;
 
+/** On this machine's loopback nobody reaches it. */
+function warnOfHole({ info }: NatsConnection, url: string, log: Logger): void {
+  const problem = natsAdvisory(info?.version ?? "unknown");
+  if (problem !== null && !isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, ""))) log.warn({ problem }, "the NATS server has a known hole");
+}
+
 /**
  * Waits for the server and the topology, and goes on looking at both for `/readyz`: a server may come back with an empty
  * store. Closed in reverse order: acks awaited, then the connection drained, or closed when there is nobody to drain to.
@@ -46,6 +54,7 @@ export async function openBroker({ url, role, prefix, needed, readiness }: Broke
   const inboxPrefix = inboxOf(role);
   const nats = await awaitNats({ url, name: instance, nkeySeed: natsSeed(role), inboxPrefix }, log, signal);
   onClose("nats", () => drainOrClose(nats));
+  warnOfHole(nats, url, log);
   readiness.watch(watchConnection(nats));
   await awaitTopology(nats, { prefix, needed }, log, signal);
   const jsm = await untilItWorks({ log, signal }, "reach JetStream", () => unlessAborted(signal, jetstreamManager(nats)));

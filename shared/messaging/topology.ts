@@ -94,6 +94,9 @@ export const STREAM_OF = { "job.v1": "JOBS", "result.v1": "RESULTS", "completion
 /** The longest deadline must fit well inside: what ages out here unanswered could not be closed any more. */
 export const REQUESTS_MAX_AGE_MS = HOUR_MS;
 
+/** Servers that hold a copy of each message. */
+export type Replicas = 1 | 3 | 5;
+
 const stream = (name: string, subject: string, maxAgeMs: number, maxBytes: number) =>
   ({
     name,
@@ -111,8 +114,9 @@ const stream = (name: string, subject: string, maxAgeMs: number, maxBytes: numbe
 const FIRST_WINS = { max_msgs_per_subject: 1, discard_new_per_subject: true };
 const advisory = (kind: string) => `$JS.EVENT.ADVISORY.CONSUMER.${kind}.>`;
 
-export type StreamSpec = ReturnType<typeof stream> & Partial<StreamConfig>;
-export const streamsOf = (prefix: string, completionsMaxAgeMs: number): StreamSpec[] => [
+export type StreamSpec = ReturnType<typeof stream> & Partial<StreamConfig> & { readonly num_replicas: Replicas };
+export const streamsOf = (prefix: string, completionsMaxAgeMs: number, replicas: Replicas = 1): StreamSpec[] => specsOf(prefix, completionsMaxAgeMs).map((spec) => ({ ...spec, num_replicas: replicas }));
+const specsOf = (prefix: string, completionsMaxAgeMs: number): Omit<StreamSpec, "num_replicas">[] => [
   { ...stream("REQUESTS", `${prefix}.request.*.*`, REQUESTS_MAX_AGE_MS, 1_024 * MIB), ...FIRST_WINS, allow_direct: true },
   { ...stream("JOBS", `${prefix}.job.*.*.*.*`, 2 * HOUR_MS, 1_024 * MIB), ...FIRST_WINS, subjects: Object.values(LANES).map((lane) => `${prefix}.${lane}.*.*.*.*`) },
   { ...stream("RESULTS", `${prefix}.result.*.*.*`, 2 * HOUR_MS, 1_024 * MIB), ...FIRST_WINS },

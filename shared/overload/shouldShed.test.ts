@@ -40,7 +40,6 @@ describe("batches", () => {
     ["go on where few do", { interactive: waiting(4_900) }, null],
     ["may wait for longer than what somebody waits for", { batch: waiting(14_000) }, null],
     ["leave half of their time", { batch: waiting(15_000) }, "wait"],
-    ["are refused first by a busy process", { eventLoopLagMs: 250 }, "event_loop"],
     ["are refused first by a store that fills up", { fullestShare: 0.8 }, "storage"],
   ])("%s", (_name, facts, expected) => {
     expect([reason({ ...facts, lane: "batch" }), reason(facts)]).toEqual([expected, null]);

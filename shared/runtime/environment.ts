@@ -17,10 +17,11 @@ const port = (value: number) => number().int().min(0).max(65_535).default(value)
 const ms = (value: number) => number().int().positive().default(value);
 const CIDR = z.union([z.cidrv4(), z.cidrv6()]);
 const NETWORK_OR_HOST = z.union([CIDR, z.ipv4(), z.ipv6(), z.string().max(253).regex(/^(?!.*\.$)(?=.*[a-z])[a-z0-9_]([a-z0-9_.-]*[a-z0-9])?$/i)]);
+const natsUrls = z.string().refine((text) => text.split(",").every((one) => z.url({ protocol: /^(nats|tls)$/ }).safeParse(one.trim()).success), "must be a URL with protocol ^(nats|tls)$, or several with commas between them");
 const url = (protocol: RegExp) => z.url({ protocol, error: `must be a URL with protocol ${protocol.source}` });
 
 export const ENVIRONMENT = {
-  NATS_URL: url(/^(nats|tls)$/).default("nats://127.0.0.1:4222").describe("NATS server 2.10 or newer, with JetStream."),
+  NATS_URL: natsUrls.default("nats://127.0.0.1:4222").describe("NATS server 2.10 or newer, with JetStream. Several servers of a cluster: their URLs with commas between them."),
   NATS_NKEY_SEED_FILE: z.string().min(1).optional()
     .describe("File with the seed of this process's NATS user (`inferctl nats-users`), which others must not be able to read; or the folder that `init` made, where each role takes its own. For a server that asks for users."),
   NATS_NKEY_SEED: z.string().regex(/^SU[A-Z2-7]{56}$/, "must be the seed of a user: SU and 56 of A-Z 2-7").optional().describe("The seed itself, in place of a file. For one role; a file is better, since others may see what is in an environment."),
@@ -37,6 +38,8 @@ export const ENVIRONMENT = {
   INFER_PRICES_FILE: z.string().min(1).default("infra/config/prices.yaml").describe("The price book: what hosted models charge. Read for tiers that state no price themselves."),
   INFER_LOCAL_MODELS_DIR: z.string().min(1).default(".infer/local-models").describe("Where the trained local classifiers are kept."),
   INFER_DURABILITY: z.enum(["fast", "strict"]).default("fast").describe("Embedded NATS: `fast` survives a process crash, `strict` (fsync before each ack) a power loss."),
+  INFER_STREAM_REPLICAS: number().pipe(z.union([z.literal(1), z.literal(3), z.literal(5)], "must be 1, 3 or 5")).default(1)
+    .describe("Servers of the NATS cluster that hold a copy of each message: with 3, one of them may be lost, with its disk. `inferctl topology` makes the streams so. The embedded set-up has one server."),
   INFER_HTTP_HOST: z.string().min(1).default("127.0.0.1").describe("Address that every role listens on."),
   INFER_AUTH: z.enum(["keys", "keyless", "keyless-in-container"]).default("keyless")
     .describe("`keys`: every call shows an API key (`inferctl keys`), and INFER_SECRET is needed. `keyless`: for one machine; the gateway listens on loopback only. `keyless-in-container`: it listens on all addresses of a container whose port is published on loopback only."),
@@ -56,6 +59,7 @@ export const ENVIRONMENT = {
   INFER_BATCH_WINDOW: number().int().min(1).max(1_024).default(64).describe("Lines of batches that one gateway has under way at once, at most: it takes fewer where they would wait for what others use."),
   INFER_SWEEP_GRACE_MS: ms(5_000).describe("What is open this long past its deadline is closed by the sweeper."),
   INFER_MAX_QUEUE_MS: ms(10_000).describe("The longest wait for a free slot, as estimated, that requests which somebody waits for may be let in to; what is more gets a 503 `overloaded`, as does what would wait beyond its deadline. The same for gateways and routers."),
+  INFER_MAX_CONNECTIONS: number().int().min(1).max(1_000_000).default(10_000).describe("Connections that one gateway holds at once; one more is closed at once. Each needs a file descriptor."),
   INFER_MAX_EVENT_STREAMS: number().int().min(1).max(100_000).default(1_000).describe("Streams of `GET /requests/:id/events` that one gateway holds at once; what is more gets a 503. A tenant has no more of them than it leaves free, half at most: then it gets a 429."),
   INFER_ROUTER_CONCURRENCY: number().int().min(1).max(1_024).default(256).describe("Events that one router handles at once."),
   INFER_SHADOW_SHARE: number().min(0).max(1).default(0)

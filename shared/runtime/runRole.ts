@@ -29,12 +29,21 @@ const drainOf = (graceMs: number): number => Math.round(0.8 * graceMs);
 /** What every process reads beside its role's own. */
 export const ProcessConfig = pick("LOG_LEVEL", "INFER_SHUTDOWN_GRACE_MS", "INFER_FAILPOINT");
 
+/** What nobody caught ends the process, as it does by itself; but Node would print the error with all that hangs on it. */
+function endOnUncaught(log: Logger): void {
+  process.once("uncaughtException", (error) => {
+    log.fatal({ err: error }, "ended by an error that nobody caught");
+    process.exit(1);
+  });
+}
+
 /** Configuration, logger, signals, exit code: all that an entry point does. */
 export async function runRole<C>(role: Role<C>): Promise<void> {
   const config = loadConfig(role.config);
   const { LOG_LEVEL, INFER_SHUTDOWN_GRACE_MS } = loadConfig(ProcessConfig);
   armFailpoint(loadConfig(FailpointConfig).INFER_FAILPOINT);
   const log = makeLogger(role.name, LOG_LEVEL);
+  endOnUncaught(log);
   const { signal } = signalOfProcess(log, INFER_SHUTDOWN_GRACE_MS);
   const isFine = await runScope(log, signal, (lifecycle) => role.start(config, { ...lifecycle, log, drainMs: drainOf(INFER_SHUTDOWN_GRACE_MS), natsSeed: loadNatsSeed }));
   endWith(isFine, log);
@@ -51,6 +60,7 @@ export async function runRolesTogether(starts: readonly { name: string; start: (
   const { LOG_LEVEL, INFER_SHUTDOWN_GRACE_MS } = loadConfig(ProcessConfig);
   armFailpoint(loadConfig(FailpointConfig).INFER_FAILPOINT);
   const ownLog = makeLogger("all-in-one", LOG_LEVEL);
+  endOnUncaught(ownLog);
   const shutdown = signalOfProcess(ownLog, INFER_SHUTDOWN_GRACE_MS);
   const runs = starts.map(async ({ name, start }) => {
     const log = makeLogger(name, LOG_LEVEL);

@@ -46,3 +46,19 @@ it("never labels a series by who asked or what", async () => {
   const text = (await metricsAfter(COMPLETION)).join("\n");
   for (const secret of [COMPLETION.tenant_id, COMPLETION.user_id ?? "", COMPLETION.request_id, COMPLETION.output ?? "", COMPLETION.task ?? ""]) expect(text).not.toContain(`"${secret}"`);
 });
+
+it("has as many series after 10,000 tenants, users, tasks and models that were never seen as after one", async () => {
+  const registry = new Registry();
+  const observe = makeCompletionMetrics(registry);
+  const series = async () => new Set((await registry.metrics()).split("\n").filter((line) => !line.startsWith("#")).map((line) => line.slice(0, line.lastIndexOf(" "))));
+  const failed: Completion = { ...COMPLETION, outcome: "failed", tier: null, policy: null, error: { code: "invalid_json", message: "m" } };
+  for (const event of [COMPLETION, failed]) observe(event);
+  const before = await series();
+  for (let i = 0; i < 10_000; i++) {
+    const word = `word-${i}`;
+    const over = { tenant_id: word, user_id: word, request_id: word, trace_id: word, task: word, model: word, origin: word, metadata: { note: word }, output: word, fingerprint: word, attempts: COMPLETION.attempts.map((attempt) => ({ ...attempt, model: word })) };
+    observe({ ...COMPLETION, ...over });
+    observe({ ...failed, ...over, error: { code: "invalid_json", message: word } });
+  }
+  expect(await series()).toEqual(before);
+});

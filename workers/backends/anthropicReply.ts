@@ -38,12 +38,13 @@ const Event = z.discriminatedUnion("type", [
 ]);
 const KNOWN: ReadonlySet<string> = new Set(Event.options.map(({ shape }) => shape.type.value));
 
-const FINISHES: Readonly<Record<string, FinishReason>> = {
+// Maps: a server may say `constructor`, which every object has.
+const FINISHES: ReadonlyMap<string, FinishReason> = new Map(Object.entries({
   end_turn: "stop", stop_sequence: "stop", max_tokens: "length", model_context_window_exceeded: "length", tool_use: "tool_calls", refusal: "content_filter",
-};
-const STATUS_OF_ERROR: Readonly<Record<string, number>> = {
+}));
+const STATUS_OF_ERROR: ReadonlyMap<string, number> = new Map(Object.entries({
   invalid_request_error: 400, authentication_error: 401, billing_error: 402, permission_error: 403, not_found_error: 404, request_too_large: 413, rate_limit_error: 429, timeout_error: 504, overloaded_error: 529,
-};
+}));
 
 /** Throws `backend_bad_response`, with what was spent where the reply says it. */
 export function readWhole(reply: unknown): Finished {
@@ -65,7 +66,7 @@ interface State extends Pick<Finished, "text" | "toolCalls" | "model"> {
 }
 
 function finished({ tokens, stop_reason, stop_details, ...rest }: State): Finished {
-  const finish = FINISHES[stop_reason ?? ""];
+  const finish = FINISHES.get(stop_reason ?? "");
   const usage = tokens === null ? null : usageOf(tokens);
   if (finish === undefined) {
     const error = badResponse("the answer ended for a reason that is not known here");
@@ -153,6 +154,6 @@ export function makeAnthropicStream(): GrowingAnswer {
 }
 
 function errorOf(type: string): BackendError {
-  const { code, message, isTransient, isBackendsFault } = errorOfStatus(STATUS_OF_ERROR[type] ?? 500, undefined, 0);
+  const { code, message, isTransient, isBackendsFault } = errorOfStatus(STATUS_OF_ERROR.get(type) ?? 500, undefined, 0);
   return new BackendError(code, message, { isTransient, isBackendsFault, mayHaveCost: true });
 }

@@ -106,10 +106,10 @@ function samplingOf({ temperature, top_p }: Chat): object {
   return top_p === undefined ? {} : { top_p };
 }
 
-const EFFORTS: Readonly<Record<string, string>> = { none: "low", minimal: "low", low: "low", medium: "medium", high: "high", xhigh: "xhigh", max: "max" };
+const EFFORTS: ReadonlyMap<string, string> = new Map(Object.entries({ none: "low", minimal: "low", low: "low", medium: "medium", high: "high", xhigh: "xhigh", max: "max" }));
 
 function outputConfigOf({ response_format, reasoning_effort }: Chat): object {
-  const effort = reasoning_effort === undefined ? undefined : EFFORTS[reasoning_effort];
+  const effort = reasoning_effort === undefined ? undefined : EFFORTS.get(reasoning_effort);
   if (reasoning_effort !== undefined && effort === undefined) throw refused("this reasoning_effort cannot be sent to this provider");
   return { ...(effort === undefined ? {} : { effort }), ...(response_format?.type === "json_schema" ? { format: { type: "json_schema", schema: schemaOf(response_format) } } : {}) };
 }

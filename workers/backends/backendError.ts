@@ -11,6 +11,8 @@ interface Details extends ErrorOptions {
   readonly mayHaveCost?: boolean;
   /** What was read and made until it broke off, as far as it is known here: it is charged for. */
   readonly usage?: Usage;
+  /** The server takes no more calls now: it said so, could not be reached, or did not answer in its time. */
+  readonly isPushback?: boolean;
   /** Whether it says something about the backend's health. Default true; false for what this one request caused. */
   readonly isBackendsFault?: boolean;
 }
@@ -23,14 +25,16 @@ export class BackendError extends Error {
   readonly retryAfterMs: number | null;
   readonly mayHaveCost: boolean;
   readonly isBackendsFault: boolean;
+  readonly isPushback: boolean;
   readonly usage: Usage | null;
-  constructor(code: BackendErrorCode, message: string, { isTransient = false, retryAfterMs, mayHaveCost = false, isBackendsFault = true, usage, ...options }: Details = {}) {
+  constructor(code: BackendErrorCode, message: string, { isTransient = false, retryAfterMs, mayHaveCost = false, isBackendsFault = true, isPushback = false, usage, ...options }: Details = {}) {
     super(message, options);
     this.code = code;
     this.isTransient = isTransient;
     this.retryAfterMs = retryAfterMs ?? null;
     this.mayHaveCost = mayHaveCost;
     this.isBackendsFault = isBackendsFault;
+    this.isPushback = isPushback;
     this.usage = usage ?? null;
   }
 
@@ -45,8 +49,8 @@ export class BackendError extends Error {
   }
 
   private with(over: Details): BackendError {
-    const { code, message, isTransient, retryAfterMs, isBackendsFault, mayHaveCost, cause } = this;
-    return new BackendError(code, message, { isTransient, isBackendsFault, mayHaveCost, cause, ...(retryAfterMs === null ? {} : { retryAfterMs }), ...over });
+    const { code, message, isTransient, retryAfterMs, isBackendsFault, isPushback, mayHaveCost, cause } = this;
+    return new BackendError(code, message, { isTransient, isBackendsFault, isPushback, mayHaveCost, cause, ...(retryAfterMs === null ? {} : { retryAfterMs }), ...over });
   }
 }
 

@@ -1,12 +1,14 @@
 import { BackendError } from "./backendError.ts";
 
 const LONGEST_RETRY_AFTER_MS = 60_000;
+/** 529: "overloaded", of Anthropic. */
+const PUSHBACK: ReadonlySet<number> = new Set([429, 503, 529]);
 
 /** Of any status but 200. Nothing of the reply's body is repeated: servers echo keys and prompts. Pure. */
 export function errorOfStatus(status: number, retryAfter: string | string[] | undefined, nowMs: number): BackendError {
   if (status === 408 || status === 409 || status === 429 || status >= 500) {
     const retryAfterMs = typeof retryAfter === "string" ? retryAfterMsOf(retryAfter, nowMs) : null;
-    return new BackendError("backend_unavailable", `the model's server answered ${status}`, { isTransient: true, ...(retryAfterMs === null ? {} : { retryAfterMs }) });
+    return new BackendError("backend_unavailable", `the model's server answered ${status}`, { isTransient: true, isPushback: PUSHBACK.has(status), ...(retryAfterMs === null ? {} : { retryAfterMs }) });
   }
   const isThisRequests = status === 400 || status === 413 || status === 422; // too long for the model, say: others are fine
   return new BackendError("backend_refused", `the model's server answered ${status}: check model, key and limits of this tier`, { isBackendsFault: !isThisRequests });

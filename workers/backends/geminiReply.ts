@@ -39,10 +39,11 @@ const Reply = z.object({
 });
 const Failure = z.object({ error: z.object({ code: z.int() }) });
 
-const FINISHES: Readonly<Record<string, FinishReason>> = {
+// A map: a server may say `constructor`, which every object has.
+const FINISHES: ReadonlyMap<string, FinishReason> = new Map(Object.entries({
   STOP: "stop", MAX_TOKENS: "length",
   SAFETY: "content_filter", RECITATION: "content_filter", BLOCKLIST: "content_filter", PROHIBITED_CONTENT: "content_filter", SPII: "content_filter", LANGUAGE: "content_filter", IMAGE_SAFETY: "content_filter",
-};
+}));
 
 interface GeminiReplyOptions {
   /** For calls that the server gave none. */
@@ -95,7 +96,7 @@ export function makeGeminiAnswer({ newId, withLogprobs }: GeminiReplyOptions): G
     end() {
       const { finish: reason, isBlocked, told: usage, model, average } = state;
       if (reason === null && !isBlocked) throw cutAnswer();
-      const known = reason === null ? "content_filter" : FINISHES[reason];
+      const known = reason === null ? "content_filter" : FINISHES.get(reason);
       if (known === undefined) {
         const error = badResponse("the answer ended for a reason that is not known here");
         throw usage === null ? error : error.spending(usage);

@@ -86,13 +86,13 @@ function chosen(choice: NonNullable<ReturnType<typeof toolChoiceOf>>): object {
 }
 
 /** `LOW` is the least that every model takes. */
-const LEVELS: Readonly<Record<string, string>> = { none: "LOW", minimal: "LOW", low: "LOW", medium: "MEDIUM", high: "HIGH", xhigh: "HIGH", max: "HIGH" };
+const LEVELS: ReadonlyMap<string, string> = new Map(Object.entries({ none: "LOW", minimal: "LOW", low: "LOW", medium: "MEDIUM", high: "HIGH", xhigh: "HIGH", max: "HIGH" }));
 
 function generationConfigOf(chat: Chat, config: GeminiConfig): object {
   const { temperature, top_p: topP, seed, frequency_penalty: frequencyPenalty, presence_penalty: presencePenalty, reasoning_effort, response_format } = chat;
   const stopSequences = stopsOf(chat);
   if (chat.logprobs === true && !config.logprobs) throw refused("this tier's model gives no logprobs");
-  const level = reasoning_effort === undefined ? undefined : LEVELS[reasoning_effort];
+  const level = reasoning_effort === undefined ? undefined : LEVELS.get(reasoning_effort);
   if (reasoning_effort !== undefined && level === undefined) throw refused("this reasoning_effort cannot be sent to this provider");
   return {
     maxOutputTokens: Math.min(config.max_output_tokens, chat.max_output_tokens ?? Infinity),

@@ -60,7 +60,7 @@ export async function open({ agent, url, headers, body, signal, firstByteTimeout
     if (timer !== null && idleTimeoutMs > 0) await hasBegun(response.body);
     return response;
   } catch (error) {
-    if (late.signal.aborted && !signal.aborted) throw new BackendError("backend_unavailable", "the model's server sent nothing within first_byte_timeout_ms", { isTransient: true, mayHaveCost: true, cause: error });
+    if (late.signal.aborted && !signal.aborted) throw new BackendError("backend_unavailable", "the model's server sent nothing within first_byte_timeout_ms", { isTransient: true, isPushback: true, mayHaveCost: true, cause: error });
     throw brokenOff(error, signal);
   } finally {
     if (timer !== null) clearTimeout(timer);
@@ -109,5 +109,5 @@ function brokenOff(error: unknown, signal: AbortSignal): BackendError | CutOff {
   if (error instanceof RefusedTarget) return new BackendError("backend_refused", `the model's server was not connected to: ${error.message}; INFER_BACKEND_ALLOW names what may be`, { cause: error });
   const { code } = error as NodeJS.ErrnoException;
   if (code === "UND_ERR_BODY_TIMEOUT") return new BackendError("backend_unavailable", "the model's server fell silent", { isTransient: true, mayHaveCost: true, cause: error });
-  return new BackendError("backend_unavailable", "the model's server cannot be reached", { isTransient: true, mayHaveCost: !NEVER_SENT.has(String(code)), cause: error });
+  return new BackendError("backend_unavailable", "the model's server cannot be reached", { isTransient: true, isPushback: NEVER_SENT.has(String(code)), mayHaveCost: !NEVER_SENT.has(String(code)), cause: error });
 }

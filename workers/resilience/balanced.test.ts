@@ -101,3 +101,17 @@ it("does not take to one that fails quickly", async () => {
   await call(down, ["b"]);
   expect(made.loads().map(({ name, peak }) => [name, peak?.ms])).toEqual([["a", undefined], ["b", 100]]);
 });
+
+it("goes past a replica that takes no more calls, and counts what all of them take together", async () => {
+  const { made, call, called } = world(["a", "b"]);
+  const busy = async () => Promise.reject(new BackendError("backend_unavailable", "429", { isTransient: true, isPushback: true }));
+  const slots = made.limit();
+  for (let i = 0; i < 40; i++) await call(async (name) => (name === "b" ? "answer" : await busy()));
+  const atA = called.filter((name) => name === "a").length;
+  const ends: (() => void)[] = [];
+  const running = Array.from({ length: slots + 1 }, () => call(() => new Promise((resolve) => { ends.push(() => { resolve("answer"); }); }), []));
+  expect([atA, slots, made.limit()]).toEqual([atA, slots, slots]);
+  expect(made.loads().find(({ name }) => name === "a")?.outstanding).toBeLessThanOrEqual(1);
+  for (const end of ends) end();
+  await Promise.all(running);
+});

@@ -6,6 +6,7 @@ import { BackendError } from "#workers/backends/backendError.ts";
 
 import { type Conversation, conversationOf, switchingRatio } from "./affinity.ts";
 import { type Breaker, makeBreaker } from "./breaker.ts";
+import { type ConcurrencyLimit, makeConcurrencyLimit } from "./concurrencyLimit.ts";
 import { afterAnswer, afterFailure, chooseReplica, type Load, loadCosts, type Peak } from "./replicas.ts";
 
 export interface Replica extends TierReplica {
@@ -27,6 +28,8 @@ export interface Balanced {
   /** Open only while all are; half open when a trial runs and no other may be called. */
   state(): ReturnType<Breaker["state"]>;
   loads(): readonly Load[];
+  /** Calls that all of them take at once, as far as is known: from 1 to the tier's slots. */
+  limit(): number;
   close(): Promise<void>;
 }
 export interface BalancedOptions {
@@ -43,12 +46,13 @@ const MOST_GROWTH = 10;
 interface Entry {
   readonly replica: Replica;
   readonly breaker: Breaker;
+  readonly concurrency: ConcurrencyLimit;
   outstanding: number;
   peak: Peak;
 }
 
 /** `replicas`: one at least. */
-export function balanced(tier: Pick<Tier, "breaker" | "prior" | "affinity_max_cost_ratio">, replicas: readonly Replica[], { onChange, now, random, observe }: BalancedOptions): Balanced {
+export function balanced(tier: Pick<Tier, "slots" | "breaker" | "prior" | "affinity_max_cost_ratio">, replicas: readonly Replica[], { onChange, now, random, observe }: BalancedOptions): Balanced {
   const isOne = replicas.length === 1;
   const priorMs = tier.prior.latency_p50_ms;
   const entries = new Map(replicas.map((replica): [string, Entry] => {
@@ -57,14 +61,14 @@ export function balanced(tier: Pick<Tier, "breaker" | "prior" | "affinity_max_co
       onChange();
     };
     const breaker = makeBreaker(tier.breaker, changed, now, isOne ? {} : { mostGrowth: MOST_GROWTH });
-    return [replica.name, { replica, breaker, outstanding: 0, peak: null }];
+    return [replica.name, { replica, breaker, concurrency: isInProcess(replica) ? noLimit(tier.slots) : makeConcurrencyLimit(tier.slots), outstanding: 0, peak: null }];
   }));
   const loadOf = ({ replica: { name }, outstanding, peak }: Entry): Load => ({ name, outstanding, peak });
   const callable = () => [...entries.values()].filter(({ breaker }) => mayCall(breaker));
 
   const choose = ({ tenantId, input, avoid }: Asked): Entry | undefined => {
     if (isOne) return [...entries.values()][0]; // its breaker says why not
-    const able = callable();
+    const able = withRoom(callable());
     const costs = loadCosts(able.map(loadOf), performance.now(), priorMs);
     const conversation = conversationOf(tenantId, input);
     const affinity = conversation === null ? null : { key: conversation.key, maxCostRatio: (home: string) => tier.affinity_max_cost_ratio * lossOf(conversation, home) };
@@ -94,10 +98,21 @@ export function balanced(tier: Pick<Tier, "breaker" | "prior" | "affinity_max_co
     hasOther: (tried) => callable().some(({ replica }) => !tried.has(replica.name)),
     state: () => stateOf([...entries.values()].map(({ breaker }) => breaker.state())),
     loads: () => [...entries.values()].map(loadOf),
+    limit: () => Math.min(tier.slots, [...entries.values()].reduce((sum, { concurrency }) => sum + concurrency.limit(), 0)),
     async close() {
       await Promise.all(replicas.map(({ server }) => server.close()));
     },
   };
+}
+
+/** A model in this process takes what it is given. */
+const isInProcess = ({ backend: { kind } }: Replica): boolean => kind === "local" || kind === "onnx";
+const noLimit = (slots: number): ConcurrencyLimit => ({ limit: () => slots, answered: () => undefined, pushedBack: () => undefined });
+
+/** Those that take another call, as far as is known; all where none does, since each may be wrong. */
+function withRoom(able: readonly Entry[]): readonly Entry[] {
+  const found = able.filter(({ outstanding, concurrency }) => outstanding < concurrency.limit());
+  return found.length === 0 ? able : found;
 }
 
 /** Closed, or due for its trial call. */
@@ -115,8 +130,10 @@ async function measured<T>(entry: Entry, run: () => Promise<T>, priorMs: number)
   try {
     const value = await run();
     entry.peak = afterAnswer(entry.peak, performance.now() - startedAtMs, performance.now());
+    entry.concurrency.answered(performance.now() - startedAtMs);
     return value;
   } catch (error) {
+    if (error instanceof BackendError && error.isPushback) entry.concurrency.pushedBack({ startedAtMs, nowMs: performance.now() });
     entry.peak = afterFailure(entry.peak, performance.now() - startedAtMs, performance.now(), priorMs);
     throw error;
   } finally {

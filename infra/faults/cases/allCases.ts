@@ -1,0 +1,11 @@
+import type { FaultCase } from "../faultCase.ts";
+import { backends } from "./backends.ts";
+import { brokers } from "./brokers.ts";
+import { cluster } from "./cluster.ts";
+import { crashes } from "./crashes.ts";
+import { network } from "./network.ts";
+import { resources } from "./resources.ts";
+import { stores } from "./stores.ts";
+
+/** In the order of the matrix. */
+export const ALL_CASES: readonly FaultCase[] = [...crashes, ...backends, ...brokers, ...cluster, ...network, ...resources, ...stores].sort((a, b) => a.id.localeCompare(b.id, "en", { numeric: true }));
