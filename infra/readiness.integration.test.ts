@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { Client } from "pg";
 import { afterAll, beforeAll, expect, it } from "vitest";
 
 import { writeTierFile } from "#infra/e2e/tierFile.ts";
@@ -13,7 +14,9 @@ import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { startTestRoles, testRole, type TestRoles } from "#infra/testRoles.ts";
 import { gateway } from "#producers/gateway/gateway.ts";
 import { router } from "#router/router.ts";
+import completion from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import { migrateDatabase } from "#shared/db/migrate.ts";
+import { completionSubject } from "#shared/messaging/topology.ts";
 import { auditSink } from "#sinks/audit/auditSink.ts";
 import { metricsSink } from "#sinks/metrics/metricsSink.ts";
 import { webhookSender } from "#sinks/webhooks/webhookSender.ts";
@@ -72,6 +75,19 @@ it("without Postgres sinks do not work; who knows keys and tenants goes on", asy
   const away = /Postgres cannot be reached/;
   await become({ "audit-sink": away, "webhook-sender": away });
   await postgres.restart();
+  await become({});
+});
+
+it("an audit sink that Postgres lets read and not write is not ready, and goes on by itself", async () => {
+  const asOwner = async (sql: string) => {
+    const owner = new Client({ connectionString: postgres.url });
+    await owner.connect();
+    await owner.query(sql).finally(() => owner.end());
+  };
+  await asOwner("REVOKE INSERT ON ledger_requests FROM infer_audit_sink");
+  await broker.broker.acks.publish(completionSubject("infer", completion), new TextEncoder().encode(JSON.stringify(completion)));
+  await become({ "audit-sink": /rows of COMPLETIONS cannot be written \(permission denied for table ledger_requests\)/ });
+  await asOwner("GRANT INSERT ON ledger_requests TO infer_audit_sink");
   await become({});
 });
 

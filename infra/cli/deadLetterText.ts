@@ -33,7 +33,7 @@ const usd = (nano: number): string => `${usdText(String(nano))} USD`;
 
 const UNITS: readonly (readonly [name: string, ms: number])[] = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000], ["s", 1_000]];
 /** In the largest unit of which it has one. */
-export function ageText(ms: number): string {
+function ageText(ms: number): string {
   const [name, unitMs] = UNITS.find(([, one]) => ms >= one) ?? ["s", 1_000];
   return `${Math.max(0, Math.floor(ms / unitMs))} ${name}`;
 }

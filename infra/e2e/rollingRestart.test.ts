@@ -13,7 +13,8 @@ import { type ModelServer, prompt, startModelServer } from "./modelServer.ts";
 import { startSystem, type System } from "./system.ts";
 
 const CALLERS = 4;
-const DEADLINE_MS = 30_000;
+/** Longer than a group is away, also on a machine that is busy with other things. */
+const DEADLINE_MS = 90_000;
 /** Each group ends together and is started again together. */
 const GROUPS = [["router", "audit-sink"], ["worker-gamma", "worker-delta", "metrics-sink"], ["gateway", "webhook-sender"]];
 
@@ -73,7 +74,7 @@ test("a rolling SIGTERM under load loses nothing, fails nobody who asks again, a
   await models.awaitCalls("http-0", 1);
   for (const group of GROUPS) {
     await Promise.all(group.map((role) => system.signal(role, "SIGTERM")));
-    await system.up();
+    expect((await system.up()).lines.filter(({ state }) => state !== "ready")).toEqual([]);
   }
   stop.abort();
   await callers;
@@ -82,10 +83,13 @@ test("a rolling SIGTERM under load loses nothing, fails nobody who asks again, a
   const seen = [...http.values()];
   process.stdout.write(`${asked.length} requests, ${seen.filter(({ before }) => before.length > 0).length} of them asked again over HTTP\n`);
   expect(asked.length).toBeGreaterThan(50);
-  expect(new Set(seen.map(({ status, outcome }) => `${status} ${outcome}`))).toEqual(new Set(["200 completed"]));
-  expect([...new Set(nats.values())]).toEqual(["completed"]);
+  // Each tier has one worker here: while it is away, a climb keeps the answer that it has.
+  const outcomes = new Map([...nats, ...[...http].map(([name, { outcome }]) => [name, outcome] as const)]);
+  const isAnswered = (name: string, i: number) => outcomes.get(name) === "completed" || (outcomes.get(name) === "degraded" && isClimb(i));
+  expect(seen.filter(({ status }) => status !== 200)).toEqual([]);
+  expect(asked.filter(({ name, i }) => !isAnswered(name, i)).map(({ name }) => [name, outcomes.get(name)])).toEqual([]);
   expect(seen.flatMap(({ before }) => before).filter((status) => status !== null && status !== 503 && status !== 409)).toEqual([]);
-  const wrongCalls = asked.map(({ name, i }) => [name, models.calls(name, "gamma").length, models.calls(name, "delta").length, isClimb(i) ? 1 : 0]).filter(([, gamma, delta, wanted]) => gamma !== 1 || delta !== wanted);
+  const wrongCalls = asked.map(({ name, i }) => [name, models.calls(name, "gamma").length, models.calls(name, "delta").length, isClimb(i) && outcomes.get(name) === "completed" ? 1 : 0]).filter(([, gamma, delta, wanted]) => gamma !== 1 || delta !== wanted);
   expect(wrongCalls).toEqual([]);
   expect((await broker.jsm.streams.info("COMPLETIONS")).state.messages).toBe(asked.length);
   const audit = openAudit(databaseUrl);
@@ -95,4 +99,4 @@ test("a rolling SIGTERM under load loses nothing, fails nobody who asks again, a
 
   const endings = GROUPS.flat().map((role) => [role, ...[...(system.logs().get(`${role}.log`) ?? "").matchAll(/"exit_code":(\d+)/g)].map(([, code]) => Number(code))]);
   expect(endings).toEqual(GROUPS.flat().map((role) => [role, 0]));
-}, 90_000);
+}, 180_000);

@@ -1,10 +1,9 @@
 /** What DEAD_LETTERS holds, for whoever looks after the system. A letter is the sequence under which the stream keeps it, and what it says. */
-import type { StoredMsg } from "@nats-io/jetstream";
-
 import { AppError } from "#shared/contracts/errors.ts";
 import { Completion, DeadLetter } from "#shared/contracts/events.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
 import { readAll } from "#shared/messaging/readAll.ts";
+import type { Stored } from "#shared/messaging/readRange.ts";
 import { readStored } from "#shared/messaging/readStored.ts";
 import { completionSubject, deadLetterSubject } from "#shared/messaging/topology.ts";
 
@@ -73,7 +72,7 @@ export async function readDetails({ streams, prefix }: Pick<Reader, "streams" | 
   const completion = await outcomeOf({ streams, prefix }, kept.letter);
   return { ...kept, payload: stored?.subject === subject ? describe(stored) : null, outcome: completion === null ? null : shortened(completion) };
 }
-const describe = ({ time, data }: StoredMsg) => ({ stored_at: time.toISOString(), bytes: data.length });
+const describe = ({ time, data }: Stored) => ({ stored_at: time.toISOString(), bytes: data.length });
 
 export async function outcomeOf({ streams, prefix }: Pick<Reader, "streams" | "prefix">, { tenant_id, request_id }: DeadLetter): Promise<Completion | null> {
   if (tenant_id === null || request_id === null) return null;

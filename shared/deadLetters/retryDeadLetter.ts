@@ -10,7 +10,7 @@ import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 import { type KeptLetter, outcomeOf } from "./deadLetters.ts";
 
 /** The subject of the first is taken for as long as REQUESTS keeps it. One id per letter, so that sending it twice is noticed. */
-export const retryIdOf = (seq: number): string => `dlq-${seq}`;
+const retryIdOf = (seq: number): string => `dlq-${seq}`;
 
 export type Retryable = { readonly id: Id } | { readonly refusal: string };
 /** Whether there is a request to send again, and which. Pure. `outcome`: what became of it, where that is known. */

@@ -58,7 +58,7 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     reconcileBooks({ config, broker, registry }, context);
     readiness.started();
     log.info("ready");
-    const deps = { js, publisher, prefix, batchSize: config.batchSize, batchDelayMs: config.batchDelayMs, tracer, log, signal, drainMs: context.drainMs };
+    const deps = { js, publisher, prefix, batchSize: config.batchSize, batchDelayMs: config.batchDelayMs, tracer, log, signal, drainMs: context.drainMs, readiness };
     await Promise.all([drain(completions, deps), drain(feedback, deps), drain(shadows, deps), drain(late, deps)]);
   },
 };

@@ -6,6 +6,7 @@ import { consume, type Delivery } from "#shared/messaging/consume.ts";
 import { keepDeadLetter } from "#shared/messaging/keepDeadLetter.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
 import type { Source } from "#shared/messaging/topology.ts";
+import type { Readiness } from "#shared/runtime/readiness.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
 import type { Writer, Written } from "./writer.ts";
@@ -32,6 +33,8 @@ export interface DrainDeps {
   readonly log: Logger;
   readonly signal: AbortSignal;
   readonly drainMs: number;
+  /** Told of rows that cannot be written. */
+  readonly readiness?: Pick<Readiness, "watch">;
 }
 
 /** Of encoded messages: bounds the SQL parameters, and the transaction, that one batch makes. */
@@ -42,9 +45,21 @@ interface Received<T> {
 }
 
 /** Writes each message once and acks it after the commit, until the signal. What is unreadable or refused is dead-lettered. */
-export async function drain<T>({ source, what, read, writer, observe }: Feed<T>, { js, publisher, prefix, batchSize, batchDelayMs, tracer, log, signal, drainMs }: DrainDeps): Promise<void> {
+export async function drain<T>({ source, what, read, writer, observe }: Feed<T>, { js, publisher, prefix, batchSize, batchDelayMs, tracer, log, signal, drainMs, readiness }: DrainDeps): Promise<void> {
+  let refusal: string | null = null; // until a batch is written again: what was refused is held and tried again
+  readiness?.watch(() => (refusal === null ? [] : [`rows of ${source.stream} cannot be written (${refusal})`]));
+  const write = async (received: readonly Received<T>[]): Promise<Written> => {
+    try {
+      const written = await writer.write(received.map(({ item }) => item));
+      refusal = null;
+      return written;
+    } catch (error) {
+      refusal = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
+      throw error;
+    }
+  };
   const cap = { maxBytes: MAX_BATCH_BYTES, bytesOf: ({ bytes }: Received<T>) => bytes };
-  const batches = makeBatches<Received<T>, Written[number]>(batchSize, batchDelayMs, (received) => writer.write(received.map(({ item }) => item)), cap);
+  const batches = makeBatches<Received<T>, Written[number]>(batchSize, batchDelayMs, write, cap);
   signal.addEventListener("abort", () => { batches.flush(); }, { once: true });
   await consume({
     js, log, source, signal, drainMs, concurrency: source.maxAckPending,
