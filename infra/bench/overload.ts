@@ -12,14 +12,14 @@ what can be done, and compares with what it does when just all slots are busy.
   npm run bench:overload -- [--seconds <n>] [--slots <n>] [--model-ms <n>] [--times <n>] [--deadline-ms <n>] [--json]
 
   --seconds      of each of the two loads (default 30)
-  --slots        of the only tier (default 8)
-  --model-ms     for one answer (default 200)
+  --slots        of the only tier (default 4)
+  --model-ms     for one answer (default 250)
   --times        the load (default 10)
   --deadline-ms  of each request (default 5000)
 
 Ends with 1 when less is done in time than 90 % of what is done at saturation, or when half of the refusals take longer than 50 ms.`;
 
-const { values } = parseArgs({ options: { seconds: { type: "string", default: "30" }, slots: { type: "string", default: "8" }, "model-ms": { type: "string", default: "200" }, times: { type: "string", default: "10" }, "deadline-ms": { type: "string", default: "5000" }, json: { type: "boolean" }, help: { type: "boolean" } } });
+const { values } = parseArgs({ options: { seconds: { type: "string", default: "30" }, slots: { type: "string", default: "4" }, "model-ms": { type: "string", default: "250" }, times: { type: "string", default: "10" }, "deadline-ms": { type: "string", default: "5000" }, json: { type: "boolean" }, help: { type: "boolean" } } });
 const LEAST_GOODPUT = 0.9;
 const MOST_REFUSAL_MS = 50;
 const RECOVERY_TRIES = 300;

@@ -25,7 +25,7 @@ beforeAll(async () => {
   models = await startCountingServer(20, USAGE);
   const database = await makeTestDatabase(inject("adminDatabaseUrl"), "e2e_budgets");
   dropDatabase = database.drop;
-  system = await startSystem({ env: { DATABASE_URL: database.url }, tiers: { serverUrl: models.url, tiers: [{ name: "alpha", slots: 64, usd_per_million: 1 }] } });
+  system = await startSystem({ env: { DATABASE_URL: database.url, INFER_MAX_QUEUE_MS: "60000" }, tiers: { serverUrl: models.url, tiers: [{ name: "alpha", slots: 64, usd_per_million: 1 }] } });
   broker = await connectBroker(system.url("nats"));
   audit = openAudit(database.url);
   for (const tenant of ["crowd", "lossy", "killed"]) await system.inferctl("tenants", "create", tenant, "--budget", `tenant.month=${BUDGET_USD}`, "--budget", `user.day=${2 * BUDGET_USD}`, "--time-zone", "Europe/Berlin");

@@ -58,7 +58,7 @@ const MESSAGES: Record<Shed["reason"], string> = {
 export function makeShedding({ door, maxQueueMs, lagMs, work: workNow, registry, now }: SheddingOptions): Shedding {
   const registers = [registry];
   const refusals = new Counter({ name: "infer_shed_total", help: "Requests that were refused since the service is overloaded, by door, reason and priority.", labelNames: ["door", "reason", "priority"], registers });
-  new Gauge({ name: "infer_event_loop_lag_seconds", help: "How late the event loop was at its last two ticks, the lesser of both.", registers, collect() { this.set(lagMs() / 1_000); } });
+  new Gauge({ name: "infer_event_loop_lag_seconds", help: "How late the event loop was at its last four ticks, the least of them.", registers, collect() { this.set(lagMs() / 1_000); } });
   new Gauge({
     name: "infer_queue_wait_seconds", help: "Estimated wait of a request that came now, by priority; 0 where nothing is known.", labelNames: ["priority"], registers,
     collect() {

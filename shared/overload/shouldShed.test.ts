@@ -59,8 +59,10 @@ describe("tenants", () => {
   });
 });
 
-it.each([[100, null], [499, null], [500, "event_loop"]] as const)("an event loop that is %i ms late: %s", (eventLoopLagMs, expected) => {
-  expect(reason({ eventLoopLagMs })).toBe(expected);
+it.each([
+  [499, 5_000, "not before half a second, however near the deadline", null], [500, 5_000, "where the deadline is near", "event_loop"], [500, 30_000, "not where there is time", null], [1_001, 30_000, "where the longest queue is used up by it", "event_loop"],
+] as const)("an event loop that is %i ms late, %i ms before the deadline: %s", (eventLoopLagMs, leftMs, _why, expected) => {
+  expect(reason({ eventLoopLagMs, leftMs })).toBe(expected);
 });
 
 it.each([[0.899, null], [0.9, "storage"]] as const)("streams that are full to %f: %s", (fullestShare, expected) => {

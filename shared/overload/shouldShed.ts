@@ -36,7 +36,9 @@ export interface Shed {
 }
 
 /** From 100 ms on, a harmless burst of 1,000 requests at once was refused. */
-const MOST_LAG_MS = 500;
+const LEAST_LAG_MS = 500;
+/** How often a request waits for the event loop until its answer is sent, about: connection, body, keys, limits, acks, outcome, answer. */
+const LOOP_PASSES = 10;
 /** What was accepted must still find room for its outcome. */
 const MOST_FULL = { interactive: 0.9, batch: 0.8 };
 /** Of the time that a request has besides its own work: what is estimated may be wrong, and who is late is of no use. */
@@ -48,7 +50,8 @@ const STORAGE_AGAIN_MS = 5_000;
 const RETRY_AFTER_MS = { least: 1_000, most: 60_000 };
 
 export function shouldShed({ lane, leftMs, maxQueueMs, eventLoopLagMs, fullestShare, queues }: ShedFacts): Shed | null {
-  if (eventLoopLagMs >= MOST_LAG_MS) return shed("event_loop", eventLoopLagMs);
+  const timeMs = Math.min(maxQueueMs, SHARE_OF_DEADLINE[lane] * leftMs);
+  if (eventLoopLagMs >= LEAST_LAG_MS && LOOP_PASSES * eventLoopLagMs > timeMs) return shed("event_loop", eventLoopLagMs);
   if (fullestShare >= MOST_FULL[lane]) return shed("storage", STORAGE_AGAIN_MS);
   if (queues === null) return null;
   const queue = queues[lane];
