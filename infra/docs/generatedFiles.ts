@@ -7,6 +7,7 @@ import { pino } from "pino";
 import { Registry } from "prom-client";
 import { stringify } from "yaml";
 
+import { badInputsTable } from "#infra/badInputs/badInputsTable.ts";
 import { buildGateway } from "#producers/gateway/app.ts";
 import { loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { VERSION } from "#shared/runtime/version.ts";
@@ -23,6 +24,7 @@ export async function generatedFiles(): Promise<Record<string, string>> {
     "docs/generated/openapi.json": `${JSON.stringify(await openApi(), null, 2)}\n`,
     "docs/generated/asyncapi.yaml": stringify(asyncApi(), { aliasDuplicateObjects: false }),
     "docs/configuration.md": withTable("docs/configuration.md", "environment", environmentTable()),
+    "docs/bad-inputs.md": withTable("docs/bad-inputs.md", "bad inputs", badInputsTable()),
     "docs/security.md": withTable("docs/security.md", "NATS permissions", natsPermissionsTable()),
   };
 }

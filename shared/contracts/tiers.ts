@@ -8,6 +8,7 @@ import { z } from "zod";
 import { type Input, isEmbed } from "./chat.ts";
 import { Probability } from "./probability.ts";
 import { nanoUsd, UsdAmount } from "./money.ts";
+import { hasNestedRepetition } from "./nestedRepetition.ts";
 import { isRising, MOST_USD_PER_MILLION } from "./prices.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
@@ -66,7 +67,7 @@ function inNanoUsd({ usd_per_million_input_tokens, usd_per_million_output_tokens
 /** Where a secret is kept: never in the tier file itself. */
 const SecretReference = z.union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })]);
 
-const BaseUrl = z.url({ protocol: /^https?$/ }).refine((url) => new URL(url).username === "" && new URL(url).password === "", "must not hold a user or password: use api_key");
+const BaseUrl = z.url({ protocol: /^https?$/, abort: true }).refine((url) => new URL(url).username === "" && new URL(url).password === "", "must not hold a user or password: use api_key");
 
 /**
  * A call whose reply has not begun for so long has failed, and another replica is asked: a stream by its first byte, any other by its
@@ -173,7 +174,7 @@ const AnswerPattern = z.string().min(1).max(500).refine((source) => {
   } catch {
     return false;
   }
-}, "is no regular expression (JavaScript, flags giu)");
+}, { error: "is no regular expression (JavaScript, flags giu)", abort: true }).refine((source) => !hasNestedRepetition(source), "repeats without bound what itself does, as (a+)+: some answers would take hours to read");
 
 /** Where the confidence of a generated text comes from: raw, calibrated by a routing model. Names are what `confidence_source` says. */
 export const ConfidenceMethod = z.discriminatedUnion("kind", [
