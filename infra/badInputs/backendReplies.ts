@@ -105,7 +105,7 @@ const MORE: Readonly<Record<string, readonly TestReference[]>> = {
   "M-108": [test("workers/plausibleUsage.test.ts", "never costs more than the call was quoted at"), test("workers/runAttempt.test.ts", "is not charged: %s")],
   "M-109": [test("workers/runAttempt.test.ts", "more than its step was quoted at is not charged")],
   "M-112": [test(OPENAI_TEST, "that never ends is cut at the cap"), test(STREAM_TEST, "of %s without end is cut at a cap, and the server notices")],
-  "M-119": [test("workers/resilience/retry.test.ts", "Retry-After")],
+  "M-119": [test("workers/resilience/retry.test.ts", "tells the longest wait that was asked for, whichever try it was")],
   "M-120": [test("infra/e2e/slowBackends.test.ts", "a tier that fails opens its breaker, the router goes round it, and it is used again once it works")],
   "M-122": [test("infra/e2e/badInputs.test.ts", "it.each(BAD_BODIES)")],
   "M-124": [test(OPENAI_TEST, "is a typed error that repeats nothing of the reply"), test(PROVIDERS_TEST, "for a typed error that repeats nothing, streamed or not")],

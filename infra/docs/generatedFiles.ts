@@ -7,6 +7,7 @@ import { pino } from "pino";
 import { Registry } from "prom-client";
 import { stringify } from "yaml";
 
+import { badInputsTable } from "#infra/badInputs/badInputsTable.ts";
 import { buildGateway } from "#producers/gateway/app.ts";
 import { loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { VERSION } from "#shared/runtime/version.ts";
@@ -25,6 +26,7 @@ export async function generatedFiles(): Promise<Record<string, string>> {
     "docs/generated/asyncapi.yaml": stringify(asyncApi(), { aliasDuplicateObjects: false }),
     "docs/configuration.md": withTables("docs/configuration.md", { environment: environmentTable() }),
     "docs/security.md": withTables("docs/security.md", { "NATS permissions": natsPermissionsTable(), "Postgres permissions": databasePermissionsTable(), "Redis permissions": redisPermissionsTable() }),
+    "docs/bad-inputs.md": withTables("docs/bad-inputs.md", { "bad inputs": badInputsTable() }),
   };
 }
 

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { type Input, isEmbed } from "./chat.ts";
 import { Probability } from "./probability.ts";
 import { nanoUsd, UsdAmount } from "./money.ts";
+import { hasNestedRepetition } from "./nestedRepetition.ts";
 import { isRising, MOST_USD_PER_MILLION } from "./prices.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
@@ -176,7 +177,7 @@ const AnswerPattern = z.string().min(1).max(500).refine((source) => {
   } catch {
     return false;
   }
-}, "is no regular expression (JavaScript, flags giu)");
+}, { error: "is no regular expression (JavaScript, flags giu)", abort: true }).refine((source) => !hasNestedRepetition(source), "repeats without bound what itself does, as (a+)+: some answers would take hours to read");
 
 /** Where the confidence of a generated text comes from: raw, calibrated by a routing model. Names are what `confidence_source` says. */
 export const ConfidenceMethod = z.discriminatedUnion("kind", [

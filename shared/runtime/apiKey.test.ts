@@ -10,8 +10,9 @@ import { readApiKey } from "./apiKey.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "infer-api-key-"));
 afterAll(() => { rmSync(folder, { recursive: true, force: true }); });
-writeFileSync(join(folder, "key"), " from-file\n");
-writeFileSync(join(folder, "empty"), "\n");
+writeFileSync(join(folder, "key"), " from-file\n", { mode: 0o600 });
+writeFileSync(join(folder, "empty"), "\n", { mode: 0o600 });
+writeFileSync(join(folder, "open"), "from-file\n", { mode: 0o644 });
 
 const tier = (api_key: unknown) => ({ name: "large", backend: BackendConfig.parse({ kind: "openai-compatible", model: "m", base_url: "http://127.0.0.1:1", max_output_tokens: 1, ...(api_key === undefined ? {} : { api_key }) }) });
 
@@ -37,6 +38,7 @@ it.each([
   [{ env: "MY_KEY" }, { MY_KEY: " " }, /^MY_KEY: not set/],
   [{ file: "gone" }, {}, /gone: cannot be read \(ENOENT\), and tier large /],
   [{ file: "empty" }, {}, /empty: empty, and tier large /],
+  [{ file: "open" }, {}, /open: others can read or change it, and tier large .*: chmod 600 /],
 ])("says what is missing for %j", (reference, environment, problem) => {
   expect(readApiKey(tier(reference), environment, folder)).toEqual({ problem: expect.stringMatching(problem) as string });
 });

@@ -1,7 +1,9 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 
 import type { BackendConfig } from "#shared/contracts/tiers.ts";
+
+import { OPEN_TO_OTHERS } from "./natsSeed.ts";
 
 /**
  * The key that a backend sends, without the white space around it; null when it needs none. A problem names the
@@ -16,6 +18,7 @@ export function readApiKey({ name, backend }: { readonly name: string; readonly 
   }
   const file = resolve(folder, reference.file);
   try {
+    if ((statSync(file).mode & OPEN_TO_OTHERS) !== 0) return { problem: `${file}: others can read or change it, and tier ${name} takes its API key from there: chmod 600 ${file}` };
     const key = readFileSync(file, "utf8").trim();
     return key === "" ? { problem: `${file}: empty, and tier ${name} takes its API key from there: put the key into it` } : { key };
   } catch (error) {

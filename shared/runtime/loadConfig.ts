@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 
 import { parse } from "yaml";
 import { z } from "zod";
@@ -82,11 +82,17 @@ export function readPriceFile(path: string): { readonly book: PriceFile } | { re
 /** The calendar day, UTC. */
 export const today = (): string => new Date().toISOString().slice(0, 10);
 
+/** Of a file of tiers or prices, which a person writes. */
+const MOST_FILE_BYTES = 4 * 1024 ** 2;
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
 export function readYaml(path: string, variable: VariableName): { readonly value: unknown } | { readonly problems: string[] } {
   try {
-    return { value: parse(readFileSync(path, "utf8"), { maxAliasCount: 20 }) };
+    if (statSync(path).size > MOST_FILE_BYTES) return { problems: [`${path}: larger than ${MOST_FILE_BYTES / 1024 ** 2} MiB; ${variable} names the file`] };
+    return { value: parse(utf8.decode(readFileSync(path)), { maxAliasCount: 20 }) };
   } catch (error) {
-    return { problems: [`${(error as Error).message.split("\n")[0] ?? ""}; ${variable} names the file`] };
+    const { message } = error as Error;
+    return { problems: [`${error instanceof TypeError ? `${path}: not UTF-8` : message.split("\n")[0] ?? ""}; ${variable} names the file`] };
   }
 }
 

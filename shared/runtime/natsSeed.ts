@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { ENVIRONMENT } from "./environment.ts";
 
 /** For anybody: to read or to write; for a group: to write. A group may read, as where Kubernetes mounts a secret. */
-const OPEN_TO_OTHERS = 0o027;
+export const OPEN_TO_OTHERS = 0o027;
 
 /**
  * The seed of a role's NATS user, undefined when none is named. A problem names the variable or the file and what to do, and
