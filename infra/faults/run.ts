@@ -128,5 +128,5 @@ const note = (line: string): void => void process.stderr.write(`  ${line}\n`);
 
 main().catch((error: unknown) => {
   process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  process.exitCode = 2;
+  process.exit(2); // callers of the load may still be waiting
 });
