@@ -1,6 +1,6 @@
 # Thin names for npm scripts, for hands that type `make`. Without make: npm run <the same word>.
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs build test lint load bench bench-acceptance bench-pipeline faults compose-up
+.PHONY: help up down status logs build test lint load bench bench-acceptance bench-pipeline faults soak compose-up
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,5 +28,7 @@ bench-pipeline: ## Measure requests/s, latency and CPU at 1, 32 and 256 connecti
 	@npm run --silent bench:pipeline -- $(ARGS)
 faults: ## Break the real system on purpose and check every promise. ARGS="--row F3 --seeds 5"
 	@npm run --silent faults -- $(ARGS)
+soak: ## Break it for hours, check after each period. HOURS=2 ARGS="--rate 200"
+	@npm run --silent soak -- --hours $(HOURS) $(ARGS)
 compose-up: ## The same with Docker
 	@npm run --silent compose-up

@@ -2,18 +2,18 @@
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 
 import { textTable } from "#infra/cli/textTable.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
+import { wholeNumber } from "./arguments.ts";
 import { ALL_CASES } from "./cases/allCases.ts";
 import { type FaultCase, rowOf } from "./faultCase.ts";
-import { startLoad } from "./load.ts";
 import { type CaseReport, isBroken, runCase } from "./runCase.ts";
 import { type Rig, startRig } from "./rig.ts";
 import { markdownTable, rowsOf } from "./table.ts";
+import { warmUp } from "./warmUp.ts";
 
 const HELP = `Kills, stops, cuts and starves the real system under load, and checks afterwards that nothing is lost, done twice, charged twice or seen by another tenant.
 
@@ -87,6 +87,9 @@ async function runAll(cases: readonly FaultCase[], seeds: readonly number[]): Pr
           reports.push(report);
           note(summaryOf(report));
           if (isBroken(report)) keepLogs(rig, report);
+        } catch (error) {
+          keepLogs(rig, { id: one.id, seed });
+          throw error;
         } finally {
           if (one.own !== undefined) await rig.close();
         }
@@ -100,15 +103,7 @@ async function runAll(cases: readonly FaultCase[], seeds: readonly number[]): Pr
   return reports;
 }
 
-/** A system that has just started is slow: that is no fault's doing. */
-async function warmUp(rig: Rig): Promise<void> {
-  const load = await startLoad(rig, { name: `warm-${Date.now().toString(36)}`, ratePerS: WARM_UP.ratePerS, random: seededRandom(1) });
-  await sleep(WARM_UP.ms);
-  await load.stop();
-}
-const WARM_UP = { ratePerS: 10, ms: 4_000 };
-
-function keepLogs({ folder }: Rig, { id, seed }: CaseReport): void {
+function keepLogs({ folder }: Rig, { id, seed }: Pick<CaseReport, "id" | "seed">): void {
   const kept = join(tmpdir(), `infer-faults-logs-${id}-${seed}`);
   cpSync(join(folder, "logs"), kept, { recursive: true });
   note(`logs of all processes: ${kept}`);
@@ -129,14 +124,9 @@ function writePage(reports: readonly CaseReport[]): void {
   writeFileSync(PAGE, `${page.slice(0, from)}${MARKERS[0]}\n\n${markdownTable(reports)}\n\nMade with \`npm run faults -- ${process.argv.slice(2).join(" ")}\` on ${machine}, NATS \`fast\` where nothing else is said.\n\n${page.slice(to)}`);
 }
 
-function wholeNumber(name: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} must be a whole number from 1, not ${text}`);
-  return value;
-}
 const note = (line: string): void => void process.stderr.write(`  ${line}\n`);
 
 main().catch((error: unknown) => {
   process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  process.exitCode = 2;
+  process.exit(2); // callers of the load may still be waiting
 });

@@ -1,15 +1,15 @@
 /** One run of a case: load, fault, healing, settling, verdict. */
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
-import type { FaultCase, Trial } from "./faultCase.ts";
+import type { FaultCase } from "./faultCase.ts";
 import { startLoad } from "./load.ts";
 import { observe, startWatch } from "./observe.ts";
 import { brokenOf, judge, type Verdict } from "./oracle.ts";
 import { type Recovery, recoveryOf } from "./recovery.ts";
 import type { Rig } from "./rig.ts";
+import { makeTrial, refusalsOf } from "./trial.ts";
 
 export interface CaseReport {
   readonly id: string;
@@ -41,25 +41,13 @@ const SETTLE_MS = 60_000;
 export async function runCase(rig: Rig, one: FaultCase, seed: number, note: (line: string) => void): Promise<CaseReport> {
   const startedAtMs = performance.now();
   const random = seededRandom(seed);
-  const violations: string[] = [];
   const late: string[] = [];
-  const figures: Record<string, number> = {};
-  let repeats = 0;
   rig.backend.forget();
   rig.exits.splice(0);
   rig.takePeakRss();
   const watch = await startWatch(rig);
   const load = await startLoad(rig, { name: `${one.id.toLowerCase()}-${seed}-${Date.now().toString(36)}`, ratePerS: RATE_PER_S, random: seededRandom(seed + 1), ...one.load });
-  const violated = (what: string) => {
-    violations.push(what);
-    note(`VIOLATED: ${what}`);
-  };
-  const trial: Trial = {
-    rig, random, note, violated, load,
-    mayRepeat: (times) => { repeats += times; },
-    figure: (name, value) => { figures[name] = Math.round(value * 1_000) / 1_000; },
-    until: (what, deadlineMs, isSo) => waitUntil(async () => ((await isSo()) ? true : undefined), { deadlineMs, everyMs: 50, describe: () => what }).then(() => undefined, (error: unknown) => { violated(String(error)); }),
-  };
+  const { trial, notes } = makeTrial(rig, load, random, note);
   await sleep(BEFORE_MS);
   const struckAtMs = performance.now();
   await one.strike(trial);
@@ -69,17 +57,15 @@ export async function runCase(rig: Rig, one: FaultCase, seed: number, note: (lin
   await load.stop();
   const observed = await observe(rig, load, watch, { deadlineMs: SETTLE_MS, note });
   watch.end();
-  const verdict = judge(observed, { repeats });
+  const verdict = judge(observed, notes);
   one.check?.(verdict, trial);
   const recovery = recoveryOf(load.sent, { struckAtMs, healedAtMs });
   if (one.recoveryMs !== undefined && (recovery.firstSuccessMs ?? Infinity) > one.recoveryMs) late.push(`first success ${Math.round(recovery.firstSuccessMs ?? NaN)} ms after healing, not within ${one.recoveryMs}`);
-  const refusals: Record<string, number> = {};
-  for (const refusal of load.sent.flatMap((request) => request.refusals)) refusals[refusal] = (refusals[refusal] ?? 0) + 1;
-  const wrong = Object.keys(refusals).filter((refusal) => /^http 4(?!09|29)/.test(refusal) || /unauthenticated|forbidden|not_found|invalid/.test(refusal));
-  for (const refusal of wrong) violated(`an outage was told as the caller's error: ${refusal}`);
+  const refusals = refusalsOf(load.sent);
+  for (const refusal of refusals.wrong) trial.violated(`an outage was told as the caller's error: ${refusal}`);
   const rss = rig.takePeakRss();
   return {
-    id: one.id, title: one.title, seed, durability: one.own?.durability ?? "fast", sent: load.sent.length, verdict, violations, late, recovery, figures, refusals,
+    id: one.id, title: one.title, seed, durability: one.own?.durability ?? "fast", sent: load.sent.length, verdict, late, recovery, violations: notes.violations, figures: notes.figures, refusals: refusals.counts,
     peakRssMib: Math.round(Math.max(0, ...Object.values(rss)) / 2 ** 20), tookMs: Math.round(performance.now() - startedAtMs),
   };
 }

@@ -1,0 +1,114 @@
+/** `npm run soak`: a nemesis strikes for hours, in periods with a quarter of quiet, and after each everything is checked (F34). */
+import { cpSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+
+import { seededRandom } from "#shared/statistics/seededRandom.ts";
+
+import { positive, wholeNumber } from "./arguments.ts";
+import { ALL_CASES } from "./cases/allCases.ts";
+import { growing, type MemorySample } from "./flatMemory.ts";
+import { startLoad } from "./load.ts";
+import { observe, startWatch } from "./observe.ts";
+import { brokenOf, judge } from "./oracle.ts";
+import { shuffled } from "./pick.ts";
+import { type Rig, startRig } from "./rig.ts";
+import { makeTrial, refusalsOf } from "./trial.ts";
+import { warmUp } from "./warmUp.ts";
+
+const HELP = `Breaks the real system again and again in ways of chance while it works, and checks after each period that nothing was lost, done or charged twice, or seen by another tenant.
+
+  npm run soak -- --hours <n> [--rate <requests/s>] [--seed <n>]
+
+  --hours  how long; the period that has begun is finished
+  --rate   requests per second, whatever the faults do (default 200; a small machine takes 10)
+  --seed   of faults, load and network (default 1)
+
+Example: npm run soak -- --hours 0.1 --rate 10 --seed 7
+Ends with 1 at the first period that broke a promise, or when a process's memory grew by more than a tenth between the first and the last quiet time of a run
+of half an hour or more; with 2 when it could not run.`;
+
+/** Of one after the other, without healing between them: what one has killed is dead when the next strikes. */
+const MOST_FAULTS = 3;
+const BEFORE_MS = 3_000;
+const SETTLE_MS = 90_000;
+/** What a young process allocates is no leak. */
+const SHORTEST_FOR_MEMORY_MS = 1_800_000;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { hours: { type: "string" }, rate: { type: "string", default: "200" }, seed: { type: "string", default: "1" }, help: { type: "boolean", default: false } } });
+  if (values.help) return void process.stdout.write(`${HELP}\n`);
+  if (values.hours === undefined) throw new Error("--hours says how long; --help shows an example");
+  const forMs = positive("hours", values.hours) * 3_600_000;
+  const seed = wholeNumber("seed", values.seed);
+  const rig = await startRig({ random: seededRandom(seed) });
+  const interrupted = () => void rig.close().finally(() => { process.exit(130); });
+  process.once("SIGINT", interrupted);
+  process.once("SIGTERM", interrupted);
+  try {
+    await warmUp(rig);
+    const isFine = await soak(rig, { forMs, ratePerS: positive("rate", values.rate), seed });
+    if (!isFine) {
+      const kept = join(tmpdir(), `infer-soak-logs-${seed}`);
+      cpSync(join(rig.folder, "logs"), kept, { recursive: true });
+      note(`logs of all processes: ${kept}`);
+      process.exitCode = 1;
+    }
+  } finally {
+    await rig.close();
+  }
+}
+
+async function soak(rig: Rig, { forMs, ratePerS, seed }: { readonly forMs: number; readonly ratePerS: number; readonly seed: number }): Promise<boolean> {
+  const random = seededRandom(seed);
+  const endMs = performance.now() + forMs;
+  const samples: MemorySample[] = [];
+  const totals = { periods: 0, requests: 0, extraCalls: 0 };
+  while (performance.now() < endMs) {
+    totals.periods += 1;
+    const { broken, sent, extraCalls, memory } = await onePeriod(rig, { number: totals.periods, ratePerS, random });
+    totals.requests += sent;
+    totals.extraCalls += extraCalls;
+    samples.push(memory);
+    if (broken.length > 0) {
+      note(`BROKEN in period ${totals.periods}, seed ${seed}: ${broken.join("; ")}`);
+      return false;
+    }
+  }
+  const grown = growing(samples);
+  const isLong = forMs >= SHORTEST_FOR_MEMORY_MS;
+  if (grown.length > 0) note(`${isLong ? "BROKEN: memory grows" : "memory grew, in a run too short to say more"}: ${grown.join(", ")}`);
+  note(`${totals.periods} periods, ${totals.requests} requests, ${totals.extraCalls} calls made again: nothing lost, done twice, charged twice or seen by another tenant`);
+  return !isLong || grown.length === 0;
+}
+
+async function onePeriod(rig: Rig, { number, ratePerS, random }: { readonly number: number; readonly ratePerS: number; readonly random: () => number }) {
+  rig.backend.forget();
+  const watch = await startWatch(rig);
+  const startedAtMs = performance.now();
+  const load = await startLoad(rig, { name: `soak-${number}-${Date.now().toString(36)}`, ratePerS, random: seededRandom(Math.floor(random() * 2 ** 31)) });
+  const { trial, notes } = makeTrial(rig, load, random, () => undefined);
+  const faults = shuffled(ALL_CASES.filter(({ isForSoak }) => isForSoak), random).slice(0, 1 + Math.floor(random() * MOST_FAULTS));
+  note(`period ${number}: ${faults.map(({ id }) => id).join(", ")}`);
+  await sleep(BEFORE_MS);
+  for (const { strike } of faults) await strike(trial);
+  await rig.heal();
+  await sleep((performance.now() - startedAtMs) / 3); // a quarter of the whole
+  const memory: MemorySample = { rss: Object.fromEntries(rig.roles().map((name) => [name, rig.role(name).rssBytes()])) };
+  await load.stop();
+  const verdict = judge(await observe(rig, load, watch, { deadlineMs: SETTLE_MS, note }), notes);
+  watch.end();
+  const broken = [...brokenOf(verdict).map(({ name, count, examples }) => `${name}: ${count} (${examples.join("; ")})`), ...refusalsOf(load.sent).wrong.map((refusal) => `an outage was told as the caller's error: ${refusal}`)];
+  for (const what of notes.violations) note(`not as planned, where several faults meet: ${what}`);
+  note(`period ${number}: ${load.sent.length} sent, ${verdict.accepted} accepted, ${verdict.terminal} terminal, ${verdict.extraCalls} calls made again, most ${Math.round(Math.max(...Object.values(memory.rss)) / 2 ** 20)} MiB, ${Math.round((performance.now() - startedAtMs) / 1_000)} s`);
+  return { broken, sent: load.sent.length, extraCalls: verdict.extraCalls, memory };
+}
+
+const note = (line: string): void => void process.stderr.write(`  ${line}\n`);
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  process.exit(2); // callers of the load may still be waiting
+});
