@@ -30,6 +30,8 @@ export interface RoleProcess {
   readonly signal: (signal: NodeJS.Signals) => void;
   readonly ended: (deadlineMs?: number) => Promise<void>;
   readonly ready: (deadlineMs?: number) => Promise<void>;
+  /** `null`: it does not run. */
+  readonly pid: () => number | null;
   /** Bytes of memory in use now; 0 when it does not run. */
   readonly rssBytes: () => number;
 }
@@ -43,6 +45,7 @@ export function makeRoleProcess(plan: RolePlan, onExit: (exit: Exit) => void): R
   const isRunning = () => child !== null;
   return {
     plan, isRunning,
+    pid: () => child?.pid ?? null,
     start(more = {}) {
       if (child !== null) return;
       const log = openSync(plan.logFile, "a");

@@ -2,17 +2,12 @@
 import type { Behaviour } from "../backend.ts";
 import { during } from "../during.ts";
 import type { FaultCase, Trial } from "../faultCase.ts";
+import { pick } from "../pick.ts";
 import type { Faults } from "../proxy.ts";
 
 /** About 6 s of the load. */
 const SOME_REQUESTS = 72;
 const CHEAP = "cheap";
-
-const drawn = <T>(values: readonly T[], random: () => number): T => {
-  const value = values[Math.floor(random() * values.length)];
-  if (value === undefined) throw new Error("nothing to draw from");
-  return value;
-};
 
 /** While the backend behaves so; says how many calls it got for each request. */
 async function behaving(trial: Trial, behaviours: readonly Behaviour[]): Promise<void> {
@@ -52,7 +47,7 @@ const garbage = (cut: string): readonly string[] => [
 export const backends: readonly FaultCase[] = [
   {
     id: "F13a", title: "the cheap model answers 500, 502, 503 or 529", isInShortForm: true, isForSoak: true, recoveryMs: 2_000,
-    strike: (trial) => behaving(trial, [{ model: CHEAP, status: drawn([500, 502, 503, 529], trial.random) }]),
+    strike: (trial) => behaving(trial, [{ model: CHEAP, status: pick([500, 502, 503, 529], trial.random) }]),
   },
   {
     id: "F13b", title: "every model answers 503", isInShortForm: false, isForSoak: true, recoveryMs: 7_000,
@@ -102,7 +97,7 @@ export const backends: readonly FaultCase[] = [
     own: { tiers: [{ name: "cheap", slots: 16, replicas: ["cheap-a", "cheap-b", "cheap-c"] }, { name: "dear", slots: 16 }] }, load: { unsureShare: 0, failShare: 0 },
     async strike(trial) {
       const countOf = (model: string) => [...trial.rig.backend.calls()].reduce((sum, [key, { made }]) => sum + (key.endsWith(` ${model}`) ? made : 0), 0);
-      const slow = drawn(["cheap-a", "cheap-b", "cheap-c"], trial.random);
+      const slow = pick(["cheap-a", "cheap-b", "cheap-c"], trial.random);
       trial.rig.backend.set([{ model: slow, delayMs: 1_200 }]);
       const [slowBefore, sentBefore] = [countOf(slow), trial.load.sent.length];
       await during(trial, 3 * SOME_REQUESTS);

@@ -1,4 +1,4 @@
-/** F6-F9, F19, F26 and F27: NATS that dies, splits, fills up, and what is published twice or out of order. */
+/** F6 and F26: NATS that dies, and what is published twice. */
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { headers } from "@nats-io/transport-node";

@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import { during } from "../during.ts";
 import type { FaultCase, Trial } from "../faultCase.ts";
+import { pick, shuffled } from "../pick.ts";
 import type { Rig, ServerName } from "../rig.ts";
 
 const NODES: readonly ServerName[] = ["nats", "nats-2", "nats-3"];
@@ -41,8 +42,7 @@ export const cluster: readonly FaultCase[] = [
   {
     id: "F7c", title: "kill -9 two of three NATS servers", isInShortForm: false, isForSoak: false, own, afterMs: 25_000, recoveryMs: 15_000,
     async strike(trial) {
-      const spared = Math.floor(trial.random() * NODES.length);
-      await Promise.all(NODES.filter((_, place) => place !== spared).map((node) => trial.rig.signal(node, "SIGKILL")));
+      await Promise.all(shuffled(NODES, trial.random).slice(1).map((node) => trial.rig.signal(node, "SIGKILL")));
       await during(trial, 60);
     },
   },
@@ -60,7 +60,7 @@ export const cluster: readonly FaultCase[] = [
     id: "F9", title: "a bit flips in the files of one of three NATS servers", isInShortForm: false, isForSoak: false, own, afterMs: 20_000, recoveryMs: ELECTED_MS,
     async strike(trial) {
       const { rig, random, note } = trial;
-      const node = NODES[Math.floor(random() * NODES.length)] ?? "nats";
+      const node = pick(NODES, random);
       await rig.signal(node, "SIGTERM");
       const file = blocksBelow(rig.server(node).dataDir).find((name) => name.includes("COMPLETIONS"));
       if (file === undefined) throw new Error("COMPLETIONS has no block to damage");

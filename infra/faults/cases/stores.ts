@@ -1,4 +1,4 @@
-/** F10-F12: Postgres and Redis that stop, die, crawl and refuse. Requests go on; what needs the store waits for it. */
+/** F10 and F12: Postgres and Redis that stop, die, crawl and refuse. Requests go on; what needs the store waits for it. */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
