@@ -10,19 +10,20 @@ const LONGEST_MS = 2_000;
  * A client that still writes when its connection is closed gets a reset, often before it has read why, and asks again. So the
  * 413 waits for the rest, within bounds.
  */
-export async function readRestOfLargeBody<T>({ raw }: FastifyRequest, reply: FastifyReply, payload: T): Promise<T> {
-  if (reply.statusCode === 413 && !raw.complete) await restOf(raw);
-  return payload;
+export function readRestOfLargeBody({ raw }: FastifyRequest, { statusCode }: FastifyReply, payload: unknown, done: (error: null, payload: unknown) => void): void {
+  const send = () => { done(null, payload); };
+  if (statusCode === 413 && !raw.complete) readRest(raw, send);
+  else send();
 }
 
-const restOf = (raw: IncomingMessage): Promise<void> => new Promise((resolve) => {
+function readRest(raw: IncomingMessage, then: () => void): void {
   let size = 0;
-  const count = (chunk: Buffer) => { if ((size += chunk.length) > MOST_BYTES) done(); };
-  const late = setTimeout(done, LONGEST_MS);
-  function done() {
+  const count = (chunk: Buffer) => { if ((size += chunk.length) > MOST_BYTES) end(); };
+  const late = setTimeout(end, LONGEST_MS);
+  function end() {
     clearTimeout(late);
-    raw.off("data", count).off("end", done).off("close", done);
-    resolve();
+    raw.off("data", count).off("end", end).off("close", end);
+    then();
   }
-  raw.on("data", count).once("end", done).once("close", done).resume();
-});
+  raw.on("data", count).once("end", end).once("close", end).resume();
+}
