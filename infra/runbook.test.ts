@@ -7,9 +7,13 @@ import { expect, it } from "vitest";
 import { parse } from "yaml";
 
 import { ERROR_CODE_NAMES } from "#shared/contracts/errors.ts";
+import { DATABASE_ROLES, roleName } from "#shared/db/permissions.ts";
+import { REDIS_SERVICES, redisUser } from "#shared/redis/permissions.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const read = (file: string) => readFileSync(join(ROOT, file), "utf8");
+/** Of Postgres and Redis, which are named alike. */
+const USERS = new Set([...DATABASE_ROLES.map(roleName), ...REDIS_SERVICES.map(redisUser)]);
 const FAULTS = Array.from({ length: 34 }, (_, i) => `F${i + 1}`);
 const runbook = read("docs/runbook.md"), operations = read("docs/operations.md");
 const sections = runbook.split(/^### /m).slice(1).map((section) => ({ fault: /^F\d+/.exec(section)?.[0] ?? "", section }));
@@ -30,7 +34,7 @@ it("has an entry for each alert", () => {
 
 it("names metrics, alerts and error codes that there are", () => {
   const source = execFileSync("git", ["ls-files", "producers", "router", "workers", "sinks", "shared"], { cwd: ROOT, encoding: "utf8" }).split("\n").filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts")).map(read).join("\n");
-  const metrics = [...new Set(`${runbook}${operations}${read("infra/prometheus/alerts.yml")}`.match(/\binfer_[a-z_]+/g) ?? [])].filter((name) => name !== "infer_tenant");
+  const metrics = [...new Set(`${runbook}${operations}${read("infra/prometheus/alerts.yml")}`.match(/\binfer_[a-z_]+/g) ?? [])].filter((name) => !USERS.has(name));
   expect(metrics.filter((name) => !source.includes(`"${name}"`) && !source.includes(`${name}:`))).toEqual([]);
   const alerts = read("infra/prometheus/alerts.yml");
   expect([...new Set(runbook.match(/`[A-Z][a-z]+[A-Z]\w+`/g) ?? [])].filter((name) => !alerts.includes(`alert: ${name.slice(1, -1)}`) && name !== "`LimitNOFILE`")).toEqual([]);
