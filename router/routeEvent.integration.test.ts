@@ -24,7 +24,7 @@ import { messagesAfter, readSaga } from "#shared/saga/messagesAfter.ts";
 
 import { drawsFor } from "#shared/runtime/drawsFor.ts";
 import type { LiveTier } from "./policy/quoteTiers.ts";
-import { makeRouteEvent } from "./routeEvent.ts";
+import { makeRouteEvent, type RouterDeps } from "./routeEvent.ts";
 
 const FILE = TierFile.parse(tierFixture);
 const LIMITS = { defaultDeadlineMs: 30_000, maxDeadlineMs: 300_000, tierFile: FILE };
@@ -66,13 +66,14 @@ const cache = makeAnswerCache({ redis, prefix: `routetest${process.pid}`, sealKe
 beforeAll(async () => {
   test = await startTestBroker(FILE.tiers);
   ({ nats, broker } = test);
-  route = makeRouteEvent({
+  route = makeRouteEvent(deps());
+});
+const deps = (): RouterDeps => ({
     budgets: { decide: async ({ decide }) => ({ decision: decide(undefined) }) }, pacing: { factsFor: async () => paced },
     ...broker, cached: { cache, observe: () => undefined, observeOutdated: () => { outdated++; }, auditHit: () => undefined, tierFileHash: hashOfTierFile(FILE) }, prefix: "infer", limits: LIMITS, standingOf: async () => ({ status, settings }), isAdmitted: (_id, origin, proof) => origin !== "direct" && proof !== "forged", admit: async ({ request_id }) => { asked.push(request_id); return limited; }, observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
     countTokens: (_file, input) => { counted.push(input); return new Map([["small", 3]]); },
     live: () => new Map(FILE.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: breakers[name] ?? "closed", workers: 1, slots: 1 }])),
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE, () => undefined) },
-  });
 });
 afterAll(async () => {
   redis.disconnect();
@@ -125,6 +126,17 @@ describe("a request", () => {
     breakers = { small: "open" };
     await route.request(request({ isHeldLong: () => true }));
     expect(await jobs()).toEqual([`infer.job.small.t1.r-${n}.1`]);
+  });
+
+  it("that ended while its router was blocked reserves nothing more: nobody would free it", async () => {
+    const reserved: string[] = [];
+    const budgeted = makeRouteEvent({ ...deps(), budgets: { decide: async ({ budgets, decide }) => { await budgets(); reserved.push("once"); return { decision: decide(undefined) }; } } });
+    const ended = { ...renamed(resultFixture), type: "completion.v1" };
+    await broker.acks.publish(completionSubject("infer", id()), new TextEncoder().encode(JSON.stringify(ended)));
+    await expect(budgeted.request(request({ isHeldLong: () => true }))).rejects.toMatchObject({ code: "broker_unavailable" });
+    expect([reserved, await jobs()]).toEqual([[], []]);
+    await budgeted.request(request());
+    expect(reserved).toEqual(["once"]);
   });
 
   it("of a batch becomes a job of the batch lane, which a redelivery finds", async () => {

@@ -182,7 +182,7 @@ async function keepUncounted({ publisher, now }: RouterDeps, { attempts, tenant_
   }
 }
 
-async function nextEvent({ limits, live, countTokens, routing, exploration, pacing, standingOf, budgets: { decide: paidFor }, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga, { aside = (wait) => wait, lease }: Delivery): Promise<MachineEvent> {
+async function nextEvent({ streams, prefix, limits, live, countTokens, routing, exploration, pacing, standingOf, budgets: { decide: paidFor }, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga, { aside = (wait) => wait, lease, isHeldLong }: Delivery): Promise<MachineEvent> {
   if (now() >= request.deadline_at_ms) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
   const counted = saga.state === "received" ? { counted: countTokens(fileFor(limits.tierFile, request), request.input) } : {};
   // Where the settings cannot be read nothing is paced: what holds the budget is asked below.
@@ -191,6 +191,8 @@ async function nextEvent({ limits, live, countTokens, routing, exploration, paci
   const paid = await paidFor({
     request, saga: saga.context, aside, lease,
     async budgets() {
+      // This router was blocked, and another one has ended the request meanwhile: what would be reserved now, after it was settled, nobody would free.
+      if (isHeldLong?.() === true && (await streams.last("COMPLETIONS", completionSubject(prefix, request))) !== null) throw new AppError("broker_unavailable", "it ended while this router held it");
       const { settings, isAssumed = false } = await standingOf(request.tenant_id);
       return { budgets: settings.budgets, isAssumed };
     },

@@ -13,6 +13,8 @@ export interface Trial {
   readonly mayRepeat: (times: number) => void;
   /** Something is not as the matrix says, beside what the oracle counts. */
   readonly violated: (what: string) => void;
+  /** Something took longer than it should, which a busy machine does too. */
+  readonly late: (what: string) => void;
   /** A figure of this case, as `rebuild s`. */
   readonly figure: (name: string, value: number) => void;
   /** Waits until something holds; where it does not in time, that is a violation. */

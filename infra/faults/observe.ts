@@ -48,7 +48,7 @@ export async function observe(rig: Rig, { sent }: Pick<Load, "sent">, watch: Wat
   const completions = await completionsOf(rig, watch);
   const ids = [...new Set([...sent.map(({ id }) => id), ...completions.map(({ request_id }) => request_id)])];
   await settled("the audit lacks rows", async () => (await auditRowsOf(rig, ids)).length >= completions.length);
-  await settled("something stays reserved", async () => (await reservationsOf(rig)).length === 0);
+  await settled("something stays reserved", async () => (await reservationsOf(rig, ids)).length === 0);
   await settled("Redis and ledger do not agree", async () => (await spentOf(rig)).every(({ inRedis, inLedger }) => inRedis === inLedger));
   const attempts = await audit.rows<{ tenant_id: string; request_id: string; attempt: number }>("SELECT tenant_id, request_id, attempt FROM attempts WHERE request_id = ANY($1)", ids);
   const lines = await audit.rows<{ tenant_id: string; request_id: string; cost: number; is_charged: boolean }>("SELECT tenant_id, request_id, cost_nano_usd::float8 AS cost, is_charged FROM ledger WHERE request_id = ANY($1)", ids);
@@ -60,7 +60,7 @@ export async function observe(rig: Rig, { sent }: Pick<Load, "sent">, watch: Wat
     attemptRows: attempts.map((row) => `${keyOf(row)} ${row.attempt}`),
     lines: lines.map(({ cost, is_charged, ...row }) => ({ key: keyOf(row), cost, isCharged: is_charged })),
     calls: rig.backend.calls(),
-    reservations: await reservationsOf(rig), spent: await spentOf(rig),
+    reservations: await reservationsOf(rig, ids), spent: await spentOf(rig),
   };
 }
 
@@ -108,7 +108,11 @@ async function auditRowsOf({ audit }: Rig, ids: readonly string[]) {
   return rows.map(({ cost, output, ...row }) => ({ key: keyOf(row), cost, output }));
 }
 
-const reservationsOf = async ({ redis }: Rig): Promise<Key[]> => (await readCounters(redis, { prefix: PREFIX })).reservations.map(keyOf);
+/** Of these requests: what an earlier case left is its own. */
+async function reservationsOf({ redis }: Rig, ids: readonly string[]): Promise<Key[]> {
+  const mine = new Set(ids);
+  return (await readCounters(redis, { prefix: PREFIX })).reservations.filter(({ request_id }) => mine.has(request_id)).map(keyOf);
+}
 
 async function spentOf({ redis, audit }: Rig) {
   const { counters } = await readCounters(redis, { prefix: PREFIX });

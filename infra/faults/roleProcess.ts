@@ -37,7 +37,7 @@ export interface RoleProcess {
 }
 
 const END_MS = 30_000;
-const READY_MS = 60_000;
+const READY_MS = 180_000;
 const PAGE_BYTES = 4_096;
 
 export function makeRoleProcess(plan: RolePlan, onExit: (exit: Exit) => void): RoleProcess {

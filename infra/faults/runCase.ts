@@ -41,7 +41,6 @@ const SETTLE_MS = 60_000;
 export async function runCase(rig: Rig, one: FaultCase, seed: number, note: (line: string) => void): Promise<CaseReport> {
   const startedAtMs = performance.now();
   const random = seededRandom(seed);
-  const late: string[] = [];
   rig.backend.forget();
   rig.exits.splice(0);
   rig.takePeakRss();
@@ -60,12 +59,12 @@ export async function runCase(rig: Rig, one: FaultCase, seed: number, note: (lin
   const verdict = judge(observed, notes);
   one.check?.(verdict, trial);
   const recovery = recoveryOf(load.sent, { struckAtMs, healedAtMs });
-  if (one.recoveryMs !== undefined && (recovery.firstSuccessMs ?? Infinity) > one.recoveryMs) late.push(`first success ${Math.round(recovery.firstSuccessMs ?? NaN)} ms after healing, not within ${one.recoveryMs}`);
+  if (one.recoveryMs !== undefined && (recovery.firstSuccessMs ?? Infinity) > one.recoveryMs) trial.late(`first success ${Math.round(recovery.firstSuccessMs ?? NaN)} ms after healing, not within ${one.recoveryMs}`);
   const refusals = refusalsOf(load.sent);
   for (const refusal of refusals.wrong) trial.violated(`an outage was told as the caller's error: ${refusal}`);
   const rss = rig.takePeakRss();
   return {
-    id: one.id, title: one.title, seed, durability: one.own?.durability ?? "fast", sent: load.sent.length, verdict, late, recovery, violations: notes.violations, figures: notes.figures, refusals: refusals.counts,
+    id: one.id, title: one.title, seed, durability: one.own?.durability ?? "fast", sent: load.sent.length, verdict, recovery, violations: notes.violations, late: notes.late, figures: notes.figures, refusals: refusals.counts,
     peakRssMib: Math.round(Math.max(0, ...Object.values(rss)) / 2 ** 20), tookMs: Math.round(performance.now() - startedAtMs),
   };
 }

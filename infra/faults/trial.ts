@@ -7,18 +7,20 @@ import type { Rig } from "./rig.ts";
 
 export interface TrialNotes {
   readonly violations: string[];
+  readonly late: string[];
   readonly figures: Record<string, number>;
   repeats: number;
 }
 
 export function makeTrial(rig: Rig, load: Pick<Load, "sent">, random: () => number, note: (line: string) => void): { readonly trial: Trial; readonly notes: TrialNotes } {
-  const notes: TrialNotes = { violations: [], figures: {}, repeats: 0 };
+  const notes: TrialNotes = { violations: [], late: [], figures: {}, repeats: 0 };
   const violated = (what: string) => {
     notes.violations.push(what);
     note(`VIOLATED: ${what}`);
   };
   const trial: Trial = {
     rig, load, random, note, violated,
+    late: (what) => void notes.late.push(what),
     mayRepeat: (times) => { notes.repeats += times; },
     figure: (name, value) => { notes.figures[name] = Math.round(value * 1_000) / 1_000; },
     until: (what, deadlineMs, isSo) => waitUntil(async () => ((await isSo()) ? true : undefined), { deadlineMs, everyMs: 50, describe: () => what }).then(() => undefined, (error: unknown) => { violated(String(error)); }),

