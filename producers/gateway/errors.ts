@@ -2,7 +2,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
 import type { Logger } from "pino";
 
-import { inOneLine } from "#shared/contracts/describeIssues.ts";
+import { inOneLine, isOfUnicode } from "#shared/contracts/describeIssues.ts";
 import { AppError, ERROR_CODES, type ErrorCode } from "#shared/contracts/errors.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import type { ErrorReply } from "#shared/contracts/reply.ts";
@@ -94,7 +94,7 @@ const CODE_OF_STATUS: Readonly<Record<number, ErrorCode>> = { 413: "payload_too_
 /** Fastify's own errors, and its validator's. */
 function toAppError(error: FastifyError): AppError {
   if (hasZodFastifySchemaValidationErrors(error)) {
-    const isUnicode = error.validation.some(({ params }) => JSON.stringify(params).includes('"invalid_unicode"'));
+    const isUnicode = error.validation.some(({ params }) => isOfUnicode(params));
     const problems = error.validation.map(({ instancePath, message }) => `${instancePath.slice(1).replaceAll("/", ".") || error.validationContext || "request"}: ${message ?? "invalid"}`);
     return new AppError(isUnicode ? "invalid_unicode" : "invalid_request", inOneLine(problems), { cause: error });
   }

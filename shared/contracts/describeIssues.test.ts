@@ -28,6 +28,8 @@ it.each([
   ["invalid_unicode", { ...GOOD, user_id: "\ud800" }],
   ["invalid_unicode", { ...GOOD, budget: -1, input: "\ud800" }],
   ["invalid_unicode", { ...GOOD, metadata: { k: "\ud800" } }],
+  ["invalid_unicode", { ...GOOD, metadata: { "\0": "v" } }],
+  ["invalid_request", { ...GOOD, metadata: { k: { code: "\"invalid_unicode\"" }, "invalid_unicode": [] } }],
 ])("is %s for %j", (code, body) => {
   expect(badRequest(errorOf(InferBody, body))).toMatchObject({ code });
 });

@@ -15,8 +15,13 @@ export const issueLines = (error: z.ZodError): string[] => error.issues.map(({ p
 /** Says what is wrong and where. */
 export const describeIssues = (error: z.ZodError): string => inOneLine(issueLines(error));
 
+/** Whether it is about text that cannot be stored, or an issue within it is: of a key, of a member of a union. */
+export function isOfUnicode(issue: unknown): boolean {
+  if (typeof issue !== "object" || issue === null) return false;
+  return ("code" in issue && issue.code === "invalid_unicode") || Object.values(issue).some(isOfUnicode);
+}
+
 /** What a caller did wrong: `invalid_unicode` when text cannot be stored, else `invalid_request`. */
 export function badRequest(error: z.ZodError): AppError {
-  const isUnicode = error.issues.some((issue) => issue.code === "custom" && issue.params?.["code"] === "invalid_unicode");
-  return new AppError(isUnicode ? "invalid_unicode" : "invalid_request", describeIssues(error), { cause: error });
+  return new AppError(error.issues.some(isOfUnicode) ? "invalid_unicode" : "invalid_request", describeIssues(error), { cause: error });
 }
