@@ -55,7 +55,7 @@ export interface FaultyBackend {
 export const callKey = (tenant: string, id: string, model: string): string => `${tenant}/${id} ${model}`;
 
 /** Every answer costs the same. */
-export const USAGE = { prompt_tokens: 60, completion_tokens: 10 };
+const USAGE = { prompt_tokens: 60, completion_tokens: 10 };
 
 export async function startFaultyBackend(): Promise<FaultyBackend> {
   let calls = new Map<string, { made: number; abandoned: number; lastAtMs: number }>();

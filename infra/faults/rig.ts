@@ -77,7 +77,7 @@ export const TENANTS = ["t1", "t2", "t3", "t4", "t5"] as const;
 /** The others have none. Far more than they spend: what is looked at is whether the books agree. */
 export const BUDGETED: readonly string[] = TENANTS.slice(0, 3);
 const BUDGET_USD = 10_000;
-export const TIERS: readonly TestTier[] = [{ name: "cheap", slots: 16 }, { name: "dear", slots: 16 }];
+const TIERS: readonly TestTier[] = [{ name: "cheap", slots: 16 }, { name: "dear", slots: 16 }];
 export const PREFIX = "infer";
 const RSS_EVERY_MS = 500;
 const COMPLETIONS_MAX_AGE_MS = 86_400_000;
