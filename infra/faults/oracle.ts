@@ -26,7 +26,7 @@ export interface Observed {
   readonly completions: readonly Completion[];
   /** In JOBS: one for each message, `<key> <attempt>`. */
   readonly jobs: readonly string[];
-  /** Replies that went to waiting clients. */
+  /** Replies that went to waiting clients; those about requests of before are left out. */
   readonly wire: readonly Completion[];
   readonly auditRows: readonly { readonly key: Key; readonly cost: number; readonly output: string | null }[];
   /** Of the audit: `<key> <attempt>`. */
@@ -73,7 +73,7 @@ export function judge(observed: Observed, allowed: Allowed): Verdict {
     counted("lost", [...accepted].filter((key) => !stored.has(key))),
     counted("doubly terminal", repeated(completions.map(keyOf))),
     counted("seen != stored", sent.flatMap((one) => one.replies.filter((reply) => !isStored(reply, stored.get(sentKey(one)))).map(() => sentKey(one)))),
-    counted("sent to clients != stored", wire.filter((reply) => !isDeepStrictEqual(reply, stored.get(keyOf(reply)))).map(keyOf)),
+    counted("sent to clients != stored", wire.filter((reply) => accepted.has(keyOf(reply)) && !isDeepStrictEqual(reply, stored.get(keyOf(reply)))).map(keyOf)),
     counted("second jobs", repeated(jobs)),
     counted("audit rows missing", [...stored.keys()].filter((key) => !rows.has(key))),
     counted("audit rows double", repeated(auditRows.map(({ key }) => key))),

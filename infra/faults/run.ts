@@ -31,7 +31,7 @@ Example: npm run faults -- --row F3 --seeds 5 --seed 7
 Ends with 1 when a promise was broken, with 2 when it could not run. docs/reliability.md says what each row means.`;
 
 const PAGE = "docs/reliability.md";
-export const MARKERS = ["<!-- faults: made by npm run faults -- --markdown -->", "<!-- faults end -->"] as const;
+const MARKERS = ["<!-- faults: made by npm run faults -- --markdown -->", "<!-- faults end -->"] as const;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({

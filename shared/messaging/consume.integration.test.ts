@@ -160,6 +160,17 @@ describe("at shutdown", () => {
   });
 });
 
+it("takes a message for a repeat that waited where a blocked process could not read it: the server may have given it to another one", async () => {
+  await publish("stale", ids(1));
+  const startedAtMs = performance.now();
+  const { start } = await world("stale", { ackWaitMs: 600 });
+  await vi.waitFor(() => { expect(performance.now() - startedAtMs).toBeGreaterThan(400); }, WAIT); // more than half of it
+  const seen: [boolean, boolean | undefined][] = [];
+  const { stop } = start(async ({ deliveries, mayBeRepeat, isHeldLong }) => { expect(deliveries).toBe(1); seen.push([mayBeRepeat, isHeldLong?.()]); });
+  await vi.waitFor(() => { expect(seen).toEqual([[true, true]]); }, WAIT);
+  await stop();
+});
+
 it("holds messages through an outage, beyond their lease, and uses up no delivery", async () => {
   await publish("outage", ids(6));
   const { start, left, givenUp } = await world("outage", { ackWaitMs: 1_000, maxDeliver: 2 });
