@@ -40,9 +40,9 @@ export const resources: readonly FaultCase[] = [
     id: "F29", title: "rolling SIGTERM of every role under load", isInShortForm: true, isForSoak: true, recoveryMs: 2_000,
     async strike({ rig, note, late, mayRepeat }) {
       for (const name of rig.roles()) {
-        rig.exits.splice(0);
+        const before = rig.exits.length;
         await rig.restart(name, { how: "SIGTERM" });
-        const exit = rig.exits.find((one) => one.name === name);
+        const exit = rig.exits.slice(before).find((one) => one.name === name);
         note(`${name} ended with ${exit?.code ?? exit?.signal ?? "nothing"}`);
         if (exit === undefined || exit.code === 0) continue;
         late(`${name} was not done within its grace period`);
