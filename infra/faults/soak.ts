@@ -86,6 +86,7 @@ async function soak(rig: Rig, { forMs, ratePerS, seed }: { readonly forMs: numbe
 
 async function onePeriod(rig: Rig, { number, ratePerS, random }: { readonly number: number; readonly ratePerS: number; readonly random: () => number }) {
   rig.backend.forget();
+  rig.exits.splice(0);
   const watch = await startWatch(rig);
   const startedAtMs = performance.now();
   const load = await startLoad(rig, { name: `soak-${number}-${Date.now().toString(36)}`, ratePerS, random: seededRandom(Math.floor(random() * 2 ** 31)) });
@@ -98,6 +99,7 @@ async function onePeriod(rig: Rig, { number, ratePerS, random }: { readonly numb
   await sleep((performance.now() - startedAtMs) / 3); // a quarter of the whole
   const memory: MemorySample = { rss: Object.fromEntries(rig.roles().map((name) => [name, rig.role(name).rssBytes()])) };
   await load.stop();
+  await rig.heal(); // what died late, too
   const verdict = judge(await observe(rig, load, watch, { deadlineMs: SETTLE_MS, note }), notes);
   watch.end();
   const broken = [...brokenOf(verdict).map(({ name, count, examples }) => `${name}: ${count} (${examples.join("; ")})`), ...refusalsOf(load.sent).wrong.map((refusal) => `an outage was told as the caller's error: ${refusal}`)];

@@ -14,10 +14,11 @@ const REDELIVERED_MS = 17_000;
 /** Arms a process with a failpoint, waits for its death, and leaves the rest to the others for as long as a redelivery takes. */
 async function dieAt({ rig, random, note, until, figure }: Trial, name: string, point: FailpointName, mostPasses = MOST_PASSES): Promise<void> {
   const pass = 1 + Math.floor(random() * mostPasses);
+  const before = rig.exits.length; // an earlier fault may have killed it too
   await rig.restart(name, { failpoint: `${point}:${pass}`, how: "SIGTERM" }); // so that the failpoint's is the one crash
   note(`${name} dies at ${point}, pass ${pass}`);
-  await until(`${name} does not die at ${point}`, 40_000, () => rig.exits.some((exit) => exit.name === name && exit.signal === "SIGKILL"));
-  figure("died", rig.exits.filter((exit) => exit.name === name).length);
+  await until(`${name} does not die at ${point}`, 40_000, () => rig.exits.slice(before).some((exit) => exit.name === name && exit.signal === "SIGKILL"));
+  figure("died", rig.exits.slice(before).filter((exit) => exit.name === name && exit.signal === "SIGKILL").length);
 }
 
 const dying = (id: string, name: string, point: FailpointName, more: Partial<FaultCase> & { readonly repeats?: number; readonly mostPasses?: number } = {}): FaultCase => ({
