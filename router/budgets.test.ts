@@ -26,6 +26,7 @@ const SOFT = TenantSettings.parse({ budgets: { tenant: { month: { usd: 0.001, ki
 const LIMIT = 1_000_000;
 
 function decisionOf(paid: Paid) {
+  if ("hasEnded" in paid) throw new Error("it has ended");
   if ("unpaid" in paid) throw new AppError(paid.unpaid.code, paid.unpaid.message);
   return paid.decision;
 }
@@ -37,6 +38,7 @@ function world(standing: Standing | Standing[], { nowMs = () => NOW_MS, isKnown 
   const budgets = makeBudgets({
     ledger: {
       hasAccounts: async () => hasAccounts,
+      freeIfBooked: async ({ request_id }, endSeq) => void seen.push(`freed ${request_id} if booked to ${endSeq}`),
       async reserve({ amountNanoUsd }, accounts) {
         if (!isKnown()) throw new AppError("budget_unknown", "Redis is away");
         asked.push(amountNanoUsd);
@@ -47,10 +49,10 @@ function world(standing: Standing | Standing[], { nowMs = () => NOW_MS, isKnown 
     },
     global, sweepGraceMs: 5_000, now: nowMs, observe: (what) => { seen.push(what); },
   });
-  const run = async (over: { policy?: string; policyThen?: string; lease?: AbortSignal; saga?: SagaContext; budgets?: TenantSettings["budgets"]; isAssumed?: boolean } = {}) => {
+  const run = async (over: { policy?: string; policyThen?: string; lease?: AbortSignal; saga?: SagaContext; budgets?: TenantSettings["budgets"]; isAssumed?: boolean; endedAtSeq?: number } = {}) => {
     const saga = over.saga ?? FRESH, one = { ...request, policy: over.policy ?? request.policy };
     return decisionOf(await budgets.decide({
-      request: one, saga, budgets: async () => ({ budgets: over.budgets ?? HARD, isAssumed: over.isAssumed ?? false }), aside: (wait) => wait, lease: over.lease ?? new AbortController().signal,
+      request: one, saga, budgets: async () => ({ budgets: over.budgets ?? HARD, isAssumed: over.isAssumed ?? false }), aside: (wait) => wait, lease: over.lease ?? new AbortController().signal, endedAtSeq: async () => over.endedAtSeq ?? null,
       decide: (budgetLeft) => decide(budgetLeft === undefined ? one : { ...one, policy: over.policyThen ?? one.policy }, saga, { file: FILE, live: LIVE, model: null, floorSteps: 0, exploration: { share: 0, maxExtraCostNanoUsd: nanoUsd(0) }, nowMs: nowMs(), ...(budgetLeft === undefined ? {} : { budgetLeft }) }),
     }));
   };
@@ -59,6 +61,12 @@ function world(standing: Standing | Standing[], { nowMs = () => NOW_MS, isKnown 
 const most = (tier: string) => decide({ ...request, policy: `always-${tier}` }, FRESH, { file: FILE, live: LIVE, model: null, floorSteps: 0, exploration: { share: 0, maxExtraCostNanoUsd: nanoUsd(0) }, nowMs: NOW_MS }).facts.quotes.find((quote) => quote.tier === tier)?.max_cost_nano_usd ?? NaN;
 
 describe("a step under a budget", () => {
+  it("is not taken where another router has ended the request meanwhile, and holds nothing back", async () => {
+    const { run, seen } = world({ spentNanoUsd: 0, reservedNanoUsd: 0 });
+    await expect(run({ policy: "always-small", endedAtSeq: 7 })).rejects.toThrow("it has ended");
+    expect(seen).toEqual([`freed ${request.request_id} if booked to 7`]);
+  });
+
   it("is taken with the most that it can cost reserved", async () => {
     const { run, asked, seen } = world({ spentNanoUsd: 0, reservedNanoUsd: 0 });
     const decision = await run({ policy: "always-small" });
@@ -193,7 +201,7 @@ describe("a step under a budget", () => {
     const balance = { spentNanoUsd: LIMIT - 2 * most("small"), reservedNanoUsd: 0 };
     const { budgets } = world(balance);
     const crowd = budgets.decide({
-      request, saga: FRESH, budgets: async () => ({ budgets: HARD, isAssumed: false }), aside: (wait) => wait, lease: new AbortController().signal,
+      request, saga: FRESH, budgets: async () => ({ budgets: HARD, isAssumed: false }), aside: (wait) => wait, lease: new AbortController().signal, endedAtSeq: async () => null,
       decide: () => decide(request, FRESH, { file: FILE, live: LIVE, model: null, floorSteps: 0, exploration: { share: 0, maxExtraCostNanoUsd: nanoUsd(0) }, nowMs: NOW_MS }), // blind to what is left
     });
     await expect(crowd).rejects.toMatchObject({ code: "budget_unknown", isOutage: true });

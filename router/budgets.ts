@@ -24,9 +24,11 @@ export interface Asked {
   readonly aside: <T>(wait: Promise<T>) => Promise<T>;
   /** Aborts when another process has the message: then nobody waits here any more. */
   readonly lease: AbortSignal;
+  /** Of its outcome in COMPLETIONS, where another router may have ended it meanwhile; `null`: there is none. Asked when something is reserved: what is settled later is freed by that. */
+  readonly endedAtSeq: () => Promise<number | null>;
 }
-/** A decision whose step is paid for, or to stop; or why the request ends without one. */
-export type Paid = { readonly decision: Decision } | { readonly unpaid: EventError };
+/** A decision whose step is paid for, or to stop; or why the request ends without one; or that it has ended. */
+export type Paid = { readonly decision: Decision } | { readonly unpaid: EventError } | { readonly hasEnded: true };
 export interface Budgets {
   /** Throws outages. */
   readonly decide: (asked: Asked) => Promise<Paid>;
@@ -34,7 +36,7 @@ export interface Budgets {
   readonly freed: () => void;
 }
 export interface BudgetsDeps {
-  readonly ledger: Pick<Ledger, "reserve" | "hasAccounts">;
+  readonly ledger: Pick<Ledger, "reserve" | "freeIfBooked" | "hasAccounts">;
   readonly global: GlobalBudgets;
   /** After its deadline a request has its outcome within this. */
   readonly sweepGraceMs: number;
@@ -105,6 +107,11 @@ export function makeBudgets({ ledger, global, sweepGraceMs, observe, now }: Budg
       }
       const all = accounts.map((account, i) => ({ account, balance: reserved.balances[i] ?? { spentNanoUsd: 0, reservedNanoUsd: 0 } }));
       if (reserved.kind === "reserved") {
+        const endedAtSeq = await asked.endedAtSeq();
+        if (endedAtSeq !== null) {
+          await ledger.freeIfBooked(request, endedAtSeq);
+          return { hasEnded: true };
+        }
         for (const { account, balance } of all) if (!account.isHard && spendable(account, balance) < amount) observe("overdrawn", account);
         observe("reserved", null);
         return { decision };

@@ -128,15 +128,20 @@ describe("a request", () => {
     expect(await jobs()).toEqual([`infer.job.small.t1.r-${n}.1`]);
   });
 
-  it("that ended while its router was blocked reserves nothing more: nobody would free it", async () => {
-    const reserved: string[] = [];
-    const budgeted = makeRouteEvent({ ...deps(), budgets: { decide: async ({ budgets, decide }) => { await budgets(); reserved.push("once"); return { decision: decide(undefined) }; } } });
+  it("that ended while its router was blocked gets no job, and what was reserved for it is freed", async () => {
+    const endedAt: (number | null)[] = [];
+    const budgeted = makeRouteEvent({ ...deps(), budgets: { decide: async ({ endedAtSeq, decide }) => {
+      const endSeq = await endedAtSeq();
+      endedAt.push(endSeq);
+      return endSeq === null ? { decision: decide(undefined) } : { hasEnded: true };
+    } } });
     const ended = { ...renamed(resultFixture), type: "completion.v1" };
     await broker.acks.publish(completionSubject("infer", id()), new TextEncoder().encode(JSON.stringify(ended)));
-    await expect(budgeted.request(request({ isHeldLong: () => true }))).rejects.toMatchObject({ code: "broker_unavailable" });
-    expect([reserved, await jobs()]).toEqual([[], []]);
-    await budgeted.request(request());
-    expect(reserved).toEqual(["once"]);
+    await budgeted.request(request({ isHeldLong: () => true }));
+    const stored = await broker.streams.last("COMPLETIONS", completionSubject("infer", id()));
+    expect([endedAt, await jobs()]).toEqual([[stored?.seq], []]);
+    await budgeted.request(request()); // one that was not held asks nothing more
+    expect(endedAt).toEqual([stored?.seq, null]);
   });
 
   it("of a batch becomes a job of the batch lane, which a redelivery finds", async () => {

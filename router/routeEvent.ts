@@ -159,6 +159,7 @@ async function route(deps: RouterDeps, request: InferenceRequest, saga: Saga, de
   const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.policy": request.policy };
   await tracer.span(`process infer.${kind}`, { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent, annotate) => {
     const event = await nextEvent(deps, request, saga, delivery);
+    if (event === null) return;
     if (event.type === "DECIDED") annotate({ "infer.step": event.decision.step.kind, "infer.tier": event.decision.step.kind === "run" ? event.decision.step.tier : "" });
     for (const message of messagesAfter(request, saga, event, { nowMs: now(), traceId: traceIdOf(traceparent) })) {
       if (message.type === "job.v1") failpoint("before_job_publish");
@@ -182,7 +183,8 @@ async function keepUncounted({ publisher, now }: RouterDeps, { attempts, tenant_
   }
 }
 
-async function nextEvent({ streams, prefix, limits, live, countTokens, routing, exploration, pacing, standingOf, budgets: { decide: paidFor }, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga, { aside = (wait) => wait, lease, isHeldLong }: Delivery): Promise<MachineEvent> {
+/** `null`: it has ended. */
+async function nextEvent({ streams, prefix, limits, live, countTokens, routing, exploration, pacing, standingOf, budgets: { decide: paidFor }, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga, { aside = (wait) => wait, lease, mayBeRepeat, isHeldLong }: Delivery): Promise<MachineEvent | null> {
   if (now() >= request.deadline_at_ms) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
   const counted = saga.state === "received" ? { counted: countTokens(fileFor(limits.tierFile, request), request.input) } : {};
   // Where the settings cannot be read nothing is paced: what holds the budget is asked below.
@@ -191,14 +193,15 @@ async function nextEvent({ streams, prefix, limits, live, countTokens, routing, 
   const paid = await paidFor({
     request, saga: saga.context, aside, lease,
     async budgets() {
-      // This router was blocked, and another one has ended the request meanwhile: what would be reserved now, after it was settled, nobody would free.
-      if (isHeldLong?.() === true && (await streams.last("COMPLETIONS", completionSubject(prefix, request))) !== null) throw new AppError("broker_unavailable", "it ended while this router held it");
       const { settings, isAssumed = false } = await standingOf(request.tenant_id);
       return { budgets: settings.budgets, isAssumed };
     },
+    // This router may have been blocked, and another one have ended the request meanwhile.
+    endedAtSeq: async () => (mayBeRepeat || isHeldLong?.() === true ? ((await streams.last("COMPLETIONS", completionSubject(prefix, request)))?.seq ?? null) : null),
     decide: (budgetLeft) => decide(request, saga.context, { file: limits.tierFile, live: live(), ...counted, ...routing(), exploration, ...(paced === undefined ? {} : { pacing: paced }), ...(budgetLeft === undefined ? {} : { budgetLeft }), nowMs: now() }),
   });
   failpoint("after_ledger_call");
+  if ("hasEnded" in paid) return null;
   if ("unpaid" in paid) return { type: "CLOSED", error: paid.unpaid };
   observe(paid.decision);
   return { type: "DECIDED", decision: paid.decision };

@@ -118,6 +118,20 @@ describe("a reservation", () => {
     expect((await b.reserve(asked("r2", 0), budgeted())).balances).toEqual([balance(120, 0), balance(120, 0), balance(120, 0)]);
   });
 
+  it("that was made after its request's outcome was booked is freed at once, and one made before by the booking", async () => {
+    const streams = makeStreams();
+    const ledger = await ledgerOn(streams);
+    await ledger.reserve(asked("r1", 300), budgeted());
+    await ledger.freeIfBooked(asked("r1", 300), 1);
+    expect((await ledger.reserve(asked("r2", 0), budgeted())).balances[0]).toEqual(balance(0, 300)); // its booking is to come
+    await ledger.settle([outcome("r1", 120)], { after: 0, upTo: 1 });
+    await ledger.reserve(asked("r1", 200), budgeted()); // of a router that was blocked meanwhile
+    expect((await ledger.reserve(asked("r2", 0), budgeted())).balances[0]).toEqual(balance(120, 200));
+    await ledger.freeIfBooked(asked("r1", 200), 1);
+    await ledger.freeIfBooked(asked("r1", 200), 1);
+    expect((await ledger.reserve(asked("r2", 0), budgeted())).balances[0]).toEqual(balance(120, 0));
+  });
+
   it("that nobody settled is freed after its lease", async () => {
     const ledger = await ledgerOn(makeStreams());
     await ledger.reserve(asked("r1", 300), budgeted());

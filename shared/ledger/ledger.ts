@@ -15,7 +15,7 @@ import { type Id, tokens } from "#shared/messaging/topology.ts";
 
 import { type Account, accountsOf, type Balance, type BudgetedAccount, GLOBAL, globalAccountsOf, type Spender } from "./accounts.ts";
 import { makeLoadQueue } from "./loadQueue.ts";
-import { ABANDON, BEGIN_EPOCH, EXPIRE, FREE, LOAD, LOADED, LOADING, RESERVE, SETTLE } from "./scripts.ts";
+import { ABANDON, BEGIN_EPOCH, EXPIRE, FREE, FREE_BOOKED, LOAD, LOADED, LOADING, RESERVE, SETTLE } from "./scripts.ts";
 
 declare module "ioredis" {
   interface RedisCommander<Context> {
@@ -27,6 +27,7 @@ declare module "ioredis" {
     ledgerLoading(keyCount: number, ...rest: (string | number)[]): Result<unknown, Context>;
     ledgerLoaded(keyCount: number, ...rest: (string | number)[]): Result<unknown, Context>;
     ledgerAbandon(keyCount: number, ...rest: (string | number)[]): Result<unknown, Context>;
+    ledgerFreeBooked(keyCount: number, ...rest: (string | number)[]): Result<unknown, Context>;
     ledgerFree(keyCount: number, ...rest: (string | number)[]): Result<unknown, Context>;
   }
 }
@@ -70,6 +71,11 @@ export interface Ledger {
    * Redis does not answer: an outage, nothing is spent meanwhile.
    */
   readonly reserve: (reservation: Reservation, accounts: readonly BudgetedAccount[]) => Promise<Reserved>;
+  /**
+   * For a request whose outcome is there, at this sequence of COMPLETIONS, once something may have been reserved for it: where the outcome is booked already frees that, else its booking will.
+   * Throws `budget_unknown`.
+   */
+  readonly freeIfBooked: (id: Id, endSeq: number) => Promise<void>;
   /** Books the outcomes of COMPLETIONS after the sequence `after` up to `upTo`, which is the last one's, once, whoever calls. Returns up to where all are booked; `null`: Redis begins anew, ask `begin`. */
   readonly settle: (outcomes: readonly Outcome[], range: { readonly after: number; readonly upTo: number }) => Promise<number | null>;
   /** Up to which sequence outcomes are booked. A new epoch begins with `lastSeq`. */
@@ -120,7 +126,7 @@ const Begun = z.tuple([z.string(), z.coerce.number()]);
 const Zones = z.tuple([z.tuple([z.null(), z.string().nullable()]), z.tuple([z.null(), z.array(z.string())])]);
 
 export function makeLedger({ redis, prefix, stream, outcomeAt, historiesOf, endOf, observeUnloaded, quietS = QUIET_S }: LedgerDeps): Ledger {
-  for (const [name, lua] of Object.entries({ ledgerBegin: BEGIN_EPOCH, ledgerReserve: RESERVE, ledgerSettle: SETTLE, ledgerExpire: EXPIRE, ledgerLoad: LOAD, ledgerLoaded: LOADED, ledgerFree: FREE, ledgerAbandon: ABANDON, ledgerLoading: LOADING })) redis.defineCommand(name, { lua });
+  for (const [name, lua] of Object.entries({ ledgerBegin: BEGIN_EPOCH, ledgerReserve: RESERVE, ledgerSettle: SETTLE, ledgerExpire: EXPIRE, ledgerLoad: LOAD, ledgerLoaded: LOADED, ledgerFree: FREE, ledgerFreeBooked: FREE_BOOKED, ledgerAbandon: ABANDON, ledgerLoading: LOADING })) redis.defineCommand(name, { lua });
   const root = `${prefix}:ledger:{${prefix}}`;
   const state = `${root}:state`;
   let epoch: Promise<{ readonly id: string; readonly mark: number }> | null = null;
@@ -248,6 +254,11 @@ export function makeLedger({ redis, prefix, stream, outcomeAt, historiesOf, endO
       }
       const unloaded = outcome === "unloaded" ? accounts.filter((_account, i) => rest.includes(i + 1)) : [];
       return { kind: "loading", loaded: Promise.all(unloaded.map((account) => loadOnce(account, id))).then((all) => all.every(Boolean)) };
+    },
+    async freeIfBooked(one, endSeq) {
+      const { id } = await current();
+      const { reservations, lease, leases } = names(id);
+      await ask("a reservation cannot be freed", () => redis.ledgerFreeBooked(3, state, leases, reservations + lease(one), id, lease(one), endSeq));
     },
     async settle(outcomes, { after, upTo }) {
       const { id } = await current();

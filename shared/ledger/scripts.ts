@@ -172,6 +172,14 @@ redis.call('HDEL', KEYS[2], 'loading', 'since')
 return { 'loaded', mark }
 `;
 
+/** KEYS: state, leases, reservation. ARGV: epoch, its lease, sequence of its outcome. Where outcomes are booked up to there, nobody else would free it. Returns 'lost' or 'freed', and the mark. */
+export const FREE_BOOKED = `${RELEASE}
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return { 'lost', '0' } end
+local mark = redis.call('HGET', KEYS[1], 'mark')
+if tonumber(mark) >= tonumber(ARGV[3]) then release(KEYS[3], KEYS[2], ARGV[2]) end
+return { 'freed', mark }
+`;
+
 /** KEYS: leases. ARGV: JSON of [{ r, n }] that are booked. */
 export const FREE = `${RELEASE}
 for _, one in ipairs(cjson.decode(ARGV[1])) do release(one.r, KEYS[1], one.n) end

@@ -23,7 +23,7 @@ const blocked = (id: string, name: string, point: FailpointName, repeats: number
 });
 
 export const resources: readonly FaultCase[] = [
-  blocked("F23a", "router-1", "before_job_publish", 0, { isForSoak: false }), // leaves a reservation now and then: "Open" in docs/reliability.md
+  blocked("F23a", "router-1", "before_job_publish", 0, { isInShortForm: true }),
   blocked("F23b", "worker-cheap-1", "before_call", 1),
   blocked("F23c", "worker-cheap-1", "after_call", 1),
   {
