@@ -41,7 +41,7 @@ beforeAll(async () => {
   const database = await makeTestDatabase(inject("adminDatabaseUrl"), "e2e_bad_inputs");
   dropDatabase = database.drop;
   pool = new Pool({ connectionString: database.url, max: 2 });
-  system = await startSystem({ tiers: { serverUrl: models.url, tiers: [{ name: "small" }, { name: "large" }] }, env: { INFER_AUTH: "keys", DATABASE_URL: database.url, REDIS_URL: `${inject("redisUrl")}/7`, LOG_LEVEL: "debug" } });
+  system = await startSystem({ tiers: { serverUrl: models.url, tiers: [{ name: "small" }, { name: "large" }] }, env: { INFER_AUTH: "keys", DATABASE_URL: database.url, REDIS_URL: `${inject("redisUrl")}/7`, INFER_BACKEND_ALLOW: "127.0.0.1", LOG_LEVEL: "debug" } });
   gateway = system.url("gateway");
   const owner = { pool, tenantId: null };
   for (const tenant_id of ["t1", "t2"]) await createTenant(owner, { kind: "inferctl" }, { tenant_id, settings: undefined });
