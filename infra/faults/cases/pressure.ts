@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { connect, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import pg from "pg";
 
@@ -11,9 +12,9 @@ import { LOOPBACK } from "#infra/embedded/freePort.ts";
 import { promptOf } from "../backend.ts";
 import { during } from "../during.ts";
 import type { FaultCase, Trial } from "../faultCase.ts";
-import { CANARIES, startLoad } from "../load.ts";
+import { CANARIES } from "../load.ts";
 import { pick } from "../pick.ts";
-import type { Rig } from "../rig.ts";
+import { type Rig, TENANTS } from "../rig.ts";
 
 /** About 8 s of the load. */
 const SOME_REQUESTS = 96;
@@ -51,7 +52,23 @@ async function full({ rig: { broker }, ...trial }: Pick<Trial, "rig" | "load" | 
   await broker.jsm.streams.update(stream, { max_bytes: config.max_bytes });
 }
 
-const fileLimit = (pid: number, soft: string) => execFileSync("prlimit", ["--pid", String(pid), `--nofile=${soft}:`]);
+const BURST = 2_400;
+const BURST_MS = 20_000;
+/** As the API asks its callers to, but for patience: again when it says so, three times in all. */
+async function askThrice(url: string, body: object, count: { answered: number; refused: number }): Promise<void> {
+  for (let tries = 0; tries < 3; tries++) {
+    const answer = await postJson(url, body).catch(() => null);
+    if (answer?.status === 200) {
+      count.answered += 1;
+      return;
+    }
+    count.refused += 1;
+    await sleep(1_000 * Number(answer?.headers.get("retry-after") ?? 1));
+  }
+}
+
+const fileLimitOf = (pid: number) => Number(execFileSync("prlimit", ["--pid", String(pid), "--nofile", "--output", "SOFT", "--noheadings", "--raw"], { encoding: "utf8" }));
+const limitFiles = (pid: number, most: number) => execFileSync("prlimit", ["--pid", String(pid), `--nofile=${most}:`]);
 
 export const pressure: readonly FaultCase[] = [
   {
@@ -130,13 +147,19 @@ export const pressure: readonly FaultCase[] = [
     },
   },
   {
-    id: "F28", title: "ten times the load for 20 s, and callers who ask again", isInShortForm: false, isForSoak: true, afterMs: 15_000,
-    async strike(trial) {
-      const burst = await startLoad(trial.rig, { name: `burst-${Date.now().toString(36)}`, ratePerS: 120, random: trial.random, failShare: 0 });
-      await during(trial, 240);
-      await burst.stop();
-      trial.figure("asked in the burst", burst.sent.length);
-      trial.figure("refused for now", burst.sent.reduce((sum, { refusals }) => sum + refusals.length, 0));
+    id: "F28", title: "ten times the load for 20 s, and callers who ask three times", isInShortForm: false, isForSoak: false, afterMs: 15_000,
+    async strike({ rig, figure }) {
+      const count = { answered: 0, refused: 0 };
+      const began = Date.now().toString(36);
+      const burst: Promise<void>[] = [];
+      for (let i = 0; i < BURST; i++) {
+        burst.push(askThrice(`${rig.gatewayUrls[i % 2] ?? ""}/infer`, asked(pick(TENANTS, () => i / BURST), `burst-${i}-${began}`, { deadline_ms: 10_000 }), count));
+        await sleep(BURST_MS / BURST);
+      }
+      await Promise.all(burst);
+      figure("asked in the burst", BURST);
+      figure("answered of it", count.answered);
+      figure("refused for now", count.refused);
     },
   },
   {
@@ -148,10 +171,11 @@ export const pressure: readonly FaultCase[] = [
       if (pid === null) throw new Error(`${name} does not run`);
       const open = readdirSync(`/proc/${pid}/fd`).length;
       const idle = idleConnections(rig, name, 64);
-      fileLimit(pid, String(open + 8));
+      const before = fileLimitOf(pid);
+      limitFiles(pid, open + 8);
       figure("descriptors", open + 8);
       await during(trial, SOME_REQUESTS);
-      fileLimit(pid, "65536");
+      limitFiles(pid, before);
       for (const socket of idle) socket.destroy();
     },
     check(_verdict, { rig, violated }) {
