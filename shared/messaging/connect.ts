@@ -23,7 +23,7 @@ const TLS_SCHEMES: ReadonlySet<string> = new Set(["tls:", "natss:"]);
 
 /**
  * Connects, or throws when nobody answers. Once connected it reconnects for ever, and notices a frozen server within
- * 10-15 s: the client's defaults give up for good after about 20 s and notice after minutes.
+ * 5-7.5 s, about as long as an election takes: the client's defaults give up for good after about 20 s and notice after minutes.
  */
 export async function connectNats({ url, name, nkeySeed, inboxPrefix }: ConnectOptions): Promise<NatsConnection> {
   const [first, ...others] = serverUrls(url);
@@ -39,7 +39,7 @@ export async function connectNats({ url, name, nkeySeed, inboxPrefix }: ConnectO
     maxReconnectAttempts: -1,
     reconnectTimeWait: 200,
     reconnectJitter: 200,
-    pingInterval: 5_000,
+    pingInterval: 2_500,
     maxPingOut: 2,
     ignoreAuthErrorAbort: true,
   });

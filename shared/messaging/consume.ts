@@ -12,6 +12,7 @@ import { hasEnded, pause, untilItWorks } from "#shared/runtime/lifecycle.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import { ADMITTED_HEADER, TRACEPARENT_HEADER } from "./ackInbox.ts";
+import { READING } from "./reading.ts";
 import type { Source } from "./topology.ts";
 
 export type Verdict =
@@ -156,7 +157,7 @@ export async function consume(options: ConsumeOptions): Promise<void> {
     waiting.push(hold(message));
     startNext();
   };
-  const messages = await consumer.consume({ max_messages: Math.min(256, source.maxAckPending), callback });
+  const messages = await consumer.consume({ ...READING, bind: true, max_messages: Math.min(256, source.maxAckPending), callback }); // bound: it asks for more at once, where a look at the consumer could fail and be repeated after a whole pull
   const stop = () => void messages.close();
   signal.addEventListener("abort", stop, { once: true });
   if (hasEnded(signal)) stop();
