@@ -81,7 +81,7 @@ it("pulls with one slot while there is nothing to do, and with all for many jobs
   const { stop } = start(async () => { now++; await pass(); });
   const startedAtMs = performance.now();
   await vi.waitFor(async () => { expect([performance.now() - startedAtMs > 1_500, await waiting()]).toEqual([true, 1]); }, WAIT); // after the first pulls
-  await publish(..."abcdefghij");
+  await publish("a", "b", "c", "d", "e", "f", "g", "h", "i", "j");
   await vi.waitFor(() => { expect(now).toBe(8); }, WAIT);
   expect(await left()).toEqual([2, 8, 0]);
   open();
