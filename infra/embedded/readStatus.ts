@@ -37,6 +37,6 @@ async function serverLine(server: ServerInfo, environment: Environment): Promise
 function roleLines({ name, addresses, logFile, process: identity }: RoleProcess): Promise<StatusLine>[] {
   return addresses.map(async ({ role, url }) => ({
     name: role, url, pid: identity.pid, what: role === name ? "process" : name, logFile,
-    state: isRunning(identity) ? await readinessOf(url) : "not running",
+    state: isRunning(identity) ? await readinessOf(url, identity.pid) : "not running",
   }));
 }

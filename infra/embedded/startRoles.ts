@@ -2,6 +2,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
+import { z } from "zod";
+
 import { isRunning } from "./processIdentity.ts";
 import type { PlannedProcess } from "./roles.ts";
 import { SetupError } from "./setupError.ts";
@@ -33,12 +35,12 @@ export function startRole(plan: PlannedProcess, { project, dist, logs, env, fing
   return { name: plan.name, addresses: plan.addresses, logFile, fingerprint, startedWith, process: identity };
 }
 
-/** Of one address. `"ready"`, or why not: what `/readyz` lists, or what went wrong with the request. */
-export async function readinessOf(url: string, timeoutMs = 2_000): Promise<string> {
+/** Of one address of a process. `"ready"`, or why not: what `/readyz` lists, who else answers there, or what went wrong with the request. */
+export async function readinessOf(url: string, pid: number | null, timeoutMs = 2_000): Promise<string> {
   try {
     const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(timeoutMs) });
     const body = await response.text();
-    return response.ok ? "ready" : problemsIn(body);
+    return readinessIn(body, pid, response.ok);
   } catch (err) {
     const cause = err instanceof Error && err.cause instanceof Error ? err.cause : err;
     return cause instanceof Error ? cause.message : String(cause);
@@ -57,7 +59,7 @@ async function awaitRole({ name, addresses, process: identity, logFile }: RolePr
   let waitsFor = "";
   const probe = async (): Promise<true | undefined> => {
     if (!isRunning(identity)) return true; // told apart below: waiting longer is no use
-    const states = await Promise.all(addresses.map(async ({ role, url }) => ({ role, state: await readinessOf(url) })));
+    const states = await Promise.all(addresses.map(async ({ role, url }) => ({ role, state: await readinessOf(url, identity.pid) })));
     waitsFor = states.filter(({ state }) => state !== "ready").map(({ role, state }) => (addresses.length === 1 ? state : `${role}: ${state}`)).join("; ");
     return waitsFor === "" ? true : undefined;
   };
@@ -65,12 +67,19 @@ async function awaitRole({ name, addresses, process: identity, logFile }: RolePr
   if (!isRunning(identity)) throw new Error(`${name} (pid ${identity.pid}) ended while starting. ${endOfLog(logFile)}`);
 }
 
-function problemsIn(body: string): string {
+const Answer = z.object({ pid: z.int(), problems: z.array(z.string()).default([]) });
+/** Exported for its test. */
+export function readinessIn(body: string, pid: number | null, isReady: boolean): string {
+  const answer = Answer.safeParse(jsonIn(body));
+  if (!answer.success) return `what answers is no role of this version: ${body.slice(0, 200)}`;
+  if (answer.data.pid !== pid) return `another process, with pid ${answer.data.pid}, answers at this address`;
+  return isReady ? "ready" : answer.data.problems.join(", ");
+}
+
+function jsonIn(body: string): unknown {
   try {
-    const parsed: unknown = JSON.parse(body);
-    if (typeof parsed === "object" && parsed !== null && "problems" in parsed && Array.isArray(parsed.problems)) return parsed.problems.join(", ");
+    return JSON.parse(body);
   } catch {
-    // not ours to judge: shown as it is
+    return undefined; // the schema says so
   }
-  return body.slice(0, 200);
 }

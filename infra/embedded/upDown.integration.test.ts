@@ -51,7 +51,7 @@ const workers = env.INFER_WORKER_TIER === undefined ? [0, 1, 2] : [["small", "me
 const singles = { gateway: env.INFER_GATEWAY_PORT, router: env.INFER_ROUTER_PORT, "audit-sink": env.INFER_AUDIT_SINK_PORT, "metrics-sink": env.INFER_METRICS_SINK_PORT, "webhook-sender": env.INFER_WEBHOOK_SENDER_PORT };
 const workerPorts = workers.map((i) => Number(env.INFER_WORKER_PORT) + i);
 const ports = name === "worker" ? workerPorts : name === "all-in-one" ? [...Object.values(singles).map(Number), ...workerPorts] : [Number(singles[name])];
-for (const port of ports) createServer((req, res) => res.end("{}")).listen(port, "127.0.0.1");
+for (const port of ports) createServer((req, res) => res.end(JSON.stringify({ pid: process.pid }))).listen(port, "127.0.0.1");
 `;
 
 function writeDist(target: string, changes: Record<string, string> = {}): void {
@@ -166,13 +166,19 @@ test("a server whose note was lost is not left beside a second one on the same d
 
 test("a role that ends, and one that never gets ready, are named with their last words", { timeout: TIMEOUT_MS }, async () => {
   const broken = join(folder, "broken");
-  const notReady = ROLE.replace('res.end("{}")', `{ res.statusCode = 503; res.end('{"problems":["no NATS"]}'); }`);
+  const notReady = ROLE.replace("res.end(", "res.writeHead(503).end(").replace("{ pid:", `{ problems: ["no NATS"], pid:`);
   writeDist(broken, { router: 'console.error("cannot read the tier file"); process.exit(1);', "audit-sink": notReady });
   const failure = await up({ dist: broken, readyDeadlineMs: 3_000 }).then(() => "no failure", (err: unknown) => String(err));
   expect(failure).toMatch(/router \(pid \d+\) ended while starting\. The end of its log:\n {2}cannot read the tier file/);
   expect(failure).toMatch(/audit-sink is not ready: no NATS/);
   expect(failure).not.toContain("gateway");
   expect((await up()).hasStartedSomething).toBe(true);
+});
+
+test("a role is not taken for ready when another process answers at its port", { timeout: TIMEOUT_MS }, async () => {
+  const elsewhere = join(folder, "elsewhere");
+  writeDist(elsewhere, { router: ROLE.replace("{ pid:", "{ pid: 1 +") });
+  await expect(up({ dist: elsewhere, readyDeadlineMs: 3_000 })).rejects.toThrow(/router is not ready: another process, with pid \d+, answers at this address/);
 });
 
 test.each([false, true])("what runs survives an up with a wrong value or without a key (one process: %s)", { timeout: TIMEOUT_MS }, async (isSingleProcess) => {

@@ -63,7 +63,7 @@ export function makeRoleProcess(plan: RolePlan, onExit: (exit: Exit) => void): R
       let state = "";
       const probe = async () => {
         if (child === null) throw new Error(`${plan.name} ended while it started. ${endOfLog(plan.logFile)}`);
-        state = await readinessOf(plan.url);
+        state = await readinessOf(plan.url, child.pid ?? null);
         return state === "ready" ? true : undefined;
       };
       await waitUntil(probe, { deadlineMs, everyMs: 50, describe: () => `${plan.name} is not ready: ${state}` });

@@ -46,7 +46,11 @@ async function world(tenant: string, over: Partial<Source> = {}) {
     const { num_pending, num_ack_pending, num_redelivered } = await broker.jsm.consumers.info(source.stream, source.durable);
     return { num_pending, num_ack_pending, num_redelivered };
   };
-  return { start, left, givenUp };
+  const remake = async () => {
+    await broker.jsm.consumers.delete(source.stream, source.durable);
+    await broker.jsm.consumers.add(source.stream, consumerOf(source));
+  };
+  return { start, left, givenUp, remake };
 }
 const NOTHING = { num_pending: 0, num_ack_pending: 0, num_redelivered: 0 };
 
@@ -191,6 +195,18 @@ it("holds messages through an outage, beyond their lease, and uses up no deliver
   expect(tries).toBeGreaterThan(6);
   expect([seen.toSorted(), givenUp]).toEqual([ids(6), []]);
   expect(repeats.slice(0, 2)).toEqual([true, true]); // tried before: look before you act
+});
+
+it("asks again soon when what it asked of the consumer is lost, as it is with the consumer's leader", async () => {
+  const { start, remake } = await world("lost");
+  await publish("lost", ["r0"]);
+  const seen: string[] = [];
+  const { stop } = start(async (delivery) => void seen.push(idIn(delivery)));
+  await vi.waitFor(() => { expect(seen).toEqual(["r0"]); }, WAIT);
+  await remake();
+  await publish("lost", ["r1"]);
+  await vi.waitFor(() => { expect(seen).toContain("r1"); }, WAIT); // the client's own defaults: 30 s
+  await stop();
 });
 
 it("goes on after the broker was killed and came back, and loses nothing", async () => {

@@ -12,6 +12,7 @@ import { hasEnded, pause, untilItWorks } from "#shared/runtime/lifecycle.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import { ADMITTED_HEADER, TRACEPARENT_HEADER } from "./ackInbox.ts";
+import { READING } from "./reading.ts";
 import type { Source } from "./topology.ts";
 
 export type Verdict =
@@ -92,6 +93,8 @@ interface Held {
 }
 const hold = (message: JsMsg): Held => ({ message, receivedAtMs: performance.now(), lease: new AbortController(), lastBeatAtMs: performance.now() });
 
+/** Enough for a lease to outlast a connection to a server that hangs: up to a beat that was sent into it, 9 s until it is noticed, another server and the next beat. */
+const BEATS_PER_LEASE = 6;
 /** Renews the lease, or gives it up when the process was paused for longer than it lasts. */
 function beat(held: Held, ackWaitMs: number): void {
   const nowMs = performance.now();
@@ -150,13 +153,13 @@ export async function consume(options: ConsumeOptions): Promise<void> {
   };
   const heartbeat = setInterval(() => {
     for (const held of [...running.keys(), ...waiting]) beat(held, source.ackWaitMs);
-  }, source.ackWaitMs / 3);
+  }, source.ackWaitMs / BEATS_PER_LEASE);
 
   const callback = (message: JsMsg) => {
     waiting.push(hold(message));
     startNext();
   };
-  const messages = await consumer.consume({ max_messages: Math.min(256, source.maxAckPending), callback });
+  const messages = await consumer.consume({ ...READING, bind: true, max_messages: Math.min(256, source.maxAckPending), callback }); // bound: it asks for more at once, where a look at the consumer could fail and be repeated after a whole pull
   const stop = () => void messages.close();
   signal.addEventListener("abort", stop, { once: true });
   if (hasEnded(signal)) stop();
@@ -181,8 +184,11 @@ export async function consumePerSlot(options: SlotOptions): Promise<void> {
   const untilMayRun = async () => {
     while (!signal.aborted && options.mayRun?.() === false) await pause(ASK_AGAIN_MS, signal);
   };
+  const isInUse = (slot: number) => slot < (options.inUse?.() ?? Infinity);
+  const rests = makeRests(signal);
   const untilInUse = async (slot: number) => {
-    while (!signal.aborted && slot >= (options.inUse?.() ?? Infinity)) await pause(ASK_AGAIN_MS, signal);
+    if (!isInUse(slot)) rests.wake(1); // in its place
+    while (!signal.aborted && !isInUse(slot)) await pause(ASK_AGAIN_MS, signal);
   };
   const run = async (held: Held) => {
     const mustWait = options.mayRun?.() === false; // it was asked before the pull, which may have lasted
@@ -190,22 +196,29 @@ export async function consumePerSlot(options: SlotOptions): Promise<void> {
     if (mustWait && hasEnded(signal)) handBack(held);
     else if (!held.lease.signal.aborted) await settle(held);
   };
+  let pulling = 0;
   const slot = async (place: number) => {
     for (let failures = 0; !signal.aborted; ) {
       await untilInUse(place);
       await untilMayRun();
       const pauseMs = options.pauseMs?.() ?? 0;
       if (pauseMs > 0) await sleep(pauseMs, null, { signal }).catch(() => null);
+      pulling += 1;
       const message = await pull(consumer).catch((error: unknown) => {
         if (failures++ === 0) log.warn({ err: error, durable: source.durable }, "cannot pull; trying again");
         return sleep(backoffMs(Math.min(failures, 3), Math.random()), null, { signal }).catch(() => null);
       });
-      if (!message) continue;
+      pulling -= 1;
+      if (!message) {
+        if (pulling > 0) await rests.rest();
+        continue;
+      }
+      rests.wake(WOKEN_BY_A_MESSAGE);
       failures = 0;
       if (hasEnded(signal)) { message.nak(); continue; } // not started: another process may have it at once
       const held = hold(message);
       running.add(held);
-      const heartbeat = setInterval(() => { beat(held, source.ackWaitMs); }, source.ackWaitMs / 3);
+      const heartbeat = setInterval(() => { beat(held, source.ackWaitMs); }, source.ackWaitMs / BEATS_PER_LEASE);
       await run(held).finally(() => {
         clearInterval(heartbeat);
         running.delete(held);
@@ -214,6 +227,15 @@ export async function consumePerSlot(options: SlotOptions): Promise<void> {
   };
   await Promise.all(Array.from({ length: options.concurrency }, (_, place) => slot(place)));
   drained();
+}
+/** Doubles how many slots pull with each message that comes, so that many at once soon find all of them. */
+const WOKEN_BY_A_MESSAGE = 2;
+/** Where free slots wait while one of them pulls for all: a worker without work costs one pull a second and lane, however many slots it has. */
+function makeRests(signal: AbortSignal) {
+  const resting: (() => void)[] = [];
+  const wake = (most: number) => { for (const one of resting.splice(0, most)) one(); };
+  signal.addEventListener("abort", () => { wake(Infinity); }, { once: true });
+  return { wake, rest: () => (signal.aborted ? Promise.resolve() : new Promise<void>((resolve) => { resting.push(resolve); })) };
 }
 /** Seldom enough not to take every moment in which a busy lane has a slot free between two of its jobs. */
 const ASK_AGAIN_MS = 250;

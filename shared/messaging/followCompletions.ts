@@ -3,6 +3,7 @@ import { DeliverPolicy, type JetStreamClient, type JsMsg } from "@nats-io/jetstr
 import { Completion } from "#shared/contracts/events.ts";
 import { every } from "#shared/runtime/lifecycle.ts";
 
+import { READING } from "./reading.ts";
 import { readStored } from "./readStored.ts";
 import { anyIdOf, completionSubject, type Id, idOf } from "./topology.ts";
 
@@ -50,6 +51,7 @@ export async function followCompletions(js: JetStreamClient, { prefix, fromSeq, 
   };
   const consumer = await js.consumers.get("COMPLETIONS", { filter_subjects: completionSubject(prefix, anyIdOf(tenantId)), deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: fromSeq });
   const messages = await consumer.consume({
+    ...READING,
     max_messages: 500,
     callback(message) {
       if (hasEnded) return;

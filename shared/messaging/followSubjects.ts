@@ -3,6 +3,7 @@ import { type ConsumerMessages, DeliverPolicy, type JetStreamClient, type JsMsg 
 import { every, hasEnded } from "#shared/runtime/lifecycle.ts";
 
 import { LANE_HEADER, SERVED_MS_HEADER, WITHOUT_REQUEST_HEADER } from "./ackInbox.ts";
+import { READING } from "./reading.ts";
 import { type Id, idOf, type Lane } from "./topology.ts";
 
 interface Followed {
@@ -76,7 +77,7 @@ async function startReading(js: JetStreamClient, { prefix, stream, startSeq }: P
   };
   const filter = { filter_subjects: `${prefix}.${FILTER[stream]}.*.*`, headers_only: true };
   const consumer = await js.consumers.get(stream, { ...filter, deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: startSeq });
-  const messages: ConsumerMessages = await consumer.consume({ max_messages: 500, callback });
+  const messages: ConsumerMessages = await consumer.consume({ ...READING, max_messages: 500, callback });
   const over = () => { isGoingOn = false; };
   void messages.closed().then(over, over);
   return {

@@ -2,6 +2,8 @@ import { type ConsumerMessages, DeliverPolicy, type JetStreamClient, type JsMsg 
 
 import { AppError } from "#shared/contracts/errors.ts";
 
+import { READING } from "./reading.ts";
+
 /** Not deleted: who may do that could delete durables of others too. */
 const ENDS_AFTER_MS = 5_000;
 
@@ -24,6 +26,7 @@ export async function readAll(js: JetStreamClient, { stream, filters, from, time
     const { promise, resolve, reject } = withResolvers();
     timer = setTimeout(() => { reject(new Error(`${left} messages were not read within ${timeoutMs} ms`)); }, timeoutMs);
     messages = await consumer.consume({
+      ...READING,
       max_messages: 500,
       callback(message) {
         if (left === 0) return;

@@ -9,16 +9,16 @@ function server(problems: string[] = []) {
 
 it("is alive and ready without problems", async () => {
   const app = server();
-  expect((await app.inject("/healthz")).json()).toEqual({ status: "alive" });
+  expect((await app.inject("/healthz")).json()).toEqual({ status: "alive", pid: process.pid });
   const ready = await app.inject("/readyz");
-  expect([ready.statusCode, ready.json()]).toEqual([200, { status: "ready", problems: [] }]);
+  expect([ready.statusCode, ready.json()]).toEqual([200, { status: "ready", problems: [], pid: process.pid }]);
 });
 
 it("is alive but not ready with a problem, and names it", async () => {
   const app = server(["NATS is disconnected; reconnecting"]);
   expect((await app.inject("/healthz")).statusCode).toBe(200);
   const ready = await app.inject("/readyz");
-  expect([ready.statusCode, ready.json()]).toEqual([503, { status: "not_ready", problems: ["NATS is disconnected; reconnecting"] }]);
+  expect([ready.statusCode, ready.json()]).toEqual([503, { status: "not_ready", problems: ["NATS is disconnected; reconnecting"], pid: process.pid }]);
 });
 
 it("shows metrics with the role's name, in the text format", async () => {

@@ -15,9 +15,9 @@ const blocked = (id: string, name: string, point: FailpointName, repeats: number
   async strike({ rig, random, mayRepeat, until }) {
     mayRepeat(repeats);
     await rig.restart(name, { failpoint: `${point}:${1 + Math.floor(random() * 8)},block_loop:${BLOCKED_MS}`, how: "SIGTERM" });
-    const { url } = rig.role(name).plan;
-    await until(`${name} is not blocked`, 30_000, async () => (await readinessOf(url, 1_000)) !== "ready");
-    await until(`${name} stays blocked`, BLOCKED_MS + 20_000, async () => (await readinessOf(url)) === "ready");
+    const { pid, plan: { url } } = rig.role(name);
+    await until(`${name} is not blocked`, 30_000, async () => (await readinessOf(url, pid(), 1_000)) !== "ready");
+    await until(`${name} stays blocked`, BLOCKED_MS + 20_000, async () => (await readinessOf(url, pid())) === "ready");
   },
   ...more,
 });
