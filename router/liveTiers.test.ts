@@ -13,6 +13,7 @@ it.each([
   ["one worker", [heard()], { workers: 1, slots: 2, breaker: "closed" }],
   ["several workers", [heard(), heard({ instance: "w-2", slots: 5 })], { workers: 2, slots: 7, breaker: "closed" }],
   ["the batch lanes of several workers, of which one is older", [heard(), heard({ instance: "w-2", batch_slots: 4 }), heard({ instance: "w-3", batch_slots: 0 })], { slots: 6, batch: { queueDepth: 40, slots: 5 } }],
+  ["workers of which one's backend takes fewer calls", [heard({ slots: 8, limit: 3, batch_slots: 4 }), heard({ instance: "w-2", slots: 8, limit: 8, batch_slots: 16 })], { slots: 11, batch: { queueDepth: 40, slots: 19 } }],
   ["workers of other tiers", [heard({ tier: "large" })], { workers: 0, slots: 0 }],
   ["a worker that fell silent", [heard({}, 84_999)], { workers: 0, slots: 0 }],
   ["a worker that was heard of just in time", [heard({}, 85_000)], { workers: 1 }],

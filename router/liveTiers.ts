@@ -85,5 +85,7 @@ export function liveTier(tier: string, heard: readonly HeardStatus[], { nowMs, s
   // Silence says something only after it has lasted: right after a start of everything, routers may be there before workers.
   const workers = alive.length === 0 && nowMs - startedAtMs < ttlMs ? 1 : alive.length;
   const sum = (of: (status: HeardStatus["status"]) => number) => alive.reduce((total, { status }) => total + of(status), 0);
-  return { latency, queueDepth, breaker, workers, slots: sum(({ slots }) => slots), batch: { queueDepth: batchDepth, slots: sum(({ batch_slots }) => batch_slots) } };
+  // What can really run: a backend that refuses is given fewer calls than there are slots, whichever lane they are of.
+  const slotsNow = sum(({ slots, limit = slots }) => Math.min(slots, limit)), batchSlotsNow = sum(({ batch_slots, slots, limit = slots }) => (limit < slots ? Math.min(batch_slots, limit) : batch_slots));
+  return { latency, queueDepth, breaker, workers, slots: slotsNow, batch: { queueDepth: batchDepth, slots: batchSlotsNow } };
 }

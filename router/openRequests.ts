@@ -2,6 +2,7 @@
  * The fold of REQUESTS and COMPLETIONS: what was accepted and is not terminal yet. Pure bookkeeping, in memory; a
  * restart reads the streams again. The two streams are read side by side, so a completion may be seen first.
  */
+import type { ServedBy } from "#shared/messaging/followSubjects.ts";
 import type { Lane } from "#shared/messaging/topology.ts";
 
 export interface OpenRequest {
@@ -13,13 +14,19 @@ export interface OpenRequest {
 /** Told of each request once as it opens and once as it ends. Times by the streams. */
 export interface OpenObserver {
   readonly opened: (key: string, lane: Lane, atMs: number) => void;
-  readonly ended: (key: string, end: { readonly atMs: number; readonly servedMs: number | null }) => void;
+  readonly ended: (key: string, end: Ended) => void;
+}
+interface Ended {
+  readonly atMs: number;
+  readonly servedMs: number | null;
+  readonly servedBy: ServedBy;
 }
 interface End {
   readonly isWithoutRequest?: boolean;
   /** When the terminal event was stored. Default: now. */
   readonly storedAtMs?: number;
   readonly servedMs?: number | null;
+  readonly servedBy?: ServedBy;
 }
 export interface OpenRequests {
   /** `null`: it has no id, and is nobody's to answer. */
@@ -39,7 +46,7 @@ export interface OpenRequests {
 
 export function makeOpenRequests(observer: OpenObserver | null = null): OpenRequests {
   const open = new Map<string, OpenRequest>(); // in stream order, so oldest first
-  const early = new Map<string, { readonly nowMs: number; readonly atMs: number; readonly servedMs: number | null }>();
+  const early = new Map<string, Ended & { readonly nowMs: number }>();
   let accepted = 0;
   let terminal = 0;
   let lastSeq = 0;
@@ -59,11 +66,11 @@ export function makeOpenRequests(observer: OpenObserver | null = null): OpenRequ
       terminal++;
       observer?.ended(key, end);
     },
-    terminal(key, nowMs, { isWithoutRequest = false, storedAtMs = nowMs, servedMs = null } = {}) {
+    terminal(key, nowMs, { isWithoutRequest = false, storedAtMs = nowMs, servedMs = null, servedBy = [] } = {}) {
       if (open.delete(key)) {
         terminal++;
-        observer?.ended(key, { atMs: storedAtMs, servedMs });
-      } else if (!isWithoutRequest) early.set(key, { nowMs, atMs: storedAtMs, servedMs });
+        observer?.ended(key, { atMs: storedAtMs, servedMs, servedBy });
+      } else if (!isWithoutRequest) early.set(key, { nowMs, atMs: storedAtMs, servedMs, servedBy });
     },
     open: () => open.entries(),
     forgetEarly(beforeMs) {

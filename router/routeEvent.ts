@@ -85,7 +85,7 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
     // REQUESTS forgets an id after an hour, COMPLETIONS much later. Gateways look before they publish.
     if ((!isAdmitted || delivery.mayBeRepeat) && (await answerAgain(deps, request))) return;
     const saga = newSaga(baselineOf(fileFor(deps.limits.tierFile, request)));
-    const problem = status !== "active" ? suspended(id) : isAdmitted ? null : (deps.shed?.(request, delivery.seq) ?? (await deps.admit(request, settings.limits)));
+    const problem = status !== "active" ? suspended(id) : isAdmitted ? null : ((await deps.shed?.(request, delivery.seq, () => isKept(deps, request, plan))) ?? (await deps.admit(request, settings.limits)));
     if (problem !== null) {
       if (!(await isDecided(deps, request, saga, delivery))) await refuse(deps, request, saga, problem, delivery);
       return;
@@ -129,6 +129,8 @@ async function fromCache(deps: RouterDeps, { request, plan, settings }: { reques
   if (onlyIfCached) await refuse(deps, request, saga, { code: "not_cached", message: "no kept answer may be given to this request, and it wants no other" }, delivery);
   return onlyIfCached;
 }
+
+const isKept = async ({ cached }: RouterDeps, { tenant_id }: InferenceRequest, plan: CachePlan | null): Promise<boolean> => cached !== undefined && plan?.reads === true && (await cached.cache.take(tenant_id, plan)).kind === "hit";
 
 const suspended = ({ tenant_id }: Id): EventError => ({ code: "tenant_suspended", message: `tenant ${tenant_id} is suspended` });
 

@@ -12,7 +12,7 @@ import { makeShedding, type Waiting } from "#shared/overload/shedding.ts";
 import { every, type Lifecycle } from "#shared/runtime/lifecycle.ts";
 
 import type { OpenObserver, OpenRequests } from "./openRequests.ts";
-import type { LiveTiers } from "./policy/quoteTiers.ts";
+import type { LiveTier, LiveTiers } from "./policy/quoteTiers.ts";
 import { makeWorkload } from "./workload.ts";
 
 const SAY_EVERY_MS = 250;
@@ -29,8 +29,8 @@ export interface ShareLoadOptions {
   readonly registry: Registry;
   readonly now: () => number;
 }
-/** Why a request that no gateway let in is refused; `null`: it is not. `seq`: its own, in REQUESTS. */
-export type ShedDirect = (request: Pick<InferenceRequest, "tenant_id" | "priority" | "deadline_at_ms">, seq: number) => EventError | null;
+/** Why a request that no gateway let in is refused; `null`: it is not. `seq`: its own, in REQUESTS. `isKept`: whether it has an answer already, that of another request. */
+export type ShedDirect = (request: Pick<InferenceRequest, "tenant_id" | "priority" | "deadline_at_ms">, seq: number, isKept: () => Promise<boolean>) => Promise<EventError | null>;
 
 export function shareLoad({ broker: { nats, jsm, instance }, prefix, live, fold, maxQueueMs, registry, now }: ShareLoadOptions, { log, signal }: Lifecycle & { log: Logger }): { readonly observer: OpenObserver; readonly shedDirect: ShedDirect } {
   let slots = slotsOf(live());
@@ -56,10 +56,10 @@ export function shareLoad({ broker: { nats, jsm, instance }, prefix, live, fold,
   const shedding = makeShedding({ door: "nats", maxQueueMs, lagMs: () => 0, work: () => work(null), registry, now: () => performance.now() });
   return {
     observer: workload,
-    shedDirect({ tenant_id, priority = "interactive", deadline_at_ms }, seq) {
+    async shedDirect({ tenant_id, priority = "interactive", deadline_at_ms }, seq, isKept) {
       const asked = { tenantId: tenant_id, lane: priority, leftMs: deadline_at_ms - now() };
       const refusal = shedding.refusalOf(asked, work(seq));
-      if (refusal === null) return null;
+      if (refusal === null || (refusal.leavesRoomForKept && (await isKept()))) return null;
       shedding.refused(asked, refusal);
       return { code: refusal.code, message: refusal.message, retry_after_ms: refusal.retryAfterMs };
     },
@@ -68,8 +68,7 @@ export function shareLoad({ broker: { nats, jsm, instance }, prefix, live, fold,
 
 const rateOf = (rate: LaneLoad["rate"]): Waiting["rate"] => (rate === null ? null : { endsPerS: rate.ends_per_s, serviceMs: rate.service_ms });
 
-/** Of all tiers together: which of them a request needs is not known here. */
-function slotsOf(tiers: LiveTiers): Record<Lane, number> {
-  const all = [...tiers.values()];
-  return { interactive: all.reduce((sum, { slots }) => sum + slots, 0), batch: all.reduce((sum, { batch }) => sum + (batch?.slots ?? 0), 0) };
+function slotsOf(tiers: LiveTiers): Record<Lane, ReadonlyMap<string, number>> {
+  const each = (of: (tier: LiveTier) => number) => new Map([...tiers].map(([name, tier]) => [name, of(tier)]));
+  return { interactive: each(({ slots }) => slots), batch: each(({ batch }) => batch?.slots ?? 0) };
 }

@@ -4,7 +4,7 @@ import { makeOpenRequests } from "./openRequests.ts";
 import { makeWorkload } from "./workload.ts";
 
 it("counts what is open by lane and tenant, and how fast each lane ends", () => {
-  const workload = makeWorkload({ slots: (lane) => (lane === "batch" ? 2 : 8), learnsFromMs: 0 });
+  const workload = makeWorkload({ slots: (lane) => new Map([["small", lane === "batch" ? 2 : 8]]), learnsFromMs: 0 });
   const fold = makeOpenRequests(workload);
   const request = (key: string, seq: number, atMs: number, lane: "interactive" | "batch" = "interactive") => { fold.accepted(key, seq, atMs, lane); };
   for (let i = 0; i < 10; i++) request(`t1.wait-${i}`, i, 0);
@@ -20,10 +20,18 @@ it("counts what is open by lane and tenant, and how fast each lane ends", () => 
 });
 
 it("names the tenants with most of it only, and counts all", () => {
-  const workload = makeWorkload({ slots: () => 1, learnsFromMs: 0 });
+  const workload = makeWorkload({ slots: () => new Map([["small", 1]]), learnsFromMs: 0 });
   const fold = makeOpenRequests(workload);
   for (let i = 0; i < 300; i++) fold.accepted(`t${i}.a`, i, 0);
   fold.accepted("t299.b", 300, 0);
   const { tenants, open_of } = workload.lane("interactive");
   expect([tenants, open_of.length, open_of[0]]).toEqual([300, 200, ["t299", 2]]);
+});
+
+it("takes the slots of the tier that has the work, in each lane by itself", () => {
+  const workload = makeWorkload({ slots: () => new Map([["small", 64], ["large", 2]]), learnsFromMs: 0 });
+  const fold = makeOpenRequests(workload);
+  fold.terminal("t1.early", 0, { storedAtMs: 100, servedMs: 90, servedBy: [["large", 90]] });
+  fold.accepted("t1.early", 0, 0);
+  expect([workload.lane("interactive").slots, workload.lane("batch").slots]).toEqual([2, 66]);
 });

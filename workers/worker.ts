@@ -69,7 +69,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     const metrics = makeWorkerMetrics(registry, tier.name, { status: () => status(), loads: () => replicas.loads(), limit: () => replicas.limit() });
     const replicas = balanced(tier, servers, { onChange: () => { touch(); }, now: Date.now, random: Math.random, observe: metrics.replicas });
     const lanes = makeLanes(config.prefix, tier, () => replicas.limit());
-    const status = (): TierStatus => ({ tier: tier.name, instance, slots: lanes.slots.interactive, busy: lanes.busy.interactive, batch_slots: lanes.slots.batch, batch_busy: lanes.busy.batch, ...replicas.state() });
+    const status = (): TierStatus => ({ tier: tier.name, instance, slots: lanes.slots.interactive, limit: replicas.limit(), busy: lanes.busy.interactive, batch_slots: lanes.slots.batch, batch_busy: lanes.busy.batch, ...replicas.state() });
     const beat = await beatStatus(nats, config.prefix, status, log);
     touch = () => { beat.touch(); };
     onClose("tier state", () => beat.stop());

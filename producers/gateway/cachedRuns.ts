@@ -58,6 +58,8 @@ export interface Lead {
 export interface CachedRuns {
   /** Throws `not_cached` where the caller wants nothing else, and what a publish throws. */
   before(asked: AskedFor): Promise<BeforeRun>;
+  /** Whether an answer is kept that it may be given. Changes nothing. */
+  isKept(id: Id, body: InferBody, call: Call): Promise<boolean>;
 }
 
 export interface CachedRunsDeps {
@@ -106,6 +108,12 @@ export function makeCachedRuns(deps: CachedRunsDeps): CachedRuns {
   };
 
   return {
+    async isKept(id, body, call) {
+      const { settings } = call.caller.standing;
+      if (settings.cache.mode === "off") return false;
+      const plan = planFor(requestFrom(id, { origin, ...body }, now(), limits, settings), call);
+      return plan?.reads === true && (await cache.take(id.tenant_id, plan)).kind === "hit";
+    },
     async before(asked) {
       const { id, body, call, deadlineAtMs, canFollow } = asked;
       const startedAtMs = now();

@@ -42,10 +42,12 @@ import { makeCallers } from "./callers.ts";
 import { GatewayConfig } from "./config.ts";
 import type { Desk } from "./desk.ts";
 import { makeFindRequest } from "./findRequest.ts";
+import { boundConnections } from "./idleConnections.ts";
 import { AFTER_SWEEP_MS, makeInference } from "./inference.ts";
 import { makeKnownWork } from "./knownWork.ts";
 import { makeLetIn } from "./letIn.ts";
 import { makeBatchMetrics } from "./metrics.ts";
+import { watchRouting } from "./routingWatch.ts";
 import { makeWatches } from "./watchRequest.ts";
 
 export const gateway: Role<z.infer<typeof GatewayConfig>> = {
@@ -72,7 +74,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
       problems: readiness.problems, waiting: () => waiting(), callers, admin: { pool, pepper }, webhooks: { pool, key: config.secret === null ? null : subkey(config.secret, "webhooks"), allowance: config.webhookAllowance, lookup }, isKeyless: config.isKeyless, version: VERSION,
       door: { tierFile: limits.tierFile, budgetUsd: config.openAiBudgetUsd },
     });
-    app.server.maxConnections = config.maxConnections;
+    boundConnections(app.server, config.maxConnections);
     onClose("http", () => app.close());
     const port = await listen(app, { host: config.host, port: config.port, variable: "INFER_GATEWAY_PORT" });
 
@@ -92,7 +94,8 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     });
     const known = makeKnownWork(() => performance.now());
     followLoads(nats, prefix, known.heard);
-    const shedding = makeShedding({ door: "http", maxQueueMs: config.maxQueueMs, lagMs: measureLag(signal), work: known.work, registry, now: () => performance.now() });
+    const { isStalled } = await watchRouting({ broker, prefix, longestMs: config.maxDeadlineMs + config.sweepGraceMs, now: () => Date.now() }, registry, context);
+    const shedding = makeShedding({ door: "http", maxQueueMs: config.maxQueueMs, lagMs: measureLag(signal), isRoutingStalled: isStalled, work: known.work, registry, now: () => performance.now() });
     const inference = makeInference({ letIn: makeLetIn({ known, shedding, streams, prefix }), admit: makeAdmit(limiter, makePromptTokens(limits.tierFile, await openTokenCounter(tokenizersOf(limits.tierFile)))), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
     const watches = makeWatches({ nats, streams, prefix, replies, limits, sweepGraceMs: config.sweepGraceMs, mostWatches: config.maxEventStreams, log });
     waiting = replies.waiting;

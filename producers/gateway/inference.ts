@@ -14,7 +14,7 @@ import type { LetIn } from "./letIn.ts";
 import { makePresence } from "./presence.ts";
 
 export interface InferenceDeps {
-  /** Before anything else is done. Throws `overloaded` or `storage_full`. Absent: nothing is refused. */
+  /** Before anything else is done. Throws `overloaded`, `routing_stalled` or `storage_full`. Absent: nothing is refused. */
   readonly letIn?: LetIn;
   /** Before a request is published. */
   readonly admit: Admit;
@@ -71,11 +71,11 @@ export function makeInference({ letIn, admit, submit, replies, cancel, limits, c
   };
   const wholesLetIn = new WeakMap<NonNullable<Call["whole"]>, Promise<void>>();
   /** Once for all parts of a call. */
-  const letInOnce = async (id: Id, body: InferBody, { whole }: Call): Promise<void> => {
+  const letInOnce = async (id: Id, body: InferBody, call: Call): Promise<void> => {
+    const { whole } = call;
     if (letIn === undefined) return;
-    const ask = () => letIn(id, whole?.parts ?? [body], deadlineOf(body));
-    if (whole === undefined) return ask();
-    const asked = wholesLetIn.get(whole) ?? ask();
+    if (whole === undefined) return letIn(id, [body], deadlineOf(body), async () => (await cached?.isKept(id, body, call)) ?? false);
+    const asked = wholesLetIn.get(whole) ?? letIn(id, whole.parts, deadlineOf(body), () => Promise.resolve(false));
     wholesLetIn.set(whole, asked);
     await asked;
   };

@@ -7,8 +7,8 @@ import type { Shedding } from "#shared/overload/shedding.ts";
 
 import type { KnownWork } from "./knownWork.ts";
 
-/** Throws `overloaded`, and `storage_full` before it is too late to keep outcomes. */
-export type LetIn = (id: Id, bodies: readonly InferBody[], deadlineMs: number) => Promise<void>;
+/** Throws `overloaded`, `routing_stalled`, and `storage_full` before it is too late to keep outcomes. `isKept`: whether it has an answer already, that of another request. */
+export type LetIn = (id: Id, bodies: readonly InferBody[], deadlineMs: number, isKept: () => Promise<boolean>) => Promise<void>;
 export interface LetInDeps {
   readonly known: Pick<KnownWork, "work" | "letIn">;
   readonly shedding: Shedding;
@@ -16,22 +16,23 @@ export interface LetInDeps {
   readonly prefix: string;
 }
 
-/** Whether a refused request was accepted before is looked for by so many at once; others are refused without: they may come again. */
+/** Whether a refused request makes no work is looked for by so many at once; others are refused without: they may come again. */
 const MOST_LOOKS = 16;
 
-/** `bodies`: of a request, or of all parts of a call. One under an id of its caller's that was accepted before makes no more work: it is let in always. */
+/** `bodies`: of a request, or of all parts of a call. What makes no more work is let in: one under an id of its caller's that was accepted before, and one that has a kept answer, while that can be stored and sent. */
 export function makeLetIn({ known, shedding, streams, prefix }: LetInDeps): LetIn {
   let looks = 0;
-  const wasAccepted = async (id: Id): Promise<boolean> => {
+  const looked = async (look: () => Promise<boolean>): Promise<boolean> => {
     if (looks >= MOST_LOOKS) return false;
     looks++;
     try {
-      return (await streams.last("COMPLETIONS", completionSubject(prefix, id))) !== null || (await streams.last("REQUESTS", requestSubject(prefix, id))) !== null;
+      return await look();
     } finally {
       looks--;
     }
   };
-  return async (id, bodies, deadlineMs) => {
+  const wasAccepted = async (id: Id) => (await streams.last("COMPLETIONS", completionSubject(prefix, id))) !== null || (await streams.last("REQUESTS", requestSubject(prefix, id))) !== null;
+  return async (id, bodies, deadlineMs, isKept) => {
     const [first] = bodies;
     if (first === undefined) return;
     const asked = { tenantId: id.tenant_id, lane: first.priority ?? "interactive", leftMs: deadlineMs } as const;
@@ -40,7 +41,8 @@ export function makeLetIn({ known, shedding, streams, prefix }: LetInDeps): LetI
       for (const _part of bodies) known.letIn(id.tenant_id, asked.lane);
       return;
     }
-    if (first.request_id !== undefined && (await wasAccepted(id))) return;
+    const makesNoWork = async () => (first.request_id !== undefined && (await wasAccepted(id))) || (refusal.leavesRoomForKept && (await isKept()));
+    if (await looked(makesNoWork)) return;
     shedding.refused(asked, refusal);
     throw new AppError(refusal.code, refusal.message, { retryAfterMs: refusal.retryAfterMs });
   };

@@ -58,6 +58,8 @@ export const ERROR_CODES = {
   storage_full: { httpStatus: 503, retryable: true },
   /** It would not be answered in time, or would keep others waiting who have asked for less. Nothing of it was begun. */
   overloaded: { httpStatus: 503, retryable: true },
+  /** Requests that were accepted long ago have no outcome and are not taken up: no router runs, or none does its work. */
+  routing_stalled: { httpStatus: 503, retryable: true },
   /** This gateway follows as many requests for others as it may. */
   too_many_streams: { httpStatus: 503, retryable: true },
   deadline_exceeded: { httpStatus: 504, retryable: false },

@@ -4,7 +4,7 @@ const Count = z.int().nonnegative();
 /** Of a lane: the requests that were accepted and have not ended. */
 const LaneLoad = z.object({
   open: Count,
-  /** Requests that can be in work at once, over all live workers; 0: no worker is known. */
+  /** Requests that can be in work before one waits, over all live workers of the tiers that have work to do; 0: no worker is known. */
   slots: Count,
   /** As measured while there was something to do; `null`: too little was seen. `service_ms`: what backends take for one. */
   rate: z.object({ ends_per_s: z.number().positive(), service_ms: z.number().nonnegative() }).nullable(),

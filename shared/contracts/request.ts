@@ -47,9 +47,15 @@ const asked = <T extends z.ZodType>(schema: T) => schema
   })
   .optional();
 
-const Metadata = z
-  .record(wellFormed(z.string().min(1).max(64)), z.union([wellFormed(z.string().max(512)), z.number(), z.boolean()]))
-  .refine((entries) => Object.keys(entries).length <= 16, "at most 16 entries");
+const MOST_METADATA = 16;
+/** Counted before they are looked at: each costs a check, and what is refused must cost next to nothing. */
+const Metadata = z.preprocess((value, context) => {
+  if (typeof value === "object" && value !== null && Object.keys(value).length > MOST_METADATA) {
+    context.addIssue({ code: "custom", message: `at most ${MOST_METADATA} entries` });
+    return z.NEVER;
+  }
+  return value;
+}, z.record(wellFormed(z.string().min(1).max(64)), z.union([wellFormed(z.string().max(512)), z.number(), z.boolean()])));
 
 /** Whether somebody waits for the answer. */
 const Priority = z.enum(["interactive", "batch"]);

@@ -10,6 +10,8 @@ export const TierStatus = z.object({
   /** For an open breaker: how long until the next trial call, in milliseconds from now. */
   retry_in_ms: z.int().nonnegative(),
   slots: z.int().positive(),
+  /** Calls that its backends take at once, as far as it has learned. Absent: an older worker; as many as there are slots. */
+  limit: z.int().positive().optional(),
   busy: z.int().nonnegative(),
   /** Of the batch lane. 0: an older worker, which has none. */
   batch_slots: z.int().nonnegative().default(0),

@@ -18,7 +18,7 @@ import { permissionViolation } from "./connect.ts";
  * apart by its words alone: whoever may read the stream looks there instead.
  */
 export type PubOutcome = "stored" | "taken" | "full";
-type MoreHeaders = Readonly<Partial<Record<typeof ADMITTED_HEADER | typeof WITHOUT_REQUEST_HEADER | typeof LANE_HEADER | typeof SERVED_MS_HEADER, string | undefined>>>;
+type MoreHeaders = Readonly<Partial<Record<typeof ADMITTED_HEADER | typeof WITHOUT_REQUEST_HEADER | typeof LANE_HEADER | typeof SERVED_MS_HEADER | typeof SERVED_BY_HEADER, string | undefined>>>;
 export interface AckInbox {
   /** `more`: headers beside the trace. Resolves with the broker's answer. Throws `broker_unavailable`, or `accept_unknown` when no answer came in time. */
   publish(subject: string, body: Uint8Array, traceparent?: string, more?: MoreHeaders): Promise<PubOutcome>;
@@ -128,6 +128,8 @@ export const WITHOUT_REQUEST_HEADER = "infer-without-request";
 export const LANE_HEADER = "infer-lane";
 /** Of a completion that backends worked on: for how long, in milliseconds. */
 export const SERVED_MS_HEADER = "infer-served-ms";
+/** The same by tier: `small=120.000,large=800.000`. */
+export const SERVED_BY_HEADER = "infer-served-by";
 function headersWith(traceparent: string, more: MoreHeaders = {}) {
   const found = headers();
   found.set(TRACEPARENT_HEADER, traceparent);

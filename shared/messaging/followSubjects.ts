@@ -2,7 +2,7 @@ import { type ConsumerMessages, DeliverPolicy, type JetStreamClient, type JsMsg 
 
 import { every, hasEnded } from "#shared/runtime/lifecycle.ts";
 
-import { LANE_HEADER, SERVED_MS_HEADER, WITHOUT_REQUEST_HEADER } from "./ackInbox.ts";
+import { LANE_HEADER, SERVED_BY_HEADER, SERVED_MS_HEADER, WITHOUT_REQUEST_HEADER } from "./ackInbox.ts";
 import { READING } from "./reading.ts";
 import { type Id, idOf, type Lane } from "./topology.ts";
 
@@ -23,7 +23,11 @@ export interface FollowedMessage {
   readonly lane: Lane;
   /** Of a completion; `null`: no backend worked on it. */
   readonly servedMs: number | null;
+  /** The same by tier; empty where that is not said. */
+  readonly servedBy: ServedBy;
 }
+/** Milliseconds, by tier. */
+export type ServedBy = readonly (readonly [tier: string, ms: number])[];
 type Take = (id: Id | null, message: FollowedMessage) => void;
 const FILTER = { REQUESTS: "request", COMPLETIONS: "completion" } as const;
 
@@ -72,7 +76,7 @@ async function startReading(js: JetStreamClient, { prefix, stream, startSeq }: P
     const { headers } = message;
     take(id, {
       seq: message.seq, storedAtMs: Math.floor(message.info.timestampNanos / 1e6), isWithoutRequest: headers?.has(WITHOUT_REQUEST_HEADER) ?? false,
-      lane: headers?.get(LANE_HEADER) === "batch" ? "batch" : "interactive", servedMs: servedMsIn(headers?.get(SERVED_MS_HEADER)),
+      lane: headers?.get(LANE_HEADER) === "batch" ? "batch" : "interactive", servedMs: servedMsIn(headers?.get(SERVED_MS_HEADER)), servedBy: servedByIn(headers?.get(SERVED_BY_HEADER)),
     });
   };
   const filter = { filter_subjects: `${prefix}.${FILTER[stream]}.*.*`, headers_only: true };
@@ -94,6 +98,13 @@ function servedMsIn(text: string | undefined): number | null {
   const servedMs = text === undefined || text === "" ? NaN : Number(text);
   return Number.isFinite(servedMs) && servedMs >= 0 ? servedMs : null;
 }
+
+/** What cannot be read is left out. */
+export const servedByIn = (text: string | undefined): ServedBy => (text ?? "").split(",").flatMap((part) => {
+  const [tier = "", ms] = part.split("=");
+  const servedMs = servedMsIn(ms);
+  return tier === "" || servedMs === null ? [] : [[tier, servedMs] as const];
+});
 
 const PROBE_ENDS_AFTER_MS = 5_000;
 /**

@@ -5,7 +5,7 @@ import { CacheAudit, CacheAuditJob } from "#shared/contracts/cacheAudit.ts";
 import { Completion, type DeadLetter, Job, Result } from "#shared/contracts/events.ts";
 import { type OnceMessage, Shadow, ShadowJob, ShadowTierEvent } from "#shared/contracts/shadow.ts";
 
-import { type AckInbox, SERVED_MS_HEADER, WITHOUT_REQUEST_HEADER } from "./ackInbox.ts";
+import { type AckInbox, SERVED_BY_HEADER, SERVED_MS_HEADER, WITHOUT_REQUEST_HEADER } from "./ackInbox.ts";
 import { readStored } from "./readStored.ts";
 import type { StoredMessages } from "./storedMessages.ts";
 import { deadLetterSubject, replySubject, STREAM_OF, subjectOf } from "./topology.ts";
@@ -36,7 +36,7 @@ export function makePublisher(nats: NatsConnection, streams: StoredMessages, ack
     async emit<E extends OnceMessage>(event: E, traceparent: string, { isWithoutRequest = false, isSwept = false } = {}): Promise<Published<E>> {
       const subject = subjectOf(prefix, event);
       const body = JSON.stringify(event);
-      const outcome = await acks.publish(subject, encoder.encode(body), traceparent, { [WITHOUT_REQUEST_HEADER]: isWithoutRequest ? "1" : undefined, [SERVED_MS_HEADER]: isSwept ? undefined : servedMsOf(event) });
+      const outcome = await acks.publish(subject, encoder.encode(body), traceparent, { [WITHOUT_REQUEST_HEADER]: isWithoutRequest ? "1" : undefined, ...(isSwept ? {} : servedHeaders(event)) });
       const published = outcome === "stored" ? { isDuplicate: false, stored: event } : await readFirst(subject, event, body);
       // After the PubAck, and what is stored: a refused publish reaches core subscribers too, but nobody may answer from it.
       if (published.stored?.type === "completion.v1") reply(published.stored);
@@ -58,8 +58,11 @@ export function makePublisher(nats: NatsConnection, streams: StoredMessages, ack
   }
 }
 
-/** As text; `undefined`: no backend was called for it. */
-function servedMsOf(event: OnceMessage): string | undefined {
-  const served = event.type === "completion.v1" ? event.attempts.filter(({ tries }) => tries > 0) : [];
-  return served.length === 0 ? undefined : served.reduce((sum, { latency_ms }) => sum + latency_ms, 0).toFixed(3);
+/** None: no backend was called for it. */
+function servedHeaders(event: OnceMessage) {
+  const msOf = new Map<string, number>();
+  for (const { tier, tries, latency_ms } of event.type === "completion.v1" ? event.attempts : []) if (tries > 0) msOf.set(tier, (msOf.get(tier) ?? 0) + latency_ms);
+  if (msOf.size === 0) return {};
+  const totalMs = [...msOf.values()].reduce((sum, ms) => sum + ms, 0);
+  return { [SERVED_MS_HEADER]: totalMs.toFixed(3), [SERVED_BY_HEADER]: [...msOf].map(([tier, ms]) => `${tier}=${ms.toFixed(3)}`).join() };
 }

@@ -29,8 +29,8 @@ it("lets a lone tenant use the queue until another one asks, which then has its 
 
 it("says what it is, in words, with a time, and counts it", async () => {
   const { ask, shedding, registry } = makeDoor();
-  expect(shedding.refusalOf({ tenantId: "small", lane: "interactive", leftMs: 1_000 }, work)).toEqual({ reason: "wait", code: "overloaded", message: "more requests are open than would be answered in time: try again in 10 s", retryAfterMs: 9_325 });
-  expect(shedding.refusalOf({ tenantId: "small", lane: "interactive", leftMs: 60_000 }, { ...work, fullestShare: 1 })).toMatchObject({ code: "storage_full", retryAfterMs: 5_000 });
+  expect(shedding.refusalOf({ tenantId: "small", lane: "interactive", leftMs: 1_000 }, work)).toEqual({ reason: "wait", code: "overloaded", message: "more requests are open than would be answered in time: try again in 10 s", retryAfterMs: 9_325, leavesRoomForKept: true });
+  expect(shedding.refusalOf({ tenantId: "small", lane: "interactive", leftMs: 60_000 }, { ...work, fullestShare: 1 })).toMatchObject({ code: "storage_full", retryAfterMs: 5_000, leavesRoomForKept: false });
   ask("small", 1_000);
   const metrics = await registry.metrics();
   expect(metrics).toContain('infer_shed_total{door="http",reason="wait",priority="interactive"} 1');
@@ -39,5 +39,10 @@ it("says what it is, in words, with a time, and counts it", async () => {
 
 it("refuses nothing of what it knows nothing, but for its own event loop", () => {
   expect(makeDoor().shedding.refusalOf({ tenantId: "t", lane: "interactive", leftMs: 1 }, null)).toBeNull();
-  expect(makeDoor(600).shedding.refusalOf({ tenantId: "t", lane: "interactive", leftMs: 1 }, null)).toMatchObject({ reason: "event_loop", retryAfterMs: 1_000 });
+  expect(makeDoor(600).shedding.refusalOf({ tenantId: "t", lane: "interactive", leftMs: 1 }, null)).toMatchObject({ reason: "event_loop", retryAfterMs: 1_000, leavesRoomForKept: false });
+});
+
+it("says that nothing is taken up", () => {
+  const shedding = makeShedding({ door: "http", maxQueueMs: 15_000, lagMs: () => 0, isRoutingStalled: () => true, work: () => null, registry: new Registry(), now: () => 0 });
+  expect(shedding.refusalOf({ tenantId: "t", lane: "interactive", leftMs: 1 }, null)).toMatchObject({ reason: "stalled", code: "routing_stalled", retryAfterMs: 30_000, leavesRoomForKept: true });
 });

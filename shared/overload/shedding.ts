@@ -23,9 +23,11 @@ export interface AskedNow {
 }
 export interface Refusal {
   readonly reason: Shed["reason"];
-  readonly code: Extract<ErrorCode, "overloaded" | "storage_full">;
+  readonly code: Extract<ErrorCode, "overloaded" | "routing_stalled" | "storage_full">;
   readonly message: string;
   readonly retryAfterMs: number;
+  /** A kept answer may be given all the same: what is short is what would make a new one. */
+  readonly leavesRoomForKept: boolean;
 }
 export interface Shedding {
   /** Why it is refused; `null`: it is not. `work`: `null` when it is not known. */
@@ -37,6 +39,8 @@ export interface SheddingOptions {
   readonly door: "http" | "nats";
   readonly maxQueueMs: number;
   readonly lagMs: () => number;
+  /** Absent: it is not; who asks is a router. */
+  readonly isRoutingStalled?: () => boolean;
   /** For metrics. */
   readonly work: () => Work | null;
   readonly registry: Registry;
@@ -48,14 +52,17 @@ export interface SheddingOptions {
 const ASKED_WITHIN_MS = 5_000;
 const MOST_REMEMBERED = 100;
 
+const CODES: Partial<Record<Shed["reason"], Refusal["code"]>> = { storage: "storage_full", stalled: "routing_stalled" };
 const MESSAGES: Record<Shed["reason"], string> = {
+  cold: "more requests are open than a service that has just started is given",
   event_loop: "this process does not keep up with what it is asked",
+  stalled: "requests that were accepted long ago are not taken up, so no more are accepted",
   storage: "a stream that requests need is nearly full",
   tenant_share: "more requests of this tenant are open than its share of a queue that others wait in too",
   wait: "more requests are open than would be answered in time",
 };
 
-export function makeShedding({ door, maxQueueMs, lagMs, work: workNow, registry, now }: SheddingOptions): Shedding {
+export function makeShedding({ door, maxQueueMs, lagMs, isRoutingStalled = () => false, work: workNow, registry, now }: SheddingOptions): Shedding {
   const registers = [registry];
   const refusals = new Counter({ name: "infer_shed_total", help: "Requests that were refused since the service is overloaded, by door, reason and priority.", labelNames: ["door", "reason", "priority"], registers });
   new Gauge({ name: "infer_event_loop_lag_seconds", help: "How late the event loop was at its last four ticks, the least of them.", registers, collect() { this.set(lagMs() / 1_000); } });
@@ -76,10 +83,10 @@ export function makeShedding({ door, maxQueueMs, lagMs, work: workNow, registry,
   return {
     refusalOf({ tenantId, lane, leftMs }, work) {
       const queues = work === null ? null : { interactive: queueFor(tenantId, "interactive", work.lanes.interactive), batch: queueFor(tenantId, "batch", work.lanes.batch) };
-      const shed = shouldShed({ lane, leftMs, maxQueueMs, eventLoopLagMs: lagMs(), fullestShare: work?.fullestShare ?? 0, queues });
+      const shed = shouldShed({ lane, leftMs, maxQueueMs, eventLoopLagMs: lagMs(), fullestShare: work?.fullestShare ?? 0, isRoutingStalled: isRoutingStalled(), queues });
       if (shed === null) return null;
       const { reason, retryAfterMs } = shed;
-      return { reason, code: reason === "storage" ? "storage_full" : "overloaded", message: `${MESSAGES[reason]}: try again in ${secondsUp(retryAfterMs)} s`, retryAfterMs };
+      return { reason, code: CODES[reason] ?? "overloaded", message: `${MESSAGES[reason]}: try again in ${secondsUp(retryAfterMs)} s`, retryAfterMs, leavesRoomForKept: reason !== "storage" && reason !== "event_loop" };
     },
     refused({ tenantId, lane }, { reason }) {
       refusals.inc({ door, reason, priority: lane });

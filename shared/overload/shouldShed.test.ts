@@ -7,7 +7,7 @@ const queue = (more: Partial<Queue> = {}): Queue => ({ open: 0, ofTenant: 0, ten
 /** As many open requests as a new one would wait so long for. */
 const waiting = (ms: number, more: Partial<Queue> = {}): Queue => queue({ open: 7 + ms / 100, ofTenant: 7 + ms / 100, ...more });
 function verdict({ interactive = queue(), batch = queue(), ...more }: Partial<Omit<ShedFacts, "queues">> & { interactive?: Queue; batch?: Queue }) {
-  return shouldShed({ lane: "interactive", leftMs: 30_000, maxQueueMs: 10_000, eventLoopLagMs: 0, fullestShare: 0, queues: { interactive, batch }, ...more });
+  return shouldShed({ lane: "interactive", leftMs: 30_000, maxQueueMs: 10_000, eventLoopLagMs: 0, fullestShare: 0, isRoutingStalled: false, queues: { interactive, batch }, ...more });
 }
 const reason = (of: Parameters<typeof verdict>[0]) => verdict(of)?.reason ?? null;
 
@@ -23,7 +23,10 @@ describe("by its wait", () => {
     ["a deadline that leaves time", { interactive: waiting(5_000), leftMs: 8_000 }, null],
     ["no deadline that could be met", { interactive: waiting(100), leftMs: 500 }, "wait"],
     ["a free slot, however near the deadline", { interactive: queue({ open: 3 }), leftMs: 10 }, null],
-    ["no estimate", { interactive: waiting(1e9, { rate: null }) }, null],
+    ["no estimate", { interactive: queue({ open: 511, rate: null }) }, null],
+    ["no estimate, and more than 64 for each slot", { interactive: queue({ open: 512, rate: null }) }, "cold"],
+    ["no estimate, and more than 64 for each slot of the other lane", { batch: queue({ open: 9_000, rate: null }) }, null],
+    ["no estimate, and no worker that is known", { interactive: waiting(1e9, { slots: 0, rate: null }) }, null],
     ["nothing heard", { interactive: waiting(1e9), queues: null } as Parameters<typeof verdict>[0], null],
   ])("%s", (_name, facts, expected) => {
     expect(reason(facts)).toBe(expected);
@@ -40,6 +43,7 @@ describe("batches", () => {
     ["go on where few do", { interactive: waiting(4_900) }, null],
     ["may wait for longer than what somebody waits for", { batch: waiting(14_000) }, null],
     ["leave half of their time", { batch: waiting(15_000) }, "wait"],
+    ["of which nobody knows how fast they end", { batch: queue({ open: 1_024 * 8, rate: null }) }, "cold"],
     ["are refused first by a store that fills up", { fullestShare: 0.8 }, "storage"],
   ])("%s", (_name, facts, expected) => {
     expect([reason({ ...facts, lane: "batch" }), reason(facts)]).toEqual([expected, null]);
@@ -63,6 +67,10 @@ it.each([
   [499, 5_000, "not before half a second, however near the deadline", null], [500, 5_000, "where the deadline is near", "event_loop"], [500, 30_000, "not where there is time", null], [1_001, 30_000, "where the longest queue is used up by it", "event_loop"],
 ] as const)("an event loop that is %i ms late, %i ms before the deadline: %s", (eventLoopLagMs, leftMs, _why, expected) => {
   expect(reason({ eventLoopLagMs, leftMs })).toBe(expected);
+});
+
+it.each(["interactive", "batch"] as const)("routers that take nothing up: %s", (lane) => {
+  expect(shouldShed({ lane, leftMs: 30_000, maxQueueMs: 10_000, eventLoopLagMs: 0, fullestShare: 0, isRoutingStalled: true, queues: null })).toEqual({ reason: "stalled", retryAfterMs: 30_000 });
 });
 
 it.each([[0.899, null], [0.9, "storage"]] as const)("streams that are full to %f: %s", (fullestShare, expected) => {

@@ -1,6 +1,6 @@
 /**
  * Whether a request is refused now, since it would not be answered in time, or so that others are. Pure: what was measured comes in.
- * The order is that of how much is known: an event loop that does not keep up, streams that are full, a queue that is too long.
+ * The order is that of how much is known: an event loop that does not keep up, streams that are full, routers that are not there, a queue that is too long.
  */
 import type { Lane } from "#shared/messaging/topology.ts";
 
@@ -13,7 +13,7 @@ export interface Queue {
   readonly tenants: number;
   /** Requests that can be in work at once; 0: not known. */
   readonly slots: number;
-  /** `null`: not known, so that nothing is refused for its wait. */
+  /** `null`: not known, so that nothing is refused for its wait, but what is beyond any queue that could be worked off. */
   readonly rate: { readonly endsPerS: number; readonly serviceMs: number } | null;
 }
 export interface ShedFacts {
@@ -25,10 +25,12 @@ export interface ShedFacts {
   readonly eventLoopLagMs: number;
   /** Of the streams that a request needs, how full the fullest is, in [0, 1]. */
   readonly fullestShare: number;
+  /** What was accepted long ago has no outcome, and nobody has taken it up. */
+  readonly isRoutingStalled: boolean;
   /** `null`: nothing was heard of late. */
   readonly queues: Readonly<Record<Lane, Queue>> | null;
 }
-export type ShedReason = "event_loop" | "storage" | "tenant_share" | "wait";
+export type ShedReason = "cold" | "event_loop" | "stalled" | "storage" | "tenant_share" | "wait";
 export interface Shed {
   readonly reason: ShedReason;
   /** When there will be room, as far as is known: from 1 s to a minute. */
@@ -47,14 +49,25 @@ const SHARE_OF_DEADLINE = { interactive: 0.75, batch: 0.5 };
 const UNDER_PRESSURE = 0.5;
 /** Room comes when messages age out, or somebody makes it. */
 const STORAGE_AGAIN_MS = 5_000;
+/** Somebody must start a router. */
+const STALLED_AGAIN_MS = 30_000;
+/**
+ * For each slot, as many requests as are let in before anything is known of how fast they end. Few enough for a burst on a system that has just started not to be
+ * let in whole, and more than a burst that it can work off: 64 answers of half a second each are the default deadline. Nobody waits for batches.
+ */
+const MOST_PER_SLOT = { interactive: 64, batch: 1_024 };
+/** By then a rate is known where anything ends at all. */
+const COLD_AGAIN_MS = 3_000;
 const RETRY_AFTER_MS = { least: 1_000, most: 60_000 };
 
-export function shouldShed({ lane, leftMs, maxQueueMs, eventLoopLagMs, fullestShare, queues }: ShedFacts): Shed | null {
+export function shouldShed({ lane, leftMs, maxQueueMs, eventLoopLagMs, fullestShare, isRoutingStalled, queues }: ShedFacts): Shed | null {
   const timeMs = Math.min(maxQueueMs, SHARE_OF_DEADLINE[lane] * leftMs);
   if (eventLoopLagMs >= LEAST_LAG_MS && LOOP_PASSES * eventLoopLagMs > timeMs) return shed("event_loop", eventLoopLagMs);
   if (fullestShare >= MOST_FULL[lane]) return shed("storage", STORAGE_AGAIN_MS);
+  if (isRoutingStalled) return shed("stalled", STALLED_AGAIN_MS);
   if (queues === null) return null;
   const queue = queues[lane];
+  if (queue.rate === null && queue.slots > 0 && queue.open >= MOST_PER_SLOT[lane] * queue.slots) return shed("cold", COLD_AGAIN_MS);
   const waitMs = waitOf(queue);
   const inTimeMs = Math.max(0, SHARE_OF_DEADLINE[lane] * (leftMs - (queue.rate?.serviceMs ?? 0)));
   if (lane === "batch") {

@@ -59,7 +59,7 @@ export const ENVIRONMENT = {
   INFER_BATCH_WINDOW: number().int().min(1).max(1_024).default(64).describe("Lines of batches that one gateway has under way at once, at most: it takes fewer where they would wait for what others use."),
   INFER_SWEEP_GRACE_MS: ms(5_000).describe("What is open this long past its deadline is closed by the sweeper."),
   INFER_MAX_QUEUE_MS: ms(10_000).describe("The longest wait for a free slot, as estimated, that requests which somebody waits for may be let in to; what is more gets a 503 `overloaded`, as does what would wait beyond its deadline. The same for gateways and routers."),
-  INFER_MAX_CONNECTIONS: number().int().min(1).max(1_000_000).default(10_000).describe("Connections that one gateway holds at once; one more is closed at once. Each needs a file descriptor."),
+  INFER_MAX_CONNECTIONS: number().int().min(1).max(1_000_000).default(10_000).describe("Connections that one gateway holds at once; for one more the one that is idle for longest is closed, or it itself where none is. Each needs a file descriptor."),
   INFER_MAX_EVENT_STREAMS: number().int().min(1).max(100_000).default(1_000).describe("Streams of `GET /requests/:id/events` that one gateway holds at once; what is more gets a 503. A tenant has no more of them than it leaves free, half at most: then it gets a 429."),
   INFER_ROUTER_CONCURRENCY: number().int().min(1).max(1_024).default(256).describe("Events that one router handles at once."),
   INFER_SHADOW_SHARE: number().min(0).max(1).default(0)

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { parseJson } from "./parseJson.ts";
+import { MOST_MEMBERS, parseJson } from "./parseJson.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const codeOf = (data: Uint8Array): unknown => {
@@ -64,4 +64,31 @@ it("neither crashes nor stalls on 30,000 levels", () => {
 it("leaves prototypes alone", () => {
   codeOf(bytes('{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}'));
   expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
+});
+
+describe("an object with many members", () => {
+  const members = (count: number, value: string) => Array.from({ length: count }, (_, i) => `"key${i}":${value}`).join();
+  it.each<[string, string, string | undefined]>([
+    ["as many as may be", `{"a":{${members(MOST_MEMBERS, "1")}}}`, undefined],
+    ["one more", `{"a":{${members(MOST_MEMBERS + 1, "1")}}}`, "invalid_request"],
+    ["one more, in an array", `[[{${members(MOST_MEMBERS + 1, '"x"')}}]]`, "invalid_request"],
+    ["as many in several objects", `[${`{${members(100, "1")}},`.repeat(100)}1]`, undefined],
+    ["none, but a text that looks like it", JSON.stringify({ a: `{${members(2 * MOST_MEMBERS, "1")}}` }), undefined],
+    ["none, but a text that ends in escapes, with many behind", `{"a":"${"\\\\".repeat(20_000)}","b":{${members(MOST_MEMBERS + 1, "1")}}}`, "invalid_request"],
+    ["none, and no end of a text", `"${"\\".repeat(40_001)}`, "invalid_json"],
+    ["none, and an array that is closed more often than opened", `${"]".repeat(30_000)}:`, "invalid_json"],
+  ])("%s", (_name, text, code) => {
+    const read = codeOf(bytes(text));
+    expect(typeof read === "string" ? read : undefined).toBe(code);
+  });
+
+  it("is refused before anything of it is parsed", () => {
+    const large = bytes(`{${members(20_000, "0")}}`);
+    const quickest = (run: () => unknown) => Math.min(...Array.from({ length: 5 }, () => {
+      const startedAtMs = performance.now();
+      run();
+      return performance.now() - startedAtMs;
+    }));
+    expect(quickest(() => codeOf(large))).toBeLessThan(quickest(() => parseJson(bytes(`[${`{${members(4_000, "0")}},`.repeat(5)}0]`))));
+  });
 });

@@ -4,9 +4,15 @@ import { AppError } from "#shared/contracts/errors.ts";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true }); // a byte order mark is skipped
 
+/** Of one object. What is asked has far fewer; a conversation may bring JSON schemas, in which OpenAI takes 5,000 properties together. */
+export const MOST_MEMBERS = 5_000;
+/** Of a member: `"":0,`. Shorter bodies hold no object that is too large, and are not looked at. */
+const LEAST_MEMBER_BYTES = 5;
+
 /**
- * The one JSON parser of both doors. Throws `invalid_unicode` for bytes that are not UTF-8 and `invalid_json` for what
- * is not JSON or names `__proto__` or `constructor.prototype` as a key. Of duplicate keys the last one wins.
+ * The one JSON parser of both doors. Throws `invalid_unicode` for bytes that are not UTF-8, `invalid_json` for what
+ * is not JSON or names `__proto__` or `constructor.prototype` as a key, and `invalid_request`, before it is parsed, for an object
+ * of more than 5,000 members. Of duplicate keys the last one wins.
  */
 export function parseJson(bytes: Uint8Array): unknown {
   let text: string;
@@ -15,9 +21,44 @@ export function parseJson(bytes: Uint8Array): unknown {
   } catch {
     throw new AppError("invalid_unicode", "the body is not valid UTF-8");
   }
+  if (bytes.length > MOST_MEMBERS * LEAST_MEMBER_BYTES && hasLargeObject(bytes)) throw new AppError("invalid_request", `an object in the body has more than ${MOST_MEMBERS} members`);
   try {
     return parse(text, null, { protoAction: "error", constructorAction: "error" }) as unknown;
   } catch {
     throw new AppError("invalid_json", text === "" ? "the body is empty" : "the body is not valid JSON");
   }
+}
+
+const [QUOTE, BACKSLASH, COLON, OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = Buffer.from('"\\:[]{}') as unknown as readonly [number, number, number, number, number, number, number];
+/** Counts colons outside of texts, each of them a member. Of what is no JSON it may say anything: the parser refuses that. */
+function hasLargeObject(bytes: Uint8Array): boolean {
+  const members: number[] = []; // of the objects and arrays around a place
+  for (let i = 0; i < bytes.length; i++) {
+    switch (bytes[i]) {
+      case QUOTE:
+        i = endOfText(bytes, i);
+        break;
+      case OPEN_OBJECT: case OPEN_ARRAY:
+        members.push(0);
+        break;
+      case CLOSE_OBJECT: case CLOSE_ARRAY:
+        members.pop();
+        break;
+      case COLON: {
+        const count = (members.pop() ?? 0) + 1;
+        if (count > MOST_MEMBERS) return true;
+        members.push(count);
+      }
+    }
+  }
+  return false;
+}
+/** `start`: of its opening quote. */
+function endOfText(bytes: Uint8Array, start: number): number {
+  for (let end = bytes.indexOf(QUOTE, start + 1); end !== -1; end = bytes.indexOf(QUOTE, end + 1)) {
+    let escapes = 0;
+    while (bytes[end - 1 - escapes] === BACKSLASH) escapes++;
+    if (escapes % 2 === 0) return end;
+  }
+  return bytes.length;
 }
