@@ -12,7 +12,7 @@ import { ALL_CASES } from "./cases/allCases.ts";
 import { type FaultCase, rowOf } from "./faultCase.ts";
 import { type CaseReport, isBroken, runCase } from "./runCase.ts";
 import { type Rig, startRig } from "./rig.ts";
-import { markdownTable, rowsOf } from "./table.ts";
+import { markdownTable, type NotRun, rowsOf } from "./table.ts";
 import { warmUp } from "./warmUp.ts";
 
 const HELP = `Kills, stops, cuts and starves the real system under load, and checks afterwards that nothing is lost, done twice, charged twice or seen by another tenant.
@@ -45,12 +45,17 @@ async function main(): Promise<void> {
   const chosen = choose(values.row, values.all);
   const firstSeed = wholeNumber("seed", values.seed);
   const seeds = Array.from({ length: wholeNumber("seeds", values.seeds) }, (_, i) => firstSeed + i);
-  const reports = await runAll(chosen, seeds);
-  if (values.markdown) writePage(reports);
-  process.stdout.write(values.json ? `${JSON.stringify(reports, null, 2)}\n` : `\n${textTable([...rowsOf(reports).head], rowsOf(reports).body.map((row) => [...row]))}\n`);
+  const lacking = chosen.flatMap((one) => { const why = one.lacks?.() ?? null; return why === null ? [] : [{ id: one.id, title: one.title, why }]; });
+  for (const { id, title, why } of lacking) note(`${id} NOT RUN: ${title}: ${why}`);
+  const reports = await runAll(chosen.filter(({ id }) => !lacking.some((one) => one.id === id)), seeds);
+  if (values.markdown) writePage(reports, lacking);
+  const { head, body } = rowsOf(reports, lacking);
+  process.stdout.write(values.json ? `${JSON.stringify([...reports, ...lacking.map(({ id, title, why }) => ({ id, title, not_run: why }))], null, 2)}\n` : `\n${textTable([...head], body.map((row) => [...row]))}\n`);
   const broken = reports.filter(isBroken);
-  note(broken.length === 0 ? `${reports.length} runs: all promises hold` : `BROKEN in ${broken.map(({ id, seed }) => `${id} (seed ${seed})`).join(", ")}`);
+  const notRun = lacking.length === 0 ? "" : `; NOT RUN: ${lacking.map(({ id, why }) => `${id} (${why})`).join(", ")}`;
+  note(`${broken.length > 0 ? `BROKEN in ${broken.map(({ id, seed }) => `${id} (seed ${seed})`).join(", ")}` : reports.length === 0 ? "nothing was run" : `${reports.length} runs: all promises hold`}${notRun}`);
   if (broken.length > 0) process.exitCode = 1;
+  else if (reports.length === 0) process.exitCode = 2;
 }
 
 function choose(rows: readonly string[], isAll: boolean): readonly FaultCase[] {
@@ -116,12 +121,12 @@ function summaryOf(report: CaseReport): string {
   return `${id} ${broken.length === 0 ? "holds" : `BROKEN: ${broken.join("; ")}`}. Sent ${sent}, accepted ${verdict.accepted}, terminal ${verdict.terminal}, extra calls ${verdict.extraCalls} (${verdict.repaidCalls} paid twice), first success ${Math.round(recovery.firstSuccessMs ?? NaN)} ms, p99 ${[recovery.p99BeforeMs, recovery.p99DuringMs, recovery.p99AfterMs].map((ms) => Math.round(ms ?? NaN)).join("/")} ms; ${told === "" ? "no refusals" : told}; took ${Math.round(tookMs / 1_000)} s`;
 }
 
-function writePage(reports: readonly CaseReport[]): void {
+function writePage(reports: readonly CaseReport[], lacking: readonly NotRun[]): void {
   const page = readFileSync(PAGE, "utf8");
   const [from, to] = MARKERS.map((marker) => page.indexOf(marker));
   if (from === undefined || to === undefined || from < 0 || to < from) throw new Error(`${PAGE} lacks its markers: ${MARKERS.join(" and ")}`);
   const machine = `${cpus().length} x ${cpus()[0]?.model.trim() ?? "unknown processor"}, Node ${process.versions.node}`;
-  writeFileSync(PAGE, `${page.slice(0, from)}${MARKERS[0]}\n\n${markdownTable(reports)}\n\nMade with \`npm run faults -- ${process.argv.slice(2).join(" ")}\` on ${machine}, NATS \`fast\` where nothing else is said.\n\n${page.slice(to)}`);
+  writeFileSync(PAGE, `${page.slice(0, from)}${MARKERS[0]}\n\n${markdownTable(reports, lacking)}\n\nMade with \`npm run faults -- ${process.argv.slice(2).join(" ")}\` on ${machine}, NATS \`fast\` where nothing else is said.\n\n${page.slice(to)}`);
 }
 
 const note = (line: string): void => void process.stderr.write(`  ${line}\n`);
