@@ -27,6 +27,8 @@ export interface TestServerOptions extends Pick<NatsOptions, "durability" | "max
   readonly environment?: Environment | undefined;
   /** Of Redis and Postgres. Missing: they are open. */
   readonly logins?: ServerLogins | undefined;
+  /** Of the data; default: the folder of everything that the server has. It stays. */
+  readonly dataIn?: string | undefined;
   /** Skips the look-up, about 20 ms. */
   readonly binary?: ServerBinary | undefined;
 }
@@ -43,11 +45,11 @@ export type TestServer = RunningServer & { readonly remove: () => Promise<void> 
  * `remove` stops it and takes the folder away, as does the end of this process.
  */
 export async function startTestServer(service: ServiceName, options: TestServerOptions = {}): Promise<TestServer> {
-  const { environment = process.env, durability, maxFileStoreBytes, users, logins, cluster, serverName = TEST_SERVER_NAME } = options;
+  const { environment = process.env, durability, maxFileStoreBytes, users, logins, cluster, dataIn, serverName = TEST_SERVER_NAME } = options;
   const home = openHome(environment);
   const binary = options.binary ?? (await locateBinary(service, { environment, home }));
   const folder = makeRunFolder(home);
-  const start = { binary, port: await anyFreePort(), dataDir: join(folder, service), logFile: join(folder, `${service}.log`), endsWithUs: { removes: folder } };
+  const start = { binary, port: await anyFreePort(), dataDir: join(dataIn ?? folder, service), logFile: join(folder, `${service}.log`), endsWithUs: { removes: folder } };
   const server = await startAs(service, { ...start, durability, maxFileStoreBytes, users, cluster, serverName }, logins).catch((err: unknown) => {
     rmSync(folder, { recursive: true, force: true });
     throw err;

@@ -2,7 +2,7 @@
  * The real system for fault tests: NATS, Redis, Postgres, two gateways, two routers, two workers for each of two tiers and an audit sink, each a process,
  * with a fault proxy on every way between them. Processes are addressed by name: `gateway-1`, `router-2`, `worker-cheap-1`, `audit-sink`, `nats`.
  */
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -23,11 +23,14 @@ import { createTenant } from "#shared/tenancy/tenants.ts";
 import { type FaultyBackend, startFaultyBackend } from "./backend.ts";
 import { type FaultProxy, startFaultProxy } from "./proxy.ts";
 import { type Exit, makeRoleProcess, type RolePlan, type RoleProcess } from "./roleProcess.ts";
+import { mountSmallDisk, type SmallDisk } from "./smallDisk.ts";
 
 /** `nats-2` and `nats-3`: of a cluster. */
 const NATS_NAMES = ["nats", "nats-2", "nats-3"] as const;
 type NatsName = (typeof NATS_NAMES)[number];
 export type ServerName = NatsName | "redis" | "postgres";
+/** `logs`: of the roles' log files. */
+export type DiskName = "nats" | "postgres" | "logs";
 /** What a proxy leads to. `gateway-1` and `gateway-2` are reached by `client` alone. */
 export type Target = ServerName | "backend" | `gateway-${number}`;
 
@@ -41,6 +44,8 @@ export interface RigOptions {
   /** Default: `cheap` and `dear`, two workers each. */
   readonly tiers?: readonly TestTier[];
   readonly workersPerTier?: number;
+  /** Disks of their own, which can be filled: bytes. `whyNoSmallDisk` says where that cannot be. */
+  readonly smallDisks?: Partial<Readonly<Record<DiskName, number>>>;
   /** Of every role. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -49,6 +54,8 @@ export interface Rig {
   readonly backend: FaultyBackend;
   readonly server: (name: ServerName) => TestServer;
   readonly serverNames: readonly ServerName[];
+  /** One that was asked for. */
+  readonly disk: (name: DiskName) => SmallDisk;
   /** As `start`, `ready` and so on, by name. */
   readonly role: (name: string) => RoleProcess;
   /** Names of roles, in the order in which they are started; of one kind where it is named, as `router`. */
@@ -86,17 +93,25 @@ export const PREFIX = "infer";
 const RSS_EVERY_MS = 500;
 const COMPLETIONS_MAX_AGE_MS = 86_400_000;
 
-export async function startRig({ random, durability = "fast", maxFileStoreBytes, isReplicated = false, tiers = TIERS, workersPerTier = 2, env = {} }: RigOptions): Promise<Rig> {
+export async function startRig({ random, durability = "fast", maxFileStoreBytes, isReplicated = false, tiers = TIERS, workersPerTier = 2, smallDisks = {}, env = {} }: RigOptions): Promise<Rig> {
   const project = projectFolder();
   const dist = join(project, "dist");
   if (!existsSync(join(dist, "router.js"))) throw new Error(`${dist} has no build: run \`npm run build\` first`);
   const folder = mkdtempSync(join(tmpdir(), "infer-faults-"));
   mkdirSync(join(folder, "logs"));
+  chmodSync(folder, 0o711); // Postgres may run as another user than we
   const closers: (() => unknown)[] = [() => { rmSync(folder, { recursive: true, force: true }); }];
   const close = async () => { for (const one of closers.splice(0).reverse()) await one(); };
   try {
-    const startedNats = isReplicated ? startTestCluster(3, { durability, maxFileStoreBytes }) : startTestServer("nats", { durability, maxFileStoreBytes }).then((one) => [one]);
-    const [natsServers, redis, postgres] = await Promise.all([startedNats, startTestServer("redis"), startTestServer("postgres")]);
+    const disks = new Map<DiskName, SmallDisk>();
+    for (const [name, bytes] of Object.entries(smallDisks) as [DiskName, number][]) {
+      const disk = mountSmallDisk(join(folder, name === "logs" ? "logs" : `${name}-disk`), bytes);
+      disks.set(name, disk);
+      closers.push(() => { disk.unmount(); });
+    }
+    const dataIn = (name: DiskName) => disks.get(name)?.folder;
+    const startedNats = isReplicated ? startTestCluster(3, { durability, maxFileStoreBytes }) : startTestServer("nats", { durability, maxFileStoreBytes, dataIn: dataIn("nats") }).then((one) => [one]);
+    const [natsServers, redis, postgres] = await Promise.all([startedNats, startTestServer("redis"), startTestServer("postgres", { dataIn: dataIn("postgres") })]);
     const servers = new Map<ServerName, TestServer>([...natsServers.map((one, place) => [NATS_NAMES[place] ?? missing("NATS server"), one] as const), ["redis", redis], ["postgres", postgres]]);
     const natsNames = NATS_NAMES.filter((name) => servers.has(name));
     const natsUrls = natsServers.map(({ url }) => url).join(",");
@@ -171,7 +186,7 @@ export async function startRig({ random, durability = "fast", maxFileStoreBytes,
       await one.ready();
     };
     const rig: Rig = {
-      folder, backend, server, serverNames: [...servers.keys()], role, gatewayUrls, natsUrl, exits, broker, audit, redis: ownRedis, close, restart,
+      folder, backend, server, serverNames: [...servers.keys()], disk: (name) => disks.get(name) ?? missing(`disk of ${name}`), role, gatewayUrls, natsUrl, exits, broker, audit, redis: ownRedis, close, restart,
       roles: (kind) => [...roles.keys()].filter((name) => kind === undefined || name === kind || name.startsWith(`${kind}-`)),
       proxy: (from, to) => proxies.get(`${from}>${to}`)?.proxy ?? missing(`proxy from ${from} to ${to}`),
       proxies: (to) => [...proxies.values()].filter((one) => to === undefined || one.to === to).map(({ proxy }) => proxy),
@@ -183,6 +198,7 @@ export async function startRig({ random, durability = "fast", maxFileStoreBytes,
       },
       async heal() {
         backend.heal();
+        for (const disk of disks.values()) disk.free();
         for (const { proxy } of proxies.values()) proxy.heal();
         await Promise.all([...servers.values()].map(async (one) => {
           const { process: identity } = one.info();

@@ -11,7 +11,7 @@ import { appendToJournal, type JournalLine, originOf, readJournal } from "./jour
 import { planRuns } from "./plan.ts";
 import { runAll } from "./runAll.ts";
 import { isBroken } from "./runCase.ts";
-import { markdownTable, rowsOf } from "./table.ts";
+import { markdownTable, type NotRun, rowsOf } from "./table.ts";
 
 const HELP = `Kills, stops, cuts and starves the real system under load, and checks afterwards that nothing is lost, done twice, charged twice or seen by another tenant.
 
@@ -46,10 +46,12 @@ async function main(): Promise<void> {
   if (values.help) return void process.stdout.write(`${HELP}\n`);
   if (values.list) return void process.stdout.write(`${textTable(["CASE", "SHORT FORM", "SOAK", "WHAT"], ALL_CASES.map(({ id, isInShortForm, isForSoak, title }) => [id, isInShortForm ? "yes" : "no", isForSoak ? "yes" : "no", title]))}\n`);
   const chosen = choose(values.row, values.all);
+  const lacking = chosen.flatMap((one) => { const why = one.lacks?.() ?? null; return why === null ? [] : [{ id: one.id, title: one.title, why }]; });
+  for (const { id, title, why } of lacking) note(`${id} NOT RUN: ${title}: ${why}`);
   const perRow = values["seeds-per-row"];
   if (values.seeds !== undefined && perRow !== undefined) throw new Error("--seeds and --seeds-per-row exclude each other");
   const count = perRow === undefined ? wholeNumber("seeds", values.seeds ?? "1") : wholeNumber("seeds-per-row", perRow);
-  const runs = planRuns(chosen, { first: wholeNumber("seed", values.seed), count, each: perRow === undefined ? "case" : "row" });
+  const runs = planRuns(chosen.filter(({ id }) => !lacking.some((one) => one.id === id)), { first: wholeNumber("seed", values.seed), count, each: perRow === undefined ? "case" : "row" });
   const { journal } = values;
   const origin = originOf();
   const known = (journal === undefined ? [] : readJournal(journal)).filter(({ report }) => runs.some(({ one, seed }) => one.id === report.id && seed === report.seed));
@@ -66,15 +68,13 @@ async function main(): Promise<void> {
   });
   const lines = [...known, ...made];
   const reports = lines.map(({ report }) => report);
-  if (values.markdown) writePage(lines);
-  process.stdout.write(values.json ? `${JSON.stringify(reports, null, 2)}\n` : `\n${textTable([...rowsOf(reports).head], rowsOf(reports).body.map((row) => [...row]))}\n`);
+  if (values.markdown) writePage(lines, lacking);
+  const { head, body } = rowsOf(reports, lacking);
+  process.stdout.write(values.json ? `${JSON.stringify([...reports, ...lacking.map(({ id, title, why }) => ({ id, title, not_run: why }))], null, 2)}\n` : `\n${textTable([...head], body.map((row) => [...row]))}\n`);
   const broken = reports.filter(isBroken);
-  note(broken.length === 0 ? `${reports.length} runs: all promises hold` : `BROKEN in ${broken.map(({ id, seed }) => `${id} (seed ${seed})`).join(", ")}`);
-  if (broken.length > 0) process.exitCode = 1;
-  if (failures.length > 0) {
-    note(`could not run: ${failures.join("; ")}`);
-    process.exitCode = 2;
-  }
+  const notRun = [...lacking.map(({ id, why }) => `${id} (${why})`), ...failures];
+  note(`${broken.length > 0 ? `BROKEN in ${broken.map(({ id, seed }) => `${id} (seed ${seed})`).join(", ")}` : reports.length === 0 ? "nothing was run" : `${reports.length} runs: all promises hold`}${notRun.length === 0 ? "" : `; NOT RUN: ${notRun.join(", ")}`}`);
+  process.exitCode = broken.length > 0 ? 1 : reports.length === 0 || failures.length > 0 ? 2 : 0;
 }
 
 function choose(rows: readonly string[], isAll: boolean): readonly FaultCase[] {
@@ -85,13 +85,13 @@ function choose(rows: readonly string[], isAll: boolean): readonly FaultCase[] {
   return chosen;
 }
 
-function writePage(lines: readonly JournalLine[]): void {
+function writePage(lines: readonly JournalLine[], lacking: readonly NotRun[]): void {
   const page = readFileSync(PAGE, "utf8");
   const [from, to] = MARKERS.map((marker) => page.indexOf(marker));
   if (from === undefined || to === undefined || from < 0 || to < from) throw new Error(`${PAGE} lacks its markers: ${MARKERS.join(" and ")}`);
   const all = (of: (line: JournalLine) => string) => [...new Set(lines.map(of))].join("; ");
   const made = `Made with \`npm run faults -- ${process.argv.slice(2).join(" ")}\` on ${all(({ machine }) => machine)}, NATS \`fast\` where nothing else is said; code of ${all(({ commit }) => commit)}.`;
-  writeFileSync(PAGE, `${page.slice(0, from)}${MARKERS[0]}\n\n${markdownTable(lines.map(({ report }) => report))}\n\n${made}\n\n${page.slice(to)}`);
+  writeFileSync(PAGE, `${page.slice(0, from)}${MARKERS[0]}\n\n${markdownTable(lines.map(({ report }) => report), lacking)}\n\n${made}\n\n${page.slice(to)}`);
 }
 
 const note = (line: string): void => void process.stderr.write(`  ${line}\n`);

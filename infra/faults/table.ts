@@ -7,9 +7,17 @@ export interface Table {
 }
 const HEAD = ["case", "fault", "runs", "requests", "broken", "extra calls", "first success s", "calm after s", "p99 before / during / after ms", "most RSS MiB"];
 
-export function rowsOf(reports: readonly CaseReport[]): Table {
+/** A case that this machine cannot run: it says nothing of any promise. */
+export interface NotRun {
+  readonly id: string;
+  readonly title: string;
+  readonly why: string;
+}
+
+export function rowsOf(reports: readonly CaseReport[], lacking: readonly NotRun[] = []): Table {
   const ids = [...new Set(reports.map(({ id }) => id))];
-  return { head: HEAD, body: ids.map((id) => rowFor(reports.filter((report) => report.id === id))) };
+  const notRun = lacking.map(({ id, title, why }) => [id, title, "0", "-", `not run: ${why}`, ...HEAD.slice(5).map(() => "-")]);
+  return { head: HEAD, body: [...ids.map((id) => rowFor(reports.filter((report) => report.id === id))), ...notRun] };
 }
 
 function rowFor(runs: readonly CaseReport[]): string[] {
@@ -28,8 +36,8 @@ function rowFor(runs: readonly CaseReport[]): string[] {
   ];
 }
 
-export function markdownTable(reports: readonly CaseReport[]): string {
-  const { head, body } = rowsOf(reports);
+export function markdownTable(reports: readonly CaseReport[], lacking: readonly NotRun[] = []): string {
+  const { head, body } = rowsOf(reports, lacking);
   const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
   return [line(head), line(head.map(() => "---")), ...body.map(line)].join("\n");
 }

@@ -1,4 +1,7 @@
 import { spawnSync } from "node:child_process";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 import type { Logger } from "pino";
 import { describe, expect, it } from "vitest";
@@ -118,4 +121,33 @@ it("an error that nobody caught ends a role with one such line, where Node would
   expect([status, stderr]).toEqual([1, ""]);
   expect(JSON.parse(stdout)).toMatchObject({ level: "fatal", err: { message: "it failed for sk-***" }, msg: "ended by an error that nobody caught" });
   expect(stdout).not.toContain("Canary");
+});
+
+/** `RLIMIT_FSIZE` makes a file full for one process, as a disk does for all: a write is cut, the next one fails. */
+it.runIf(process.platform === "linux")("lines that do not fit on the disk are left out, and the next ones written when there is room: the role neither ends nor keeps them", { timeout: 60_000 }, () => {
+  const folder = mkdtempSync(join(tmpdir(), "infer-log-"));
+  const program = `
+    import { execFileSync } from "node:child_process";
+    import { makeLogger } from "#shared/telemetry/logger.ts";
+    process.on("SIGXFSZ", () => undefined);
+    const log = makeLogger("test", "info");
+    const limit = (most) => execFileSync("prlimit", ["--pid", String(process.pid), "--fsize=" + most + ":"]);
+    log.info("first");
+    limit(300);
+    await new Promise((resolve) => setImmediate(resolve));
+    for (let i = 0; i < 1_000; i++) log.info({ tier: "x".repeat(100) }, "no room");
+    limit("unlimited");
+    log.info("room again");`;
+  const file = openSync(join(folder, "log"), "a");
+  try {
+    const { status, stderr } = spawnSync(process.execPath, ["--import", "tsx", "--input-type=module", "--eval", program], { encoding: "utf8", timeout: 50_000, env: { PATH: process.env["PATH"] }, stdio: ["ignore", file, "pipe"] });
+    expect([status, stderr]).toEqual([0, ""]);
+    const lines = readFileSync(join(folder, "log"), "utf8").split("\n");
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({ msg: "first" });
+    expect(JSON.parse(lines.at(-2) ?? "")).toMatchObject({ msg: "room again" });
+    expect(lines.length).toBeLessThan(10);
+  } finally {
+    closeSync(file);
+    rmSync(folder, { recursive: true, force: true });
+  }
 });

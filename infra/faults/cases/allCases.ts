@@ -3,10 +3,11 @@ import { backends } from "./backends.ts";
 import { brokers } from "./brokers.ts";
 import { cluster } from "./cluster.ts";
 import { crashes } from "./crashes.ts";
+import { disks } from "./disks.ts";
 import { network } from "./network.ts";
 import { pressure } from "./pressure.ts";
 import { resources } from "./resources.ts";
 import { stores } from "./stores.ts";
 
 /** In the order of the matrix. */
-export const ALL_CASES: readonly FaultCase[] = [...crashes, ...backends, ...brokers, ...cluster, ...network, ...pressure, ...resources, ...stores].sort((a, b) => a.id.localeCompare(b.id, "en", { numeric: true }));
+export const ALL_CASES: readonly FaultCase[] = [...crashes, ...disks, ...backends, ...brokers, ...cluster, ...network, ...pressure, ...resources, ...stores].sort((a, b) => a.id.localeCompare(b.id, "en", { numeric: true }));
