@@ -104,7 +104,7 @@ export async function startTestGateway(env: Readonly<Record<string, string>> = {
       const { msg, port } = JSON.parse(line) as { msg: string; port?: number };
       if (msg === "ready" && port !== undefined) ready.url = `http://127.0.0.1:${port}/v1`;
     } });
-    const config = gateway.config.parse({ NATS_URL: server.url, INFER_GATEWAY_PORT: "0", ...env });
+    const config = gateway.config.parse({ NATS_URL: server.url, INFER_GATEWAY_PORT: "0", INFER_GATEWAY_ADMIN_PORT: "0", ...env });
     running.push(runScope(log, stop.signal, (lifecycle) => gateway.start(config, { ...lifecycle, log, drainMs: 1_000, natsSeed: () => undefined })));
     return waitUntil(() => Promise.resolve(ready.url), { deadlineMs: 20_000, describe: () => "the gateway is not ready" });
   };
