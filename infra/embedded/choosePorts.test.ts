@@ -60,6 +60,14 @@ test("the gateway's admin listener, where it can be reached", () => {
   expect(gateway?.addresses).toEqual([{ role: "gateway", url: "http://127.0.0.1:8080" }, { role: "gateway-admin", url: "http://10.0.0.1:8079" }]);
 });
 
+test("another port for the admin listener where its own is taken, or an error where somebody set it", async () => {
+  const machine = before([8079]);
+  const ports = await choosePorts(settings(), machine);
+  expect(machine.lines).toEqual([`port 8079 is taken: using ${ports.INFER_GATEWAY_ADMIN_PORT} (INFER_GATEWAY_ADMIN_PORT sets it)`]);
+  expect(movedPorts(settings(), ports)).toEqual([{ variable: "INFER_GATEWAY_ADMIN_PORT", wanted: 8079, used: ports.INFER_GATEWAY_ADMIN_PORT }]);
+  await expect(choosePorts(settings({ INFER_GATEWAY_ADMIN_PORT: 8079 }), before([8079]))).rejects.toThrow("INFER_GATEWAY_ADMIN_PORT=8079 asks for it");
+});
+
 test("one process with the addresses of all roles", () => {
   const [plan, ...rest] = planProcesses(settings(), DOCUMENTED, true);
   expect(rest).toEqual([]);
