@@ -374,9 +374,3 @@ describe("metrics", () => {
     expect([...before].filter((one) => one.includes("unmatched")).length).toBeGreaterThan(0);
   });
 });
-
-it("has the limits of time and size that docs/security.md names", () => {
-  const { bodyLimit, requestIdHeader, routerOptions } = app.initialConfig;
-  expect({ bodyLimit, requestIdHeader, maxParamLength: routerOptions?.maxParamLength }).toEqual({ bodyLimit: 262_144, requestIdHeader: false, maxParamLength: 100 });
-  expect(app.server).toMatchObject({ headersTimeout: 8_000, requestTimeout: 300_000, keepAliveTimeout: 72_000, connectionsCheckingInterval: 1_000, maxHeaderSize: 8_192 });
-});
