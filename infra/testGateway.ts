@@ -41,6 +41,8 @@ export type Script = (turn: Turn) => Promise<void> | void;
 export interface TestGateway {
   /** Ends in `/v1`. */
   readonly url: string;
+  /** Of its admin listener. */
+  readonly adminUrl: string;
   /** Another gateway on the same NATS server: its URL, which ends in `/v1`. */
   readonly startAnother: () => Promise<string>;
   /** Publishes any event as a service does. */
@@ -98,20 +100,20 @@ export async function startTestGateway(env: Readonly<Record<string, string>> = {
 
   const stop = new AbortController();
   const running: Promise<unknown>[] = [];
-  const start = async (): Promise<string> => {
-    const ready: { url?: string } = {};
+  const start = async () => {
+    const ready: { urls?: { service: string; admin: string } } = {};
     const log = pino({ level: "info" }, { write(line: string) {
-      const { msg, port } = JSON.parse(line) as { msg: string; port?: number };
-      if (msg === "ready" && port !== undefined) ready.url = `http://127.0.0.1:${port}/v1`;
+      const { msg, port, admin_port } = JSON.parse(line) as { msg: string; port?: number; admin_port?: number };
+      if (msg === "ready" && port !== undefined && admin_port !== undefined) ready.urls = { service: `http://127.0.0.1:${port}/v1`, admin: `http://127.0.0.1:${admin_port}` };
     } });
-    const config = gateway.config.parse({ NATS_URL: server.url, INFER_GATEWAY_PORT: "0", ...env });
+    const config = gateway.config.parse({ NATS_URL: server.url, INFER_GATEWAY_PORT: "0", INFER_GATEWAY_ADMIN_PORT: "0", ...env });
     running.push(runScope(log, stop.signal, (lifecycle) => gateway.start(config, { ...lifecycle, log, drainMs: 1_000, natsSeed: () => undefined })));
-    return waitUntil(() => Promise.resolve(ready.url), { deadlineMs: 20_000, describe: () => "the gateway is not ready" });
+    return waitUntil(() => Promise.resolve(ready.urls), { deadlineMs: 20_000, describe: () => "the gateway is not ready" });
   };
-  const url = await start();
+  const { service: url, admin: adminUrl } = await start();
   return {
-    url, server, requests, nats,
-    startAnother: start,
+    url, adminUrl, server, requests, nats,
+    startAnother: async () => (await start()).service,
     emit: (event) => publisher.emit(event, newTraceparent()).then(() => undefined),
     play(next) { script = next; },
     cancels: (requestId) => cancels.filter((key) => key.endsWith(`.${requestId}`)).length,

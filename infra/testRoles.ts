@@ -26,7 +26,7 @@ export async function startTestRoles(roles: readonly TestRole[], environment: Re
   const end = new AbortController();
   setMaxListeners(0, end.signal);
   const ports = new Map(await Promise.all(roles.map(async ({ name }) => [name, await anyFreePort()] as const)));
-  const given = { ...environment, ...Object.fromEntries(Object.entries(PORT_OF).map(([name, variable]) => [variable, String(ports.get(name) ?? 0)])) };
+  const given = { INFER_GATEWAY_ADMIN_PORT: "0", ...environment, ...Object.fromEntries(Object.entries(PORT_OF).map(([name, variable]) => [variable, String(ports.get(name) ?? 0)])) };
   const log = pino({ level: "silent" });
   const running = roles.map(({ start }) => runScope(log, end.signal, (lifecycle) => start(given, { ...lifecycle, log, drainMs: 2_000, natsSeed: () => undefined })));
   return {

@@ -36,11 +36,11 @@ const LIMITS = { defaultDeadlineMs: 30_000, maxDeadlineMs: 60_000, tierFile: TIE
 let app: FastifyInstance;
 beforeAll(async () => {
   const infer = async () => Completion.parse(completionFixture);
-  app = await buildGateway({
+  ({ service: app } = await buildGateway({
     desk: () => ({ inference: { infer, accept: async () => null }, find: async () => null, listen: () => () => undefined, watches: { watch: () => Promise.resolve() }, submitFeedback: async () => undefined }),
     tracer: { span: (_name, _options, run) => run("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", () => undefined) },
     registry: new Registry(), problems: () => [], waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, admin: { pool: new Pool(), pepper: null }, webhooks: { pool: new Pool(), key: null, allowance: new BlockList(), lookup }, door: { tierFile: TIERS, budgetUsd: 1 }, version: "0", log: pino({ level: "silent" }),
-  });
+  }));
 });
 afterAll(() => app.close());
 

@@ -7,7 +7,7 @@ import { type ComposeFile, interpolate, isRequired, milliseconds, type Service }
 export interface Facts {
   /** What this variable's schema says about the value: undefined when it is accepted. "no such variable" is a refusal too. */
   readonly refusal: (variable: string, value: string) => string | undefined;
-  readonly defaultPort: Readonly<Record<"gateway" | "router" | "audit-sink" | "metrics-sink" | "webhook-sender" | "firstWorker", number>>;
+  readonly defaultPort: Readonly<Record<"gateway" | "gatewayAdmin" | "router" | "audit-sink" | "metrics-sink" | "webhook-sender" | "firstWorker", number>>;
   /** Variables that each entry reads. None for `inferctl`, whose commands differ. */
   readonly reads: Readonly<Partial<Record<string, readonly string[]>>>;
   /** Port of each server, by the scheme of its URL. */
@@ -24,7 +24,7 @@ const ROLES = ["gateway", "router", "worker", "audit-sink", "metrics-sink", "web
 const ENTRIES: readonly string[] = [...ROLES, "inferctl"];
 const OUR_USER = "10001:10001";
 /** Published on the host's loopback. Nothing else is. */
-const PUBLISHED: Readonly<Record<string, number>> = { gateway: 8080, grafana: 3000, prometheus: 9090 };
+const PUBLISHED: Readonly<Record<string, readonly number[]>> = { gateway: [8080, 8079], grafana: [3000], prometheus: [9090] };
 /** Its receivers are anywhere; what it may not reach is refused at each connection. */
 const CALLS_OUT = new Set(["webhook-sender"]);
 /** Root, without any capability, with the reason beside it in docker-compose.yml. */
@@ -71,13 +71,13 @@ function* hardening(name: string, service: Service): Generator<string> {
 }
 
 function* wiring(name: string, service: Service, compose: ComposeFile): Generator<string> {
-  const port = PUBLISHED[name];
-  const wanted = port === undefined ? [] : [`127.0.0.1:${port}:${port}`];
+  const published = PUBLISHED[name] ?? [];
+  const wanted = published.map((port) => `127.0.0.1:${port}:${port}`);
   if (service.ports.join() !== wanted.join()) yield `ports are [${service.ports.join(", ")}], not [${wanted.join(", ")}]`;
   for (const network of service.networks) if (!(network in compose.networks)) yield `there is no network ${network}`;
   const open = service.networks.filter((network) => network in compose.networks && compose.networks[network]?.internal !== true);
-  if (port === undefined && !CALLS_OUT.has(name) && open.length > 0) yield `is on ${open.join(", ")}, which is not internal`;
-  if (port !== undefined && open.length === 0) yield "is on internal networks only, where Docker publishes no port";
+  if (published.length === 0 && !CALLS_OUT.has(name) && open.length > 0) yield `is on ${open.join(", ")}, which is not internal`;
+  if (published.length > 0 && open.length === 0) yield "is on internal networks only, where Docker publishes no port";
   for (const volume of service.volumes.map((text) => text.split(":")[0] ?? "")) if (!(volume in compose.volumes)) yield `there is no volume ${volume}`;
   for (const { source } of service.configs) if (!(source in compose.configs)) yield `there is no config ${source}`;
   if (service.restart === undefined) yield "no restart policy";
@@ -103,6 +103,7 @@ function* role(name: string, service: Service, compose: ComposeFile, facts: Fact
     if (variable.endsWith("_URL")) yield* server(variable, new URL(interpolate(value)), service, compose, facts);
   }
   if (service.environment["INFER_HTTP_HOST"] !== "0.0.0.0") yield "INFER_HTTP_HOST is not 0.0.0.0, so nobody reaches it";
+  if (roleOf(service) === "gateway" && service.environment["INFER_GATEWAY_ADMIN_HOST"] !== "0.0.0.0") yield "INFER_GATEWAY_ADMIN_HOST is not 0.0.0.0, so nobody reaches it";
   const reads = facts.reads[roleOf(service) ?? ""];
   for (const variable of reads ?? []) if (variable in SERVER_URLS && !(variable in service.environment)) yield `${variable} is not set, so it looks for ${SERVER_URLS[variable]} on its own loopback`;
   for (const variable of Object.keys(service.environment)) if (reads !== undefined && !reads.includes(variable)) yield `${variable} is set, and this role does not read it`;
@@ -112,8 +113,8 @@ function* role(name: string, service: Service, compose: ComposeFile, facts: Fact
   if (!facts.scraped.includes(`${name}:${port}`)) yield `prometheus.yml does not scrape ${name}:${port}`;
   const probed = /http:\/\/127\.0\.0\.1:(\d+)\//.exec(service.healthcheck?.test.join(" ") ?? "")?.[1];
   if (probed !== String(port)) yield `its health check asks port ${probed ?? "(none)"}, not ${port}`;
-  const published = PUBLISHED[name];
-  if (published !== undefined && published !== port) yield `publishes ${published}, but listens on ${port}`;
+  const listens = [port, ...(roleOf(service) === "gateway" ? [facts.defaultPort.gatewayAdmin] : [])];
+  for (const published of PUBLISHED[name] ?? []) if (!listens.includes(published)) yield `publishes ${published}, but listens on ${listens.join(" and ")}`;
   for (const need of ["setup", ...(reads?.includes("NATS_URL") === false ? [] : ["nats"])]) if (!(need in service.depends_on)) yield `does not wait for ${need}`;
 }
 

@@ -13,5 +13,5 @@ for (const name of PASSWORDS) {
 }
 const { status, error } = spawnSync("docker", ["compose", "up", "--build", "--detach", "--wait"], { stdio: "inherit" });
 if (error !== undefined) process.stderr.write(`docker cannot be run (${error.message}). Without Docker: make up\n`);
-else if (status === 0) process.stderr.write("Ready: http://127.0.0.1:8080/infer, Grafana http://127.0.0.1:3000 (admin, password in .env), Prometheus http://127.0.0.1:9090\n");
+else if (status === 0) process.stderr.write("Ready: http://127.0.0.1:8080/infer, administration http://127.0.0.1:8079/docs, Grafana http://127.0.0.1:3000 (admin, password in .env), Prometheus http://127.0.0.1:9090\n");
 process.exitCode = status ?? 1;

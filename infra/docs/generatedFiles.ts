@@ -8,7 +8,7 @@ import { Registry } from "prom-client";
 import { stringify } from "yaml";
 
 import { badInputsTable } from "#infra/badInputs/badInputsTable.ts";
-import { buildGateway } from "#producers/gateway/app.ts";
+import { buildGateway, type GatewayServers } from "#producers/gateway/app.ts";
 import { loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { VERSION } from "#shared/runtime/version.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
@@ -20,9 +20,11 @@ import { databasePermissionsTable, redisPermissionsTable } from "./serverPermiss
 
 /** Path and content of every generated file. */
 export async function generatedFiles(): Promise<Record<string, string>> {
+  const { service, admin } = await openApi();
   return {
     ".env.example": environmentExample(),
-    "docs/generated/openapi.json": `${JSON.stringify(await openApi(), null, 2)}\n`,
+    "docs/generated/openapi.json": `${JSON.stringify(service, null, 2)}\n`,
+    "docs/generated/openapi-admin.json": `${JSON.stringify(admin, null, 2)}\n`,
     "docs/generated/asyncapi.yaml": stringify(asyncApi(), { aliasDuplicateObjects: false }),
     "docs/configuration.md": withTables("docs/configuration.md", { environment: environmentTable() }),
     "docs/security.md": withTables("docs/security.md", { "NATS permissions": natsPermissionsTable(), "Postgres permissions": databasePermissionsTable(), "Redis permissions": redisPermissionsTable() }),
@@ -30,17 +32,17 @@ export async function generatedFiles(): Promise<Record<string, string>> {
   };
 }
 
-/** Only its routes are looked at; nothing is called. */
-async function openApi(): Promise<object> {
+/** Of both listeners of the gateway. Only their routes are looked at; nothing is called. */
+async function openApi(): Promise<Record<keyof GatewayServers, object>> {
   const unused = () => Promise.reject(new Error("not called while documents are made"));
-  const app = await buildGateway({
+  const { service, admin } = await buildGateway({
     desk: () => ({ inference: { infer: unused, accept: unused }, find: unused, listen: () => () => undefined, submitFeedback: unused, watches: { watch: unused } }), tracer: startTracing(undefined, "docs").tracer, registry: new Registry(),
     problems: () => [], waiting: () => 0, log: pino({ level: "silent" }), callers: { guard: () => undefined, callerOf: unused }, admin: { pool: new Pool(), pepper: null }, webhooks: { pool: new Pool(), key: null, allowance: new BlockList(), lookup }, isKeyless: true, version: VERSION, door: { tierFile: loadTierFile({ tiersFile: "infra/config/tiers.yaml", pricesFile: "infra/config/prices.yaml" }), budgetUsd: 0 },
   });
-  await app.ready();
-  const document = app.swagger();
-  await app.close();
-  return document;
+  await Promise.all([service.ready(), admin.ready()]);
+  const documents = { service: service.swagger(), admin: admin.swagger() };
+  await Promise.all([service.close(), admin.close()]);
+  return documents;
 }
 
 const END = "<!-- end -->";

@@ -38,7 +38,7 @@ const spawned: OwnGateway[] = [];
 
 interface OwnGateway { readonly url: string; readonly process: ChildProcess }
 async function startGateway(natsUrl = system.url("nats")): Promise<OwnGateway> {
-  const env = { PATH: process.env["PATH"], NATS_URL: natsUrl, REDIS_URL: `${inject("redisUrl")}/9`, DATABASE_URL: databaseUrl, INFER_TIERS_FILE: join(system.folder, "tiers.json"), INFER_GATEWAY_PORT: "0", INFER_SECRET: SECRET };
+  const env = { PATH: process.env["PATH"], NATS_URL: natsUrl, REDIS_URL: `${inject("redisUrl")}/9`, DATABASE_URL: databaseUrl, INFER_TIERS_FILE: join(system.folder, "tiers.json"), INFER_GATEWAY_PORT: "0", INFER_GATEWAY_ADMIN_PORT: "0", INFER_SECRET: SECRET };
   const child = spawn(process.execPath, ["dist/gateway.js"], { cwd: projectFolder(), env, stdio: ["ignore", "pipe", "inherit"] });
   for await (const line of createInterface(child.stdout)) {
     const { msg, port } = JSON.parse(line) as { msg: string; port?: number };

@@ -61,7 +61,7 @@ const UP_TIMEOUT_MS = 150_000;
 const END_TIMEOUT_MS = 20_000;
 /** Programs of the servers, when they are not on the PATH. Their URLs are not handed on: this system has its own. */
 const HANDED_ON = ["PATH", "HOME", "LANG", "TMPDIR", "NATS_SERVER_BIN", "REDIS_SERVER_BIN", "PG_BIN"];
-const FREE_PORTS = { INFER_GATEWAY_PORT: "0", INFER_ROUTER_PORT: "0", INFER_AUDIT_SINK_PORT: "0", INFER_METRICS_SINK_PORT: "0", INFER_WEBHOOK_SENDER_PORT: "0", INFER_WORKER_PORT: "0" };
+const FREE_PORTS = { INFER_GATEWAY_PORT: "0", INFER_GATEWAY_ADMIN_PORT: "0", INFER_ROUTER_PORT: "0", INFER_AUDIT_SINK_PORT: "0", INFER_METRICS_SINK_PORT: "0", INFER_WEBHOOK_SENDER_PORT: "0", INFER_WORKER_PORT: "0" };
 
 export async function startSystem({ env = {}, isSingleProcess = false, tiers }: SystemOptions = {}): Promise<System> {
   const project = projectFolder();

@@ -5,9 +5,9 @@ import { planProcesses, roleEnvironment } from "./roles.ts";
 import type { PortVariable, Settings } from "./settings.ts";
 
 const tier = (name: string, backend: unknown = { kind: "local", model: name }) => ({ name, backend });
-const DOCUMENTED = { INFER_GATEWAY_PORT: 8080, INFER_ROUTER_PORT: 8081, INFER_AUDIT_SINK_PORT: 8085, INFER_METRICS_SINK_PORT: 8086, INFER_WEBHOOK_SENDER_PORT: 8087, INFER_WORKER_PORT: 8090 };
+const DOCUMENTED = { INFER_GATEWAY_PORT: 8080, INFER_GATEWAY_ADMIN_PORT: 8079, INFER_ROUTER_PORT: 8081, INFER_AUDIT_SINK_PORT: 8085, INFER_METRICS_SINK_PORT: 8086, INFER_WEBHOOK_SENDER_PORT: 8087, INFER_WORKER_PORT: 8090 };
 const settings = (chosen: Partial<Record<PortVariable, number>> = {}) =>
-  ({ ports: { ...DOCUMENTED, ...chosen }, chosenPorts: new Set(Object.keys(chosen)), roleHost: "127.0.0.1", tiersFile: "/t.yaml", pricesFile: "/p.yaml", localModelsDir: "/m", tiers: { tiers: [tier("small"), tier("large")], embedders: [] } }) as unknown as Settings;
+  ({ ports: { ...DOCUMENTED, ...chosen }, chosenPorts: new Set(Object.keys(chosen)), roleHost: "127.0.0.1", adminHost: "127.0.0.1", tiersFile: "/t.yaml", pricesFile: "/p.yaml", localModelsDir: "/m", tiers: { tiers: [tier("small"), tier("large")], embedders: [] } }) as unknown as Settings;
 
 function before(taken: number[], changes: Partial<PortsBefore> = {}): PortsBefore & { lines: string[] } {
   const lines: string[] = [];
@@ -55,10 +55,23 @@ test("one worker per tier, on consecutive ports", () => {
   expect(plans[3]).toMatchObject({ program: "worker.js", env: { INFER_WORKER_TIER: "large" }, addresses: [{ url: "http://127.0.0.1:8091" }] });
 });
 
+test("the gateway's admin listener, where it can be reached", () => {
+  const [gateway] = planProcesses({ ...settings(), adminHost: "10.0.0.1" }, DOCUMENTED, false);
+  expect(gateway?.addresses).toEqual([{ role: "gateway", url: "http://127.0.0.1:8080" }, { role: "gateway-admin", url: "http://10.0.0.1:8079" }]);
+});
+
+test("another port for the admin listener where its own is taken, or an error where somebody set it", async () => {
+  const machine = before([8079]);
+  const ports = await choosePorts(settings(), machine);
+  expect(machine.lines).toEqual([`port 8079 is taken: using ${ports.INFER_GATEWAY_ADMIN_PORT} (INFER_GATEWAY_ADMIN_PORT sets it)`]);
+  expect(movedPorts(settings(), ports)).toEqual([{ variable: "INFER_GATEWAY_ADMIN_PORT", wanted: 8079, used: ports.INFER_GATEWAY_ADMIN_PORT }]);
+  await expect(choosePorts(settings({ INFER_GATEWAY_ADMIN_PORT: 8079 }), before([8079]))).rejects.toThrow("INFER_GATEWAY_ADMIN_PORT=8079 asks for it");
+});
+
 test("one process with the addresses of all roles", () => {
   const [plan, ...rest] = planProcesses(settings(), DOCUMENTED, true);
   expect(rest).toEqual([]);
-  expect(plan?.addresses).toHaveLength(7);
+  expect(plan?.addresses).toHaveLength(8);
 });
 
 test("a role gets what it may know and nothing else", () => {

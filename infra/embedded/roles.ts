@@ -33,9 +33,10 @@ export interface PlannedProcess {
 /** How many ports from the variable's on a set-up with these tiers takes. */
 export const portsTaken = (variable: PortVariable, file: Pick<TierFile, "tiers" | "embedders">): number => (variable === "INFER_WORKER_PORT" ? servedBy(file).length : 1);
 
-export function planProcesses({ tiers, roleHost }: Pick<Settings, "tiers" | "roleHost">, ports: Ports, isSingleProcess: boolean): PlannedProcess[] {
-  const addressOf = (role: string, port: number) => ({ role, url: `http://${roleHost.includes(":") ? `[${roleHost}]` : roleHost}:${port}` });
-  const singles = SINGLE_ROLES.map(({ role, variable }): PlannedProcess => ({ name: role, program: `${role}.js`, addresses: [addressOf(role, ports[variable])], env: {} }));
+export function planProcesses({ tiers, roleHost, adminHost }: Pick<Settings, "tiers" | "roleHost" | "adminHost">, ports: Ports, isSingleProcess: boolean): PlannedProcess[] {
+  const addressOf = (role: string, port: number, host = roleHost) => ({ role, url: `http://${host.includes(":") ? `[${host}]` : host}:${port}` });
+  const admin = addressOf("gateway-admin", ports.INFER_GATEWAY_ADMIN_PORT, adminHost);
+  const singles = SINGLE_ROLES.map(({ role, variable }): PlannedProcess => ({ name: role, program: `${role}.js`, addresses: [addressOf(role, ports[variable]), ...(role === "gateway" ? [admin] : [])], env: {} }));
   const workers = servedBy(tiers).map(({ name }, i): PlannedProcess => ({
     name: `worker-${name}`, program: "worker.js", addresses: [addressOf(`worker-${name}`, ports.INFER_WORKER_PORT + i)], env: { INFER_WORKER_TIER: name },
   }));

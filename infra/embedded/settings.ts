@@ -18,7 +18,7 @@ const EX_CONFIG = 78;
 
 export const UpEnvironment = pick(
   ...NATS_VARIABLES, "REDIS_URL", "DATABASE_URL", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_PRICES_FILE", "INFER_LOCAL_MODELS_DIR", "INFER_DURABILITY", "INFER_STREAM_REPLICAS", "INFER_HTTP_HOST", "INFER_AUTH",
-  "INFER_GATEWAY_PORT", "INFER_ROUTER_PORT", "INFER_AUDIT_SINK_PORT", "INFER_METRICS_SINK_PORT", "INFER_WEBHOOK_SENDER_PORT", "INFER_WORKER_PORT",
+  "INFER_GATEWAY_PORT", "INFER_GATEWAY_ADMIN_HOST", "INFER_GATEWAY_ADMIN_PORT", "INFER_ROUTER_PORT", "INFER_AUDIT_SINK_PORT", "INFER_METRICS_SINK_PORT", "INFER_WEBHOOK_SENDER_PORT", "INFER_WORKER_PORT",
   "INFER_COMPLETIONS_MAX_AGE_HOURS", "INFER_SHUTDOWN_GRACE_MS",
 );
 
@@ -32,6 +32,8 @@ export interface Settings {
   readonly asksForLogins: boolean;
   /** For reaching the roles: a wildcard address is reached on loopback. */
   readonly roleHost: string;
+  /** For reaching the gateway's admin listener, likewise. */
+  readonly adminHost: string;
   readonly ports: Readonly<Record<PortVariable, number>>;
   /** Variables that somebody set: a taken port is an error there. */
   readonly chosenPorts: ReadonlySet<PortVariable>;
@@ -43,7 +45,7 @@ export interface Settings {
   readonly shutdownGraceMs: number;
 }
 
-export const PORT_VARIABLES = ["INFER_GATEWAY_PORT", "INFER_ROUTER_PORT", "INFER_AUDIT_SINK_PORT", "INFER_METRICS_SINK_PORT", "INFER_WEBHOOK_SENDER_PORT", "INFER_WORKER_PORT"] as const;
+export const PORT_VARIABLES = ["INFER_GATEWAY_PORT", "INFER_GATEWAY_ADMIN_PORT", "INFER_ROUTER_PORT", "INFER_AUDIT_SINK_PORT", "INFER_METRICS_SINK_PORT", "INFER_WEBHOOK_SENDER_PORT", "INFER_WORKER_PORT"] as const;
 export type PortVariable = (typeof PORT_VARIABLES)[number];
 
 /** For one command: what the roles read is theirs to judge, and so is a price that is over. */
@@ -72,12 +74,14 @@ function readChecked(environment: Environment, home: Home, { alsoReading, accept
   if ("problems" in read) throw badConfig(tiersFile, read.problems);
   return {
     prefix: env.INFER_PREFIX, durability: env.INFER_DURABILITY, streamReplicas: env.INFER_STREAM_REPLICAS, asksForNatsUsers: env.INFER_AUTH === "keys", asksForLogins: env.INFER_AUTH === "keys", tiersFile, pricesFile, tiers: read.file,
-    roleHost: ["0.0.0.0", "::"].includes(env.INFER_HTTP_HOST) ? "127.0.0.1" : env.INFER_HTTP_HOST,
+    roleHost: reachable(env.INFER_HTTP_HOST), adminHost: reachable(env.INFER_GATEWAY_ADMIN_HOST),
     ports: env, chosenPorts: new Set(PORT_VARIABLES.filter((name) => given[name] !== undefined && env[name] !== 0)),
     localModelsDir: given["INFER_LOCAL_MODELS_DIR"] === undefined ? resolve(home.root, "local-models") : resolve(home.project, env.INFER_LOCAL_MODELS_DIR),
     completionsMaxAgeMs: env.INFER_COMPLETIONS_MAX_AGE_HOURS * 3_600_000, shutdownGraceMs: env.INFER_SHUTDOWN_GRACE_MS,
   };
 }
+
+const reachable = (host: string): string => (["0.0.0.0", "::"].includes(host) ? "127.0.0.1" : host);
 
 function badConfig(source: string, problems: readonly string[], remedy = "Correct it, or unset the variable"): SetupError {
   return new SetupError(`invalid configuration in ${source}:\n${problems.map((problem) => `  ${problem}`).join("\n")}`, `${remedy}; docs/configuration.md says more. What runs was left as it is.`, { exitCode: EX_CONFIG });

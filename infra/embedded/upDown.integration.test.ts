@@ -26,7 +26,7 @@ const folder = mkdtempSync(join(tmpdir(), "infer-up-"));
 chmodSync(folder, 0o755); // Postgres may run as another user than we
 const dist = join(folder, "dist");
 const environment: Environment = {
-  PATH: process.env["PATH"], INFER_HOME: join(folder, "home"), INFER_GATEWAY_PORT: "0", INFER_ROUTER_PORT: "0",
+  PATH: process.env["PATH"], INFER_HOME: join(folder, "home"), INFER_GATEWAY_PORT: "0", INFER_GATEWAY_ADMIN_PORT: "0", INFER_ROUTER_PORT: "0",
   INFER_AUDIT_SINK_PORT: "0", INFER_METRICS_SINK_PORT: "0", INFER_WEBHOOK_SENDER_PORT: "0", INFER_WORKER_PORT: "0",
 };
 /** Programs that were fetched for other runs are used again. */
@@ -48,9 +48,9 @@ const ROLE = `import { createServer } from "node:http";
 const { env } = process;
 const name = process.argv[1].split("/").at(-1).replace(".js", "");
 const workers = env.INFER_WORKER_TIER === undefined ? [0, 1, 2] : [["small", "medium", "large"].indexOf(env.INFER_WORKER_TIER)];
-const singles = { gateway: env.INFER_GATEWAY_PORT, router: env.INFER_ROUTER_PORT, "audit-sink": env.INFER_AUDIT_SINK_PORT, "metrics-sink": env.INFER_METRICS_SINK_PORT, "webhook-sender": env.INFER_WEBHOOK_SENDER_PORT };
+const singles = { gateway: [env.INFER_GATEWAY_PORT, env.INFER_GATEWAY_ADMIN_PORT], router: [env.INFER_ROUTER_PORT], "audit-sink": [env.INFER_AUDIT_SINK_PORT], "metrics-sink": [env.INFER_METRICS_SINK_PORT], "webhook-sender": [env.INFER_WEBHOOK_SENDER_PORT] };
 const workerPorts = workers.map((i) => Number(env.INFER_WORKER_PORT) + i);
-const ports = name === "worker" ? workerPorts : name === "all-in-one" ? [...Object.values(singles).map(Number), ...workerPorts] : [Number(singles[name])];
+const ports = name === "worker" ? workerPorts : name === "all-in-one" ? [...Object.values(singles).flat().map(Number), ...workerPorts] : singles[name].map(Number);
 for (const port of ports) createServer((req, res) => res.end(JSON.stringify({ pid: process.pid }))).listen(port, "127.0.0.1");
 `;
 
@@ -74,7 +74,7 @@ afterAll(async () => {
 test("up starts all, a second up changes nothing, down leaves nothing but the data", { timeout: TIMEOUT_MS }, async () => {
   const first = await up();
   expect(Object.keys(pidsOf(first)).sort()).toEqual(["audit-sink", "gateway", "metrics-sink", "nats", "postgres", "redis", "router", "webhook-sender", "worker-large", "worker-medium", "worker-small"]);
-  expect((await linesOf(first)).map(({ state }) => state)).toEqual(Array.from({ length: 11 }, () => "ready"));
+  expect((await linesOf(first)).map(({ state }) => state)).toEqual(Array.from({ length: 12 }, () => "ready"));
   await setInRedis(first, "kept");
   const second = await up();
   expect(second.hasStartedSomething).toBe(false);
@@ -139,7 +139,7 @@ test("with INFER_AUTH=keys NATS asks for users, without it no longer, and stream
   await expect(connectNats({ url: natsOf(closed).url, name: "test" })).rejects.toThrow(/Authorization Violation/);
   expect(await streams(natsOf(closed))).toBe(1);
   expect((await up(keys)).hasStartedSomething).toBe(false);
-  expect((await linesOf(closed)).map(({ state }) => state)).toEqual(Array.from({ length: 11 }, () => "ready"));
+  expect((await linesOf(closed)).map(({ state }) => state)).toEqual(Array.from({ length: 12 }, () => "ready"));
   notes.length = 0;
   const again = await up();
   expect(notes).toContainEqual(expect.stringMatching(/^ending roles and NATS: INFER_AUTH is no longer keys/));
@@ -150,7 +150,7 @@ test("with INFER_AUTH=keys NATS asks for users, without it no longer, and stream
 test("one process for all roles takes the place of several", { timeout: TIMEOUT_MS }, async () => {
   const several = await up();
   const one = await up({ isSingleProcess: true });
-  expect(one.roles.map(({ name, addresses }) => [name, addresses.length])).toEqual([["all-in-one", 8]]);
+  expect(one.roles.map(({ name, addresses }) => [name, addresses.length])).toEqual([["all-in-one", 9]]);
   expect(several.roles.filter(({ process: identity }) => isRunning(identity))).toEqual([]);
 });
 
@@ -189,6 +189,7 @@ test.each([false, true])("what runs survives an up with a wrong value or without
     [{ INFER_SHADOW_SHARE: "2", INFER_SHADOW_TIERS: "foo", INFER_AUDIT_BATCH_SIZE: "0" }, /INFER_SHADOW_SHARE: Too big[^]*INFER_SHADOW_TIERS: [^]*INFER_AUDIT_BATCH_SIZE: /],
     [{ INFER_EXPLORE_SHARE: "10%", LOG_LEVEL: "loud" }, /INFER_EXPLORE_SHARE: must be a number[^]*LOG_LEVEL: /],
     [{ INFER_HTTP_HOST: "0.0.0.0" }, /INFER_HTTP_HOST: without API keys the gateway listens on loopback only/],
+    [{ INFER_GATEWAY_ADMIN_HOST: "0.0.0.0" }, /INFER_GATEWAY_ADMIN_HOST: without API keys the gateway is administrated from loopback only/],
     [{ INFER_TIERS_FILE: hosted }, /OPENAI_API_KEY: not set, and tier medium [^]*OPENAI_API_KEY: not set, and tier large /],
   ];
   for (const [changed, message] of changes) {

@@ -144,7 +144,7 @@ export async function startRig({ random, durability = "fast", maxFileStoreBytes,
       const plan: RolePlan = {
         name, program: join(dist, `${program}.js`), cwd: project, url: `http://${LOOPBACK}:${port}`, logFile: join(folder, "logs", `${name}.log`),
         env: {
-          ...handedOn(), INFER_TIERS_FILE: tierFile, INFER_RECONCILE_EVERY_S: "0", INFER_EXPLORE_SHARE: "0", ...env, ...more, [portVariable]: String(port - portOffset),
+          ...handedOn(), INFER_TIERS_FILE: tierFile, INFER_RECONCILE_EVERY_S: "0", INFER_EXPLORE_SHARE: "0", INFER_GATEWAY_ADMIN_PORT: "0", ...env, ...more, [portVariable]: String(port - portOffset),
           NATS_URL: await addNatsProxies(name),
           REDIS_URL: `redis://${LOOPBACK}:${await addProxy(name, "redis", redis.port)}`,
           DATABASE_URL: postgres.url.replace(`:${postgres.port}/`, `:${await addProxy(name, "postgres", postgres.port)}/`),

@@ -21,7 +21,7 @@ import { createTenant } from "#shared/tenancy/tenants.ts";
 import { insertDeliveries } from "#shared/webhooks/deliveries.ts";
 import { allowanceOf } from "#shared/reach/target.ts";
 
-import { buildGateway } from "./app.ts";
+import { buildGateway, type GatewayServers } from "./app.ts";
 import { makeCallers } from "./callers.ts";
 
 const PEPPER = subkey("s".repeat(32), "api-keys");
@@ -30,11 +30,11 @@ const WEBHOOK_KEY = subkey("s".repeat(32), "webhooks");
 const noName: LookupFunction = (_name, _options, callback) => { callback(new Error("no such name"), []); };
 let database: Awaited<ReturnType<typeof makeTestDatabase>>;
 let pool: Pool;
-let app: FastifyInstance;
+let app: FastifyInstance, service: FastifyInstance;
 const keys = new Map<string, string>();
 let n = 0;
 
-async function gatewayOf(isKeyless: boolean): Promise<FastifyInstance> {
+async function gatewayOf(isKeyless: boolean): Promise<GatewayServers> {
   const log = pino({ level: "silent" });
   const unused = () => Promise.reject(new Error("no model is asked here"));
   return buildGateway({
@@ -54,10 +54,10 @@ beforeAll(async () => {
     for (const role of ["infer", "read", "admin"] as const) holders.push([`${tenant_id} ${role}`, tenant_id, role]);
   }
   for (const [name, tenant_id, role] of holders) keys.set(name, (await createKey(owner, { kind: "inferctl" }, PEPPER, tenant_id, { role, name })).key);
-  app = await gatewayOf(false);
+  ({ admin: app, service } = await gatewayOf(false));
 });
 afterAll(async () => {
-  await app.close();
+  await Promise.all([app.close(), service.close()]);
   await pool.end();
   await database.drop();
 });
@@ -154,7 +154,7 @@ it("tells a key once, and what it made works until it is revoked", async () => {
   const listed = ((await call("once", { method: "GET", url: "/tenants/own/keys" })).json as { keys: ApiKey[] }).keys;
   expect([listed.find(({ key_id }) => key_id === created.key_id)?.name, JSON.stringify(listed).includes(created.key)]).toEqual(["once", false]);
   await call("own admin", { method: "DELETE", url: `/tenants/own/keys/${created.key_id}` });
-  const another = await gatewayOf(false); // with nothing in memory: within 30 s all are like this one
+  const { admin: another } = await gatewayOf(false); // with nothing in memory: within 30 s all are like this one
   expect((await call("once", { method: "GET", url: "/tenants/own" }, another)).status).toBe(401);
   await another.close();
 });
@@ -191,7 +191,7 @@ it("tells an endpoint's secret when it is made and when it is rotated, and never
 });
 
 it("needs no key where nobody is asked for one", async () => {
-  const keyless = await gatewayOf(true);
+  const { admin: keyless } = await gatewayOf(true);
   expect((await call(null, { method: "GET", url: "/tenants/own" }, keyless)).status).toBe(200);
   await keyless.close();
 });
@@ -206,7 +206,7 @@ describe("reports", () => {
   });
   const NOVEMBER = "from=2026-11-01&to=2026-12-01";
   const get = async (holder: string | null, url: string) => {
-    const response = await app.inject({ url, headers: holder === null ? {} : { authorization: `Bearer ${keys.get(holder) ?? ""}` } });
+    const response = await service.inject({ url, headers: holder === null ? {} : { authorization: `Bearer ${keys.get(holder) ?? ""}` } });
     return { status: response.statusCode, json: response.json<unknown>() };
   };
   const REPORT = `/reports?by=tenant&${NOVEMBER}`, OWN_REPORT = `${REPORT}&tenant_id=own`, STATEMENT = "/reports/statement?month=2026-11", OWN_STATEMENT = `${STATEMENT}&tenant_id=own`;

@@ -36,12 +36,12 @@ beforeAll(async () => {
     holderOf: (key: string) => (isDown ? Promise.reject(new AppError("database_unavailable", "down")) : Promise.resolve(HOLDERS[key] ?? null)),
     standingOf: (tenantId: string) => Promise.resolve(standings[tenantId] ?? null),
   };
-  app = await buildGateway({
+  ({ service: app } = await buildGateway({
     desk: () => ({ inference: { infer, accept: async () => null }, find: async (_id, tenant_id) => (tenant_id === "t1" ? { kind: "done", completion: Completion.parse(fixture) } : null), listen: () => () => undefined, submitFeedback: async () => undefined, watches: { watch: async () => undefined } }),
     callers: makeCallers({ directory, isKeyless: false, log }), isKeyless: false,
     tracer: { span: (_name, _options, run) => run("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", () => undefined) },
     registry: new Registry(), problems: () => [], waiting: () => 0, admin: { pool: new Pool(), pepper: null }, webhooks: { pool: new Pool(), key: null, allowance: new BlockList(), lookup }, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "0", log,
-  });
+  }));
 });
 beforeEach(() => {
   asked = [];

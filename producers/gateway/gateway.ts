@@ -50,6 +50,9 @@ import { makeBatchMetrics } from "./metrics.ts";
 import { watchRouting } from "./routingWatch.ts";
 import { makeWatches } from "./watchRequest.ts";
 
+/** At once; what administrates is few. */
+const ADMIN_CONNECTIONS = 100;
+
 export const gateway: Role<z.infer<typeof GatewayConfig>> = {
   name: "gateway",
   config: GatewayConfig,
@@ -69,14 +72,17 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     const callers = makeCallers({ directory, isKeyless: config.isKeyless, log });
     let desk: Desk | null = null;
     let waiting = () => 0;
-    const app = await buildGateway({
+    const { service, admin } = await buildGateway({
       desk: () => desk ?? starting(), tracer, registry, log,
       problems: readiness.problems, waiting: () => waiting(), callers, admin: { pool, pepper }, webhooks: { pool, key: config.secret === null ? null : subkey(config.secret, "webhooks"), allowance: config.webhookAllowance, lookup }, isKeyless: config.isKeyless, version: VERSION,
       door: { tierFile: limits.tierFile, budgetUsd: config.openAiBudgetUsd },
     });
-    boundConnections(app.server, config.maxConnections);
-    onClose("http", () => app.close());
-    const port = await listen(app, { host: config.host, port: config.port, variable: "INFER_GATEWAY_PORT" });
+    boundConnections(service.server, config.maxConnections);
+    boundConnections(admin.server, ADMIN_CONNECTIONS);
+    const closeServers = () => Promise.all([service.close(), admin.close()]);
+    onClose("http", closeServers);
+    const port = await listen(service, { host: config.host, port: config.port, variable: "INFER_GATEWAY_PORT" });
+    const adminPort = await listen(admin, { host: config.adminHost, port: config.adminPort, variable: "INFER_GATEWAY_ADMIN_PORT" });
 
     const broker = await openBroker({ url: config.natsUrl, role: "gateway", prefix, needed: [sourcesOf(prefix).routerRequests], readiness }, context);
     if (signal.aborted) return;
@@ -103,10 +109,10 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     onClose("requests", async () => {
       watches.close();
       const late = setTimeout(() => { replies.giveUp(); }, context.drainMs); // their clients ask again with the same request_id
-      await app.close().finally(() => { clearTimeout(late); });
+      await closeServers().finally(() => { clearTimeout(late); });
     });
     readiness.started();
-    log.info({ host: config.host, port, instance }, "ready");
+    log.info({ host: config.host, port, admin_port: adminPort, instance }, "ready");
     const standingOf = followStandings(directory, { isKeyless: config.isKeyless, log });
     const observe = makeBatchMetrics(registry);
     await Promise.all([

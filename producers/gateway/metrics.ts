@@ -17,16 +17,21 @@ export function makeBatchMetrics(registry: Registry): BatchMetrics {
   return { lineEnded: (outcome) => { lines.inc({ outcome }); }, window: (most) => { window.set(most); } };
 }
 
+/** From now on those of this server are counted too. */
+export type CountRequests = (app: FastifyInstance) => void;
+
 /** Rate, errors and duration by route. An unknown path is `unmatched`, so no caller can make series. */
-export function addHttpMetrics(app: FastifyInstance, registry: Registry, waiting: () => number): void {
+export function makeCountRequests(registry: Registry, waiting: () => number): CountRequests {
   const registers = [registry];
   const requests = new Counter({ name: "infer_http_requests_total", help: "HTTP requests by route and status.", labelNames: ["route", "status"], registers });
   const duration = new Histogram({ name: "infer_http_request_duration_seconds", help: "Time to answer, by route.", labelNames: ["route"], buckets: BUCKETS_S, registers });
   new Gauge({ name: "infer_gateway_waiting_requests", help: "HTTP requests that wait for their outcome.", registers, collect() { this.set(waiting()); } });
-  app.addHook("onResponse", (request, reply, done) => {
-    const route = request.routeOptions.url ?? "unmatched";
-    requests.inc({ route, status: String(reply.statusCode) });
-    duration.observe({ route }, reply.elapsedTime / 1_000);
-    done();
-  });
+  return (app) => {
+    app.addHook("onResponse", (request, reply, done) => {
+      const route = request.routeOptions.url ?? "unmatched";
+      requests.inc({ route, status: String(reply.statusCode) });
+      duration.observe({ route }, reply.elapsedTime / 1_000);
+      done();
+    });
+  };
 }

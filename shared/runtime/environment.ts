@@ -40,13 +40,15 @@ export const ENVIRONMENT = {
   INFER_DURABILITY: z.enum(["fast", "strict"]).default("fast").describe("Embedded NATS: `fast` survives a process crash, `strict` (fsync before each ack) a power loss."),
   INFER_STREAM_REPLICAS: number().pipe(z.union([z.literal(1), z.literal(3), z.literal(5)], "must be 1, 3 or 5")).default(1)
     .describe("Servers of the NATS cluster that hold a copy of each message: with 3, one of them may be lost, with its disk. `inferctl topology` makes the streams so. The embedded set-up has one server."),
-  INFER_HTTP_HOST: z.string().min(1).default("127.0.0.1").describe("Address that every role listens on."),
+  INFER_HTTP_HOST: z.string().min(1).default("127.0.0.1").describe("Address that every role listens on. The gateway's admin listener has its own."),
   INFER_AUTH: z.enum(["keys", "keyless", "keyless-in-container"]).default("keyless")
     .describe("`keys`: every call shows an API key (`inferctl keys`), and INFER_SECRET is needed. `keyless`: for one machine; the gateway listens on loopback only. `keyless-in-container`: it listens on all addresses of a container whose port is published on loopback only."),
   INFER_SECRET: z.string().min(32, "must have at least 32 characters").optional()
     .describe("At least 32 characters, the same for all processes and kept for as long as the API keys: they are checked with it. Gateways sign with it what they admitted, for routers that have it too. Embedded set-up: made at the first `up` and kept in INFER_HOME."),
   INFER_API_KEY: z.string().min(1).optional().describe("The key that `inferctl submit` shows the gateway. No role reads it."),
   INFER_GATEWAY_PORT: port(8080),
+  INFER_GATEWAY_ADMIN_HOST: z.string().min(1).default("127.0.0.1").describe("Address of the gateway's admin listener, where `/admin` is and nothing for those who ask models. Another than loopback needs INFER_AUTH=keys."),
+  INFER_GATEWAY_ADMIN_PORT: port(8079).describe("Port of the gateway's admin listener."),
   INFER_ROUTER_PORT: port(8081),
   INFER_AUDIT_SINK_PORT: port(8085),
   INFER_METRICS_SINK_PORT: port(8086),
@@ -59,7 +61,7 @@ export const ENVIRONMENT = {
   INFER_BATCH_WINDOW: number().int().min(1).max(1_024).default(64).describe("Lines of batches that one gateway has under way at once, at most: it takes fewer where they would wait for what others use."),
   INFER_SWEEP_GRACE_MS: ms(5_000).describe("What is open this long past its deadline is closed by the sweeper."),
   INFER_MAX_QUEUE_MS: ms(10_000).describe("The longest wait for a free slot, as estimated, that requests which somebody waits for may be let in to; what is more gets a 503 `overloaded`, as does what would wait beyond its deadline. The same for gateways and routers."),
-  INFER_MAX_CONNECTIONS: number().int().min(1).max(1_000_000).default(10_000).describe("Connections that one gateway holds at once; for one more the one that is idle for longest is closed, or it itself where none is. Each needs a file descriptor."),
+  INFER_MAX_CONNECTIONS: number().int().min(1).max(1_000_000).default(10_000).describe("Connections that one gateway holds at once; for one more the one that is idle for longest is closed, or it itself where none is. Each needs a file descriptor. The admin listener has 100 beside them."),
   INFER_MAX_EVENT_STREAMS: number().int().min(1).max(100_000).default(1_000).describe("Streams of `GET /requests/:id/events` that one gateway holds at once; what is more gets a 503. A tenant has no more of them than it leaves free, half at most: then it gets a 429."),
   INFER_ROUTER_CONCURRENCY: number().int().min(1).max(1_024).default(256).describe("Events that one router handles at once."),
   INFER_SHADOW_SHARE: number().min(0).max(1).default(0)

@@ -15,13 +15,18 @@ export function makeRegistry(service: string): Registry {
   return registry;
 }
 
-/** `/healthz` (alive), `/readyz` (can do its work) and `/metrics`. `pid`: whoever started a process sees that it is this one that answers, and no other at its port. */
-export function addHealthRoutes(app: FastifyInstance, registry: Registry, problems: Problems): void {
+/** `/healthz` (alive) and `/readyz` (can do its work). `pid`: whoever started a process sees that it is this one that answers, and no other at its port. */
+export function addProbes(app: FastifyInstance, problems: Problems): void {
   app.get("/healthz", () => ({ status: "alive", pid: process.pid }));
   app.get("/readyz", (_request, reply) => {
     const found = problems();
     return reply.code(found.length === 0 ? 200 : 503).send({ status: found.length === 0 ? "ready" : "not_ready", problems: found, pid: process.pid });
   });
+}
+
+/** Its probes, and `/metrics`. */
+export function addHealthRoutes(app: FastifyInstance, registry: Registry, problems: Problems): void {
+  addProbes(app, problems);
   app.get("/metrics", async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()));
 }
 

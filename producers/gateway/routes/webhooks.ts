@@ -6,14 +6,12 @@ import type { Pool } from "pg";
 import { z } from "zod";
 
 import { AppError } from "#shared/contracts/errors.ts";
-import { TenantId } from "#shared/contracts/ids.ts";
-import { ErrorReply } from "#shared/contracts/reply.ts";
 import { DeliveryStatus, EndpointChange, EndpointId, EndpointWithSecret, NewEndpoint, WebhookDelivery, WebhookEndpoint, WebhookId } from "#shared/contracts/webhook.ts";
 import { listDeliveries, retryDelivery } from "#shared/webhooks/deliveries.ts";
 import { createEndpoint, listEndpoints, removeEndpoint, rotateEndpoint, setEndpointStatus } from "#shared/webhooks/endpoints.ts";
 import { type Allowance, problemOfTarget } from "#shared/reach/target.ts";
 
-import { actorOf, requireTenant, rightsIn } from "../adminRights.ts";
+import { actorOf, config, errors, ofTenant, requireTenant, rightsIn, secretOrThrow } from "../adminRights.ts";
 
 export interface WebhookDeps {
   readonly pool: Pool;
@@ -23,18 +21,12 @@ export interface WebhookDeps {
   readonly lookup: LookupFunction;
 }
 
-const errors = { "4xx": ErrorReply, "5xx": ErrorReply };
-const ofTenant = z.object({ tenant_id: TenantId });
 const ofEndpoint = ofTenant.extend({ endpoint_id: EndpointId });
-const config = { role: "admin" as const };
 
 export const webhookRoutes = ({ pool, key, allowance, lookup }: WebhookDeps): FastifyPluginCallbackZod => (app, _options, done) => {
   const tags = ["admin"];
   const rightsOf = rightsIn(pool);
-  const keyOrThrow = (): Buffer => {
-    if (key === null) throw new AppError("conflict", "webhooks cannot be signed: INFER_SECRET is not set");
-    return key;
-  };
+  const keyOrThrow = () => secretOrThrow(key, "webhooks cannot be signed");
   // Runs when the params are read and the role is known, before anything of the tenant is looked at.
   app.addHook("preHandler", async ({ principal, params }) => { await requireTenant(pool, principal, ofTenant.parse(params).tenant_id); });
 
