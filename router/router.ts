@@ -59,7 +59,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     let followed: () => Routing = () => NO_ROUTING;
     const routing = () => ({ model: followed().model, floorSteps: followed().guard?.steps ?? 0 });
     let fold: OpenRequests | null = null;
-    const app = buildRoleServer(registry, readiness.problems);
+    const app = buildRoleServer(registry, readiness.problems, readiness.warnings);
     const count = await openTokenCounter(tokenizersOf(tierFile));
     const countTokens = makeCountedTiers(count);
     addDecideRoute(app, limits, () => ({ live: live(), ...routing(), exploration: config.exploration, nowMs: Date.now() }), countTokens);
@@ -70,7 +70,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     onClose("tracing", close);
     const { routerRequests, routerResults, deadLetterService } = sourcesOf(prefix);
     const needed = [routerRequests, routerResults, deadLetterService];
-    const broker = await openBroker({ url: config.natsUrl, role: "router", prefix, needed, readiness }, context);
+    const broker = await openBroker({ url: config.natsUrl, role: "router", prefix, needed, readiness, registry }, context);
     if (signal.aborted) return;
     const { nats, js, jsm, streams, publisher } = broker;
     live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: servedBy(tierFile), readiness, log }, context);

@@ -36,6 +36,7 @@ export interface GatewayDeps {
   readonly tracer: Tracer;
   readonly registry: Registry;
   readonly problems: Problems;
+  readonly warnings?: Problems;
   readonly waiting: () => number;
   readonly log: Logger;
   readonly callers: Callers;
@@ -76,7 +77,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<FastifyInstance> 
   app.addHook("onSend", readRestOfLargeBody);
   await app.register(helmet, { global: true, hsts: false, contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } } });
   await app.register(swagger, { openapi: openApiInfo(deps.version), transform: jsonSchemaTransform, hideUntagged: true });
-  addHealthRoutes(app, deps.registry, deps.problems);
+  addHealthRoutes(app, deps.registry, deps.problems, deps.warnings);
   await app.register(async (api) => {
     if (deps.isKeyless) api.addHook("onRequest", (request, _reply, done) => { done(hostProblem(request.hostname)); });
     api.addHook("onSend", (_request, reply, payload, done) => { done(null, (void reply.header("cache-control", "no-store"), payload)); });

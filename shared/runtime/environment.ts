@@ -53,6 +53,7 @@ export const ENVIRONMENT = {
   INFER_SNAPSHOT_KEYS_FILE: secretFile("INFER_SNAPSHOT_KEYS"),
   DATABASE_URL_FILE: secretFile("DATABASE_URL"),
   REDIS_URL_FILE: secretFile("REDIS_URL"),
+  INFER_ALLOW_NATS_HOLE: z.enum(["yes", "no"]).default("no").describe("`yes`: a NATS server with a known hole (CVE-2026-33222) is used also with `INFER_AUTH=keys` and not on loopback, with a warning. Else roles end there."),
   INFER_API_KEY: z.string().min(1).optional().describe("The key that `inferctl submit` shows the gateway. No role reads it."),
   INFER_GATEWAY_PORT: port(8080),
   INFER_ROUTER_PORT: port(8081),

@@ -16,11 +16,11 @@ export function makeRegistry(service: string): Registry {
 }
 
 /** `/healthz` (alive), `/readyz` (can do its work) and `/metrics`. */
-export function addHealthRoutes(app: FastifyInstance, registry: Registry, problems: Problems): void {
+export function addHealthRoutes(app: FastifyInstance, registry: Registry, problems: Problems, warnings: Problems = () => []): void {
   app.get("/healthz", () => ({ status: "alive" }));
   app.get("/readyz", (_request, reply) => {
-    const found = problems();
-    return reply.code(found.length === 0 ? 200 : 503).send({ status: found.length === 0 ? "ready" : "not_ready", problems: found });
+    const found = problems(), warned = warnings();
+    return reply.code(found.length === 0 ? 200 : 503).send({ status: found.length === 0 ? "ready" : "not_ready", problems: found, ...(warned.length === 0 ? {} : { warnings: warned }) });
   });
   app.get("/metrics", async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()));
 }
@@ -36,10 +36,10 @@ function refuseForeignHosts(app: FastifyInstance): void {
   });
 }
 
-export function buildRoleServer(registry: Registry, problems: Problems): FastifyInstance {
+export function buildRoleServer(registry: Registry, problems: Problems, warnings?: Problems): FastifyInstance {
   const app = Fastify({ logger: false, forceCloseConnections: true });
   refuseForeignHosts(app);
-  addHealthRoutes(app, registry, problems);
+  addHealthRoutes(app, registry, problems, warnings);
   return app;
 }
 
