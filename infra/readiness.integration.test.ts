@@ -33,7 +33,7 @@ beforeAll(async () => {
   await migrateDatabase(postgres.url);
   roles = await startTestRoles([testRole(gateway), testRole(router), testRole(worker), testRole(auditSink), testRole(metricsSink), testRole(webhookSender)], {
     NATS_URL: broker.url, REDIS_URL: redis.url, DATABASE_URL: postgres.url, INFER_TIERS_FILE: writeTierFile(join(folder, "tiers.json"), "http://127.0.0.1:9/v1", [{ name: "alpha" }]), INFER_WORKER_TIER: "alpha",
-    INFER_AUTH: "keys", INFER_SECRET: "s".repeat(32), INFER_BACKEND_ALLOW: "127.0.0.0/8", INFER_BUDGET_DAY_USD: "100",
+    INFER_AUTH: "keys", INFER_SECRET: "s".repeat(32), INFER_SNAPSHOT_KEYS: "k".repeat(32), INFER_BACKEND_ALLOW: "127.0.0.0/8", INFER_BUDGET_DAY_USD: "100",
   });
   await become({});
 }, 60_000);

@@ -21,6 +21,7 @@ import { startTracing } from "#shared/telemetry/tracing.ts";
 import { makeHistory } from "./ledgerHistory.ts";
 import { makeOpenOf } from "./openOf.ts";
 import type { OpenRequests } from "./openRequests.ts";
+import { makeSnapshots } from "./snapshots.ts";
 import { runSweeper } from "./sweeper.ts";
 
 const FILE = TierFile.parse(tierFixture);
@@ -46,7 +47,7 @@ beforeAll(async () => {
   pool = makePool(database.url, "test", () => undefined);
   let fold: OpenRequests | null = null;
   const limits = { defaultDeadlineMs: 30_000, maxDeadlineMs: 300_000, tierFile: FILE };
-  sweeper = runSweeper({ ...broker, prefix: "infer", limits, graceMs: 5_000, tracer: startTracing(undefined, "test").tracer, log: pino({ level: "silent" }), now: Date.now, signal: shutdown.signal }, (made) => { fold = made; });
+  sweeper = runSweeper({ ...broker, snapshots: makeSnapshots({ keys: [], streams: broker.streams, prefix: "infer" }), prefix: "infer", limits, graceMs: 5_000, tracer: startTracing(undefined, "test").tracer, log: pino({ level: "silent" }), now: Date.now, signal: shutdown.signal }, (made) => { fold = made; });
   history = makeHistory({ ...broker, pool, prefix: "infer", openOf: makeOpenOf({ fold: () => fold, streams: broker.streams, prefix: "infer", signal: shutdown.signal }), leaseEndOf: (deadlineAtMs) => deadlineAtMs + 1_000 });
 });
 afterAll(async () => {

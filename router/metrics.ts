@@ -30,6 +30,7 @@ export function makeRouterMetrics(registry: Registry, { fold, routing }: { reado
   const exploredCost = new Counter({ name: "infer_explored_extra_cost_nano_usd_total", help: "Expected cost of those tiers beyond the model's choice, should a cheaper tier's answer not be kept.", registers });
   const models = new Gauge({ name: "infer_routing_model_info", help: "1 for the routing model that decides.", labelNames: ["version"], registers });
   const unusable = new Counter({ name: "infer_routing_model_problems_total", help: "Activated routing models that could not be used; the one before it stayed.", registers });
+  const snapshots = new Counter({ name: "infer_snapshots_total", help: "Results whose snapshot of the saga was looked at: signed, read from their jobs because they have no signature, or refused.", labelNames: ["how"], registers });
   for (const [name, { help, of }] of Object.entries(GUARD_GAUGES)) {
     new Gauge({
       name, help, registers,
@@ -60,6 +61,7 @@ export function makeRouterMetrics(registry: Registry, { fold, routing }: { reado
       models.reset();
       if (version !== null) models.set({ version }, 1);
     },
+    observeSnapshot: (how: "signed" | "by_job" | "refused"): void => { snapshots.inc({ how }); },
     observeGone: (): void => { gone.inc(); },
     observe({ policy, step, exploration }: Decision): void {
       decisions.inc({ policy, step: step.kind, choice: step.kind === "run" ? step.tier : step.reason });

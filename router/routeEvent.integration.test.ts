@@ -7,8 +7,9 @@ import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { makeAnswerCache } from "#shared/cache/answerCache.ts";
 import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
 import type { Decision, Facts } from "#shared/contracts/decision.ts";
-import { Completion, DeadLetter, type EventError, Job } from "#shared/contracts/events.ts";
+import { type Attempt, Completion, DeadLetter, type EventError, Job, Result } from "#shared/contracts/events.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import requestFixture from "#shared/contracts/fixtures/request.v1.json" with { type: "json" };
 import resultFixture from "#shared/contracts/fixtures/result.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
@@ -20,11 +21,13 @@ import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { consume, type Delivery } from "#shared/messaging/consume.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { completionSubject, requestSubject, sourcesOf } from "#shared/messaging/topology.ts";
+import type { SagaContext } from "#shared/saga/inferenceMachine.ts";
 import { messagesAfter, readSaga } from "#shared/saga/messagesAfter.ts";
 
 import { drawsFor } from "#shared/runtime/drawsFor.ts";
 import type { LiveTier } from "./policy/quoteTiers.ts";
 import { makeRouteEvent, type RouterDeps } from "./routeEvent.ts";
+import { makeSnapshots } from "./snapshots.ts";
 
 const FILE = TierFile.parse(tierFixture);
 const LIMITS = { defaultDeadlineMs: 30_000, maxDeadlineMs: 300_000, tierFile: FILE };
@@ -69,6 +72,7 @@ beforeAll(async () => {
   route = makeRouteEvent(deps());
 });
 const deps = (): RouterDeps => ({
+    snapshots: makeSnapshots({ keys: [], streams: broker.streams, prefix: "infer" }),
     budgets: { decide: async ({ decide }) => ({ decision: decide(undefined) }) }, pacing: { factsFor: async () => paced },
     ...broker, cached: { cache, observe: () => undefined, observeOutdated: () => { outdated++; }, auditHit: () => undefined, tierFileHash: hashOfTierFile(FILE) }, prefix: "infer", limits: LIMITS, standingOf: async () => ({ status, settings }), isAdmitted: (_id, origin, proof) => origin !== "direct" && proof !== "forged", admit: async ({ request_id }) => { asked.push(request_id); return limited; }, observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
     countTokens: (_file, input) => { counted.push(input); return new Map([["small", 3]]); },
@@ -393,3 +397,40 @@ it("in its loop, answers for what a publisher sent wrongly, by the subject, and 
   shutdown.abort();
   await loop;
 });
+
+it("in its loop, a result whose spent, tier or tenant was changed on its way is kept as bad_snapshot, and its request ends with the best answer that its job knew", async () => {
+  const shutdown = new AbortController();
+  const snapshots = makeSnapshots({ keys: ["k".repeat(32)], streams: broker.streams, prefix: "infer" });
+  const signing = makeRouteEvent({ ...deps(), snapshots });
+  const changes: Record<string, (result: Result) => void> = {
+    spent: ({ saga }) => { Object.assign((saga["context"] as SagaContext).finished[1] ?? {}, { cost_nano_usd: 0 }); },
+    tier: ({ saga }) => { Object.assign(saga["context"] as object, { tier: "medium" }); },
+    tenant: ({ request: changed }) => { changed.tenant_id = "t2"; },
+    nothing: () => undefined,
+  };
+  const answer = { ...(attemptsOf(resultFixture)[1] as unknown as Attempt), attempt: 3, tier: "large", cost_nano_usd: nanoUsd(1_000) };
+  for (const [name, change] of Object.entries(changes)) {
+    const job = snapshots.sign(Job.parse(JSON.parse(JSON.stringify(jobFixture).replaceAll('"r-1"', `"${name}"`))));
+    await broker.publisher.emit(job, TRACE);
+    const [made] = messagesAfter(job.request, readSaga(job.saga), { type: "RESULT", result: { ...answer, outcome: { kind: "answered", is_sound: true, confidence: 0, confidence_source: "c" } }, output: "perhaps" }, { nowMs: AT, traceId: "t" });
+    const result = Result.parse({ ...JSON.parse(JSON.stringify(made)) as object, routed: { saga: job.saga, signature: job.signature } });
+    change(result);
+    await broker.publisher.emit(result, TRACE);
+  }
+  const loop = consume({
+    js: broker.js, log: pino({ level: "silent" }), source: sourcesOf("infer").routerResults, concurrency: 8, signal: shutdown.signal, handle: (one) => signing.result(one),
+    giveUp: makeGiveUp({ publisher: broker.publisher, prefix: "infer", limits: LIMITS, now: () => nowMs, readResult: snapshots.openOrJob }),
+  });
+  const endOf = async (request_id: string) => Completion.safeParse((await broker.streams.last("COMPLETIONS", completionSubject("infer", { tenant_id: "t1", request_id })))?.json()).data;
+  await vi.waitFor(async () => {
+    const ends = await Promise.all(Object.keys(changes).map(endOf));
+    for (const end of ends.slice(0, 3)) expect(end).toMatchObject({ outcome: "degraded", tenant_id: "t1", output: "maybe", tier: "medium", cost_nano_usd: 30_000 });
+    expect(ends[3]).toMatchObject({ cost_nano_usd: 31_000, attempts: [{ attempt: 1 }, { attempt: 2 }, { attempt: 3 }] });
+  }, { timeout: 10_000, interval: 50 });
+  shutdown.abort();
+  await loop;
+  const letters = [];
+  const { state } = await broker.jsm.streams.info("DEAD_LETTERS");
+  for (let seq = state.first_seq; seq <= state.last_seq; seq++) letters.push(DeadLetter.parse((await broker.streams.bySequence("DEAD_LETTERS", seq))?.json()));
+  expect(letters.filter(({ reason }) => reason === "bad_snapshot").map(({ stream, request_id }) => [stream, request_id]).sort()).toEqual([["RESULTS", "spent"], ["RESULTS", "tenant"], ["RESULTS", "tier"]]);
+}, 20_000);

@@ -11,14 +11,13 @@ import { isOutdated } from "#shared/cache/semanticKey.ts";
 import type { Input } from "#shared/contracts/chat.ts";
 import type { Decision } from "#shared/contracts/decision.ts";
 import { AppError } from "#shared/contracts/errors.ts";
-import { Completion, type EventError, Result, type SagaMessage } from "#shared/contracts/events.ts";
+import { Completion, type EventError, type SagaMessage } from "#shared/contracts/events.ts";
 import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import { fileFor, type TierFile } from "#shared/contracts/tiers.ts";
 import type { AdmissionProof } from "#shared/limits/admissionProof.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
-import { readEvent } from "#shared/messaging/readEvent.ts";
 import { readRequest, type RequestLimits } from "#shared/messaging/readRequest.ts";
 import { readStored } from "#shared/messaging/readStored.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
@@ -26,7 +25,7 @@ import { anyJob, completionSubject, type Id, idOf } from "#shared/messaging/topo
 import { failpoint } from "#shared/runtime/failpoint.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
 import { type MachineEvent, newSaga, type Saga } from "#shared/saga/inferenceMachine.ts";
-import { messagesAfter, readSaga } from "#shared/saga/messagesAfter.ts";
+import { messagesAfter } from "#shared/saga/messagesAfter.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 import type { Standing } from "#shared/tenancy/directory.ts";
@@ -38,6 +37,7 @@ import type { Pacing } from "./pacing.ts";
 import type { ExploreSettings } from "./policy/explore.ts";
 import type { CountedTokens, LiveTiers } from "./policy/quoteTiers.ts";
 import type { ShedDirect } from "./shareLoad.ts";
+import type { Snapshots } from "./snapshots.ts";
 
 export interface RouterDeps {
   readonly publisher: Publisher;
@@ -48,6 +48,8 @@ export interface RouterDeps {
   readonly standingOf: (tenantId: string) => Promise<Standing>;
   /** Whether a gateway admitted it, as its message says. */
   readonly isAdmitted: AdmissionProof["isGenuine"];
+  /** Signs what is put into jobs, and reads it again from results. */
+  readonly snapshots: Pick<Snapshots, "sign" | "open">;
   /** For requests that none did. */
   readonly admit: AdmitDirect;
   /** For the same, before anything of them is counted. Absent: nothing is refused. */
@@ -94,10 +96,10 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
     await route(deps, request, saga, delivery);
   },
   async result(delivery: Delivery): Promise<void> {
-    const { request, saga } = readEvent(Result, deps.prefix, delivery);
+    const { request, saga } = await deps.snapshots.open(delivery);
     failpoint("after_result_received");
     if (delivery.mayBeRepeat && (await answerAgain(deps, request))) return; // it would reserve once more
-    await route(deps, request, readSaga(saga), delivery);
+    await route(deps, request, saga, delivery);
   },
 });
 
@@ -155,7 +157,7 @@ async function answerAgain({ streams, publisher, prefix }: RouterDeps, request: 
 }
 
 async function route(deps: RouterDeps, request: InferenceRequest, saga: Saga, delivery: Delivery): Promise<void> {
-  const { tracer, publisher, now } = deps;
+  const { tracer, publisher, snapshots, now } = deps;
   if (await isDecided(deps, request, saga, delivery)) return;
   const kind = saga.state === "received" ? "request" : "result";
   const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.policy": request.policy };
@@ -167,7 +169,7 @@ async function route(deps: RouterDeps, request: InferenceRequest, saga: Saga, de
       if (message.type === "job.v1") failpoint("before_job_publish");
       // Another router may have got the request while this one was paused or waited: its job may be on another tier, where none refuses this one.
       if (message.type === "job.v1" && delivery.isHeldLong?.() === true && (await isDecided(deps, request, saga, { mayBeRepeat: true }))) return;
-      const { isDuplicate, stored } = await publisher.emit(message, traceparent);
+      const { isDuplicate, stored } = await publisher.emit(message.type === "job.v1" ? snapshots.sign(message) : message, traceparent);
       if (message.type === "job.v1") failpoint("after_job_publish");
       if (message.type === "completion.v1") failpoint("after_completion");
       if (!isDuplicate && message.type === "completion.v1") void deps.cached?.cache.keep(request, message);

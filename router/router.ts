@@ -40,6 +40,7 @@ import { reconcileCounters } from "./reconcileCounters.ts";
 import { makeRouteEvent } from "./routeEvent.ts";
 import { shareLoad } from "./shareLoad.ts";
 import { runShadows } from "./runShadows.ts";
+import { makeSnapshots } from "./snapshots.ts";
 import { runSweeper } from "./sweeper.ts";
 import { runFloorWatch } from "./watchFloor.ts";
 import { watchStreams } from "./watchStreams.ts";
@@ -58,7 +59,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     let followed: () => Routing = () => NO_ROUTING;
     const routing = () => ({ model: followed().model, floorSteps: followed().guard?.steps ?? 0 });
     let fold: OpenRequests | null = null;
-    const app = buildRoleServer(registry, readiness.problems);
+    const app = buildRoleServer(registry, readiness.problems, readiness.warnings);
     const count = await openTokenCounter(tokenizersOf(tierFile));
     const countTokens = makeCountedTiers(count);
     addDecideRoute(app, limits, () => ({ live: live(), ...routing(), exploration: config.exploration, nowMs: Date.now() }), countTokens);
@@ -69,7 +70,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     onClose("tracing", close);
     const { routerRequests, routerResults, deadLetterService } = sourcesOf(prefix);
     const needed = [routerRequests, routerResults, deadLetterService];
-    const broker = await openBroker({ url: config.natsUrl, role: "router", prefix, needed, readiness }, context);
+    const broker = await openBroker({ url: config.natsUrl, role: "router", prefix, needed, readiness, registry }, context);
     if (signal.aborted) return;
     const { nats, js, jsm, streams, publisher } = broker;
     live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: servedBy(tierFile), readiness, log }, context);
@@ -85,12 +86,13 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     followed = await followModel({ nats, prefix, tierFile, log, observe: (change) => { metrics.observeModel(change); } }, context);
     const limiter = await openLimiter({ redisUrl: config.redisUrl, prefix, door: "nats", registry, broker }, context);
     const { isGenuine } = makeAdmissionProof(config.secret, prefix);
-    const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now });
+    const snapshots = makeSnapshots({ keys: config.snapshotKeys, streams, prefix, observe: metrics.observeSnapshot });
+    const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now, readResult: snapshots.openOrJob });
     const cached = { ...openAnswerCache({ role: "router", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context), auditHit: makeAuditHit({ publisher, tierFile, registry, log, now: Date.now }), tierFileHash: hashOfTierFile(tierFile) };
     const budgets = openBudgets({ redisUrl: config.redisUrl, prefix, sweepGraceMs: config.sweepGraceMs, global: config.globalBudgets, pool: slowPool, broker, fold: () => fold, registry, readiness }, context);
     const pacing = openPacing({ pool: slowPool, balanceOf: budgets.balanceOf, registry, log, now: Date.now });
     const { observer, shedDirect } = shareLoad({ broker, prefix, live, fold: () => fold, maxQueueMs: config.maxQueueMs, registry, now: Date.now }, context);
-    const route = makeRouteEvent({ shed: shedDirect, cached, budgets, pacing, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, makePromptTokens(tierFile, count), Date.now), live, countTokens, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
+    const route = makeRouteEvent({ snapshots, shed: shedDirect, cached, budgets, pacing, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, makePromptTokens(tierFile, count), Date.now), live, countTokens, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
     const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     reconcileCounters({ config, broker, registry }, context);
     await watchStreams({ broker, prefix, registry, now: Date.now }, context);
@@ -103,7 +105,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
       consume({ ...loop, source: deadLetterService, handle: makeDeadLetterService({ streams, giveUp, tracer }) }),
       runShadows({ publisher, streams, prefix, standingOf, share: config.shadowShare, shadowTiers: config.shadowTiers, tierFile, tracer, observeGone: metrics.observeGone, now: Date.now }, { js, jsm, log, signal, drainMs: context.drainMs }),
       runFloorWatch({ nats, js, streams, prefix, used: () => followed().activation, log, now: Date.now, isGenuine: makeJudgedProof(config.isKeyless ? null : config.secret, prefix).isGenuine, signal, drainMs: context.drainMs }),
-      untilItWorks(context, "start the sweeper", () => runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, tracer, log, now: Date.now, observer, signal }, (made) => { fold = made; })),
+      untilItWorks(context, "start the sweeper", () => runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, tracer, log, now: Date.now, observer, snapshots, signal }, (made) => { fold = made; })),
     ]);
   },
 };

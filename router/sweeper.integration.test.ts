@@ -17,6 +17,7 @@ import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 
 import type { OpenRequests } from "./openRequests.ts";
+import { makeSnapshots } from "./snapshots.ts";
 import { runSweeper, type SweeperDeps } from "./sweeper.ts";
 
 const WAIT = { timeout: 15_000, interval: 50 };
@@ -43,7 +44,7 @@ function startSweeper(aheadMs: number, over: Partial<SweeperDeps> = {}) {
   const shutdown = new AbortController();
   let fold: OpenRequests | null = null;
   const done = runSweeper({
-    ...broker, prefix: "infer", limits: { defaultDeadlineMs: 30_000, maxDeadlineMs: 300_000, tierFile: FILE }, graceMs: 5_000, tracer: startTracing(undefined, "test").tracer,
+    ...broker, snapshots: makeSnapshots({ keys: [], streams: broker.streams, prefix: "infer" }), prefix: "infer", limits: { defaultDeadlineMs: 30_000, maxDeadlineMs: 300_000, tierFile: FILE }, graceMs: 5_000, tracer: startTracing(undefined, "test").tracer,
     log: pino({ level: "silent" }), now: () => Date.now() + aheadMs, signal: shutdown.signal, ...over,
   }, (made) => { fold = made; });
   return { fold: () => fold?.counts(), stop: async () => { shutdown.abort(); await done; } };

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 
 import { AppError } from "#shared/contracts/errors.ts";
-import { type Completion, Job, Result } from "#shared/contracts/events.ts";
+import { type Completion, Job } from "#shared/contracts/events.ts";
 import { followSubjects } from "#shared/messaging/followSubjects.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
@@ -21,6 +21,7 @@ import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import { makeOpenRequests, type OpenObserver, type OpenRequest, type OpenRequests } from "./openRequests.ts";
+import type { Snapshots } from "./snapshots.ts";
 
 const TICK_MS = 500;
 /** Younger requests are not looked at: nearly all end sooner, and looking costs a read. */
@@ -42,6 +43,8 @@ export interface SweeperDeps {
   readonly now: () => number;
   /** Told of requests as they open and end. */
   readonly observer?: OpenObserver;
+  /** Reads results. */
+  readonly snapshots: Pick<Snapshots, "openOrJob">;
   readonly signal: AbortSignal;
 }
 
@@ -119,12 +122,17 @@ async function close(deps: SweeperDeps, key: string, open: OpenRequest): Promise
 }
 
 /** From the newest snapshot of the saga that can be read, so that an answer in hand and its cost are not lost. */
-async function completionsFor({ streams, prefix, limits, now }: SweeperDeps, id: Id, { storedAtMs }: OpenRequest, body: Uint8Array | null, traceId: string): Promise<Completion[]> {
+async function completionsFor({ streams, prefix, limits, snapshots, now }: SweeperDeps, id: Id, { storedAtMs }: OpenRequest, body: Uint8Array | null, traceId: string): Promise<Completion[]> {
   const error = { code: "deadline_exceeded", message: "no outcome by its deadline" } as const;
   const occasion = { nowMs: now(), traceId };
   const result = await streams.last("RESULTS", resultSubject(prefix, id, "*"));
   const job = await streams.last("JOBS", anyJob(prefix, id, "*"));
-  const sagas = [orNull(() => result && readEvent(Result, prefix, result)), orNull(() => job && readEvent(Job, prefix, job))]
+  const opened = result === null ? null : await snapshots.openOrJob(result).catch((problem: unknown) => {
+    if (problem instanceof AppError && problem.isOutage) throw problem;
+    return null;
+  });
+  const read = orNull(() => job && readEvent(Job, prefix, job));
+  const sagas = [opened && { ...opened, attempt: opened.saga.context.attempt }, read]
     .filter((saga) => saga !== null).sort((a, b) => b.attempt - a.attempt); // of one attempt, the result first
   const ways = [...sagas.map((saga) => () => closeSaga(saga, error, occasion)), () => body && closeRequest(readRequest(id, body, storedAtMs, limits), limits.tierFile, error, occasion)];
   for (const way of ways) {

@@ -3,7 +3,8 @@ import { randomUUID } from "node:crypto";
 import type { Attributes } from "@opentelemetry/api";
 
 import type { Acceptance } from "#shared/contracts/decision.ts";
-import { type Attempt, Completion, Job, Result } from "#shared/contracts/events.ts";
+import { AppError } from "#shared/contracts/errors.ts";
+import { type Attempt, Completion, Job, Result, type SagaMessage } from "#shared/contracts/events.ts";
 import { type ConfidenceMethod, methodFor, type Tier } from "#shared/contracts/tiers.ts";
 import type { AnswerPublisher, AnswerPublisherOptions, Cancellations } from "#shared/messaging/answerStream.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
@@ -119,9 +120,20 @@ async function isDone({ streams, publisher, prefix }: JobDeps, job: Job): Promis
 async function publishAfter(deps: JobDeps, job: Job, { result, output, message, isFinal }: Shown, { traceparent, delivery }: { traceparent: string; delivery: Delivery }): Promise<void> {
   const traceId = traceIdOf(traceparent);
   for (const event of messagesAfter(job.request, readSaga(job.saga), { type: "RESULT", result, output, isFinal, ...(message === undefined ? {} : { message }) }, { nowMs: deps.now(), traceId })) {
-    const { isDuplicate } = await deps.publisher.emit(event, traceparent);
+    const { isDuplicate } = await emitWith(deps, job, event, traceparent);
     deps.observe(job, result, { isFinal: event.type === "completion.v1", traceId });
     if (!isDuplicate && event.type === "completion.v1") deps.keep?.(job.request, event);
     if (isDuplicate) await keepLate(deps, job, result, delivery);
+  }
+}
+
+/** A result brings back what the router had signed; where that does not fit into a message, the router looks into JOBS. */
+async function emitWith({ publisher }: JobDeps, { saga, signature }: Job, event: SagaMessage, traceparent: string): Promise<{ readonly isDuplicate: boolean }> {
+  if (event.type !== "result.v1" || signature === undefined) return publisher.emit(event, traceparent);
+  try {
+    return await publisher.emit({ ...event, routed: { saga, signature } }, traceparent);
+  } catch (error) {
+    if (error instanceof AppError && error.code === "payload_too_large") return publisher.emit(event, traceparent);
+    throw error;
   }
 }

@@ -50,7 +50,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     const registry = makeRegistry(`worker-${tier.name}`);
     exportPriceEnds(registry, tier.name, configured);
     const readiness = makeReadiness(signal);
-    const app = buildRoleServer(registry, readiness.problems);
+    const app = buildRoleServer(registry, readiness.problems, readiness.warnings);
     onClose("http", () => app.close());
     await listen(app, { host: config.host, port, variable: "INFER_WORKER_PORT" });
 
@@ -62,7 +62,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
       return { ...replica, server };
     }));
     const needed = [workerSource(config.prefix, tier), batchWorkerSource(config.prefix, tier)];
-    const { nats, js, streams, publisher, instance } = await openBroker({ url: config.natsUrl, role: `worker-${tier.name}`, prefix: config.prefix, needed, readiness }, context);
+    const { nats, js, streams, publisher, instance } = await openBroker({ url: config.natsUrl, role: `worker-${tier.name}`, prefix: config.prefix, needed, readiness, registry }, context);
     if (signal.aborted) return;
 
     let touch = (): void => undefined;

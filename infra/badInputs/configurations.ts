@@ -60,6 +60,7 @@ export const GOOD_TIER_FILES = { "CRLF at the ends of lines": TIERS.replaceAll("
 export const BAD_ENVIRONMENTS: readonly BadEnvironment[] = [
   { id: "C-129", input: "a wait with its unit", role: "router", variables: { INFER_SWEEP_GRACE_MS: "30s" }, reason: /^INFER_SWEEP_GRACE_MS: must be a number/, note: UNITS },
   { id: "C-141", input: "keys asked for without the secret that they are checked with", role: "gateway", variables: { INFER_AUTH: "keys" }, reason: /^INFER_SECRET: API keys are checked with it/ },
+  { id: "C-141", input: "keys asked for without the key that routers sign with", role: "router", variables: { INFER_AUTH: "keys" }, reason: /^INFER_SNAPSHOT_KEYS: routers sign with it/ },
   { id: "C-143", input: "`changeme` as the secret", role: "gateway", variables: { INFER_AUTH: "keys", INFER_SECRET: "changeme" }, reason: /^INFER_SECRET: must have at least 32 characters/, note: "No password has a default: Compose refuses to start without one." },
   { id: "C-143", input: "a gateway without keys that others can reach", role: "gateway", variables: { INFER_HTTP_HOST: "0.0.0.0" }, reason: /^INFER_HTTP_HOST: without API keys the gateway listens on loopback only/ },
   { id: "C-143", input: "a gateway without keys that others can administrate", role: "gateway", variables: { INFER_GATEWAY_ADMIN_HOST: "0.0.0.0" }, reason: /^INFER_GATEWAY_ADMIN_HOST: without API keys the gateway is administrated from loopback only/ },

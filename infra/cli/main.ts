@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 /** The command line `inferctl`. */
 import type { PrepareSteps } from "#infra/embedded/prepare.ts";
+import { exitWith } from "#shared/runtime/loadConfig.ts";
+import { withSecretFiles } from "#shared/runtime/secretFiles.ts";
 
 import { dispatch } from "./dispatch.ts";
 import { terminalProgress } from "./terminalProgress.ts";
@@ -17,4 +19,6 @@ const prepare: PrepareSteps = {
 };
 
 process.stdout.on("error", () => process.exit(0)); // `inferctl logs | head`
-process.exitCode = await dispatch(process.argv.slice(2), { environment: process.env, print, progress: terminalProgress(process.stderr), prepare }, printError);
+const { environment, problems } = withSecretFiles(process.env, process.cwd());
+if (problems.length > 0) exitWith("the environment", problems);
+process.exitCode = await dispatch(process.argv.slice(2), { environment, print, progress: terminalProgress(process.stderr), prepare }, printError);

@@ -38,6 +38,7 @@ export const Service = z.strictObject({
   networks: z.array(name).min(1),
   volumes: z.array(volume).default([]),
   configs: z.array(z.strictObject({ source: name, target: z.string().startsWith("/") })).default([]),
+  secrets: z.array(name).default([]),
   healthcheck: HealthCheck.optional(),
   depends_on: z.record(name, z.strictObject({ condition: z.enum(["service_healthy", "service_completed_successfully", "service_started"]) })).default({}),
   restart: z.enum(["unless-stopped", "no"]).optional(),
@@ -52,6 +53,8 @@ export const ComposeFile = z.strictObject({
   networks: z.record(name, z.strictObject({ internal: z.boolean().optional() })),
   volumes: z.record(name, z.strictObject({})),
   configs: z.record(name, z.strictObject({ file: z.string().startsWith("./") })),
+  /** Files that are made outside, in a folder that git and the image leave out. */
+  secrets: z.record(name, z.strictObject({ file: z.string().startsWith("./secrets/") })),
 });
 export type ComposeFile = z.infer<typeof ComposeFile>;
 
@@ -68,5 +71,3 @@ export const milliseconds = (text: string): number => {
 
 /** What Compose makes of `${NAME:?message}` (here: a stand-in) and `${NAME:-default}`. */
 export const interpolate = (text: string): string => text.replaceAll(/\$\{[A-Z_]+:\?[^}]*\}/g, "stand0in".repeat(4)).replaceAll(/\$\{[A-Z_]+:-([^}]*)\}/g, "$1");
-/** True for a value that has no default and is written nowhere: `${NAME:?message}`. */
-export const isRequired = (text: string): boolean => /^\$\{[A-Z_]+:\?[^}]+\}$/.test(text);

@@ -2,7 +2,9 @@
  * The rules of hardening, and that docker-compose.yml agrees with the files it has to agree with. Pure: what the
  * other files say comes in as `Facts`. Every broken rule is one sentence that names the service.
  */
-import { type ComposeFile, interpolate, isRequired, milliseconds, type Service } from "./composeFile.ts";
+import { SECRET_FILES } from "../../shared/runtime/secretFiles.ts";
+
+import { type ComposeFile, interpolate, milliseconds, type Service } from "./composeFile.ts";
 
 export interface Facts {
   /** What this variable's schema says about the value: undefined when it is accepted. "no such variable" is a refusal too. */
@@ -31,6 +33,7 @@ const CALLS_OUT = new Set(["webhook-sender"]);
 const MAY_BE_ROOT = new Set(["nats"]);
 const SERVER_URLS: Readonly<Record<string, string>> = { NATS_URL: "NATS", REDIS_URL: "Redis", DATABASE_URL: "Postgres" };
 const PINNED = /^[a-z0-9/-]+:v?\d+\.\d+(\.\d+)?(-[a-z0-9.-]+)?(@sha256:[0-9a-f]{64})?$/;
+const MOUNTED = "/run/secrets/";
 const SECRET = /PASSWORD|SECRET|TOKEN|_KEY$/;
 
 export function brokenRules(compose: ComposeFile, facts: Facts): string[] {
@@ -62,11 +65,13 @@ function* hardening(name: string, service: Service): Generator<string> {
   if (!/^\d+:\d+$/.test(service.user ?? "")) yield "user is not given as numbers";
   else if (uid === "0" && !MAY_BE_ROOT.has(name)) yield "runs as root";
   for (const [variable, value] of Object.entries(service.environment)) {
-    if (SECRET.test(variable) && !isRequired(value)) yield `${variable} has a default or is written down`;
-    const password = /:\/\/[^/@:]*:(?<password>.+)@/.exec(value)?.groups?.["password"];
-    if (password !== undefined && !isRequired(password)) yield `the password in ${variable} has a default or is written down`;
+    const file = value.startsWith(MOUNTED) ? value.slice(MOUNTED.length) : null;
+    if (SECRET.test(variable) && !variable.endsWith("_FILE")) yield `${variable} is in the environment, not a file`;
+    if (variable.endsWith("_FILE") && (file === null || !service.secrets.includes(file))) yield `${variable} names no secret that it has`;
+    if (/:\/\/[^/@:]*:.+@/.test(value)) yield `the password in ${variable} is in the environment, not a file`;
   }
-  if (name === "grafana" && !("GF_SECURITY_ADMIN_PASSWORD" in service.environment)) yield "GF_SECURITY_ADMIN_PASSWORD is not set, so it is admin";
+  for (const secret of service.secrets) if (!Object.values(service.environment).includes(`${MOUNTED}${secret}`)) yield `has the secret ${secret}, which nothing of it reads`;
+  if (name === "grafana" && !("GF_SECURITY_ADMIN_PASSWORD__FILE" in service.environment)) yield "GF_SECURITY_ADMIN_PASSWORD__FILE is not set, so it is admin";
   if (name === "grafana" && service.environment["GF_AUTH_ANONYMOUS_ENABLED"] !== "false") yield "GF_AUTH_ANONYMOUS_ENABLED is not \"false\"";
 }
 
@@ -79,6 +84,7 @@ function* wiring(name: string, service: Service, compose: ComposeFile): Generato
   if (published.length === 0 && !CALLS_OUT.has(name) && open.length > 0) yield `is on ${open.join(", ")}, which is not internal`;
   if (published.length > 0 && open.length === 0) yield "is on internal networks only, where Docker publishes no port";
   for (const volume of service.volumes.map((text) => text.split(":")[0] ?? "")) if (!(volume in compose.volumes)) yield `there is no volume ${volume}`;
+  for (const secret of service.secrets) if (!(secret in compose.secrets)) yield `there is no secret ${secret}`;
   for (const { source } of service.configs) if (!(source in compose.configs)) yield `there is no config ${source}`;
   if (service.restart === undefined) yield "no restart policy";
   if (isOneShot(service) ? !isOurs(service) : service.healthcheck === undefined) yield "no health check";
@@ -105,8 +111,8 @@ function* role(name: string, service: Service, compose: ComposeFile, facts: Fact
   if (service.environment["INFER_HTTP_HOST"] !== "0.0.0.0") yield "INFER_HTTP_HOST is not 0.0.0.0, so nobody reaches it";
   if (roleOf(service) === "gateway" && service.environment["INFER_GATEWAY_ADMIN_HOST"] !== "0.0.0.0") yield "INFER_GATEWAY_ADMIN_HOST is not 0.0.0.0, so nobody reaches it";
   const reads = facts.reads[roleOf(service) ?? ""];
-  for (const variable of reads ?? []) if (variable in SERVER_URLS && !(variable in service.environment)) yield `${variable} is not set, so it looks for ${SERVER_URLS[variable]} on its own loopback`;
-  for (const variable of Object.keys(service.environment)) if (reads !== undefined && !reads.includes(variable)) yield `${variable} is set, and this role does not read it`;
+  for (const variable of reads ?? []) if (variable in SERVER_URLS && !(variable in service.environment) && !(`${variable}_FILE` in service.environment)) yield `${variable} is not set, so it looks for ${SERVER_URLS[variable]} on its own loopback`;
+  for (const variable of Object.keys(service.environment)) if (reads?.includes(SECRET_FILES[variable as keyof typeof SECRET_FILES] ?? variable) === false) yield `${variable} is set, and this role does not read it`;
   const port = portOf(service, facts);
   if (port === undefined) return;
   if (!service.networks.some((network) => compose.services["prometheus"]?.networks.includes(network))) yield "is on no network with Prometheus";

@@ -47,7 +47,7 @@ const roles: RoleProcess[] = [];
 
 async function start(name: string, program: string, variable: string): Promise<void> {
   const project = projectFolder(), port = await anyFreePort();
-  const env = { NATS_URL: broker.url, REDIS_URL: redis.url, DATABASE_URL: database.url, INFER_SECRET: SECRET, INFER_AUTH: "keys", LOG_LEVEL: "warn", INFER_GATEWAY_ADMIN_PORT: "0", [variable]: String(port) };
+  const env = { NATS_URL: broker.url, REDIS_URL: redis.url, DATABASE_URL: database.url, INFER_SECRET: SECRET, INFER_AUTH: "keys", ...(name === "router" ? { INFER_SNAPSHOT_KEYS: "k".repeat(32) } : {}), LOG_LEVEL: "warn", INFER_GATEWAY_ADMIN_PORT: "0", [variable]: String(port) };
   const addresses = [{ role: name, url: `http://127.0.0.1:${port}` }];
   roles.push(startRole({ name, program, addresses, env }, { project, dist: join(project, "dist"), logs: join(redis.dataDir, "logs"), env: {}, fingerprint: "", startedWith: {} }));
 }

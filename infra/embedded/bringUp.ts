@@ -19,14 +19,14 @@ import { roleUsers } from "#shared/messaging/permissions.ts";
 import { choosePorts, type MovedPort, movedPorts } from "./choosePorts.ts";
 import type { Environment, Home } from "./homeFolder.ts";
 import { withHomeLock } from "./homeLock.ts";
-import { withOwnSecret } from "./ownSecret.ts";
+import { withOwnSecret, withOwnSnapshotKeys } from "./ownSecret.ts";
 import { loginUrl } from "./loginUrl.ts";
 import { natsLogin } from "./natsLogin.ts";
 import type { PrepareSteps } from "./prepare.ts";
 import { probeServer } from "./probeServer.ts";
 import { endProcess, isRunning } from "./processIdentity.ts";
 import type { Progress } from "./progress.ts";
-import { planProcesses, type PlannedProcess, type Ports, roleEnvironment, withSeeds } from "./roles.ts";
+import { planProcesses, type PlannedProcess, type Ports, roleEnvironment, withSeeds, withSnapshotKeys } from "./roles.ts";
 import type { ServerInfo } from "./serverInfo.ts";
 import { SERVICE_NAMES, SERVICES } from "./services.ts";
 import { PORT_VARIABLES, readRoleSettings, type Settings } from "./settings.ts";
@@ -65,7 +65,7 @@ const OF_THE_SHELL: ReadonlySet<string> = new Set(["PATH", "HOME", "LANG", "TZ"]
 /** Throws a `SetupError`; what did start stays, noted, for the next `up` or for `down`. */
 export async function bringUp(given: UpOptions): Promise<UpResult> {
   const { home, progress } = given;
-  const options = { ...given, environment: withOwnSecret(given.environment, home, { makes: true }) };
+  const options = { ...given, environment: withOwnSnapshotKeys(withOwnSecret(given.environment, home, { makes: true }), home) };
   const settings = readRoleSettings(options.environment, home);
   return withHomeLock(home.root, progress.note, async () => {
     const notebook = openNotebook(home.stateFile);
@@ -174,7 +174,7 @@ async function ensureRoles(options: UpOptions, settings: Settings, notebook: Not
   const ports = await choosePorts(settings, { ...portsOf(before, running), onProgress: progress.note });
   const env = roleEnvironment(environment, { settings, ports, urls: urlsOf(servers) });
   if (login !== null) for (const name of ["NATS_NKEY_SEED", "NATS_NKEY_SEED_FILE"]) Reflect.deleteProperty(env, name);
-  const planned = planProcesses(settings, ports, isSingleProcess);
+  const planned = withSnapshotKeys(planProcesses(settings, ports, isSingleProcess), environment);
   const plans = withLogins(login === null ? planned : withSeeds(planned, login.seeds, roleUsers(tierNames(settings))), home, servers);
   const logins = loginsHash(plans, servers);
   const startedWith = { ...hashesOf(dist, settings, env), ...(login === null ? {} : { "the NATS login": login.hash }), ...(logins === null ? {} : { "the logins": logins }) };

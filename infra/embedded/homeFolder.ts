@@ -26,6 +26,8 @@ export interface Home {
   readonly stateFile: string;
   /** Of `INFER_SECRET`, where nobody sets it. */
   readonly secretFile: string;
+  /** Of `INFER_SNAPSHOT_KEYS`, where nobody sets them. */
+  readonly snapshotKeysFile: string;
 }
 
 /** Another user for a child process. Only root can ask for it. */
@@ -92,7 +94,7 @@ function canEnter(folder: string, user: RunAs): boolean {
 }
 
 function homeAt(root: string, project: string): Home {
-  const home = { project, root, data: join(root, "data"), logs: join(root, "logs"), servers: join(root, "servers"), stateFile: join(root, "state.json"), secretFile: join(root, "secret") };
+  const home = { project, root, data: join(root, "data"), logs: join(root, "logs"), servers: join(root, "servers"), stateFile: join(root, "state.json"), secretFile: join(root, "secret"), snapshotKeysFile: join(root, "snapshot-keys") };
   for (const folder of [home.data, home.logs, home.servers]) mkdirSync(folder, { recursive: true });
   return home;
 }

@@ -4,7 +4,7 @@ import { servedBy } from "#shared/contracts/tiers.ts";
 import { roleUsers } from "#shared/messaging/permissions.ts";
 import { loadTierFile } from "#shared/runtime/loadConfig.ts";
 
-import { planProcesses, type Ports, withSeeds } from "./roles.ts";
+import { planProcesses, type Ports, roleEnvironment, withSeeds, withSnapshotKeys } from "./roles.ts";
 
 const tiers = loadTierFile({ tiersFile: "infra/config/tiers.yaml", pricesFile: "infra/config/prices.yaml" });
 const ports: Ports = { INFER_GATEWAY_PORT: 1, INFER_GATEWAY_ADMIN_PORT: 7, INFER_ROUTER_PORT: 2, INFER_AUDIT_SINK_PORT: 3, INFER_METRICS_SINK_PORT: 4, INFER_WEBHOOK_SENDER_PORT: 5, INFER_WORKER_PORT: 6 };
@@ -18,3 +18,10 @@ it("gives each role the seed of its own NATS user alone, and none to one that ha
 });
 
 it("gives one process of all roles the folder", () => { expect(seedsOf(true)).toEqual([["all-in-one", "/seeds"]]); });
+
+it("gives the key of routers to the router alone", () => {
+  const environment = { INFER_SNAPSHOT_KEYS_FILE: "/home/snapshot-keys", INFER_SNAPSHOT_KEYS: "k".repeat(32) };
+  const knowing = withSnapshotKeys(planProcesses({ tiers, roleHost: "127.0.0.1" }, ports, false), environment).filter(({ env }) => Object.keys(env).some((name) => name in environment));
+  expect(knowing).toMatchObject([{ name: "router", env: environment }]);
+  expect(Object.keys(roleEnvironment(environment, { settings: { tiers, tiersFile: "t", pricesFile: "p", localModelsDir: "l" }, ports, urls: {} })).filter((name) => name in environment)).toEqual([]);
+});

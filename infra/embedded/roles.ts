@@ -52,6 +52,15 @@ export const withSeeds = (plans: readonly PlannedProcess[], seeds: string, users
     return role === undefined ? plan : { ...plan, env: { ...plan.env, NATS_NKEY_SEED_FILE: others.length === 0 ? seedFileIn(seeds, role) : seeds } };
   });
 
+/** Of routers alone: what workers may not know. */
+const OF_ROUTERS = ["INFER_SNAPSHOT_KEYS", "INFER_SNAPSHOT_KEYS_FILE"] as const;
+
+export const withSnapshotKeys = (plans: readonly PlannedProcess[], environment: Environment): PlannedProcess[] =>
+  plans.map((plan) => {
+    if (!plan.addresses.some(({ role }) => role === "router")) return plan;
+    return { ...plan, env: { ...plan.env, ...Object.fromEntries(OF_ROUTERS.flatMap((name) => (environment[name] ? [[name, environment[name]]] : []))) } };
+  });
+
 interface Context {
   readonly settings: Pick<Settings, "tiers" | "tiersFile" | "pricesFile" | "localModelsDir">;
   readonly ports: Ports;
@@ -67,6 +76,7 @@ export function roleEnvironment(environment: Environment, { settings, ports, url
   }
   delete env["INFER_WORKER_TIER"];
   delete env["INFER_API_KEY"];
+  for (const name of OF_ROUTERS) Reflect.deleteProperty(env, name);
   for (const [name, port] of Object.entries(ports)) env[name] = String(port);
   for (const [name, url] of Object.entries(urls)) if (url !== undefined) env[name] = url;
   return { ...env, INFER_TIERS_FILE: settings.tiersFile, INFER_PRICES_FILE: settings.pricesFile, INFER_LOCAL_MODELS_DIR: settings.localModelsDir };

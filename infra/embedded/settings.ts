@@ -9,6 +9,7 @@ import { readApiKey } from "#shared/runtime/apiKey.ts";
 import type { Replicas } from "#shared/messaging/topology.ts";
 import { NATS_VARIABLES, pick, readTierFile, unknownVariables } from "#shared/runtime/loadConfig.ts";
 import { ProcessConfig } from "#shared/runtime/runRole.ts";
+import { withSecretFiles } from "#shared/runtime/secretFiles.ts";
 
 import type { Environment, Home } from "./homeFolder.ts";
 import { ROLE_CONFIGS } from "./roleConfigs.ts";
@@ -62,9 +63,10 @@ export function readRoleSettings(environment: Environment, home: Home): Settings
 
 /** Throws one `SetupError` with every bad variable, or else every problem of the tier file. Relative paths count from the project. */
 function readChecked(environment: Environment, home: Home, { alsoReading, acceptsOver }: { readonly alsoReading: readonly z.ZodType[]; readonly acceptsOver: boolean }): Settings {
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""));
+  const withFiles = withSecretFiles(environment, home.project);
+  const given = Object.fromEntries(Object.entries(withFiles.environment).filter(([, value]) => value !== undefined && value !== ""));
   const parsed = UpEnvironment.safeParse(given);
-  const problems = unknownVariables(given).map((name) => `${name}: no such variable`);
+  const problems = [...unknownVariables(given).map((name) => `${name}: no such variable`), ...withFiles.problems];
   for (const { error } of [parsed, ...alsoReading.map((schema) => schema.safeParse(given))]) problems.push(...(error === undefined ? [] : issueLines(error)));
   if (!parsed.success || problems.length > 0) throw badConfig("the environment", [...new Set(problems)]);
   const env = parsed.data;

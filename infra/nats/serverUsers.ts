@@ -10,6 +10,12 @@ import type { NatsUser } from "./userList.ts";
 /** Also of the folder that the server keeps the streams in. */
 export const SERVICES_ACCOUNT = "INFER";
 
+/**
+ * Of one tenant's account, per server: what its callers need many times over, and less than what would take the server from others. Publishes are smaller than
+ * the server's own most: a request's text is 240 KiB at most. It has no JetStream of its own, so it stores nothing but what services let it publish.
+ */
+export const TENANT_LIMITS = { max_connections: 64, max_subscriptions: 256, max_payload: 512 * 1024 } as const;
+
 /** Throws when there is nobody: a server without users would let everybody in. */
 export function serverUsers(users: readonly NatsUser[], options: PermissionOptions): string {
   if (!users.some(({ kind }) => kind === "role")) throw new Error("there are no users of roles: the server would be open to all");
@@ -39,6 +45,7 @@ function tenantAccount(tenantId: string, own: readonly NatsUser[], prefix: strin
   const { services, streams } = tenantCrossing(prefix, tenantId);
   const from = (subject: string) => ({ account: SERVICES_ACCOUNT, subject });
   return {
+    limits: TENANT_LIMITS,
     users: own.map(({ public_key }) => userWith(public_key, tenantPermissions(prefix, tenantId))),
     imports: [...services.map((subject) => ({ service: from(subject) })), ...streams.map((subject) => ({ stream: from(subject) }))],
   };

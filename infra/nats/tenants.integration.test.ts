@@ -9,6 +9,7 @@ import { connectNats } from "#shared/messaging/connect.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { inboxOf, streamsOf } from "#shared/messaging/topology.ts";
 
+import { TENANT_LIMITS } from "./serverUsers.ts";
 import { type Violations, watchViolations } from "./testViolations.ts";
 
 const STREAMS = [...streamsOf("infer", 86_400_000).map(({ name }) => name), "KV_infer-tiers", "KV_infer-models", "KV_infer-sweeper"];
@@ -21,7 +22,7 @@ let violations: Violations;
 const heard: string[] = [];
 
 beforeAll(async () => {
-  server = await startTestServerWithUsers([{ name: "small", slots: 1 }], ["t1", "victim"]);
+  server = await startTestServerWithUsers([{ name: "small", slots: 1 }], ["t1", "victim", "greedy"]);
   [mallory, victim, router, gateway] = await Promise.all([server.connectTenant("t1"), server.connectTenant("victim"), server.connectRole("router"), server.connectRole("gateway")]);
   admin = await brokerOver(await server.connectRole("admin"), "infer", undefined, inboxOf("admin"));
   violations = watchViolations(mallory);
@@ -164,3 +165,32 @@ test("after all that the victim is served as before, and has heard what is its o
   await until("the completion was not heard", () => heard.includes("infer.completion.victim.mine"));
   expect(gateway.isClosed()).toBe(false);
 });
+
+test("the server refuses a tenant more connections, subscriptions and bytes than its account has, and others go on", async () => {
+  const { max_connections, max_subscriptions, max_payload } = TENANT_LIMITS;
+  const made: NatsConnection[] = [];
+  try {
+    while (made.length < max_connections) made.push(...(await Promise.all(Array.from({ length: 4 }, () => server.connectTenant("greedy"))))); // few at once: each must prove itself in time
+    const [first] = made;
+    if (first === undefined) throw new Error("there is one");
+    await expect(server.connectTenant("greedy")).rejects.toThrow(); // the client tries again until its time is over
+    await made.pop()?.close();
+    made.push(await server.connectTenant("greedy"));
+    expect(first.info?.max_payload).toBe(max_payload);
+    expect(() => { first.publish("infer.request.greedy.large", new Uint8Array(max_payload + 1)); }).toThrow(/max_payload/i);
+    const refused = refusals(first);
+    for (let i = 0; i <= max_subscriptions; i++) first.subscribe(`${inboxOf("greedy")}.${i}`, { callback: () => undefined });
+    await until("one subscription more was not refused", () => refused.some((message) => /maximum subscriptions exceeded/i.test(message)));
+    expect((await victim.request("infer.request.victim.beside", "content")).json()).toMatchObject({ stream: "REQUESTS" });
+  } finally {
+    await Promise.all(made.map((nats) => nats.close()));
+  }
+}, 30_000);
+
+function refusals(nats: NatsConnection): string[] {
+  const found: string[] = [];
+  void (async () => {
+    for await (const status of nats.status()) if (status.type === "error") found.push(status.error.message);
+  })();
+  return found;
+}

@@ -27,6 +27,7 @@ export interface GatewayDeps {
   readonly tracer: Tracer;
   readonly registry: Registry;
   readonly problems: Problems;
+  readonly warnings?: Problems;
   readonly waiting: () => number;
   readonly log: Logger;
   readonly callers: Callers;
@@ -56,12 +57,12 @@ export async function buildGateway(deps: GatewayDeps): Promise<GatewayServers> {
     await api.register(reportsRoutes(deps.admin));
     await api.register(openAiRoutes({ ...deps, methodsOf }), { prefix: "/v1" });
   });
-  addHealthRoutes(service, deps.registry, deps.problems);
+  addHealthRoutes(service, deps.registry, deps.problems, deps.warnings);
   const admin = await buildHardenedServer({ ...both, openApi: adminApi(deps.version) }, async (api) => {
     await api.register(adminRoutes(deps.admin), { prefix: "/admin" });
     await api.register(webhookRoutes(deps.webhooks), { prefix: "/admin" });
   });
-  addProbes(admin, deps.problems);
+  addProbes(admin, deps.problems, deps.warnings);
   return { service, admin };
 }
 

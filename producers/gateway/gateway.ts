@@ -74,7 +74,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     let waiting = () => 0;
     const { service, admin } = await buildGateway({
       desk: () => desk ?? starting(), tracer, registry, log,
-      problems: readiness.problems, waiting: () => waiting(), callers, admin: { pool, pepper }, webhooks: { pool, key: config.secret === null ? null : subkey(config.secret, "webhooks"), allowance: config.webhookAllowance, lookup }, isKeyless: config.isKeyless, version: VERSION,
+      problems: readiness.problems, warnings: readiness.warnings, waiting: () => waiting(), callers, admin: { pool, pepper }, webhooks: { pool, key: config.secret === null ? null : subkey(config.secret, "webhooks"), allowance: config.webhookAllowance, lookup }, isKeyless: config.isKeyless, version: VERSION,
       door: { tierFile: limits.tierFile, budgetUsd: config.openAiBudgetUsd },
     });
     boundConnections(service.server, config.maxConnections);
@@ -84,7 +84,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     const port = await listen(service, { host: config.host, port: config.port, variable: "INFER_GATEWAY_PORT" });
     const adminPort = await listen(admin, { host: config.adminHost, port: config.adminPort, variable: "INFER_GATEWAY_ADMIN_PORT" });
 
-    const broker = await openBroker({ url: config.natsUrl, role: "gateway", prefix, needed: [sourcesOf(prefix).routerRequests], readiness }, context);
+    const broker = await openBroker({ url: config.natsUrl, role: "gateway", prefix, needed: [sourcesOf(prefix).routerRequests], readiness, registry }, context);
     if (signal.aborted) return;
     const { nats, acks, streams, publisher, instance } = broker;
     const limiter = await openLimiter({ redisUrl: config.redisUrl, prefix, door: "http", registry, broker }, context);

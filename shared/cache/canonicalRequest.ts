@@ -2,6 +2,7 @@
  * What two requests of a tenant must be equal in to have the same answer: what is asked and of whom, however it is written.
  * Who asks, what it may cost and by when is not part of it. Pure; hash what it gives.
  */
+import { canonicalJson } from "#shared/contracts/canonicalJson.ts";
 import { type Chat, type Input, isEmbed } from "#shared/contracts/chat.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 
@@ -18,17 +19,7 @@ const FORM = 1;
 /** Negative zero is 0 as JSON. What is not set is what it is without. */
 function canonicalInput(input: Input): string {
   if (typeof input === "string") return `text${JSON.stringify(input)}`;
-  return isEmbed(input) ? `embed${inOrder(input)}` : `chat${inOrder(withoutDefaults(input))}`;
-}
-
-/** As JSON, with the keys of every object in alphabetical order: clients write them in any. */
-function inOrder(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(inOrder).join(",")}]`;
-  if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  const entries = value as Readonly<Record<string, unknown>>;
-  let text = "";
-  for (const key of Object.keys(entries).sort()) if (entries[key] !== undefined) text += `${JSON.stringify(key)}:${inOrder(entries[key])},`;
-  return `{${text}}`;
+  return isEmbed(input) ? `embed${canonicalJson(input)}` : `chat${canonicalJson(withoutDefaults(input))}`;
 }
 
 function withoutDefaults({ logprobs, top_logprobs, stop, ...chat }: Chat): Chat {

@@ -41,6 +41,8 @@ export const ERROR_CODES = {
   internal: { httpStatus: 500, retryable: false },
   /** Given up on after repeated tries; the message is in DEAD_LETTERS. */
   poison: { httpStatus: 500, retryable: false },
+  /** A result brought back other than what the router had signed. The message is in DEAD_LETTERS. */
+  bad_snapshot: { httpStatus: 500, retryable: false },
   /** The model's server refused our call: its configuration here is wrong, not the caller's request. */
   backend_refused: { httpStatus: 502, retryable: false },
   backend_bad_response: { httpStatus: 502, retryable: false },

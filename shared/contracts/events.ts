@@ -97,11 +97,15 @@ export type Attempt = z.infer<typeof Attempt>;
 const saga = z.record(z.string(), z.unknown());
 const id = { tenant_id: TenantId, request_id: RequestId };
 
-export const Job = z.object({ type: z.literal("job.v1"), ...id, tier: TierName, attempt: AttemptNumber, request: InferenceRequest, saga });
+/** Of a router, over `request` and `saga` as they are in a job, its place and its tier: an HMAC-SHA256 in base64url, under a key that routers alone have. */
+const signature = z.string().max(100);
+
+/** `signature`: absent where routers have no key, or of an older version. */
+export const Job = z.object({ type: z.literal("job.v1"), ...id, tier: TierName, attempt: AttemptNumber, request: InferenceRequest, saga, signature: signature.optional() });
 export type Job = z.infer<typeof Job>;
 
-/** What a worker may not accept itself. What happened is in the saga. */
-export const Result = z.object({ type: z.literal("result.v1"), ...id, attempt: AttemptNumber, request: InferenceRequest, saga });
+/** What a worker may not accept itself. What happened is in the saga. `routed`: the saga as the router had put it into the job, unchanged; absent where that was not signed, or would not fit. */
+export const Result = z.object({ type: z.literal("result.v1"), ...id, attempt: AttemptNumber, request: InferenceRequest, saga, routed: z.object({ saga, signature }).optional() });
 export type Result = z.infer<typeof Result>;
 
 /** `completed`, or the best answer so far (`degraded`), or none (`failed`), or not even tried (`rejected`). */

@@ -1,3 +1,4 @@
+import { AppError } from "#shared/contracts/errors.ts";
 import { type Completion, type EventError, Job, Result } from "#shared/contracts/events.ts";
 import { storable } from "#shared/contracts/text.ts";
 import { closeRequest, closeSaga, unreadableCompletion } from "#shared/saga/closings.ts";
@@ -15,6 +16,8 @@ interface GiveUpDeps {
   readonly prefix: string;
   readonly limits: RequestLimits;
   readonly now: () => number;
+  /** What a result says, as far as it may be believed; throws outages. Absent: all of it, for whoever reads no results. */
+  readonly readResult?: (message: GivenUp) => Promise<Pick<Result, "request" | "saga">>;
 }
 
 /**
@@ -22,7 +25,7 @@ interface GiveUpDeps {
  * for whoever waits, and then a dead letter with its reason: when DEAD_LETTERS is full, the outcome is there already.
  * Idempotent, but for a second dead letter. The caller terminates the message after it.
  */
-export function makeGiveUp({ publisher, prefix, limits, now }: GiveUpDeps): GiveUp {
+export function makeGiveUp({ publisher, prefix, limits, now, readResult = async (message) => readEvent(Result, prefix, message) }: GiveUpDeps): GiveUp {
   const keep = keepDeadLetter(publisher, prefix, now);
   return async (message, error) => {
     const id = idOf(prefix, message.subject);
@@ -32,15 +35,16 @@ export function makeGiveUp({ publisher, prefix, limits, now }: GiveUpDeps): Give
 
   async function end(id: Id, message: GivenUp, error: EventError): Promise<void> {
     const traceparent = message.traceparent ?? newTraceparent();
-    for (const completion of completionsFor(id, message, error, { nowMs: now(), traceId: traceIdOf(traceparent) })) await publisher.emit(completion, traceparent);
+    for (const completion of await completionsFor(id, message, error, { nowMs: now(), traceId: traceIdOf(traceparent) })) await publisher.emit(completion, traceparent);
   }
 
-  function completionsFor(id: Id, message: GivenUp, error: EventError, occasion: Occasion): Completion[] {
+  async function completionsFor(id: Id, message: GivenUp, error: EventError, occasion: Occasion): Promise<Completion[]> {
     try {
       if (message.stream === "REQUESTS") return closeRequest(readRequest(id, message.data, message.storedAtMs, limits), limits.tierFile, error, occasion);
       if (message.stream === "JOBS") return closeSaga(readEvent(Job, prefix, message), error, occasion);
-      return closeSaga(readEvent(Result, prefix, message), error, occasion);
-    } catch {
+      return closeSaga(await readResult(message), error, occasion);
+    } catch (problem) {
+      if (problem instanceof AppError && problem.isOutage) throw problem;
       return [unreadableCompletion(id, message.storedAtMs, error, occasion, originOf(message.data))];
     }
   }

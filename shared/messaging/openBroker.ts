@@ -1,16 +1,16 @@
 import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { Logger } from "pino";
+import { Gauge, type Registry } from "prom-client";
 
 import { makeInstanceId } from "#shared/runtime/instanceId.ts";
 import { every, type Lifecycle, unlessAborted, untilItWorks } from "#shared/runtime/lifecycle.ts";
-import { isLoopback } from "#shared/runtime/loopback.ts";
 import type { Readiness } from "#shared/runtime/readiness.ts";
 
 import { type AckInbox, makeAckInbox } from "./ackInbox.ts";
 import { awaitNats, awaitTopology } from "./connect.ts";
 import { missingTopology } from "./ensureTopology.ts";
-import { natsAdvisory } from "./natsAdvisory.ts";
+import { type NatsUse, natsVerdict } from "./natsAdvisory.ts";
 import { makePublisher, type Publisher } from "./publish.ts";
 import { makeStoredMessages, type StoredMessages } from "./storedMessages.ts";
 import { inboxOf, type Source } from "./topology.ts";
@@ -35,26 +35,33 @@ export interface BrokerOptions {
   /** Waits until these consumers exist. */
   readonly needed: readonly Source[];
   readonly readiness: Readiness;
+  /** Of the role's metrics. */
+  readonly registry?: Registry;
 }
 
 const CHECK_EVERY_MS = 5_000;
 
-/** On this machine's loopback nobody reaches it. */
-function warnOfHole({ info }: NatsConnection, url: string, log: Logger): void {
-  const problem = natsAdvisory(info?.version ?? "unknown");
-  if (problem !== null && !isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, ""))) log.warn({ problem }, "the NATS server has a known hole");
+/** Throws where it may not be used. Else a known hole is in the log, in `/readyz` and in a metric. */
+function watchHole({ info }: NatsConnection, use: NatsUse, { readiness, registry }: BrokerOptions, log: Logger): void {
+  const verdict = natsVerdict(info?.version ?? "unknown", use);
+  if (registry !== undefined) new Gauge({ name: "infer_nats_known_hole", help: "1 while this process uses a NATS server, not on loopback, whose version has a known hole.", registers: [registry] }).set(verdict === null ? 0 : 1);
+  if (verdict === null) return;
+  if (verdict.action === "refuse") throw new Error(verdict.problem);
+  log.warn({ problem: verdict.problem }, "the NATS server has a known hole");
+  readiness.warn(verdict.problem);
 }
 
 /**
  * Waits for the server and the topology, and goes on looking at both for `/readyz`: a server may come back with an empty
  * store. Closed in reverse order: acks awaited, then the connection drained, or closed when there is nobody to drain to.
  */
-export async function openBroker({ url, role, prefix, needed, readiness }: BrokerOptions, { log, signal, onClose, natsSeed }: Lifecycle & { log: Logger; natsSeed: (role: string) => string | undefined }): Promise<Broker> {
+export async function openBroker(options: BrokerOptions, { log, signal, onClose, natsSeed, refusesNatsHole = false }: Lifecycle & { log: Logger; natsSeed: (role: string) => string | undefined; refusesNatsHole?: boolean }): Promise<Broker> {
+  const { url, role, prefix, needed, readiness } = options;
   const instance = makeInstanceId(role);
   const inboxPrefix = inboxOf(role);
   const nats = await awaitNats({ url, name: instance, nkeySeed: natsSeed(role), inboxPrefix }, log, signal);
   onClose("nats", () => drainOrClose(nats));
-  warnOfHole(nats, url, log);
+  watchHole(nats, { url, refusesHole: refusesNatsHole }, options, log);
   readiness.watch(watchConnection(nats));
   await awaitTopology(nats, { prefix, needed }, log, signal);
   const jsm = await untilItWorks({ log, signal }, "reach JetStream", () => unlessAborted(signal, jetstreamManager(nats)));

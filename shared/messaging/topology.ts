@@ -30,7 +30,7 @@ export const resultSubject = (prefix: string, id: Id, attempt: number | "*"): st
 const LANES = { interactive: "job", batch: "batchjob" } as const;
 export type Lane = keyof typeof LANES;
 /** In JOBS: a job of this attempt, whatever its lane and tier. */
-export const anyJob = (prefix: string, id: Id, attempt: number | "*"): string => `${prefix}.*.*.${tokens(id)}.${attempt}`;
+export const anyJob = (prefix: string, id: Id, attempt: number | "*", tier = "*"): string => `${prefix}.*.${tier}.${tokens(id)}.${attempt}`;
 /** What a request's way leaves on it, while it happens: jobs and results of every attempt. */
 export const stepSubjects = (prefix: string, id: Id): readonly string[] => [...Object.values(LANES).map((lane) => `${prefix}.${lane}.*.${tokens(id)}.*`), resultSubject(prefix, id, "*")];
 export const shadowJobSubject = (prefix: string, tier: string, id: Id): string => `${prefix}.shadowjob.${tier}.${tokens(id)}`;

@@ -20,6 +20,8 @@ const NETWORK_OR_HOST = z.union([CIDR, z.ipv4(), z.ipv6(), z.string().max(253).r
 const natsUrls = z.string().refine((text) => text.split(",").every((one) => z.url({ protocol: /^(nats|tls)$/ }).safeParse(one.trim()).success), "must be a URL with protocol ^(nats|tls)$, or several with commas between them");
 const url = (protocol: RegExp) => z.url({ protocol, error: `must be a URL with protocol ${protocol.source}` });
 
+const secretFile = (name: string) => z.string().min(1).optional().describe(`File that holds ${name}, in place of it: which others must not be able to read, unless it is below /run/secrets.`);
+
 export const ENVIRONMENT = {
   NATS_URL: natsUrls.default("nats://127.0.0.1:4222").describe("NATS server 2.10 or newer, with JetStream. Several servers of a cluster: their URLs with commas between them."),
   NATS_NKEY_SEED_FILE: z.string().min(1).optional()
@@ -45,6 +47,13 @@ export const ENVIRONMENT = {
     .describe("`keys`: every call shows an API key (`inferctl keys`), and INFER_SECRET is needed. `keyless`: for one machine; the gateway listens on loopback only. `keyless-in-container`: it listens on all addresses of a container whose port is published on loopback only."),
   INFER_SECRET: z.string().min(32, "must have at least 32 characters").optional()
     .describe("At least 32 characters, the same for all processes and kept for as long as the API keys: they are checked with it. Gateways sign with it what they admitted, for routers that have it too. Embedded set-up: made at the first `up` and kept in INFER_HOME."),
+  INFER_SNAPSHOT_KEYS: z.string().regex(/^[^\s,]{32,}([\s,]+[^\s,]{32,})?$/, "must be one key of at least 32 characters, or two with a comma or a line break between them").optional()
+    .describe("For routers alone, the same for all of them: what they sign with what passes through workers (docs/security.md). Two keys while it is changed: the first one signs, both may have signed. Needed with `INFER_AUTH=keys`. Embedded set-up: made at the first `up` and kept in INFER_HOME."),
+  INFER_SECRET_FILE: secretFile("INFER_SECRET"),
+  INFER_SNAPSHOT_KEYS_FILE: secretFile("INFER_SNAPSHOT_KEYS"),
+  DATABASE_URL_FILE: secretFile("DATABASE_URL"),
+  REDIS_URL_FILE: secretFile("REDIS_URL"),
+  INFER_ALLOW_NATS_HOLE: z.enum(["yes", "no"]).default("no").describe("`yes`: a NATS server with a known hole (CVE-2026-33222) is used also with `INFER_AUTH=keys` and not on loopback, with a warning. Else roles end there."),
   INFER_API_KEY: z.string().min(1).optional().describe("The key that `inferctl submit` shows the gateway. No role reads it."),
   INFER_GATEWAY_PORT: port(8080),
   INFER_GATEWAY_ADMIN_HOST: z.string().min(1).default("127.0.0.1").describe("Address of the gateway's admin listener, where `/admin` is and nothing for those who ask models. Another than loopback needs INFER_AUTH=keys."),

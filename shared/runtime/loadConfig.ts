@@ -11,6 +11,7 @@ import { asksBook, overdue, type PriceOptions, withBookPrices } from "#shared/pr
 import { readApiKey } from "./apiKey.ts";
 import { ENVIRONMENT, type VariableName } from "./environment.ts";
 import { readNatsSeed } from "./natsSeed.ts";
+import { withSecretFiles } from "./secretFiles.ts";
 
 const EX_CONFIG = 78;
 
@@ -25,8 +26,9 @@ export const NATS_VARIABLES = ["NATS_URL", "NATS_NKEY_SEED_FILE", "NATS_NKEY_SEE
 /** Parses the environment once, or ends the process with every bad variable by name. Only entry points call it. */
 export function loadConfig<S extends z.ZodType>(schema: S): z.infer<S> {
   const unknown = unknownVariables(process.env);
-  const parsed = schema.safeParse(withoutEmpty(process.env));
-  const problems = [...unknown.map((name) => `${name}: no such variable; see docs/configuration.md`), ...(parsed.success ? [] : issueLines(parsed.error))];
+  const read = withSecretFiles(withoutEmpty(process.env), process.cwd());
+  const parsed = schema.safeParse(read.environment);
+  const problems = [...unknown.map((name) => `${name}: no such variable; see docs/configuration.md`), ...read.problems, ...(parsed.success ? [] : issueLines(parsed.error))];
   if (!parsed.success || problems.length > 0) return exitWith("the environment", problems);
   return parsed.data;
 }

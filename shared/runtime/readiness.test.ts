@@ -28,3 +28,10 @@ it("is not ready any more once shutdown begins", () => {
   shutdown.abort();
   expect(readiness.problems()).toEqual(["shutting down"]);
 });
+
+it("is ready with a warning", () => {
+  const readiness = makeReadiness(new AbortController().signal);
+  readiness.started();
+  readiness.warn("an old server");
+  expect([readiness.problems(), readiness.warnings()]).toEqual([[], ["an old server"]]);
+});

@@ -16,17 +16,17 @@ export function makeRegistry(service: string): Registry {
 }
 
 /** `/healthz` (alive) and `/readyz` (can do its work). `pid`: whoever started a process sees that it is this one that answers, and no other at its port. */
-export function addProbes(app: FastifyInstance, problems: Problems): void {
+export function addProbes(app: FastifyInstance, problems: Problems, warnings: Problems = () => []): void {
   app.get("/healthz", () => ({ status: "alive", pid: process.pid }));
   app.get("/readyz", (_request, reply) => {
-    const found = problems();
-    return reply.code(found.length === 0 ? 200 : 503).send({ status: found.length === 0 ? "ready" : "not_ready", problems: found, pid: process.pid });
+    const found = problems(), warned = warnings();
+    return reply.code(found.length === 0 ? 200 : 503).send({ status: found.length === 0 ? "ready" : "not_ready", problems: found, ...(warned.length === 0 ? {} : { warnings: warned }), pid: process.pid });
   });
 }
 
 /** Its probes, and `/metrics`. */
-export function addHealthRoutes(app: FastifyInstance, registry: Registry, problems: Problems): void {
-  addProbes(app, problems);
+export function addHealthRoutes(app: FastifyInstance, registry: Registry, problems: Problems, warnings?: Problems): void {
+  addProbes(app, problems, warnings);
   app.get("/metrics", async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()));
 }
 
@@ -41,10 +41,10 @@ function refuseForeignHosts(app: FastifyInstance): void {
   });
 }
 
-export function buildRoleServer(registry: Registry, problems: Problems): FastifyInstance {
+export function buildRoleServer(registry: Registry, problems: Problems, warnings?: Problems): FastifyInstance {
   const app = Fastify({ logger: false, forceCloseConnections: true });
   refuseForeignHosts(app);
-  addHealthRoutes(app, registry, problems);
+  addHealthRoutes(app, registry, problems, warnings);
   return app;
 }
 

@@ -13,6 +13,8 @@ export interface RoleContext extends Lifecycle {
   readonly drainMs: number;
   /** Of the NATS user of this name; undefined when none is named, as for a server that is open. */
   readonly natsSeed: (role: string) => string | undefined;
+  /** Whether a NATS server with a known hole is refused where strangers may reach it. Absent: it is not. */
+  readonly refusesNatsHole?: boolean;
 }
 /** A process of its own, or one of several in a process: the same code. */
 export interface Role<C = unknown> {
@@ -27,7 +29,9 @@ export interface Role<C = unknown> {
 const drainOf = (graceMs: number): number => Math.round(0.8 * graceMs);
 
 /** What every process reads beside its role's own. */
-export const ProcessConfig = pick("LOG_LEVEL", "INFER_SHUTDOWN_GRACE_MS", "INFER_FAILPOINT");
+export const ProcessConfig = pick("LOG_LEVEL", "INFER_SHUTDOWN_GRACE_MS", "INFER_FAILPOINT", "INFER_ALLOW_NATS_HOLE");
+
+const NatsHoleConfig = pick("INFER_AUTH", "INFER_ALLOW_NATS_HOLE").transform(({ INFER_AUTH, INFER_ALLOW_NATS_HOLE }) => INFER_AUTH === "keys" && INFER_ALLOW_NATS_HOLE !== "yes");
 
 /** What nobody caught ends the process, as it does by itself; but Node would print the error with all that hangs on it. */
 function endOnUncaught(log: Logger): void {
@@ -42,10 +46,11 @@ export async function runRole<C>(role: Role<C>): Promise<void> {
   const config = loadConfig(role.config);
   const { LOG_LEVEL, INFER_SHUTDOWN_GRACE_MS } = loadConfig(ProcessConfig);
   armFailpoint(loadConfig(FailpointConfig).INFER_FAILPOINT);
+  const refusesNatsHole = loadConfig(NatsHoleConfig);
   const log = makeLogger(role.name, LOG_LEVEL);
   endOnUncaught(log);
   const { signal } = signalOfProcess(log, INFER_SHUTDOWN_GRACE_MS);
-  const isFine = await runScope(log, signal, (lifecycle) => role.start(config, { ...lifecycle, log, drainMs: drainOf(INFER_SHUTDOWN_GRACE_MS), natsSeed: loadNatsSeed }));
+  const isFine = await runScope(log, signal, (lifecycle) => role.start(config, { ...lifecycle, log, drainMs: drainOf(INFER_SHUTDOWN_GRACE_MS), natsSeed: loadNatsSeed, refusesNatsHole }));
   endWith(isFine, log);
 }
 
@@ -59,12 +64,13 @@ function endWith(isFine: boolean, log: Logger): void {
 export async function runRolesTogether(starts: readonly { name: string; start: (context: RoleContext) => Promise<void> }[]): Promise<void> {
   const { LOG_LEVEL, INFER_SHUTDOWN_GRACE_MS } = loadConfig(ProcessConfig);
   armFailpoint(loadConfig(FailpointConfig).INFER_FAILPOINT);
+  const refusesNatsHole = loadConfig(NatsHoleConfig);
   const ownLog = makeLogger("all-in-one", LOG_LEVEL);
   endOnUncaught(ownLog);
   const shutdown = signalOfProcess(ownLog, INFER_SHUTDOWN_GRACE_MS);
   const runs = starts.map(async ({ name, start }) => {
     const log = makeLogger(name, LOG_LEVEL);
-    const isFine = await runScope(log, shutdown.signal, (lifecycle) => start({ ...lifecycle, log, drainMs: drainOf(INFER_SHUTDOWN_GRACE_MS), natsSeed: loadNatsSeed }));
+    const isFine = await runScope(log, shutdown.signal, (lifecycle) => start({ ...lifecycle, log, drainMs: drainOf(INFER_SHUTDOWN_GRACE_MS), natsSeed: loadNatsSeed, refusesNatsHole }));
     shutdown.abort();
     return isFine;
   });

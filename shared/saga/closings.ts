@@ -21,7 +21,7 @@ export const closeRequest = (request: InferenceRequest, file: TierFile, error: E
   messagesAfter(request, newSaga(baselineOf(file)), { type: "CLOSED", error }, occasion).filter(isCompletion);
 
 /** Closes what was under way, with the best answer so far. */
-export const closeSaga = ({ request, saga }: Job | Result, error: EventError, occasion: Occasion): Completion[] =>
+export const closeSaga = ({ request, saga }: Pick<Job | Result, "request" | "saga">, error: EventError, occasion: Occasion): Completion[] =>
   messagesAfter(request, readSaga(saga), { type: "CLOSED", error }, occasion).filter(isCompletion);
 
 const isCompletion = (message: { type: string }): message is Completion => message.type === "completion.v1";

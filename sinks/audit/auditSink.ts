@@ -34,7 +34,7 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     const { prefix } = config;
     const registry = makeRegistry("audit-sink");
     const readiness = makeReadiness(signal);
-    const app = buildRoleServer(registry, readiness.problems);
+    const app = buildRoleServer(registry, readiness.problems, readiness.warnings);
     onClose("http", () => app.close());
     await listen(app, { host: config.host, port: config.port, variable: "INFER_AUDIT_SINK_PORT" });
 
@@ -48,7 +48,7 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     const shadows = shadowFeed(pool, registry, prefix, falseHit);
     const late = lateFeed(pool, registry, prefix);
     const needed = [completions.source, feedback.source, shadows.source, late.source];
-    const broker = await openBroker({ url: config.natsUrl, role: "audit-sink", prefix, needed, readiness }, context);
+    const broker = await openBroker({ url: config.natsUrl, role: "audit-sink", prefix, needed, readiness, registry }, context);
     readiness.watch(await watchTables(pool, "audit_sink", log, signal));
     if (signal.aborted) return;
 

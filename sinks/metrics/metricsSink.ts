@@ -23,14 +23,14 @@ export const metricsSink: Role<z.infer<typeof MetricsSinkConfig>> = {
     const { prefix } = config;
     const registry = makeRegistry("metrics-sink");
     const readiness = makeReadiness(signal);
-    const app = buildRoleServer(registry, readiness.problems);
+    const app = buildRoleServer(registry, readiness.problems, readiness.warnings);
     onClose("http", () => app.close());
     await listen(app, { host: config.host, port: config.port, variable: "INFER_METRICS_SINK_PORT" });
 
     const { tracer, close } = startTracing(config.otlpEndpoint, "infer-metrics-sink");
     onClose("tracing", close);
     const source = sourcesOf(prefix).metricsCompletions;
-    const { js, publisher } = await openBroker({ url: config.natsUrl, role: "metrics-sink", prefix, needed: [source], readiness }, context);
+    const { js, publisher } = await openBroker({ url: config.natsUrl, role: "metrics-sink", prefix, needed: [source], readiness, registry }, context);
     if (signal.aborted) return;
     const observe = makeCompletionMetrics(registry);
     readiness.started();

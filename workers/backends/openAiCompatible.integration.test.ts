@@ -58,6 +58,16 @@ it("asks as every compatible server understands it, with its key and the trace",
   }]);
 });
 
+it("hands a call of a tool to the caller as the model wrote it: it is run nowhere, and the model is not asked again", async () => {
+  const address = `${baseUrl}/called-by-a-tool`;
+  const asked = { id: "call_1", type: "function", function: { name: "fetch", arguments: JSON.stringify({ url: address, command: `curl ${address}` }) } };
+  answer = json({ ...REPLY, choices: [{ finish_reason: "tool_calls", message: { role: "assistant", content: null, tool_calls: [asked] } }] });
+  const tools = [{ type: "function", function: { name: "fetch", parameters: {} } }];
+  const given = await backend().call({ messages: [{ role: "user", content: "fetch it" }], tools }, { signal: AbortSignal.timeout(10_000), traceparent: TRACE });
+  expect(given).toMatchObject({ output: "", message: { finish_reason: "tool_calls", tool_calls: [asked] } });
+  expect(seen.map(({ url }) => url)).toEqual(["POST /v1/chat/completions"]);
+});
+
 it("sends no key and no system message when it has none, whatever the base URL ends with", async () => {
   answer = json(REPLY);
   await call(backend({ base_url: `${baseUrl}/` }, null));
