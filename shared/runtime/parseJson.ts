@@ -15,13 +15,13 @@ const LEAST_MEMBER_BYTES = 5;
  * of more than 5,000 members. Of duplicate keys the last one wins.
  */
 export function parseJson(bytes: Uint8Array): unknown {
+  if (bytes.length > MOST_MEMBERS * LEAST_MEMBER_BYTES && hasLargeObject(bytes)) throw new AppError("invalid_request", `an object in the body has more than ${MOST_MEMBERS} members`);
   let text: string;
   try {
     text = utf8.decode(bytes);
   } catch {
     throw new AppError("invalid_unicode", "the body is not valid UTF-8");
   }
-  if (bytes.length > MOST_MEMBERS * LEAST_MEMBER_BYTES && hasLargeObject(bytes)) throw new AppError("invalid_request", `an object in the body has more than ${MOST_MEMBERS} members`);
   try {
     return parse(text, null, { protoAction: "error", constructorAction: "error" }) as unknown;
   } catch {
