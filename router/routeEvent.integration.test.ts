@@ -267,6 +267,20 @@ describe("a request of a tenant that has answers kept", () => {
     expect(await jobs()).toHaveLength(1);
   });
 
+  it("is answered with the kept answer though the queue is too long, and rejected without one", async () => {
+    const error = { code: "overloaded", message: "m", retry_after_ms: 1_000 } as const;
+    const shedding = makeRouteEvent({ ...deps(), shed: async (_request, _seq, isKept) => ((await isKept()) ? null : error) });
+    await route.request(request({}, { ...asked, input: `busy ${n}` }));
+    await cache.keep(await jobOf(), { ...Completion.parse(completionFixture), ...id(), completed_at_ms: nowMs });
+    const input = `busy ${n}`;
+    n++;
+    await shedding.request(request({}, { ...asked, input }));
+    expect([await jobs(), await completion()]).toMatchObject([[], { outcome: "completed", cache: { kind: "exact" } }]);
+    n++;
+    await shedding.request(request({}, { ...asked, input: `never ${n}` }));
+    expect([await jobs(), await completion()]).toMatchObject([[], { outcome: "rejected", error }]);
+  });
+
   it.each([["wants nothing stored", { cache_control: "no-store" }], ["may come out otherwise, where only what is deterministic is kept", { input: "hi" }]])("carries nothing when it %s", async (_name, body) => {
     if (!("cache_control" in body)) settings = { ...DEFAULT_SETTINGS, cache: { mode: "deterministic", ttl_s: 60 } };
     await route.request(request({}, { ...asked, max_tier: "large", ...body }));

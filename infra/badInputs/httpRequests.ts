@@ -106,7 +106,7 @@ const told = ({ status, code }: BadRequest): string => `${status}${code === unde
 
 /** Beside them, what other tests hold. */
 const ELSEWHERE: readonly BadInput[] = [
-  { id: "H-59", input: "1000 connections that say nothing", expected: "ended after 8 s with 408; others are served meanwhile", tests: [test("infra/e2e/badInputs.test.ts", "H-59")], note: "Bounded by time and by the process's open files; there is no limit to their number." },
+  { id: "H-59", input: "1000 connections that say nothing", expected: "ended after 8 s with 408; others are served meanwhile", tests: [test("infra/e2e/badInputs.test.ts", "H-59"), test("producers/gateway/connections.integration.test.ts", "H-59")], note: "At most `INFER_MAX_CONNECTIONS`: beyond, who comes ends the one that is idle for longest." },
   { id: "H-65", input: "no `Authorization` where nobody is asked for a key", expected: "200", tests: [test("producers/gateway/admin.integration.test.ts", "needs no key where nobody is asked for one")] },
   { id: "H-68", input: "a key that was revoked", expected: "401 within the time that keys are kept in memory", tests: [test("producers/gateway/admin.integration.test.ts", "tells a key once, and what it made works until it is revoked"), test("shared/tenancy/tenancy.integration.test.ts", "no longer knows a key that was revoked or has expired")] },
   { id: "H-69", input: "a valid key while Postgres is down", expected: "200 where it was seen before, else 503 `database_unavailable`", tests: [test("shared/tenancy/tenancy.integration.test.ts", "goes on with keys it has seen when Postgres is gone, and says so of others"), test("producers/gateway/callers.test.ts", "that nobody can look up now is an outage, never a bad key")] },

@@ -1,16 +1,14 @@
 import { createServer, get, type Server } from "node:http";
-import { type AddressInfo, connect, type Socket } from "node:net";
+import { type AddressInfo, connect, Socket } from "node:net";
 import { once } from "node:events";
 
 import { afterEach, expect, it, vi } from "vitest";
 
 import { boundConnections, makeIdleConnections } from "./idleConnections.ts";
 
-const socket = (): Socket => ({}) as Socket;
-
 it("names the one that is idle for longest, from a second on, and none on which something is asked", () => {
   const idle = makeIdleConnections();
-  const [first, second, third] = [socket(), socket(), socket()];
+  const [first, second, third] = [new Socket(), new Socket(), new Socket()];
   for (const [i, one] of [first, second, third].entries()) idle.began(one, i);
   expect([idle.oldest(999), idle.oldest(1_000) === first]).toEqual([null, true]);
   idle.busy(first);

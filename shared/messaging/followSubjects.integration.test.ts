@@ -51,13 +51,14 @@ it("begins where it is told to", async () => {
   stop();
 });
 
-it("tells a completion whose request was never published", async () => {
+it("tells a completion whose request was never published, and how long which tier worked on another", async () => {
   const completion = (request_id: string) => Completion.parse({ ...completionFixture, tenant_id: "t1", request_id });
   await broker.publisher.emit(completion("ran"), newTraceparent());
   await broker.publisher.emit(completion("kept"), newTraceparent(), { isWithoutRequest: true });
+  const served = [1_600.75, [["small", 1_000.5], ["medium", 120.25], ["large", 480]]];
   const seen: unknown[] = [];
-  const stop = await followSubjects(broker.js, { prefix: "infer", stream: "COMPLETIONS", fromMs: Date.now() - 60_000 }, (id, { isWithoutRequest }) => void seen.push([id?.request_id, isWithoutRequest]));
-  await vi.waitFor(() => { expect(seen).toEqual([["ran", false], ["kept", true]]); }, WAIT);
+  const stop = await followSubjects(broker.js, { prefix: "infer", stream: "COMPLETIONS", fromMs: Date.now() - 60_000 }, (id, { isWithoutRequest, servedMs, servedBy }) => void seen.push([id?.request_id, isWithoutRequest, servedMs, servedBy]));
+  await vi.waitFor(() => { expect(seen).toEqual([["ran", false, ...served], ["kept", true, ...served]]); }, WAIT);
   stop();
 });
 

@@ -100,7 +100,7 @@ function servedMsIn(text: string | undefined): number | null {
 }
 
 /** What cannot be read is left out. */
-export const servedByIn = (text: string | undefined): ServedBy => (text ?? "").split(",").flatMap((part) => {
+const servedByIn = (text: string | undefined): ServedBy => (text ?? "").split(",").flatMap((part) => {
   const [tier = "", ms] = part.split("=");
   const servedMs = servedMsIn(ms);
   return tier === "" || servedMs === null ? [] : [[tier, servedMs] as const];

@@ -15,13 +15,13 @@ const LEAST_MEMBER_BYTES = 5;
  * of more than 5,000 members. Of duplicate keys the last one wins.
  */
 export function parseJson(bytes: Uint8Array): unknown {
+  if (bytes.length > MOST_MEMBERS * LEAST_MEMBER_BYTES && hasLargeObject(bytes)) throw new AppError("invalid_request", `an object in the body has more than ${MOST_MEMBERS} members`);
   let text: string;
   try {
     text = utf8.decode(bytes);
   } catch {
     throw new AppError("invalid_unicode", "the body is not valid UTF-8");
   }
-  if (bytes.length > MOST_MEMBERS * LEAST_MEMBER_BYTES && hasLargeObject(bytes)) throw new AppError("invalid_request", `an object in the body has more than ${MOST_MEMBERS} members`);
   try {
     return parse(text, null, { protoAction: "error", constructorAction: "error" }) as unknown;
   } catch {
@@ -34,21 +34,14 @@ const [QUOTE, BACKSLASH, COLON, OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJE
 function hasLargeObject(bytes: Uint8Array): boolean {
   const members: number[] = []; // of the objects and arrays around a place
   for (let i = 0; i < bytes.length; i++) {
-    switch (bytes[i]) {
-      case QUOTE:
-        i = endOfText(bytes, i);
-        break;
-      case OPEN_OBJECT: case OPEN_ARRAY:
-        members.push(0);
-        break;
-      case CLOSE_OBJECT: case CLOSE_ARRAY:
-        members.pop();
-        break;
-      case COLON: {
-        const count = (members.pop() ?? 0) + 1;
-        if (count > MOST_MEMBERS) return true;
-        members.push(count);
-      }
+    const byte = bytes[i];
+    if (byte === QUOTE) i = endOfText(bytes, i);
+    else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) members.push(0);
+    else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) members.pop();
+    else if (byte === COLON) {
+      const count = (members.pop() ?? 0) + 1;
+      if (count > MOST_MEMBERS) return true;
+      members.push(count);
     }
   }
   return false;
