@@ -42,6 +42,7 @@ export const NO_ROUTING: Routing = { model: null, guard: null, activation: null 
 export async function followModel({ nats, prefix, tierFile, log, observe }: Followed, { signal }: Lifecycle): Promise<() => Routing> {
   let routing = NO_ROUTING;
   let seen: string | null = "";
+  let opened: ModelStore | null = null;
   let told = ""; // of which stored guard
   const readGuard = async (store: ModelStore, activation: ModelActivation): Promise<FloorGuard | null> => {
     const { version } = activation;
@@ -54,7 +55,7 @@ export async function followModel({ nats, prefix, tierFile, log, observe }: Foll
     return guardOf(watched, activation);
   };
   const look = async (): Promise<void> => {
-    const store = await openModelStore(nats, prefix);
+    const store = (opened ??= await openModelStore(nats, prefix));
     const active = await store.active();
     if (active === null) return; // before the first, or in a bucket that was lost
     const { version } = active;
