@@ -1,6 +1,6 @@
 /** What a case of the fault matrix is. A new one goes into a file of `cases/`; `allCases.ts` lists them. */
 import type { LoadOptions, SentRequest } from "./load.ts";
-import type { Verdict } from "./oracle.ts";
+import type { Key, Observed, Verdict } from "./oracle.ts";
 import type { Rig, RigOptions } from "./rig.ts";
 
 /** One run of a case, with its seed. */
@@ -11,6 +11,8 @@ export interface Trial {
   readonly note: (line: string) => void;
   /** A worker crashed or lost its lease so often: each may repeat the calls that it had in hand. */
   readonly mayRepeat: (times: number) => void;
+  /** NATS has lost something of these requests that it had acknowledged, as it must here: the oracle leaves them out, and the case shows that each is detected. */
+  readonly expectLost: (keys: ReadonlySet<Key>) => void;
   /** Something is not as the matrix says, beside what the oracle counts. */
   readonly violated: (what: string) => void;
   /** Something took longer than it should, which a busy machine does too. */
@@ -42,7 +44,7 @@ export interface FaultCase {
   /** Strikes while the load runs. Resolves when the fault is over; what is left of it `rig.heal` takes away. */
   readonly strike: (trial: Trial) => Promise<void>;
   /** More that must hold, once the system has settled. */
-  readonly check?: (verdict: Verdict, trial: Trial) => void;
+  readonly check?: (verdict: Verdict, trial: Trial, observed: Observed) => void | Promise<void>;
 }
 /** `F3a` is of row F3. */
 export const rowOf = ({ id }: Pick<FaultCase, "id">): string => id.replace(/[a-z]$/, "");

@@ -80,3 +80,13 @@ it("lets a crash repeat calls, and tells those apart whose answer was there", ()
 it("does not charge waste to anybody, nor count calls of others", () => {
   expect(broken({ lines: [...SOUND.lines, { ...line, isCharged: false }], calls: new Map([...SOUND.calls, [callKey("t9", "x", "m"), { made: 3, abandoned: 0, lastAtMs: 0 }]]) })).toEqual([]);
 });
+
+it("leaves out the requests of which NATS lost something, as a case says, and no others; and never whose answers they are", () => {
+  const lost = new Set(["t1/lost"]);
+  const told = { ...sentOf(A), id: "lost", replies: [toReply({ ...A, request_id: "lost" })] };
+  const foreign = { ...told, replies: [toReply({ ...A, request_id: "lost", output: B.output })] };
+  const found = (over: Partial<Observed>) => brokenOf(judge({ ...SOUND, ...over }, { repeats: 0, lost })).map(({ name, count }) => [name, count]);
+  expect(found({ sent: [...SOUND.sent, told], auditRows: [...SOUND.auditRows, { key: "t1/lost", cost: 1, output: null }], lines: [...SOUND.lines, { key: "t1/lost", cost: 1, isCharged: true }], attemptRows: [...SOUND.attemptRows, "t1/lost 1"], reservations: ["t1/lost"] })).toEqual([]);
+  expect(found({ sent: [...SOUND.sent, told, { ...told, id: "other" }] })).toEqual([["lost", 1], ["seen != stored", 1]]);
+  expect(found({ sent: [...SOUND.sent, foreign] })).toEqual([["canaries of others", 1]]);
+});

@@ -44,6 +44,8 @@ export interface Allowed {
   readonly repeats: number;
   /** Callers that may end without an outcome: those whose patience is shorter than the fault. */
   readonly unanswered?: number;
+  /** Requests of which NATS has lost something that it had acknowledged, as was read from its store before. The case has to show that each is detected; nothing else is excused by it. */
+  readonly lost?: ReadonlySet<Key>;
 }
 export interface Count {
   readonly name: string;
@@ -60,7 +62,8 @@ export interface Verdict {
   readonly repaidCalls: number;
 }
 
-export function judge(observed: Observed, allowed: Allowed): Verdict {
+export function judge(all: Observed, allowed: Allowed): Verdict {
+  const observed = allowed.lost === undefined ? all : withoutLost(all, allowed.lost);
   const { sent, requests, completions, jobs, wire, auditRows, attemptRows, lines, reservations, spent } = observed;
   const stored = new Map<Key, Completion>();
   for (const completion of completions) if (!stored.has(keyOf(completion))) stored.set(keyOf(completion), completion);
@@ -86,7 +89,7 @@ export function judge(observed: Observed, allowed: Allowed): Verdict {
     counted("calls after the outcome", lateCallsOf(observed, stored)),
     counted("orphan reservations", [...new Set(reservations)]),
     counted("Redis != ledger", spent.filter(({ inRedis, inLedger }) => inRedis !== inLedger).map(({ tenant, inRedis, inLedger }) => `${tenant}: ${inRedis} != ${inLedger}`)),
-    counted("canaries of others", canarySightings(observed)),
+    counted("canaries of others", canarySightings(all)),
     beyond(counted("callers without an answer", sent.flatMap((one) => Array.from({ length: one.unanswered }, () => `${sentKey(one)} (${one.refusals.slice(-2).join(", ")})`))), allowed.unanswered ?? 0),
   ];
   return {
@@ -95,6 +98,17 @@ export function judge(observed: Observed, allowed: Allowed): Verdict {
   };
 }
 export const brokenOf = ({ violations }: Verdict): readonly Count[] => violations.filter(({ count }) => count > 0);
+
+/** What a budget has spent is no request's: the case looks at it. */
+function withoutLost(all: Observed, lost: ReadonlySet<Key>): Observed {
+  const isKept = (key: Key) => !lost.has(key);
+  const isKeptStart = (text: string) => isKept(text.slice(0, text.lastIndexOf(" ")));
+  return {
+    ...all, sent: all.sent.filter((one) => isKept(sentKey(one))), requests: all.requests.filter(isKept), completions: all.completions.filter((one) => isKept(keyOf(one))), jobs: all.jobs.filter(isKeptStart),
+    wire: all.wire.filter((one) => isKept(keyOf(one))), auditRows: all.auditRows.filter(({ key }) => isKept(key)), attemptRows: all.attemptRows.filter(isKeptStart), lines: all.lines.filter(({ key }) => isKept(key)),
+    calls: new Map([...all.calls].filter(([key]) => isKeptStart(key))), reservations: all.reservations.filter(isKept), spent: [],
+  };
+}
 
 const sentKey = ({ tenant, id }: Pick<SentRequest, "tenant" | "id">): Key => `${tenant}/${id}`;
 const counted = (name: string, examples: readonly string[]): Count => ({ name, count: examples.length, examples: examples.slice(0, 3) });

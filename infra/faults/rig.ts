@@ -21,6 +21,7 @@ import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { createTenant } from "#shared/tenancy/tenants.ts";
 
 import { type FaultyBackend, startFaultyBackend } from "./backend.ts";
+import { mountPowerDisk, type PowerDisk } from "./powerDisk.ts";
 import { type FaultProxy, startFaultProxy } from "./proxy.ts";
 import { type Exit, makeRoleProcess, type RolePlan, type RoleProcess } from "./roleProcess.ts";
 import { mountSmallDisk, type SmallDisk } from "./smallDisk.ts";
@@ -46,6 +47,8 @@ export interface RigOptions {
   readonly workersPerTier?: number;
   /** Disks of their own, which can be filled: bytes. `whyNoSmallDisk` says where that cannot be. */
   readonly smallDisks?: Partial<Readonly<Record<DiskName, number>>>;
+  /** NATS has a disk that can lose its power: bytes. `whyNoPowerDisk` says where that cannot be. */
+  readonly powerDiskBytes?: number;
   /** Of every role. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -56,6 +59,8 @@ export interface Rig {
   readonly serverNames: readonly ServerName[];
   /** One that was asked for. */
   readonly disk: (name: DiskName) => SmallDisk;
+  /** Of NATS, where it was asked for. */
+  readonly powerDisk: () => PowerDisk;
   /** As `start`, `ready` and so on, by name. */
   readonly role: (name: string) => RoleProcess;
   /** Names of roles, in the order in which they are started; of one kind where it is named, as `router`. */
@@ -93,7 +98,7 @@ export const PREFIX = "infer";
 const RSS_EVERY_MS = 500;
 const COMPLETIONS_MAX_AGE_MS = 86_400_000;
 
-export async function startRig({ random, durability = "fast", maxFileStoreBytes, isReplicated = false, tiers = TIERS, workersPerTier = 2, smallDisks = {}, env = {} }: RigOptions): Promise<Rig> {
+export async function startRig({ random, durability = "fast", maxFileStoreBytes, isReplicated = false, tiers = TIERS, workersPerTier = 2, smallDisks = {}, powerDiskBytes, env = {} }: RigOptions): Promise<Rig> {
   const project = projectFolder();
   const dist = join(project, "dist");
   if (!existsSync(join(dist, "router.js"))) throw new Error(`${dist} has no build: run \`npm run build\` first`);
@@ -109,9 +114,12 @@ export async function startRig({ random, durability = "fast", maxFileStoreBytes,
       disks.set(name, disk);
       closers.push(() => { disk.unmount(); });
     }
-    const dataIn = (name: DiskName) => disks.get(name)?.folder;
+    const powerDisk = powerDiskBytes === undefined ? null : mountPowerDisk(join(folder, "power-disk"), powerDiskBytes);
+    closers.push(() => powerDisk?.unmount());
+    const dataIn = (name: DiskName) => disks.get(name)?.folder ?? (name === "nats" ? powerDisk?.folder : undefined);
     const startedNats = isReplicated ? startTestCluster(3, { durability, maxFileStoreBytes }) : startTestServer("nats", { durability, maxFileStoreBytes, dataIn: dataIn("nats") }).then((one) => [one]);
     const [natsServers, redis, postgres] = await Promise.all([startedNats, startTestServer("redis"), startTestServer("postgres", { dataIn: dataIn("postgres") })]);
+    powerDisk?.sync(); // its configuration, which is no message
     const servers = new Map<ServerName, TestServer>([...natsServers.map((one, place) => [NATS_NAMES[place] ?? missing("NATS server"), one] as const), ["redis", redis], ["postgres", postgres]]);
     const natsNames = NATS_NAMES.filter((name) => servers.has(name));
     const natsUrls = natsServers.map(({ url }) => url).join(",");
@@ -186,7 +194,7 @@ export async function startRig({ random, durability = "fast", maxFileStoreBytes,
       await one.ready();
     };
     const rig: Rig = {
-      folder, backend, server, serverNames: [...servers.keys()], disk: (name) => disks.get(name) ?? missing(`disk of ${name}`), role, gatewayUrls, natsUrl, exits, broker, audit, redis: ownRedis, close, restart,
+      folder, backend, server, serverNames: [...servers.keys()], disk: (name) => disks.get(name) ?? missing(`disk of ${name}`), powerDisk: () => powerDisk ?? missing("disk that can lose its power"), role, gatewayUrls, natsUrl, exits, broker, audit, redis: ownRedis, close, restart,
       roles: (kind) => [...roles.keys()].filter((name) => kind === undefined || name === kind || name.startsWith(`${kind}-`)),
       proxy: (from, to) => proxies.get(`${from}>${to}`)?.proxy ?? missing(`proxy from ${from} to ${to}`),
       proxies: (to) => [...proxies.values()].filter((one) => to === undefined || one.to === to).map(({ proxy }) => proxy),

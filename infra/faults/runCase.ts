@@ -57,7 +57,7 @@ export async function runCase(rig: Rig, one: FaultCase, seed: number, note: (lin
   const observed = await observe(rig, load, watch, { deadlineMs: SETTLE_MS, note });
   watch.end();
   const verdict = judge(observed, notes);
-  one.check?.(verdict, trial);
+  await one.check?.(verdict, trial, observed);
   const recovery = recoveryOf(load.sent, { struckAtMs, healedAtMs });
   if (one.recoveryMs !== undefined && (recovery.firstSuccessMs ?? Infinity) > one.recoveryMs) trial.late(`first success ${Math.round(recovery.firstSuccessMs ?? NaN)} ms after healing, not within ${one.recoveryMs}`);
   const refusals = refusalsOf(load.sent);

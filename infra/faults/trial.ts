@@ -3,6 +3,7 @@ import { waitUntil } from "#infra/embedded/waitUntil.ts";
 
 import type { Trial } from "./faultCase.ts";
 import type { Load, SentRequest } from "./load.ts";
+import type { Key } from "./oracle.ts";
 import type { Rig } from "./rig.ts";
 
 export interface TrialNotes {
@@ -10,6 +11,7 @@ export interface TrialNotes {
   readonly late: string[];
   readonly figures: Record<string, number>;
   repeats: number;
+  lost?: ReadonlySet<Key>;
 }
 
 export function makeTrial(rig: Rig, load: Pick<Load, "sent">, random: () => number, note: (line: string) => void): { readonly trial: Trial; readonly notes: TrialNotes } {
@@ -20,6 +22,7 @@ export function makeTrial(rig: Rig, load: Pick<Load, "sent">, random: () => numb
   };
   const trial: Trial = {
     rig, load, random, note, violated,
+    expectLost: (keys) => { notes.lost = keys; },
     late: (what) => void notes.late.push(what),
     mayRepeat: (times) => { notes.repeats += times; },
     figure: (name, value) => { notes.figures[name] = Math.round(value * 1_000) / 1_000; },

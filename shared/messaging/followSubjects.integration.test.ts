@@ -1,3 +1,5 @@
+import { cpSync, rmSync } from "node:fs";
+
 import type { NatsConnection } from "@nats-io/transport-node";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 
@@ -40,6 +42,32 @@ it("reads what is there and what comes, in order and each once, also what has no
   await acks.publish("infer.request.t1.d", new Uint8Array());
   await vi.waitFor(() => { expect(seen).toEqual([["a", 1], [undefined, 2], ["b", 3], ["c", 4], ["d", 5]]); }, WAIT);
   await other.close();
+  stop();
+});
+
+/** As a host leaves it that lost power before all was written: the stream is the one that it was, and shorter. */
+it.each([["fewer", ["x"]], ["as many, and others", ["x", "y", "z"]]])("reads what came after the stream had lost its end, when it holds %s by then", async (_name, names) => {
+  const of = names.length;
+  await server.stop();
+  cpSync(server.dataDir, `${server.dataDir}-before`, { recursive: true });
+  await server.restart();
+  const seen: (string | undefined)[] = [];
+  const begin = () => followSubjects(broker.js, { prefix: "infer", stream: "REQUESTS", fromMs: Date.now() - 60_000, checkEveryMs: 200 }, (id) => void seen.push(id?.request_id));
+  const stop = await vi.waitFor(begin, WAIT); // the client connects again
+  const publish = async (id: string) => {
+    await vi.waitFor(() => broker.acks.publish(`infer.request.t1.${of}-${id}`, new Uint8Array()), WAIT);
+  };
+  for (const id of ["lost-1", "lost-2", "lost-3"]) await publish(id);
+  await vi.waitFor(() => { expect(seen.at(-1)).toBe(`${of}-lost-3`); }, WAIT);
+  await server.kill();
+  rmSync(server.dataDir, { recursive: true });
+  cpSync(`${server.dataDir}-before`, server.dataDir, { recursive: true });
+  rmSync(`${server.dataDir}-before`, { recursive: true });
+  await server.restart();
+  for (const id of names) await publish(id);
+  await vi.waitFor(() => { expect(seen.slice(seen.indexOf(`${of}-lost-3`) + 1)).toEqual(expect.arrayContaining(names.map((id) => `${of}-${id}`))); }, WAIT);
+  await publish("later");
+  await vi.waitFor(() => { expect(seen.at(-1)).toBe(`${of}-later`); }, WAIT);
   stop();
 });
 

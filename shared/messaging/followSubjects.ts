@@ -34,12 +34,20 @@ const FILTER = { REQUESTS: "request", COMPLETIONS: "completion" } as const;
 /**
  * Reads a stream's subjects in order, without the bodies and without a durable. Of other subjects than `<tenant>.<id>` the id is
  * `null`. A stream that was lost and made anew counts from 1 again, while the consumer waits for a sequence that is
- * far ahead: such a stream is read from its beginning. Rejects when it cannot start; then it goes on until it is stopped.
+ * far ahead: such a stream is read from its beginning. One that has lost its end, as NATS may when the machine loses power, is read again from when what
+ * was read last was stored: what came since has sequences that were read before. Rejects when it cannot start; then it goes on until it is stopped.
  */
 export async function followSubjects(js: JetStreamClient, { prefix, stream, fromMs, checkEveryMs = 3_000 }: Followed, take: Take): Promise<() => void> {
   const jsm = await js.jetstreamManager();
   const createdAt = async () => (await jsm.streams.info(stream)).created;
-  const readFrom = (startSeq: number) => startReading(js, { prefix, stream, startSeq }, take);
+  let last: LastRead | null = null;
+  const hasLostItsEnd = async ({ seq, subject }: LastRead) => {
+    if ((await jsm.streams.info(stream)).state.last_seq < seq) return true;
+    const stored = await jsm.streams.getMessage(stream, { seq });
+    return stored !== null && stored.subject !== subject;
+  };
+  const note: Note = (message, storedAtMs) => { last = { seq: message.seq, subject: message.subject, storedAtMs }; };
+  const readFrom = (startSeq: number) => startReading(js, { prefix, stream, startSeq }, take, note);
   let created = await createdAt();
   let reading = await readFrom(await sequenceAt(js, stream, fromMs));
 
@@ -47,9 +55,12 @@ export async function followSubjects(js: JetStreamClient, { prefix, stream, from
   const check = async () => {
     const createdNow = await createdAt();
     const isSame = createdNow === created;
-    if ((isSame && reading.isGoingOn()) || stopping.signal.aborted) return;
+    const lost = isSame && last !== null && (await hasLostItsEnd(last)) ? last : null;
+    if ((isSame && lost === null && reading.isGoingOn()) || stopping.signal.aborted) return;
+    const nextSeq = lost !== null ? await sequenceAt(js, stream, lost.storedAtMs) : isSame ? reading.nextSeq() : 1;
     reading.stop();
-    reading = await readFrom(isSame ? reading.nextSeq() : 1);
+    last = null;
+    reading = await readFrom(nextSeq);
     created = createdNow;
     if (hasEnded(stopping.signal)) reading.stop();
   };
@@ -60,13 +71,20 @@ export async function followSubjects(js: JetStreamClient, { prefix, stream, from
   };
 }
 
+interface LastRead {
+  readonly seq: number;
+  readonly subject: string;
+  readonly storedAtMs: number;
+}
+type Note = (message: JsMsg, storedAtMs: number) => void;
+
 interface Reading {
   readonly isGoingOn: () => boolean;
   readonly nextSeq: () => number;
   stop(): void;
 }
 
-async function startReading(js: JetStreamClient, { prefix, stream, startSeq }: Pick<Followed, "prefix" | "stream"> & { startSeq: number }, take: Take): Promise<Reading> {
+async function startReading(js: JetStreamClient, { prefix, stream, startSeq }: Pick<Followed, "prefix" | "stream"> & { startSeq: number }, take: Take, note: Note): Promise<Reading> {
   let nextSeq = startSeq;
   let isGoingOn = true;
   const callback = (message: JsMsg) => {
@@ -74,8 +92,10 @@ async function startReading(js: JetStreamClient, { prefix, stream, startSeq }: P
     nextSeq = message.seq + 1;
     const id = idOf(prefix, message.subject);
     const { headers } = message;
+    const storedAtMs = Math.floor(message.info.timestampNanos / 1e6);
+    note(message, storedAtMs);
     take(id, {
-      seq: message.seq, storedAtMs: Math.floor(message.info.timestampNanos / 1e6), isWithoutRequest: headers?.has(WITHOUT_REQUEST_HEADER) ?? false,
+      seq: message.seq, storedAtMs, isWithoutRequest: headers?.has(WITHOUT_REQUEST_HEADER) ?? false,
       lane: headers?.get(LANE_HEADER) === "batch" ? "batch" : "interactive", servedMs: servedMsIn(headers?.get(SERVED_MS_HEADER)), servedBy: servedByIn(headers?.get(SERVED_BY_HEADER)),
     });
   };

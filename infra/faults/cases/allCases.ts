@@ -5,9 +5,10 @@ import { cluster } from "./cluster.ts";
 import { crashes } from "./crashes.ts";
 import { disks } from "./disks.ts";
 import { network } from "./network.ts";
+import { powerLoss } from "./powerLoss.ts";
 import { pressure } from "./pressure.ts";
 import { resources } from "./resources.ts";
 import { stores } from "./stores.ts";
 
 /** In the order of the matrix. */
-export const ALL_CASES: readonly FaultCase[] = [...crashes, ...disks, ...backends, ...brokers, ...cluster, ...network, ...pressure, ...resources, ...stores].sort((a, b) => a.id.localeCompare(b.id, "en", { numeric: true }));
+export const ALL_CASES: readonly FaultCase[] = [...crashes, ...disks, ...backends, ...brokers, ...cluster, ...network, ...powerLoss, ...pressure, ...resources, ...stores].sort((a, b) => a.id.localeCompare(b.id, "en", { numeric: true }));
