@@ -13,6 +13,8 @@ export interface Trial {
   readonly mayRepeat: (times: number) => void;
   /** Something is not as the matrix says, beside what the oracle counts. */
   readonly violated: (what: string) => void;
+  /** This machine lacks what the case strikes with, so it shows nothing. */
+  readonly skipped: (why: string) => void;
   /** Something took longer than it should, which a busy machine does too. */
   readonly late: (what: string) => void;
   /** A figure of this case, as `rebuild s`. */

@@ -49,7 +49,9 @@ async function main(): Promise<void> {
   if (values.markdown) writePage(reports);
   process.stdout.write(values.json ? `${JSON.stringify(reports, null, 2)}\n` : `\n${textTable([...rowsOf(reports).head], rowsOf(reports).body.map((row) => [...row]))}\n`);
   const broken = reports.filter(isBroken);
-  note(broken.length === 0 ? `${reports.length} runs: all promises hold` : `BROKEN in ${broken.map(({ id, seed }) => `${id} (seed ${seed})`).join(", ")}`);
+  const skipped = reports.filter((report) => report.skipped !== null);
+  if (skipped.length > 0) note(`SKIPPED, shown by nothing here: ${skipped.map(({ id, skipped: why }) => `${id} (${why})`).join(", ")}`);
+  note(broken.length === 0 ? `${reports.length - skipped.length} runs: all promises hold` : `BROKEN in ${broken.map(({ id, seed }) => `${id} (seed ${seed})`).join(", ")}`);
   if (broken.length > 0) process.exitCode = 1;
 }
 
@@ -110,10 +112,10 @@ function keepLogs({ folder }: Rig, { id, seed }: Pick<CaseReport, "id" | "seed">
 }
 
 function summaryOf(report: CaseReport): string {
-  const { id, sent, verdict, violations, recovery, refusals, figures, tookMs } = report;
+  const { id, sent, verdict, violations, recovery, refusals, figures, skipped, tookMs } = report;
   const broken = [...verdict.violations.filter(({ count }) => count > 0).map(({ name, count, examples }) => `${name}: ${count} (${examples.join("; ")})`), ...violations];
   const told = Object.entries({ ...figures, ...refusals }).map(([name, count]) => `${name} ${count}`).join(", ");
-  return `${id} ${broken.length === 0 ? "holds" : `BROKEN: ${broken.join("; ")}`}. Sent ${sent}, accepted ${verdict.accepted}, terminal ${verdict.terminal}, extra calls ${verdict.extraCalls} (${verdict.repaidCalls} paid twice), first success ${Math.round(recovery.firstSuccessMs ?? NaN)} ms, p99 ${[recovery.p99BeforeMs, recovery.p99DuringMs, recovery.p99AfterMs].map((ms) => Math.round(ms ?? NaN)).join("/")} ms; ${told === "" ? "no refusals" : told}; took ${Math.round(tookMs / 1_000)} s`;
+  return `${id} ${broken.length === 0 ? (skipped === null ? "holds" : `SKIPPED: ${skipped}`) : `BROKEN: ${broken.join("; ")}`}. Sent ${sent}, accepted ${verdict.accepted}, terminal ${verdict.terminal}, extra calls ${verdict.extraCalls} (${verdict.repaidCalls} paid twice), first success ${Math.round(recovery.firstSuccessMs ?? NaN)} ms, p99 ${[recovery.p99BeforeMs, recovery.p99DuringMs, recovery.p99AfterMs].map((ms) => Math.round(ms ?? NaN)).join("/")} ms; ${told === "" ? "no refusals" : told}; took ${Math.round(tookMs / 1_000)} s`;
 }
 
 function writePage(reports: readonly CaseReport[]): void {

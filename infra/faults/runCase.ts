@@ -22,6 +22,8 @@ export interface CaseReport {
   readonly violations: readonly string[];
   /** What took longer than the matrix says: a busy machine does that too, so it breaks no promise. */
   readonly late: readonly string[];
+  /** Why the fault could not be made; then it holds nothing. `null`: it was made. */
+  readonly skipped: string | null;
   readonly recovery: Recovery;
   readonly figures: Readonly<Record<string, number>>;
   /** Answers that were no outcome, by what they were. */
@@ -64,7 +66,7 @@ export async function runCase(rig: Rig, one: FaultCase, seed: number, note: (lin
   for (const refusal of refusals.wrong) trial.violated(`an outage was told as the caller's error: ${refusal}`);
   const rss = rig.takePeakRss();
   return {
-    id: one.id, title: one.title, seed, durability: one.own?.durability ?? "fast", sent: load.sent.length, verdict, recovery, violations: notes.violations, late: notes.late, figures: notes.figures, refusals: refusals.counts,
+    id: one.id, title: one.title, seed, durability: one.own?.durability ?? "fast", sent: load.sent.length, verdict, recovery, violations: notes.violations, late: notes.late, skipped: notes.skipped, figures: notes.figures, refusals: refusals.counts,
     peakRssMib: Math.round(Math.max(0, ...Object.values(rss)) / 2 ** 20), tookMs: Math.round(performance.now() - startedAtMs),
   };
 }

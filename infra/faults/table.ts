@@ -20,9 +20,10 @@ function rowFor(runs: readonly CaseReport[]): string[] {
   const seconds = (ms: number | null) => (ms === null ? "-" : (ms / 1_000).toFixed(1));
   const whole = (value: number | null) => (value === null ? "-" : String(Math.round(value)));
   const broken = runs.filter(isBroken).map(({ seed, verdict, violations }) => `seed ${seed}: ${[...verdict.violations.filter(({ count }) => count > 0).map(({ name, count }) => `${name} ${count}`), ...violations].join(", ")}`);
+  const skipped = [...new Set(runs.flatMap((run) => run.skipped ?? []))];
   const p99s = [worst(({ recovery }) => recovery.p99BeforeMs), worst(({ recovery }) => recovery.p99DuringMs), worst(({ recovery }) => recovery.p99AfterMs)];
   return [
-    runs[0]?.id ?? "", runs[0]?.title ?? "", String(runs.length), String(runs.reduce((sum, { sent }) => sum + sent, 0)), [broken.length === 0 ? "0" : broken.join("; "), ...new Set(runs.flatMap(({ late }) => late.map((what) => `late: ${what}`)))].join("; "),
+    runs[0]?.id ?? "", runs[0]?.title ?? "", String(runs.length), String(runs.reduce((sum, { sent }) => sum + sent, 0)), [broken.length > 0 ? broken.join("; ") : skipped.length > 0 ? `skipped: ${skipped.join("; ")}` : "0", ...new Set(runs.flatMap(({ late }) => late.map((what) => `late: ${what}`)))].join("; "),
     String(runs.reduce((sum, { verdict }) => sum + verdict.extraCalls, 0)), seconds(worst(({ recovery }) => recovery.firstSuccessMs)), seconds(worst(({ recovery }) => recovery.calmAfterMs)),
     p99s.map(whole).join(" / "), whole(worst(({ peakRssMib }) => peakRssMib)),
   ];

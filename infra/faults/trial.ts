@@ -10,16 +10,19 @@ export interface TrialNotes {
   readonly late: string[];
   readonly figures: Record<string, number>;
   repeats: number;
+  /** `null`: it was not. */
+  skipped: string | null;
 }
 
 export function makeTrial(rig: Rig, load: Pick<Load, "sent">, random: () => number, note: (line: string) => void): { readonly trial: Trial; readonly notes: TrialNotes } {
-  const notes: TrialNotes = { violations: [], late: [], figures: {}, repeats: 0 };
+  const notes: TrialNotes = { violations: [], late: [], figures: {}, repeats: 0, skipped: null };
   const violated = (what: string) => {
     notes.violations.push(what);
     note(`VIOLATED: ${what}`);
   };
   const trial: Trial = {
     rig, load, random, note, violated,
+    skipped: (why) => { notes.skipped = why; },
     late: (what) => void notes.late.push(what),
     mayRepeat: (times) => { notes.repeats += times; },
     figure: (name, value) => { notes.figures[name] = Math.round(value * 1_000) / 1_000; },
