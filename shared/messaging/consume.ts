@@ -12,6 +12,7 @@ import { hasEnded, pause, untilItWorks } from "#shared/runtime/lifecycle.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import { ADMITTED_HEADER, TRACEPARENT_HEADER } from "./ackInbox.ts";
+import { NewerVersion } from "./newerVersion.ts";
 import type { Source } from "./topology.ts";
 
 export type Verdict =
@@ -22,6 +23,11 @@ export type Verdict =
 /** Full-jitter exponential backoff: up to 400 ms after the first try, doubling to at most 30 s. `random` in [0, 1). */
 export const backoffMs = (tries: number, random: number): number => Math.round(random * Math.min(30_000, 200 * 2 ** tries));
 
+/** By then the server knows that this process pulls no more: at once it would give the message back to it, and nobody would have it before `ack_wait`. */
+const CLOSED_AFTER_MS = 250;
+/** During an upgrade about half of the processes are of the later release. */
+const NEWER_AGAIN_MS = 500;
+
 interface Count {
   readonly tries: number;
   readonly deliveries: number;
@@ -30,10 +36,12 @@ interface Count {
 }
 /**
  * What becomes of a message whose handler threw. Pure: the delivery policy is tested without a broker. An outage is not
- * poison: the message is held, and no delivery is used up. Unknown errors may be a bug that a deploy fixes: retried.
+ * poison: the message is held, and no delivery is used up. Nor is what a later release wrote: it goes back, for a process of that release, and at the
+ * last delivery but one it is held until this process ends. Unknown errors may be a bug that a deploy fixes: retried.
  */
 export function verdictFor(error: unknown, { tries, deliveries, maxDeliver }: Count, random: number): Verdict {
-  if (error instanceof AppError && error.isOutage) return { action: "hold", delayMs: backoffMs(tries, random) };
+  if (error instanceof NewerVersion && (maxDeliver <= 0 || deliveries < maxDeliver - 1)) return { action: "retry", delayMs: NEWER_AGAIN_MS };
+  if (error instanceof NewerVersion || (error instanceof AppError && error.isOutage)) return { action: "hold", delayMs: backoffMs(tries, random) };
   if (error instanceof AppError && !error.retryable) return { action: "giveUp", error: { code: error.code, message: error.publicMessage } };
   if (maxDeliver > 0 && deliveries >= maxDeliver) return { action: "giveUp", error: { code: "poison", message: `given up after ${deliveries} deliveries` } };
   return { action: "retry", delayMs: backoffMs(deliveries, random) };
@@ -252,7 +260,7 @@ function makeSettle({ log, source, now, handle, giveUp, signal }: ConsumeOptions
           return;
         }
         await sleep(verdict.delayMs, undefined, { signal }).catch(() => undefined);
-        if (signal.aborted) { message.nak(); return; }
+        if (signal.aborted) { message.nak(CLOSED_AFTER_MS); return; }
       }
     } catch (error) {
       // Not acked, so it is delivered again after ack_wait. Nothing is lost.
