@@ -10,7 +10,7 @@ import { makeRouterMetrics } from "./metrics.ts";
 
 it("counts explored requests by tier and what they were expected to add, and no others", async () => {
   const registry = new Registry();
-  const metrics = makeRouterMetrics(registry, { fold: () => null, routing: () => NO_ROUTING });
+  const metrics = makeRouterMetrics(registry, { fold: () => null, routing: () => NO_ROUTING, now: Date.now });
   const [first, ...later] = Completion.parse(fixture).decisions;
   if (first === undefined) throw new Error("the fixture has no decision");
   const exploration = { share: 0.01, max_extra_cost_nano_usd: nanoUsd(10_000_000), withheld_by: null, greedy: "large", eligible: ["small", "large"], is_explored: true, propensity: 0.005, extra_cost_nano_usd: nanoUsd(1_400) };
@@ -23,7 +23,7 @@ it("counts explored requests by tier and what they were expected to add, and no 
 
 it("counts tiers that were run although they miss a soft limit, and no others", async () => {
   const registry = new Registry();
-  const metrics = makeRouterMetrics(registry, { fold: () => null, routing: () => NO_ROUTING });
+  const metrics = makeRouterMetrics(registry, { fold: () => null, routing: () => NO_ROUTING, now: Date.now });
   const [first, ...later] = Completion.parse(fixture).decisions;
   if (first?.step.kind !== "run") throw new Error("the fixture begins with a run");
   for (const decision of [{ ...first, step: { ...first.step, despite: "beyond_slo" } as const }, first, ...later]) metrics.observe(decision);

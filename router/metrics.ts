@@ -7,7 +7,7 @@ import type { Routing } from "./followModel.ts";
 import { evidence, marginLowerBound } from "./learning/floorTest.ts";
 import type { OpenRequests } from "./openRequests.ts";
 
-export function makeRouterMetrics(registry: Registry, { fold, routing }: { readonly fold: () => OpenRequests | null; readonly routing: () => Routing }) {
+export function makeRouterMetrics(registry: Registry, { fold, routing, now }: { readonly fold: () => OpenRequests | null; readonly routing: () => Routing; readonly now: () => number }) {
   const registers = [registry];
   const decisions = new Counter({ name: "infer_decisions_total", help: "Decisions by policy, kind and tier (run) or reason (stop).", labelNames: ["policy", "step", "choice"], registers });
   const exclusions = new Counter({ name: "infer_exclusions_total", help: "Tiers that a limit ruled out, by limit.", labelNames: ["tier", "limit"], registers });
@@ -23,7 +23,7 @@ export function makeRouterMetrics(registry: Registry, { fold, routing }: { reado
   counted("infer_requests_accepted_total", "Accepted requests that this process has read from REQUESTS.", (found) => found.counts().accepted);
   counted("infer_requests_terminal_total", "Those of them whose terminal event it has seen: accepted = terminal + open.", (found) => found.counts().terminal);
   new Gauge({ name: "infer_requests_open", help: "Accepted requests without a terminal event.", registers, collect() { this.set(fold()?.counts().open ?? 0); } });
-  new Gauge({ name: "infer_requests_oldest_open_seconds", help: "Age of the oldest open request.", registers, collect() { this.set(ageSeconds(fold())); } });
+  new Gauge({ name: "infer_requests_oldest_open_seconds", help: "Age of the oldest open request.", registers, collect() { this.set(ageSeconds(fold(), now())); } });
   const gone = new Counter({ name: "infer_shadow_input_gone_total", help: "Sampled requests about which the baseline tier could not be asked: REQUESTS had forgotten the input.", registers });
   const lastResorts = new Counter({ name: "infer_last_resorts_total", help: "Tiers that were run although they miss a soft limit too, by limit: no tier met them all.", labelNames: ["tier", "limit"], registers });
   const explored = new Counter({ name: "infer_explored_total", help: "Requests that began with another tier than the routing model's choice, by that tier.", labelNames: ["tier"], registers });
@@ -86,7 +86,7 @@ const TEST_GAUGES: Record<string, { readonly help: string; readonly of: (test: F
   infer_floor_mean_low: { help: "Lower bound of the mean label of a source at the present steps (shadow: agreement with the baseline; feedback: score), too high with probability risk at most.", of: ({ state, target }, risk) => marginLowerBound(state, risk) + target },
 };
 
-function ageSeconds(fold: OpenRequests | null): number {
+function ageSeconds(fold: OpenRequests | null, nowMs: number): number {
   const oldestMs = fold?.oldestMs() ?? null;
-  return oldestMs === null ? 0 : Math.max(0, (Date.now() - oldestMs) / 1_000);
+  return oldestMs === null ? 0 : Math.max(0, (nowMs - oldestMs) / 1_000);
 }

@@ -31,7 +31,7 @@ export interface OpenBudgetsOptions {
   readonly sweepGraceMs: number;
   readonly global: GlobalBudgets;
   readonly pool: Pool;
-  readonly broker: Pick<Broker, "js" | "jsm" | "streams">;
+  readonly broker: Pick<Broker, "js" | "jsm" | "streams" | "now">;
   /** `null`: the sweeper has not begun. */
   readonly fold: () => OpenRequests | null;
   readonly registry: Registry;
@@ -42,7 +42,7 @@ export interface OpenBudgets extends Pick<Budgets, "decide">, Pick<Ledger, "bala
   readonly settle: () => Promise<void>;
 }
 
-export function openBudgets({ redisUrl, prefix, sweepGraceMs, global, pool, broker: { js, jsm, streams }, fold, registry, readiness }: OpenBudgetsOptions, { log, signal, onClose }: Lifecycle & { log: Logger }): OpenBudgets {
+export function openBudgets({ redisUrl, prefix, sweepGraceMs, global, pool, broker: { js, jsm, streams, now }, fold, registry, readiness }: OpenBudgetsOptions, { log, signal, onClose }: Lifecycle & { log: Logger }): OpenBudgets {
   const redis = connectRedis(redisUrl, "router-ledger", log, USE);
   onClose("ledger", () => { redis.disconnect(); });
   const registers = [registry];
@@ -73,7 +73,7 @@ export function openBudgets({ redisUrl, prefix, sweepGraceMs, global, pool, brok
   readiness.watch(() => ((isNeeded || used.signal.aborted) && isAway ? ["Redis does not answer, so what is left of budgets is not known: requests of tenants with one wait"] : []));
   const budgets = makeBudgets({
     ledger: { hasAccounts: ledger.hasAccounts, freeIfBooked: ledger.freeIfBooked, reserve: (reservation, accounts) => { used.abort(); return ledger.reserve(reservation, accounts); } },
-    global, sweepGraceMs, now: Date.now,
+    global, sweepGraceMs, now,
     observe(result, account) {
       steps.inc({ result, scope: account?.scope ?? "", window: account?.window.kind ?? "" });
       if (result === "overdrawn" && account !== null) warnOnce(account);
@@ -88,7 +88,7 @@ export function openBudgets({ redisUrl, prefix, sweepGraceMs, global, pool, brok
       isNeeded ||= isInUse;
       if (!isInUse && !used.signal.aborted) await once(used.signal, "abort", { signal }).catch(() => undefined); // the signal's own end
       await runSettlement({
-        ledger, log, signal, now: Date.now,
+        ledger, log, signal, now,
         follow: (fromSeq) => followCompletions(js, { prefix, fromSeq }),
         onBooked: (upTo) => {
           booked.set(upTo);

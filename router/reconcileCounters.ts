@@ -18,18 +18,18 @@ export interface ReconcileCountersOptions {
     readonly databaseUrl: string; readonly redisUrl: string; readonly prefix: string; readonly reconcileEveryS: number;
     readonly defaultDeadlineMs: number; readonly maxDeadlineMs: number; readonly sweepGraceMs: number;
   };
-  readonly broker: Pick<Broker, "jsm" | "streams">;
+  readonly broker: Pick<Broker, "jsm" | "streams" | "now">;
   readonly registry: Registry;
 }
 
 /** Until the signal, with connections of its own: no request waits for it. */
-export function reconcileCounters({ config, broker: { jsm, streams }, registry }: ReconcileCountersOptions, { log, signal, onClose }: Pick<RoleContext, "log" | "signal" | "onClose">): void {
+export function reconcileCounters({ config, broker: { jsm, streams, now }, registry }: ReconcileCountersOptions, { log, signal, onClose }: Pick<RoleContext, "log" | "signal" | "onClose">): void {
   const { prefix, reconcileEveryS: everyS } = config;
   if (everyS === 0) return;
   const pool = makePool(config.databaseUrl, "router-reconcile", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "router", statementTimeoutMs: 60_000 });
   onClose("postgres of the reconciliation", () => pool.end());
   const redis = connectRedis(config.redisUrl, "router-reconcile", log, USE);
   onClose("redis of the reconciliation", () => { redis.disconnect(); });
-  const places = { jsm, streams, pool, prefix, now: Date.now };
-  keepReconciled({ role: "router", pool, parts: [requestsPart(places, config), countersPart(places, redis)], everyS, registry, log, signal, now: Date.now });
+  const places = { jsm, streams, pool, prefix, now };
+  keepReconciled({ role: "router", pool, parts: [requestsPart(places, config), countersPart(places, redis)], everyS, registry, log, signal, now });
 }

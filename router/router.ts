@@ -59,10 +59,11 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     let followed: () => Routing = () => NO_ROUTING;
     const routing = () => ({ model: followed().model, floorSteps: followed().guard?.steps ?? 0 });
     let fold: OpenRequests | null = null;
+    let now: () => number = Date.now;
     const app = buildRoleServer(registry, readiness.problems, readiness.warnings);
     const count = await openTokenCounter(tokenizersOf(tierFile));
     const countTokens = makeCountedTiers(count);
-    addDecideRoute(app, limits, () => ({ live: live(), ...routing(), exploration: config.exploration, nowMs: Date.now() }), countTokens);
+    addDecideRoute(app, limits, () => ({ live: live(), ...routing(), exploration: config.exploration, nowMs: now() }), countTokens);
     onClose("http", () => app.close());
     await listen(app, { host: config.host, port: config.port, variable: "INFER_ROUTER_PORT" });
 
@@ -73,6 +74,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const broker = await openBroker({ url: config.natsUrl, role: "router", prefix, needed, readiness, registry }, context);
     if (signal.aborted) return;
     const { nats, js, jsm, streams, publisher } = broker;
+    now = broker.now;
     live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: servedBy(tierFile), readiness, log }, context);
 
     const pool = makePool(config.databaseUrl, "router", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "router" });
@@ -81,21 +83,21 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const slowPool = makePool(config.databaseUrl, "router-sums", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "router", statementTimeoutMs: 30_000 });
     onClose("postgres for sums", () => slowPool.end());
     if (!config.isKeyless) readiness.watch(await watchDirectory(pool, signal));
-    const standingOf = followStandings(makeDirectory({ pool, pepper: null, now: Date.now }), { isKeyless: config.isKeyless, log });
-    const metrics = makeRouterMetrics(registry, { fold: () => fold, routing: () => followed() });
+    const standingOf = followStandings(makeDirectory({ pool, pepper: null, now }), { isKeyless: config.isKeyless, log });
+    const metrics = makeRouterMetrics(registry, { fold: () => fold, routing: () => followed(), now });
     followed = await followModel({ nats, prefix, tierFile, log, observe: (change) => { metrics.observeModel(change); } }, context);
     const limiter = await openLimiter({ redisUrl: config.redisUrl, prefix, door: "nats", registry, broker }, context);
     const { isGenuine } = makeAdmissionProof(config.secret, prefix);
     const snapshots = makeSnapshots({ keys: config.snapshotKeys, streams, prefix, observe: metrics.observeSnapshot });
-    const giveUp = makeGiveUp({ publisher, prefix, limits, now: Date.now, readResult: snapshots.openOrJob });
-    const cached = { ...openAnswerCache({ role: "router", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context), auditHit: makeAuditHit({ publisher, tierFile, registry, log, now: Date.now }), tierFileHash: hashOfTierFile(tierFile) };
+    const giveUp = makeGiveUp({ publisher, prefix, limits, now, readResult: snapshots.openOrJob });
+    const cached = { ...openAnswerCache({ role: "router", redisUrl: config.redisUrl, prefix, secret: config.secret, now, registry }, context), auditHit: makeAuditHit({ publisher, tierFile, registry, log, now }), tierFileHash: hashOfTierFile(tierFile) };
     const budgets = openBudgets({ redisUrl: config.redisUrl, prefix, sweepGraceMs: config.sweepGraceMs, global: config.globalBudgets, pool: slowPool, broker, fold: () => fold, registry, readiness }, context);
-    const pacing = openPacing({ pool: slowPool, balanceOf: budgets.balanceOf, registry, log, now: Date.now });
-    const { observer, shedDirect } = shareLoad({ broker, prefix, live, fold: () => fold, maxQueueMs: config.maxQueueMs, registry, now: Date.now }, context);
-    const route = makeRouteEvent({ snapshots, shed: shedDirect, cached, budgets, pacing, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, makePromptTokens(tierFile, count), Date.now), live, countTokens, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now: Date.now });
-    const loop = { js, log, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
+    const pacing = openPacing({ pool: slowPool, balanceOf: budgets.balanceOf, registry, log, now });
+    const { observer, shedDirect } = shareLoad({ broker, prefix, live, fold: () => fold, maxQueueMs: config.maxQueueMs, registry, now }, context);
+    const route = makeRouteEvent({ snapshots, shed: shedDirect, cached, budgets, pacing, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, makePromptTokens(tierFile, count), now), live, countTokens, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now });
+    const loop = { js, log, now, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     reconcileCounters({ config, broker, registry }, context);
-    await watchStreams({ broker, prefix, registry, now: Date.now }, context);
+    await watchStreams({ broker, prefix, registry, now }, context);
     readiness.started();
     log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");
     await Promise.all([
@@ -103,9 +105,9 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
       consume({ ...loop, source: routerResults, handle: (delivery) => route.result(delivery) }),
       budgets.settle(),
       consume({ ...loop, source: deadLetterService, handle: makeDeadLetterService({ streams, giveUp, tracer }) }),
-      runShadows({ publisher, streams, prefix, standingOf, share: config.shadowShare, shadowTiers: config.shadowTiers, tierFile, tracer, observeGone: metrics.observeGone, now: Date.now }, { js, jsm, log, signal, drainMs: context.drainMs }),
-      runFloorWatch({ nats, js, streams, prefix, used: () => followed().activation, log, now: Date.now, isGenuine: makeJudgedProof(config.isKeyless ? null : config.secret, prefix).isGenuine, signal, drainMs: context.drainMs }),
-      untilItWorks(context, "start the sweeper", () => runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, tracer, log, now: Date.now, observer, snapshots, signal }, (made) => { fold = made; })),
+      runShadows({ publisher, streams, prefix, standingOf, share: config.shadowShare, shadowTiers: config.shadowTiers, tierFile, tracer, observeGone: metrics.observeGone, now }, { js, jsm, log, signal, drainMs: context.drainMs }),
+      runFloorWatch({ nats, js, streams, prefix, used: () => followed().activation, log, now, isGenuine: makeJudgedProof(config.isKeyless ? null : config.secret, prefix).isGenuine, signal, drainMs: context.drainMs }),
+      untilItWorks(context, "start the sweeper", () => runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, tracer, log, now, observer, snapshots, signal }, (made) => { fold = made; })),
     ]);
   },
 };

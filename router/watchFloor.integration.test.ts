@@ -140,7 +140,7 @@ const decision = () => {
 };
 const gauge = async (name: string) => {
   const registry = new Registry();
-  makeRouterMetrics(registry, { fold: () => null, routing: followed });
+  makeRouterMetrics(registry, { fold: () => null, routing: followed, now: Date.now });
   const lines = (await registry.getSingleMetricAsString(name)).split("\n").filter((line) => !line.startsWith("#"));
   return Object.fromEntries(lines.map((line) => [/source="(.*?)"/.exec(line)?.[1] ?? "", line.split(" ").at(-1)]));
 };

@@ -62,12 +62,12 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
       return { ...replica, server };
     }));
     const needed = [workerSource(config.prefix, tier), batchWorkerSource(config.prefix, tier)];
-    const { nats, js, streams, publisher, instance } = await openBroker({ url: config.natsUrl, role: `worker-${tier.name}`, prefix: config.prefix, needed, readiness, registry }, context);
+    const { nats, js, streams, publisher, now, instance } = await openBroker({ url: config.natsUrl, role: `worker-${tier.name}`, prefix: config.prefix, needed, readiness, registry }, context);
     if (signal.aborted) return;
 
     let touch = (): void => undefined;
     const metrics = makeWorkerMetrics(registry, tier.name, { status: () => status(), loads: () => replicas.loads(), limit: () => replicas.limit() });
-    const replicas = balanced(tier, servers, { onChange: () => { touch(); }, now: Date.now, random: Math.random, observe: metrics.replicas });
+    const replicas = balanced(tier, servers, { onChange: () => { touch(); }, now: () => performance.now(), random: Math.random, observe: metrics.replicas });
     const lanes = makeLanes(config.prefix, tier, () => replicas.limit());
     const status = (): TierStatus => ({ tier: tier.name, instance, slots: lanes.slots.interactive, limit: replicas.limit(), busy: lanes.busy.interactive, batch_slots: lanes.slots.batch, batch_busy: lanes.busy.batch, ...replicas.state() });
     const beat = await beatStatus(nats, config.prefix, status, log);
@@ -75,10 +75,10 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     onClose("tier state", () => beat.stop());
     const latencies = reportLatencies(config, tier, context);
 
-    const deps = { tier, replicas, retryBudget: makeRetryBudget(metrics.retried), publisher, streams, tracer, prefix: config.prefix, now: Date.now, random: Math.random };
+    const deps = { tier, replicas, retryBudget: makeRetryBudget(metrics.retried), publisher, streams, tracer, prefix: config.prefix, now, random: Math.random };
     const cancellations = followCancellations(nats, config.prefix);
     onClose("cancellations", () => { cancellations.close(); });
-    const { cache } = openAnswerCache({ role: `worker-${tier.name}`, redisUrl: config.redisUrl, prefix: config.prefix, secret: config.secret, registry }, context);
+    const { cache } = openAnswerCache({ role: `worker-${tier.name}`, redisUrl: config.redisUrl, prefix: config.prefix, secret: config.secret, now, registry }, context);
     const runJob = makeRunJob({
       ...deps, cancellations, keep: (request, completion) => void cache.keep(request, completion), show: (options) => publishAnswer(nats, config.prefix, options),
       observe({ tenant_id, request_id, request }, attempt, { isFinal, traceId }) {
@@ -107,7 +107,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     readiness.started();
     for (const { name, backend: { model }, price } of configured) log.info({ tier: tier.name, replica: name, model, ...price }, "price");
     log.info({ tier: tier.name, slots: lanes.slots.interactive, batch_slots: lanes.slots.batch, instance }, "ready");
-    const loop = { js, log, signal, drainMs: context.drainMs, giveUp: makeGiveUp({ publisher, prefix: config.prefix, limits, now: Date.now }) };
+    const loop = { js, log, now, signal, drainMs: context.drainMs, giveUp: makeGiveUp({ publisher, prefix: config.prefix, limits, now }) };
     const jobs = lanes.run({
       ...loop, handle: runJob,
       // A broken tier fails jobs faster than a healthy worker beside it runs them: it must not take most of them.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# apt-root.sh redis|nats DIR: unpacks that server into DIR, by the machine's own apt. No root rights, nothing of the system changed.
+# apt-root.sh redis|nats|faketime DIR: unpacks that server, or the library that sets a program's clock wrong, into DIR, by the machine's own apt. No root rights, nothing of the system changed.
 set -u; export LC_ALL=C; . /etc/os-release; DIR=$2; R=$DIR.tmp$$; HERE=$(dirname "$0"); trap 'rm -rf "$R"' EXIT; trap 'exit 130' INT TERM HUP
 view() { # view NAME: a private apt state in $V
   V=$R/$1; mkdir -p "$V/lists/partial" "$V/cache/archives/partial" "$V/parts"; : > "$V/none.list"
@@ -26,6 +26,9 @@ if [ "$1" = redis ]; then
   view own; apt update
   apt -y --no-install-recommends --download-only install redis-server || download libjemalloc2 liblzf1 libatomic1   # what is missing here
   download redis-server redis-tools && unpack && LD_LIBRARY_PATH=$(libs "$R/out") "$R/out/usr/bin/redis-server" --version && keep; exit 1
+fi
+if [ "$1" = faketime ]; then
+  view own; apt update; download libfaketime && unpack && keep; exit 1
 fi
 for suite in testing stable own; do
   view "$suite"; [ "$suite" = own ] || derive "$suite"

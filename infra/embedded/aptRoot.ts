@@ -1,5 +1,5 @@
 /**
- * NATS and Redis from the machine's own apt, unpacked into a private folder by `apt-root.sh`: no root rights, nothing of
+ * NATS, Redis and, for tests, libfaketime from the machine's own apt, unpacked into a private folder by `apt-root.sh`: no root rights, nothing of
  * the system changed. Done once; a second start finds the folder and needs no network.
  */
 import { existsSync, readdirSync } from "node:fs";
@@ -24,13 +24,26 @@ export async function aptRoot(service: AptService, home: Home, environment: Envi
   const root = join(home.servers, service);
   const path = join(root, PROGRAM_IN_ROOT[service]);
   if (!existsSync(path)) {
-    if (!existsSync("/usr/bin/apt-get") || !existsSync("/usr/bin/dpkg-deb")) throw new Error("this machine has no apt");
     onProgress(`fetching ${service === "nats" ? "nats-server" : "redis-server"} with apt into ${root}`);
-    const script = join(home.project, "infra", "embedded", "apt-root.sh");
-    await runProgram("/bin/sh", [script, service, root], { cwd: home.root, env: aptEnvironment(environment), timeoutMs: TIMEOUT_MS });
+    await unpack(service, root, home, environment);
   }
   const libraryPath = service === "redis" ? libraryFolders(root).join(":") : "";
   return libraryPath === "" ? { path } : { path, libraryPath };
+}
+
+/** The library that a program is preloaded with to have its clock set wrong. Throws as `aptRoot` does. */
+export async function libfaketime(home: Home, environment: Environment): Promise<string> {
+  const root = join(home.servers, "faketime");
+  if (!existsSync(join(root, "usr"))) await unpack("faketime", root, home, environment);
+  const file = readdirSync(root, { recursive: true, encoding: "utf8" }).find((name) => name.endsWith("/libfaketimeMT.so.1"));
+  if (file === undefined) throw new Error(`${root} has no libfaketimeMT.so.1`);
+  return join(root, file);
+}
+
+async function unpack(what: AptService | "faketime", root: string, home: Home, environment: Environment): Promise<void> {
+  if (!existsSync("/usr/bin/apt-get") || !existsSync("/usr/bin/dpkg-deb")) throw new Error("this machine has no apt");
+  const script = join(home.project, "infra", "embedded", "apt-root.sh");
+  await runProgram("/bin/sh", [script, what, root], { cwd: home.root, env: aptEnvironment(environment), timeoutMs: TIMEOUT_MS });
 }
 
 /** apt honours proxy variables beside its own configuration. */

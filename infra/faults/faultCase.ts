@@ -32,7 +32,7 @@ export interface FaultCase {
   /** Whether the soak run may choose it: it must leave a system that `rig.heal` makes whole, and needs no system of its own. */
   readonly isForSoak: boolean;
   /** What it needs and this machine does not give; `null`: nothing. It is not run then, and that is said. */
-  readonly lacks?: () => string | null;
+  readonly lacks?: () => string | null | Promise<string | null>;
   /** Of this case alone. */
   readonly load?: Partial<LoadOptions>;
   /** Given: it has a system of its own with these options, else it shares one with other cases. */

@@ -46,7 +46,7 @@ async function main(): Promise<void> {
   if (values.help) return void process.stdout.write(`${HELP}\n`);
   if (values.list) return void process.stdout.write(`${textTable(["CASE", "SHORT FORM", "SOAK", "WHAT"], ALL_CASES.map(({ id, isInShortForm, isForSoak, title }) => [id, isInShortForm ? "yes" : "no", isForSoak ? "yes" : "no", title]))}\n`);
   const chosen = choose(values.row, values.all);
-  const lacking = chosen.flatMap((one) => { const why = one.lacks?.() ?? null; return why === null ? [] : [{ id: one.id, title: one.title, why }]; });
+  const lacking = (await Promise.all(chosen.map(async ({ id, title, lacks }) => ({ id, title, why: (await lacks?.()) ?? null })))).flatMap(({ why, ...one }) => (why === null ? [] : [{ ...one, why }]));
   for (const { id, title, why } of lacking) note(`${id} NOT RUN: ${title}: ${why}`);
   const perRow = values["seeds-per-row"];
   if (values.seeds !== undefined && perRow !== undefined) throw new Error("--seeds and --seeds-per-row exclude each other");

@@ -43,7 +43,7 @@ export async function openNatsTransport({ url, tenantId, nkeySeed, prefix, ackTi
   const log = pino({ level: "silent" });
   const streams = await directMessages(nats);
   const acks = makeAckInbox(nats, ackTimeoutMs, inboxPrefix);
-  const replies = makeReplies({ nats, streams, prefix, origin: DIRECT_ORIGIN, perTenant: true, log, now: Date.now });
+  const replies = makeReplies({ nats, streams, prefix, origin: DIRECT_ORIGIN, perTenant: true, log, now: () => performance.now() });
   const submit = makeSubmitRequest({ acks, streams: null, prefix });
   const submitFeedback = makeSubmitFeedback({ acks, prefix });
   const answers = new Map<string, AnswerStreams>();
@@ -64,7 +64,7 @@ export async function openNatsTransport({ url, tenantId, nkeySeed, prefix, ackTi
     }
   };
   /** Looks until the call is over, by its signal. */
-  const times = (deadlineMs = LOOK_EVERY_MS) => ({ deadlineAtMs: Date.now() + deadlineMs, lastLookAtMs: Infinity, lookEveryMs: LOOK_EVERY_MS });
+  const times = (deadlineMs = LOOK_EVERY_MS) => ({ deadlineAtMs: performance.now() + deadlineMs, lastLookAtMs: Infinity, lookEveryMs: LOOK_EVERY_MS });
   /** What somebody published, perhaps through a gateway. Listens first, then looks. */
   const join = async (id: Id, { signal }: Call): Promise<Completion> => {
     const expected = replies.expect(id, { ...times(), anyOrigin: true });

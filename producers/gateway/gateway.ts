@@ -67,7 +67,8 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     const pool = makePool(config.databaseUrl, "gateway", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "gateway" });
     onClose("postgres", () => pool.end());
     const pepper = config.secret === null ? null : subkey(config.secret, "api-keys");
-    const directory = makeDirectory({ pool, pepper, now: Date.now });
+    let now: () => number = Date.now; // until NATS has said its own
+    const directory = makeDirectory({ pool, pepper, now: () => now() });
     if (!config.isKeyless) readiness.watch(await watchDirectory(pool, signal));
     const callers = makeCallers({ directory, isKeyless: config.isKeyless, log });
     let desk: Desk | null = null;
@@ -87,22 +88,23 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     const broker = await openBroker({ url: config.natsUrl, role: "gateway", prefix, needed: [sourcesOf(prefix).routerRequests], readiness, registry }, context);
     if (signal.aborted) return;
     const { nats, acks, streams, publisher, instance } = broker;
+    now = broker.now;
     const limiter = await openLimiter({ redisUrl: config.redisUrl, prefix, door: "http", registry, broker }, context);
     const { sign } = makeAdmissionProof(config.secret, prefix);
-    const replies = makeReplies({ nats, streams, prefix, origin: instance, log, now: Date.now });
+    const replies = makeReplies({ nats, streams, prefix, origin: instance, log, now });
     onClose("replies", () => { replies.close(); });
     const answers = makeAnswerStreams(nats, { prefix, origin: instance, log });
     onClose("answers", () => { answers.close(); });
     const cached = makeCachedRuns({
-      ...openAnswerCache({ role: "gateway", redisUrl: config.redisUrl, prefix, secret: config.secret, registry }, context),
-      auditHit: makeAuditHit({ publisher, tierFile: limits.tierFile, registry, log, now: Date.now }), publisher, streams, replies, prefix, limits, tierFileHash: hashOfTierFile(limits.tierFile), routing: followRouting({ nats, prefix, log }, context),
-      origin: instance, graceMs: config.sweepGraceMs + AFTER_SWEEP_MS, log, now: Date.now,
+      ...openAnswerCache({ role: "gateway", redisUrl: config.redisUrl, prefix, secret: config.secret, now, registry }, context),
+      auditHit: makeAuditHit({ publisher, tierFile: limits.tierFile, registry, log, now }), publisher, streams, replies, prefix, limits, tierFileHash: hashOfTierFile(limits.tierFile), routing: followRouting({ nats, prefix, log }, context),
+      origin: instance, graceMs: config.sweepGraceMs + AFTER_SWEEP_MS, log, now,
     });
     const known = makeKnownWork(() => performance.now());
     followLoads(nats, prefix, known.heard);
-    const { isStalled } = await watchRouting({ broker, prefix, longestMs: config.maxDeadlineMs + config.sweepGraceMs, now: () => Date.now() }, registry, context);
+    const { isStalled } = await watchRouting({ broker, prefix, longestMs: config.maxDeadlineMs + config.sweepGraceMs, now }, registry, context);
     const shedding = makeShedding({ door: "http", maxQueueMs: config.maxQueueMs, lagMs: measureLag(signal), isRoutingStalled: isStalled, work: known.work, registry, now: () => performance.now() });
-    const inference = makeInference({ letIn: makeLetIn({ known, shedding, streams, prefix }), admit: makeAdmit(limiter, makePromptTokens(limits.tierFile, await openTokenCounter(tokenizersOf(limits.tierFile)))), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now: Date.now });
+    const inference = makeInference({ letIn: makeLetIn({ known, shedding, streams, prefix }), admit: makeAdmit(limiter, makePromptTokens(limits.tierFile, await openTokenCounter(tokenizersOf(limits.tierFile)))), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now });
     const watches = makeWatches({ nats, streams, prefix, replies, limits, sweepGraceMs: config.sweepGraceMs, mostWatches: config.maxEventStreams, log });
     waiting = replies.waiting;
     desk = { inference, find: makeFindRequest({ streams, pool, prefix }), listen: (id, onMessage) => answers.listen(id, onMessage), submitFeedback: makeSubmitFeedback({ acks, prefix, sign: makeJudgedProof(config.secret, prefix).sign }), watches };

@@ -14,11 +14,13 @@ export interface OpenCacheOptions {
   readonly prefix: string;
   /** INFER_SECRET. */
   readonly secret: string | null;
+  /** Epoch milliseconds, by a clock that all who keep answers have. */
+  readonly now: () => number;
   readonly registry: Registry;
 }
 
 /** A role's cache, over a connection of its own: a slow reply to something else is not waited for. */
-export function openAnswerCache({ role, redisUrl, prefix, secret, registry }: OpenCacheOptions, { log, onClose }: Pick<RoleContext, "log" | "onClose">): { readonly cache: AnswerCache; readonly observe: (status: CacheStatus) => void; readonly observeOutdated: () => void } {
+export function openAnswerCache({ role, redisUrl, prefix, secret, now, registry }: OpenCacheOptions, { log, onClose }: Pick<RoleContext, "log" | "onClose">): { readonly cache: AnswerCache; readonly observe: (status: CacheStatus) => void; readonly observeOutdated: () => void } {
   const registers = [registry];
   const requests = new Counter({ name: "infer_cache_requests_total", help: "Requests by what the cache did for them.", labelNames: ["result"], registers });
   const kept = new Counter({ name: "infer_cache_kept_total", help: "Answers that were kept.", registers });
@@ -29,7 +31,7 @@ export function openAnswerCache({ role, redisUrl, prefix, secret, registry }: Op
   const redis = connectRedis(redisUrl, `${role}-cache`, log, { meanwhile: "no answers are kept or shared", mostWaitMs: 2_000 });
   onClose("cache", () => { redis.disconnect(); });
   const cache = makeAnswerCache({
-    redis, prefix, sealKey: secret === null ? Buffer.alloc(0) : subkey(secret, "cache"), now: Date.now,
+    redis, prefix, sealKey: secret === null ? Buffer.alloc(0) : subkey(secret, "cache"), now,
     observe: { kept: () => { kept.inc(); }, notKept: (reason) => { notKept.inc({ reason }); }, forged: () => { unusable.inc(); }, unavailable: () => { unavailable.inc(); } },
   });
   return { cache, observe: (result) => { requests.inc({ result }); }, observeOutdated: () => { outdated.inc(); } };

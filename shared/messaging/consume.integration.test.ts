@@ -7,6 +7,7 @@ import { AppError } from "#shared/contracts/errors.ts";
 import { ADMITTED_HEADER } from "./ackInbox.ts";
 import { connectNats } from "./connect.ts";
 import { consume, type ConsumeOptions, type Delivery } from "./consume.ts";
+import { NewerVersion } from "./newerVersion.ts";
 import { brokerOver } from "./openBroker.ts";
 import { consumerOf, requestSubject, type Source, sourcesOf } from "./topology.ts";
 
@@ -207,6 +208,22 @@ it("asks again soon when what it asked of the consumer is lost, as it is with th
   await publish("lost", ["r1"]);
   await vi.waitFor(() => { expect(seen).toContain("r1"); }, WAIT); // the client's own defaults: 30 s
   await stop();
+});
+
+it("leaves what a later release wrote to a process of that release, also what it held when it ended, and gives none of it up", async () => {
+  const { start, left, givenUp } = await world("newer", { ackWaitMs: 60_000 });
+  const refused = new Map<string, number>(), read = new Set<string>();
+  const old = start(async (delivery) => {
+    refused.set(idIn(delivery), delivery.deliveries);
+    throw new NewerVersion("job.v2", "job.v1");
+  });
+  await publish("newer", ids(6));
+  await vi.waitFor(() => { expect([...refused.values()]).toEqual([3, 3, 3, 3, 3, 3]); }, WAIT); // held from now on
+  const later = start(async (delivery) => void read.add(idIn(delivery)));
+  await old.stop();
+  await vi.waitFor(async () => { expect(await left()).toEqual(NOTHING); }, WAIT);
+  await later.stop();
+  expect([[...read].sort(), givenUp]).toEqual([ids(6), []]);
 });
 
 it("goes on after the broker was killed and came back, and loses nothing", async () => {

@@ -3,9 +3,11 @@ import { describe, expect, it } from "vitest";
 import { AppError, ERROR_CODE_NAMES, ERROR_CODES } from "#shared/contracts/errors.ts";
 
 import { backoffMs, verdictFor } from "./consume.ts";
+import { NewerVersion } from "./newerVersion.ts";
 
 const first = { tries: 1, deliveries: 1, maxDeliver: 4 };
 const outage = new AppError("database_unavailable", "down");
+const newer = new NewerVersion("job.v2", "job.v1");
 const bug = new TypeError("x is undefined");
 
 describe("verdictFor", () => {
@@ -14,6 +16,9 @@ describe("verdictFor", () => {
     ["holds it longer each time", outage, { ...first, tries: 3 }, { action: "hold", delayMs: 800 }],
     ["holds it even at its last delivery: an outage uses none up", outage, { ...first, deliveries: 4 }, { action: "hold", delayMs: 200 }],
     ["holds it however long the outage lasts", outage, { ...first, tries: 1_000 }, { action: "hold", delayMs: 15_000 }],
+    ["gives back what a later release wrote", newer, { ...first, deliveries: 2 }, { action: "retry", delayMs: 500 }],
+    ["holds it at the last delivery but one: one is left for another process", newer, { ...first, deliveries: 3 }, { action: "hold", delayMs: 200 }],
+    ["gives it back again and again where there is no limit", newer, { ...first, deliveries: 99, maxDeliver: -1 }, { action: "retry", delayMs: 500 }],
     ["gives up what cannot get better, at once", new AppError("invalid_request", "no"), first, { action: "giveUp", error: { code: "invalid_request", message: "no" } }],
     ["gives up with what clients may read", new AppError("internal", "row 7", { publicMessage: "sorry" }), first, { action: "giveUp", error: { code: "internal", message: "sorry" } }],
     ["retries what may be a bug that a deploy fixes", bug, first, { action: "retry", delayMs: 200 }],

@@ -12,6 +12,7 @@ import { hasEnded, pause, untilItWorks } from "#shared/runtime/lifecycle.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import { ADMITTED_HEADER, TRACEPARENT_HEADER } from "./ackInbox.ts";
+import { NewerVersion } from "./newerVersion.ts";
 import { READING } from "./reading.ts";
 import type { Source } from "./topology.ts";
 
@@ -23,6 +24,11 @@ export type Verdict =
 /** Full-jitter exponential backoff: up to 400 ms after the first try, doubling to at most 30 s. `random` in [0, 1). */
 export const backoffMs = (tries: number, random: number): number => Math.round(random * Math.min(30_000, 200 * 2 ** tries));
 
+/** By then the server knows that this process pulls no more: at once it would give the message back to it, and nobody would have it before `ack_wait`. */
+const CLOSED_AFTER_MS = 250;
+/** During an upgrade about half of the processes are of the later release. */
+const NEWER_AGAIN_MS = 500;
+
 interface Count {
   readonly tries: number;
   readonly deliveries: number;
@@ -31,10 +37,12 @@ interface Count {
 }
 /**
  * What becomes of a message whose handler threw. Pure: the delivery policy is tested without a broker. An outage is not
- * poison: the message is held, and no delivery is used up. Unknown errors may be a bug that a deploy fixes: retried.
+ * poison: the message is held, and no delivery is used up. Nor is what a later release wrote: it goes back, for a process of that release, and at the
+ * last delivery but one it is held until this process ends. Unknown errors may be a bug that a deploy fixes: retried.
  */
 export function verdictFor(error: unknown, { tries, deliveries, maxDeliver }: Count, random: number): Verdict {
-  if (error instanceof AppError && error.isOutage) return { action: "hold", delayMs: backoffMs(tries, random) };
+  if (error instanceof NewerVersion && (maxDeliver <= 0 || deliveries < maxDeliver - 1)) return { action: "retry", delayMs: NEWER_AGAIN_MS };
+  if (error instanceof NewerVersion || (error instanceof AppError && error.isOutage)) return { action: "hold", delayMs: backoffMs(tries, random) };
   if (error instanceof AppError && !error.retryable) return { action: "giveUp", error: { code: error.code, message: error.publicMessage } };
   if (maxDeliver > 0 && deliveries >= maxDeliver) return { action: "giveUp", error: { code: "poison", message: `given up after ${deliveries} deliveries` } };
   return { action: "retry", delayMs: backoffMs(deliveries, random) };
@@ -66,6 +74,8 @@ export interface ConsumeOptions {
   readonly js: JetStreamClient;
   readonly log: Logger;
   readonly source: Source;
+  /** Epoch milliseconds by NATS's clock: how old a message is. Default: this machine's, whose error costs a look or hides what the time since it came in shows. */
+  readonly now?: () => number;
   /** Must be idempotent. When it resolves, its effects are durable and the message is acked. */
   readonly handle: (delivery: Delivery) => Promise<void>;
   /** Keeps the message and tells whoever waits, before it is terminated. Must be idempotent. */
@@ -256,12 +266,12 @@ async function pull(consumer: Consumer): Promise<JsMsg | null> {
 }
 
 const inPlace: NonNullable<Delivery["aside"]> = (wait) => wait;
-function makeSettle({ log, source, handle, giveUp, signal }: ConsumeOptions, aside = inPlace) {
+function makeSettle({ log, source, now, handle, giveUp, signal }: ConsumeOptions, aside = inPlace) {
   return async function settle(held: Held): Promise<void> {
     const { message, lease } = held;
     try {
       for (let tries = 1; ; tries++) {
-        const delivery = { ...deliveryOf(held, source, tries), aside };
+        const delivery = { ...deliveryOf(held, { source, now }, tries), aside };
         const verdict = await attempt(delivery, tries);
         if (lease.signal.aborted) return; // another process has it; whatever was published was refused or was first
         if (verdict.action === "ack") { message.ack(); return; }
@@ -272,7 +282,7 @@ function makeSettle({ log, source, handle, giveUp, signal }: ConsumeOptions, asi
           return;
         }
         await sleep(verdict.delayMs, undefined, { signal }).catch(() => undefined);
-        if (signal.aborted) { message.nak(); return; }
+        if (signal.aborted) { message.nak(CLOSED_AFTER_MS); return; }
       }
     } catch (error) {
       // Not acked, so it is delivered again after ack_wait. Nothing is lost.
@@ -296,11 +306,11 @@ function makeSettle({ log, source, handle, giveUp, signal }: ConsumeOptions, asi
   }
 }
 
-function deliveryOf({ message, receivedAtMs, lease }: Held, source: Source, tries: number): Delivery {
+function deliveryOf({ message, receivedAtMs, lease }: Held, { source, now = Date.now }: Pick<ConsumeOptions, "source"> & { readonly now: ConsumeOptions["now"] | undefined }, tries: number): Delivery {
   const { info } = message;
   const storedAtMs = Math.floor(info.timestampNanos / 1e6);
-  // What the server sent to a process that was blocked looks new when it is read at last, so its age counts too. By two clocks: their difference costs a look, or hides what the first half finds.
-  const isHeldLong = () => performance.now() - receivedAtMs > source.ackWaitMs / 2 || Date.now() - storedAtMs > source.ackWaitMs / 2;
+  // What the server sent to a process that was blocked looks new when it is read at last, so its age counts too.
+  const isHeldLong = () => performance.now() - receivedAtMs > source.ackWaitMs / 2 || now() - storedAtMs > source.ackWaitMs / 2;
   return {
     subject: message.subject,
     data: message.data,

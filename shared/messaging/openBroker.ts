@@ -8,12 +8,13 @@ import { every, type Lifecycle, unlessAborted, untilItWorks } from "#shared/runt
 import type { Readiness } from "#shared/runtime/readiness.ts";
 
 import { type AckInbox, makeAckInbox } from "./ackInbox.ts";
+import { makeBrokerClock } from "./brokerClock.ts";
 import { awaitNats, awaitTopology } from "./connect.ts";
 import { missingTopology } from "./ensureTopology.ts";
 import { type NatsUse, natsVerdict } from "./natsAdvisory.ts";
 import { makePublisher, type Publisher } from "./publish.ts";
 import { makeStoredMessages, type StoredMessages } from "./storedMessages.ts";
-import { inboxOf, type Source } from "./topology.ts";
+import { inboxOf, type Source, streamOfBucket, tierBucket } from "./topology.ts";
 import { watchConnection } from "./watchConnection.ts";
 
 /** A role's one connection to NATS and all that it does over it. */
@@ -24,6 +25,8 @@ export interface Broker {
   readonly acks: AckInbox;
   readonly streams: StoredMessages;
   readonly publisher: Publisher;
+  /** Epoch milliseconds by NATS's clock, which stored messages are stamped by: for whatever is compared with their times. */
+  readonly now: () => number;
   /** Unique among all processes. */
   readonly instance: string;
 }
@@ -40,6 +43,9 @@ export interface BrokerOptions {
 }
 
 const CHECK_EVERY_MS = 5_000;
+const CLOCK_EVERY_MS = 10_000;
+/** What two machines that follow NTP do not differ by. */
+const CLOCKS_DIFFER_MS = 2_000;
 
 /** Throws where it may not be used. Else a known hole is in the log, in `/readyz` and in a metric. */
 function watchHole({ info }: NatsConnection, use: NatsUse, { readiness, registry }: BrokerOptions, log: Logger): void {
@@ -67,12 +73,31 @@ export async function openBroker(options: BrokerOptions, { log, signal, onClose,
   const jsm = await untilItWorks({ log, signal }, "reach JetStream", () => unlessAborted(signal, jetstreamManager(nats)));
   const broker = brokerWith(nats, jsm, prefix, { inboxPrefix });
   onClose("acks", () => broker.acks.close());
+  const { now, look } = makeBrokerClock(() => timeOf(jsm, prefix));
+  await untilItWorks({ log, signal }, "ask NATS for its time", () => unlessAborted(signal, look()));
+  let isRight = true;
+  const compare = () => {
+    const differsByMs = Date.now() - now();
+    const wasRight = isRight;
+    isRight = Math.abs(differsByMs) < CLOCKS_DIFFER_MS;
+    if (wasRight && !isRight) log.warn({ differs_by_ms: differsByMs }, "the clocks of this machine and of NATS differ: times in this log are this machine's, those of requests are NATS's");
+  };
+  compare();
+  every(CLOCK_EVERY_MS, signal, () => look().then(compare, () => undefined)); // while NATS is away monotonic time goes on
   let missing: readonly string[] = [];
   every(CHECK_EVERY_MS, signal, async () => {
     missing = await missingTopology(jsm, prefix, needed).catch((error: unknown) => [`JetStream (${String(error)})`]);
   });
   readiness.watch(() => missing.map((what) => `${what} is missing`));
-  return { ...broker, instance };
+  return { ...broker, now, instance };
+}
+
+/** NATS's time in epoch milliseconds. This stream is one that every role may ask for. */
+async function timeOf(jsm: JetStreamManager, prefix: string): Promise<number> {
+  const { ts } = await jsm.streams.info(streamOfBucket(tierBucket(prefix).name));
+  const atMs = Date.parse(ts ?? "");
+  if (Number.isNaN(atMs)) throw new Error(`NATS does not say its time: ${String(ts)}`);
+  return atMs;
 }
 
 /** While the server is away a drain fails and the client goes on reconnecting, which keeps the process alive. */
@@ -80,12 +105,13 @@ async function drainOrClose(nats: NatsConnection): Promise<void> {
   await nats.drain().catch(() => nats.close());
 }
 
+export type BrokerConnection = Omit<Broker, "instance" | "now">;
 /** All that is done over one connection. Close its `acks` before the connection. */
-export async function brokerOver(nats: NatsConnection, prefix: string, ackTimeoutMs?: number, inboxPrefix?: string): Promise<Omit<Broker, "instance">> {
+export async function brokerOver(nats: NatsConnection, prefix: string, ackTimeoutMs?: number, inboxPrefix?: string): Promise<BrokerConnection> {
   return brokerWith(nats, await jetstreamManager(nats), prefix, { ackTimeoutMs, inboxPrefix });
 }
 
-function brokerWith(nats: NatsConnection, jsm: JetStreamManager, prefix: string, { ackTimeoutMs, inboxPrefix }: { readonly ackTimeoutMs?: number | undefined; readonly inboxPrefix?: string | undefined }): Omit<Broker, "instance"> {
+function brokerWith(nats: NatsConnection, jsm: JetStreamManager, prefix: string, { ackTimeoutMs, inboxPrefix }: { readonly ackTimeoutMs?: number | undefined; readonly inboxPrefix?: string | undefined }): BrokerConnection {
   const acks = makeAckInbox(nats, ackTimeoutMs, inboxPrefix);
   const streams = makeStoredMessages(jsm);
   return { nats, js: jetstream(nats), jsm, acks, streams, publisher: makePublisher(nats, streams, acks, prefix) };

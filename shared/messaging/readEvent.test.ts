@@ -5,7 +5,9 @@ import { Completion, Job, Result, type SagaMessage } from "#shared/contracts/eve
 import completion from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import job from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import result from "#shared/contracts/fixtures/result.v1.json" with { type: "json" };
+import { ShadowEvent } from "#shared/contracts/shadow.ts";
 
+import { NewerVersion } from "./newerVersion.ts";
 import { readEvent } from "./readEvent.ts";
 
 const bytes = (value: unknown) => new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value));
@@ -27,4 +29,16 @@ it.each([
 
 it.each([["not json", "{"], ["another type", result], ["no saga", { ...job, saga: undefined }], ["an attempt of zero", { ...job, attempt: 0 }]])("refuses %s, for good", (_name, body) => {
   expect(() => readEvent(Job, "infer", { subject: "infer.job.large.t1.r-1.3", data: bytes(body) })).toThrow(expect.objectContaining({ isOutage: false, retryable: false }) as Error);
+});
+
+it.each([
+  ["a job of a later release", Job, { ...job, type: "job.v2", saga: "of another shape" }],
+  ["one of a much later release", Job, { ...job, type: "job.v10" }],
+  ["one of several kinds", ShadowEvent, { type: "shadow.v2" }],
+])("leaves %s to a process of that release", (_name, schema, body) => {
+  expect(() => readEvent(schema as z.ZodType<SagaMessage>, "infer", { subject: "infer.job.large.t1.r-1.3", data: bytes(body) })).toThrow(NewerVersion);
+});
+
+it.each(["job.v0", "job.v1x", "result.v2", "job.v", "", 2])("takes %s for no later job", (type) => {
+  expect(() => readEvent(Job, "infer", { subject: "infer.job.large.t1.r-1.3", data: bytes({ ...job, type }) })).toThrow(expect.objectContaining({ code: "invalid_request" }) as Error);
 });

@@ -9,18 +9,18 @@ import type { RoleContext } from "#shared/runtime/runRole.ts";
 
 export interface ReconcileBooksOptions {
   readonly config: { readonly databaseUrl: string; readonly prefix: string; readonly retentionDays: number; readonly ledgerRetentionDays: number; readonly reconcileEveryS: number };
-  readonly broker: Pick<Broker, "jsm" | "streams">;
+  readonly broker: Pick<Broker, "jsm" | "streams" | "now">;
   readonly registry: Registry;
 }
 
 /** Until the signal, beside the writing of rows and with connections of its own. */
-export function reconcileBooks({ config, broker: { jsm, streams }, registry }: ReconcileBooksOptions, { log, signal, onClose }: Pick<RoleContext, "log" | "signal" | "onClose">): void {
+export function reconcileBooks({ config, broker: { jsm, streams, now }, registry }: ReconcileBooksOptions, { log, signal, onClose }: Pick<RoleContext, "log" | "signal" | "onClose">): void {
   const { prefix, reconcileEveryS: everyS } = config;
   if (everyS === 0) return;
   const pool = makePool(config.databaseUrl, "audit-sink-reconcile", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "audit_sink", statementTimeoutMs: 60_000 });
   onClose("postgres of the reconciliation", () => pool.end());
-  const places = { jsm, streams, pool, prefix, now: Date.now };
+  const places = { jsm, streams, pool, prefix, now };
   const days = { auditDays: config.retentionDays, ledgerDays: config.ledgerRetentionDays };
   const parts = [outcomesPart(places, days), ownLinesPart(places, days, "SHADOWS"), ownLinesPart(places, days, "DEAD_LETTERS"), loneLinesPart(places)];
-  keepReconciled({ role: "audit-sink", pool, parts, everyS, registry, log, signal, now: Date.now });
+  keepReconciled({ role: "audit-sink", pool, parts, everyS, registry, log, signal, now });
 }

@@ -140,3 +140,14 @@ describe("with growth", () => {
     expect(breaker.state()).toEqual({ breaker: "open", retry_in_ms });
   });
 });
+
+it("opens and tries again by the clock that it is given, whatever the machine's does", async () => {
+  let monotonicMs = 0;
+  const breaker = makeBreaker({ failures_in_a_row: 1, open_for_ms: 5_000 }, () => undefined, () => monotonicMs);
+  await breaker.call(() => Promise.reject(down)).catch(() => undefined);
+  vi.setSystemTime(90_000_000);
+  await expect(breaker.call(() => Promise.resolve("answer"))).rejects.toThrow("is open");
+  vi.setSystemTime(0);
+  monotonicMs = 5_000;
+  expect(await breaker.call(() => Promise.resolve("answer"))).toBe("answer");
+});

@@ -22,7 +22,7 @@ export function makeBreaker({ failures_in_a_row, open_for_ms }: Tier["breaker"],
     openings = wasHealthy ? 1 : openings + 1;
     openForMs = Math.min(openings, mostGrowth) * open_for_ms;
     closedAtMs = Infinity;
-    return { duration: openForMs, next: open };
+    return { duration: -Infinity, next: open }; // cockatiel counts by the machine's clock, which may jump: `isResting` counts
   };
   const counts = (error: Error): boolean => error instanceof BackendError && (error.isBackendsFault || policy.state === CircuitState.HalfOpen);
   const policy = circuitBreaker(handleWhen(counts), {
@@ -30,12 +30,14 @@ export function makeBreaker({ failures_in_a_row, open_for_ms }: Tier["breaker"],
     breaker: new ConsecutiveBreaker(failures_in_a_row),
   });
   let openedAtMs = 0;
+  const isResting = () => policy.state === CircuitState.Open && now() - openedAtMs < openForMs;
   policy.onBreak(() => { openedAtMs = now(); });
   policy.onReset(() => { closedAtMs = now(); });
   policy.onStateChange(onChange);
   return {
     async call(run) {
       if (policy.state === CircuitState.HalfOpen) throw new BackendError("backend_unavailable", "the circuit breaker of this tier waits for its trial call");
+      if (isResting()) throw new BackendError("backend_unavailable", "the circuit breaker of this tier is open");
       try {
         return await policy.execute(run);
       } catch (error) {

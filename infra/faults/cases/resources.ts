@@ -1,4 +1,4 @@
-/** F20, F21, F23, F24, F29, F32 and F33: disks, clocks, blocked processes, rolling restarts, everything at once. */
+/** F23, F29, F32 and F33: blocked processes, rolling restarts, everything at once. */
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { readinessOf } from "#infra/embedded/startRoles.ts";
