@@ -40,11 +40,14 @@ export interface MovedPort {
 export const movedPorts = ({ ports }: Pick<Settings, "ports">, used: Ports): MovedPort[] =>
   PORT_VARIABLES.flatMap((variable) => (ports[variable] === 0 || ports[variable] === used[variable] ? [] : [{ variable, wanted: ports[variable], used: used[variable] }]));
 
+/** For systems that start on one machine at once: between the look at a port and its use each would take the same. */
+const anyStart = (): number => 20_000 + Math.floor(Math.random() * 12_000);
+
 async function choosePort(variable: PortVariable, count: number, { ports, chosenPorts }: Pick<Settings, "ports" | "chosenPorts">, before: Required<PortsBefore>): Promise<number> {
   const wanted = ports[variable];
   const isFree = before.isFree ?? isPortFree;
   const preferred = chosenPorts.has(variable) ? wanted : (before.former[variable] ?? wanted);
-  const port = await chooseFreePorts(preferred === 0 ? 20_000 : preferred, count, isFree);
+  const port = await chooseFreePorts(preferred === 0 ? anyStart() : preferred, count, isFree);
   if (port === preferred || preferred === 0) return port;
   const range = count === 1 ? `port ${preferred} is` : `one of the ports ${preferred}-${preferred + count - 1} is`;
   if (chosenPorts.has(variable)) throw new SetupError(`${range} taken by another program, and ${variable}=${preferred} asks for it`, `End what listens there, or set ${variable} to another port, or unset it.`);
