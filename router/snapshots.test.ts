@@ -26,7 +26,7 @@ const signed = (key = KEY, job = jobWith()) => routerWith([key]).sign(job);
 function broughtBack(job: Job, attempt: Attempt = ATTEMPT) {
   const { saga, signature, ...read } = Job.parse(atWire(job));
   const [result] = messagesAfter(read.request, readSaga(saga), { type: "RESULT", result: attempt, output: "no idea" }, AT);
-  return atWire({ ...Result.parse(result), ...(signature === undefined ? {} : { routed: { saga, signature } }) }) as Result;
+  return atWire<Result>({ ...Result.parse(result), ...(signature === undefined ? {} : { routed: { saga, signature } }) });
 }
 const delivered = (result: object, subject = "infer.result.t1.r-1.3") => ({ subject, data: encoded(result) });
 type Tampered = { tenant_id: string; request: Record<string, unknown>; saga: { context: Record<string, unknown> & { finished: Record<string, unknown>[]; decisions: unknown[] } }; routed?: { signature: string; saga: { context: Record<string, unknown> & { finished: Record<string, unknown>[] } } } };

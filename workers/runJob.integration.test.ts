@@ -14,6 +14,7 @@ import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { ty
 import { type Tier, TierFile } from "#shared/contracts/tiers.ts";
 import { consumePerSlot } from "#shared/messaging/consume.ts";
 import { completionSubject, resultSubject, workerSource } from "#shared/messaging/topology.ts";
+import type { SagaContext } from "#shared/saga/inferenceMachine.ts";
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
 import type { BackendAnswer } from "./backends/backend.ts";
@@ -95,6 +96,19 @@ it("hands an unsure answer to the router, with the saga, and ends nothing", asyn
   await broker.publisher.emit(job, TRACE);
   await vi.waitFor(async () => { expect(await resultOf(job)).toMatchObject({ attempt: 3, saga: { context: { best: { output: "spam", confidence: 0.1 } } } }); }, WAIT);
   expect(await completionOf(job)).toBeNull();
+});
+
+it("brings back the saga that was signed as it was in the job, unless that does not fit into a message", async () => {
+  const [job, large] = [newJob(), newJob()];
+  answers.set(job.request_id, { ...SURE, confidence: 0.1 });
+  const context = large.saga["context"] as SagaContext;
+  const best = context.best === null ? null : { ...context.best, output: "x".repeat(600_000) };
+  answers.set(large.request_id, { ...SURE, confidence: 0.1, output: "y".repeat(600_000) });
+  await broker.publisher.emit({ ...job, signature: "signed" }, TRACE);
+  await broker.publisher.emit({ ...large, saga: { ...large.saga, context: { ...context, best } }, signature: "signed" }, TRACE);
+  await vi.waitFor(async () => { expect(await resultOf(job)).toMatchObject({ routed: { saga: job.saga, signature: "signed" } }); }, WAIT);
+  await vi.waitFor(async () => { expect((await resultOf(large))?.saga).toMatchObject({ context: { attempt: 3 } }); }, WAIT);
+  expect(await resultOf(large)).not.toHaveProperty("routed");
 });
 
 it("keeps what came too late, with its usage, and replies with what was first", async () => {

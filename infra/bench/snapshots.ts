@@ -1,4 +1,4 @@
-/** What signing a job's snapshot and reading it again from a result cost a router, by CPU time: `npx tsx infra/bench/snapshots.ts`. */
+/** What signing a job's snapshot and reading it again from a result cost a router, by CPU time: `npm run bench:snapshots`. */
 import { Job, Result } from "#shared/contracts/events.ts";
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
@@ -7,7 +7,7 @@ import { messagesAfter, readSaga } from "#shared/saga/messagesAfter.ts";
 import { makeSnapshots } from "#router/snapshots.ts";
 
 const RUNS = 1_000;
-const streams = { last: async () => null };
+const streams = { last: () => Promise.resolve(null) };
 const [signing, plain] = [["k".repeat(32)], []].map((keys) => makeSnapshots({ keys, streams, prefix: "infer" }));
 if (signing === undefined || plain === undefined) throw new Error("two were made");
 

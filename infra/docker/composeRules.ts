@@ -2,7 +2,7 @@
  * The rules of hardening, and that docker-compose.yml agrees with the files it has to agree with. Pure: what the
  * other files say comes in as `Facts`. Every broken rule is one sentence that names the service.
  */
-import { SECRET_FILES } from "../../shared/runtime/secretFiles.ts";
+import { heldBy } from "../../shared/runtime/secretFiles.ts";
 
 import { type ComposeFile, interpolate, milliseconds, type Service } from "./composeFile.ts";
 
@@ -112,7 +112,7 @@ function* role(name: string, service: Service, compose: ComposeFile, facts: Fact
   if (roleOf(service) === "gateway" && service.environment["INFER_GATEWAY_ADMIN_HOST"] !== "0.0.0.0") yield "INFER_GATEWAY_ADMIN_HOST is not 0.0.0.0, so nobody reaches it";
   const reads = facts.reads[roleOf(service) ?? ""];
   for (const variable of reads ?? []) if (variable in SERVER_URLS && !(variable in service.environment) && !(`${variable}_FILE` in service.environment)) yield `${variable} is not set, so it looks for ${SERVER_URLS[variable]} on its own loopback`;
-  for (const variable of Object.keys(service.environment)) if (reads?.includes(SECRET_FILES[variable as keyof typeof SECRET_FILES] ?? variable) === false) yield `${variable} is set, and this role does not read it`;
+  for (const variable of Object.keys(service.environment)) if (reads?.includes(heldBy(variable)) === false) yield `${variable} is set, and this role does not read it`;
   const port = portOf(service, facts);
   if (port === undefined) return;
   if (!service.networks.some((network) => compose.services["prometheus"]?.networks.includes(network))) yield "is on no network with Prometheus";

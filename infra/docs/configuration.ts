@@ -4,7 +4,7 @@ import { ROLE_CONFIGS } from "#infra/embedded/roleConfigs.ts";
 import { UpEnvironment } from "#infra/embedded/settings.ts";
 import { ENVIRONMENT } from "#shared/runtime/environment.ts";
 import { ProcessConfig } from "#shared/runtime/runRole.ts";
-import { SECRET_FILES } from "#shared/runtime/secretFiles.ts";
+import { heldBy } from "#shared/runtime/secretFiles.ts";
 
 interface Variable {
   readonly name: string;
@@ -17,7 +17,7 @@ function variables(): Variable[] {
   return Object.entries(ENVIRONMENT).map(([name, schema]: [string, z.ZodType]) => {
     const parsed = schema.safeParse(undefined);
     const fallback = typeof parsed.data === "string" || typeof parsed.data === "number" ? String(parsed.data) : "";
-    const read = SECRET_FILES[name as keyof typeof SECRET_FILES] ?? name; // a file is read where what it holds is
+    const read = heldBy(name); // a file is read where what it holds is
     const roles = Object.entries(ROLE_CONFIGS).filter(([, config]) => [config, ProcessConfig].some((schema) => keysOf(schema).includes(read))).map(([role]) => role);
     const readers = [...(roles.length === Object.keys(ROLE_CONFIGS).length ? ["all roles"] : roles), ...(roles.length === 0 || readByInferctl.includes(read) ? ["inferctl"] : [])];
     return { name, fallback, meaning: schema.description ?? "", readers: readers.join(", ") };

@@ -25,7 +25,7 @@ interface GiveUpDeps {
  * for whoever waits, and then a dead letter with its reason: when DEAD_LETTERS is full, the outcome is there already.
  * Idempotent, but for a second dead letter. The caller terminates the message after it.
  */
-export function makeGiveUp({ publisher, prefix, limits, now, readResult = async (message) => readEvent(Result, prefix, message) }: GiveUpDeps): GiveUp {
+export function makeGiveUp({ publisher, prefix, limits, now, readResult = (message) => Promise.resolve(readEvent(Result, prefix, message)) }: GiveUpDeps): GiveUp {
   const keep = keepDeadLetter(publisher, prefix, now);
   return async (message, error) => {
     const id = idOf(prefix, message.subject);

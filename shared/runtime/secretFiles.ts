@@ -7,6 +7,8 @@ import { OPEN_TO_OTHERS } from "./natsSeed.ts";
 export const SECRET_FILES = {
   INFER_SECRET_FILE: "INFER_SECRET", INFER_SNAPSHOT_KEYS_FILE: "INFER_SNAPSHOT_KEYS", DATABASE_URL_FILE: "DATABASE_URL", REDIS_URL_FILE: "REDIS_URL",
 } as const;
+/** The variable that a file's value goes into; of any other variable itself. */
+export const heldBy = (name: string): string => (SECRET_FILES as Readonly<Partial<Record<string, string>>>)[name] ?? name;
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What Docker mounts here has the mode that its host or Swarm gave it, and nobody else is in the container. */
