@@ -21,7 +21,7 @@ it("gives one process of all roles the folder", () => { expect(seedsOf(true)).to
 
 it("gives the key of routers to the router alone", () => {
   const environment = { INFER_SNAPSHOT_KEYS_FILE: "/home/snapshot-keys", INFER_SNAPSHOT_KEYS: "k".repeat(32) };
-  const knowing = withSnapshotKeys(planProcesses({ tiers, roleHost: "127.0.0.1" }, ports, false), environment).filter(({ env }) => Object.keys(env).some((name) => name in environment));
+  const knowing = withSnapshotKeys(planProcesses({ tiers, roleHost: "127.0.0.1", adminHost: "127.0.0.1" }, ports, false), environment).filter(({ env }) => Object.keys(env).some((name) => name in environment));
   expect(knowing).toMatchObject([{ name: "router", env: environment }]);
   expect(Object.keys(roleEnvironment(environment, { settings: { tiers, tiersFile: "t", pricesFile: "p", localModelsDir: "l" }, ports, urls: {} })).filter((name) => name in environment)).toEqual([]);
 });
