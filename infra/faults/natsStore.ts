@@ -17,6 +17,7 @@ export interface StoredMessage {
 }
 /** All that is of one request. */
 const STREAMS = ["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS"] as const;
+const AT_ONCE = 100;
 
 /** `dataDir`: of a server that does not run, or is stopped. */
 export async function messagesIn(dataDir: string): Promise<StoredMessage[]> {
@@ -30,10 +31,14 @@ export async function messagesIn(dataDir: string): Promise<StoredMessage[]> {
     const found: StoredMessage[] = [];
     for (const stream of STREAMS) {
       const info = await broker.jsm.streams.info(stream).catch(() => null);
-      for (let seq = info?.state.first_seq ?? 1; seq <= (info?.state.last_seq ?? 0); seq++) {
-        const subject = (await broker.jsm.streams.getMessage(stream, { seq }))?.subject;
-        const id = subject === undefined ? null : idOf(PREFIX, subject);
-        if (subject !== undefined && id !== null) found.push({ stream, seq, subject, key: keyOf(id) });
+      const first = info?.state.first_seq ?? 1;
+      const seqs = Array.from({ length: Math.max(0, (info?.state.last_seq ?? 0) - first + 1) }, (_, i) => first + i);
+      for (let i = 0; i < seqs.length; i += AT_ONCE) {
+        found.push(...(await Promise.all(seqs.slice(i, i + AT_ONCE).map(async (seq) => {
+          const subject = (await broker.jsm.streams.getMessage(stream, { seq }))?.subject;
+          const id = subject === undefined ? null : idOf(PREFIX, subject);
+          return subject === undefined || id === null ? [] : [{ stream, seq, subject, key: keyOf(id) }];
+        }))).flat());
       }
     }
     await broker.close();
