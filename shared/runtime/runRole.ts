@@ -49,8 +49,10 @@ export async function runRole<C>(role: Role<C>): Promise<void> {
   const refusesNatsHole = loadConfig(NatsHoleConfig);
   const log = makeLogger(role.name, LOG_LEVEL);
   endOnUncaught(log);
-  const { signal } = signalOfProcess(log, INFER_SHUTDOWN_GRACE_MS);
-  const isFine = await runScope(log, signal, (lifecycle) => role.start(config, { ...lifecycle, log, drainMs: drainOf(INFER_SHUTDOWN_GRACE_MS), natsSeed: loadNatsSeed, refusesNatsHole }));
+  const shutdown = signalOfProcess(log, INFER_SHUTDOWN_GRACE_MS);
+  const start = (lifecycle: Lifecycle) => role.start(config, { ...lifecycle, log, drainMs: drainOf(INFER_SHUTDOWN_GRACE_MS), natsSeed: loadNatsSeed, refusesNatsHole });
+  // One that failed must end too: what it repeats until the signal would keep the process there, doing nothing.
+  const isFine = await runScope(log, shutdown.signal, (lifecycle) => start(lifecycle).finally(() => { shutdown.abort(); }));
   endWith(isFine, log);
 }
 
