@@ -69,7 +69,7 @@ async function awaitRole({ name, addresses, process: identity, logFile }: RolePr
 
 const Answer = z.object({ pid: z.int(), problems: z.array(z.string()).default([]) });
 /** Exported for its test. */
-export function readinessIn(body: string, pid: number | null, isReady: boolean): string {
+function readinessIn(body: string, pid: number | null, isReady: boolean): string {
   const answer = Answer.safeParse(jsonIn(body));
   if (!answer.success) return `what answers is no role of this version: ${body.slice(0, 200)}`;
   if (answer.data.pid !== pid) return `another process, with pid ${answer.data.pid}, answers at this address`;

@@ -7,7 +7,7 @@ import { scrubSecrets } from "./scrubSecrets.ts";
  * Each line is written at once. One that cannot be, as on a full disk, is left out: pino's own destination would end the process with that error, and one
  * whose errors are only listened to would keep all that follows in memory.
  */
-export function linesOn(fd: number): DestinationStream {
+function linesOn(fd: number): DestinationStream {
   let open: ReturnType<typeof pino.destination> | null = null;
   let isCut = false;
   const begin = () => {
