@@ -16,7 +16,7 @@ let broker: TestBroker;
 let gateway: TestGateway;
 beforeAll(async () => { [broker, gateway] = await Promise.all([startTestBroker([{ name: "small", slots: 1 }]), startTestGateway()]); }, 60_000);
 afterAll(() => Promise.all([broker.remove(), gateway.close()]));
-afterEach(() => { vi.useRealTimers(); });
+afterEach(() => { vi.restoreAllMocks(); });
 
 const { stream, durable } = sourcesOf("infer").routerRequests;
 const accept = (id: string) => broker.broker.acks.publish(`infer.request.t1.${id}`, new TextEncoder().encode("{}"));
@@ -63,8 +63,10 @@ it("a gateway refuses with a time while nothing is taken up, but not what was ac
   expect((await ask("before")).status).toBe(200); // no router acks it: the test answers itself
   await gateway.nats.flush();
   await vi.waitFor(async () => { expect(await metrics()).toMatch(/^infer_oldest_unrouted_seconds\{[^}]*\} (?!0$)/m); }, { timeout: 15_000, interval: 200 });
-  vi.setSystemTime(Date.now() + 16 * MINUTE_MS);
+  const monotonicMs = performance.now.bind(performance);
+  const later = vi.spyOn(performance, "now").mockImplementation(() => monotonicMs() + 16 * MINUTE_MS); // until the gateway's next look at NATS's clock, in 10 s
   const refused = await ask("now");
+  later.mockRestore();
   expect([refused.status, refused.headers.get("retry-after"), await refused.json()]).toMatchObject([503, "30", { error: { code: "routing_stalled" } }]);
   expect(await metrics()).toContain('reason="stalled",priority="interactive",service="gateway"} 1');
   expect((await ask("before")).status).toBe(200);

@@ -111,7 +111,7 @@ it("writes how each tier did that was asked later, with its cost, whether or not
 });
 
 it("keeps what it cannot read as a dead letter, and goes on", async () => {
-  await broker.acks.publish("infer.shadow.t1.unreadable", new TextEncoder().encode('{"type":"shadow.v2"}'));
+  await broker.acks.publish("infer.shadow.t1.unreadable", new TextEncoder().encode('{"type":"shadow.v1"}'));
   await broker.publisher.emit(shadow("after"), newTraceparent());
   await settled();
   expect(await rowOf("after")).toHaveLength(1);
