@@ -7,6 +7,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkS
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { chooseFreePorts } from "#infra/embedded/freePort.ts";
 import { openHome, projectFolder } from "#infra/embedded/homeFolder.ts";
 import { loginUrl } from "#infra/embedded/loginUrl.ts";
 import { isRunning, type ProcessIdentity, signalProcess } from "#infra/embedded/processIdentity.ts";
@@ -61,7 +62,9 @@ const UP_TIMEOUT_MS = 150_000;
 const END_TIMEOUT_MS = 20_000;
 /** Programs of the servers, when they are not on the PATH. Their URLs are not handed on: this system has its own. */
 const HANDED_ON = ["PATH", "HOME", "LANG", "TMPDIR", "NATS_SERVER_BIN", "REDIS_SERVER_BIN", "PG_BIN"];
-const FREE_PORTS = { INFER_GATEWAY_PORT: "0", INFER_GATEWAY_ADMIN_PORT: "0", INFER_ROUTER_PORT: "0", INFER_AUDIT_SINK_PORT: "0", INFER_METRICS_SINK_PORT: "0", INFER_WEBHOOK_SENDER_PORT: "0", INFER_WORKER_PORT: "0" };
+/** In a row; the tiers' workers go on from the last. */
+const PORTS = ["INFER_GATEWAY_PORT", "INFER_GATEWAY_ADMIN_PORT", "INFER_ROUTER_PORT", "INFER_AUDIT_SINK_PORT", "INFER_METRICS_SINK_PORT", "INFER_WEBHOOK_SENDER_PORT", "INFER_WORKER_PORT"];
+const MOST_WORKERS = 8;
 
 export async function startSystem({ env = {}, isSingleProcess = false, tiers }: SystemOptions = {}): Promise<System> {
   const project = projectFolder();
@@ -73,7 +76,8 @@ export async function startSystem({ env = {}, isSingleProcess = false, tiers }: 
   symlinkSync(shared.servers, join(home, "servers"));
   const ownEnv = Object.fromEntries(HANDED_ON.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
   const tiersEnv = tiers === undefined ? {} : { INFER_TIERS_FILE: writeTierFile(join(folder, "tiers.json"), tiers.serverUrl, tiers.tiers, tiers.embedders) };
-  const environment = { ...ownEnv, INFER_HOME: home, INFER_LOCAL_MODELS_DIR: join(shared.root, "local-models"), ...FREE_PORTS, ...tiersEnv, ...env };
+  const firstPort = await chooseFreePorts(20_000 + Math.floor(Math.random() * 12_000), PORTS.length + MOST_WORKERS); // below those that the system gives to connections
+  const environment = { ...ownEnv, INFER_HOME: home, INFER_LOCAL_MODELS_DIR: join(shared.root, "local-models"), ...Object.fromEntries(PORTS.map((name, i) => [name, String(firstPort + i)])), ...tiersEnv, ...env };
   const inferctl = (...args: string[]) => runProgram(process.execPath, [join(project, "dist/inferctl.js"), ...args], { cwd: project, env: environment, timeoutMs: UP_TIMEOUT_MS });
   const state = () => readState(join(home, "state.json"));
 

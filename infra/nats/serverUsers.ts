@@ -11,10 +11,10 @@ import type { NatsUser } from "./userList.ts";
 export const SERVICES_ACCOUNT = "INFER";
 
 /**
- * Of one tenant's account, per server: what its callers need many times over, and less than what would take the server from others. Publishes are smaller than
- * the server's own most: a request's text is 240 KiB at most. It has no JetStream of its own, so it stores nothing but what services let it publish.
+ * Of one tenant's account, per server: what its callers need many times over, and less than what would take the server from others. Publishes may have
+ * the server's own most, of which a request's text is 240 KiB. It has no JetStream of its own, so it stores nothing but what services let it publish.
  */
-export const TENANT_LIMITS = { max_connections: 64, max_subscriptions: 256, max_payload: 512 * 1024 } as const;
+export const TENANT_LIMITS = { max_connections: 64, max_subscriptions: 256, max_payload: 2 ** 20 } as const;
 
 /** Throws when there is nobody: a server without users would let everybody in. */
 export function serverUsers(users: readonly NatsUser[], options: PermissionOptions): string {
