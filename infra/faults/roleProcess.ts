@@ -72,7 +72,8 @@ export function makeRoleProcess(plan: RolePlan, onExit: (exit: Exit) => void): R
   };
 }
 
-function rssOf(pid: number): number {
+/** Bytes; 0: it does not run. */
+export function rssOf(pid: number): number {
   try {
     return Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]) * PAGE_BYTES;
   } catch {

@@ -9,12 +9,13 @@ import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
 import { positive, wholeNumber } from "./arguments.ts";
 import { ALL_CASES } from "./cases/allCases.ts";
-import { growing, type MemorySample } from "./flatMemory.ts";
+import { isGrowing, type MemorySample, trendsOf, trendText } from "./flatMemory.ts";
 import { startLoad } from "./load.ts";
 import { observe, startWatch } from "./observe.ts";
 import { brokenOf, judge } from "./oracle.ts";
 import { shuffled } from "./pick.ts";
 import { type Rig, startRig } from "./rig.ts";
+import { rssOf } from "./roleProcess.ts";
 import { makeTrial, refusalsOf } from "./trial.ts";
 import { warmUp } from "./warmUp.ts";
 
@@ -27,7 +28,7 @@ const HELP = `Breaks the real system again and again in ways of chance while it 
   --seed   of faults, load and network (default 1)
 
 Example: npm run soak -- --hours 0.1 --rate 10 --seed 7
-Ends with 1 at the first period that broke a promise, or when a process's memory grew by more than a tenth between the first and the last quiet time of a run
+Ends with 1 at the first period that broke a promise, or when a process's memory grew by more than a tenth from the first to the last third of the quiet times of a run
 of half an hour or more; with 2 when it could not run.`;
 
 /** Of one after the other, without healing between them: what one has killed is dead when the next strikes. */
@@ -65,19 +66,23 @@ async function soak(rig: Rig, { forMs, ratePerS, seed }: { readonly forMs: numbe
   const random = seededRandom(seed);
   const endMs = performance.now() + forMs;
   const samples: MemorySample[] = [];
+  const servers: MemorySample[] = []; // told, not held to be flat: NATS keeps each subject in memory for as long as its message
   const totals = { periods: 0, requests: 0, extraCalls: 0 };
   while (performance.now() < endMs) {
     totals.periods += 1;
-    const { broken, sent, extraCalls, memory } = await onePeriod(rig, { number: totals.periods, ratePerS, random });
+    const { broken, sent, extraCalls, memory, ofServers } = await onePeriod(rig, { number: totals.periods, ratePerS, random });
     totals.requests += sent;
     totals.extraCalls += extraCalls;
     samples.push(memory);
+    servers.push(ofServers);
     if (broken.length > 0) {
       note(`BROKEN in period ${totals.periods}, seed ${seed}: ${broken.join("; ")}`);
       return false;
     }
   }
-  const grown = growing(samples);
+  const trends = trendsOf(samples);
+  const grown = trends.filter(isGrowing).map(trendText);
+  if (trends.length > 0) note(`memory, first to last third of the quiet times: ${[...trends, ...trendsOf(servers)].map(trendText).join(", ")}`);
   const isLong = forMs >= SHORTEST_FOR_MEMORY_MS;
   if (grown.length > 0) note(`${isLong ? "BROKEN: memory grows" : "memory grew, in a run too short to say more"}: ${grown.join(", ")}`);
   note(`${totals.periods} periods, ${totals.requests} requests, ${totals.extraCalls} calls made again: nothing lost, done twice, charged twice or seen by another tenant`);
@@ -98,6 +103,7 @@ async function onePeriod(rig: Rig, { number, ratePerS, random }: { readonly numb
   await rig.heal();
   await sleep((performance.now() - startedAtMs) / 3); // a quarter of the whole
   const memory: MemorySample = { rss: Object.fromEntries(rig.roles().map((name) => [name, rig.role(name).rssBytes()])) };
+  const ofServers: MemorySample = { rss: Object.fromEntries(rig.serverNames.map((name) => [name, rssOf(rig.server(name).info().process?.pid ?? 0)])) };
   await load.stop();
   await rig.heal(); // what died late, too
   const verdict = judge(await observe(rig, load, watch, { deadlineMs: SETTLE_MS, note }), notes);
@@ -105,7 +111,7 @@ async function onePeriod(rig: Rig, { number, ratePerS, random }: { readonly numb
   const broken = [...brokenOf(verdict).map(({ name, count, examples }) => `${name}: ${count} (${examples.join("; ")})`), ...refusalsOf(load.sent).wrong.map((refusal) => `an outage was told as the caller's error: ${refusal}`)];
   for (const what of notes.violations) note(`not as planned, where several faults meet: ${what}`);
   note(`period ${number}: ${load.sent.length} sent, ${verdict.accepted} accepted, ${verdict.terminal} terminal, ${verdict.extraCalls} calls made again, most ${Math.round(Math.max(...Object.values(memory.rss)) / 2 ** 20)} MiB, ${Math.round((performance.now() - startedAtMs) / 1_000)} s`);
-  return { broken, sent: load.sent.length, extraCalls: verdict.extraCalls, memory };
+  return { broken, sent: load.sent.length, extraCalls: verdict.extraCalls, memory, ofServers };
 }
 
 const note = (line: string): void => void process.stderr.write(`  ${line}\n`);
