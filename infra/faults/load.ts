@@ -1,6 +1,6 @@
 /**
  * Open-loop load: requests come when they come, however slow the answers are. Each has an id of its own and its tenant's canary in the prompt; some are sent twice at once.
- * Callers do what the API asks of them: what is retryable is asked again with the same id, over HTTP at another gateway.
+ * Callers do what the API asks of them: what is retryable is asked again with the same id, over HTTP at another gateway, and no sooner than Retry-After says.
  */
 import { setTimeout as backoff } from "node:timers/promises";
 
@@ -109,15 +109,17 @@ function nextRequest({ random, natsShare = 0.4, unsureShare = 0.25, failShare = 
   };
 }
 
-/** `null`: no outcome yet, ask again. */
-type Ask = (tries: number) => Promise<InferReply | null>;
+/** A number: no outcome yet, ask again after so many milliseconds. */
+type Ask = (tries: number) => Promise<InferReply | number>;
 
 async function persist(request: SentRequest, door: Door, ask: Ask): Promise<void> {
   const untilMs = performance.now() + PATIENCE_MS;
   for (let tries = 0; performance.now() < untilMs; tries++) {
+    let againAfterMs = RETRY_MS;
     try {
       const reply = await ask(tries);
-      if (reply !== null) {
+      if (typeof reply === "number") againAfterMs = reply;
+      else {
         request.isAccepted = true;
         request.answeredAtMs ??= performance.now();
         request.replies.push(reply);
@@ -127,7 +129,7 @@ async function persist(request: SentRequest, door: Door, ask: Ask): Promise<void
       request.refusals.push(`${door} ${nameOf(error)}`);
       if (isInferError(error) && !error.retryable && error.code !== "timeout") break; // no caller asks again after that
     }
-    await backoff(RETRY_MS);
+    await backoff(againAfterMs);
   }
   request.unanswered += 1;
 }
@@ -141,11 +143,11 @@ async function overNats(client: InferClient, request: SentRequest, body: InferBo
 
 /** A caller that waits longer than its deadline takes the connection for dead. */
 const HTTP_SLACK_MS = 10_000;
-async function overHttp(gateway: string, request: SentRequest, body: InferBody): Promise<InferReply | null> {
+async function overHttp(gateway: string, request: SentRequest, body: InferBody): Promise<InferReply | number> {
   const response = await fetch(`${gateway}/infer`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal: AbortSignal.timeout((body.deadline_ms ?? 30_000) + HTTP_SLACK_MS) });
   const text = await response.text();
   if (text.includes('"outcome":')) return recordOf({ text });
   request.refusals.push(`http ${response.status}`);
   if (response.status === 202) request.isAccepted = true;
-  return null;
+  return Math.max(RETRY_MS, Number(response.headers.get("retry-after") ?? 0) * 1_000);
 }
