@@ -12,12 +12,14 @@ export interface Seeds {
   readonly each: "case" | "row";
 }
 
-/** Runs that share a system follow each other. */
+/** In rounds, one run of each case in each, so that what was interrupted says something of every row; within a round those that share a system follow each other. */
 export function planRuns(cases: readonly FaultCase[], { first, count, each }: Seeds): Run[] {
-  return cases.flatMap((one) => {
+  const runs = cases.flatMap((one) => {
     const siblings = cases.filter((other) => rowOf(other) === rowOf(one));
     const share = each === "case" ? count : Math.ceil(count / siblings.length);
     const from = each === "case" ? first : first + share * siblings.indexOf(one);
-    return Array.from({ length: share }, (_, i) => ({ one, seed: from + i }));
+    return Array.from({ length: share }, (_, round) => ({ one, seed: from + round, round }));
   });
+  const hasOwn = ({ one }: Run) => Number(one.own !== undefined);
+  return runs.sort((a, b) => a.round - b.round || hasOwn(a) - hasOwn(b)).map(({ one, seed }) => ({ one, seed }));
 }

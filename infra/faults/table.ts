@@ -15,7 +15,7 @@ export interface NotRun {
 }
 
 export function rowsOf(reports: readonly CaseReport[], lacking: readonly NotRun[] = []): Table {
-  const ids = [...new Set(reports.map(({ id }) => id))];
+  const ids = [...new Set(reports.map(({ id }) => id))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
   const notRun = lacking.map(({ id, title, why }) => [id, title, "0", "-", `not run: ${why}`, ...HEAD.slice(5).map(() => "-")]);
   return { head: HEAD, body: [...ids.map((id) => rowFor(reports.filter((report) => report.id === id))), ...notRun] };
 }
