@@ -99,7 +99,7 @@ async function onePeriod(rig: Rig, { number, ratePerS, random }: { readonly numb
   const faults = shuffled(ALL_CASES.filter(({ isForSoak }) => isForSoak), random).slice(0, 1 + Math.floor(random() * MOST_FAULTS));
   note(`period ${number}: ${faults.map(({ id }) => id).join(", ")}`);
   await sleep(BEFORE_MS);
-  for (const { strike } of faults) await strike(trial);
+  for (const { id, strike } of faults) await strike(trial).catch((error: unknown) => { trial.violated(`${id} could not strike: ${String(error)}`); }); // what it strikes by may be away, by the fault before it
   await rig.heal();
   await sleep((performance.now() - startedAtMs) / 3); // a quarter of the whole
   const memory: MemorySample = { rss: Object.fromEntries(rig.roles().map((name) => [name, rig.role(name).rssBytes()])) };

@@ -47,9 +47,12 @@ async function heldBy(url: string, connections: number, hold: (first: pg.Client)
 async function full({ rig: { broker }, ...trial }: Pick<Trial, "rig" | "load" | "until" | "figure">, stream: string, leftBytes: number): Promise<void> {
   const { config, state } = await broker.jsm.streams.info(stream);
   await broker.jsm.streams.update(stream, { max_bytes: state.bytes + leftBytes });
-  await during(trial, SOME_REQUESTS);
-  trial.figure("KiB stored meanwhile", ((await broker.jsm.streams.info(stream)).state.bytes - state.bytes) / 1_024);
-  await broker.jsm.streams.update(stream, { max_bytes: config.max_bytes });
+  try {
+    await during(trial, SOME_REQUESTS);
+    trial.figure("KiB stored meanwhile", ((await broker.jsm.streams.info(stream)).state.bytes - state.bytes) / 1_024);
+  } finally {
+    await broker.jsm.streams.update(stream, { max_bytes: config.max_bytes });
+  }
 }
 
 /** What two slots of slow models can do is far below what any machine can, so ten times as much is moderate. */
