@@ -64,7 +64,7 @@ it("runs batch jobs in a quarter of the slots when idle, beside interactive ones
 
 it("begins no batch job while its one slot is in use, not even one that a pull had asked for before, and goes on once it is free", async () => {
   const { publish, finish, lanes, started, left, waiting, stop } = await world("busy", { slots: 1, batch_slots: 2 });
-  await vi.waitFor(async () => { expect(await waiting("batchjob")).toBeGreaterThan(0); }, WAIT);
+  await vi.waitFor(async () => { expect(await waiting("batchjob")).toBe(1); }, WAIT);
   await publish("job", "i-1");
   await vi.waitFor(() => { expect(lanes.busy.interactive).toBe(1); }, WAIT);
   await publish("batchjob", "b-1", "b-2", "b-3", "b-4");
@@ -111,7 +111,7 @@ it("gives the backend no more at once than it takes, batches the least of it, an
   expect(lanes.busy.interactive).toBe(2);
   expect(lanes.isFull()).toBe(true);
   backend.takes = 8;
-  await vi.waitFor(async () => { expect(await waiting("job")).toBeGreaterThan(0); }, WAIT);
+  await vi.waitFor(async () => { expect(await waiting("job")).toBe(1); }, WAIT);
   expect(lanes.isFull()).toBe(false);
   await publish("job", "i-5", "i-6", "i-7", "i-8", "i-9", "i-10");
   await vi.waitFor(() => { expect(lanes.busy.interactive).toBe(8); }, WAIT);
