@@ -96,7 +96,8 @@ function writePage(lines: readonly JournalLine[], lacking: readonly NotRun[]): v
 
 const note = (line: string): void => void process.stderr.write(`  ${line}\n`);
 
-main().catch((error: unknown) => {
+// Callers of the load may still be waiting, and Node's own clean-up of what they left has been seen to turn for ever.
+main().then(() => process.exit(), (error: unknown) => {
   process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  process.exit(2); // callers of the load may still be waiting
+  process.exit(2);
 });

@@ -116,7 +116,8 @@ async function onePeriod(rig: Rig, { number, ratePerS, random }: { readonly numb
 
 const note = (line: string): void => void process.stderr.write(`  ${line}\n`);
 
-main().catch((error: unknown) => {
+// Callers of the load may still be waiting, and Node's own clean-up of what they left has been seen to turn for ever.
+main().then(() => process.exit(), (error: unknown) => {
   process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  process.exit(2); // callers of the load may still be waiting
+  process.exit(2);
 });

@@ -3,9 +3,12 @@ import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { createServer } from "node:net";
 
+import { Client } from "pg";
 import { pino } from "pino";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, inject, it } from "vitest";
 
+import { waitUntil } from "#infra/embedded/waitUntil.ts";
+import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { startTestGateway, type TestGateway } from "#infra/testGateway.ts";
 import { runScope } from "#shared/runtime/lifecycle.ts";
 
@@ -46,4 +49,23 @@ it("ends with the gateway", async () => {
   expect(await statusOf(`${ending.adminUrl}/readyz`, "localhost")).toBe(200);
   await ending.close();
   await expect(statusOf(`${ending.adminUrl}/readyz`, "localhost")).rejects.toMatchObject({ code: "ECONNREFUSED" });
+});
+
+it("answers what it had begun before it ends", async () => {
+  const database = await makeTestDatabase(inject("adminDatabaseUrl"), "admin_listener");
+  const ending = await startTestGateway({ DATABASE_URL: database.url });
+  const holder = new Client({ connectionString: database.url });
+  await holder.connect();
+  await holder.query("BEGIN");
+  await holder.query("LOCK TABLE tenants");
+  const answered = statusOf(`${ending.adminUrl}/admin/tenants`, "localhost");
+  const isWaiting = async () => ((await holder.query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")).rowCount ?? 0) > 0;
+  await waitUntil(async () => ((await isWaiting()) ? true : undefined), { deadlineMs: 10_000, describe: () => "the call does not reach Postgres" });
+  const closed = ending.close();
+  await waitUntil(() => statusOf(`${ending.adminUrl}/readyz`, "localhost").then(() => undefined, () => true), { deadlineMs: 10_000, describe: () => "the listener does not end" });
+  await holder.query("COMMIT");
+  expect(await answered).toBe(200);
+  await closed;
+  await holder.end();
+  await database.drop();
 });
