@@ -67,6 +67,19 @@ describe("a step under a budget", () => {
     expect(seen).toEqual([`freed ${request.request_id} if booked to 7`]);
   });
 
+  it("of a router that lost the message while it reserved is given up, and where the request has ended meanwhile nothing stays reserved", async () => {
+    const { run, seen } = world({ spentNanoUsd: 0, reservedNanoUsd: 0 });
+    await expect(run({ policy: "always-small", lease: AbortSignal.abort(), endedAtSeq: 7 })).rejects.toThrow("lost the message");
+    expect(seen).toEqual([`freed ${request.request_id} if booked to 7`]);
+  });
+
+  it("that Redis may have reserved without saying so is freed where the request has ended, when the wait for Redis is over", async () => {
+    let nowMs = NOW_MS;
+    const { run, seen } = world({ spentNanoUsd: 0, reservedNanoUsd: 0 }, { isKnown: () => { nowMs = request.deadline_at_ms; return false; }, nowMs: () => nowMs });
+    await expect(run({ policy: "always-small", endedAtSeq: 7 })).rejects.toThrow("it has ended");
+    expect(seen).toEqual([`freed ${request.request_id} if booked to 7`]);
+  });
+
   it("is taken with the most that it can cost reserved", async () => {
     const { run, asked, seen } = world({ spentNanoUsd: 0, reservedNanoUsd: 0 });
     const decision = await run({ policy: "always-small" });

@@ -24,7 +24,7 @@ export interface Asked {
   readonly aside: <T>(wait: Promise<T>) => Promise<T>;
   /** Aborts when another process has the message: then nobody waits here any more. */
   readonly lease: AbortSignal;
-  /** Of its outcome in COMPLETIONS, where another router may have ended it meanwhile; `null`: there is none. Asked when something is reserved: what is settled later is freed by that. */
+  /** Of its outcome in COMPLETIONS, where another router may have ended it meanwhile; `null`: there is none. Asked when something is reserved, or may be: what is settled later is freed by that. */
   readonly endedAtSeq: () => Promise<number | null>;
 }
 /** A decision whose step is paid for, or to stop; or why the request ends without one; or that it has ended. */
@@ -78,6 +78,12 @@ export function makeBudgets({ ledger, global, sweepGraceMs, observe, now }: Budg
     if (isAssumed && (await ledger.hasAccounts(request.tenant_id))) return null;
     return [...budgetedAccountsOf(known, spender, request.accepted_at_ms), ...budgetedGlobalAccountsOf(global, request.accepted_at_ms)];
   }
+  /** Whether another router has ended the request. What was reserved after its outcome was booked is freed by nobody else. */
+  async function hasEnded({ request, endedAtSeq }: Asked): Promise<boolean> {
+    const endSeq = await endedAtSeq();
+    if (endSeq !== null) await ledger.freeIfBooked(request, endSeq);
+    return endSeq !== null;
+  }
   async function decide(asked: Asked, place: Place): Promise<Paid> {
     const { request, saga } = asked;
     // Time is left for the answer itself; whoever has one takes it instead of waiting for others.
@@ -100,18 +106,14 @@ export function makeBudgets({ ledger, global, sweepGraceMs, observe, now }: Budg
       const reserved = accounts === null ? NOT_KNOWN : await reserve(asked, amount, accounts);
       throwIfLost(asked.lease);
       if (accounts === null || reserved.kind === "loading") {
-        if (!(await wait(until.known, reserved.kind === "loading" ? reserved.loaded : undefined))) return unpaid();
+        if (!(await wait(until.known, reserved.kind === "loading" ? reserved.loaded : undefined))) return unpaid(asked);
         decision = asked.decide(left);
-        if (decision.step.kind === "stop") return unpaid(); // too late by now, and that is nobody's fault
+        if (decision.step.kind === "stop") return unpaid(asked); // too late by now, and that is nobody's fault
         continue;
       }
       const all = accounts.map((account, i) => ({ account, balance: reserved.balances[i] ?? { spentNanoUsd: 0, reservedNanoUsd: 0 } }));
       if (reserved.kind === "reserved") {
-        const endedAtSeq = await asked.endedAtSeq();
-        if (endedAtSeq !== null) {
-          await ledger.freeIfBooked(request, endedAtSeq);
-          return { hasEnded: true };
-        }
+        if (await hasEnded(asked)) return { hasEnded: true };
         for (const { account, balance } of all) if (!account.isHard && spendable(account, balance) < amount) observe("overdrawn", account);
         observe("reserved", null);
         return { decision };
@@ -130,7 +132,8 @@ export function makeBudgets({ ledger, global, sweepGraceMs, observe, now }: Budg
     }
     return { decision };
   }
-  const unpaid = (): Paid => {
+  const unpaid = async (asked: Asked): Promise<Paid> => {
+    if (await hasEnded(asked)) return { hasEnded: true }; // what Redis did not answer it may have done
     observe("unknown", null);
     return { unpaid: UNKNOWN };
   };
@@ -138,7 +141,14 @@ export function makeBudgets({ ledger, global, sweepGraceMs, observe, now }: Budg
     freed: queue.wake,
     async decide(asked) {
       const place = queue.place(asked);
-      return decide(asked, place).finally(place.leave);
+      try {
+        return await decide(asked, place);
+      } catch (error) {
+        if (asked.lease.aborted) await hasEnded(asked).catch(() => undefined); // then the reservation ends with its own lease
+        throw error;
+      } finally {
+        place.leave();
+      }
     },
   };
 }

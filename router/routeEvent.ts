@@ -201,7 +201,7 @@ async function nextEvent({ streams, prefix, limits, live, countTokens, routing, 
       return { budgets: settings.budgets, isAssumed };
     },
     // This router may have been blocked, and another one have ended the request meanwhile.
-    endedAtSeq: async () => (mayBeRepeat || isHeldLong?.() === true ? ((await streams.last("COMPLETIONS", completionSubject(prefix, request)))?.seq ?? null) : null),
+    endedAtSeq: async () => (mayBeRepeat || isHeldLong?.() === true || lease.aborted ? ((await streams.last("COMPLETIONS", completionSubject(prefix, request)))?.seq ?? null) : null),
     decide: (budgetLeft) => decide(request, saga.context, { file: limits.tierFile, live: live(), ...counted, ...routing(), exploration, ...(paced === undefined ? {} : { pacing: paced }), ...(budgetLeft === undefined ? {} : { budgetLeft }), nowMs: now() }),
   });
   failpoint("after_ledger_call");
