@@ -48,7 +48,7 @@ beforeAll(async () => {
   await createTenant({ pool, tenantId: null }, { kind: "inferctl" }, { tenant_id: "sharing", settings: { cache: { mode: "all", ttl_s: 60 } } });
   roles = await startTestRoles([testRole(gateway), testRole(router), ...workers(), testRole(auditSink), testRole(metricsSink)], {
     NATS_URL: broker.url, REDIS_URL: `${inject("redisUrl")}/7`, DATABASE_URL: database.url, INFER_TIERS_FILE: writeTierFile(join(folder, "tiers.json"), models.url, TIERS.map((name) => ({ name }))),
-    INFER_SECRET: "s".repeat(32), INFER_RECONCILE_EVERY_S: "0", OTEL_EXPORTER_OTLP_ENDPOINT: spans.url, OTEL_BSP_SCHEDULE_DELAY: "50", INFER_TRACE_SHARE: "0", INFER_TRACE_SLOW_MS: "2000", INFER_TRACE_CONTENT: "yes",
+    INFER_SECRET: "s".repeat(32), INFER_RECONCILE_EVERY_S: "0", OTEL_EXPORTER_OTLP_ENDPOINT: spans.url, OTEL_BSP_SCHEDULE_DELAY: "50", INFER_TRACE_SHARE: "0", INFER_TRACE_SLOW_MS: "600000", INFER_TRACE_CONTENT: "yes",
   });
   let last: unknown;
   await waitUntil(async () => ((last = await ask("ready", {}).catch(String)) && (last as InferReply).outcome === "completed" ? true : undefined), { deadlineMs: 50_000, everyMs: 200, describe: () => JSON.stringify(last) });
