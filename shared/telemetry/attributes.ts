@@ -31,6 +31,9 @@ export const messageAttributes = (operation: "send" | "process", { subject, temp
   ...(of === null ? {} : idAttributes(of)),
 });
 
+/** What somebody else names itself is as long as they like. */
+export const word = (text: string): string => text.slice(0, 256);
+
 /** Of a tier's kinds of backend the well-known names; the others are their own. */
 const PROVIDERS: Partial<Record<BackendConfig["kind"], string>> = { anthropic: "anthropic", gemini: "gcp.gemini" };
 const operationOf = (input: Input) => (isEmbed(input) ? "embeddings" : "chat");
@@ -69,7 +72,7 @@ interface Answered {
 }
 /** `firstChunkS`: to the first piece of a streamed answer, in seconds. */
 export const answerAttributes = ({ model, usage, message }: Answered, costNanoUsd: number, firstChunkS: number | undefined): Attributes => ({
-  "gen_ai.response.model": model,
+  "gen_ai.response.model": word(model),
   ...(message === undefined ? {} : { "gen_ai.response.finish_reasons": [message.finish_reason] }),
   ...(firstChunkS === undefined ? {} : { "gen_ai.response.time_to_first_chunk": firstChunkS }),
   ...usageAttributes(usage, costNanoUsd),

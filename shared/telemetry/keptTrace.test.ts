@@ -23,6 +23,7 @@ describe("kept is", () => {
     ["what took longer than the bound", { ...PLAIN, latency_ms: 1_001 }, "slow"],
     ["what took longer than it was to", { ...PLAIN, latency_slo_ms: 499 }, "slow"],
     ["nothing else", { ...PLAIN, latency_ms: 1_000, latency_slo_ms: 1_000 }, null],
+    ["nothing without a trace to tell it in", { ...CLIMBED, trace_id: "my trace" }, null],
     ["no answer that was kept", { ...PLAIN, attempts: [], decisions: [], cache: { kind: "exact", stored_at_ms: 0, age_ms: 0, source_request_id: "r-0" } }, null],
   ])("%s", (_name, completion, expected) => {
     expect(whyKept(completion, 1_000)).toBe(expected);
@@ -74,7 +75,8 @@ it("tells twice what is one, and another request of the same trace apart; no spa
   expect(spansOf(CLIMBED, "infer", "escalation")).toEqual(told);
   const ids = [...told, ...spansOf({ ...CLIMBED, request_id: "r-2" }, "infer", "escalation")].map(({ traceparent }) => traceparent);
   expect([new Set(ids).size, new Set(ids.map(traceIdOf)), ids.every(isSampled)]).toEqual([2 * told.length, new Set([TRACE]), true]);
-  expect(told.filter(({ startedAtMs, endedAtMs }) => endedAtMs < startedAtMs)).toEqual([]);
+  const odd = spansOf({ ...CLIMBED, attempts: CLIMBED.attempts.map((attempt) => ({ ...attempt, latency_ms: 1e300 })) }, "infer", "escalation");
+  expect([...told, ...odd].filter(({ startedAtMs, endedAtMs }) => endedAtMs < startedAtMs || endedAtMs > CLIMBED.completed_at_ms)).toEqual([]);
 });
 
 it("says what was paid, by call and in all, why it is told, and what failed; and nothing that anybody wrote", () => {

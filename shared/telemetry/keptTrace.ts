@@ -9,14 +9,15 @@ import type { Attempt, Completion } from "#shared/contracts/events.ts";
 import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 import { completionSubject, requestSubject, resultSubject, subjectOfAttempt, templateOf } from "#shared/messaging/topology.ts";
 
-import { attemptAttributes, costAttributes, idAttributes, jobAttributes, messageAttributes, outcomeAttributes, stepAttributes, usageAttributes } from "./attributes.ts";
+import { attemptAttributes, costAttributes, idAttributes, jobAttributes, messageAttributes, outcomeAttributes, stepAttributes, usageAttributes, word } from "./attributes.ts";
 import type { FinishedSpan, Kind } from "./spanExport.ts";
-import { isSampled, spanIdFrom, spanIdOf, traceparentOf } from "./traceparent.ts";
+import { isSampled, isTraceId, newTraceparent, spanIdFrom, spanIdOf, traceparentOf } from "./traceparent.ts";
 
 export type WhyKept = "error" | "escalation" | "slow";
 
-/** `null`: there is nothing to tell of it. */
-export function whyKept({ outcome, attempts, latency_ms, latency_slo_ms = Infinity }: Completion, slowMs: number): WhyKept | null {
+/** `null`: there is nothing to tell of it, or no trace to tell it in: a collector refuses all spans of a batch for one. */
+export function whyKept({ outcome, attempts, latency_ms, latency_slo_ms = Infinity, trace_id }: Completion, slowMs: number): WhyKept | null {
+  if (!isTraceId(trace_id)) return null;
   if (outcome !== "completed") return "error"; // a degraded one is not what was asked for
   if (attempts.length > 1) return "escalation";
   return latency_ms > Math.min(slowMs, latency_slo_ms) ? "slow" : null;
@@ -25,10 +26,10 @@ export function whyKept({ outcome, attempts, latency_ms, latency_slo_ms = Infini
 /** Of whom a sink's span is a child: the publish of the event, as it was taken or as it is told. `traceparent`: the message's. */
 export function parentAtEnd(completion: Completion, traceparent: string | null, slowMs: number): string | null {
   if (traceparent !== null && isSampled(traceparent)) return traceparent;
-  return whyKept(completion, slowMs) === null ? (traceparent ?? idsOf(completion)("send completion", false)) : idsOf(completion)("send completion");
+  return whyKept(completion, slowMs) === null ? (traceparent ?? newTraceparent()) : idsOf(completion)("send completion");
 }
 
-const idsOf = ({ trace_id, tenant_id, request_id, completed_at_ms }: Completion) => (what: string, isTaken = true) => traceparentOf(trace_id, spanIdFrom(trace_id, tenant_id, request_id, String(completed_at_ms), what), isTaken);
+const idsOf = ({ trace_id, tenant_id, request_id, completed_at_ms }: Completion) => (what: string) => traceparentOf(trace_id, spanIdFrom(trace_id, tenant_id, request_id, String(completed_at_ms), what), true);
 
 interface Told {
   readonly service: string;
@@ -67,7 +68,7 @@ export function spansOf(completion: Completion, prefix: string, why: WhyKept): F
   }
   for (const { after_attempt, step, facts: { at_ms } } of decisions) {
     const [what, subject] = after_attempt === 0 ? ["request", requestSubject(prefix, completion)] as const : [`result ${after_attempt}`, resultSubject(prefix, completion, after_attempt)] as const;
-    if (after_attempt > 0) last = send(what, subject, last, "infer-worker", endOf(attempts, after_attempt) ?? at_ms);
+    if (after_attempt > 0) last = send(what, subject, last, "infer-worker", endOf(completion, after_attempt) ?? at_ms);
     sender = "infer-router";
     last = process(what, subject, last, sender, [at_ms, at_ms], { ...stepAttributes(step), ...(last === null ? whole : {}) });
     if (step.kind === "stop") continue;
@@ -77,23 +78,24 @@ export function spansOf(completion: Completion, prefix: string, why: WhyKept): F
     const attempt = attempts.find((one) => one.attempt === place);
     if (attempt === undefined) continue; // closed meanwhile
     sender = "infer-worker";
-    const at = [attempt.started_at_ms, attempt.started_at_ms + attempt.latency_ms] as const;
+    const at = [attempt.started_at_ms, endOf(completion, place) ?? attempt.started_at_ms] as const;
     last = process(`job ${place}`, job, last, sender, at, { ...jobAttributes(attempt), ...attemptAttributes(attempt) });
-    if (attempt.tries > 0) tell(`call ${place}`, `chat ${attempt.model}`, last, { service: sender, kind: "CLIENT", at, attributes: callOf(attempt) });
+    if (attempt.tries > 0) tell(`call ${place}`, `chat ${word(attempt.model)}`, last, { service: sender, kind: "CLIENT", at, attributes: callOf(attempt) });
   }
   send("completion", completionSubject(prefix, completion), last, sender, completed_at_ms);
   return spans;
 }
 
-const endOf = (attempts: readonly Attempt[], place: number): number | undefined => {
+/** Of an attempt, in epoch milliseconds: none ends after its request. */
+function endOf({ attempts, completed_at_ms }: Completion, place: number): number | undefined {
   const attempt = attempts.find((one) => one.attempt === place);
-  return attempt === undefined ? undefined : attempt.started_at_ms + attempt.latency_ms;
-};
+  return attempt === undefined ? undefined : Math.min(attempt.started_at_ms + attempt.latency_ms, completed_at_ms);
+}
 
 /** All tries of an attempt as one call: the event has them together. Its model is the one that answered, as it names itself. */
 function callOf({ model, replica, usage, cost_nano_usd, first_token_ms, tries, outcome }: Attempt): Attributes {
   return {
-    "gen_ai.operation.name": "chat", "gen_ai.response.model": model, "infer.tries": tries,
+    "gen_ai.operation.name": "chat", "gen_ai.response.model": word(model), "infer.tries": tries,
     ...(replica === undefined ? {} : { "infer.replica": replica }),
     ...(first_token_ms === undefined ? {} : { "gen_ai.response.time_to_first_chunk": first_token_ms / 1_000 }),
     ...(usage === null ? costAttributes(cost_nano_usd) : usageAttributes(usage, cost_nano_usd)),

@@ -1,5 +1,5 @@
 /** W3C trace context: `00-<32 hex trace id>-<16 hex span id>-<2 hex flags>`. */
-import { createHash, randomBytes } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 
 const FORM = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
@@ -8,6 +8,7 @@ export const traceparentFrom = (header: unknown): string | null => (typeof heade
 export const newTraceparent = (): string => traceparentOf(randomBytes(16).toString("hex"), newSpanId(), false);
 export const newSpanId = (): string => randomBytes(8).toString("hex");
 export const traceparentOf = (traceId: string, spanId: string, isTaken: boolean): string => `00-${traceId}-${spanId}-${isTaken ? "01" : "00"}`;
+export const isTraceId = (text: string): boolean => /^(?!0{32})[0-9a-f]{32}$/.test(text);
 export const traceIdOf = (traceparent: string): string => traceparent.slice(3, 35);
 export const spanIdOf = (traceparent: string): string => traceparent.slice(36, 52);
 /** Whether the spans of this trace are taken, as whoever began it decided. */
@@ -21,6 +22,6 @@ export const isInShare = (traceId: string, share: number): boolean => Number.par
 
 /** The same for the same words, so that what is told twice is one span. */
 export const spanIdFrom = (...words: readonly string[]): string => {
-  const id = createHash("sha256").update(words.join("\n")).digest("hex").slice(0, 16);
+  const id = hash("sha256", words.join("\n")).slice(0, 16);
   return /^0+$/.test(id) ? "0000000000000001" : id;
 };
