@@ -133,7 +133,7 @@ beforeAll(async () => {
   });
   await ledger.begin();
   await reserve("first");
-  const config = { natsUrl: bus.url, databaseUrl: database.url, otlpEndpoint: undefined, prefix: "infer", host: "127.0.0.1", port: 0, retentionDays: 90, ledgerRetentionDays: 400, batchSize: 200, batchDelayMs: 10, reconcileEveryS: 0 };
+  const config = { natsUrl: bus.url, databaseUrl: database.url, tracing: undefined, prefix: "infer", host: "127.0.0.1", port: 0, retentionDays: 90, ledgerRetentionDays: 400, batchSize: 200, batchDelayMs: 10, reconcileEveryS: 0 };
   sink = auditSink.start(config, { log, signal: stopping.signal, onClose: (_name, close) => void closers.push(close), drainMs: 1_000, natsSeed: () => undefined });
   await runRequest("first", 0);
   await runRequest("free-1", 1, FREE_TENANT);

@@ -29,7 +29,7 @@ export const makeDeadLetterService = ({ streams, giveUp, tracer }: DeadLetterDep
   if (message === null) return; // it aged out: the sweeper has closed it
   const { stream, deliveries } = advisory;
   const given = { subject: message.subject, data: message.data, stream, seq: message.seq, storedAtMs: message.time.getTime(), deliveries };
-  await tracer.span("give up", { kind: "CONSUMER", parent: traceparentFrom(message.header.get("traceparent")), attributes: { "infer.stream": stream } }, (traceparent) =>
+  await tracer.span("give up", { kind: "INTERNAL", parent: traceparentFrom(message.header.get("traceparent")), attributes: { "infer.stream": stream, "error.type": "poison" } }, (traceparent) =>
     giveUp({ ...given, traceparent }, { code: "poison", message: `given up after ${deliveries} deliveries: the process that handled it did not finish` }),
   );
 };

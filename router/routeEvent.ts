@@ -1,6 +1,4 @@
 /** The router's work: a request or a result in, the messages that the decision leads to out. Keeps no state. */
-import type { Attributes } from "@opentelemetry/api";
-
 import type { AuditHit } from "#shared/cache/auditHit.ts";
 import type { AnswerCache } from "#shared/cache/answerCache.ts";
 import { readCacheControl } from "#shared/cache/cacheControl.ts";
@@ -17,6 +15,7 @@ import type { InferenceRequest } from "#shared/contracts/request.ts";
 import { fileFor, type TierFile } from "#shared/contracts/tiers.ts";
 import type { AdmissionProof } from "#shared/limits/admissionProof.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
+import { processing } from "#shared/messaging/messageSpans.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
 import { readRequest, type RequestLimits } from "#shared/messaging/readRequest.ts";
 import { readStored } from "#shared/messaging/readStored.ts";
@@ -26,6 +25,7 @@ import { failpoint } from "#shared/runtime/failpoint.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
 import { type MachineEvent, newSaga, type Saga } from "#shared/saga/inferenceMachine.ts";
 import { messagesAfter } from "#shared/saga/messagesAfter.ts";
+import { stepAttributes } from "#shared/telemetry/attributes.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 import type { Standing } from "#shared/tenancy/directory.ts";
@@ -111,17 +111,16 @@ function planFor({ cached, limits: { tierFile }, routing }: RouterDeps, request:
 
 /** Whether a kept answer ended the request, or the lack of one. Else it leads those who ask the same through gateways; it does not wait for others itself. */
 async function fromCache(deps: RouterDeps, { request, plan, settings }: { request: InferenceRequest; plan: CachePlan | null; settings: Standing["settings"]["cache"] }, saga: Saga, delivery: Delivery): Promise<boolean> {
-  const { cached, publisher, tracer, now } = deps;
+  const { cached, publisher, prefix, tracer, now } = deps;
   const { onlyIfCached } = readCacheControl(request.cache_control);
   if (delivery.mayBeRepeat && !onlyIfCached) return false; // a job of it may be under way
   const { tenant_id, request_id, deadline_at_ms } = request;
-  const lead = { leader: { request_id, deadline_at_ms }, forMs: Math.max(1, deadline_at_ms - now()) };
+  const lead = { leader: { request_id, deadline_at_ms, traceparent: delivery.traceparent ?? undefined }, forMs: Math.max(1, deadline_at_ms - now()) };
   const taken = cached === undefined || plan?.reads !== true ? null : await cached.cache.take(tenant_id, plan, onlyIfCached || request.priority === "batch" ? {} : { lead });
   cached?.observe(taken === null ? "bypass" : taken.kind === "hit" ? "hit" : "miss");
   if (taken?.kind === "hit") {
     const { answer, use } = taken;
-    const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.cache": "hit" };
-    await tracer.span("process infer.request", { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent) => {
+    await tracer.span(...processing(prefix, delivery, { "infer.cache": use }), async (traceparent) => {
       const completion = completionFrom(request, answer, use, { nowMs: now(), traceId: traceIdOf(traceparent) });
       const { isDuplicate } = await publisher.emit(completion, traceparent);
       if (!isDuplicate) cached?.auditHit(request, completion, settings, traceparent);
@@ -141,9 +140,8 @@ const isDecided = async ({ streams, prefix }: RouterDeps, request: InferenceRequ
   mayBeRepeat && (await streams.last("JOBS", anyJob(prefix, request, saga.context.attempt + 1))) !== null;
 
 /** Ends a request that may not be tried at all. */
-async function refuse({ tracer, publisher, now }: RouterDeps, request: InferenceRequest, saga: Saga, error: EventError, { traceparent: parent }: Delivery): Promise<void> {
-  const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.refused": error.code };
-  await tracer.span("process infer.request", { kind: "CONSUMER", parent, attributes }, async (traceparent) => {
+async function refuse({ tracer, publisher, prefix, now }: RouterDeps, request: InferenceRequest, saga: Saga, error: EventError, delivery: Delivery): Promise<void> {
+  await tracer.span(...processing(prefix, delivery, { "infer.error.code": error.code }), async (traceparent) => {
     for (const message of messagesAfter(request, saga, { type: "REFUSED", error }, { nowMs: now(), traceId: traceIdOf(traceparent) })) await publisher.emit(message, traceparent);
   });
 }
@@ -157,14 +155,12 @@ async function answerAgain({ streams, publisher, prefix }: RouterDeps, request: 
 }
 
 async function route(deps: RouterDeps, request: InferenceRequest, saga: Saga, delivery: Delivery): Promise<void> {
-  const { tracer, publisher, snapshots, now } = deps;
+  const { tracer, publisher, prefix, snapshots, now } = deps;
   if (await isDecided(deps, request, saga, delivery)) return;
-  const kind = saga.state === "received" ? "request" : "result";
-  const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.policy": request.policy };
-  await tracer.span(`process infer.${kind}`, { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent, annotate) => {
+  await tracer.span(...processing(prefix, delivery, { "infer.policy": request.policy }), async (traceparent, annotate) => {
     const event = await nextEvent(deps, request, saga, delivery);
     if (event === null) return;
-    if (event.type === "DECIDED") annotate({ "infer.step": event.decision.step.kind, "infer.tier": event.decision.step.kind === "run" ? event.decision.step.tier : "" });
+    if (event.type === "DECIDED") annotate(stepAttributes(event.decision.step));
     for (const message of messagesAfter(request, saga, event, { nowMs: now(), traceId: traceIdOf(traceparent) })) {
       if (message.type === "job.v1") failpoint("before_job_publish");
       // Another router may have got the request while this one was paused or waited: its job may be on another tier, where none refuses this one.

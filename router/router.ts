@@ -67,11 +67,11 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     onClose("http", () => app.close());
     await listen(app, { host: config.host, port: config.port, variable: "INFER_ROUTER_PORT" });
 
-    const { tracer, close } = startTracing(config.otlpEndpoint, "infer-router");
+    const { tracer, close } = startTracing(config.tracing, "infer-router", log);
     onClose("tracing", close);
     const { routerRequests, routerResults, deadLetterService } = sourcesOf(prefix);
     const needed = [routerRequests, routerResults, deadLetterService];
-    const broker = await openBroker({ url: config.natsUrl, role: "router", prefix, needed, readiness, registry }, context);
+    const broker = await openBroker({ url: config.natsUrl, role: "router", prefix, needed, readiness, registry, tracer }, context);
     if (signal.aborted) return;
     const { nats, js, jsm, streams, publisher } = broker;
     now = broker.now;

@@ -2,10 +2,9 @@
  * Samples COMPLETIONS for shadow labels. Reads with a durable of its own, and writes into streams of their own, so that
  * whatever is slow or full here holds up no request. Keeps no state; several may run.
  */
-import type { Attributes } from "@opentelemetry/api";
-
 import { type Attempt, Completion, Result } from "#shared/contracts/events.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
+import { processing } from "#shared/messaging/messageSpans.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
 import { askedBy } from "#shared/contracts/request.ts";
@@ -50,8 +49,7 @@ export const makeShadow = (deps: ShadowDeps) => {
     const completion = readEvent(Completion, prefix, delivery);
     const keptAnswer = keptAnswerOf(completion);
     if (keptAnswer === null) return;
-    const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process" };
-    await tracer.span("shadow", { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent, annotate) => {
+    await tracer.span(...processing(prefix, delivery), async (traceparent, annotate) => {
       const step = shadowStep(completion, keptAnswer, await find(deps, completion, earlierAnswers(completion, keptAnswer)), deps, now());
       annotate({ "infer.shadow": step.kind });
       switch (step.kind) {

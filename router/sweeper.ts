@@ -15,8 +15,9 @@ import { readEvent } from "#shared/messaging/readEvent.ts";
 import { originOf, readRequest, type RequestLimits } from "#shared/messaging/readRequest.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
 import { openSweepMark } from "#shared/messaging/sweepMark.ts";
-import { anyJob, completionSubject, type Id, idOf, idOfTokens, REQUESTS_MAX_AGE_MS, resultSubject, tokens } from "#shared/messaging/topology.ts";
+import { anyJob, completionSubject, type Id, idOf, idOfTokens, REQUESTS_MAX_AGE_MS, requestSubject, resultSubject, templateOf, tokens } from "#shared/messaging/topology.ts";
 import { closeRequest, closeSaga, unreadableCompletion } from "#shared/saga/closings.ts";
+import { idAttributes } from "#shared/telemetry/attributes.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
@@ -113,7 +114,7 @@ async function close(deps: SweeperDeps, key: string, open: OpenRequest): Promise
   if ((await streams.last("COMPLETIONS", completionSubject(prefix, id))) !== null) return; // look before publishing
   const request = await streams.bySequence("REQUESTS", open.seq);
   const parent = traceparentFrom(request?.header.get("traceparent"));
-  await tracer.span("sweep infer.request", { kind: "CONSUMER", parent }, async (traceparent) => {
+  await tracer.span(`sweep ${templateOf(prefix, requestSubject(prefix, id))}`, { kind: "INTERNAL", parent, attributes: () => idAttributes(id) }, async (traceparent) => {
     for (const completion of await completionsFor(deps, id, open, request?.data ?? null, traceIdOf(traceparent))) {
       await publisher.emit(completion, traceparent, { isSwept: true });
       log.warn({ ...id, outcome: completion.outcome, trace_id: completion.trace_id }, "closed by the sweeper");

@@ -1,10 +1,11 @@
 /** One call of a replica, the answer's own or a check's, within the limits of its attempt. */
-import type { Attributes } from "@opentelemetry/api";
-
-import { bytesOf, type Input, isEmbed } from "#shared/contracts/chat.ts";
+import { bytesOf, type Input } from "#shared/contracts/chat.ts";
 import type { Usage } from "#shared/contracts/events.ts";
 import { mostTokensOf } from "#shared/contracts/mostTokens.ts";
+import { costOf, ratesFor, ratesOf } from "#shared/contracts/rates.ts";
 import type { Tier } from "#shared/contracts/tiers.ts";
+import { answerAttributes, callAttributes, callName, inputContent, outputContent, usageAttributes } from "#shared/telemetry/attributes.ts";
+import { isSampled } from "#shared/telemetry/traceparent.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
 import type { BackendAnswer, CallOptions } from "./backends/backend.ts";
@@ -37,24 +38,33 @@ interface CallContext {
   readonly tracer: Tracer;
   readonly limits: Limits;
   readonly traceparent: string;
+  /** Its tenant has prompts stored, so that spans may hold what is asked where they are to. */
+  readonly mayTraceContent?: boolean | undefined;
 }
 /** In a span of its own. Its usage, also that of an error, is what can be charged for. Throws `BackendError`, also when a limit cut it off; anything else is a bug. */
-export async function callReplica({ tier, tracer, limits, traceparent }: CallContext, { name, backend, server }: Replica, input: Input, more: Pick<CallOptions, "onDelta"> = {}): Promise<BackendAnswer> {
+export async function callReplica({ tier, tracer, limits, traceparent, mayTraceContent = false }: CallContext, { name, backend, server, price }: Replica, input: Input, { onDelta }: Pick<CallOptions, "onDelta"> = {}): Promise<BackendAnswer> {
   const startedAtMs = performance.now();
-  const { kind, model } = backend;
   const size = { most: mostTokensOf(backend, input), inputBytes: bytesOf(input) };
-  const operation = isEmbed(input) ? "embeddings" : "chat";
-  const attributes: Attributes = { "gen_ai.operation.name": operation, "gen_ai.provider.name": kind, "gen_ai.request.model": model, "infer.replica": name };
-  try {
-    return await tracer.span(`${operation} ${model}`, { kind: "CLIENT", parent: traceparent, attributes }, async (inner, annotate) => {
-      const told = await server.call(input, { signal: limits.signal, traceparent: inner, ...more });
+  const costNanoUsd = (usage: Usage) => costOf(ratesOf(ratesFor(price, usage.input_tokens)), usage);
+  const tracesContent = mayTraceContent && tracer.tracesContent === true;
+  const attributes = () => ({ ...callAttributes(backend, input, { replica: name, streams: onDelta !== undefined }), ...(tracesContent ? inputContent(input) : {}) });
+  return tracer.span(callName(backend, input), { kind: "CLIENT", parent: traceparent, attributes }, async (inner, annotate) => {
+    let firstChunkS: number | undefined;
+    const watched: typeof onDelta = onDelta === undefined ? undefined : (delta, tokens) => {
+      firstChunkS ??= (performance.now() - startedAtMs) / 1_000;
+      onDelta(delta, tokens);
+    };
+    try {
+      const told = await server.call(input, { signal: limits.signal, traceparent: inner, ...(watched === undefined ? {} : { onDelta: watched }) });
       const answer = { ...told, usage: plausibleUsage(told.usage, { ...size, saidBytes: saidBytesOf(told) }) };
-      annotate({ "gen_ai.response.model": answer.model, "gen_ai.usage.input_tokens": answer.usage.input_tokens, "gen_ai.usage.output_tokens": answer.usage.output_tokens });
+      if (isSampled(inner)) annotate({ ...answerAttributes(answer, costNanoUsd(answer.usage), firstChunkS), ...(tracesContent ? outputContent(answer.output, answer.message) : {}) });
       return answer;
-    });
-  } catch (error) {
-    throw billable(whyCut(error, limits, performance.now() - startedAtMs >= tier.prior.latency_p95_ms), (usage) => plausibleUsage(usage, { ...size, saidBytes: 0 }));
-  }
+    } catch (error) {
+      const known = billable(whyCut(error, limits, performance.now() - startedAtMs >= tier.prior.latency_p95_ms), (usage) => plausibleUsage(usage, { ...size, saidBytes: 0 }));
+      if (isSampled(inner) && known instanceof BackendError && known.usage !== null) annotate(usageAttributes(known.usage, costNanoUsd(known.usage)));
+      throw known;
+    }
+  });
 }
 
 const billable = (error: unknown, charged: (told: Usage) => Usage): unknown => (error instanceof BackendError && error.usage !== null ? error.withUsage(charged(error.usage)) : error);

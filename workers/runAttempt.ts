@@ -33,6 +33,8 @@ export interface Task {
   readonly deadlineAtMs: number;
   readonly lease: AbortSignal;
   readonly traceparent: string;
+  /** Its tenant has prompts stored. */
+  readonly mayTraceContent?: boolean | undefined;
   /** Told of the answer piece by piece, and who gives it, where somebody may see it grow. */
   readonly watcher?: Watcher;
   /** How the confidence is found, and whether a rule reads it; absent: as the backend says. */
@@ -136,18 +138,18 @@ interface Given {
 }
 
 /** What is sound and how sure it is, as the tier judges its answers. Who answered is asked again: it has the question in its cache. */
-async function assessedIn({ tier, tracer, replicas }: CallDeps, { input, judged, traceparent }: Task, { answer, replica }: Given, limits: Limits): Promise<Assessed & Pick<BackendAnswer, "is_sound">> {
+async function assessedIn({ tier, tracer, replicas }: CallDeps, { input, judged, traceparent, mayTraceContent }: Task, { answer, replica }: Given, limits: Limits): Promise<Assessed & Pick<BackendAnswer, "is_sound">> {
   const is_sound = answer.is_sound && (!tier.same_script || isInAskedScript(askedIn(input), answer.output));
   const { confidence, confidence_source } = answer;
   if (judged === undefined || isEmbed(input)) return { is_sound, confidence, confidence_source, ...UNCHECKED };
-  const ask = (about: Prompt) => replicas.callAgain(replica, () => callReplica({ tier, tracer, limits, traceparent }, replica, about));
+  const ask = (about: Prompt) => replicas.callAgain(replica, () => callReplica({ tier, tracer, limits, traceparent, mayTraceContent }, replica, about));
   return { is_sound, ...(await assess({ ...replica, ask }, { ...judged, input, answer: { ...answer, is_sound } })) };
 }
 
 const rounded = (ms: number): number => Math.round(ms * 1_000) / 1_000;
 
 async function callUntil({ replicas, retryBudget, tier, tracer, now, random }: CallDeps, task: Task, limits: Limits, seen: Seen): Promise<Tried<Given>> {
-  const { tenantId, input, traceparent, watcher, canAfford = () => true } = task;
+  const { tenantId, input, traceparent, mayTraceContent, watcher, canAfford = () => true } = task;
   const { deadlineAtMs, signal } = limits;
   const watching = watcher === undefined ? {} : { onDelta: (delta: AnswerDelta, tokens: readonly AnswerToken[] = []) => { watcher.take(delta, tokens); } };
   const call = () => replicas.call({ tenantId, input, avoid: seen.failed }, async (replica) => {
@@ -155,7 +157,7 @@ async function callUntil({ replicas, retryBudget, tier, tracer, now, random }: C
     watcher?.begin(replica);
     const charge = (usage: Usage) => { seen.charges.push({ usage, price: replica.price }); };
     try {
-      const answer = await callReplica({ tier, tracer, limits, traceparent }, replica, input, watching);
+      const answer = await callReplica({ tier, tracer, limits, traceparent, mayTraceContent }, replica, input, watching);
       charge(answer.usage);
       return { answer, replica };
     } catch (error) {

@@ -1,7 +1,6 @@
-import type { Attributes } from "@opentelemetry/api";
-
 import type { CacheAudit, CacheAuditJob } from "#shared/contracts/cacheAudit.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
+import { processing } from "#shared/messaging/messageSpans.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
 import { agreement, isContained } from "#shared/statistics/agreement.ts";
 
@@ -10,6 +9,7 @@ import { type CallDeps, oncePerLease, type Run, runAttempt } from "./runAttempt.
 
 export interface CacheAuditDeps extends CallDeps {
   readonly publisher: Publisher;
+  readonly prefix: string;
   readonly observe: (run: Run, audit: CacheAudit) => void;
 }
 
@@ -18,12 +18,11 @@ export interface CacheAuditDeps extends CallDeps {
  * Whether it was done is looked up by the caller. Nobody waits for it.
  */
 export const makeRunCacheAudit = (deps: CacheAuditDeps) => {
-  const { publisher, tracer, now, observe } = deps;
+  const { publisher, prefix, tracer, now, observe } = deps;
   const once = oncePerLease<Run>();
   return async (job: CacheAuditJob, delivery: Delivery): Promise<void> => {
     const { lease } = delivery;
-    const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.tier": job.tier };
-    await tracer.span("process infer.cacheaudit", { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent) => {
+    await tracer.span(...processing(prefix, delivery, { "infer.tier": job.tier }), async (traceparent) => {
       const run = await once(lease, () => runAttempt(deps, { tenantId: job.tenant_id, input: job.input, attempt: 1, deadlineAtMs: Infinity, lease, traceparent }));
       if (lease.aborted) {
         await keepLate(deps, job, run.result, delivery);

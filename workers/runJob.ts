@@ -1,13 +1,12 @@
 import { randomUUID } from "node:crypto";
 
-import type { Attributes } from "@opentelemetry/api";
-
 import type { Acceptance } from "#shared/contracts/decision.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { type Attempt, Completion, Job, Result, type SagaMessage } from "#shared/contracts/events.ts";
 import { type ConfidenceMethod, methodFor, type Tier } from "#shared/contracts/tiers.ts";
 import type { AnswerPublisher, AnswerPublisherOptions, Cancellations } from "#shared/messaging/answerStream.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
+import { processing } from "#shared/messaging/messageSpans.ts";
 import type { Publisher } from "#shared/messaging/publish.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
 import { readStored } from "#shared/messaging/readStored.ts";
@@ -16,6 +15,7 @@ import { completionSubject, resultSubject } from "#shared/messaging/topology.ts"
 import { failpoint, failpointAfter } from "#shared/runtime/failpoint.ts";
 import { type SagaContext, spentOn } from "#shared/saga/inferenceMachine.ts";
 import { messagesAfter, readSaga } from "#shared/saga/messagesAfter.ts";
+import { attemptAttributes, jobAttributes } from "#shared/telemetry/attributes.ts";
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 
 import { type EarlyCommit, earlyCommit } from "./confidence/earlyCommit.ts";
@@ -42,15 +42,14 @@ export const makeRunJob = (deps: JobDeps) => {
     const { lease } = delivery;
     const job = readEvent(Job, deps.prefix, delivery);
     if (delivery.mayBeRepeat && (await isDone(deps, job))) return;
-    const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.tier": job.tier, "infer.attempt": job.attempt };
-    await deps.tracer.span("process infer.job", { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent, annotate) => {
+    await deps.tracer.span(...processing(deps.prefix, delivery, jobAttributes(job)), async (traceparent, annotate) => {
       failpoint("before_call");
       // Blocked meanwhile, beyond the lease perhaps: another worker may have done it.
       if (!delivery.mayBeRepeat && delivery.isHeldLong?.() === true && (await isDone(deps, job))) return;
       failpointAfter("during_call", DURING_CALL_MS);
       const run = await once(lease, () => runShown(deps, job, { lease, traceparent }));
       failpoint("after_call");
-      annotate({ "infer.outcome": run.result.outcome.kind, "infer.cost_nano_usd": run.result.cost_nano_usd });
+      annotate(attemptAttributes(run.result));
       if (lease.aborted) {
         await keepLate(deps, job, run.result, delivery);
         throw lease.reason;
@@ -66,7 +65,7 @@ const DURING_CALL_MS = 15;
 
 /** One attempt; where its answer is certain to be kept, its pieces are shown as they come. */
 async function runShown(deps: JobDeps, { tenant_id, request_id, tier, attempt, request, saga }: Job, { lease, traceparent }: { lease: AbortSignal; traceparent: string }): Promise<Shown> {
-  const { stream = false, origin, input, deadline_at_ms: deadlineAtMs } = request;
+  const { stream = false, origin, input, deadline_at_ms: deadlineAtMs, keeps_input: mayTraceContent } = request;
   const id = { tenant_id, request_id };
   const { context } = readSaga(saga);
   const { acceptance, best } = context;
@@ -77,7 +76,7 @@ async function runShown(deps: JobDeps, { tenant_id, request_id, tier, attempt, r
   const cancellation = deps.cancellations.signalFor(id);
   const cancelled = cancellation.signal;
   const judged = { method, earlier: best?.output ?? null, isRead: !keepsAny };
-  const run = await runAttempt(deps, { tenantId: tenant_id, input, attempt, deadlineAtMs, lease, traceparent, cancelled, judged, ...limitsOfCost(request, context, tier), ...(stream && (keepsAny || commit !== null) ? { watcher } : {}) }).finally(() => { cancellation.end(); });
+  const run = await runAttempt(deps, { tenantId: tenant_id, input, attempt, deadlineAtMs, lease, traceparent, mayTraceContent, cancelled, judged, ...limitsOfCost(request, context, tier), ...(stream && (keepsAny || commit !== null) ? { watcher } : {}) }).finally(() => { cancellation.end(); });
   watcher.flush();
   return { ...run, isFinal: watcher.isShown() || cancelled.aborted };
 }

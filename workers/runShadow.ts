@@ -1,16 +1,16 @@
-import type { Attributes } from "@opentelemetry/api";
-
 import { AppError, type ErrorCode } from "#shared/contracts/errors.ts";
 import type { Attempt } from "#shared/contracts/events.ts";
 import { type Shadow, type ShadowAnswer, ShadowJob, type ShadowTierEvent, ShadowWork } from "#shared/contracts/shadow.ts";
 import { methodFor } from "#shared/contracts/tiers.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
+import { processing } from "#shared/messaging/messageSpans.ts";
 import type { Published, Publisher } from "#shared/messaging/publish.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
 import { readStored } from "#shared/messaging/readStored.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
 import { shadowSubject, shadowTierSubject, subjectOf } from "#shared/messaging/topology.ts";
 import { answerOf, compareAnswer, compareAnswers, isReference } from "#shared/statistics/compareAnswers.ts";
+import { attemptAttributes } from "#shared/telemetry/attributes.ts";
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 
 import { keepLate } from "./keepLate.ts";
@@ -42,8 +42,7 @@ export const makeRunShadow = (deps: ShadowDeps) => {
     const job = readEvent<ShadowWork>(ShadowWork, prefix, delivery);
     if ((await streams.last("SHADOWS", eventSubject(prefix, job))) !== null) return;
     if (job.type === "cache_audit_job.v1") return runCacheAudit(job, delivery);
-    const attributes: Attributes = { "messaging.system": "nats", "messaging.operation.type": "process", "infer.tier": job.tier };
-    await tracer.span("process infer.shadowjob", { kind: "CONSUMER", parent: delivery.traceparent, attributes }, async (traceparent, annotate) => {
+    await tracer.span(...processing(prefix, delivery, { "infer.tier": job.tier }), async (traceparent, annotate) => {
       /** Whether it was the first to say so. */
       const say = async (known: Answered): Promise<boolean> => {
         const event = eventOf(known, now());
@@ -58,7 +57,7 @@ export const makeRunShadow = (deps: ShadowDeps) => {
       }
       const judged = { method: methodFor(deps.tier, job.task), earlier: null, isRead: job.tier !== job.baseline_tier };
       const run = await once(lease, () => runAttempt(deps, { tenantId: job.tenant_id, input: job.input, attempt: 1, deadlineAtMs: Infinity, lease, traceparent, judged }));
-      annotate({ "infer.outcome": run.result.outcome.kind, "infer.cost_nano_usd": run.result.cost_nano_usd });
+      annotate(attemptAttributes(run.result));
       if (lease.aborted) {
         await keepLate(deps, job, run.result, delivery);
         throw lease.reason;

@@ -54,7 +54,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     onClose("http", () => app.close());
     await listen(app, { host: config.host, port, variable: "INFER_WORKER_PORT" });
 
-    const { tracer, close: closeTracing } = startTracing(config.otlpEndpoint, "infer-worker");
+    const { tracer, close: closeTracing } = startTracing(config.tracing, "infer-worker", log);
     onClose("tracing", closeTracing);
     const servers = await Promise.all(configured.map(async ({ apiKey, ...replica }) => {
       const server = await makeBackend({ backend: replica.backend, prior: tier.prior, apiKey, reach: { allowance: config.backendAllowance, lookup }, localModelsDir: config.localModelsDir, tiersDir: dirname(config.tiersFile) });
@@ -62,7 +62,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
       return { ...replica, server };
     }));
     const needed = [workerSource(config.prefix, tier), batchWorkerSource(config.prefix, tier)];
-    const { nats, js, streams, publisher, now, instance } = await openBroker({ url: config.natsUrl, role: `worker-${tier.name}`, prefix: config.prefix, needed, readiness, registry }, context);
+    const { nats, js, streams, publisher, now, instance } = await openBroker({ url: config.natsUrl, role: `worker-${tier.name}`, prefix: config.prefix, needed, readiness, registry, tracer }, context);
     if (signal.aborted) return;
 
     let touch = (): void => undefined;

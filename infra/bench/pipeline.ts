@@ -1,16 +1,12 @@
 /** Requests per second, latency and CPU of the whole pipeline with the local tiers, audit on. `--help` says how to call it. */
 import { cpus } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
-
-import autocannon from "autocannon";
 
 import { type System, startSystem } from "#infra/e2e/system.ts";
 import { textTable } from "#infra/cli/textTable.ts";
-import { readState } from "#infra/embedded/stateFile.ts";
-import { heldOutMails } from "#workers/backends/local/mails.ts";
 
 import { cpuTimeUs } from "./cpuTime.ts";
+import { load, mailBodies, processesOf } from "./pipelineLoad.ts";
 
 const HELP = `Measures the pipeline over HTTP on a system of its own, with held-out mails as requests.
 
@@ -33,25 +29,12 @@ interface Figure {
 }
 
 const WARM_UP_S = 3;
-let serial = 0;
-
-async function load(url: string, bodies: readonly string[], connections: number, seconds: number): Promise<autocannon.Result> {
-  const nextBody = (request: autocannon.Request): autocannon.Request => ({ ...request, body: bodies[serial++ % bodies.length] ?? "" });
-  return autocannon({ url: `${url}/infer`, connections, duration: seconds, method: "POST", headers: { "content-type": "application/json" }, requests: [{ setupRequest: nextBody }] });
-}
-
-function processesOf(system: System): { name: string; pid: number }[] {
-  const { servers, roles } = readState(join(system.folder, "home", "state.json"));
-  const ofServers = servers.flatMap(({ service, process: one }) => (one === undefined ? [] : [{ name: service, pid: one.pid }]));
-  return [...ofServers, ...roles.map(({ name, process: one }) => ({ name, pid: one.pid }))];
-}
-
 async function measure(system: System, bodies: readonly string[], connections: number, seconds: number): Promise<Figure> {
   const processes = processesOf(system);
   const usage = () => processes.map(({ pid }) => cpuTimeUs(pid));
-  await load(system.url("gateway"), bodies, connections, WARM_UP_S);
+  await load(system.url("gateway"), bodies, connections, { seconds: WARM_UP_S });
   const before = usage();
-  const { requests, latency, non2xx, errors, duration } = await load(system.url("gateway"), bodies, connections, seconds);
+  const { requests, latency, non2xx, errors, duration } = await load(system.url("gateway"), bodies, connections, { seconds });
   const after = usage();
   const perRequest = processes.map(({ name }, i) => [name, Math.round(((after[i] ?? 0) - (before[i] ?? 0)) / requests.total)] as const);
   return {
@@ -70,11 +53,11 @@ function print(figures: readonly Figure[]): void {
 
 async function main(): Promise<void> {
   if (options.help) return void process.stdout.write(`${HELP}\n`);
-  const mails = (await heldOutMails(1_000)).map(({ input }) => JSON.stringify({ user_id: "bench", tenant_id: "bench", input, budget: 1 }));
+  const mails = await mailBodies();
   const system = await startSystem({ isSingleProcess: options["single-process"] });
   try {
     process.stderr.write("warming up: 10 s at 32 connections\n");
-    await load(system.url("gateway"), mails, 32, 10); // cold code costs several times as much
+    await load(system.url("gateway"), mails, 32, { seconds: 10 }); // cold code costs several times as much
     const figures: Figure[] = [];
     for (const connections of options.connections.split(",").map(Number)) {
       process.stderr.write(`measuring at ${connections} connections\n`);

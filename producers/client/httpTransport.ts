@@ -38,7 +38,7 @@ export function openHttpTransport({ url, apiKey }: HttpOptions): Transport {
 
   /** Throws `connection_failed` unless there is a reply. What a call is stopped by is thrown as it is. */
   const send = async <T>({ method, path, body, headers = {}, requestId }: Sent, { signal, traceparent }: Call, read: (response: Response) => Promise<T>): Promise<T> => {
-    const known = { traceparent, ...(body === undefined ? {} : { "content-type": "application/json" }), ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }) };
+    const known = { ...(traceparent === undefined ? {} : { traceparent }), ...(body === undefined ? {} : { "content-type": "application/json" }), ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }) };
     try {
       return await read(await fetch(`${base}${path}`, { method, headers: { ...known, ...headers }, signal, redirect: "error", ...(body === undefined ? {} : { body: JSON.stringify(body) }) }));
     } catch (cause) {

@@ -11,7 +11,7 @@ import { RequestId, TenantId } from "#shared/contracts/ids.ts";
 import type { InferReply } from "#shared/contracts/reply.ts";
 import { InferBody } from "#shared/contracts/request.ts";
 import { pause } from "#shared/runtime/lifecycle.ts";
-import { newTraceparent, traceparentFrom } from "#shared/telemetry/traceparent.ts";
+import { traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import { afterFailure, nextLookMs } from "./afterFailure.ts";
 import { type CallScope, makeCallScopes } from "./callScope.ts";
@@ -53,7 +53,7 @@ export interface CallOptions {
   /** As the client's. */
   readonly timeoutMs?: number;
   readonly maxTries?: number;
-  /** W3C trace context to continue. */
+  /** W3C trace context to continue, with its word on whether the trace is taken. Default: the service begins one. */
   readonly traceparent?: string;
 }
 /** An accepted request. */
@@ -149,7 +149,7 @@ function clientOver(transport: Transport, settings: Settings): InferClient {
     const { request_id, tenant_id = settings.tenantId } = typeof request === "string" ? { request_id: request } : request;
     return parsed(KnownRef, { request_id, tenant_id }, request_id);
   };
-  const callIn = ({ signal }: CallScope, { traceparent }: CallOptions): Call => ({ signal, traceparent: traceparentFrom(traceparent) ?? newTraceparent() });
+  const callIn = ({ signal }: CallScope, { traceparent }: CallOptions): Call => ({ signal, traceparent: traceparentFrom(traceparent) ?? undefined });
   const open = (requestId: string, { signal, timeoutMs }: CallOptions, defaultMs = DEFAULT_TIMEOUT_MS): CallScope =>
     scopes.open({ signal, timeoutMs: timeoutMs ?? settings.timeoutMs ?? defaultMs, requestId });
 

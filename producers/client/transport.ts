@@ -16,8 +16,8 @@ export interface Asked {
 }
 export interface Call {
   readonly signal: AbortSignal;
-  /** W3C trace context. */
-  readonly traceparent: string;
+  /** W3C trace context. `undefined`: the service begins a trace. */
+  readonly traceparent: string | undefined;
 }
 /** Of an answer that grows; of each run from 0 on without gaps. */
 export type Piece = Pick<TokenMessage, "run" | "seq" | "deltas">;

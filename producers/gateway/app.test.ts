@@ -23,8 +23,8 @@ const BODY = { request_id: "r-1", user_id: "u-1", tenant_id: "t1", input: "hi", 
 const DONE = Completion.parse(fixture);
 const TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-interface World { outcome: Completion | null; earlier: Completion | null; fails: Error | null; found: Found | null; isStarting: boolean; feedback: { id: object; body: object; traceparent: string }[] }
-const world: World & { submitted: { id: object; content: object; traceparent: string }[]; logged: string[]; problems: string[] } =
+interface World { outcome: Completion | null; earlier: Completion | null; fails: Error | null; found: Found | null; isStarting: boolean; feedback: { id: object; body: object; traceparent: string | undefined }[] }
+const world: World & { submitted: { id: object; content: object; traceparent: string | undefined }[]; logged: string[]; problems: string[] } =
   { outcome: DONE, earlier: null, fails: null, found: null, isStarting: false, feedback: [], submitted: [], logged: [], problems: [] };
 let app: FastifyInstance;
 beforeEach(() => { Object.assign(world, { outcome: DONE, earlier: null, fails: null, found: null, isStarting: false, feedback: [], submitted: [], logged: [], problems: [] }); });

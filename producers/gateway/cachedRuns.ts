@@ -33,6 +33,7 @@ import { assertSameRequest } from "#shared/messaging/submitRequest.ts";
 import { type Id, requestSubject, tokens } from "#shared/messaging/topology.ts";
 import { closeRequest } from "#shared/saga/closings.ts";
 import { traceIdOf } from "#shared/telemetry/traceparent.ts";
+import type { Tracer } from "#shared/telemetry/tracing.ts";
 
 import type { Call } from "./call.ts";
 
@@ -79,6 +80,7 @@ export interface CachedRunsDeps {
   readonly origin: string;
   /** From a deadline on, until its outcome is surely there. */
   readonly graceMs: number;
+  readonly tracer: Tracer;
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -91,7 +93,7 @@ const LINGER_MS = 500;
 const MOST_FOLLOWED = 2;
 
 export function makeCachedRuns(deps: CachedRunsDeps): CachedRuns {
-  const { cache, publisher, streams, prefix, limits, tierFileHash, routing, origin, graceMs, now } = deps;
+  const { cache, publisher, streams, prefix, limits, tierFileHash, routing, origin, graceMs, tracer, now } = deps;
   const watch = makeWatch(deps);
   const planFor = (request: InferenceRequest, { caller }: Call): CachePlan | null => {
     const active = routing();
@@ -136,7 +138,7 @@ export function makeCachedRuns(deps: CachedRunsDeps): CachedRuns {
 
       const { tenant_id, request_id } = id;
       const occasion = () => ({ nowMs: now(), traceId: traceIdOf(call.traceparent) });
-      const leader: Leader = { request_id, deadline_at_ms: deadlineAtMs };
+      const leader: Leader = { request_id, deadline_at_ms: deadlineAtMs, traceparent: call.traceparent };
       const mayLead = !onlyIfCached && body.priority !== "batch"; // nobody waits for what waits for everybody
       const fail = async (error: EventError): Promise<BeforeRun> => {
         const [closed] = closeRequest(request, limits.tierFile, error, occasion());
@@ -156,7 +158,9 @@ export function makeCachedRuns(deps: CachedRunsDeps): CachedRuns {
         }
         if (taken.kind === "lead") return run("miss", leadOf(cache, tenant_id, plan.key, leader, { graceMs, now }));
         if (taken.kind === "none" || !canFollow || onlyIfCached || followed >= MOST_FOLLOWED || taken.leader.request_id === request_id || (await isTaken())) return run("miss");
-        const ended = await firstOf(watch({ tenant_id, request_id: taken.leader.request_id }, taken.leader), { leftMs: deadlineAtMs - now(), gone: call.gone });
+        const { request_id: leaderId, traceparent: theirs } = taken.leader;
+        const waiting = { kind: "INTERNAL", parent: call.traceparent, links: theirs === undefined ? [] : [theirs], attributes: { "infer.leader.request_id": leaderId } } as const;
+        const ended = await tracer.span("wait for an equal request", waiting, () => firstOf(watch({ tenant_id, request_id: leaderId }, taken.leader), { leftMs: deadlineAtMs - now(), gone: call.gone }));
         switch (ended) {
           case "late": return fail({ code: "deadline_exceeded", message: "the request that it waited for, which asks the same, had no answer by the deadline" });
           case "left": return fail({ code: "cancelled", message: "the caller went away" });

@@ -62,7 +62,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     const limits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile: loadTierFile(config) };
     const registry = makeRegistry("gateway");
     const readiness = makeReadiness(signal);
-    const { tracer, close: closeTracing } = startTracing(config.otlpEndpoint, "infer-gateway");
+    const { tracer, close: closeTracing } = startTracing(config.tracing, "infer-gateway", log);
     onClose("tracing", closeTracing);
     const pool = makePool(config.databaseUrl, "gateway", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "gateway" });
     onClose("postgres", () => pool.end());
@@ -85,7 +85,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     const port = await listen(service, { host: config.host, port: config.port, variable: "INFER_GATEWAY_PORT" });
     const adminPort = await listen(admin, { host: config.adminHost, port: config.adminPort, variable: "INFER_GATEWAY_ADMIN_PORT" });
 
-    const broker = await openBroker({ url: config.natsUrl, role: "gateway", prefix, needed: [sourcesOf(prefix).routerRequests], readiness, registry }, context);
+    const broker = await openBroker({ url: config.natsUrl, role: "gateway", prefix, needed: [sourcesOf(prefix).routerRequests], readiness, registry, tracer }, context);
     if (signal.aborted) return;
     const { nats, acks, streams, publisher, instance } = broker;
     now = broker.now;
@@ -98,7 +98,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     const cached = makeCachedRuns({
       ...openAnswerCache({ role: "gateway", redisUrl: config.redisUrl, prefix, secret: config.secret, now, registry }, context),
       auditHit: makeAuditHit({ publisher, tierFile: limits.tierFile, registry, log, now }), publisher, streams, replies, prefix, limits, tierFileHash: hashOfTierFile(limits.tierFile), routing: followRouting({ nats, prefix, log }, context),
-      origin: instance, graceMs: config.sweepGraceMs + AFTER_SWEEP_MS, log, now,
+      origin: instance, graceMs: config.sweepGraceMs + AFTER_SWEEP_MS, tracer, log, now,
     });
     const known = makeKnownWork(() => performance.now());
     followLoads(nats, prefix, known.heard);
@@ -119,7 +119,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     const observe = makeBatchMetrics(registry);
     await Promise.all([
       aborted(signal),
-      runBatches({ pool, infer: (id, body, call) => inference.infer(id, body, call), standingOf, instance, window: config.batchWindow, defaultDeadlineMs: config.maxDeadlineMs, log, observe, signal }),
+      runBatches({ pool, infer: (id, body, call) => inference.infer(id, body, call), standingOf, instance, window: config.batchWindow, defaultDeadlineMs: config.maxDeadlineMs, log, observe, tracer, signal }),
     ]);
   },
 };

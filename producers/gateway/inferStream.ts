@@ -7,6 +7,8 @@ import type { Completion } from "#shared/contracts/events.ts";
 import { type InferEvent, toReply } from "#shared/contracts/reply.ts";
 import type { InferBody } from "#shared/contracts/request.ts";
 import type { Id } from "#shared/messaging/topology.ts";
+import { outcomeAttributes } from "#shared/telemetry/attributes.ts";
+import type { Annotate } from "#shared/telemetry/tracing.ts";
 
 import type { Desk } from "./desk.ts";
 import { logged } from "./errors.ts";
@@ -18,13 +20,15 @@ interface Asking {
   readonly desk: Desk;
   readonly log: Logger;
   readonly reply: FastifyReply;
+  /** Of the call's span. */
+  readonly annotate: Annotate;
 }
 
 /**
  * Resolves with the outcome when nothing was written, so that it can be the whole reply; else with `null`. Unlike at `/v1` a
  * caller that goes away does not end its request: under the same id it gets the rest, as it does without a stream.
  */
-export async function streamInfer({ desk, log, reply }: Asking, id: Id, body: InferBody, call: Call): Promise<Completion | null> {
+export async function streamInfer({ desk, log, reply, annotate }: Asking, id: Id, body: InferBody, call: Call): Promise<Completion | null> {
   const { explain = false } = body;
   let stored: Completion | null = null;
   const state = { isOpen: false }; // `reply.sent` says so only at the stream's end
@@ -39,6 +43,7 @@ export async function streamInfer({ desk, log, reply }: Asking, id: Id, body: In
   try {
     const completion = await desk.inference.infer(id, { ...body, stream: true }, call);
     stored = completion;
+    annotate(outcomeAttributes(completion));
     const { outcome, tier, latency_ms, cost_nano_usd, error } = completion;
     if (error === null) stream.end(completion);
     else if (!stream.fail(refusalOf(error))) return completion;

@@ -16,7 +16,7 @@ import { makeMemoryGate } from "./memoryGate.ts";
 import { seal, SEAL_LENGTH, unseal } from "./sealed.ts";
 
 /** The request whose answer all others that ask the same wait for. */
-const Leader = z.object({ request_id: RequestId, deadline_at_ms: EpochMs });
+const Leader = z.object({ request_id: RequestId, deadline_at_ms: EpochMs, /** Absent: of an older version. */ traceparent: z.string().max(55).optional() });
 export type Leader = z.infer<typeof Leader>;
 
 export type Taken =
@@ -136,7 +136,7 @@ export function makeAnswerCache({ redis, prefix, sealKey, observe, now }: Answer
     if (key === null) observe.forged();
     return key === null ? null : placesOf(tenantId, key).answer;
   };
-  const sealedLeader = (place: string, { request_id, deadline_at_ms }: Leader) => seal(sealKey, place, JSON.stringify({ request_id, deadline_at_ms }));
+  const sealedLeader = (place: string, { request_id, deadline_at_ms, traceparent }: Leader) => seal(sealKey, place, JSON.stringify({ request_id, deadline_at_ms, traceparent }));
 
   return {
     async take(tenantId, { key, maxAgeMs, semanticKey = null, readsSemantic = false }, { lead, lapsed } = {}) {

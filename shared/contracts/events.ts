@@ -155,6 +155,8 @@ export const Completion = z.object({
   accepted_at_ms: EpochMs,
   completed_at_ms: EpochMs,
   latency_ms: z.int().nonnegative(),
+  /** Wanted by the request. Absent: it said none, or an older event. */
+  latency_slo_ms: z.int().positive().optional(),
   trace_id: z.string(),
 });
 export type Completion = z.infer<typeof Completion>;

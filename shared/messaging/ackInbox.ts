@@ -101,7 +101,7 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inboxPrefi
         waiting.set(id, { subject, resolve, reject, expiresAtMs: performance.now() + timeoutMs });
         outbox.push(() => {
           try {
-            nats.publish(subject, body, { reply: `${inbox}.${id}`, ...(traceparent === undefined ? {} : { headers: headersWith(traceparent, more) }) });
+            nats.publish(subject, body, { reply: `${inbox}.${id}`, ...(traceparent === undefined && more === undefined ? {} : { headers: headersWith(traceparent, more) }) });
           } catch (cause) {
             take(id)?.reject(new AppError("broker_unavailable", "the message broker cannot be reached", { cause }));
           }
@@ -130,9 +130,9 @@ export const LANE_HEADER = "infer-lane";
 export const SERVED_MS_HEADER = "infer-served-ms";
 /** The same by tier: `small=120.000,large=800.000`. */
 export const SERVED_BY_HEADER = "infer-served-by";
-function headersWith(traceparent: string, more: MoreHeaders = {}) {
+function headersWith(traceparent: string | undefined, more: MoreHeaders = {}) {
   const found = headers();
-  found.set(TRACEPARENT_HEADER, traceparent);
+  if (traceparent !== undefined) found.set(TRACEPARENT_HEADER, traceparent);
   for (const [name, value] of Object.entries(more)) if (value !== undefined) found.set(name, value);
   return found;
 }

@@ -6,12 +6,14 @@ import { Gauge, type Registry } from "prom-client";
 import { makeInstanceId } from "#shared/runtime/instanceId.ts";
 import { every, type Lifecycle, unlessAborted, untilItWorks } from "#shared/runtime/lifecycle.ts";
 import type { Readiness } from "#shared/runtime/readiness.ts";
+import type { Tracer } from "#shared/telemetry/tracing.ts";
 
 import { type AckInbox, makeAckInbox } from "./ackInbox.ts";
 import { makeBrokerClock } from "./brokerClock.ts";
 import { awaitNats, awaitTopology } from "./connect.ts";
 import { missingTopology } from "./ensureTopology.ts";
 import { type NatsUse, natsVerdict } from "./natsAdvisory.ts";
+import { tracedAcks } from "./messageSpans.ts";
 import { makePublisher, type Publisher } from "./publish.ts";
 import { makeStoredMessages, type StoredMessages } from "./storedMessages.ts";
 import { inboxOf, type Source, streamOfBucket, tierBucket } from "./topology.ts";
@@ -40,6 +42,8 @@ export interface BrokerOptions {
   readonly readiness: Readiness;
   /** Of the role's metrics. */
   readonly registry?: Registry;
+  /** Makes a span of each publish. */
+  readonly tracer?: Tracer;
 }
 
 const CHECK_EVERY_MS = 5_000;
@@ -64,7 +68,7 @@ function watchHole({ info }: NatsConnection, use: NatsUse, { readiness, registry
  * store. Closed in reverse order: acks awaited, then the connection drained, or closed when there is nobody to drain to.
  */
 export async function openBroker(options: BrokerOptions, { log, signal, onClose, natsSeed, refusesNatsHole = false }: Lifecycle & { log: Logger; natsSeed: (role: string) => string | undefined; refusesNatsHole?: boolean }): Promise<Broker> {
-  const { url, role, prefix, needed, readiness } = options;
+  const { url, role, prefix, needed, readiness, tracer } = options;
   const instance = makeInstanceId(role);
   const inboxPrefix = inboxOf(role);
   const nats = await awaitNats({ url, name: instance, nkeySeed: natsSeed(role), inboxPrefix }, log, signal);
@@ -73,7 +77,7 @@ export async function openBroker(options: BrokerOptions, { log, signal, onClose,
   readiness.watch(watchConnection(nats));
   await awaitTopology(nats, { prefix, needed }, log, signal);
   const jsm = await untilItWorks({ log, signal }, "reach JetStream", () => unlessAborted(signal, jetstreamManager(nats)));
-  const broker = brokerWith(nats, jsm, prefix, { inboxPrefix });
+  const broker = brokerWith(nats, jsm, prefix, { inboxPrefix, tracer });
   onClose("acks", () => broker.acks.close());
   const { now, look } = makeBrokerClock(() => timeOf(jsm, prefix));
   for (let looks = 0; looks < FIRST_CLOCK_LOOKS; looks++) await untilItWorks({ log, signal }, "ask NATS for its time", () => unlessAborted(signal, look()));
@@ -113,8 +117,9 @@ export async function brokerOver(nats: NatsConnection, prefix: string, ackTimeou
   return brokerWith(nats, await jetstreamManager(nats), prefix, { ackTimeoutMs, inboxPrefix });
 }
 
-function brokerWith(nats: NatsConnection, jsm: JetStreamManager, prefix: string, { ackTimeoutMs, inboxPrefix }: { readonly ackTimeoutMs?: number | undefined; readonly inboxPrefix?: string | undefined }): BrokerConnection {
-  const acks = makeAckInbox(nats, ackTimeoutMs, inboxPrefix);
+function brokerWith(nats: NatsConnection, jsm: JetStreamManager, prefix: string, { ackTimeoutMs, inboxPrefix, tracer }: { readonly ackTimeoutMs?: number | undefined; readonly inboxPrefix?: string | undefined; readonly tracer?: Tracer | undefined }): BrokerConnection {
+  const plain = makeAckInbox(nats, ackTimeoutMs, inboxPrefix);
+  const acks = tracer === undefined ? plain : tracedAcks(plain, tracer, prefix);
   const streams = makeStoredMessages(jsm);
   return { nats, js: jetstream(nats), jsm, acks, streams, publisher: makePublisher(nats, streams, acks, prefix) };
 }

@@ -13,7 +13,8 @@ export interface SubmitOptions {
   readonly origin: string;
   /** Of a gateway: the API key that the request came with. */
   readonly keyId?: string | null;
-  readonly traceparent: string;
+  /** Absent: whoever handles it begins a trace. */
+  readonly traceparent?: string | undefined;
   /** Since its caller asked for it; its deadline counts from then. */
   readonly waitedMs?: number;
 }

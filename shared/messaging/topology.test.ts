@@ -12,7 +12,7 @@ import shadowJob from "#shared/contracts/fixtures/shadow_job.v1.json" with { typ
 import shadowTier from "#shared/contracts/fixtures/shadow_tier.v1.json" with { type: "json" };
 import { Shadow, ShadowJob, ShadowTierEvent } from "#shared/contracts/shadow.ts";
 
-import { anyJob, batchWorkerSource, completionSubject, consumerOf, deadLetterSubject, feedbackSubject, idOf, replySubject, requestSubject, shadowSource, shadowSubject, shadowTierSubject, shadowWorkerSource, sourcesOf, stepSubjects, streamsOf, subjectOf, workerSource } from "./topology.ts";
+import { anyJob, batchWorkerSource, completionSubject, consumerOf, deadLetterSubject, feedbackSubject, idOf, replySubject, requestSubject, shadowSource, shadowSubject, shadowTierSubject, shadowWorkerSource, sourcesOf, stepSubjects, streamsOf, subjectOf, templateOf, workerSource } from "./topology.ts";
 
 const ID = { tenant_id: "t1", request_id: "r-1" };
 
@@ -111,3 +111,20 @@ function covers(pattern: string, filter: string): boolean {
   const [wide, narrow] = [pattern.split("."), filter.split(".")];
   return narrow.every((token, i) => token === ">" || token === "*" || wide[i] === ">" || wide[i] === "*" || token === wide[i]);
 }
+
+it.each([
+  ["infer.request.t1.r-1", "infer.request.{tenant}.{request}"],
+  ["infer.job.large.t1.r-1.3", "infer.job.{tier}.{tenant}.{request}.{attempt}"],
+  ["infer.batchjob.large.t1.r-1.3", "infer.batchjob.{tier}.{tenant}.{request}.{attempt}"],
+  ["infer.result.t1.r-1.3", "infer.result.{tenant}.{request}.{attempt}"],
+  ["infer.completion.t1.r-1", "infer.completion.{tenant}.{request}"],
+  ["infer.feedback.t1.r-1", "infer.feedback.{tenant}.{request}"],
+  ["infer.shadowjob.large.t1.r-1", "infer.shadowjob.{tier}.{tenant}.{request}"],
+  ["infer.auditjob.large.t1.r-1", "infer.auditjob.{tier}.{tenant}.{request}"],
+  ["infer.shadow.t1.r-1", "infer.shadow.{tenant}.{request}"],
+  ["infer.shadow.t1.r-1.large", "infer.shadow.{tenant}.{request}.{tier}"],
+  ["infer.deadletter.JOBS.t1", "infer.deadletter.{stream}.{tenant}"],
+  ["infer.unheard.of", "(other)"], ["infer.constructor.x", "(other)"], ["other.request.t1.r-1", "(other)"], ["infer", "(other)"],
+])("spans name %s as %s", (subject, expected) => {
+  expect(templateOf("infer", subject)).toBe(expected);
+});

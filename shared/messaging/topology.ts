@@ -31,6 +31,7 @@ const LANES = { interactive: "job", batch: "batchjob" } as const;
 export type Lane = keyof typeof LANES;
 /** In JOBS: a job of this attempt, whatever its lane and tier. */
 export const anyJob = (prefix: string, id: Id, attempt: number | "*", tier = "*"): string => `${prefix}.*.${tier}.${tokens(id)}.${attempt}`;
+export const subjectOfAttempt = (prefix: string, tier: string, id: Id, attempt: number, lane: Lane = "interactive"): string => `${prefix}.${LANES[lane]}.${tier}.${tokens(id)}.${attempt}`;
 /** What a request's way leaves on it, while it happens: jobs and results of every attempt. */
 export const stepSubjects = (prefix: string, id: Id): readonly string[] => [...Object.values(LANES).map((lane) => `${prefix}.${lane}.*.${tokens(id)}.*`), resultSubject(prefix, id, "*")];
 export const shadowJobSubject = (prefix: string, tier: string, id: Id): string => `${prefix}.shadowjob.${tier}.${tokens(id)}`;
@@ -63,7 +64,7 @@ export const deadLetterSubject = (prefix: string, stream: string, tenantId: stri
 
 export function subjectOf(prefix: string, event: OnceMessage): string {
   switch (event.type) {
-    case "job.v1": return `${prefix}.${LANES[event.request.priority ?? "interactive"]}.${event.tier}.${tokens(event)}.${event.attempt}`;
+    case "job.v1": return subjectOfAttempt(prefix, event.tier, event, event.attempt, event.request.priority);
     case "result.v1": return resultSubject(prefix, event, event.attempt);
     case "completion.v1": return completionSubject(prefix, event);
     case "shadow_job.v1": return shadowJobSubject(prefix, event.tier, event);
@@ -88,6 +89,16 @@ export function idOf(prefix: string, subject: string): Id | null {
   const after = parts.length - (at + 1);
   if (!tenant.success || !request.success || !(TOKENS_AFTER[parts[0] ?? ""] ?? [0]).includes(after)) return null;
   return { tenant_id: tenant.data, request_id: request.data };
+}
+
+const ID = "{tenant}.{request}";
+const TEMPLATES: Partial<Record<string, string>> = { request: ID, completion: ID, feedback: ID, shadow: ID, result: `${ID}.{attempt}`, job: `{tier}.${ID}.{attempt}`, batchjob: `{tier}.${ID}.{attempt}`, shadowjob: `{tier}.${ID}`, auditjob: `{tier}.${ID}`, deadletter: "{stream}.{tenant}" };
+/** A stream's subject with the names of its tokens in place of what they are: of which there are few, for names of spans. */
+export function templateOf(prefix: string, subject: string): string {
+  const [, kind = "", ...rest] = subject.split(".");
+  const template = Object.hasOwn(TEMPLATES, kind) ? TEMPLATES[kind] : undefined;
+  if (!subject.startsWith(`${prefix}.`) || template === undefined) return "(other)";
+  return `${prefix}.${kind}.${template}${kind === "shadow" && rest.length > 2 ? ".{tier}" : ""}`;
 }
 
 export const STREAM_OF = { "job.v1": "JOBS", "result.v1": "RESULTS", "completion.v1": "COMPLETIONS", "shadow_job.v1": "SHADOW_JOBS", "cache_audit_job.v1": "SHADOW_JOBS", "shadow.v1": "SHADOWS", "shadow_tier.v1": "SHADOWS", "cache_audit.v1": "SHADOWS" } as const;

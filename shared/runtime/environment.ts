@@ -33,7 +33,12 @@ export const ENVIRONMENT = {
   REDIS_SERVER_BIN: z.string().min(1).optional().describe("Embedded set-up: this redis-server and no other."),
   PG_BIN: z.string().min(1).optional().describe("Embedded set-up: folder with this initdb and postgres and no others."),
   LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
-  OTEL_EXPORTER_OTLP_ENDPOINT: url(/^https?$/).optional().describe("Where spans go (OTLP over HTTP). Unset: no spans are made."),
+  OTEL_EXPORTER_OTLP_ENDPOINT: url(/^https?$/).optional().describe("Where spans go (OTLP over HTTP), the same for all roles (docs/tracing.md). Unset: no spans are made."),
+  OTEL_BSP_SCHEDULE_DELAY: ms(5_000).describe("Longest wait for a batch of spans to fill, in milliseconds."),
+  INFER_TRACE_SHARE: number().min(0).max(1).default(0.01)
+    .describe("Share of traces that begin here, 0 to 1, whose spans are made. A caller's `traceparent` says itself whether its trace is. Requests that failed, escalated or were slow are told in any case."),
+  INFER_TRACE_SLOW_MS: ms(10_000).describe("A request that took longer counts as slow, as does one that missed its `latency_slo_ms`."),
+  INFER_TRACE_CONTENT: z.enum(["yes", "no"]).default("no").describe("`yes`: what models were asked and answered is in the spans of their calls, for tenants whose retention has prompts stored. Workers read it."),
   INFER_HOME: z.string().min(1).default(".infer").describe("Embedded set-up: folder for data, logs and state."),
   INFER_PREFIX: z.string().regex(/^[a-z]{1,20}$/).default("infer").describe("First token of every NATS subject."),
   INFER_TIERS_FILE: z.string().min(1).default("infra/config/tiers.yaml").describe("Tiers, models, prices and thresholds."),

@@ -19,7 +19,7 @@ const unsure = (attempt: Attempt): Attempt => ({ ...attempt, outcome: { kind: "a
 describe("messagesAfter", () => {
   it("turns the accepted result of a recorded job into the recorded completion", () => {
     if (LAST === undefined) throw new Error("the fixture has attempts");
-    expect(messagesAfter(JOB.request, readSaga(JOB.saga), { type: "RESULT", result: LAST, output: "spam 🌍" }, OCCASION)).toEqual([completionFixture]);
+    expect(messagesAfter(JOB.request, readSaga(JOB.saga), { type: "RESULT", result: LAST, output: "spam 🌍" }, OCCASION)).toEqual([{ ...completionFixture, latency_slo_ms: JOB.request.latency_slo_ms }]); // which the fixture is too old for
   });
 
   it("hands on a result that the rule does not accept, with its job's request and the saga so far", () => {

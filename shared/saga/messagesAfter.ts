@@ -73,6 +73,7 @@ export function recordOf(request: InferenceRequest, { nowMs, traceId }: Occasion
     accepted_at_ms: request.accepted_at_ms,
     completed_at_ms: nowMs,
     latency_ms: Math.max(0, nowMs - request.accepted_at_ms),
+    ...(request.latency_slo_ms === null ? {} : { latency_slo_ms: request.latency_slo_ms }),
     trace_id: traceId,
   };
 }

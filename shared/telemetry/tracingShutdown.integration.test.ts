@@ -1,10 +1,9 @@
-/** In a file of its own: OpenTelemetry keeps one provider for the life of a process. */
 import { expect, it } from "vitest";
 
 import { startTracing } from "./tracing.ts";
 
 it("neither fails nor delays a shutdown when the collector is away", async () => {
-  const { tracer, close } = startTracing("http://127.0.0.1:9", "test"); // the port of `discard`: nothing listens
+  const { tracer, close } = startTracing({ endpoint: "http://127.0.0.1:9", share: 1, slowMs: 1_000, tracesContent: false, exportEveryMs: 5_000 }, "test"); // the port of `discard`: nothing listens
   await tracer.span("s", { kind: "SERVER", parent: null }, async () => undefined);
   const startedAtMs = performance.now();
   await close();

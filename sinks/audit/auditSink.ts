@@ -12,6 +12,7 @@ import { sourcesOf } from "#shared/messaging/topology.ts";
 import { makeReadiness } from "#shared/runtime/readiness.ts";
 import { buildRoleServer, listen, makeRegistry } from "#shared/runtime/roleServer.ts";
 import type { Role } from "#shared/runtime/runRole.ts";
+import { parentAtEnd } from "#shared/telemetry/keptTrace.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 
 import { AuditSinkConfig } from "./config.ts";
@@ -38,11 +39,11 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     onClose("http", () => app.close());
     await listen(app, { host: config.host, port: config.port, variable: "INFER_AUDIT_SINK_PORT" });
 
-    const { tracer, close } = startTracing(config.otlpEndpoint, "infer-audit-sink");
+    const { tracer, close } = startTracing(config.tracing, "infer-audit-sink", log);
     onClose("tracing", close);
     const pool = makePool(config.databaseUrl, "audit-sink", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "audit_sink" });
     onClose("postgres", () => pool.end());
-    const completions = completionFeed(pool, registry, prefix);
+    const completions = completionFeed(pool, registry, config);
     const feedback = feedbackFeed(pool, registry, prefix);
     const { falseHit, sweep } = stopDisproved({ pool, registry, log });
     const shadows = shadowFeed(pool, registry, prefix, falseHit);
@@ -63,11 +64,17 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
   },
 };
 
-const completionFeed = (pool: Pool, registry: Registry, prefix: string): Feed<Rows> => ({
+/** `parent`: of the span, as the metrics sink tells the request. */
+type Read = Rows & { readonly parent: string | null };
+const completionFeed = (pool: Pool, registry: Registry, { prefix, tracing }: Pick<z.infer<typeof AuditSinkConfig>, "prefix" | "tracing">): Feed<Read> => ({
   source: sourcesOf(prefix).auditCompletions,
-  what: "infer.completion",
-  read: (delivery) => toRows(readEvent(Completion, prefix, delivery), delivery.seq),
+  table: "requests",
+  read(delivery) {
+    const completion = readEvent(Completion, prefix, delivery);
+    return { ...toRows(completion, delivery.seq), parent: tracing === undefined ? delivery.traceparent : parentAtEnd(completion, delivery.traceparent, tracing.slowMs) };
+  },
   writer: observed(makeAuditWriter(pool), registry),
+  parentOf: ({ parent }) => parent,
 });
 
 function observed(writer: Writer<Rows>, registry: Registry): Writer<Rows> {

@@ -4,21 +4,24 @@ import { AppError } from "#shared/contracts/errors.ts";
 import { makeBatches } from "#shared/messaging/batches.ts";
 import { consume, type Delivery } from "#shared/messaging/consume.ts";
 import { keepDeadLetter } from "#shared/messaging/keepDeadLetter.ts";
+import { processing } from "#shared/messaging/messageSpans.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
 import type { Source } from "#shared/messaging/topology.ts";
 import type { Readiness } from "#shared/runtime/readiness.ts";
-import type { Tracer } from "#shared/telemetry/tracing.ts";
+import type { Beginning, Tracer } from "#shared/telemetry/tracing.ts";
 
 import type { Writer, Written } from "./writer.ts";
 
 /** A stream and the table that it goes into. */
 export interface Feed<T> {
   readonly source: Source;
-  /** Of the span. */
-  readonly what: string;
+  /** That is written, for the span of a batch. */
+  readonly table: string;
   /** What is written of a message. Throws a permanent `AppError` when it cannot be read. */
   readonly read: (delivery: Delivery) => T;
   readonly writer: Writer<T>;
+  /** The trace that it belongs to. Absent: the message's. */
+  readonly parentOf?: (item: T) => string | null;
   /** Told once it is written; again when the message is delivered again. */
   readonly observe?: (item: T) => void;
 }
@@ -41,16 +44,18 @@ export interface DrainDeps {
 const MAX_BATCH_BYTES = 8 * 1024 * 1024;
 interface Received<T> {
   readonly item: T;
+  /** Of the span that waits for the batch. */
+  readonly traceparent: string;
   readonly bytes: number;
 }
 
 /** Writes each message once and acks it after the commit, until the signal. What is unreadable or refused is dead-lettered. */
-export async function drain<T>({ source, what, read, writer, observe }: Feed<T>, { js, publisher, prefix, batchSize, batchDelayMs, tracer, log, signal, drainMs, readiness }: DrainDeps): Promise<void> {
+export async function drain<T>({ source, table, read, writer, parentOf, observe }: Feed<T>, { js, publisher, prefix, batchSize, batchDelayMs, tracer, log, signal, drainMs, readiness }: DrainDeps): Promise<void> {
   let refusal: string | null = null; // until a batch is written again: what was refused is held and tried again
   readiness?.watch(() => (refusal === null ? [] : [`rows of ${source.stream} cannot be written (${refusal})`]));
   const write = async (received: readonly Received<T>[]): Promise<Written> => {
     try {
-      const written = await writer.write(received.map(({ item }) => item));
+      const written = await tracer.span(...batchSpan(table, received), () => writer.write(received.map(({ item }) => item)));
       refusal = null;
       return written;
     } catch (error) {
@@ -66,9 +71,16 @@ export async function drain<T>({ source, what, read, writer, observe }: Feed<T>,
     giveUp: keepDeadLetter(publisher, prefix, Date.now),
     async handle(delivery) {
       const item = read(delivery);
-      const result = await tracer.span(`process ${what}`, { kind: "CONSUMER", parent: delivery.traceparent }, () => batches.add({ item, bytes: delivery.data.length }));
+      const parent = parentOf === undefined ? delivery.traceparent : parentOf(item);
+      const result = await tracer.span(...processing(prefix, delivery, {}, parent), (traceparent) => batches.add({ item, traceparent, bytes: delivery.data.length }));
       if (!result.ok) throw new AppError("invalid_request", result.reason);
       observe?.(item);
     },
   });
 }
+
+/** A batch has many causes and belongs to none of their traces: it is a trace of its own, which names those that are taken. */
+const batchSpan = (table: string, received: readonly Received<unknown>[]): Beginning => [
+  `BATCH INSERT ${table}`,
+  { kind: "CLIENT", parent: null, links: received.map(({ traceparent }) => traceparent), attributes: () => ({ "db.system.name": "postgresql", "db.operation.name": "BATCH INSERT", "db.collection.name": table, "db.operation.batch.size": received.length }) },
+];

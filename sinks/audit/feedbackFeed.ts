@@ -31,7 +31,7 @@ export function feedbackFeed(pool: Pool, registry: Registry, prefix: string): Fe
   const counted = new Counter({ name: "infer_feedback_total", help: "Feedback that was recorded, by source: user, judge, label, or other.", labelNames: ["source"], registers: [registry] });
   return {
     source: sourcesOf(prefix).auditFeedback,
-    what: "infer.feedback",
+    table: "feedback",
     read: (delivery) => toFeedbackRow(prefix, delivery),
     writer: makeWriter(pool, async (client, rows: readonly FeedbackRow[]) => {
       await replaceFeedback(client, rows);

@@ -27,7 +27,7 @@ export function lateFeed(pool: Pool, registry: Registry, prefix: string): Feed<r
   const waste = new Counter({ name: "infer_waste_cost_nano_usd_total", help: "What late and duplicate runs cost. No request pays for it.", registers: [registry] });
   return {
     source: sourcesOf(prefix).auditDeadLetters,
-    what: "infer.deadletter",
+    table: "ledger",
     read: (delivery) => toLines(prefix, delivery),
     writer: makeWriter(pool, async (client, batch: readonly (readonly Line[])[]) => {
       await insertLines(client, batch.flat());

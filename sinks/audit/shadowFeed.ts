@@ -112,7 +112,7 @@ export function shadowFeed(pool: Pool, registry: Registry, prefix: string, onFal
   const auditCost = new Counter({ name: "infer_cache_audit_cost_nano_usd_total", help: "What those runs cost. No request pays for it.", registers });
   return {
     source: sourcesOf(prefix).auditShadows,
-    what: "infer.shadow",
+    table: "shadows",
     read: (delivery) => toShadowItem(readEvent(ShadowEvent, prefix, delivery), delivery.seq),
     writer: makeWriter(pool, insert),
     observe({ table, row }) {

@@ -15,7 +15,8 @@ import type { InferBody } from "#shared/contracts/request.ts";
 import { backoffMs, verdictFor } from "#shared/messaging/consume.ts";
 import { hasEnded, pause } from "#shared/runtime/lifecycle.ts";
 import type { Standing } from "#shared/tenancy/directory.ts";
-import { newTraceparent } from "#shared/telemetry/traceparent.ts";
+import { idAttributes } from "#shared/telemetry/attributes.ts";
+import type { Tracer } from "#shared/telemetry/tracing.ts";
 
 import type { Inference } from "../inference.ts";
 import type { BatchMetrics } from "../metrics.ts";
@@ -34,6 +35,7 @@ export interface BatchRunnerDeps {
   readonly defaultDeadlineMs: number;
   readonly log: Logger;
   readonly observe: BatchMetrics;
+  readonly tracer: Tracer;
   readonly signal: AbortSignal;
 }
 
@@ -134,7 +136,7 @@ async function runBatch(deps: LineDeps, batch: ClaimedBatch, crew: Crew): Promis
 
 /** `null`: not begun, or nobody knows yet; whoever looks again gets its outcome. */
 async function runLine(deps: LineDeps, batch: ClaimedBatch, { line, request }: OpenLine, { rest, signal }: { readonly rest: (pause: Promise<void>) => Promise<void>; readonly signal: AbortSignal }): Promise<Ended | null> {
-  const { infer, standingOf, defaultDeadlineMs, log, onAnswer } = deps;
+  const { infer, standingOf, defaultDeadlineMs, log, tracer, onAnswer } = deps;
   const id = { tenant_id: batch.tenant_id, request_id: requestIdOfLine(batch.batch_id, line) };
   for (let tries = 1; !signal.aborted; tries++) {
     try {
@@ -142,7 +144,8 @@ async function runLine(deps: LineDeps, batch: ClaimedBatch, { line, request }: O
       const caller = { tenant_id: batch.tenant_id, principal, standing: await standingOf(batch.tenant_id) };
       const body: InferBody = { deadline_ms: defaultDeadlineMs, ...request, request_id: id.request_id, priority: "batch" };
       const [startedAtMs, startedMs] = [Date.now(), performance.now()];
-      const completion = await infer(id, body, { caller, traceparent: newTraceparent() });
+      const attributes = { ...idAttributes(id), "infer.batch_id": batch.batch_id };
+      const completion = await tracer.span("run batch line", { kind: "INTERNAL", parent: null, attributes }, (traceparent) => infer(id, body, { caller, traceparent }));
       onAnswer(completion, { startedAtMs, durationMs: performance.now() - startedMs });
       return endedBy(line, completion);
     } catch (error) {

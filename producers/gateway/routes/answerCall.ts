@@ -4,8 +4,9 @@ import type { Logger } from "pino";
 
 import type { Completion } from "#shared/contracts/events.ts";
 import type { InferBody } from "#shared/contracts/request.ts";
-import type { Tracer } from "#shared/telemetry/tracing.ts";
-import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
+import { outcomeAttributes } from "#shared/telemetry/attributes.ts";
+import type { Annotate, Tracer } from "#shared/telemetry/tracing.ts";
+import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 
 import { onCacheOf } from "../cacheHeaders.ts";
 import type { Caller, Callers } from "../callers.ts";
@@ -17,6 +18,7 @@ import { headersOf, headerText } from "../openAi/replyOf.ts";
 import { type Asked, DEFAULT_TENANT, type Door } from "../openAi/requestOf.ts";
 import { sendRefusal } from "../openAi/sendRefusal.ts";
 import { makeAnswerStream, type StreamFrames } from "../openAi/streamReply.ts";
+import { serverSpan } from "../serverSpan.ts";
 
 export interface AnswerDeps {
   readonly desk: GetDesk;
@@ -38,6 +40,8 @@ interface Asking {
   readonly id: { readonly tenant_id: string; readonly request_id: string };
   readonly body: InferBody;
   readonly traceparent: string;
+  /** Of the call's span. */
+  readonly annotate: Annotate;
   readonly form: AnswerForm;
 }
 
@@ -48,24 +52,23 @@ export function makeAnswerCall({ desk, callers, tracer, log }: AnswerDeps, route
     const { request } = reply;
     const caller = await callers.callerOf(request, body.tenant_id, DEFAULT_TENANT);
     const id = { tenant_id: caller.tenant_id, request_id: body.request_id ?? request.id }; // Fastify's id is a UUIDv7 of ours
-    const parent = traceparentFrom(request.headers["traceparent"]);
-    return tracer.span(`POST ${route}`, { kind: "SERVER", parent, attributes: { "http.request.method": "POST", "http.route": route } }, async (traceparent) => {
+    return tracer.span(...serverSpan(request, route), async (traceparent, annotate) => {
       request.ids = { ...id, trace_id: traceIdOf(traceparent) };
       void reply.header("x-request-id", id.request_id);
-      await (body.stream === true ? streamed : whole)({ caller, id, body, traceparent, form }, reply);
+      await (body.stream === true ? streamed : whole)({ caller, id, body, traceparent, annotate, form }, reply);
     });
   };
 
-  async function whole({ caller, id, body, traceparent, form }: Asking, reply: FastifyReply): Promise<void> {
+  async function whole({ caller, id, body, traceparent, annotate, form }: Asking, reply: FastifyReply): Promise<void> {
     const { explain = false } = body;
     const completion = await desk().inference.infer(id, body, { caller, traceparent, onLimits: showLimits(reply), onCache: onCacheOf(reply) });
-    logOutcome(reply, completion);
+    logOutcome(reply, completion, annotate);
     void reply.headers(headersOf(completion));
     if (completion.error === null) reply.send(form.whole(completion, { explain }));
     else sendRefusal(reply, refusalOf(completion.error), completion);
   }
 
-  async function streamed({ caller, id, body, traceparent, form }: Asking, reply: FastifyReply): Promise<void> {
+  async function streamed({ caller, id, body, traceparent, annotate, form }: Asking, reply: FastifyReply): Promise<void> {
     const { explain = false } = body;
     const { inference, listen } = desk();
     const gone = new AbortController();
@@ -82,7 +85,7 @@ export function makeAnswerCall({ desk, callers, tracer, log }: AnswerDeps, route
     const endListening = listen(id, (message) => { stream.onPiece(message); });
     try {
       const completion = await inference.infer(id, body, { caller, traceparent, onLimits: showLimits(reply), onCache: onCacheOf(reply), gone: gone.signal });
-      logOutcome(reply, completion);
+      logOutcome(reply, completion, annotate);
       const { error } = completion;
       if (error === null) stream.end(completion);
       else if (!stream.fail(refusalOf(error))) sendRefusal(reply.headers(headersOf(completion)), refusalOf(error), completion);
@@ -95,7 +98,9 @@ export function makeAnswerCall({ desk, callers, tracer, log }: AnswerDeps, route
     }
   }
 
-  function logOutcome({ request }: FastifyReply, { outcome, error, tier, latency_ms, cost_nano_usd }: Completion): void {
+  function logOutcome({ request }: FastifyReply, completion: Completion, annotate: Annotate): void {
+    const { outcome, error, tier, latency_ms, cost_nano_usd } = completion;
+    annotate(outcomeAttributes(completion));
     log.info({ ...request.ids, outcome, code: error?.code, tier, latency_ms, cost_nano_usd }, "answered");
   }
 }

@@ -4,7 +4,8 @@ import type { FastifyPluginCallbackZod } from "fastify-type-provider-zod";
 import type { Completion } from "#shared/contracts/events.ts";
 import { EmbeddingList, EmbeddingsBody, OpenAiErrorReply } from "#shared/contracts/openAi.ts";
 import type { InferBody } from "#shared/contracts/request.ts";
-import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
+import { outcomeAttributes } from "#shared/telemetry/attributes.ts";
+import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 
 import { showLimits } from "../limitHeaders.ts";
 import { asOne, embeddingsOf, partId, vectorsReplyOf } from "../openAi/embeddings.ts";
@@ -13,6 +14,7 @@ import { headersOf } from "../openAi/replyOf.ts";
 import { DEFAULT_TENANT } from "../openAi/requestOf.ts";
 import { sendRefusal } from "../openAi/sendRefusal.ts";
 import { onCacheOf } from "../cacheHeaders.ts";
+import { serverSpan } from "../serverSpan.ts";
 import type { AnswerDeps } from "./answerCall.ts";
 
 /** Up to 2048 texts: more than a conversation may have. */
@@ -41,7 +43,7 @@ export const embeddingsRoute = ({ desk, callers, tracer, log, door }: AnswerDeps
     const { request } = reply;
     const caller = await callers.callerOf(request, parts[0]?.tenant_id, DEFAULT_TENANT);
     const { tenant_id } = caller;
-    return tracer.span(`POST ${route}`, { kind: "SERVER", parent: traceparentFrom(request.headers["traceparent"]), attributes: { "http.request.method": "POST", "http.route": route } }, async (traceparent) => {
+    return tracer.span(...serverSpan(request, route), async (traceparent, annotate) => {
       request.ids = { tenant_id, request_id: id, trace_id: traceIdOf(traceparent) };
       void reply.header("x-request-id", id);
       const { inference } = desk();
@@ -54,6 +56,7 @@ export const embeddingsRoute = ({ desk, callers, tracer, log, door }: AnswerDeps
       if (first === undefined) return;
       const whole = asOne(id, [first, ...rest]);
       const failed = events.find(({ error }) => error !== null) ?? null;
+      annotate(outcomeAttributes(failed ?? whole));
       log.info({ ...request.ids, outcome: (failed ?? whole).outcome, code: failed?.error?.code, tier: whole.tier, latency_ms: whole.latency_ms, cost_nano_usd: whole.cost_nano_usd, requests: events.length }, "answered");
       void reply.headers(headersOf({ ...whole, outcome: (failed ?? whole).outcome }));
       if (failed?.error == null) reply.send(vectorsReplyOf(id, [first, ...rest], body, { explain: parts[0]?.explain ?? false }));

@@ -6,10 +6,11 @@ import { AppError } from "#shared/contracts/errors.ts";
 import { FeedbackBody, FeedbackReply, isJudged } from "#shared/contracts/feedback.ts";
 import { ErrorReply } from "#shared/contracts/reply.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
-import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
+import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 
 import { tenantToSee } from "../callers.ts";
 import type { GetDesk } from "../desk.ts";
+import { serverSpan } from "../serverSpan.ts";
 import { ofRequest } from "./requests.ts";
 
 const ROUTE = "/requests/:id/feedback";
@@ -24,10 +25,9 @@ export const feedbackRoute = ({ desk, tracer, log }: { desk: GetDesk; tracer: Tr
     response: { 202: FeedbackReply, "4xx": ErrorReply, "5xx": ErrorReply },
   };
   app.post(ROUTE, { schema, config: { role: ["infer", "admin"] } }, async (request, reply) => {
-    const { params, query, body, headers } = request;
+    const { params, query, body } = request;
     assertMaySay(request.principal, body);
-    const attributes = { "http.request.method": "POST", "http.route": ROUTE };
-    return tracer.span(`POST ${ROUTE}`, { kind: "SERVER", parent: traceparentFrom(headers["traceparent"]), attributes }, async (traceparent) => {
+    return tracer.span(...serverSpan(request, ROUTE), async (traceparent) => {
       const { find, submitFeedback } = desk();
       const found = await find(params.id, tenantToSee(request.principal, query.tenant_id));
       if (found === null) throw new AppError("not_found", `there is no request ${params.id}`);

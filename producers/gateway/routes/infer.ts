@@ -7,8 +7,9 @@ import { AppError, ERROR_CODES } from "#shared/contracts/errors.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import { ErrorReply, InferReply, PendingReply, statusOf, toReply } from "#shared/contracts/reply.ts";
 import { InferBody } from "#shared/contracts/request.ts";
-import type { Tracer } from "#shared/telemetry/tracing.ts";
-import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
+import type { Annotate, Tracer } from "#shared/telemetry/tracing.ts";
+import { outcomeAttributes } from "#shared/telemetry/attributes.ts";
+import { traceIdOf } from "#shared/telemetry/traceparent.ts";
 
 import type { Callers } from "../callers.ts";
 import type { GetDesk } from "../desk.ts";
@@ -17,6 +18,7 @@ import { cacheHeadersOf, onCacheOf } from "../cacheHeaders.ts";
 import { KeyedHeaders } from "../idempotencyKey.ts";
 import { streamInfer } from "../inferStream.ts";
 import { showLimits } from "../limitHeaders.ts";
+import { serverSpan } from "../serverSpan.ts";
 
 const locationOf = ({ tenant_id, request_id }: Pick<Completion, "tenant_id" | "request_id">, explain: boolean): string => `/requests/${request_id}?tenant_id=${tenant_id}${explain ? "&explain=true" : ""}`;
 
@@ -64,8 +66,7 @@ export const inferRoute = ({ desk, callers, tracer, log }: { desk: GetDesk; call
     const { explain = false } = body; // of this call, also when another one had the request accepted
     const caller = await callers.callerOf(request, body.tenant_id);
     const id = { tenant_id: caller.tenant_id, request_id: body.request_id ?? request.id }; // Fastify's id is a UUIDv7 of ours
-    const parent = traceparentFrom(headers["traceparent"]);
-    return tracer.span("POST /infer", { kind: "SERVER", parent, attributes: { "http.request.method": "POST", "http.route": "/infer" } }, async (traceparent) => {
+    return tracer.span(...serverSpan(request, "/infer"), async (traceparent, annotate) => {
       const call = { caller, traceparent, onLimits: showLimits(reply), onCache: onCacheOf(reply) };
       request.ids = { ...id, trace_id: traceIdOf(traceparent) };
       if (/\brespond-async\b/.test(headers.prefer ?? "")) {
@@ -75,16 +76,17 @@ export const inferRoute = ({ desk, callers, tracer, log }: { desk: GetDesk; call
           log.info({ ...request.ids, outcome: "pending" }, "accepted");
           return reply.code(202).send({ ...id, status: "pending" as const });
         }
-        return send(completion);
+        return send(completion, annotate);
       }
       if (/\btext\/event-stream\b/.test(headers.accept ?? "")) {
-        const outcome = await streamInfer({ desk: desk(), log, reply }, id, body, call);
-        return outcome === null ? reply : send(outcome);
+        const outcome = await streamInfer({ desk: desk(), log, reply, annotate }, id, body, call);
+        return outcome === null ? reply : send(outcome, annotate);
       }
-      return send(await desk().inference.infer(id, body, call));
+      return send(await desk().inference.infer(id, body, call), annotate);
     });
 
-    function send(completion: Completion) {
+    function send(completion: Completion, annotate: Annotate) {
+      annotate(outcomeAttributes(completion));
       const { outcome, tier, latency_ms, cost_nano_usd, error } = completion;
       log.info({ ...request.ids, outcome, code: error?.code, tier, latency_ms, cost_nano_usd }, "answered");
       const { status, payload } = answerOf(completion, explain);
