@@ -6,7 +6,7 @@ import type { Registry } from "prom-client";
 import { addHealthRoutes, addProbes, type Problems } from "#shared/runtime/roleServer.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
-import type { Callers } from "./callers.ts";
+import type { Callers } from "#shared/http/callers.ts";
 import type { GetDesk } from "./desk.ts";
 import { buildHardenedServer } from "./hardenedServer.ts";
 import { makeCountRequests } from "./metrics.ts";
@@ -14,8 +14,10 @@ import type { Door } from "./openAi/requestOf.ts";
 import { openApiWebhooks } from "./openApiWebhooks.ts";
 import { type AdminDeps, adminRoutes } from "./routes/admin.ts";
 import { batchesRoutes } from "./routes/batches.ts";
+import { consoleRoutes } from "./routes/console.ts";
 import { feedbackRoute } from "./routes/feedback.ts";
 import { inferRoute } from "./routes/infer.ts";
+import { type OperationsDeps, operationsRoutes } from "./routes/operations.ts";
 import { openAiRoutes } from "./routes/openAi.ts";
 import { reportsRoutes } from "./routes/reports.ts";
 import { requestEventsRoute } from "./routes/requestEvents.ts";
@@ -33,7 +35,10 @@ export interface GatewayDeps {
   readonly callers: Callers;
   readonly admin: AdminDeps;
   readonly webhooks: WebhookDeps;
+  readonly operations: Pick<OperationsDeps, "broker" | "prefix">;
   readonly isKeyless: boolean;
+  /** Of the console's process. */
+  readonly consoleUrl: string;
   /** Of `/v1`. */
   readonly door: Door;
   readonly version: string;
@@ -61,7 +66,9 @@ export async function buildGateway(deps: GatewayDeps): Promise<GatewayServers> {
   const admin = await buildHardenedServer({ ...both, openApi: adminApi(deps.version) }, async (api) => {
     await api.register(adminRoutes(deps.admin), { prefix: "/admin" });
     await api.register(webhookRoutes(deps.webhooks), { prefix: "/admin" });
+    await api.register(operationsRoutes({ pool: deps.admin.pool, tierFile: deps.door.tierFile, ...deps.operations }), { prefix: "/admin" });
   });
+  await admin.register(consoleRoutes(deps));
   addProbes(admin, deps.problems, deps.warnings);
   return { service, admin };
 }
@@ -76,5 +83,5 @@ const serviceApi = (version: string) => ({
 const adminApi = (version: string) => ({
   openapi: "3.1.0",
   info: { title: `${TITLE}: administration`, version, description: "Who may use the service, and how. On a listener of its own: INFER_GATEWAY_ADMIN_PORT." },
-  tags: [{ name: "admin", description: "Tenants, their keys and their webhooks." }],
+  tags: [{ name: "admin", description: "Tenants, their keys and their webhooks." }, { name: "operations", description: "Routing models, dead letters and breakers, for whoever runs the service." }],
 });

@@ -11,7 +11,7 @@ import { outcomeAttributes } from "#shared/telemetry/attributes.ts";
 import type { Annotate } from "#shared/telemetry/tracing.ts";
 
 import type { Desk } from "./desk.ts";
-import { logged } from "./errors.ts";
+import { logged } from "#shared/http/errors.ts";
 import type { Call } from "./call.ts";
 import { refusalOf, refusalOfError } from "./openAi/refusal.ts";
 import { makeAnswerStream, type StreamFrames } from "./openAi/streamReply.ts";

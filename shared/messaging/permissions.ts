@@ -8,13 +8,13 @@
 import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 
 import {
-  admittersOf, anyIdOf, anyReply, anyToken, batchWorkerSource, cacheAuditJobSubject, cancelsTo, cancelSubject, completionSubject, deadLetterSubject, feedbackSubject, inboxOf, jetStreamApi as api, keyIn, loadsOf,
+  admittersOf, anyIdOf, anyReply, anyToken, batchWorkerSource, breakerResetSubject, cacheAuditJobSubject, cancelsTo, cancelSubject, completionSubject, deadLetterSubject, feedbackSubject, inboxOf, jetStreamApi as api, keyIn, loadsOf,
   modelBucket, replySubject, repliesTo, requestSubject, resultSubject, shadowJobSubject, shadowSource, shadowSubject, shadowTierSubject, shadowWorkerSource, sinkSourcesOf, type Source, sourcesOf, streamNamesOf, streamOfBucket, subjectsOf,
   stepSubjects, sweeperBucket, tierBucket, tokenSubject, tokensTo, workerSource,
 } from "./topology.ts";
 
 /** `admin`: whoever makes streams, as `inferctl` does. A worker is of one tier. */
-export type RoleUser = "admin" | "gateway" | "router" | "audit-sink" | "metrics-sink" | `worker-${string}`;
+export type RoleUser = "admin" | "gateway" | "router" | "audit-sink" | "metrics-sink" | "console" | `worker-${string}`;
 export interface Permissions {
   readonly publish: readonly string[];
   readonly subscribe: readonly string[];
@@ -25,7 +25,7 @@ export interface PermissionOptions {
   readonly tiers: readonly string[];
 }
 
-export const roleUsers = (tiers: readonly string[]): RoleUser[] => ["admin", "gateway", "router", ...tiers.map((tier) => `worker-${tier}` as const), "audit-sink", "metrics-sink"];
+export const roleUsers = (tiers: readonly string[]): RoleUser[] => ["admin", "gateway", "router", ...tiers.map((tier) => `worker-${tier}` as const), "audit-sink", "metrics-sink", "console"];
 
 export function rolePermissions(role: RoleUser, { prefix, tiers }: PermissionOptions): Permissions {
   const own = listsOf(role, prefix, tiers);
@@ -41,6 +41,7 @@ function listsOf(role: RoleUser, prefix: string, tiers: readonly string[]): Perm
     case "router": return routerLists(prefix, tiers);
     case "audit-sink": return auditSinkLists(prefix);
     case "metrics-sink": return sinkLists(prefix, [sources.metricsCompletions]);
+    case "console": return consoleLists(prefix, tiers);
     default: return workerLists(prefix, role.slice("worker-".length));
   }
 }
@@ -63,6 +64,8 @@ const gatewayLists = (prefix: string): Permissions => ({
     ...["REQUESTS", "COMPLETIONS"].flatMap((stream) => [api.message(stream), api.streamInfo(stream)]),
     ...["JOBS", "RESULTS"].map(api.message), // the steps of a request, for whoever follows it
     api.consumerInfo("REQUESTS", sourcesOf(prefix).routerRequests.durable),
+    // For whoever administrates: which routing model is active, what became of dead letters, and that a breaker tries again.
+    keyIn(modelBucket(prefix).name, "active"), api.message("DEAD_LETTERS"), api.streamInfo("DEAD_LETTERS"), breakerResetSubject(prefix, "*"),
   ],
   subscribe: [anyReply(prefix), anyToken(prefix), admittersOf(prefix), loadsOf(prefix), ...stepSubjects(prefix, ANY)],
 });
@@ -103,7 +106,7 @@ function workerLists(prefix: string, tier: string): Permissions {
       ...["RESULTS", "COMPLETIONS", "SHADOW_JOBS", "SHADOWS"].map(api.message),
       keyIn(tierBucket(prefix).name, `${tier}.*`),
     ],
-    subscribe: [cancelsTo(prefix)],
+    subscribe: [cancelsTo(prefix), breakerResetSubject(prefix, tier)],
   };
 }
 
@@ -118,6 +121,19 @@ function auditSinkLists(prefix: string): Permissions {
   const { publish, subscribe } = sinkLists(prefix, [auditCompletions, auditShadows, auditFeedback, auditDeadLetters]);
   const reconciled = [auditCompletions, auditShadows, auditDeadLetters].flatMap(({ stream }) => [api.message(stream), api.streamInfo(stream)]);
   return { publish: [...publish, ...reconciled], subscribe };
+}
+
+/** It looks and writes nothing: the state of tiers, how long queues are, which routing model is active, and how many dead letters there are. */
+function consoleLists(prefix: string, tiers: readonly string[]): Permissions {
+  const [tierKeys, models] = [tierBucket(prefix).name, modelBucket(prefix).name];
+  return {
+    publish: [
+      ...tiers.flatMap((name) => [workerSource, batchWorkerSource].map((source) => source(prefix, { name, slots: 1 }))).map(({ stream, durable }) => api.consumerInfo(stream, durable)),
+      ...ephemerals(streamOfBucket(tierKeys), keyIn(tierKeys, ">")), api.flowControl(streamOfBucket(tierKeys)), ...[tierKeys, models].map((bucket) => api.message(streamOfBucket(bucket))),
+      api.streamInfo("DEAD_LETTERS"),
+    ],
+    subscribe: [loadsOf(prefix)],
+  };
 }
 
 /** What crosses between the services' account and a tenant's own; with `*` for the tenant, what the services offer at all. */
