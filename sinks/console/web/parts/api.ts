@@ -25,7 +25,9 @@ export function signOut(): void {
   sessionStorage.removeItem(KEY_NAME);
   signIn.set({ key: null, isAsked: true });
 }
-export const askForKey = (): void => signIn.set({ ...signIn.get(), isAsked: true });
+export const askForKey = (): void => {
+  if (!signIn.get().isAsked) signIn.set({ ...signIn.get(), isAsked: true });
+};
 export const onKey = (listener: () => void): (() => void) => signIn.follow(listener);
 
 export interface Problem {

@@ -21,6 +21,8 @@ export function FilterBar({ view, filters, zone, overview }: FilterBarProps) {
     const { before: _page, ...kept } = filters;
     go(hrefOf({ view, filters: Object.fromEntries(Object.entries({ ...kept, ...changes }).filter(([, value]) => value !== undefined && value !== "")) }), { replace: true });
   };
+  /** The others show what is now. */
+  const hasTime = view.name === "overview" || view.name === "requests";
   const isOwnTime = filters.from !== undefined || filters.to !== undefined;
   const setTime = (choice: string) => {
     if (choice !== "own") return void change({ last: choice === "24h" ? undefined : (choice as Last), from: undefined, to: undefined });
@@ -32,30 +34,30 @@ export function FilterBar({ view, filters, zone, overview }: FilterBarProps) {
   const setMoment = (name: "from" | "to", local: string) => change({ [name]: instantOfLocal(local, zone)?.toISOString() });
   return (
     <form class="filters" role="search" aria-label="Filters" onSubmit={(event) => event.preventDefault()}>
-      <label>Time
+      {hasTime && <label>Time
         <select value={isOwnTime ? "own" : (filters.last ?? "24h")} onChange={({ currentTarget }) => setTime(currentTarget.value)}>
           {Object.entries(LAST_WORDS).map(([value, words]) => <option key={value} value={value}>{words}</option>)}
           <option value="own">From … to …</option>
         </select>
-      </label>
-      {isOwnTime && (
+      </label>}
+      {hasTime && isOwnTime && (
         <>
           <label>From<input type="datetime-local" value={at("from")} onChange={({ currentTarget }) => setMoment("from", currentTarget.value)} /></label>
           <label>To<input type="datetime-local" value={at("to")} onChange={({ currentTarget }) => setMoment("to", currentTarget.value)} /></label>
         </>
       )}
-      <label>Tenant
+      {view.name !== "tiers" && <label>Tenant
         <select value={filters.tenant_id ?? ""} onChange={({ currentTarget }) => change({ tenant_id: currentTarget.value })}>
           <option value="">All tenants</option>
           {tenants.map((tenant) => <option key={tenant} value={tenant}>{tenant}</option>)}
         </select>
-      </label>
-      <label>Answered by
+      </label>}
+      {hasTime && <label>Answered by
         <select value={filters.tier ?? ""} onChange={({ currentTarget }) => change({ tier: currentTarget.value })}>
           <option value="">Any tier</option>
           {tiers.map((tier) => <option key={tier} value={tier}>{tier}</option>)}
         </select>
-      </label>
+      </label>}
       <label>Time zone
         <select value={zone} onChange={({ currentTarget }) => change({ tz: currentTarget.value === browserZone ? undefined : currentTarget.value })}>
           {choices(["UTC", browserZone], filters.tz).map((one) => <option key={one} value={one}>{one}</option>)}

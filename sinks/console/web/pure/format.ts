@@ -44,4 +44,7 @@ export const formatDay = (at: string | number, zone: string): string => inZone(z
 /** `15:04:05`, for what is of today. */
 export const formatClock = (at: string | number, zone: string): string => inZone(zone, { ...MINUTE, second: "2-digit" }).format(new Date(at));
 /** What a bucket of a chart is called: the shorter its length, the more is said. */
-export const formatBucket = (at: string, stepS: number, zone: string): string => inZone(zone, stepS >= 86_400 ? { month: "2-digit", day: "2-digit" } : stepS >= 3_600 ? { month: "2-digit", day: "2-digit", ...MINUTE } : MINUTE).format(new Date(at));
+export function formatBucket(at: string, stepS: number, zone: string): string {
+  const minute = formatTime(at, zone).slice(5, 16);
+  return stepS >= 86_400 ? minute.slice(0, 5) : stepS >= 3_600 ? minute : minute.slice(6);
+}

@@ -18,9 +18,10 @@ import { formatUsd, formatUsdNumber, formatUsdRange, shareOf } from "../pure/mon
 import { commonOf, type Filters, hrefOf, requestsHref } from "../pure/urlState.ts";
 import { startOfDay, startOfMonth } from "../pure/zone.ts";
 
-const NO_REQUESTS = (
+const NO_REQUESTS = <p>No requests in this time.</p>;
+const FIRST_STEPS = (
   <>
-    <p>No requests in this time.</p>
+    {NO_REQUESTS}
     <p>Choose a longer time or fewer filters above. On a new system send the first: <code>npx inferctl load</code>, or the call in the README's start.</p>
   </>
 );
@@ -36,8 +37,8 @@ export function Overview(props: ViewProps) {
     <div class="grid">
       <Saved {...props} />
       <Now {...props} />
-      <Panel title="In this time" size="twoThirds" loaded={overview}>{(value) => <Figures overview={value} to={to} />}</Panel>
-      <Panel title="Cost against the baseline" loaded={series} emptyWords={isEmpty} note={overview.value === null ? undefined : paidWords(overview.value.range)}>{(value) => <Chart title="Cost against the baseline" model={costChart(frame(value))} />}</Panel>
+      <Panel title="In this time" size="twoThirds" loaded={overview} emptyWords={({ range }) => (range.requests === 0 ? FIRST_STEPS : null)}>{(value) => <Figures overview={value} to={to} />}</Panel>
+      <Panel title="Cost against the baseline" loaded={series} emptyWords={isEmpty} note={overview.value === null || overview.value.range.requests === 0 ? undefined : paidWords(overview.value.range)}>{(value) => <Chart title="Cost against the baseline" model={costChart(frame(value))} />}</Panel>
       <Panel title="Requests by outcome" loaded={series} emptyWords={isEmpty}>{(value) => <Chart title="Requests by outcome" model={outcomeChart(frame(value))} />}</Panel>
       <Frontier {...props} />
       <Mix {...props} />

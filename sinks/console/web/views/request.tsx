@@ -81,17 +81,17 @@ function Attempts({ attempts }: { readonly attempts: readonly Attempt[] }) {
     <div class="scroll" tabIndex={0} role="region" aria-label="Attempts, table">
       <table>
         <caption class="sr-only">Attempts</caption>
-        <thead><tr><th scope="col">Attempt</th><th scope="col">Tier</th><th scope="col">Model</th><th scope="col">What came of it</th><th scope="col" class="num">Confidence</th><th scope="col" class="num">Tokens in / out</th><th scope="col" class="num">Cost</th><th scope="col" class="num">Latency</th><th scope="col" class="num">Calls</th></tr></thead>
+        <thead><tr><th scope="col">Attempt</th><th scope="col">Tier</th><th scope="col" class="roomy">Model</th><th scope="col">What came of it</th><th scope="col" class="num">Confidence</th><th scope="col" class="roomy num">Tokens in / out</th><th scope="col" class="num">Cost</th><th scope="col" class="num">Latency</th><th scope="col" class="roomy num">Calls</th></tr></thead>
         <tbody>
           {attempts.map((attempt) => {
             const { outcome, usage } = attempt;
             return (
               <tr key={attempt.attempt}>
-                <th scope="row">{attempt.attempt}</th><td>{attempt.tier}</td><td>{attempt.model}{attempt.replica !== undefined && `, ${attempt.replica}`}</td>
+                <th scope="row">{attempt.attempt}</th><td>{attempt.tier}</td><td class="roomy">{attempt.model}{attempt.replica !== undefined && `, ${attempt.replica}`}</td>
                 <td>{outcome.kind === "answered" ? (outcome.is_sound ? "answered" : "answered, not sound") : <span class="bad">{outcome.code}: {outcome.message}</span>}</td>
                 <td class="num">{outcome.kind === "answered" ? formatConfidence(outcome.confidence) : "–"}</td>
-                <td class="num">{usage === null ? "–" : `${formatCount(usage.input_tokens)} / ${formatCount(usage.output_tokens)}`}</td>
-                <td class="num">{usd(attempt.cost_nano_usd)}{attempt.cost_is_partial && " or more"}</td><td class="num">{formatMs(attempt.latency_ms)}</td><td class="num">{attempt.tries}</td>
+                <td class="roomy num">{usage === null ? "–" : `${formatCount(usage.input_tokens)} / ${formatCount(usage.output_tokens)}`}</td>
+                <td class="num">{usd(attempt.cost_nano_usd)}{attempt.cost_is_partial && " or more"}</td><td class="num">{formatMs(attempt.latency_ms)}</td><td class="roomy num">{attempt.tries}</td>
               </tr>
             );
           })}
@@ -110,14 +110,14 @@ function DecisionOf({ decision }: { readonly decision: Decision }) {
       <div class="scroll" tabIndex={0} role="region" aria-label={`${words}, candidates`}>
         <table>
           <caption class="sr-only">{words}: candidates</caption>
-          <thead><tr><th scope="col">Candidate</th><th scope="col" class="num">Predicted quality</th><th scope="col" class="num">Expected cost</th><th scope="col" class="num">At most</th><th scope="col" class="num">Expected latency</th><th scope="col" class="num">On time</th><th scope="col">Breaker</th><th scope="col" class="num">Queue</th><th scope="col">Why or why not</th></tr></thead>
+          <thead><tr><th scope="col">Candidate</th><th scope="col" class="num">Predicted quality</th><th scope="col" class="num">Expected cost</th><th scope="col" class="roomy num">At most</th><th scope="col" class="num">Expected latency</th><th scope="col" class="roomy num">On time</th><th scope="col" class="roomy">Breaker</th><th scope="col" class="roomy num">Queue</th><th scope="col" class="roomy">Why or why not</th></tr></thead>
           <tbody>
             {candidatesOf(decision).map(({ quote, isChosen, why }) => (
               <tr key={quote.tier} class={isChosen ? "chosen" : undefined}>
-                <th scope="row">{quote.tier}</th>
-                <td class="num">{formatShare(quote.quality)}</td><td class="num">{usd(quote.expected_cost_nano_usd)}</td><td class="num">{usd(quote.max_cost_nano_usd)}</td><td class="num">{formatMs(quote.expected_latency_ms)}</td><td class="num">{formatShare(quote.on_time)}</td>
-                <td>{quote.breaker.replace("_", " ")}</td><td class="num">{formatCount(quote.queue_depth)}</td>
-                <td class="why">{isChosen ? <><strong class="good">Chosen</strong>: {why}</> : <><strong>Not chosen</strong>: {why}</>}</td>
+                <th scope="row">{quote.tier}<span class="tight why"><Why isChosen={isChosen} why={why} /></span></th>
+                <td class="num">{formatShare(quote.quality)}</td><td class="num">{usd(quote.expected_cost_nano_usd)}</td><td class="roomy num">{usd(quote.max_cost_nano_usd)}</td><td class="num">{formatMs(quote.expected_latency_ms)}</td><td class="roomy num">{formatShare(quote.on_time)}</td>
+                <td class="roomy">{quote.breaker.replace("_", " ")}</td><td class="roomy num">{formatCount(quote.queue_depth)}</td>
+                <td class="roomy why"><Why isChosen={isChosen} why={why} /></td>
               </tr>
             ))}
           </tbody>
@@ -127,6 +127,8 @@ function DecisionOf({ decision }: { readonly decision: Decision }) {
     </section>
   );
 }
+
+const Why = ({ isChosen, why }: { readonly isChosen: boolean; readonly why: string }) => (isChosen ? <><strong class="good">Chosen</strong>: {why}</> : <><strong>Not chosen</strong>: {why}</>);
 
 function Lines({ lines }: Pick<ConsoleRequest, "lines">) {
   return (
