@@ -11,6 +11,7 @@ const ENTRIES = {
   "audit-sink": "sinks/audit/main.ts",
   "metrics-sink": "sinks/metrics/main.ts",
   "webhook-sender": "sinks/webhooks/main.ts",
+  console: "sinks/console/main.ts",
   "all-in-one": "infra/embedded/allInOne.ts",
   inferctl: "infra/cli/main.ts",
   client: "producers/client/inferClient.ts",

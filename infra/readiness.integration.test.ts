@@ -17,6 +17,7 @@ import { router } from "#router/router.ts";
 import completion from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import { migrateDatabase } from "#shared/db/migrate.ts";
 import { completionSubject } from "#shared/messaging/topology.ts";
+import { consoleSink } from "#sinks/console/consoleSink.ts";
 import { auditSink } from "#sinks/audit/auditSink.ts";
 import { metricsSink } from "#sinks/metrics/metricsSink.ts";
 import { webhookSender } from "#sinks/webhooks/webhookSender.ts";
@@ -31,7 +32,7 @@ let roles: TestRoles;
 beforeAll(async () => {
   [broker, redis, postgres] = await Promise.all([startTestBroker([{ name: "alpha", slots: 1 }]), startTestServer("redis"), startTestServer("postgres")]);
   await migrateDatabase(postgres.url);
-  roles = await startTestRoles([testRole(gateway), testRole(router), testRole(worker), testRole(auditSink), testRole(metricsSink), testRole(webhookSender)], {
+  roles = await startTestRoles([testRole(gateway), testRole(router), testRole(worker), testRole(auditSink), testRole(metricsSink), testRole(webhookSender), testRole(consoleSink)], {
     NATS_URL: broker.url, REDIS_URL: redis.url, DATABASE_URL: postgres.url, INFER_TIERS_FILE: writeTierFile(join(folder, "tiers.json"), "http://127.0.0.1:9/v1", [{ name: "alpha" }]), INFER_WORKER_TIER: "alpha",
     INFER_AUTH: "keys", INFER_SECRET: "s".repeat(32), INFER_SNAPSHOT_KEYS: "k".repeat(32), INFER_BACKEND_ALLOW: "127.0.0.0/8", INFER_BUDGET_DAY_USD: "100",
   });
@@ -52,7 +53,7 @@ async function problems(): Promise<Record<string, string>> {
     return [name, response?.status === 200 ? "" : found.join("; ")] as const;
   })));
 }
-const ALL_READY = { gateway: "", router: "", worker: "", "audit-sink": "", "metrics-sink": "", "webhook-sender": "" };
+const ALL_READY = { gateway: "", router: "", worker: "", "audit-sink": "", "metrics-sink": "", "webhook-sender": "", console: "" };
 /** Waits until those who are named say so, and all others are ready. */
 async function become(wanted: Readonly<Record<string, RegExp>>): Promise<void> {
   let last = {};
@@ -65,7 +66,7 @@ async function become(wanted: Readonly<Record<string, RegExp>>): Promise<void> {
 it("without NATS nothing of requests works; webhooks go on", async () => {
   await broker.server.kill();
   const away = /NATS is disconnected/;
-  await become({ gateway: away, router: away, worker: away, "audit-sink": away, "metrics-sink": away });
+  await become({ gateway: away, router: away, worker: away, "audit-sink": away, "metrics-sink": away, console: away });
   await broker.server.restart();
   await become({});
 });
@@ -73,7 +74,7 @@ it("without NATS nothing of requests works; webhooks go on", async () => {
 it("without Postgres sinks do not work; who knows keys and tenants goes on", async () => {
   await postgres.stop();
   const away = /Postgres cannot be reached/;
-  await become({ "audit-sink": away, "webhook-sender": away });
+  await become({ "audit-sink": away, "webhook-sender": away, console: away });
   await postgres.restart();
   await become({});
 });
@@ -106,8 +107,8 @@ it("servers that hang are noticed too", async () => {
   signal("SIGSTOP");
   const away = /NATS is disconnected|JetStream \(/;
   try {
-    await become({ gateway: away, router: /Redis does not answer/, worker: away, "audit-sink": away, "metrics-sink": away });
-    await become({ gateway: away, router: away, worker: away, "audit-sink": away, "metrics-sink": away });
+    await become({ gateway: away, router: /Redis does not answer/, worker: away, "audit-sink": away, "metrics-sink": away, console: away });
+    await become({ gateway: away, router: away, worker: away, "audit-sink": away, "metrics-sink": away, console: away });
   } finally {
     signal("SIGCONT");
   }

@@ -7,7 +7,7 @@ import type { Role, RoleContext } from "#shared/runtime/runRole.ts";
 
 import { anyFreePort } from "./embedded/freePort.ts";
 
-const PORT_OF = { gateway: "INFER_GATEWAY_PORT", router: "INFER_ROUTER_PORT", worker: "INFER_WORKER_PORT", "audit-sink": "INFER_AUDIT_SINK_PORT", "metrics-sink": "INFER_METRICS_SINK_PORT", "webhook-sender": "INFER_WEBHOOK_SENDER_PORT" } as const;
+const PORT_OF = { gateway: "INFER_GATEWAY_PORT", router: "INFER_ROUTER_PORT", worker: "INFER_WORKER_PORT", "audit-sink": "INFER_AUDIT_SINK_PORT", "metrics-sink": "INFER_METRICS_SINK_PORT", "webhook-sender": "INFER_WEBHOOK_SENDER_PORT", console: "INFER_CONSOLE_PORT" } as const;
 
 export interface TestRoles {
   readonly urls: ReadonlyMap<string, string>;

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { buildGateway } from "#producers/gateway/app.ts";
 import { jsonLines } from "#producers/gateway/batches/jsonLines.ts";
-import { makeCallers } from "#producers/gateway/callers.ts";
+import { makeCallers } from "#shared/http/callers.ts";
 import { cacheControlOf } from "#shared/cache/cacheControl.ts";
 import { canonicalRequest } from "#shared/cache/canonicalRequest.ts";
 import { AppError } from "#shared/contracts/errors.ts";
@@ -39,7 +39,7 @@ beforeAll(async () => {
   ({ service: app } = await buildGateway({
     desk: () => ({ inference: { infer, accept: async () => null }, find: async () => null, listen: () => () => undefined, watches: { watch: () => Promise.resolve() }, submitFeedback: async () => undefined }),
     tracer: { span: (_name, _options, run) => run("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", () => undefined) },
-    registry: new Registry(), problems: () => [], waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, admin: { pool: new Pool(), pepper: null }, webhooks: { pool: new Pool(), key: null, allowance: new BlockList(), lookup }, door: { tierFile: TIERS, budgetUsd: 1 }, version: "0", log: pino({ level: "silent" }),
+    registry: new Registry(), problems: () => [], waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, consoleUrl: "http://127.0.0.1:9", admin: { pool: new Pool(), pepper: null }, webhooks: { pool: new Pool(), key: null, allowance: new BlockList(), lookup }, door: { tierFile: TIERS, budgetUsd: 1 }, version: "0", log: pino({ level: "silent" }),
   }));
 });
 afterAll(() => app.close());

@@ -12,6 +12,7 @@ import { roleUsers } from "../../shared/messaging/permissions.ts";
 import { ENVIRONMENT, type VariableName } from "../../shared/runtime/environment.ts";
 import { AuditSinkConfig } from "../../sinks/audit/config.ts";
 import { MetricsSinkConfig } from "../../sinks/metrics/config.ts";
+import { ConsoleConfig } from "../../sinks/console/config.ts";
 import { WebhookSenderConfig } from "../../sinks/webhooks/config.ts";
 import { WorkerConfig } from "../../workers/config.ts";
 import { ComposeFile, readCompose } from "./composeFile.ts";
@@ -35,7 +36,7 @@ const readBy = (config: { in: { shape: object } }): string[] => [...Object.keys(
 const facts: Facts = {
   reads: {
     gateway: readBy(GatewayConfig), router: readBy(RouterConfig), worker: readBy(WorkerConfig),
-    "audit-sink": readBy(AuditSinkConfig), "metrics-sink": readBy(MetricsSinkConfig), "webhook-sender": readBy(WebhookSenderConfig),
+    "audit-sink": readBy(AuditSinkConfig), "metrics-sink": readBy(MetricsSinkConfig), "webhook-sender": readBy(WebhookSenderConfig), console: readBy(ConsoleConfig),
   },
   refusal: (variable, value) => {
     if (!isVariable(variable)) return "there is no such variable in shared/runtime/environment.ts";
@@ -48,6 +49,7 @@ const facts: Facts = {
     "audit-sink": Number(defaultOf("INFER_AUDIT_SINK_PORT")),
     "metrics-sink": Number(defaultOf("INFER_METRICS_SINK_PORT")),
     "webhook-sender": Number(defaultOf("INFER_WEBHOOK_SENDER_PORT")),
+    console: Number(defaultOf("INFER_CONSOLE_PORT")),
     firstWorker: Number(defaultOf("INFER_WORKER_PORT")),
   },
   serverPort: { nats: defaultPortOf("NATS_URL"), redis: defaultPortOf("REDIS_URL"), postgresql: defaultPortOf("DATABASE_URL") },
@@ -71,7 +73,7 @@ describe("docker-compose.yml", () => {
 
   it("starts one process per role and per tier, three servers, and what watches them", () => {
     expect(Object.keys(compose().services).sort()).toEqual([
-      "audit-sink", "gateway", "grafana", "metrics-sink", "nats", "postgres", "prometheus", "redis", "router", "setup", "webhook-sender",
+      "audit-sink", "console", "gateway", "grafana", "metrics-sink", "nats", "postgres", "prometheus", "redis", "router", "setup", "webhook-sender",
       ...facts.tiers.map((tier) => `worker-${tier}`),
     ].sort());
   });

@@ -60,7 +60,7 @@ export type ComposeFile = z.infer<typeof ComposeFile>;
 
 /** The document as a value, anchors and merges resolved, `x-` extensions dropped. */
 export function readCompose(text: string): unknown {
-  const document = z.record(z.string(), z.unknown()).parse(parse(text, { merge: true }));
+  const document = z.record(z.string(), z.unknown()).parse(parse(text, { merge: true, maxAliasCount: 1_000 }));
   return Object.fromEntries(Object.entries(document).filter(([key]) => !key.startsWith("x-")));
 }
 

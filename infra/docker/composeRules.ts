@@ -9,7 +9,7 @@ import { type ComposeFile, interpolate, milliseconds, type Service } from "./com
 export interface Facts {
   /** What this variable's schema says about the value: undefined when it is accepted. "no such variable" is a refusal too. */
   readonly refusal: (variable: string, value: string) => string | undefined;
-  readonly defaultPort: Readonly<Record<"gateway" | "gatewayAdmin" | "router" | "audit-sink" | "metrics-sink" | "webhook-sender" | "firstWorker", number>>;
+  readonly defaultPort: Readonly<Record<"gateway" | "gatewayAdmin" | "router" | "audit-sink" | "metrics-sink" | "webhook-sender" | "console" | "firstWorker", number>>;
   /** Variables that each entry reads. None for `inferctl`, whose commands differ. */
   readonly reads: Readonly<Partial<Record<string, readonly string[]>>>;
   /** Port of each server, by the scheme of its URL. */
@@ -22,7 +22,7 @@ export interface Facts {
 }
 
 /** What the build makes. `inferctl` is the command line; the others are processes that stay. */
-const ROLES = ["gateway", "router", "worker", "audit-sink", "metrics-sink", "webhook-sender"] as const;
+const ROLES = ["gateway", "router", "worker", "audit-sink", "metrics-sink", "webhook-sender", "console"] as const;
 const ENTRIES: readonly string[] = [...ROLES, "inferctl"];
 const OUR_USER = "10001:10001";
 /** Published on the host's loopback. Nothing else is. */

@@ -5,6 +5,7 @@ import { servedBy } from "#shared/contracts/tiers.ts";
 import { loadConfig, loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { type Role, type RoleContext, runRolesTogether } from "#shared/runtime/runRole.ts";
 import { auditSink } from "#sinks/audit/auditSink.ts";
+import { consoleSink } from "#sinks/console/consoleSink.ts";
 import { metricsSink } from "#sinks/metrics/metricsSink.ts";
 import { webhookSender } from "#sinks/webhooks/webhookSender.ts";
 import { WorkerConfig } from "#workers/config.ts";
@@ -20,4 +21,4 @@ const workers = servedBy(loadTierFile(workerConfig)).map(({ name }) => ({
   name: `worker-${name}`,
   start: (context: RoleContext) => worker.start({ ...workerConfig, tierName: name }, context),
 }));
-await runRolesTogether([prepared(router), ...workers, prepared(auditSink), prepared(metricsSink), prepared(webhookSender), prepared(gateway)]);
+await runRolesTogether([prepared(router), ...workers, prepared(auditSink), prepared(metricsSink), prepared(webhookSender), prepared(consoleSink), prepared(gateway)]);

@@ -5,7 +5,7 @@ import { planProcesses, roleEnvironment } from "./roles.ts";
 import type { PortVariable, Settings } from "./settings.ts";
 
 const tier = (name: string, backend: unknown = { kind: "local", model: name }) => ({ name, backend });
-const DOCUMENTED = { INFER_GATEWAY_PORT: 8080, INFER_GATEWAY_ADMIN_PORT: 8079, INFER_ROUTER_PORT: 8081, INFER_AUDIT_SINK_PORT: 8085, INFER_METRICS_SINK_PORT: 8086, INFER_WEBHOOK_SENDER_PORT: 8087, INFER_WORKER_PORT: 8090 };
+const DOCUMENTED = { INFER_GATEWAY_PORT: 8080, INFER_GATEWAY_ADMIN_PORT: 8079, INFER_ROUTER_PORT: 8081, INFER_AUDIT_SINK_PORT: 8085, INFER_METRICS_SINK_PORT: 8086, INFER_WEBHOOK_SENDER_PORT: 8087, INFER_CONSOLE_PORT: 8088, INFER_WORKER_PORT: 8090 };
 const settings = (chosen: Partial<Record<PortVariable, number>> = {}) =>
   ({ ports: { ...DOCUMENTED, ...chosen }, chosenPorts: new Set(Object.keys(chosen)), roleHost: "127.0.0.1", adminHost: "127.0.0.1", tiersFile: "/t.yaml", pricesFile: "/p.yaml", localModelsDir: "/m", tiers: { tiers: [tier("small"), tier("large")], embedders: [] } }) as unknown as Settings;
 
@@ -51,7 +51,7 @@ test("a running role keeps its port, though it is taken: by itself", async () =>
 
 test("one worker per tier, on consecutive ports", () => {
   const plans = planProcesses(settings(), DOCUMENTED, false);
-  expect(plans.map(({ name }) => name)).toEqual(["gateway", "router", "worker-small", "worker-large", "audit-sink", "metrics-sink", "webhook-sender"]);
+  expect(plans.map(({ name }) => name)).toEqual(["gateway", "router", "worker-small", "worker-large", "audit-sink", "metrics-sink", "webhook-sender", "console"]);
   expect(plans[3]).toMatchObject({ program: "worker.js", env: { INFER_WORKER_TIER: "large" }, addresses: [{ url: "http://127.0.0.1:8091" }] });
 });
 
@@ -71,7 +71,7 @@ test("another port for the admin listener where its own is taken, or an error wh
 test("one process with the addresses of all roles", () => {
   const [plan, ...rest] = planProcesses(settings(), DOCUMENTED, true);
   expect(rest).toEqual([]);
-  expect(plan?.addresses).toHaveLength(8);
+  expect(plan?.addresses).toHaveLength(9);
 });
 
 test("a role gets what it may know and nothing else", () => {

@@ -16,6 +16,7 @@ const SINGLE_ROLES: readonly { readonly role: string; readonly variable: PortVar
   { role: "audit-sink", variable: "INFER_AUDIT_SINK_PORT" },
   { role: "metrics-sink", variable: "INFER_METRICS_SINK_PORT" },
   { role: "webhook-sender", variable: "INFER_WEBHOOK_SENDER_PORT" },
+  { role: "console", variable: "INFER_CONSOLE_PORT" },
 ];
 
 export type Ports = Readonly<Record<PortVariable, number>>;

@@ -27,7 +27,7 @@ chmodSync(folder, 0o755); // Postgres may run as another user than we
 const dist = join(folder, "dist");
 const environment: Environment = {
   PATH: process.env["PATH"], INFER_HOME: join(folder, "home"), INFER_GATEWAY_PORT: "0", INFER_GATEWAY_ADMIN_PORT: "0", INFER_ROUTER_PORT: "0",
-  INFER_AUDIT_SINK_PORT: "0", INFER_METRICS_SINK_PORT: "0", INFER_WEBHOOK_SENDER_PORT: "0", INFER_WORKER_PORT: "0",
+  INFER_AUDIT_SINK_PORT: "0", INFER_METRICS_SINK_PORT: "0", INFER_WEBHOOK_SENDER_PORT: "0", INFER_CONSOLE_PORT: "0", INFER_WORKER_PORT: "0",
 };
 /** Programs that were fetched for other runs are used again. */
 const home: Home = { ...openHome(environment), servers: openHome({}).servers };
@@ -48,7 +48,7 @@ const ROLE = `import { createServer } from "node:http";
 const { env } = process;
 const name = process.argv[1].split("/").at(-1).replace(".js", "");
 const workers = env.INFER_WORKER_TIER === undefined ? [0, 1, 2] : [["small", "medium", "large"].indexOf(env.INFER_WORKER_TIER)];
-const singles = { gateway: [env.INFER_GATEWAY_PORT, env.INFER_GATEWAY_ADMIN_PORT], router: [env.INFER_ROUTER_PORT], "audit-sink": [env.INFER_AUDIT_SINK_PORT], "metrics-sink": [env.INFER_METRICS_SINK_PORT], "webhook-sender": [env.INFER_WEBHOOK_SENDER_PORT] };
+const singles = { gateway: [env.INFER_GATEWAY_PORT, env.INFER_GATEWAY_ADMIN_PORT], router: [env.INFER_ROUTER_PORT], "audit-sink": [env.INFER_AUDIT_SINK_PORT], "metrics-sink": [env.INFER_METRICS_SINK_PORT], "webhook-sender": [env.INFER_WEBHOOK_SENDER_PORT], console: [env.INFER_CONSOLE_PORT] };
 const workerPorts = workers.map((i) => Number(env.INFER_WORKER_PORT) + i);
 const ports = name === "worker" ? workerPorts : name === "all-in-one" ? [...Object.values(singles).flat().map(Number), ...workerPorts] : singles[name].map(Number);
 for (const port of ports) createServer((req, res) => res.end(JSON.stringify({ pid: process.pid }))).listen(port, "127.0.0.1");
@@ -57,7 +57,7 @@ for (const port of ports) createServer((req, res) => res.end(JSON.stringify({ pi
 function writeDist(target: string, changes: Record<string, string> = {}): void {
   mkdirSync(target, { recursive: true });
   writeFileSync(join(target, "package.json"), '{"type":"module"}');
-  for (const name of ["gateway", "router", "worker", "audit-sink", "metrics-sink", "webhook-sender", "all-in-one"]) writeFileSync(join(target, `${name}.js`), changes[name] ?? ROLE);
+  for (const name of ["gateway", "router", "worker", "audit-sink", "metrics-sink", "webhook-sender", "console", "all-in-one"]) writeFileSync(join(target, `${name}.js`), changes[name] ?? ROLE);
 }
 
 const processesOf = ({ servers, roles }: UpResult): ProcessIdentity[] => [...servers.flatMap((server) => server.process ?? []), ...roles.map((role) => role.process)];
@@ -73,8 +73,8 @@ afterAll(async () => {
 
 test("up starts all, a second up changes nothing, down leaves nothing but the data", { timeout: TIMEOUT_MS }, async () => {
   const first = await up();
-  expect(Object.keys(pidsOf(first)).sort()).toEqual(["audit-sink", "gateway", "metrics-sink", "nats", "postgres", "redis", "router", "webhook-sender", "worker-large", "worker-medium", "worker-small"]);
-  expect((await linesOf(first)).map(({ state }) => state)).toEqual(Array.from({ length: 12 }, () => "ready"));
+  expect(Object.keys(pidsOf(first)).sort()).toEqual(["audit-sink", "console", "gateway", "metrics-sink", "nats", "postgres", "redis", "router", "webhook-sender", "worker-large", "worker-medium", "worker-small"]);
+  expect((await linesOf(first)).map(({ state }) => state)).toEqual(Array.from({ length: 13 }, () => "ready"));
   await setInRedis(first, "kept");
   const second = await up();
   expect(second.hasStartedSomething).toBe(false);

@@ -25,7 +25,8 @@ export const LOGINS: readonly Login[] = [
   { name: "worker", database: [], redis: ["worker"] },
   { name: "audit-sink", database: ["audit_sink"], redis: [] },
   { name: "webhook-sender", database: ["webhook_sender"], redis: [] },
-  { name: "all-in-one", database: ["gateway", "router", "audit_sink", "webhook_sender"], redis: ["gateway", "router", "worker"] },
+  { name: "console", database: ["console"], redis: ["console"] },
+  { name: "all-in-one", database: ["gateway", "router", "audit_sink", "webhook_sender", "console"], redis: ["gateway", "router", "worker", "console"] },
 ];
 /** Of a process, by its name. */
 export const loginOf = (processName: string): Login | undefined => LOGINS.find(({ name }) => name === (processName.startsWith("worker-") ? "worker" : processName));

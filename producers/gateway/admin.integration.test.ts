@@ -22,7 +22,7 @@ import { insertDeliveries } from "#shared/webhooks/deliveries.ts";
 import { allowanceOf } from "#shared/reach/target.ts";
 
 import { buildGateway, type GatewayServers } from "./app.ts";
-import { makeCallers } from "./callers.ts";
+import { makeCallers } from "#shared/http/callers.ts";
 
 const PEPPER = subkey("s".repeat(32), "api-keys");
 const WEBHOOK_KEY = subkey("s".repeat(32), "webhooks");
@@ -39,7 +39,7 @@ async function gatewayOf(isKeyless: boolean): Promise<GatewayServers> {
   const unused = () => Promise.reject(new Error("no model is asked here"));
   return buildGateway({
     desk: () => ({ inference: { infer: unused, accept: unused }, find: unused, listen: () => () => undefined, submitFeedback: unused, watches: { watch: unused } }),
-    callers: makeCallers({ directory: makeDirectory({ pool, pepper: PEPPER, now: Date.now }), isKeyless, log }), isKeyless, admin: { pool, pepper: PEPPER }, webhooks: { pool, key: WEBHOOK_KEY, allowance: allowanceOf("10.9.0.0/16", { isKeyless }), lookup: noName },
+    callers: makeCallers({ directory: makeDirectory({ pool, pepper: PEPPER, now: Date.now }), isKeyless, log }), isKeyless, consoleUrl: "http://127.0.0.1:9", admin: { pool, pepper: PEPPER }, webhooks: { pool, key: WEBHOOK_KEY, allowance: allowanceOf("10.9.0.0/16", { isKeyless }), lookup: noName },
     tracer: { span: (_name, _options, run) => run("", () => undefined) }, registry: new Registry(), problems: () => [], waiting: () => 0,
     door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "0", log,
   });

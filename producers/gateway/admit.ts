@@ -8,7 +8,7 @@ import type { Limits } from "#shared/limits/openLimiter.ts";
 import { fingerprintOf } from "#shared/messaging/readRequest.ts";
 import type { Id } from "#shared/messaging/topology.ts";
 
-import type { Caller } from "./callers.ts";
+import type { Caller } from "#shared/http/callers.ts";
 
 export interface LimitedCall {
   readonly caller: Caller;

@@ -6,7 +6,7 @@ import type { Registry } from "prom-client";
 import { addHealthRoutes, addProbes, type Problems } from "#shared/runtime/roleServer.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 
-import type { Callers } from "./callers.ts";
+import type { Callers } from "#shared/http/callers.ts";
 import type { GetDesk } from "./desk.ts";
 import { buildHardenedServer } from "./hardenedServer.ts";
 import { makeCountRequests } from "./metrics.ts";
@@ -14,6 +14,7 @@ import type { Door } from "./openAi/requestOf.ts";
 import { openApiWebhooks } from "./openApiWebhooks.ts";
 import { type AdminDeps, adminRoutes } from "./routes/admin.ts";
 import { batchesRoutes } from "./routes/batches.ts";
+import { consoleRoutes } from "./routes/console.ts";
 import { feedbackRoute } from "./routes/feedback.ts";
 import { inferRoute } from "./routes/infer.ts";
 import { openAiRoutes } from "./routes/openAi.ts";
@@ -34,6 +35,8 @@ export interface GatewayDeps {
   readonly admin: AdminDeps;
   readonly webhooks: WebhookDeps;
   readonly isKeyless: boolean;
+  /** Of the console's process. */
+  readonly consoleUrl: string;
   /** Of `/v1`. */
   readonly door: Door;
   readonly version: string;
@@ -62,6 +65,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<GatewayServers> {
     await api.register(adminRoutes(deps.admin), { prefix: "/admin" });
     await api.register(webhookRoutes(deps.webhooks), { prefix: "/admin" });
   });
+  await admin.register(consoleRoutes(deps));
   addProbes(admin, deps.problems, deps.warnings);
   return { service, admin };
 }

@@ -14,7 +14,7 @@ import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { ty
 import { TierFile } from "#shared/contracts/tiers.ts";
 
 import { buildGateway } from "./app.ts";
-import { makeCallers } from "./callers.ts";
+import { makeCallers } from "#shared/http/callers.ts";
 
 const DONE = Completion.parse(fixture);
 const GOOD = { request_id: "r-1", user_id: "u", tenant_id: "t", input: "hi", budget: 0.05 };
@@ -26,7 +26,7 @@ beforeAll(async () => {
   ({ service: app } = await buildGateway({
     desk: () => ({ inference: { infer: async () => { published++; return DONE; }, accept }, find: async () => null, listen: () => () => undefined, watches: { watch: () => Promise.resolve() }, submitFeedback: async () => { published++; } }),
     tracer: { span: (_name, _options, run) => run("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", () => undefined) },
-    registry: new Registry(), problems: () => [], waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, admin: { pool: new Pool(), pepper: null }, webhooks: { pool: new Pool(), key: null, allowance: new BlockList(), lookup }, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "0", log: pino({ level: "silent" }),
+    registry: new Registry(), problems: () => [], waiting: () => 0, callers: makeCallers({ directory: { holderOf: async () => null, standingOf: async () => null }, isKeyless: true, log: pino({ level: "silent" }) }), isKeyless: true, consoleUrl: "http://127.0.0.1:9", admin: { pool: new Pool(), pepper: null }, webhooks: { pool: new Pool(), key: null, allowance: new BlockList(), lookup }, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "0", log: pino({ level: "silent" }),
   }));
 });
 afterAll(() => app.close());

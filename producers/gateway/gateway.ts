@@ -38,7 +38,7 @@ import { makeAdmit } from "./admit.ts";
 import { buildGateway } from "./app.ts";
 import { runBatches } from "./batches/runBatches.ts";
 import { makeCachedRuns } from "./cachedRuns.ts";
-import { makeCallers } from "./callers.ts";
+import { makeCallers } from "#shared/http/callers.ts";
 import { GatewayConfig } from "./config.ts";
 import type { Desk } from "./desk.ts";
 import { makeFindRequest } from "./findRequest.ts";
@@ -75,7 +75,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     let waiting = () => 0;
     const { service, admin } = await buildGateway({
       desk: () => desk ?? starting(), tracer, registry, log,
-      problems: readiness.problems, warnings: readiness.warnings, waiting: () => waiting(), callers, admin: { pool, pepper }, webhooks: { pool, key: config.secret === null ? null : subkey(config.secret, "webhooks"), allowance: config.webhookAllowance, lookup }, isKeyless: config.isKeyless, version: VERSION,
+      problems: readiness.problems, warnings: readiness.warnings, waiting: () => waiting(), callers, admin: { pool, pepper }, webhooks: { pool, key: config.secret === null ? null : subkey(config.secret, "webhooks"), allowance: config.webhookAllowance, lookup }, isKeyless: config.isKeyless, version: VERSION, consoleUrl: config.consoleUrl,
       door: { tierFile: limits.tierFile, budgetUsd: config.openAiBudgetUsd },
     });
     boundConnections(service.server, config.maxConnections);

@@ -8,11 +8,11 @@ import type { Logger } from "pino";
 import { v7 as uuidv7 } from "uuid";
 
 import { AppError } from "#shared/contracts/errors.ts";
-import { isLoopback } from "#shared/runtime/loopback.ts";
+import type { Callers } from "#shared/http/callers.ts";
+import { addErrorHandlers, answerFrameworkError, type MethodsOf } from "#shared/http/errors.ts";
+import { hostProblem } from "#shared/http/hostProblem.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
 
-import type { Callers } from "./callers.ts";
-import { addErrorHandlers, answerFrameworkError, type MethodsOf } from "./errors.ts";
 import type { CountRequests } from "./metrics.ts";
 import { readRestOfLargeBody } from "./readRestOfLargeBody.ts";
 
@@ -95,8 +95,4 @@ function giveUpSlowBodies({ raw, headers, routeOptions }: FastifyRequest, reply:
     raw.once("end", () => { clearTimeout(late); }).once("close", () => { clearTimeout(late); });
   }
   done();
-}
-
-function hostProblem(hostname: string): AppError | undefined {
-  return isLoopback(hostname.replace(/^\[|\]$/g, "")) ? undefined : new AppError("forbidden_host", "without API keys this service answers only as localhost or a loopback address");
 }

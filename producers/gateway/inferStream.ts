@@ -9,7 +9,7 @@ import type { InferBody } from "#shared/contracts/request.ts";
 import type { Id } from "#shared/messaging/topology.ts";
 
 import type { Desk } from "./desk.ts";
-import { logged } from "./errors.ts";
+import { logged } from "#shared/http/errors.ts";
 import type { Call } from "./call.ts";
 import { refusalOf, refusalOfError } from "./openAi/refusal.ts";
 import { makeAnswerStream, type StreamFrames } from "./openAi/streamReply.ts";

@@ -13,7 +13,7 @@ import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { ty
 import { TierFile } from "#shared/contracts/tiers.ts";
 
 import { buildGateway } from "./app.ts";
-import { makeCallers } from "./callers.ts";
+import { makeCallers } from "#shared/http/callers.ts";
 import { GatewayConfig } from "./config.ts";
 
 const log = pino({ level: "silent" });
@@ -25,7 +25,7 @@ const pool = new Pool();
 
 const serversOf = (isKeyless: boolean) => buildGateway({
   desk: () => ({ inference: { infer: unused, accept: unused }, find: unused, listen: () => () => undefined, submitFeedback: unused, watches: { watch: unused } }),
-  callers: makeCallers({ directory: { holderOf: (key) => Promise.resolve(HOLDERS[key] ?? null), standingOf: () => Promise.resolve(null) }, isKeyless, log }), isKeyless,
+  callers: makeCallers({ directory: { holderOf: (key) => Promise.resolve(HOLDERS[key] ?? null), standingOf: () => Promise.resolve(null) }, isKeyless, log }), isKeyless, consoleUrl: "http://127.0.0.1:9",
   tracer: { span: (_name, _options, run) => run("", () => undefined) }, registry: new Registry(), problems: () => problems, waiting: () => 0,
   admin: { pool, pepper: null }, webhooks: { pool, key: null, allowance: new BlockList(), lookup }, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "1.2.3", log,
 });

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { AppError, ERROR_CODE_NAMES, ERROR_CODES } from "./errors.ts";
 
 /** Promise 9: an outage is never reported as the caller's error. A new outage is added here on purpose. */
-const OUTAGES = ["backend_unavailable", "broker_unavailable", "budget_unknown", "database_unavailable", "accept_unknown", "outcome_pending", "storage_full", "overloaded", "routing_stalled", "too_many_streams"];
+const OUTAGES = ["backend_unavailable", "broker_unavailable", "budget_unknown", "database_unavailable", "accept_unknown", "outcome_pending", "storage_full", "overloaded", "routing_stalled", "too_many_streams", "console_unavailable"];
 /** Worth another try though nothing is broken. */
 const LATER = ["idempotency_in_progress", "rate_limited", "request_timeout"];
 

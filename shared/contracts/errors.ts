@@ -64,6 +64,8 @@ export const ERROR_CODES = {
   routing_stalled: { httpStatus: 503, retryable: true },
   /** This gateway follows as many requests for others as it may. */
   too_many_streams: { httpStatus: 503, retryable: true },
+  /** The console is a process of its own, and does not answer. */
+  console_unavailable: { httpStatus: 503, retryable: true },
   deadline_exceeded: { httpStatus: 504, retryable: false },
   /** Only a kept answer was wanted, and there is none. */
   not_cached: { httpStatus: 504, retryable: false },

@@ -57,11 +57,12 @@ async function bindRows(client: ClientBase): Promise<void> {
   const changes = Object.entries(TABLES).flatMap(([table, { hasTenant, rights }]) => {
     const found = rows.find((row) => row.table === table);
     if (!hasTenant || found === undefined) return [];
-    const { tenant, ...others } = rights;
+    const { tenant, viewer, ...others } = rights;
+    const own = [...(tenant === undefined ? [] : ["infer_tenant"]), ...(viewer === undefined ? [] : ["infer_viewer"])].join(", ");
     const all = Object.keys(others).map((role) => `infer_${role}`).sort().join(", ");
     return [
       ...(found.is_bound ? [] : [`ALTER TABLE "${table}" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY`]),
-      ...(tenant === undefined || found.policies["own_rows"] !== undefined ? [] : [`CREATE POLICY own_rows ON "${table}" TO ${roleName("tenant")} USING ${OWN} WITH CHECK ${OWN}`]),
+      ...(own === "" || found.policies["own_rows"] === own ? [] : [`DROP POLICY IF EXISTS own_rows ON "${table}"`, `CREATE POLICY own_rows ON "${table}" TO ${own} USING ${OWN} WITH CHECK ${OWN}`]),
       ...(found.policies["all_rows"] === all ? [] : [`DROP POLICY IF EXISTS all_rows ON "${table}"`, `CREATE POLICY all_rows ON "${table}" TO ${all} USING (true) WITH CHECK (true)`]),
     ];
   });

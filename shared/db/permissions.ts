@@ -4,10 +4,10 @@
  */
 
 /** Each process connects as its own, whoever logs in. `admin`: whoever reads all of it for those who run the service, as `inferctl` does. */
-export const SERVICES = ["gateway", "router", "worker", "audit_sink", "metrics_sink", "webhook_sender", "admin"] as const;
+export const SERVICES = ["gateway", "router", "worker", "audit_sink", "metrics_sink", "webhook_sender", "console", "admin"] as const;
 export type DatabaseService = (typeof SERVICES)[number];
-/** What a service becomes for a transaction: a tenant's caller (rows of `app.tenant` alone), an operator's, or who deletes what is past its retention. */
-const TAKEN_ROLES = ["tenant", "operator", "retention"] as const;
+/** What a service becomes for a transaction: a tenant's caller (rows of `app.tenant` alone), one who only looks at them, an operator's, or who deletes what is past its retention. */
+const TAKEN_ROLES = ["tenant", "viewer", "operator", "retention"] as const;
 export type TakenRole = (typeof TAKEN_ROLES)[number];
 export type DatabaseRole = DatabaseService | TakenRole;
 export const DATABASE_ROLES: readonly DatabaseRole[] = [...SERVICES, ...TAKEN_ROLES];
@@ -16,13 +16,13 @@ export const DATABASE_ROLES: readonly DatabaseRole[] = [...SERVICES, ...TAKEN_RO
 export const roleName = (role: DatabaseRole): string => `infer_${role}`;
 
 export const MAY_BECOME: Readonly<Record<DatabaseService, readonly TakenRole[]>> = {
-  gateway: ["tenant", "operator"], router: [], worker: [], audit_sink: ["retention"], metrics_sink: [], webhook_sender: [], admin: ["tenant", "operator", "retention"],
+  gateway: ["tenant", "operator"], router: [], worker: [], audit_sink: ["retention"], metrics_sink: [], webhook_sender: [], console: ["viewer"], admin: ["tenant", "operator", "retention"],
 };
 
 /** As in GRANT: of all columns, or of those that it names. */
 export type Verb = "SELECT" | "INSERT" | "UPDATE" | "DELETE" | `${"SELECT" | "INSERT" | "UPDATE"} (${string})`;
 export interface TableRights {
-  /** It has a `tenant_id`: row-level security binds everybody, the owner included; `tenant` sees its own rows, the others all. */
+  /** It has a `tenant_id`: row-level security binds everybody, the owner included; `tenant` and `viewer` see their own rows, the others all. */
   readonly hasTenant: boolean;
   /** Nobody updates or truncates it, and only `retention` deletes from it: by a trigger, which also binds the owner. */
   readonly isAppendOnly?: boolean;
@@ -33,10 +33,15 @@ const READ = ["SELECT"] as const;
 const APPEND = ["SELECT", "INSERT"] as const;
 const EXPIRE = ["SELECT", "DELETE"] as const;
 const KEEP = ["SELECT", "INSERT", "UPDATE", "DELETE"] as const;
+/** For people who look: of all tenants, or of one. */
+const SHOWN = { console: READ, viewer: READ } as const;
 /** Written by the audit sink, read by whoever may ask. */
-const AUDITED = { audit_sink: APPEND, retention: EXPIRE, tenant: READ, operator: READ, admin: READ } as const;
+const AUDITED = { audit_sink: APPEND, retention: EXPIRE, tenant: READ, operator: READ, admin: READ, ...SHOWN } as const;
+/** Kept by a trigger, with the rights of whoever writes what it sums. */
+const SUMMED = { audit_sink: ["SELECT", "INSERT", "UPDATE"], retention: EXPIRE, admin: READ, ...SHOWN } as const;
 /** Never what a secret is compared with. */
 const SHOWN_OF_KEYS = "SELECT (key_id, tenant_id, role, name, last_four, created_at, expires_at, revoked_at)";
+const CHECKED_OF_KEYS = "SELECT (key_id, tenant_id, role, secret_hmac, expires_at, revoked_at)";
 const ROTATED = "UPDATE (status, secret_sealed, former_sealed, former_until, updated_at)";
 const RETRIED = "UPDATE (status, tries, next_at)";
 
@@ -52,19 +57,21 @@ export const TABLES: Readonly<Record<string, TableRights>> = {
 
   ledger: { hasTenant: true, isAppendOnly: true, rights: { ...AUDITED, router: READ } },
   ledger_requests: { hasTenant: true, isAppendOnly: true, rights: { ...AUDITED, router: READ } },
+  request_hours: { hasTenant: true, rights: SUMMED },
+  line_hours: { hasTenant: true, rights: SUMMED },
   reconcile_marks: { hasTenant: false, rights: { router: KEEP, audit_sink: KEEP, admin: READ } },
   reconcile_differences: { hasTenant: true, rights: { router: KEEP, audit_sink: KEEP, admin: READ } },
 
   tenants: {
     hasTenant: true,
     // Whoever locks a row needs a right to change it; the audit sink switches off a semantic cache that was disproved.
-    rights: { gateway: READ, router: READ, audit_sink: ["SELECT", "UPDATE (settings, updated_at)"], retention: READ, tenant: READ, operator: ["SELECT", "INSERT", "UPDATE"], admin: READ },
+    rights: { gateway: READ, router: READ, audit_sink: ["SELECT", "UPDATE (settings, updated_at)"], retention: READ, tenant: READ, operator: ["SELECT", "INSERT", "UPDATE"], admin: READ, ...SHOWN },
   },
   api_keys: {
     hasTenant: true,
-    rights: { gateway: ["SELECT (key_id, tenant_id, role, secret_hmac, expires_at, revoked_at)"], tenant: [SHOWN_OF_KEYS, "INSERT", "UPDATE (revoked_at)"], operator: [SHOWN_OF_KEYS, "INSERT", "UPDATE (revoked_at)"], admin: [SHOWN_OF_KEYS] },
+    rights: { gateway: [CHECKED_OF_KEYS], console: [CHECKED_OF_KEYS], tenant: [SHOWN_OF_KEYS, "INSERT", "UPDATE (revoked_at)"], operator: [SHOWN_OF_KEYS, "INSERT", "UPDATE (revoked_at)"], admin: [SHOWN_OF_KEYS] },
   },
-  admin_audit: { hasTenant: true, isAppendOnly: true, rights: { audit_sink: ["INSERT"], webhook_sender: ["INSERT"], tenant: APPEND, operator: APPEND, admin: READ } },
+  admin_audit: { hasTenant: true, isAppendOnly: true, rights: { audit_sink: ["INSERT"], webhook_sender: ["INSERT"], tenant: APPEND, operator: APPEND, admin: READ, console: READ } },
 
   batches: { hasTenant: true, rights: { gateway: ["SELECT", "UPDATE"], retention: EXPIRE, tenant: ["SELECT", "INSERT", "UPDATE"], admin: READ } },
   batch_items: { hasTenant: true, rights: { gateway: ["SELECT", "UPDATE (request, result)"], retention: EXPIRE, tenant: ["SELECT", "INSERT", "DELETE"], admin: READ } },

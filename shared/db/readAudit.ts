@@ -1,6 +1,6 @@
 import { and, asc, eq } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/node-postgres";
-import type { Pool, PoolClient } from "pg";
+import type { ClientBase, Pool, PoolClient } from "pg";
 
 import { AppError } from "#shared/contracts/errors.ts";
 import { type Attempt, Completion } from "#shared/contracts/events.ts";
@@ -11,15 +11,16 @@ import { inTransactionOf } from "./transaction.ts";
 /** The audit event of one request, rebuilt from its rows. Throws `database_unavailable`; `invalid_request` when several tenants used the id. */
 export async function readCompletion(pool: Pool, requestId: string, tenantId: string | null): Promise<Completion | null> {
   try {
-    return await inTransactionOf(pool, tenantId, (client) => read(client, requestId, tenantId));
+    return await inTransactionOf(pool, tenantId, (client) => readCompletionIn(client, requestId, tenantId));
   } catch (cause) {
     if (cause instanceof AppError) throw cause;
     throw new AppError("database_unavailable", "the audit database cannot be read now", { cause });
   }
 }
 
-async function read(client: PoolClient, requestId: string, tenantId: string | null): Promise<Completion | null> {
-  const db = drizzle(client);
+/** The same in a transaction that is there, with the rights that it has. */
+export async function readCompletionIn(client: ClientBase, requestId: string, tenantId: string | null): Promise<Completion | null> {
+  const db = drizzle(client as PoolClient);
   const mine = tenantId === null ? eq(requests.request_id, requestId) : and(eq(requests.tenant_id, tenantId), eq(requests.request_id, requestId));
   const rows = await db.select().from(requests).where(mine).limit(2);
   if (rows.length > 1) throw new AppError("invalid_request", "several tenants used this id: add ?tenant_id=");

@@ -36,3 +36,10 @@ export const inTransactionOf = <R>(pool: Pool, tenantId: string | null, run: (cl
     if (tenantId !== null) await client.query("SELECT set_config('app.tenant', $1, true)", [tenantId]);
     return run(client);
   });
+
+/** To look and not to change: one tenant's rows, or all of them with the service's own rights (`null`). */
+export const inTransactionOfViewer = <R>(pool: Pool, tenantId: string | null, run: (client: PoolClient) => Promise<R>): Promise<R> =>
+  tenantId === null ? inTransaction(pool, run) : inTransactionAs(pool, "viewer", async (client) => {
+    await client.query("SELECT set_config('app.tenant', $1, true)", [tenantId]);
+    return run(client);
+  });

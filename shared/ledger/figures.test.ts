@@ -6,7 +6,7 @@ import { forecastOf, rowOf, savingInterval, type Sums, togetherLabels } from "./
 
 const SUMS: Sums = {
   group: "g", requests: "10", completed: "7", degraded: "1", failed: "1", rejected: "1", unknown_baselines: "2", cached: "3", partly_known: "1",
-  attempt: "100", verification: "20", exploration: "3", shadow: "40", cache_audit: "5", waste: "6", baseline: "500", cached_saved: "50", pairs: "10", variance: 4,
+  attempt: "100", verification: "20", exploration: "3", shadow: "40", cache_audit: "5", waste: "6", baseline: "500", cached_saved: "50", pairs: "10", net: "20", square: "76",
 };
 
 describe("a row", () => {

@@ -9,8 +9,9 @@ export type Sums = Readonly<Record<(typeof COUNTS)[number] | (typeof AMOUNTS)[nu
   readonly group: string | null;
   /** Requests that the variance is of: those with a line, or that were asked, in the time. */
   readonly pairs: string;
-  /** Sample variance of their net savings, in nano-dollars squared; `null` below two. */
-  readonly variance: number | null;
+  /** Of their net savings: the sum, and the sum of the squares. */
+  readonly net: string;
+  readonly square: string;
 };
 export interface Labels {
   readonly group: string | null;
@@ -35,6 +36,13 @@ export function savingInterval(net: bigint, pairs: number, variance: number | nu
   return { lower: String(net - half), upper: String(net + half) };
 }
 
+/** Sample variance, in nano-dollars squared, of exact sums; `null` below two. */
+export function varianceOf(pairs: bigint, net: bigint, square: bigint): number | null {
+  if (pairs < 2n) return null;
+  const spread = square * pairs - net * net;
+  return spread <= 0n ? 0 : Number(spread) / Number(pairs * (pairs - 1n));
+}
+
 export function rowOf(sums: Sums, labels: Labels | undefined): ReportRow {
   const amounts = Object.fromEntries(AMOUNTS.map((name) => [name, BigInt(sums[name])])) as Record<(typeof AMOUNTS)[number], bigint>;
   const counts = Object.fromEntries(COUNTS.map((name) => [name, Number(sums[name])])) as Record<(typeof COUNTS)[number], number>;
@@ -48,7 +56,7 @@ export function rowOf(sums: Sums, labels: Labels | undefined): ReportRow {
     spend_nano_usd: String(spend), verification_nano_usd: String(verification), exploration_nano_usd: String(exploration),
     shadow_nano_usd: String(shadow), cache_audit_nano_usd: String(cache_audit), waste_nano_usd: String(waste), total_nano_usd: String(total),
     baseline_nano_usd: String(baseline), unknown_baselines,
-    net_saving_nano_usd: String(net), net_saving_95: savingInterval(net, Number(sums.pairs), sums.variance),
+    net_saving_nano_usd: String(net), net_saving_95: savingInterval(net, Number(sums.pairs), varianceOf(BigInt(sums.pairs), BigInt(sums.net), BigInt(sums.square))),
     cached, cached_saved_nano_usd: String(cached_saved),
     agreement: labels === undefined || labels.labels === 0 ? null : { labels: labels.labels, agreeing: labels.agreeing, ...clopperPearson(labels.agreeing, labels.labels), mean: labels.mean },
     partly_known,

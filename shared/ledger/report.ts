@@ -127,12 +127,12 @@ const ofTotal = (total: string, group: string): string => `CASE WHEN GROUPING(gr
 
 /**
  * One statement, so that groups and total are of one moment. Sums are made of few counted kinds first, exactly. The spread is of one difference for each
- * request (of each group), for which numbers with a fraction do: a request's row has what was paid for it (`net` of its group, `whole` of the total), so
+ * request (of each group), and exact, so that the console's sums by the hour give the same: a request's row has what was paid for it (`net` of its group, `whole` of the total), so
  * only lines apart from it are brought together with it (`moved`: by how much they change number, sum and squares). Of those, a completion's own are in no group of its request's row. 200,000 requests: docs/benchmarks.md.
  */
 function sumsQuery(by: ReportBy): string {
   const { asked, line, own, ownLine = line, paid } = groupOf(by, "$5::text");
-  const gained = (cost: string): string => `CASE WHEN q.${ANSWERED} THEN COALESCE(q.baseline_cost_nano_usd, 0) ELSE 0 END::float8 - ${cost}`;
+  const gained = (cost: string): string => `CASE WHEN q.${ANSWERED} THEN COALESCE(q.baseline_cost_nano_usd, 0) ELSE 0 END::numeric - ${cost}`;
   const rows = `SELECT q.*, ${asked} AS grp, ${gained(paid)} AS net, ${gained("q.paid_nano_usd")} AS whole FROM ledger_requests q WHERE ${within("q")}`;
   const numbers = [...COUNTED, ...PAID].map((name) => `COALESCE(${name}, 0)::text AS ${name}`).join(", ");
   return `
@@ -150,12 +150,12 @@ function sumsQuery(by: ReportBy): string {
       FROM (SELECT ${ownLine} AS grp, l.kind, sum(l.cost_nano_usd) AS cost FROM ledger l WHERE ${own} AND ${within("l")} GROUP BY 1, 2 UNION ALL SELECT grp, kind, cost FROM apart) AS kinds ${TOTAL_TOO}
     ),
     lines AS MATERIALIZED (
-      SELECT tenant_id, request_id, ${KNOWN} AS key, sum(cost)::float8 AS cost, bool_and(is_of_completion) AS are_of_completion FROM apart GROUP BY 1, 2, 3
-      UNION ALL SELECT tenant_id, request_id, 't', sum(cost)::float8, false FROM apart WHERE NOT is_of_completion GROUP BY 1, 2
+      SELECT tenant_id, request_id, ${KNOWN} AS key, sum(cost) AS cost, bool_and(is_of_completion) AS are_of_completion FROM apart GROUP BY 1, 2, 3
+      UNION ALL SELECT tenant_id, request_id, 't', sum(cost), false FROM apart WHERE NOT is_of_completion GROUP BY 1, 2
     ),
     moved AS (
-      SELECT key, sum(1 - had) AS pairs, sum(-cost) AS net, sum((had_net - cost) ^ 2 - had_square) AS square FROM (
-        SELECT key, cost, 0 AS had, 0::float8 AS had_net, 0::float8 AS had_square FROM lines WHERE are_of_completion
+      SELECT key, sum(1 - had) AS pairs, sum(-cost) AS net, sum((had_net - cost) * (had_net - cost) - had_square) AS square FROM (
+        SELECT key, cost, 0 AS had, 0::numeric AS had_net, 0::numeric AS had_square FROM lines WHERE are_of_completion
         UNION ALL
         SELECT lines.key, lines.cost, count(one.request_id) AS had, COALESCE(sum(gain), 0) AS had_net, COALESCE(sum(gain * gain), 0) AS had_square
         FROM (SELECT * FROM lines WHERE NOT are_of_completion) AS lines
@@ -168,13 +168,13 @@ function sumsQuery(by: ReportBy): string {
       SELECT key, ${[...COUNTED, ...PAID].join(", ")}, paid, COALESCE(requests, 0) + COALESCE(moved.pairs, 0) AS pairs, COALESCE(asked.net, 0) + COALESCE(moved.net, 0) AS net, COALESCE(asked.square, 0) + COALESCE(moved.square, 0) AS square
       FROM asked FULL JOIN (paid LEFT JOIN moved USING (key)) USING (key)
     )
-    SELECT key = 't' AS is_total, CASE WHEN key LIKE 'v%' THEN substr(key, 2) END AS "group", pairs::text, CASE WHEN pairs > 1 THEN GREATEST(0, (square - net * net / pairs::float8) / (pairs::float8 - 1)) END AS variance,
+    SELECT key = 't' AS is_total, CASE WHEN key LIKE 'v%' THEN substr(key, 2) END AS "group", pairs::text, net::text, square::text,
       ${numbers}, (count(*) OVER () - 1)::text AS groups
     FROM sums ORDER BY key = 't' DESC, ${by === "day" ? "" : "paid DESC NULLS LAST, "}2 LIMIT $4::int + 1`;
 }
 
 /** From this agreement on two answers are the same in most of their words, as audits of the cache have it too. */
-const AGREES_FROM = 0.5;
+export const AGREES_FROM = 0.5;
 const labelsQuery = (by: ReportBy): string => `
   SELECT ${groupOf(by, "$4::text").label} AS "group", count(*)::int AS labels, (count(*) FILTER (WHERE s.agreement >= ${AGREES_FROM}))::int AS agreeing, avg(s.agreement) AS mean
   FROM shadows s WHERE s.agreement IS NOT NULL AND ${within("s")} GROUP BY 1`;

@@ -14,7 +14,7 @@ import {
 } from "./topology.ts";
 
 /** `admin`: whoever makes streams, as `inferctl` does. A worker is of one tier. */
-export type RoleUser = "admin" | "gateway" | "router" | "audit-sink" | "metrics-sink" | `worker-${string}`;
+export type RoleUser = "admin" | "gateway" | "router" | "audit-sink" | "metrics-sink" | "console" | `worker-${string}`;
 export interface Permissions {
   readonly publish: readonly string[];
   readonly subscribe: readonly string[];
@@ -25,7 +25,7 @@ export interface PermissionOptions {
   readonly tiers: readonly string[];
 }
 
-export const roleUsers = (tiers: readonly string[]): RoleUser[] => ["admin", "gateway", "router", ...tiers.map((tier) => `worker-${tier}` as const), "audit-sink", "metrics-sink"];
+export const roleUsers = (tiers: readonly string[]): RoleUser[] => ["admin", "gateway", "router", ...tiers.map((tier) => `worker-${tier}` as const), "audit-sink", "metrics-sink", "console"];
 
 export function rolePermissions(role: RoleUser, { prefix, tiers }: PermissionOptions): Permissions {
   const own = listsOf(role, prefix, tiers);
@@ -41,6 +41,7 @@ function listsOf(role: RoleUser, prefix: string, tiers: readonly string[]): Perm
     case "router": return routerLists(prefix, tiers);
     case "audit-sink": return auditSinkLists(prefix);
     case "metrics-sink": return sinkLists(prefix, [sources.metricsCompletions]);
+    case "console": return consoleLists(prefix, tiers);
     default: return workerLists(prefix, role.slice("worker-".length));
   }
 }
@@ -118,6 +119,19 @@ function auditSinkLists(prefix: string): Permissions {
   const { publish, subscribe } = sinkLists(prefix, [auditCompletions, auditShadows, auditFeedback, auditDeadLetters]);
   const reconciled = [auditCompletions, auditShadows, auditDeadLetters].flatMap(({ stream }) => [api.message(stream), api.streamInfo(stream)]);
   return { publish: [...publish, ...reconciled], subscribe };
+}
+
+/** It looks and writes nothing: the state of tiers, how long queues are, which routing model is active, and how many dead letters there are. */
+function consoleLists(prefix: string, tiers: readonly string[]): Permissions {
+  const [tierKeys, models] = [tierBucket(prefix).name, modelBucket(prefix).name];
+  return {
+    publish: [
+      ...tiers.flatMap((name) => [workerSource, batchWorkerSource].map((source) => source(prefix, { name, slots: 1 }))).map(({ stream, durable }) => api.consumerInfo(stream, durable)),
+      ...ephemerals(streamOfBucket(tierKeys), keyIn(tierKeys, ">")), api.flowControl(streamOfBucket(tierKeys)), ...[tierKeys, models].map((bucket) => api.message(streamOfBucket(bucket))),
+      api.streamInfo("DEAD_LETTERS"),
+    ],
+    subscribe: [loadsOf(prefix)],
+  };
 }
 
 /** What crosses between the services' account and a tenant's own; with `*` for the tenant, what the services offer at all. */

@@ -4,7 +4,7 @@
  */
 
 /** Of those that use Redis. `admin`: who reads it for those who run the service, as `inferctl` does. */
-export const REDIS_SERVICES = ["gateway", "router", "worker", "admin"] as const;
+export const REDIS_SERVICES = ["gateway", "router", "worker", "console", "admin"] as const;
 export type RedisService = (typeof REDIS_SERVICES)[number];
 export const redisUser = (service: string): string => `infer_${service}`;
 
@@ -37,6 +37,7 @@ export const REDIS_RIGHTS: Readonly<Record<RedisService, RedisRights>> = {
   gateway: { keyless: [...EVERYBODY, "time"], keys: [LIMITS, CACHE] },
   router: { keyless: [...EVERYBODY, "time", "multi", "exec", "scan"], keys: [LIMITS, CACHE, LATENCIES_READ, BUDGETS] },
   worker: { keyless: [...EVERYBODY, "multi", "exec"], keys: [CACHE, LATENCIES_WRITTEN] },
+  console: { keyless: [...EVERYBODY, "multi", "exec", "scan"], keys: [BUDGETS_READ] },
   admin: { keyless: [...EVERYBODY, "multi", "exec", "scan"], keys: [BUDGETS_READ] },
 };
 

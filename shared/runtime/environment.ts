@@ -62,6 +62,8 @@ export const ENVIRONMENT = {
   INFER_AUDIT_SINK_PORT: port(8085),
   INFER_METRICS_SINK_PORT: port(8086),
   INFER_WEBHOOK_SENDER_PORT: port(8087),
+  INFER_CONSOLE_PORT: port(8088),
+  INFER_CONSOLE_URL: url(/^https?$/).optional().describe("Where gateways reach the console, which their admin listeners serve at `/console`. Default: INFER_CONSOLE_PORT on the address that roles listen on."),
   INFER_WORKER_PORT: port(8090).describe("Port of the first tier's worker; the next tiers take the ports that follow."),
   INFER_WORKER_TIER: z.string().min(1).optional().describe("The tier that a worker process serves. Required there, no default."),
   INFER_DEFAULT_DEADLINE_MS: ms(30_000).describe("Deadline of a request that names none."),

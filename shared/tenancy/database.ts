@@ -2,18 +2,21 @@ import type { Pool, PoolClient } from "pg";
 
 import { AppError } from "#shared/contracts/errors.ts";
 import { isBadRow } from "#shared/db/pool.ts";
-import { inTransaction, inTransactionOf } from "#shared/db/transaction.ts";
+import { inTransaction, inTransactionOf, inTransactionOfViewer } from "#shared/db/transaction.ts";
 
 /** Whose rights a change or a look has: a tenant's, an operator's (`null`), or the service's own, where nobody asked for it. */
 export interface Rights {
   readonly pool: Pool;
   readonly tenantId: string | null;
   readonly isServiceItself?: boolean;
+  /** It only looks: with the rights of a viewer, or for `null` the service's own. */
+  readonly isViewer?: boolean;
 }
 
 /** One transaction. Throws what `run` throws; what is of the database, but for a row that it refuses, is an outage: `database_unavailable`. */
-export async function withRights<R>({ pool, tenantId, isServiceItself = false }: Rights, run: (client: PoolClient) => Promise<R>): Promise<R> {
+export async function withRights<R>({ pool, tenantId, isServiceItself = false, isViewer = false }: Rights, run: (client: PoolClient) => Promise<R>): Promise<R> {
   try {
+    if (isViewer) return await inTransactionOfViewer(pool, tenantId, run);
     return await (isServiceItself ? inTransaction(pool, run) : inTransactionOf(pool, tenantId, run));
   } catch (cause) {
     if (!isOfDatabase(cause) || isBadRow(cause)) throw cause;

@@ -44,6 +44,8 @@ const OLD_BATCHES = deleteFrom("batches", BATCH_ENDED, "status <> 'running'");
 
 /** Money: kept for one time for all, whatever a tenant's audit rows are kept for. */
 const oldLines = (table: "ledger" | "ledger_requests") => `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${table} WHERE at < now() - make_interval(days => $1) ORDER BY at LIMIT ${CHUNK}))`;
+/** Sums of hours that are over by then, whole. */
+const oldHours = (table: "request_hours" | "line_hours") => `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${table} WHERE hour < now() - make_interval(days => $1, hours => 1) LIMIT ${CHUNK}))`;
 
 /** In days. */
 export interface Kept {
@@ -74,6 +76,7 @@ export async function deleteOld(pool: Pool, days: number, signal: AbortSignal): 
 export async function deleteOldLines(pool: Pool, days: number, signal: AbortSignal): Promise<number> {
   const lines = await deleteChunks(pool, oldLines("ledger"), days, signal);
   await deleteChunks(pool, oldLines("ledger_requests"), days, signal);
+  for (const table of ["request_hours", "line_hours"] as const) await deleteChunks(pool, oldHours(table), days, signal);
   return lines;
 }
 

@@ -2,7 +2,7 @@ import type { FastifyReply } from "fastify";
 
 import type { Completion } from "#shared/contracts/events.ts";
 
-import { retryAfterS } from "../errors.ts";
+import { retryAfterS } from "#shared/http/errors.ts";
 import { type Refusal, shouldRepeat } from "./refusal.ts";
 
 /**

@@ -8,9 +8,9 @@ import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import { onCacheOf } from "../cacheHeaders.ts";
-import type { Caller, Callers } from "../callers.ts";
+import type { Caller, Callers } from "#shared/http/callers.ts";
 import type { GetDesk } from "../desk.ts";
-import { logged } from "../errors.ts";
+import { logged } from "#shared/http/errors.ts";
 import { showLimits } from "../limitHeaders.ts";
 import { refusalOf, refusalOfError } from "../openAi/refusal.ts";
 import { headersOf, headerText } from "../openAi/replyOf.ts";

@@ -17,7 +17,7 @@ import type { TierFile } from "#shared/contracts/tiers.ts";
 
 import { addLines, beginUpload, cancelBatch, endUpload, listBatches, openBatch, readBatch, readResults, startBatch, type TenantRights } from "../batches/batchStore.ts";
 import { jsonLines } from "../batches/jsonLines.ts";
-import type { Callers } from "../callers.ts";
+import type { Callers } from "#shared/http/callers.ts";
 import { DEFAULT_TENANT } from "../openAi/requestOf.ts";
 
 interface Upload {

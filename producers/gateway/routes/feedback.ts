@@ -8,7 +8,7 @@ import { ErrorReply } from "#shared/contracts/reply.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
-import { tenantToSee } from "../callers.ts";
+import { tenantToSee } from "#shared/http/callers.ts";
 import type { GetDesk } from "../desk.ts";
 import { ofRequest } from "./requests.ts";
 

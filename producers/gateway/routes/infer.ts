@@ -10,9 +10,9 @@ import { InferBody } from "#shared/contracts/request.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
-import type { Callers } from "../callers.ts";
+import type { Callers } from "#shared/http/callers.ts";
 import type { GetDesk } from "../desk.ts";
-import { retryAfterS } from "../errors.ts";
+import { retryAfterS } from "#shared/http/errors.ts";
 import { cacheHeadersOf, onCacheOf } from "../cacheHeaders.ts";
 import { KeyedHeaders } from "../idempotencyKey.ts";
 import { streamInfer } from "../inferStream.ts";

@@ -5,7 +5,7 @@ import type { Logger } from "pino";
 
 import type { AppError } from "#shared/contracts/errors.ts";
 
-import { askLater, logged, type MethodsOf } from "../errors.ts";
+import { askLater, logged, type MethodsOf } from "#shared/http/errors.ts";
 import { badCall, refusalOf, refusalOfError, refusalOfIssues } from "../openAi/refusal.ts";
 import { sendRefusal } from "../openAi/sendRefusal.ts";
 import type { AnswerDeps } from "./answerCall.ts";

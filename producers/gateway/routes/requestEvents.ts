@@ -7,9 +7,9 @@ import { AppError } from "#shared/contracts/errors.ts";
 import { ErrorReply } from "#shared/contracts/reply.ts";
 import { eventsOf, placeOf, RequestEvent } from "#shared/contracts/requestEvents.ts";
 
-import { tenantToSee } from "../callers.ts";
+import { tenantToSee } from "#shared/http/callers.ts";
 import type { GetDesk } from "../desk.ts";
-import { logged } from "../errors.ts";
+import { logged } from "#shared/http/errors.ts";
 import { makeEventBody } from "../eventBody.ts";
 import { explain, ofRequest } from "./requests.ts";
 

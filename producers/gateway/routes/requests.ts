@@ -5,7 +5,7 @@ import { AppError } from "#shared/contracts/errors.ts";
 import { RequestId, TenantId } from "#shared/contracts/ids.ts";
 import { ErrorReply, InferReply, PendingReply, toReply } from "#shared/contracts/reply.ts";
 
-import { tenantToSee } from "../callers.ts";
+import { tenantToSee } from "#shared/http/callers.ts";
 import type { GetDesk } from "../desk.ts";
 
 /** How a request is named in a path. */

@@ -1,10 +1,11 @@
 /** What was paid and what was had for it (ADR 0023), and what reconciliation found of it. */
-import { bigint, boolean, index, jsonb, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
+import { bigint, boolean, index, integer, jsonb, numeric, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
 
 import type { CacheUse } from "#shared/contracts/cache.ts";
 import type { Difference } from "#shared/contracts/difference.ts";
 import type { Outcome } from "#shared/contracts/events.ts";
 import type { LineKind } from "#shared/contracts/ledger.ts";
+import { latencyColumns } from "#shared/ledger/latencyBuckets.ts";
 
 import { key, nanoUsd, time } from "./columns.ts";
 
@@ -64,10 +65,62 @@ export const ledgerRequests = pgTable(
     paid_nano_usd: nanoUsd().notNull(),
     paid_to_answer_tier_nano_usd: nanoUsd().notNull(),
     paid_to_answer_model_nano_usd: nanoUsd().notNull(),
+    /** Tiers of its attempts in their order, with commas between them. `null`, as the next one: booked by an older release, and not in the audit any more. */
+    attempted: text(),
+    latency_ms: integer(),
+    error_code: text(),
     /** Of the event in COMPLETIONS. */
     stream_seq: bigint({ mode: "number" }).notNull(),
   },
   (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.at] }), index("ledger_requests_by_time").on(t.at), index("ledger_requests_by_tenant").on(t.tenant_id, t.at)],
+);
+
+const whole = () => integer().notNull();
+/** Sums of amounts and of their squares, beyond what an integer of 8 bytes holds. */
+const exact = () => numeric().notNull();
+const ofHour = { /** Empty: of all tenants together. */ tenant_id: text().notNull(), hour: time().notNull(), /** Empty, as below: none. */ tier: text().notNull() };
+
+/**
+ * `ledger_requests` summed by the hour, exactly: a trigger adds each statement's rows in its own transaction, in the order of the key, so that no two writers
+ * wait for each other crosswise. Latencies are counted in buckets (`LATENCY_BOUNDS_MS`), of answered requests.
+ */
+export const requestHours = pgTable(
+  "request_hours",
+  {
+    ...ofHour,
+    policy: text().notNull(),
+    /** `>small>large`: tiers of its attempts; `cache`: none, since it was given an answer made for another. */
+    path: text().notNull(),
+    baseline_tier: text().notNull(),
+    completed: whole(), degraded: whole(), failed: whole(), rejected: whole(),
+    /** Of `failed`: deadline_exceeded. */
+    late: whole(),
+    /** Of answered ones. */
+    unknown_baselines: whole(),
+    partly_known: whole(),
+    /** Of answered ones. */
+    baseline_nano_usd: exact(),
+    paid_nano_usd: exact(), paid_to_answer_tier_nano_usd: exact(),
+    /** Of each request's baseline less what was paid for it, and less what was paid to the tier that answered. */
+    net_square: exact(), net_of_tier_square: exact(),
+    slowest_ms: whole(),
+    ...Object.fromEntries(latencyColumns.map((name) => [name, whole()])) as Record<(typeof latencyColumns)[number], ReturnType<typeof whole>>,
+  },
+  (t) => [primaryKey({ columns: [t.tenant_id, t.hour, t.tier, t.policy, t.path, t.baseline_tier] })],
+);
+
+/** `ledger` summed by the hour, likewise. */
+export const lineHours = pgTable(
+  "line_hours",
+  {
+    ...ofHour,
+    attempt: exact(), verification: exact(), exploration: exact(), shadow: exact(), cache_audit: exact(), waste: exact(),
+    /** Attempts that cost something. */
+    calls: whole(),
+    /** Of what completions paid to tiers that did not give their answer: pairs of request and tier, their sum and the sum of their squares. */
+    apart: whole(), apart_nano_usd: exact(), apart_square: exact(),
+  },
+  (t) => [primaryKey({ columns: [t.tenant_id, t.hour, t.tier] })],
 );
 
 /** How far each part of the reconciliation has come, whoever ran it last (docs/reconcile.md). */
