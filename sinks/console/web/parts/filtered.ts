@@ -10,7 +10,8 @@ export interface ViewProps {
   readonly overview: Loaded<ConsoleOverview>;
 }
 
-export function useFiltered<T>(name: string, { filters, zone }: Pick<ViewProps, "filters" | "zone">): Loaded<T> {
+export function useFiltered<T>(name: string, { filters, zone }: Pick<ViewProps, "filters" | "zone">, more: Readonly<Record<string, string>> = {}): Loaded<T> {
   const common = commonOf(filters);
-  return useApi<T>(`/console/api/${name}`, () => apiQuery(common, zone, Date.now()), `${JSON.stringify(common)} ${zone}`);
+  const query = () => new URLSearchParams([...apiQuery(common, zone, Date.now()), ...Object.entries(more)]);
+  return useApi<T>(`/console/api/${name}`, query, `${JSON.stringify([common, more])} ${zone}`);
 }

@@ -12,7 +12,7 @@ export function SignIn() {
       {key !== null && <p class="problem" role="alert">The key was not accepted: it may be mistyped, revoked or of another system.</p>}
       <label>API key<input type="password" autocomplete="off" spellcheck={false} required value={typed} onInput={({ currentTarget }) => setTyped(currentTarget.value)} /></label>
       <div class="buttons"><button type="submit" class="primary">Sign in</button></div>
-      <p class="note">Make one: <code>npx inferctl keys create --role read</code>. It is kept in this tab only, until the tab is closed.</p>
+      <p class="note">Make one: <code>npx inferctl keys create --operator --role read</code>. It is kept in this tab only, until the tab is closed.</p>
     </form>
   );
 }

@@ -22,7 +22,7 @@ export function Budgets(props: ViewProps) {
   return (
     <div class="grid">
       <Panel title="Budgets and pacing" size="wide" loaded={loaded} note="Pace compares the share that is spent with the share of the window that has passed. λ is what pacing asks a dollar to buy: the higher, the cheaper the answers."
-        emptyWords={({ budgets }) => (budgets.length > 0 ? null : <><p>No budgets are set.</p><p>Set one: <code>npx inferctl tenants set &lt;tenant&gt; --budget …</code>, or <code>PATCH /admin/tenants/&lt;tenant&gt;</code>.</p></>)}>
+        emptyWords={({ budgets }) => (budgets.length > 0 ? null : <><p>No budgets are set.</p><p>Set one: <code>npx inferctl tenants set &lt;tenant&gt; --budget tenant.day=5</code>.</p></>)}>
         {({ budgets }) => (
           <div class="scroll" tabIndex={0} role="region" aria-label="Budgets, table">
             <table>

@@ -1,4 +1,4 @@
-import type { ConsoleBudgets, ConsoleFlow, ConsoleFrontier, ConsoleLatency, ConsoleOverview, ConsoleSeries, ConsoleTiers } from "#shared/contracts/console.ts";
+import type { ConsoleBudgets, ConsoleFlow, ConsoleFrontier, ConsoleLatency, ConsoleOverview, ConsoleRequestRow, ConsoleRequests, ConsoleSeries, ConsoleTiers } from "#shared/contracts/console.ts";
 import type { ReportRow } from "#shared/contracts/report.ts";
 import type { ComponentChildren } from "preact";
 
@@ -22,7 +22,7 @@ const NO_REQUESTS = <p>No requests in this time.</p>;
 const FIRST_STEPS = (
   <>
     {NO_REQUESTS}
-    <p>Choose a longer time or fewer filters above. On a new system send the first: <code>npx inferctl load</code>, or the call in the README's start.</p>
+    <p>Choose a longer time or fewer filters above. On a new system send some: <code>npx inferctl demo</code>.</p>
   </>
 );
 
@@ -242,14 +242,20 @@ function LatencyByTier({ latency: { rows }, to }: { readonly latency: ConsoleLat
 
 const SHOWN_LIVE = 10;
 
-function LiveRequests({ filters, zone }: ViewProps) {
+/** What came by event, and before it what was there. */
+function LiveRequests(props: ViewProps) {
+  const { filters, zone } = props;
   const { requests, state } = useLive();
-  const shown = requests.filter(({ tenant_id, tier }) => (filters.tenant_id === undefined || tenant_id === filters.tenant_id) && (filters.tier === undefined || tier === filters.tier)).slice(0, SHOWN_LIVE);
+  const latest = useFiltered<ConsoleRequests>("requests", props, { limit: String(SHOWN_LIVE) });
+  const isShown = ({ tenant_id, tier }: ConsoleRequestRow) => (filters.tenant_id === undefined || tenant_id === filters.tenant_id) && (filters.tier === undefined || tier === filters.tier);
+  const rows = new Map([...requests.filter(isShown), ...(latest.value?.requests ?? [])].map((row) => [`${row.tenant_id}/${row.request_id}`, row]));
+  const shown = [...rows.values()].sort((a, b) => Date.parse(b.accepted_at) - Date.parse(a.accepted_at)).slice(0, SHOWN_LIVE);
   return (
     <section class="card wide" aria-labelledby="live-requests">
       <h2 id="live-requests">Live requests</h2>
-      {shown.length > 0 ? <RequestTable caption="Live requests" rows={shown} filters={filters} zone={zone} />
-        : <p class="empty">{state.kind === "live" ? "Waiting for the next request to end." : "Not connected."} <a href={requestsHref(filters)}>See those of this time</a>.</p>}
+      {shown.length > 0 && <RequestTable caption="Live requests" rows={shown} filters={filters} zone={zone} />}
+      {state.kind === "waiting" ? <p class="note">Not live now: new requests appear when the connection is back.</p> : shown.length === 0 && <p class="empty">Waiting for the first request to end.</p>}
+      {shown.length > 0 && <p class="pages"><a href={requestsHref(filters)}>All requests of this time</a></p>}
     </section>
   );
 }

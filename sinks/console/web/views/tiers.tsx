@@ -5,6 +5,7 @@ import { useLive } from "../parts/live.ts";
 import { Panel } from "../parts/panel.tsx";
 import { formatClock, formatCount, formatMs } from "../pure/format.ts";
 import { requestsHref } from "../pure/urlState.ts";
+import { Letters, Models, ResetBreaker } from "./operations.tsx";
 import { BreakerWords } from "./overview.tsx";
 
 export function Tiers({ filters, zone }: ViewProps) {
@@ -24,7 +25,7 @@ export function Tiers({ filters, zone }: ViewProps) {
                   <tr key={tier.tier}>
                     <th scope="row"><a href={requestsHref(filters, { tier: tier.tier })}>{tier.tier}</a>{tier.is_embedder && " (vectors)"}</th>
                     <td>{tier.model}</td>
-                    <td><BreakerWords breaker={tier.breaker} />{tier.retry_in_ms > 0 && `, tries again in ${formatMs(tier.retry_in_ms)}`}</td>
+                    <td><BreakerWords breaker={tier.breaker} />{tier.retry_in_ms > 0 && `, tries again in ${formatMs(tier.retry_in_ms)}`}{(tier.breaker === "open" || tier.breaker === "half_open") && <> <ResetBreaker tier={tier.tier} /></>}</td>
                     <td class="num">{formatCount(tier.workers)}</td><td class="num">{tier.busy} of {tier.slots}</td><td class="num">{formatCount(tier.limit)}</td><td class="num">{tier.batch_busy} of {tier.batch_slots}</td><td class="num">{formatCount(tier.waiting)}</td>
                   </tr>
                 ))}
@@ -33,6 +34,8 @@ export function Tiers({ filters, zone }: ViewProps) {
           </div>
         )}
       </Panel>
+      <Models zone={zone} />
+      <Letters zone={zone} />
     </div>
   );
 }
