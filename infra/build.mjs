@@ -1,5 +1,6 @@
 /** Bundles each process into dist/. npm packages stay outside; what belongs to no process is not bundled. */
-import { cpSync, renameSync, rmSync } from "node:fs";
+import { cpSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
 
 import { build } from "esbuild";
 
@@ -30,5 +31,28 @@ await build({
   logLevel: "warning",
 });
 cpSync("shared/db/migrations", `${OUT}/migrations`, { recursive: true });
+await buildPage("sinks/console/web", `${OUT}/console`);
 rmSync("dist", { recursive: true, force: true });
 renameSync(OUT, "dist");
+
+/** The console's page: packages inside, names with a hash of the content, so that browsers may keep the files for ever. */
+async function buildPage(source, outdir) {
+  const { metafile } = await build({
+    entryPoints: { console: `${source}/main.tsx`, style: `${source}/style.css`, icon: `${source}/icon.svg` },
+    outdir,
+    entryNames: "[name]-[hash]",
+    bundle: true,
+    minify: true,
+    format: "esm",
+    platform: "browser",
+    target: ["chrome111", "firefox113", "safari16.4"],
+    jsx: "automatic",
+    jsxImportSource: "preact",
+    loader: { ".svg": "copy" },
+    metafile: true,
+    logLevel: "warning",
+  });
+  const nameOf = (ending) => basename(Object.keys(metafile.outputs).find((file) => file.endsWith(ending)));
+  const page = readFileSync(`${source}/index.html`, "utf8");
+  writeFileSync(`${outdir}/index.html`, page.replace("STYLE", nameOf(".css")).replace("SCRIPT", nameOf(".js")).replace("ICON", nameOf(".svg")));
+}

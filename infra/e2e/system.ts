@@ -63,7 +63,7 @@ const END_TIMEOUT_MS = 20_000;
 /** Programs of the servers, when they are not on the PATH. Their URLs are not handed on: this system has its own. */
 const HANDED_ON = ["PATH", "HOME", "LANG", "TMPDIR", "NATS_SERVER_BIN", "REDIS_SERVER_BIN", "PG_BIN"];
 /** In a row; the tiers' workers go on from the last. */
-const PORTS = ["INFER_GATEWAY_PORT", "INFER_GATEWAY_ADMIN_PORT", "INFER_ROUTER_PORT", "INFER_AUDIT_SINK_PORT", "INFER_METRICS_SINK_PORT", "INFER_WEBHOOK_SENDER_PORT", "INFER_WORKER_PORT"];
+const PORTS = ["INFER_GATEWAY_PORT", "INFER_GATEWAY_ADMIN_PORT", "INFER_ROUTER_PORT", "INFER_AUDIT_SINK_PORT", "INFER_METRICS_SINK_PORT", "INFER_WEBHOOK_SENDER_PORT", "INFER_CONSOLE_PORT", "INFER_WORKER_PORT"];
 const MOST_WORKERS = 8;
 
 export async function startSystem({ env = {}, isSingleProcess = false, tiers }: SystemOptions = {}): Promise<System> {

@@ -1,0 +1,58 @@
+/** The console's pictures in README and docs: of a system of its own, with real requests. `--seconds n`: for how long they come. */
+import { mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+
+import type { BrowserContextOptions } from "playwright-core";
+
+import { projectFolder } from "#infra/embedded/homeFolder.ts";
+import { findChromium, launchChromium, NO_CHROMIUM } from "#infra/e2e/browser.ts";
+import { makeTenants, planRequests, sendRequests } from "#infra/e2e/consoleTraffic.ts";
+import { startSystem } from "#infra/e2e/system.ts";
+
+const RATE = 8;
+const { values } = parseArgs({ options: { seconds: { type: "string", default: "120" } } });
+const requests = Number(values.seconds) * RATE;
+const folder = join(projectFolder(), "docs/images");
+const DESK: BrowserContextOptions = { viewport: { width: 1280, height: 860 } };
+const PHONE: BrowserContextOptions = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true };
+const say = (line: string) => process.stderr.write(`${line}\n`);
+
+const program = findChromium(process.env);
+if (program === null) throw new Error(NO_CHROMIUM);
+mkdirSync(folder, { recursive: true });
+say("starting a system");
+const system = await startSystem({ isSingleProcess: true, env: { INFER_SHADOW_SHARE: "0.25" } });
+try {
+  await makeTenants(system);
+  const asked = await planRequests(requests);
+  const from = new Date();
+  say(`sending ${requests} requests in ${values.seconds} s`);
+  await sendRequests(system.url("gateway"), asked, { rate: RATE });
+  const time = new URLSearchParams({ from: from.toISOString(), to: new Date(Math.max(Date.now(), from.getTime() + 61_000)).toISOString(), tz: "UTC" });
+  const origin = system.url("gateway-admin");
+  const escalated = await fetch(`${origin}/console/api/requests?escalated=true&limit=1`).then((answer) => answer.json()) as { requests: { tenant_id: string; request_id: string }[] };
+  const [one] = escalated.requests;
+  const browser = await launchChromium(program);
+  const shoot = async (name: string, path: string, options: BrowserContextOptions, isWhole = true) => {
+    const context = await browser.newContext({ timezoneId: "UTC", ...options });
+    const page = await context.newPage();
+    await page.goto(origin + path);
+    await page.getByText("Live", { exact: true }).waitFor();
+    await page.waitForFunction(`document.querySelector('[aria-busy="true"], .loading') === null`);
+    const file = join(folder, `console-${name}.png`);
+    await page.screenshot({ path: file, fullPage: isWhole });
+    say(`${file}: ${Math.round(statSync(file).size / 1_000)} kB`);
+    await context.close();
+  };
+  await shoot("overview", `/console?${time}`, DESK);
+  await shoot("overview-dark", `/console?${time}`, { ...DESK, colorScheme: "dark" }, false);
+  await shoot("requests", `/console/requests?${time}&escalated=true`, DESK, false);
+  if (one !== undefined) await shoot("request", `/console/requests/${one.tenant_id}/${one.request_id}`, DESK);
+  await shoot("tiers", "/console/tiers?tz=UTC", DESK, false);
+  await shoot("budgets", "/console/budgets?tz=UTC", DESK, false);
+  await shoot("phone", `/console?${time}`, PHONE, false);
+  await browser.close();
+} finally {
+  await system.remove();
+}
