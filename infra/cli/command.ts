@@ -6,10 +6,13 @@ import type { PrepareSteps } from "#infra/embedded/prepare.ts";
 import type { Progress } from "#infra/embedded/progress.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
 
+import type { Screen } from "./screen.ts";
+
 export interface CliContext {
   readonly environment: Environment;
   /** Results, for people or as JSON. Progress and errors go elsewhere. */
   readonly print: (line: string) => void;
+  readonly screen: Screen;
   readonly progress: Progress;
   readonly prepare: PrepareSteps;
 }
