@@ -39,6 +39,8 @@ export interface Command {
 export const EXIT_USAGE = 64;
 /** EX_UNAVAILABLE: where 1 says something else, what cannot be reached. */
 export const EXIT_UNAVAILABLE = 69;
+/** The doctor found something that does not work. */
+export const EXIT_PROBLEMS = 4;
 /** As `systemctl status` does when something is not running. */
 export const EXIT_NOT_RUNNING = 3;
 

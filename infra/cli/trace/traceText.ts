@@ -46,7 +46,7 @@ function barsOf({ latency_ms, routed_after_ms, attempts }: Timeline, { columns, 
   const row = (label: string, bar: string, times: string): string => `  ${label.padEnd(labelled)} |${bar}| ${times}`;
   const spanMs = Math.max(1, latency_ms, ...attempts.map(({ ends_at_ms }) => ends_at_ms));
   return [
-    ...(routed_after_ms === null ? [] : [row("routed", barOf([{ fromMs: 0, toMs: routed_after_ms, mark: "." }], spanMs, width).text, `${msText(routed_after_ms)}`)]),
+    ...(routed_after_ms === null ? [] : [row("routed", barOf([{ fromMs: 0, toMs: routed_after_ms, mark: "." }], spanMs, width).text, msText(routed_after_ms))]),
     ...attempts.flatMap((one, i) => {
       const { text, wait, run } = barOf([{ fromMs: one.decided_at_ms, toMs: one.begins_at_ms, mark: "." }, { fromMs: one.begins_at_ms, toMs: one.ends_at_ms, mark: "#" }], spanMs, width);
       const bar = text.slice(0, wait) + paint("dim", text.slice(wait, run)) + paint(BECAME[one.became], text.slice(run).trimEnd()) + " ".repeat(text.length - text.trimEnd().length);
