@@ -6,6 +6,7 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["down", async () => (await import("./commands/down.ts")).down],
   ["status", async () => (await import("./commands/status.ts")).status],
   ["doctor", async () => (await import("./commands/doctor.ts")).doctor],
+  ["top", async () => (await import("./commands/top.ts")).top],
   ["trace", async () => (await import("./commands/trace.ts")).trace],
   ["logs", async () => (await import("./commands/logs.ts")).logs],
   ["topology", async () => (await import("./commands/topology.ts")).topology],

@@ -22,4 +22,4 @@ const prepare: PrepareSteps = {
 process.stdout.on("error", () => process.exit(0)); // `inferctl logs | head`
 const { environment, problems } = withSecretFiles(process.env, process.cwd());
 if (problems.length > 0) exitWith("the environment", problems);
-process.exitCode = await dispatch(process.argv.slice(2), { environment, screen: screenOf(process.stdout, environment), print, progress: terminalProgress(process.stderr), prepare }, printError);
+process.exitCode = await dispatch(process.argv.slice(2), { environment, screen: screenOf(process.stdout, process.stdin, environment), print, progress: terminalProgress(process.stderr), prepare }, printError);

@@ -1,14 +1,19 @@
+import { PassThrough } from "node:stream";
+
 import { expect, test } from "vitest";
 
 import { cut, paintFor, printable, widthOf, wrapped } from "./paint.ts";
-import { screenOf } from "./screen.ts";
+import { hasColours, screenOf } from "./screen.ts";
 import { fittingTable, textTable } from "./textTable.ts";
 
-test.each([
-  ["a pipe", { isTTY: false }, {}, false], ["a terminal", { isTTY: true }, {}, true], ["NO_COLOR", { isTTY: true }, { NO_COLOR: "1" }, false], ["NO_COLOR that is empty", { isTTY: true }, { NO_COLOR: "" }, true], ["a dumb terminal", { isTTY: true }, { TERM: "dumb" }, false],
-])("colours on a terminal alone: %s", (_name, stream, environment, hasColours) => {
-  expect(screenOf(stream, environment).hasColours).toBe(hasColours);
-  expect(paintFor({ hasColours })("red", "x")).toBe(hasColours ? "\u001b[31mx\u001b[39m" : "x");
+test.each([["nothing set", {}, true], ["NO_COLOR", { NO_COLOR: "1" }, false], ["NO_COLOR that is empty", { NO_COLOR: "" }, true], ["a dumb terminal", { TERM: "dumb" }, false]])("colours of a terminal: %s", (_name, environment, expected) => {
+  expect(hasColours(environment)).toBe(expected);
+  expect(paintFor({ hasColours: expected })("red", "x")).toBe(expected ? "\u001b[31mx\u001b[39m" : "x");
+});
+
+test("a file or a pipe has no colours", () => {
+  const pipe = new PassThrough();
+  expect(screenOf(pipe, process.stdin, {})).toMatchObject({ terminal: null, hasColours: false });
 });
 
 test("what others wrote cannot control the terminal", () => {

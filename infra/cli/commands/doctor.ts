@@ -13,8 +13,8 @@ import { redis } from "../doctor/checks/redis.ts";
 import { roles } from "../doctor/checks/roles.ts";
 import { doctorText } from "../doctor/doctorText.ts";
 import { countOf, runChecks } from "../doctor/finding.ts";
-import { openPlace } from "../doctor/place.ts";
 import { paintFor } from "../paint.ts";
+import { openPlace } from "../place.ts";
 
 const CHECKS = [machine, configuration, roles, nats, redis, postgres, permissions, prices, models, clocks, deadLetters, books];
 /** Of each check, and they run at once. */

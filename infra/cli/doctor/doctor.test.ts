@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { SetupError } from "#infra/embedded/setupError.ts";
 
 import { paintFor, widthOf } from "../paint.ts";
+import { Unreached } from "../place.ts";
 import { judgeBooks } from "./checks/books.ts";
 import { judgeClocks } from "./checks/clocks.ts";
 import { judgeConfiguration } from "./checks/configuration.ts";
@@ -18,7 +19,7 @@ import { judgePrices } from "./checks/prices.ts";
 import { judgeRedis, readInfo } from "./checks/redis.ts";
 import { judgePorts, judgeRoles } from "./checks/roles.ts";
 import { doctorText } from "./doctorText.ts";
-import { type Finding, ok, problem, runChecks, Unreached, warning } from "./finding.ts";
+import { type Finding, ok, problem, runChecks, warning } from "./finding.ts";
 
 /** Levels, and words of what is not ok. */
 const short = (found: readonly Finding[] | Finding) => [found].flat().map(({ level, what }) => (level === "ok" ? "ok" : `${level}: ${what}`));

@@ -1,6 +1,8 @@
 /** What a check of `inferctl doctor` found: a verdict, what it is about, and what to do next. */
 import { SetupError } from "#infra/embedded/setupError.ts";
 
+import { Unreached } from "../place.ts";
+
 export type Level = "ok" | "warning" | "problem";
 export interface Finding {
   readonly level: Level;
@@ -22,16 +24,6 @@ export const warning = (what: string, next: string): Finding => ({ level: "warni
 export const problem = (what: string, next: string): Finding => ({ level: "problem", what, next });
 /** What is wrong, or else that nothing is. */
 export const orOk = (found: readonly Finding[], what: string): readonly Finding[] => (found.length === 0 ? [ok(what)] : found);
-
-/** A server that another check tells of, and without which this one cannot look. */
-export class Unreached extends Error {
-  override readonly name = "Unreached";
-  readonly server: string;
-  constructor(server: string, cause: unknown) {
-    super(`${server} cannot be reached: ${cause instanceof Error && cause.message !== "" ? cause.message : String(cause)}`, { cause });
-    this.server = server;
-  }
-}
 
 /** All of them at once, whatever the others find; one that takes longer than its time is a problem of its own. In the order of `checks`. */
 export async function runChecks<P>(checks: readonly Check<P>[], place: P, deadlineMs: number): Promise<CheckedFinding[]> {

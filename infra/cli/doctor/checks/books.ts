@@ -1,7 +1,7 @@
 import { pick } from "#shared/runtime/loadConfig.ts";
 
+import type { Place } from "../../place.ts";
 import { type Check, type Finding, ok, problem, warning } from "../finding.ts";
-import type { Place } from "../place.ts";
 
 export interface BooksLooked {
   readonly open: readonly { readonly kind: string; readonly count: number }[];

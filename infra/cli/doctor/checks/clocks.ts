@@ -1,8 +1,8 @@
 import { makeBrokerClock } from "#shared/messaging/brokerClock.ts";
 import { streamOfBucket, tierBucket } from "#shared/messaging/topology.ts";
 
-import { type Check, type Finding, ok, Unreached, warning } from "../finding.ts";
-import type { Place } from "../place.ts";
+import { type Place, Unreached } from "../../place.ts";
+import { type Check, type Finding, ok, warning } from "../finding.ts";
 
 export interface ClockLooked {
   readonly server: string;

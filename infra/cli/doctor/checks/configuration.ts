@@ -4,8 +4,8 @@ import { readRoleSettings } from "#infra/embedded/settings.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
 import { servedBy } from "#shared/contracts/tiers.ts";
 
+import type { Place } from "../../place.ts";
 import { type Check, type Finding, ok, problem } from "../finding.ts";
-import type { Place } from "../place.ts";
 
 /** As `up` reads it for all roles: variables, tier file, prices that are over, API keys of the tiers. */
 export const configuration: Check<Place> = {

@@ -3,8 +3,8 @@ import { jetstream } from "@nats-io/jetstream";
 import { findDeadLetters } from "#shared/deadLetters/deadLetters.ts";
 import { readHandled } from "#shared/deadLetters/handled.ts";
 
+import type { Place } from "../../place.ts";
 import { type Check, type Finding, ok, warning } from "../finding.ts";
-import type { Place } from "../place.ts";
 
 const MOST_READ = 1_000;
 

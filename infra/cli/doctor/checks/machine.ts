@@ -3,8 +3,8 @@ import { statfs } from "node:fs/promises";
 import { isAtLeast } from "#infra/embedded/serverVersion.ts";
 
 import manifest from "../../../../package.json" with { type: "json" };
+import type { Place } from "../../place.ts";
 import { type Check, type Finding, ok, problem, warning } from "../finding.ts";
-import type { Place } from "../place.ts";
 
 const MIB = 1024 ** 2;
 const LEAST_FREE_BYTES = 512 * MIB, FEW_FREE_BYTES = 2_048 * MIB;

@@ -10,8 +10,8 @@ import { readApiKey } from "#shared/runtime/apiKey.ts";
 import { pick } from "#shared/runtime/loadConfig.ts";
 import { makeLocalBackend } from "#workers/backends/local/localBackend.ts";
 
+import type { Place } from "../../place.ts";
 import { type Check, type Finding, ok, problem, warning } from "../finding.ts";
-import type { Place } from "../place.ts";
 
 export interface ModelLooked {
   readonly tier: string;

@@ -6,8 +6,8 @@ import { natsAdvisory, natsVerdict } from "#shared/messaging/natsAdvisory.ts";
 import { isSupported } from "#shared/messaging/connect.ts";
 import { modelBucket, type Source, streamOfBucket, streamsOf, type StreamSpec, sweeperBucket, tierBucket } from "#shared/messaging/topology.ts";
 
-import { type Check, type Finding, ok, orOk, problem, Unreached, warning } from "../finding.ts";
-import type { NatsPlace, Place } from "../place.ts";
+import { type NatsPlace, type Place, Unreached } from "../../place.ts";
+import { type Check, type Finding, ok, orOk, problem, warning } from "../finding.ts";
 
 export interface NatsLooked {
   readonly url: string;

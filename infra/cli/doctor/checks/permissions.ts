@@ -14,8 +14,8 @@ import { REDIS_RIGHTS } from "#shared/redis/permissions.ts";
 import { seedFileIn } from "#shared/runtime/natsSeed.ts";
 
 import { serverUrl } from "../../serverUrl.ts";
+import type { Place } from "../../place.ts";
 import { type Check, type Finding, ok, problem } from "../finding.ts";
-import type { Place } from "../place.ts";
 
 export interface Tried {
   readonly server: "NATS" | "Postgres" | "Redis";

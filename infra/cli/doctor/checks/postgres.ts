@@ -5,8 +5,8 @@ import { isAtLeast, parseVersion } from "#infra/embedded/serverVersion.ts";
 import { comparedMigrations } from "#shared/db/migrate.ts";
 import { DATABASE_ROLES, roleName, TABLES } from "#shared/db/permissions.ts";
 
+import type { Place } from "../../place.ts";
 import { type Check, type Finding, ok, problem, warning } from "../finding.ts";
-import type { Place } from "../place.ts";
 
 export interface PostgresLooked {
   readonly url: string;

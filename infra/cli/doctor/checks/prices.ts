@@ -2,8 +2,8 @@ import type { CheckedPrice } from "#shared/prices/checkPrices.ts";
 import { today } from "#shared/runtime/loadConfig.ts";
 
 import { checkedPrices, fileOf } from "../../commands/prices.ts";
+import type { Place } from "../../place.ts";
 import { type Check, type Finding, orOk, problem, warning } from "../finding.ts";
-import type { Place } from "../place.ts";
 
 export const prices: Check<Place> = {
   title: "prices",

@@ -1,8 +1,8 @@
 import { SERVICES } from "#infra/embedded/services.ts";
 import { isAtLeast } from "#infra/embedded/serverVersion.ts";
 
+import type { Place } from "../../place.ts";
 import { type Check, type Finding, ok, problem, warning } from "../finding.ts";
-import type { Place } from "../place.ts";
 
 /** Fields of INFO by their names. */
 export type RedisInfo = ReadonlyMap<string, string>;

@@ -6,8 +6,8 @@ import { readinessOf } from "#infra/embedded/startRoles.ts";
 import type { State } from "#infra/embedded/stateFile.ts";
 import { z } from "zod";
 
+import type { Place } from "../../place.ts";
 import { type Check, type Finding, ok, problem, warning } from "../finding.ts";
-import type { Place } from "../place.ts";
 
 export interface RoleLooked {
   readonly role: string;

@@ -1,4 +1,4 @@
-/** What the checks look at: settings, and one connection to each server, opened when the first check asks for it. */
+/** What somebody looks at who looks at everything: settings, and one connection to each server, opened when it is first asked for. */
 import { jetstreamManager, type JetStreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { Redis } from "ioredis";
@@ -14,10 +14,19 @@ import { connectNats } from "#shared/messaging/connect.ts";
 import { makeStoredMessages, type StoredMessages } from "#shared/messaging/storedMessages.ts";
 import { pick } from "#shared/runtime/loadConfig.ts";
 
-import { loginFor } from "../loginFor.ts";
-import { openRedis } from "../redis.ts";
-import { serverUrl } from "../serverUrl.ts";
-import { Unreached } from "./finding.ts";
+import { loginFor } from "./loginFor.ts";
+import { openRedis } from "./redis.ts";
+import { serverUrl } from "./serverUrl.ts";
+
+/** A server that another look tells of, and without which this one cannot be had. */
+export class Unreached extends Error {
+  override readonly name = "Unreached";
+  readonly server: string;
+  constructor(server: string, cause: unknown) {
+    super(`${server} cannot be reached: ${cause instanceof Error && cause.message !== "" ? cause.message : String(cause)}`, { cause });
+    this.server = server;
+  }
+}
 
 export interface NatsPlace {
   readonly nats: NatsConnection;
@@ -33,7 +42,7 @@ export interface Place {
   readonly settings: Settings | null;
   readonly prefix: string;
   readonly state: State;
-  /** These throw `Unreached`. */
+  /** These throw `Unreached`, and try again when they are asked again. */
   readonly nats: () => Promise<NatsPlace>;
   readonly postgres: () => Promise<{ readonly pool: Pool; readonly url: string }>;
   readonly redis: () => Promise<{ readonly redis: Redis; readonly url: string }>;
@@ -49,7 +58,10 @@ export function openPlace(given: Environment): Place {
   const settings = settingsOf(environment, home);
   const open = <T>(server: string, start: () => Promise<T>): (() => Promise<T>) => {
     let opened: Promise<T> | undefined;
-    return () => (opened ??= start().catch((error: unknown) => { throw new Unreached(server, error); }));
+    return () => (opened ??= start().catch((error: unknown) => {
+      opened = undefined;
+      throw new Unreached(server, error);
+    }));
   };
   return {
     environment, home, settings, state: readState(home.stateFile),
