@@ -26,6 +26,7 @@ export const prices: Command = {
   example: "inferctl prices check --tiers my-tiers.yaml",
   options: { json: { type: "boolean" }, tiers: { type: "string" }, prices: { type: "string" }, model: { type: "string" } },
   maxPositionals: 1,
+  verbs: ["check", "list"],
   run: (given, context) => {
     const { values, positionals: [verb] } = given;
     const foreign = verb === "list" ? "tiers" : verb === "check" ? "model" : undefined;

@@ -2,6 +2,7 @@
 import { pino } from "pino";
 
 import { Completion } from "#shared/contracts/events.ts";
+import { servedBy } from "#shared/contracts/tiers.ts";
 import { type BudgetState, budgetStatesOf } from "#shared/ledger/budgetStates.ts";
 import { readCounters } from "#shared/ledger/readCounters.ts";
 import { readReport } from "#shared/ledger/report.ts";
@@ -42,7 +43,7 @@ export function makeTakeReading(place: Place, addresses: readonly Address[]): ()
     });
     const [roles, tiers, latest, moneyNow, budgetsNow] = await Promise.all([
       Promise.all(addresses.map((address) => scrape(address, problems))),
-      part(place.nats().then((nats) => readTiers(nats, place.prefix))), part(place.nats().then((nats) => readLatest(nats, known))), part(money()), part(budgets()),
+      part(place.nats().then((nats) => readTiers(nats, place))), part(place.nats().then((nats) => readLatest(nats, known))), part(money()), part(budgets()),
     ]);
     return {
       atMs: performance.now(), at: new Date().toISOString(), roles, tiers: tiers?.statuses ?? null, waiting: tiers?.waiting ?? new Map<string, number>(), latest, money: moneyNow, budgets: budgetsNow,
@@ -64,10 +65,12 @@ async function scrape({ role, url }: Address, problems: string[]): Promise<Scrap
   }
 }
 
-async function readTiers({ nats, jsm }: NatsPlace, prefix: string): Promise<{ readonly statuses: TierStatus[]; readonly waiting: Map<string, number> }> {
+/** In the order of the tier file. */
+async function readTiers({ nats, jsm }: NatsPlace, { prefix, settings }: Place): Promise<{ readonly statuses: TierStatus[]; readonly waiting: Map<string, number> }> {
   const heard = new Map<string, HeardStatus>();
   await readStatuses(nats, prefix, heard, pino({ level: "silent" }));
-  const statuses = [...heard.values()].map(({ status }) => status).sort((a, b) => (a.tier < b.tier ? -1 : 1));
+  const ranks = settings === null ? [] : servedBy(settings.tiers).map(({ name }) => name);
+  const statuses = [...heard.values()].map(({ status }) => status).sort((a, b) => ranks.indexOf(a.tier) - ranks.indexOf(b.tier) || (a.tier < b.tier ? -1 : 1));
   const waiting = await Promise.all([...new Set(statuses.map(({ tier }) => tier))].map(async (name) => {
     const lanes = await Promise.all([workerSource, batchWorkerSource].map((source) => source(prefix, { name, slots: 1 })).map(({ stream, durable }) => jsm.consumers.info(stream, durable)));
     return [name, lanes.reduce((sum, { num_pending }) => sum + num_pending, 0)] as const;

@@ -46,7 +46,7 @@ function moneyLine(today: TopView["today"], paint: Paint): string {
   if (today === null) return "? (the books cannot be read)";
   const isLoss = today.net_saving_nano_usd.startsWith("-");
   const share = today.baseline_nano_usd === "0" ? "" : ` (${percent(Number(today.net_saving_nano_usd) / Number(today.baseline_nano_usd))})`;
-  return `${today.requests} requests  paid ${usdText(today.total_nano_usd)} USD  ${paint(isLoss ? "red" : "green", `saved ${usdText(today.net_saving_nano_usd)} USD${share}`)} against ${usdText(today.baseline_nano_usd)}`;
+  return `${today.requests} requests  paid ${usdText(today.total_nano_usd)} USD  ${isLoss ? paint("red", `lost ${usdText(today.net_saving_nano_usd.slice(1))} USD${share}`) : paint("green", `saved ${usdText(today.net_saving_nano_usd)} USD${share}`)} against the baseline's ${usdText(today.baseline_nano_usd)}`;
 }
 
 type Table = (head: readonly string[], cells: readonly (readonly string[])[], dropped?: readonly string[]) => string[];

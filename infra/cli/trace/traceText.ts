@@ -76,14 +76,14 @@ const HEAD = ["tier", "quality", "keeps from", "value", "expected USD", "at most
 const DROPPED = ["breaker", "workers", "queue", "at most USD", "keeps from", "value", "on time"];
 
 function decisionLines({ at_ms, after_attempt, says, why, candidates }: DecisionShown, { columns, paint }: View): string[] {
-  const when = after_attempt === 0 ? "first" : `after attempt ${after_attempt}`;
+  const title = after_attempt === 0 ? "First decision" : `Decision after attempt ${after_attempt}`;
   const rows = candidates.map((one) => [
     one.tier, one.quality.toFixed(3), one.keeps_from.toFixed(3), one.value === null ? "-" : one.value.toFixed(4), callUsdText(one.expected_cost_nano_usd), callUsdText(one.max_cost_nano_usd), msText(one.expected_latency_ms),
     `${(100 * one.on_time).toFixed(1)} %`, one.breaker, String(one.workers), String(one.queue_depth),
     one.is_chosen ? paint("green", one.says) : one.excluded_by === null ? one.says : paint("dim", one.says),
   ]);
   return [
-    `${paint("bold", `Decision ${when}`)}, at ${msText(at_ms)}: ${says}`,
+    `${paint("bold", title)}, at ${msText(at_ms)}: ${says}`,
     ...why.flatMap((line) => wrapped(printable(line), columns - 2)).map((line) => `  ${line}`),
     ...fittingTable(HEAD, rows, { columns: columns - 2, dropped: DROPPED }).split("\n").map((line) => `  ${line}`),
   ];
