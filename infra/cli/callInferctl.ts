@@ -1,6 +1,7 @@
 import type { Environment } from "#infra/embedded/homeFolder.ts";
 
 import { dispatch } from "./dispatch.ts";
+import { PLAIN_SCREEN } from "./screen.ts";
 
 export interface Called {
   readonly code: number;
@@ -14,7 +15,7 @@ export async function callInferctl(args: readonly string[], environment: Environ
   const printed: string[] = [], errors: string[] = [], notes: string[] = [];
   const unused = () => Promise.reject(new Error("not used"));
   const code = await dispatch(args, {
-    environment, print: (line) => void printed.push(line), progress: { note: (line) => void notes.push(line), step: (_title, run) => run() },
+    environment, screen: PLAIN_SCREEN, print: (line) => void printed.push(line), progress: { note: (line) => void notes.push(line), step: (_title, run) => run() },
     prepare: { topology: unused, migrations: unused, localModels: unused },
   }, (line) => void errors.push(line));
   return { code, printed: printed.join("\n"), errors: errors.join("\n"), notes: notes.join("\n") };

@@ -6,10 +6,16 @@ import type { PrepareSteps } from "#infra/embedded/prepare.ts";
 import type { Progress } from "#infra/embedded/progress.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
 
+import { EXIT_USAGE } from "./exitCodes.ts";
+import type { Screen } from "./screen.ts";
+
+export { EXIT_INCOMPLETE, EXIT_NOT_RUNNING, EXIT_PROBLEMS, EXIT_UNAVAILABLE, EXIT_USAGE } from "./exitCodes.ts";
+
 export interface CliContext {
   readonly environment: Environment;
   /** Results, for people or as JSON. Progress and errors go elsewhere. */
   readonly print: (line: string) => void;
+  readonly screen: Screen;
   readonly progress: Progress;
   readonly prepare: PrepareSteps;
 }
@@ -28,16 +34,11 @@ export interface Command {
   readonly example: string;
   readonly options: NonNullable<ParseArgsConfig["options"]>;
   readonly maxPositionals: number;
+  /** What the first argument may be, where it says what to do. */
+  readonly verbs?: readonly string[];
   /** Resolves to the exit code. */
   readonly run: (given: ParsedArguments, context: CliContext) => Promise<number>;
 }
-
-/** EX_USAGE. */
-export const EXIT_USAGE = 64;
-/** EX_UNAVAILABLE: where 1 says something else, what cannot be reached. */
-export const EXIT_UNAVAILABLE = 69;
-/** As `systemctl status` does when something is not running. */
-export const EXIT_NOT_RUNNING = 3;
 
 /** What was typed makes no command. */
 export const wrongUse = (verb: string, message: string): SetupError => new SetupError(message, `inferctl ${verb} --help`, { exitCode: EXIT_USAGE });

@@ -5,6 +5,9 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["up", async () => (await import("./commands/up.ts")).up],
   ["down", async () => (await import("./commands/down.ts")).down],
   ["status", async () => (await import("./commands/status.ts")).status],
+  ["doctor", async () => (await import("./commands/doctor.ts")).doctor],
+  ["top", async () => (await import("./commands/top.ts")).top],
+  ["trace", async () => (await import("./commands/trace.ts")).trace],
   ["logs", async () => (await import("./commands/logs.ts")).logs],
   ["topology", async () => (await import("./commands/topology.ts")).topology],
   ["migrate", async () => (await import("./commands/migrate.ts")).migrate],
@@ -25,5 +28,6 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["logins", async () => (await import("./commands/logins.ts")).logins],
   ["webhooks", async () => (await import("./commands/webhooks.ts")).webhooks],
   ["dlq", async () => (await import("./commands/dlq.ts")).dlq],
+  ["completion", async () => (await import("./commands/completion.ts")).completion],
   ["serve-recorded", async () => (await import("./commands/serveRecorded.ts")).serveRecorded],
 ]);

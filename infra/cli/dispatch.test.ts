@@ -6,6 +6,7 @@ import { afterAll, describe, expect, test } from "vitest";
 
 import { COMMANDS } from "./commands.ts";
 import { dispatch } from "./dispatch.ts";
+import { PLAIN_SCREEN } from "./screen.ts";
 import { terminalProgress } from "./terminalProgress.ts";
 import { textTable } from "./textTable.ts";
 
@@ -16,6 +17,7 @@ async function run(...args: string[]): Promise<{ code: number; out: string; err:
   const [out, err]: [string[], string[]] = [[], []];
   const context = {
     environment: { INFER_HOME: home },
+    screen: PLAIN_SCREEN,
     print: (line: string) => void out.push(line),
     progress: terminalProgress({ write: (text) => err.push(text) }),
     prepare: { topology: () => Promise.resolve(), migrations: () => Promise.resolve(0), localModels: () => Promise.resolve({ models: [], wasCached: true }) },

@@ -5,6 +5,8 @@ import { SetupError } from "#infra/embedded/setupError.ts";
 
 import { type CliContext, type Command, EXIT_USAGE, type ParsedArguments } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
+import { EXIT_CODES } from "./exitCodes.ts";
+import { wrapped } from "./paint.ts";
 
 /** Never throws. `printError` gets whole lines. */
 export async function dispatch(args: readonly string[], context: CliContext, printError: (line: string) => void): Promise<number> {
@@ -51,10 +53,13 @@ function usageError(message: string, helpCommand: string, printError: (line: str
   return EXIT_USAGE;
 }
 
-async function printHelp(verb: string | undefined, { print }: CliContext, printError: (line: string) => void): Promise<number> {
+const HELP_INDENT = 18;
+async function printHelp(verb: string | undefined, { print, screen }: CliContext, printError: (line: string) => void): Promise<number> {
   if (verb === undefined || verb.startsWith("-")) {
     print("inferctl: runs the Cost-Aware ML Inference Optimizer on this machine, without Docker.\n\nUsage: npx inferctl <command> [options]\n");
     for (const [name, command] of COMMANDS) print(`  ${name.padEnd(16)}${(await command()).summary}`);
+    print("\nExit codes:");
+    for (const { code, meaning } of EXIT_CODES) for (const [i, line] of wrapped(meaning, screen.columns() - HELP_INDENT).entries()) print(`  ${(i === 0 ? code : "").padEnd(HELP_INDENT - 2)}${line}`);
     print("\nnpx inferctl <command> --help says more. Variables are in docs/configuration.md.");
     return 0;
   }

@@ -5,6 +5,7 @@ import { exitWith } from "#shared/runtime/loadConfig.ts";
 import { withSecretFiles } from "#shared/runtime/secretFiles.ts";
 
 import { dispatch } from "./dispatch.ts";
+import { screenOf } from "./screen.ts";
 import { terminalProgress } from "./terminalProgress.ts";
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -21,4 +22,4 @@ const prepare: PrepareSteps = {
 process.stdout.on("error", () => process.exit(0)); // `inferctl logs | head`
 const { environment, problems } = withSecretFiles(process.env, process.cwd());
 if (problems.length > 0) exitWith("the environment", problems);
-process.exitCode = await dispatch(process.argv.slice(2), { environment, print, progress: terminalProgress(process.stderr), prepare }, printError);
+process.exitCode = await dispatch(process.argv.slice(2), { environment, screen: screenOf(process.stdout, process.stdin, environment), print, progress: terminalProgress(process.stderr), prepare }, printError);

@@ -14,6 +14,10 @@ export function usdText(nano: string): string {
   return `${value < 0n && rounded > 0n ? "-" : ""}${rounded / scale}.${String(rounded % scale).padStart(digits, "0")}`;
 }
 
+const MOST_EXACT_NANO_USD = 1_000_000;
+/** Of one call: below a thousandth of a dollar every digit. */
+export const callUsdText = (nano: number): string => (Math.abs(nano) >= MOST_EXACT_NANO_USD ? usdText(String(nano)) : (nano / 1e9).toFixed(9));
+
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const shareText = (part: number, whole: number): string => (whole === 0 ? "-" : percent(part / whole));
 const ownLines = ({ shadow_nano_usd, cache_audit_nano_usd }: ReportRow): string => String(BigInt(shadow_nano_usd) + BigInt(cache_audit_nano_usd));

@@ -14,6 +14,7 @@ import { VERSION } from "#shared/runtime/version.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 
 import { asyncApi } from "./asyncApi.ts";
+import { commandsReference, exitCodesTable } from "./commandLine.ts";
 import { environmentExample, environmentTable } from "./configuration.ts";
 import { natsPermissionsTable } from "./natsPermissions.ts";
 import { databasePermissionsTable, redisPermissionsTable } from "./serverPermissions.ts";
@@ -26,6 +27,7 @@ export async function generatedFiles(): Promise<Record<string, string>> {
     "docs/generated/openapi.json": `${JSON.stringify(service, null, 2)}\n`,
     "docs/generated/openapi-admin.json": `${JSON.stringify(admin, null, 2)}\n`,
     "docs/generated/asyncapi.yaml": stringify(asyncApi(), { aliasDuplicateObjects: false }),
+    "docs/cli.md": withTables("docs/cli.md", { "exit codes": exitCodesTable(), commands: await commandsReference() }),
     "docs/configuration.md": withTables("docs/configuration.md", { environment: environmentTable() }),
     "docs/security.md": withTables("docs/security.md", { "NATS permissions": natsPermissionsTable(), "Postgres permissions": databasePermissionsTable(), "Redis permissions": redisPermissionsTable() }),
     "docs/bad-inputs.md": withTables("docs/bad-inputs.md", { "bad inputs": badInputsTable() }),

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 
 import { dispatch } from "#infra/cli/dispatch.ts";
+import { PLAIN_SCREEN } from "#infra/cli/screen.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { toModelFile } from "#router/evaluation/modelFile.ts";
@@ -87,7 +88,7 @@ async function inferctl(...args: string[]): Promise<string> {
   const printed: string[] = [];
   const unused = () => Promise.reject(new Error("not used"));
   const environment = { INFER_HOME: join(system.folder, "home"), NATS_URL: system.url("nats"), INFER_TIERS_FILE: join(system.folder, "tiers.json") };
-  const code = await dispatch(args, { environment, print: (line) => void printed.push(line), progress: { note: () => undefined, step: (_title, run) => run() }, prepare: { topology: unused, migrations: unused, localModels: unused } }, (line) => void printed.push(line));
+  const code = await dispatch(args, { environment, screen: PLAIN_SCREEN, print: (line) => void printed.push(line), progress: { note: () => undefined, step: (_title, run) => run() }, prepare: { topology: unused, migrations: unused, localModels: unused } }, (line) => void printed.push(line));
   expect([code, printed.join("\n")]).toEqual([0, expect.any(String)]);
   return printed.join("\n");
 }

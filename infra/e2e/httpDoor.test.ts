@@ -5,7 +5,7 @@ import { openEvents } from "#infra/testEventReader.ts";
 import { connectInferClient } from "#producers/client/inferClient.ts";
 
 import { type Audit, body, counter, errorOf, getText, openAudit, postJson, recordOf } from "./callers.ts";
-import { startSystem, type System } from "./system.ts";
+import { jsonIn, startSystem, type System } from "./system.ts";
 
 /** The input of the quick start says too little for the small models, so it climbs to the large one. */
 const UNSURE = "test";
@@ -180,6 +180,16 @@ test.each([
 ])("%s is refused with a 400 before anything is accepted", async (_name, content) => {
   const answer = await infer(content);
   expect([answer.status, errorOf(answer).code]).toEqual([400, "invalid_request"]);
+});
+
+test("doctor finds nothing wrong, trace shows a request as it was answered, top counts it", async () => {
+  const { attempts, trace_id } = recordOf(await infer(body("traced", UNSURE)));
+  const { findings } = jsonIn(await system.inferctl("doctor", "--json")) as { findings: readonly { level: string; what: string }[] };
+  expect(findings.filter(({ level }) => level === "problem")).toEqual([]);
+  const { timeline, completion } = jsonIn(await system.inferctl("trace", "traced", "--tenant", "tenant-1", "--json")) as { timeline: { attempts: readonly { tier: string; became: string }[] }; completion: { trace_id: string } };
+  expect([completion.trace_id, timeline.attempts.map(({ tier, became }) => [tier, became])]).toEqual([trace_id, attempts.map(({ tier }, i) => [tier, i === attempts.length - 1 ? "kept" : "handed_on"])]);
+  const top = jsonIn(await system.inferctl("top", "--json")) as { roles: { answering: number; all: number }; tiers: readonly { tier: string }[]; latest: readonly { request_id: string }[]; problems: readonly string[] };
+  expect([top.roles.answering, top.tiers.map(({ tier }) => tier), top.latest[0]?.request_id, top.problems]).toEqual([8, ["small", "medium", "large"], "traced", []]);
 });
 
 test("no log holds what a caller wrote", async () => {

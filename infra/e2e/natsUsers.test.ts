@@ -97,6 +97,10 @@ test("killed roles come back with their users, and so does a killed server", asy
 
 test("the command line works as admin, and what it makes is in the audit", async () => {
   expect(await system.inferctl("models", "list")).toContain("no model yet");
+  const { findings } = jsonIn(await system.inferctl("doctor", "--json")) as { findings: readonly { check: string; level: string; what: string }[] };
+  expect(findings.filter(({ level }) => level === "problem")).toEqual([]);
+  expect(findings.find(({ check, what }) => check === "permissions" && what.includes("logins"))?.what).toMatch(/^(\d+) of \1 logins are let in and may do what they must$/);
+  for (const password of [...system.passwords(), system.secret()]) expect(JSON.stringify(findings)).not.toContain(password);
   await system.inferctl("topology");
   expect(jsonIn(await system.inferctl("status", "--json"))).toMatchObject({ lines: expect.arrayContaining([expect.objectContaining({ name: "nats", state: "ready" })]) as unknown });
   const made = await audit.rows<{ role: string }>("SELECT change->>'role' AS role FROM admin_audit WHERE action = 'nats_user.create' AND tenant_id IS NULL");

@@ -3,8 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import { drizzle } from "drizzle-orm/node-postgres";
+import { readMigrationFiles } from "drizzle-orm/migrator";
 import { migrate } from "drizzle-orm/node-postgres/migrator";
-import { Client } from "pg";
+import { Client, type ClientBase, type Pool } from "pg";
 
 import { applyPermissions } from "./applyPermissions.ts";
 
@@ -46,7 +47,13 @@ async function permit(client: Client): Promise<void> {
 const isOfAnother = (error: unknown): boolean =>
   error instanceof Error && "code" in error && (["23505", "42710", "40001", "40P01"].includes(String(error.code)) || /concurrently (?:updated|deleted)/.test(error.message));
 
-async function appliedCount(client: Client): Promise<number> {
+/** Migrations of this version that a database lacks, and those that it has of a later one. Throws what Postgres says. */
+export async function comparedMigrations(pool: Pick<Pool, "query">): Promise<{ readonly pending: number; readonly unknown: number }> {
+  const [known, applied] = [readMigrationFiles({ migrationsFolder: migrationsFolder() }).length, await appliedCount(pool)];
+  return { pending: Math.max(0, known - applied), unknown: Math.max(0, applied - known) };
+}
+
+async function appliedCount(client: Pick<ClientBase, "query">): Promise<number> {
   const { rows } = await client.query<{ found: string | null }>("SELECT to_regclass('drizzle.__drizzle_migrations')::text AS found");
   if (rows[0]?.found == null) return 0;
   const counted = await client.query<{ count: number }>("SELECT count(*)::int AS count FROM drizzle.__drizzle_migrations");

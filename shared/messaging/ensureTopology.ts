@@ -22,8 +22,7 @@ export async function ensureTopology(nats: NatsConnection, { prefix, tiers, comp
   const jsm = await jetstreamManager(nats);
   const wantedStreams = streamsOf(prefix, completionsMaxAgeMs, replicas);
   for (const wanted of wantedStreams) await ensureStream(jsm, wanted, update).catch((error: unknown) => { throw noRoom(error, wanted, wantedStreams) ?? error; });
-  const sources = [...Object.values(sourcesOf(prefix)), ...tiers.flatMap((tier) => [workerSource(prefix, tier), batchWorkerSource(prefix, tier), shadowWorkerSource(prefix, tier)])];
-  for (const source of sources) await ensureConsumer(jsm, source);
+  for (const source of allSources(prefix, tiers)) await ensureConsumer(jsm, source);
   const kvm = new Kvm(nats);
   const { name: tierStates, ttlMs } = tierBucket(prefix);
   const buckets = [[tierStates, { ttl: ttlMs, max_bytes: 1024 ** 2 }], [sweeperBucket(prefix).name, { max_bytes: 1024 ** 2 }], [modelBucket(prefix).name, { max_bytes: 64 * 1024 ** 2 }]] as const;
@@ -32,6 +31,10 @@ export async function ensureTopology(nats: NatsConnection, { prefix, tiers, comp
     await kvm.create(name, { ...options, history: 1, replicas });
   }
 }
+
+/** All that have a durable from the beginning. */
+export const allSources = (prefix: string, tiers: readonly TierSlots[]): Source[] =>
+  [...Object.values(sourcesOf(prefix)), ...tiers.flatMap((tier) => [workerSource(prefix, tier), batchWorkerSource(prefix, tier), shadowWorkerSource(prefix, tier)])];
 
 /** Of a stream that exists. */
 async function setReplicas(jsm: JetStreamManager, name: string, replicas: Replicas, update: boolean): Promise<void> {
@@ -70,7 +73,8 @@ function noRoom(cause: unknown, { name }: StreamSpec, all: readonly StreamSpec[]
   return new Error(`stream ${name} does not fit: all streams together may hold ${gib(sum)} GiB (max_bytes), and the server's store is smaller. Set jetstream.max_file_store of nats-server, or the account's limit, to ${gib(sum * 1.1)} GiB at least`, { cause });
 }
 
-function differences(wanted: StreamSpec, kept: StreamConfig): string[] {
+/** What a stream is kept with that is not as wanted, each in words. */
+export function differences(wanted: StreamSpec, kept: StreamConfig): string[] {
   return Object.entries(wanted).flatMap(([key, value]) => {
     const actual: unknown = kept[key as keyof StreamConfig];
     return JSON.stringify(actual) === JSON.stringify(value) ? [] : [`${key}: wanted ${JSON.stringify(value)}, is ${JSON.stringify(actual)}`];

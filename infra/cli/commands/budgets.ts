@@ -46,7 +46,8 @@ export const budgets: Command = {
 };
 
 const PAGE = 500;
-async function tenantsOf(rights: Rights, tenantId: string | undefined): Promise<Tenant[]> {
+/** All, or the one. */
+export async function tenantsOf(rights: Rights, tenantId: string | undefined): Promise<Tenant[]> {
   if (tenantId !== undefined) {
     const tenant = await readTenant(rights, tenantId);
     if (tenant === null) throw noSuchTenant(tenantId);

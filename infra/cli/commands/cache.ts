@@ -28,6 +28,7 @@ export const cache: Command = {
   example: "inferctl cache evaluate --pairs shared/cache/labelledPairs/heldOut.jsonl",
   options: { json: { type: "boolean" }, pairs: { type: "string" }, tenant: { type: "string" }, store: { type: "boolean" } },
   maxPositionals: 1,
+  verbs: ["evaluate", "audits"],
   run: async ({ values, positionals: [verb] }, { environment, print }) => {
     const say = sayer({ values }, { print });
     const text = (option: string): string | undefined => (typeof values[option] === "string" ? values[option] : undefined);

@@ -39,6 +39,7 @@ export const dlq: Command = {
   example: "inferctl dlq list --tenant acme --reason poison --since 12h",
   options: { json: { type: "boolean" }, stream: { type: "string" }, tenant: { type: "string" }, reason: { type: "string" }, since: { type: "string" }, all: { type: "boolean" }, note: { type: "string" } },
   maxPositionals: 2,
+  verbs: ["list", "show", "retry", "discard"],
   run: async ({ values, positionals: [verb, which] }, { environment, print }) => {
     const say = sayer({ values }, { print });
     const text = (name: string): string | undefined => (typeof values[name] === "string" ? values[name] : undefined);

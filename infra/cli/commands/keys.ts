@@ -24,6 +24,7 @@ export const keys: Command = {
   example: "inferctl keys create --tenant acme --name web",
   options: { json: { type: "boolean" }, tenant: { type: "string" }, operator: { type: "boolean" }, role: { type: "string" }, name: { type: "string" }, expires: { type: "string" } },
   maxPositionals: 2,
+  verbs: ["create", "list", "revoke"],
   run: ({ values, positionals: [verb, keyId] }, { environment, print }) => withTenancy(environment, async (rights) => {
     const say = sayer({ values }, { print });
     const text = (option: string): string | undefined => (typeof values[option] === "string" ? values[option] : undefined);

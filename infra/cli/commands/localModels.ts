@@ -5,15 +5,16 @@ import type { Command } from "../command.ts";
 
 export const localModels: Command = {
   summary: "Trains the local classifiers, unless they are there already.",
-  usage: "",
-  details: [],
+  usage: "[--json]",
+  details: ["--json  Prints which models are where as JSON."],
   example: "INFER_LOCAL_MODELS_DIR=/srv/models inferctl local-models",
-  options: {},
+  options: { json: { type: "boolean" } },
   maxPositionals: 0,
-  run: async (_given, { environment, progress, prepare }) => {
+  run: async ({ values }, { environment, progress, prepare, print }) => {
     const { localModelsDir } = readSettings(environment, openHome(environment));
     const train = () => prepare.localModels(localModelsDir, progress.note);
-    await progress.step("local models", train, ({ models, wasCached }) => `${models.join(", ")} in ${localModelsDir}${wasCached ? " (trained before)" : ""}`);
+    const { models, wasCached } = await progress.step("local models", train, (trained) => `${trained.models.join(", ")} in ${localModelsDir}${trained.wasCached ? " (trained before)" : ""}`);
+    if (values["json"] === true) print(JSON.stringify({ models, dir: localModelsDir, was_cached: wasCached }));
     return 0;
   },
 };

@@ -27,6 +27,7 @@ export const logins: Command = {
   example: "DATABASE_URL=postgresql://me@db:5432/infer REDIS_URL=redis://me:…@cache:6379 inferctl logins init --folder /etc/infer",
   options: { anew: { type: "boolean" }, folder: { type: "string" }, json: { type: "boolean" } },
   maxPositionals: 1,
+  verbs: ["init", "list"],
   run: async (given, context) => {
     const { positionals: [verb] } = given;
     switch (verb ?? "") {

@@ -28,6 +28,7 @@ export const models: Command = {
   example: "inferctl models activate 20261124-1a2b3c4d",
   options: { json: { type: "boolean" }, classes: { type: "boolean" } },
   maxPositionals: 2,
+  verbs: ["list", "show", "import", "activate", "deactivate", "rollback"],
   run: ({ values, positionals: [verb, argument] }, { environment, print }) => withModelStore(environment, async (store) => {
     const say = sayer({ values }, { print });
     if (values["classes"] === true && verb !== "show") throw wrongUse("models", "--classes goes with show alone");

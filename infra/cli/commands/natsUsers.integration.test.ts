@@ -20,6 +20,7 @@ import { readTierFile } from "#shared/runtime/loadConfig.ts";
 import { createTenant } from "#shared/tenancy/tenants.ts";
 
 import { dispatch } from "../dispatch.ts";
+import { PLAIN_SCREEN } from "../screen.ts";
 
 const ROLES = ["admin", "gateway", "router", "worker-small", "worker-medium", "worker-large", "audit-sink", "metrics-sink"];
 const home = mkdtempSync(join(tmpdir(), "infer-nats-users-"));
@@ -40,7 +41,7 @@ const prepare = { topology: () => Promise.resolve(), migrations: () => Promise.r
 async function run(args: readonly string[], environment: Record<string, string> = {}, onNote: (line: string) => void = () => undefined) {
   const [out, err]: [string[], string[]] = [[], []];
   const progress = { note: (line: string) => { err.push(line); onNote(line); }, step: <T>(_title: string, work: () => Promise<T>) => work() };
-  const code = await dispatch(["nats-users", ...args], { environment: { INFER_HOME: home, DATABASE_URL: database.url, ...environment }, print: (line) => void out.push(line), progress, prepare }, (line) => void err.push(line));
+  const code = await dispatch(["nats-users", ...args], { environment: { INFER_HOME: home, DATABASE_URL: database.url, ...environment }, screen: PLAIN_SCREEN, print: (line) => void out.push(line), progress, prepare }, (line) => void err.push(line));
   return { code, out: out.join("\n"), err: err.join("\n") };
 }
 interface Printed { readonly made: string[]; readonly seed: string; readonly is_audited: boolean; readonly is_in_effect: boolean; readonly user: { public_key: string }; readonly users: { public_key: string; tenant_id?: string; role?: string }[]; readonly config: string }

@@ -39,6 +39,7 @@ export const natsUsers: Command = {
   example: "inferctl nats-users add --tenant tenant-1 --out tenant-1.nk",
   options: { tenant: { type: "string" }, name: { type: "string" }, out: { type: "string" }, anew: { type: "boolean" }, "users-file": { type: "string" }, json: { type: "boolean" } },
   maxPositionals: 2,
+  verbs: ["init", "add", "list", "remove", "config"],
   run: async (given, context) => {
     const { positionals: [verb, argument] } = given;
     const place = placeOf(given, context);

@@ -7,6 +7,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import fixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 
 import { dispatch } from "../dispatch.ts";
+import { PLAIN_SCREEN } from "../screen.ts";
 import { terminalProgress } from "../terminalProgress.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "infer-prices-"));
@@ -20,7 +21,7 @@ const write = (name: string, content: unknown) => {
 async function run(args: readonly string[], environment: Record<string, string> = {}) {
   const printed: string[] = [], said: string[] = [];
   const context = {
-    environment, print: (line: string) => void printed.push(line), progress: terminalProgress({ write: () => {} }),
+    environment, screen: PLAIN_SCREEN, print: (line: string) => void printed.push(line), progress: terminalProgress({ write: () => {} }),
     prepare: { topology: () => Promise.resolve(), migrations: () => Promise.resolve(0), localModels: () => Promise.resolve({ models: [], wasCached: true }) },
   };
   const code = await dispatch(["prices", ...args], context, (line) => void said.push(line));

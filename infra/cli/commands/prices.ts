@@ -26,6 +26,7 @@ export const prices: Command = {
   example: "inferctl prices check --tiers my-tiers.yaml",
   options: { json: { type: "boolean" }, tiers: { type: "string" }, prices: { type: "string" }, model: { type: "string" } },
   maxPositionals: 1,
+  verbs: ["check", "list"],
   run: (given, context) => {
     const { values, positionals: [verb] } = given;
     const foreign = verb === "list" ? "tiers" : verb === "check" ? "model" : undefined;
@@ -39,7 +40,7 @@ export const prices: Command = {
 };
 
 /** An option, or else the variable, or else the file that comes with the project. */
-function fileOf({ values }: Pick<ParsedArguments, "values">, { environment }: Pick<CliContext, "environment">, option: "tiers" | "prices"): string {
+export function fileOf({ values }: Pick<ParsedArguments, "values">, { environment }: Pick<CliContext, "environment">, option: "tiers" | "prices"): string {
   const said = values[option];
   const set = environment[option === "tiers" ? "INFER_TIERS_FILE" : "INFER_PRICES_FILE"];
   return typeof said === "string" ? said : set !== undefined && set !== "" ? set : `infra/config/${option}.yaml`;
@@ -54,9 +55,9 @@ function bookIn(file: string): PriceFile {
 const unreadable = (what: string, file: string, problems: readonly string[]): SetupError =>
   new SetupError(`the ${what} ${file} cannot be used:\n${problems.map((problem) => `  ${problem}`).join("\n")}`, "Correct it, or name another one; docs/prices.md says how it looks", { exitCode: 1 });
 
-function check(given: ParsedArguments, context: CliContext): number {
-  const files = { tiers_file: fileOf(given, context, "tiers"), prices_file: fileOf(given, context, "prices") };
-  const day = today();
+interface Files { readonly tiers_file: string; readonly prices_file: string }
+/** Each price that the tier file is charged at, on that day. Throws a `SetupError` where a file cannot be used. */
+export function checkedPrices(files: Files, day: string): CheckedPrice[] {
   const book = bookIn(files.prices_file);
   const raw = readYaml(files.tiers_file, "INFER_TIERS_FILE");
   if ("problems" in raw) throw unreadable("tier file", files.tiers_file, raw.problems);
@@ -64,6 +65,13 @@ function check(given: ParsedArguments, context: CliContext): number {
   const filled = withBookPrices(raw.value, book, { booksName: files.prices_file, day });
   const parsed = filled.problems.length > 0 ? undefined : TierFile.safeParse(filled.file);
   if (parsed?.success === false) throw unreadable("tier file", files.tiers_file, issueLines(parsed.error));
+  return checked;
+}
+
+function check(given: ParsedArguments, context: CliContext): number {
+  const files = { tiers_file: fileOf(given, context, "tiers"), prices_file: fileOf(given, context, "prices") };
+  const day = today();
+  const checked = checkedPrices(files, day);
   const count = (level: "problem" | "warning") => checked.flatMap(({ findings }) => findings).filter((finding) => finding.level === level).length;
   const counts = { problems: count("problem"), warnings: count("warning") };
   sayer(given, context)({ ...files, day, ...counts, prices: checked }, describe(checked, { ...files, day, ...counts }));

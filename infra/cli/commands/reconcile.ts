@@ -24,11 +24,11 @@ import { type Command, EXIT_UNAVAILABLE, wrongUse } from "../command.ts";
 import { openRedis } from "../redis.ts";
 import { type BillPart, differenceText, MOST_PRINTED, reconcileJson, reconcileText } from "../reconcileText.ts";
 import { loginFor } from "../loginFor.ts";
+import { progressBar } from "../progressBar.ts";
 import { serverUrl } from "../serverUrl.ts";
 
 const EXIT_DIFFERENCES = 1;
 const DEFAULT_TOLERANCE = "0.5%";
-const NOTE_EVERY_MS = 2_000;
 
 export const reconcile: Command = {
   summary: "Compares requests, outcomes, audit, ledger, budget counters and a provider's bill, and names every difference.",
@@ -65,16 +65,11 @@ export const reconcile: Command = {
       if (isJson) print(JSON.stringify(difference));
       else if (first.length < MOST_PRINTED) first.push(difference);
     };
-    let notedMs = Date.now();
-    const onProgress: ReconcileOptions["onProgress"] = (what, done, of) => {
-      if (Date.now() - notedMs < NOTE_EVERY_MS) return;
-      notedMs = Date.now();
-      progress.note(`${what}: ${done} of ${of}`);
-    };
-    const { all, billed } = await withPlaces(environment, async ({ places, options }) => {
+    const onProgress: ReconcileOptions["onProgress"] = (what, done, of) => { progress.tell?.(`${what} ${progressBar(done, of)}`); };
+    const { all, billed } = await progress.step("comparing", () => withPlaces(environment, async ({ places, options }) => {
       const all = await reconcileAll(places, { ...options, fromMs, toMs, tenantId, onDifference, onProgress });
       return { all, billed: bill === null ? null : await ofBill(places, bill, { tolerance, toleranceText, onDifference }) };
-    });
+    }));
     if (isJson) print(JSON.stringify({ summary: reconcileJson(all, billed, counts) }));
     else print([reconcileText(all, billed, counts), ...differenceText(first, counts)].join("\n"));
     return counts.size === 0 ? 0 : EXIT_DIFFERENCES;

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 
 import { dispatch } from "../dispatch.ts";
+import { PLAIN_SCREEN } from "../screen.ts";
 import { terminalProgress } from "../terminalProgress.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "infer-serve-recorded-"));
@@ -13,7 +14,7 @@ afterAll(() => { rmSync(folder, { recursive: true }); });
 async function run(...args: readonly string[]) {
   const said: string[] = [];
   const context = {
-    environment: {}, print: () => {}, progress: terminalProgress({ write: () => {} }),
+    environment: {}, screen: PLAIN_SCREEN, print: () => {}, progress: terminalProgress({ write: () => {} }),
     prepare: { topology: () => Promise.resolve(), migrations: () => Promise.resolve(0), localModels: () => Promise.resolve({ models: [], wasCached: true }) },
   };
   const code = await dispatch(["serve-recorded", ...args], context, (line) => void said.push(line));

@@ -5,11 +5,10 @@ import { SubmitFailed, submitFile } from "#producers/client/submitFile.ts";
 import { BatchDefaults, type BatchReply } from "#shared/contracts/batch.ts";
 import { inOneLine, issueLines } from "#shared/contracts/describeIssues.ts";
 
-import { type Command, sayer, wrongUse } from "../command.ts";
+import { type Command, EXIT_INCOMPLETE, sayer, wrongUse } from "../command.ts";
+import { progressBar } from "../progressBar.ts";
 
 const PATIENCE_MS = 10 * 60_000;
-/** The results are written, and not every line has an answer. */
-const EXIT_INCOMPLETE = 2;
 
 export const submit: Command = {
   summary: "Runs a file of requests (JSON lines) as one batch and writes their results; interrupted, the same command goes on.",
@@ -34,10 +33,10 @@ export const submit: Command = {
     const defaults = BatchDefaults.safeParse({ ...(user === undefined ? {} : { user_id: user }), ...(budget === undefined ? {} : { budget: Number(budget) }), ...(policy === undefined ? {} : { policy }) });
     if (!defaults.success) throw wrongUse("submit", inOneLine(issueLines(defaults.error)));
     const startedMs = performance.now();
-    const state = await submitFile({
+    const state = await progress.step("batch", () => submitFile({
       url: (text("url") ?? ownGateway(environment)).replace(/\/$/, ""), apiKey: environment["INFER_API_KEY"], tenantId: text("tenant"), file, out, defaults: defaults.data, patienceMs: PATIENCE_MS,
-      onNote: progress.note, onProgress: every(2_000, (now) => { progress.note(lineOf(now, startedMs)); }),
-    }).catch((error: unknown) => {
+      onNote: progress.note, onProgress: (now) => { progress.tell?.(lineOf(now, startedMs)); },
+    }), ({ status }) => status).catch((error: unknown) => {
       if (error instanceof SubmitFailed) throw new SetupError(error.message, error.nextStep, { cause: error });
       throw error;
     });
@@ -52,20 +51,10 @@ function ownGateway(environment: Parameters<typeof openHome>[0]): string {
   return url;
 }
 
-/** At most that often. */
-function every(periodMs: number, say: (state: BatchReply) => void): (state: BatchReply) => void {
-  let lastMs = -Infinity;
-  return (state) => {
-    if (performance.now() - lastMs < periodMs) return;
-    lastMs = performance.now();
-    say(state);
-  };
-}
-
 const doneOf = ({ ended }: BatchReply): number => Object.values(ended).reduce((sum, count) => sum + count, 0);
 const usd = (amount: number): string => `${amount.toFixed(6)} USD`;
 const lineOf = (state: BatchReply, startedMs: number): string =>
-  `${doneOf(state)} of ${state.lines} lines, ${Math.round((performance.now() - startedMs) / 1_000)} s, ${usd(state.cost_usd)}`;
+  `${progressBar(doneOf(state), state.lines)} lines, ${Math.round((performance.now() - startedMs) / 1_000)} s, ${usd(state.cost_usd)}`;
 const summaryOf = (state: BatchReply, out: string): string => {
   const { completed, degraded, failed, rejected } = state.ended;
   const share = state.baseline_cost_usd > 0 ? ` (${((100 * state.saving_usd) / state.baseline_cost_usd).toFixed(1)} %)` : "";

@@ -38,6 +38,7 @@ export const tenants: Command = {
     cache: { type: "string" }, "cache-ttl": { type: "string" }, semantic: { type: "string" }, "max-false-hit-rate": { type: "string" }, "cache-audit-share": { type: "string" }, prompts: { type: "string" }, "retention-days": { type: "string" },
   },
   maxPositionals: 2,
+  verbs: ["list", "show", "create", "set", "suspend", "resume", "history"],
   run: ({ values, positionals: [verb, tenantId] }, { environment, print }) => withTenancy(environment, async (rights) => {
     const say = sayer({ values }, { print });
     const named = (): string => tenantId ?? refuse(`say which tenant to ${verb ?? ""}`);

@@ -29,6 +29,7 @@ export const webhooks: Command = {
   example: "inferctl webhooks add https://example.com/hook --tenant acme",
   options: { json: { type: "boolean" }, tenant: { type: "string" }, status: { type: "string" } },
   maxPositionals: 2,
+  verbs: ["list", "add", "rotate", "disable", "enable", "remove", "deliveries", "retry"],
   run: ({ values, positionals: [verb, what] }, { environment, print }) => withTenancy(environment, async (rights) => {
     const say = sayer({ values }, { print });
     const { tenant, status } = values;
