@@ -5,6 +5,7 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["up", async () => (await import("./commands/up.ts")).up],
   ["down", async () => (await import("./commands/down.ts")).down],
   ["status", async () => (await import("./commands/status.ts")).status],
+  ["demo", async () => (await import("./commands/demo.ts")).demo],
   ["logs", async () => (await import("./commands/logs.ts")).logs],
   ["topology", async () => (await import("./commands/topology.ts")).topology],
   ["migrate", async () => (await import("./commands/migrate.ts")).migrate],

@@ -7,16 +7,28 @@ export interface Terminal {
 }
 
 const CLEAR_LINE = "\r\u001b[2K";
+/** Where no line can be replaced. */
+const NOTE_EVERY_MS = 10_000;
 
 export function terminalProgress(terminal: Terminal, now: () => number = () => performance.now()): Progress {
   const isLive = terminal.isTTY === true;
   let running: string | undefined;
+  let toldMs = -Infinity;
   const show = (line: string): void => {
     terminal.write(`${isLive && running !== undefined ? CLEAR_LINE : ""}${line}\n`);
     if (isLive && running !== undefined) terminal.write(running);
   };
   return {
     note: (line) => show(`  . ${line}`),
+    tell: (how) => {
+      if (isLive && running !== undefined) {
+        running = `  ${how}`;
+        terminal.write(`${CLEAR_LINE}${running}`);
+      } else if (now() - toldMs >= NOTE_EVERY_MS) {
+        toldMs = now();
+        show(`  . ${how}`);
+      }
+    },
     step: async (title, run, detail) => {
       const startedMs = now();
       const end = (mark: string, said: string): void => {

@@ -4,4 +4,6 @@ export interface Progress {
   readonly step: <T>(title: string, run: () => Promise<T>, detail?: (result: T) => string) => Promise<T>;
   /** Something worth knowing that is no step. */
   readonly note: (line: string) => void;
+  /** How far the running step is. On a terminal it replaces what was told before; else it is a note now and then. Absent: nobody watches. */
+  readonly tell?: (how: string) => void;
 }

@@ -1,11 +1,10 @@
-import { openHome } from "#infra/embedded/homeFolder.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
-import { readState } from "#infra/embedded/stateFile.ts";
 import { SubmitFailed, submitFile } from "#producers/client/submitFile.ts";
 import { BatchDefaults, type BatchReply } from "#shared/contracts/batch.ts";
 import { inOneLine, issueLines } from "#shared/contracts/describeIssues.ts";
 
 import { type Command, sayer, wrongUse } from "../command.ts";
+import { roleUrl } from "../serverUrl.ts";
 
 const PATIENCE_MS = 10 * 60_000;
 /** The results are written, and not every line has an answer. */
@@ -35,7 +34,7 @@ export const submit: Command = {
     if (!defaults.success) throw wrongUse("submit", inOneLine(issueLines(defaults.error)));
     const startedMs = performance.now();
     const state = await submitFile({
-      url: (text("url") ?? ownGateway(environment)).replace(/\/$/, ""), apiKey: environment["INFER_API_KEY"], tenantId: text("tenant"), file, out, defaults: defaults.data, patienceMs: PATIENCE_MS,
+      url: (text("url") ?? roleUrl("gateway", environment)).replace(/\/$/, ""), apiKey: environment["INFER_API_KEY"], tenantId: text("tenant"), file, out, defaults: defaults.data, patienceMs: PATIENCE_MS,
       onNote: progress.note, onProgress: every(2_000, (now) => { progress.note(lineOf(now, startedMs)); }),
     }).catch((error: unknown) => {
       if (error instanceof SubmitFailed) throw new SetupError(error.message, error.nextStep, { cause: error });
@@ -45,12 +44,6 @@ export const submit: Command = {
     return state.status === "completed" && state.ended.failed + state.ended.rejected === 0 ? 0 : EXIT_INCOMPLETE;
   },
 };
-
-function ownGateway(environment: Parameters<typeof openHome>[0]): string {
-  const url = readState(openHome(environment).stateFile).roles.flatMap(({ addresses }) => addresses).find(({ role }) => role === "gateway")?.url;
-  if (url === undefined) throw new SetupError("which gateway? None was started here", "Name it with --url, or start one with: inferctl up");
-  return url;
-}
 
 /** At most that often. */
 function every(periodMs: number, say: (state: BatchReply) => void): (state: BatchReply) => void {
