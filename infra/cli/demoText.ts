@@ -23,11 +23,13 @@ export interface DemoPlace {
   readonly baselineTier: string;
   /** Put before each command, so that it finds this set-up: `INFER_HOME=... `. */
   readonly before: string;
-  /** What else to know or to do. */
+  /** What to know of how it was done. */
   readonly notes: readonly string[];
+  /** Commands to run next. */
+  readonly more: readonly string[];
 }
 
-export function demoText(result: DemoRun, { consoleUrl, baselineTier, before, notes }: DemoPlace): string {
+export function demoText(result: DemoRun, { consoleUrl, baselineTier, before, notes, more }: DemoPlace): string {
   const { tenants, compared, escalation, shadows, books, asked, already_there: there, elapsed_ms: elapsedMs, requests_per_second: rate, run } = result;
   const typed = (command: string): string => `${before}npx inferctl ${command}`;
   return [
@@ -41,12 +43,13 @@ export function demoText(result: DemoRun, { consoleUrl, baselineTier, before, no
     ...(shadows === 0 ? [] : [`Shadow labels so far: ${shadows}; their cost counts against the saving.`]),
     books.agree ? `The books say the same of all ${books.requests} requests: ${typed(`report --by tenant`)}`
       : `The books have ${books.requests} of ${asked} requests${books.requests < asked ? " so far" : ", and differ from what callers were told"}: ${typed("reconcile")}`,
+    ...notes.map((note) => `- ${note}`),
     "",
     "Next:",
     `  open ${consoleUrl}`,
     ...(escalation === null ? [] : [`  ${typed(`trace ${escalation.request_id} --tenant ${escalation.tenant_id}`)}`]),
     `  ${typed("report --by tier")}`,
-    ...notes.map((note) => `  ${note}`),
+    ...more.map((command) => `  ${command}`),
   ].join("\n");
 }
 

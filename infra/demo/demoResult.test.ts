@@ -66,7 +66,7 @@ describe("demoFigures", () => {
 });
 
 describe("for people", () => {
-  const place = { consoleUrl: "http://localhost:8079/console", baselineTier: "large", before: "", notes: ["one thing more"] };
+  const place = { consoleUrl: "http://localhost:8079/console", baselineTier: "large", before: "", notes: ["one thing more"], more: ["npx inferctl down"] };
   const run = { run: 1, asked: 7, already_there: 2, elapsed_ms: 2_000, requests_per_second: 2.5 };
 
   it("ends with what was saved at which quality, and what to open and run next", () => {
@@ -74,7 +74,7 @@ describe("for people", () => {
     expect(text).toContain("run 1: 7 requests in 2.0 s, 2 of them from before (2.5 a second)");
     expect(text).toMatch(/demo-helpdesk +cascade-routing +3 +3 completed +2 small, 1 large +0\.000003 +0\.000008 +0\.000004 \(56\.0 %\) +66\.7 %/);
     expect(text).toMatch(/The same 3 asked of both: 0\.000003 USD with cascade-routing, 0\.000008 with always-large: saved 56\.0 % \(95 %:[^]*at 66\.7 % right against 100\.0 % \(difference -33\.3 points/);
-    expect(text).toMatch(/The books say the same of all 7 requests[^]*Next:\n {2}open http:\/\/localhost:8079\/console\n {2}npx inferctl trace h-2 --tenant demo-helpdesk\n {2}npx inferctl report --by tier\n {2}one thing more$/);
+    expect(text).toMatch(/The books say the same of all 7 requests[^]*\n- one thing more\n\nNext:\n {2}open http:\/\/localhost:8079\/console\n {2}npx inferctl trace h-2 --tenant demo-helpdesk\n {2}npx inferctl report --by tier\n {2}npx inferctl down$/);
   });
 
   it("says where to look when the books are not whole", () => {
