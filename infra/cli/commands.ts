@@ -5,6 +5,7 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["up", async () => (await import("./commands/up.ts")).up],
   ["down", async () => (await import("./commands/down.ts")).down],
   ["status", async () => (await import("./commands/status.ts")).status],
+  ["demo", async () => (await import("./commands/demo.ts")).demo],
   ["doctor", async () => (await import("./commands/doctor.ts")).doctor],
   ["top", async () => (await import("./commands/top.ts")).top],
   ["trace", async () => (await import("./commands/trace.ts")).trace],

@@ -239,7 +239,7 @@ function portsOf(before: readonly RoleProcess[], running: readonly RoleProcess[]
 /** What the processes are started with, by name. Hashes: some of it is secret. */
 function hashesOf(dist: string, { tiersFile, tiers }: Settings, env: Readonly<Record<string, string>>): Record<string, string> {
   const settings = Object.entries(env).filter(([name]) => !OF_THE_SHELL.has(name)).sort();
-  return { "the build": contentOf(dist), "the tier file": hashOf([readFileSync(tiersFile, "utf8")]), "the prices": hashOf(pricesOf(tiers)), ...Object.fromEntries(settings.map(([name, value]) => [name, hashOf([value])])) };
+  return { "the build": contentOf(dist), [TIER_FILE]: tierFileHash(tiersFile), "the prices": hashOf(pricesOf(tiers)), ...Object.fromEntries(settings.map(([name, value]) => [name, hashOf([value])])) };
 }
 
 /** Those that hold today: another price book, or another day, may give others for the same tier file. */
@@ -250,5 +250,10 @@ function contentOf(dist: string): string {
   const files = readdirSync(dist, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".js")).sort();
   return hashOf(files.map((file) => `${file}\n${readFileSync(join(dist, file), "utf8")}`));
 }
+
+const TIER_FILE = "the tier file";
+const tierFileHash = (tiersFile: string): string => hashOf([readFileSync(tiersFile, "utf8")]);
+/** Every process that runs was started with this very tier file. */
+export const runsTierFile = ({ roles }: Pick<State, "roles">, tiersFile: string): boolean => roles.every(({ startedWith }) => startedWith[TIER_FILE] === tierFileHash(tiersFile));
 
 const hashOf = (parts: readonly string[]): string => createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 16);

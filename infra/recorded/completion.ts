@@ -36,19 +36,24 @@ export interface Completion {
  * The one alternative of `top_logprobs` is the piece itself: no other was recorded.
  */
 export function toCompletion(answer: RecordedAnswer, said: SaidAnswer, request: ChatRequest, { id, created }: Pick<Completion, "id" | "created">): Completion {
-  const { query, promptTokens, completionTokens, confidence } = answer;
+  const { confidence } = answer;
   const { pieces, finishReason } = cutAnswer(said, request.stops, request.mostPieces);
   return {
     id, created, model: request.model, pieces,
     finishReason: finishReason === "tool_calls" && typeof request.toolChoice === "object" ? "stop" : finishReason,
-    promptTokens: promptTokens ?? estimated(query),
+    ...wholeTokensOf(answer, said),
     wholePieces: piecesOf(said).length,
-    wholeTokens: completionTokens ?? estimated(said.text + said.calls.map((call) => call.arguments).join("")),
     mostPieces: request.mostPieces,
     logprob: request.wantsLogprobs && confidence !== null ? Math.max(LEAST_LOGPROB, Math.log(confidence)) : null,
     hasAlternative: request.wantsAlternative,
   };
 }
+
+/** What the server says of a whole answer. */
+export const wholeTokensOf = ({ query, promptTokens, completionTokens }: RecordedAnswer, said: SaidAnswer): Pick<Completion, "promptTokens" | "wholeTokens"> => ({
+  promptTokens: promptTokens ?? estimated(query),
+  wholeTokens: completionTokens ?? estimated(said.text + said.calls.map((call) => call.arguments).join("")),
+});
 
 const estimated = (text: string): number => Math.ceil(text.length / CHARACTERS_PER_TOKEN);
 

@@ -1,12 +1,11 @@
-import { openHome } from "#infra/embedded/homeFolder.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
-import { readState } from "#infra/embedded/stateFile.ts";
 import { SubmitFailed, submitFile } from "#producers/client/submitFile.ts";
 import { BatchDefaults, type BatchReply } from "#shared/contracts/batch.ts";
 import { inOneLine, issueLines } from "#shared/contracts/describeIssues.ts";
 
 import { type Command, EXIT_INCOMPLETE, sayer, wrongUse } from "../command.ts";
 import { progressBar } from "../progressBar.ts";
+import { roleUrl } from "../serverUrl.ts";
 
 const PATIENCE_MS = 10 * 60_000;
 
@@ -34,7 +33,7 @@ export const submit: Command = {
     if (!defaults.success) throw wrongUse("submit", inOneLine(issueLines(defaults.error)));
     const startedMs = performance.now();
     const state = await progress.step("batch", () => submitFile({
-      url: (text("url") ?? ownGateway(environment)).replace(/\/$/, ""), apiKey: environment["INFER_API_KEY"], tenantId: text("tenant"), file, out, defaults: defaults.data, patienceMs: PATIENCE_MS,
+      url: (text("url") ?? roleUrl("gateway", environment)).replace(/\/$/, ""), apiKey: environment["INFER_API_KEY"], tenantId: text("tenant"), file, out, defaults: defaults.data, patienceMs: PATIENCE_MS,
       onNote: progress.note, onProgress: (now) => { progress.tell?.(lineOf(now, startedMs)); },
     }), ({ status }) => status).catch((error: unknown) => {
       if (error instanceof SubmitFailed) throw new SetupError(error.message, error.nextStep, { cause: error });
@@ -44,12 +43,6 @@ export const submit: Command = {
     return state.status === "completed" && state.ended.failed + state.ended.rejected === 0 ? 0 : EXIT_INCOMPLETE;
   },
 };
-
-function ownGateway(environment: Parameters<typeof openHome>[0]): string {
-  const url = readState(openHome(environment).stateFile).roles.flatMap(({ addresses }) => addresses).find(({ role }) => role === "gateway")?.url;
-  if (url === undefined) throw new SetupError("which gateway? None was started here", "Name it with --url, or start one with: inferctl up");
-  return url;
-}
 
 const doneOf = ({ ended }: BatchReply): number => Object.values(ended).reduce((sum, count) => sum + count, 0);
 const usd = (amount: number): string => `${amount.toFixed(6)} USD`;
