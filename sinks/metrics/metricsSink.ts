@@ -30,13 +30,13 @@ export const metricsSink: Role<z.infer<typeof MetricsSinkConfig>> = {
     const { tracer, close } = startTracing(config.otlpEndpoint, "infer-metrics-sink");
     onClose("tracing", close);
     const source = sourcesOf(prefix).metricsCompletions;
-    const { js, publisher } = await openBroker({ url: config.natsUrl, role: "metrics-sink", prefix, needed: [source], readiness, registry }, context);
+    const { js, publisher, now, observeRun } = await openBroker({ url: config.natsUrl, role: "metrics-sink", prefix, needed: [source], readiness, registry }, context);
     if (signal.aborted) return;
     const observe = makeCompletionMetrics(registry);
     readiness.started();
     log.info("ready");
     await consume({
-      js, log, source, signal, drainMs: context.drainMs, concurrency: 64,
+      js, log, now, source, signal, observeRun, drainMs: context.drainMs, concurrency: 64,
       giveUp: keepDeadLetter(publisher, prefix, Date.now),
       handle: (delivery) => tracer.span("process infer.completion", { kind: "CONSUMER", parent: delivery.traceparent }, async () => {
         observe(readEvent(Completion, prefix, delivery));
