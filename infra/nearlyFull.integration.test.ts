@@ -65,6 +65,13 @@ it("says how far a sink is behind, which nobody runs here", async () => {
   expect((await metric("infer_sink_pending_messages")).get("sink-audit-feedback")).toBe(0);
 });
 
+it("says how many jobs wait for a tier that nobody runs, and how many messages a stream has ever stored", async () => {
+  const waiting = /^infer_queue_messages\{stream="JOBS",consumer="worker-alpha",state="waiting",service="router"\} [1-9]\d*$/m;
+  const looked = async () => (await getText(`${url("router")}/metrics`)).text;
+  await waitUntil(async () => (waiting.test(await looked()) ? true : undefined), { deadlineMs: 25_000, describe: () => "no job waits" });
+  expect(await untilMetric("infer_stream_stored_total", "COMPLETIONS", (stored) => stored >= filled)).toBeLessThanOrEqual((await broker.broker.jsm.streams.info("COMPLETIONS")).state.last_seq);
+});
+
 it("refuses new requests from 90 % on, says when to ask again, and takes them again once there is room", async () => {
   await fillTo(0.91);
   const refused = await waitUntil(async () => [await ask(`full-${Date.now()}`, "respond-async")].find(({ status }) => status !== 202), { deadlineMs: 10_000, describe: () => "requests are still accepted" });

@@ -18,7 +18,7 @@ it("counts explored requests by tier and what they were expected to add, and no 
   const text = await registry.metrics();
   expect(text).toContain('infer_explored_total{tier="small"} 2\n');
   expect(text.match(/^infer_explored_total/gm)).toHaveLength(1);
-  expect(text).toContain("infer_explored_extra_cost_nano_usd_total 2800\n");
+  expect(text).toContain("infer_explored_extra_cost_usd_total 0.0000028\n");
 });
 
 it("counts tiers that were run although they miss a soft limit, and no others", async () => {

@@ -2,6 +2,7 @@ import { Counter, Gauge, type Registry } from "prom-client";
 
 import type { Decision } from "#shared/contracts/decision.ts";
 import { type FloorGuard, type FloorTest, LabelSource } from "#shared/contracts/floorGuard.ts";
+import { toUsd } from "#shared/contracts/money.ts";
 
 import type { Routing } from "./followModel.ts";
 import { evidence, marginLowerBound } from "./learning/floorTest.ts";
@@ -27,7 +28,7 @@ export function makeRouterMetrics(registry: Registry, { fold, routing, now }: { 
   const gone = new Counter({ name: "infer_shadow_input_gone_total", help: "Sampled requests about which the baseline tier could not be asked: REQUESTS had forgotten the input.", registers });
   const lastResorts = new Counter({ name: "infer_last_resorts_total", help: "Tiers that were run although they miss a soft limit too, by limit: no tier met them all.", labelNames: ["tier", "limit"], registers });
   const explored = new Counter({ name: "infer_explored_total", help: "Requests that began with another tier than the routing model's choice, by that tier.", labelNames: ["tier"], registers });
-  const exploredCost = new Counter({ name: "infer_explored_extra_cost_nano_usd_total", help: "Expected cost of those tiers beyond the model's choice, should a cheaper tier's answer not be kept.", registers });
+  const exploredCost = new Counter({ name: "infer_explored_extra_cost_usd_total", help: "Expected cost of those tiers beyond the model's choice, should a cheaper tier's answer not be kept.", registers });
   const models = new Gauge({ name: "infer_routing_model_info", help: "1 for the routing model that decides.", labelNames: ["version"], registers });
   const unusable = new Counter({ name: "infer_routing_model_problems_total", help: "Activated routing models that could not be used; the one before it stayed.", registers });
   const snapshots = new Counter({ name: "infer_snapshots_total", help: "Results whose snapshot of the saga was looked at: signed, read from their jobs because they have no signature, or refused.", labelNames: ["how"], registers });
@@ -69,7 +70,7 @@ export function makeRouterMetrics(registry: Registry, { fold, routing, now }: { 
       if (step.kind === "run" && step.despite !== undefined) lastResorts.inc({ tier: step.tier, limit: step.despite });
       if (step.kind !== "run" || exploration?.is_explored !== true) return;
       explored.inc({ tier: step.tier });
-      exploredCost.inc(exploration.extra_cost_nano_usd);
+      exploredCost.inc(toUsd(exploration.extra_cost_nano_usd));
     },
   };
 }

@@ -42,6 +42,7 @@ import { shareLoad } from "./shareLoad.ts";
 import { runShadows } from "./runShadows.ts";
 import { makeSnapshots } from "./snapshots.ts";
 import { runSweeper } from "./sweeper.ts";
+import { watchBudgets } from "./watchBudgets.ts";
 import { runFloorWatch } from "./watchFloor.ts";
 import { watchStreams } from "./watchStreams.ts";
 
@@ -73,7 +74,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const needed = [routerRequests, routerResults, deadLetterService];
     const broker = await openBroker({ url: config.natsUrl, role: "router", prefix, needed, readiness, registry, tracer }, context);
     if (signal.aborted) return;
-    const { nats, js, jsm, streams, publisher } = broker;
+    const { nats, js, jsm, streams, publisher, observeRun } = broker;
     now = broker.now;
     live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: servedBy(tierFile), readiness, log }, context);
 
@@ -95,9 +96,10 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const pacing = openPacing({ pool: slowPool, balanceOf: budgets.balanceOf, registry, log, now });
     const { observer, shedDirect } = shareLoad({ broker, prefix, live, fold: () => fold, maxQueueMs: config.maxQueueMs, registry, now }, context);
     const route = makeRouteEvent({ snapshots, shed: shedDirect, cached, budgets, pacing, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, makePromptTokens(tierFile, count), now), live, countTokens, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now });
-    const loop = { js, log, now, giveUp, concurrency: config.concurrency, signal, drainMs: context.drainMs };
+    const loop = { js, log, now, giveUp, observeRun, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     reconcileCounters({ config, broker, registry }, context);
-    await watchStreams({ broker, prefix, registry, now }, context);
+    watchBudgets({ redisUrl: config.redisUrl, prefix, global: config.globalBudgets, standingOf, registry, now }, context);
+    await watchStreams({ broker, prefix, tiers: servedBy(tierFile), registry, now }, context);
     readiness.started();
     log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");
     await Promise.all([
@@ -105,8 +107,8 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
       consume({ ...loop, source: routerResults, handle: (delivery) => route.result(delivery) }),
       budgets.settle(),
       consume({ ...loop, source: deadLetterService, handle: makeDeadLetterService({ streams, giveUp, tracer }) }),
-      runShadows({ publisher, streams, prefix, standingOf, share: config.shadowShare, shadowTiers: config.shadowTiers, tierFile, tracer, observeGone: metrics.observeGone, now }, { js, jsm, log, signal, drainMs: context.drainMs }),
-      runFloorWatch({ nats, js, streams, prefix, used: () => followed().activation, log, now, isGenuine: makeJudgedProof(config.isKeyless ? null : config.secret, prefix).isGenuine, signal, drainMs: context.drainMs }),
+      runShadows({ publisher, streams, prefix, standingOf, share: config.shadowShare, shadowTiers: config.shadowTiers, tierFile, tracer, observeGone: metrics.observeGone, now }, { js, jsm, log, signal, observeRun, drainMs: context.drainMs }),
+      runFloorWatch({ nats, js, observeRun, streams, prefix, used: () => followed().activation, log, now, isGenuine: makeJudgedProof(config.isKeyless ? null : config.secret, prefix).isGenuine, signal, drainMs: context.drainMs }),
       untilItWorks(context, "start the sweeper", () => runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, tracer, log, now, observer, snapshots, signal }, (made) => { fold = made; })),
     ]);
   },

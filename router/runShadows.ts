@@ -19,10 +19,11 @@ interface Running {
   readonly log: Logger;
   readonly signal: AbortSignal;
   readonly drainMs: number;
+  readonly observeRun?: Broker["observeRun"];
 }
 
 /** Runs until the signal, and never rejects: requests go on, whatever ends it. Share 0: does nothing at all, since sampling spends money. */
-export async function runShadows(deps: ShadowDeps, { js, jsm, log, signal, drainMs }: Running): Promise<void> {
+export async function runShadows(deps: ShadowDeps, { js, jsm, log, signal, drainMs, observeRun = () => undefined }: Running): Promise<void> {
   if (deps.share === 0) return;
   const source = shadowSource(deps.prefix);
   const ensure = () => ensureConsumer(jsm, source);
@@ -30,7 +31,7 @@ export async function runShadows(deps: ShadowDeps, { js, jsm, log, signal, drain
     await untilItWorks({ log, signal }, `make ${source.durable}`, ensure);
     every(ENSURE_EVERY_MS, signal, () => ensure().catch(() => undefined)); // the server may have come back with an empty store
     log.info({ share: deps.share, tiers: deps.shadowTiers, baseline_tier: deps.tierFile.baseline_tier }, "sampling for shadow labels");
-    await consume({ js, log, source, signal, drainMs, concurrency: CONCURRENCY, giveUp: keepDeadLetter(deps.publisher, deps.prefix, deps.now), handle: makeShadow(deps) });
+    await consume({ js, log, source, signal, drainMs, observeRun, now: deps.now, concurrency: CONCURRENCY, giveUp: keepDeadLetter(deps.publisher, deps.prefix, deps.now), handle: makeShadow(deps) });
   } catch (error) {
     if (!signal.aborted) log.error({ err: error }, "the shadow loop ended; requests go on");
   }

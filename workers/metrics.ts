@@ -32,6 +32,8 @@ export function makeWorkerMetrics(registry: Registry, tier: string, { status, lo
   const attempts = new Counter({ name: "infer_attempts_total", help: "Attempts that ended, by result: accepted by the rule, handed to the router, failed.", labelNames: ["tier", "result"], registers });
   const tries = new Counter({ name: "infer_backend_calls_total", help: "Calls of the backend, retries included.", labelNames: ["tier"], registers });
   const latency = new Histogram({ name: "infer_attempt_duration_seconds", help: "Time of one attempt, retries included.", labelNames: ["tier"], buckets: LATENCY_BUCKETS_S, registers });
+  const firstToken = new Histogram({ name: "infer_attempt_first_token_seconds", help: "From the start of an attempt to the first piece of its answer, where it was streamed.", labelNames: ["tier"], buckets: LATENCY_BUCKETS_S, registers });
+  const errors = new Counter({ name: "infer_attempt_errors_total", help: "Attempts that failed, by error code.", labelNames: ["tier", "code"], registers });
   const confidence = new Histogram({ name: "infer_attempt_confidence", help: "Raw confidence of answers.", labelNames: ["tier"], buckets: CONFIDENCE_BUCKETS, registers });
   new Gauge({
     name: "infer_worker_slots", help: "Jobs that this process runs at once, by lane.", labelNames: ["tier", "lane"], registers,
@@ -55,6 +57,7 @@ export function makeWorkerMetrics(registry: Registry, tier: string, { status, lo
   const ejections = new Counter({ name: "infer_replica_ejections_total", help: "How often a replica's breaker opened.", labelNames: ["tier", "replica"], registers });
   const retries = new Counter({ name: "infer_backend_retries_total", help: "Retries of backend calls, by whether the retry budget allowed them (made) or not (refused).", labelNames: ["tier", "result"], registers });
   for (const result of ["made", "refused"]) retries.inc({ tier, result }, 0);
+  for (const result of ["accepted", "handed_on", "failed"]) attempts.inc({ tier, result }, 0);
   const clamped = new Counter({ name: "infer_usage_clamped_total", help: "Attempts with a call or a check whose usage, as told by its server, cannot be, so that less or an estimate was charged.", labelNames: ["tier"], registers });
   const capped = new Counter({ name: "infer_attempt_cost_capped_total", help: "Attempts that cost more than was charged: tokens that were clamped, tries that failed, checks, or a price that rose.", labelNames: ["tier"], registers });
   const unknown = new Counter({ name: "infer_cost_unknown_total", help: "Attempts that may have cost more than is known: tokens of a kind that has no price, or a call that was cut off.", labelNames: ["tier", "reason"], registers });
@@ -79,7 +82,9 @@ export function makeWorkerMetrics(registry: Registry, tier: string, { status, lo
       attempts.inc({ tier, result: outcome.kind === "failed" ? "failed" : isFinal ? "accepted" : "handed_on" });
       observeCalls(attempt);
       latency.observe({ tier }, attempt.latency_ms / 1_000);
+      if (attempt.first_token_ms !== undefined) firstToken.observe({ tier }, attempt.first_token_ms / 1_000);
       if (outcome.kind === "answered") confidence.observe({ tier }, outcome.confidence);
+      else errors.inc({ tier, code: outcome.code });
     },
   };
 }

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { describe, expect, it } from "vitest";
@@ -97,8 +97,17 @@ describe("docker-compose.yml", () => {
     const { groups } = z.strictObject({ groups: z.array(z.strictObject({ name: z.string(), rules: z.array(Rule).min(1) })) }).parse(parse(read("infra/prometheus/alerts.yml")));
     const runbook = read("docs/operations.md");
     const alerts = groups.flatMap(({ rules }) => rules);
-    expect(alerts.map(({ alert }) => alert)).toEqual(["FloorInDoubt", "FloorTightened", "PriceOver", "UsageClamped", "CostUnknown", "BudgetOverdrawn", "BudgetUnknown", "MoneyDiffers", "ReconcileStale", "StreamFilling", "RoutingStalled", "SinkBehind", "SinkLosesSoon"]);
+    expect(alerts.map(({ alert }) => alert)).toEqual(["ErrorBudgetBurnsFast", "ErrorBudgetBurnsSlowly", "LatencyBudgetBurnsFast", "LatencyBudgetBurnsSlowly", "RoleDown", "FloorInDoubt", "FloorTightened", "PriceOver", "UsageClamped", "CostUnknown", "BudgetOverdrawn", "BudgetUnknown", "BudgetEndsEarly", "MoneyDiffers", "ReconcileStale", "StreamFilling", "RoutingStalled", "SinkBehind", "SinkLosesSoon", "JobsWait", "DeadLetters"]);
     expect(alerts.filter(({ alert }) => !runbook.includes(`\`${alert}\``))).toEqual([]);
+  });
+
+  it("gives Grafana its provider of dashboards and every dashboard that is made", () => {
+    const mounted = service(compose(), "grafana").configs.map(({ target }) => target);
+    const files = readdirSync(join(ROOT, "infra/grafana/provisioning/dashboards"));
+    expect(files.length).toBeGreaterThan(5);
+    expect(files.filter((file) => !mounted.includes(`/etc/grafana/provisioning/dashboards/${file}`))).toEqual([]);
+    const { providers: [provider] } = z.object({ providers: z.tuple([z.object({ options: z.object({ path: z.string() }) })]) }).parse(parse(read("infra/grafana/provisioning/dashboards/dashboards.yaml")));
+    expect(provider.options.path).toBe("/etc/grafana/provisioning/dashboards");
   });
 
   it("gives Grafana the Prometheus that it runs", () => {

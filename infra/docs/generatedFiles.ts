@@ -8,6 +8,8 @@ import { Registry } from "prom-client";
 import { stringify } from "yaml";
 
 import { badInputsTable } from "#infra/badInputs/badInputsTable.ts";
+import { ALL_DASHBOARDS } from "#infra/grafana/dashboards/allDashboards.ts";
+import { toGrafana } from "#infra/grafana/dashboards/dashboard.ts";
 import { buildGateway, type GatewayServers } from "#producers/gateway/app.ts";
 import { loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { VERSION } from "#shared/runtime/version.ts";
@@ -30,6 +32,7 @@ export async function generatedFiles(): Promise<Record<string, string>> {
     "docs/cli.md": withTables("docs/cli.md", { "exit codes": exitCodesTable(), commands: await commandsReference() }),
     "docs/configuration.md": withTables("docs/configuration.md", { environment: environmentTable() }),
     "docs/security.md": withTables("docs/security.md", { "NATS permissions": natsPermissionsTable(), "Postgres permissions": databasePermissionsTable(), "Redis permissions": redisPermissionsTable() }),
+    ...Object.fromEntries(ALL_DASHBOARDS.map((dashboard) => [`infra/grafana/provisioning/dashboards/${dashboard.uid}.json`, `${JSON.stringify(toGrafana(dashboard), null, 2)}\n`])),
     "docs/bad-inputs.md": withTables("docs/bad-inputs.md", { "bad inputs": badInputsTable() }),
   };
 }

@@ -53,7 +53,7 @@ test("a cheap answer is compared with the baseline's, once, with a cost line of 
   expect(recordOf(await ask("cheap"))).toEqual(reply); // asked again, nothing runs
   await broker.idle(10_000);
   expect(models.calls("cheap")).toHaveLength(2);
-  expect(await counter(system.url("audit-sink"), "infer_shadow_cost_nano_usd_total")).toBe(COST.beta);
+  expect(await counter(system.url("audit-sink"), "infer_shadow_cost_usd_total")).toBeCloseTo(COST.beta / 1e9, 12);
 });
 
 test("the baseline's own answer costs no second call", async () => {

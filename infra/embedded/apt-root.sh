@@ -1,5 +1,5 @@
 #!/bin/sh
-# apt-root.sh redis|nats|faketime DIR: unpacks that server, or the library that sets a program's clock wrong, into DIR, by the machine's own apt. No root rights, nothing of the system changed.
+# apt-root.sh redis|nats|prometheus|faketime DIR: unpacks that server, or the library that sets a program's clock wrong, into DIR, by the machine's own apt. No root rights, nothing of the system changed.
 set -u; export LC_ALL=C; . /etc/os-release; DIR=$2; R=$DIR.tmp$$; HERE=$(dirname "$0"); trap 'rm -rf "$R"' EXIT; trap 'exit 130' INT TERM HUP
 view() { # view NAME: a private apt state in $V
   V=$R/$1; mkdir -p "$V/lists/partial" "$V/cache/archives/partial" "$V/parts"; : > "$V/none.list"
@@ -29,6 +29,9 @@ if [ "$1" = redis ]; then
 fi
 if [ "$1" = faketime ]; then
   view own; apt update; download libfaketime && unpack && keep; exit 1
+fi
+if [ "$1" = prometheus ]; then
+  view own; apt update; download prometheus && unpack && "$R/out/usr/bin/promtool" --version && "$R/out/usr/bin/prometheus" --version && keep; exit 1
 fi
 for suite in testing stable own; do
   view "$suite"; [ "$suite" = own ] || derive "$suite"

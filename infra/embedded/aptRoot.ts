@@ -1,9 +1,9 @@
 /**
- * NATS, Redis and, for tests, libfaketime from the machine's own apt, unpacked into a private folder by `apt-root.sh`: no root rights, nothing of
+ * NATS, Redis and, for tests, Prometheus and libfaketime from the machine's own apt, unpacked into a private folder by `apt-root.sh`: no root rights, nothing of
  * the system changed. Done once; a second start finds the folder and needs no network.
  */
 import { existsSync, readdirSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 
 import type { Environment, Home } from "./homeFolder.ts";
 import { runProgram } from "./runProgram.ts";
@@ -40,7 +40,25 @@ export async function libfaketime(home: Home, environment: Environment): Promise
   return join(root, file);
 }
 
-async function unpack(what: AptService | "faketime", root: string, home: Home, environment: Environment): Promise<void> {
+export interface PrometheusPrograms {
+  readonly prometheus: string;
+  readonly promtool: string;
+}
+/** Those of the machine where both are on its PATH. Throws as `aptRoot` does. */
+export async function prometheusPrograms(home: Home, environment: Environment, onProgress: (line: string) => void): Promise<PrometheusPrograms> {
+  const inFolder = (folder: string) => ({ prometheus: join(folder, "prometheus"), promtool: join(folder, "promtool") });
+  const onPath = (environment["PATH"] ?? "").split(":").filter(isAbsolute).map(inFolder).find((programs) => Object.values(programs).every((path) => existsSync(path)));
+  if (onPath !== undefined) return onPath;
+  const root = join(home.servers, "prometheus");
+  const programs = inFolder(join(root, "usr/bin"));
+  if (!existsSync(programs.prometheus)) {
+    onProgress(`fetching prometheus with apt into ${root}`);
+    await unpack("prometheus", root, home, environment);
+  }
+  return programs;
+}
+
+async function unpack(what: AptService | "prometheus" | "faketime", root: string, home: Home, environment: Environment): Promise<void> {
   if (!existsSync("/usr/bin/apt-get") || !existsSync("/usr/bin/dpkg-deb")) throw new Error("this machine has no apt");
   const script = join(home.project, "infra", "embedded", "apt-root.sh");
   await runProgram("/bin/sh", [script, what, root], { cwd: home.root, env: aptEnvironment(environment), timeoutMs: TIMEOUT_MS });

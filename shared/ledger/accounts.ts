@@ -4,7 +4,7 @@ import type { TenantSettings } from "#shared/contracts/tenant.ts";
 
 import { type Window, WINDOW_KINDS, windowOf } from "./windows.ts";
 
-const SCOPES = ["tenant", "user", "key"] as const;
+export const SCOPES = ["tenant", "user", "key"] as const;
 /** `global`: all tenants together. */
 export type Scope = (typeof SCOPES)[number] | "global";
 

@@ -12,6 +12,7 @@ import { hasEnded, pause, untilItWorks } from "#shared/runtime/lifecycle.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import { ADMITTED_HEADER, TRACEPARENT_HEADER } from "./ackInbox.ts";
+import type { HandlerRun, ObserveRun } from "./messageMetrics.ts";
 import { NewerVersion } from "./newerVersion.ts";
 import { READING } from "./reading.ts";
 import type { Source } from "./topology.ts";
@@ -84,6 +85,8 @@ export interface ConsumeOptions {
   readonly signal: AbortSignal;
   /** How long handlers may go on after `signal`, in milliseconds; then their messages are handed back. Default: no limit. */
   readonly drainMs?: number;
+  /** Told of each run of a handler. */
+  readonly observeRun?: ObserveRun;
 }
 export interface SlotOptions extends ConsumeOptions {
   /** Asked before each pull: how long not to pull, in milliseconds. */
@@ -266,13 +269,18 @@ async function pull(consumer: Consumer): Promise<JsMsg | null> {
 }
 
 const inPlace: NonNullable<Delivery["aside"]> = (wait) => wait;
-function makeSettle({ log, source, now, handle, giveUp, signal }: ConsumeOptions, aside = inPlace) {
+const RESULT_OF: Readonly<Record<Verdict["action"], HandlerRun["result"]>> = { ack: "handled", hold: "held", retry: "retried", giveUp: "given_up" };
+function makeSettle({ log, source, now = Date.now, handle, giveUp, signal, observeRun = () => undefined }: ConsumeOptions, aside = inPlace) {
+  const { durable } = source;
   return async function settle(held: Held): Promise<void> {
     const { message, lease } = held;
     try {
       for (let tries = 1; ; tries++) {
         const delivery = { ...deliveryOf(held, { source, now }, tries), aside };
+        const waitedMs = tries === 1 && delivery.deliveries === 1 ? now() - delivery.storedAtMs : null;
+        const startedMs = performance.now();
         const verdict = await attempt(delivery, tries);
+        observeRun({ durable, result: lease.signal.aborted ? "lost" : RESULT_OF[verdict.action], tookMs: performance.now() - startedMs, waitedMs });
         if (lease.signal.aborted) return; // another process has it; whatever was published was refused or was first
         if (verdict.action === "ack") { message.ack(); return; }
         if (verdict.action === "retry") { message.nak(verdict.delayMs); return; }
@@ -286,6 +294,7 @@ function makeSettle({ log, source, now, handle, giveUp, signal }: ConsumeOptions
       }
     } catch (error) {
       // Not acked, so it is delivered again after ack_wait. Nothing is lost.
+      observeRun({ durable, result: "unsettled", tookMs: null, waitedMs: null });
       log.error({ err: error, durable: source.durable, seq: message.seq }, "could not settle message");
     }
   };
@@ -306,7 +315,7 @@ function makeSettle({ log, source, now, handle, giveUp, signal }: ConsumeOptions
   }
 }
 
-function deliveryOf({ message, receivedAtMs, lease }: Held, { source, now = Date.now }: Pick<ConsumeOptions, "source"> & { readonly now: ConsumeOptions["now"] | undefined }, tries: number): Delivery {
+function deliveryOf({ message, receivedAtMs, lease }: Held, { source, now }: Pick<ConsumeOptions, "source"> & Required<Pick<ConsumeOptions, "now">>, tries: number): Delivery {
   const { info } = message;
   const storedAtMs = Math.floor(info.timestampNanos / 1e6);
   // What the server sent to a process that was blocked looks new when it is read at last, so its age counts too.

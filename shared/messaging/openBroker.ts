@@ -12,6 +12,7 @@ import { type AckInbox, makeAckInbox } from "./ackInbox.ts";
 import { makeBrokerClock } from "./brokerClock.ts";
 import { awaitNats, awaitTopology } from "./connect.ts";
 import { missingTopology } from "./ensureTopology.ts";
+import { makeObserveRun, type ObserveRun } from "./messageMetrics.ts";
 import { type NatsUse, natsVerdict } from "./natsAdvisory.ts";
 import { tracedAcks } from "./messageSpans.ts";
 import { makePublisher, type Publisher } from "./publish.ts";
@@ -31,6 +32,8 @@ export interface Broker {
   readonly now: () => number;
   /** Unique among all processes. */
   readonly instance: string;
+  /** For the loops that read from it. */
+  readonly observeRun: ObserveRun;
 }
 export interface BrokerOptions {
   readonly url: string;
@@ -95,7 +98,7 @@ export async function openBroker(options: BrokerOptions, { log, signal, onClose,
     missing = await missingTopology(jsm, prefix, needed).catch((error: unknown) => [`JetStream (${String(error)})`]);
   });
   readiness.watch(() => missing.map((what) => `${what} is missing`));
-  return { ...broker, now, instance };
+  return { ...broker, now, instance, observeRun: options.registry === undefined ? () => undefined : makeObserveRun(options.registry) };
 }
 
 /** NATS's time in epoch milliseconds. This stream is one that every role may ask for. */
@@ -111,7 +114,7 @@ async function drainOrClose(nats: NatsConnection): Promise<void> {
   await nats.drain().catch(() => nats.close());
 }
 
-export type BrokerConnection = Omit<Broker, "instance" | "now">;
+export type BrokerConnection = Omit<Broker, "instance" | "now" | "observeRun">;
 /** All that is done over one connection. Close its `acks` before the connection. */
 export async function brokerOver(nats: NatsConnection, prefix: string, ackTimeoutMs?: number, inboxPrefix?: string): Promise<BrokerConnection> {
   return brokerWith(nats, await jetstreamManager(nats), prefix, { ackTimeoutMs, inboxPrefix });

@@ -218,6 +218,12 @@ export function sinkSourcesOf(prefix: string): readonly Source[] {
   return [auditCompletions, auditShadows, auditFeedback, auditDeadLetters, metricsCompletions];
 }
 
+/** Of routers and workers. */
+export function handlerSourcesOf(prefix: string, tiers: readonly TierSlots[]): readonly Source[] {
+  const { routerRequests, routerResults, routerFloor, routerFloorFeedback, deadLetterService } = sourcesOf(prefix);
+  return [routerRequests, routerResults, routerFloor, routerFloorFeedback, deadLetterService, ...tiers.flatMap((tier) => [workerSource(prefix, tier), batchWorkerSource(prefix, tier), shadowWorkerSource(prefix, tier)])];
+}
+
 export const consumerOf = (s: Source) =>
   ({
     durable_name: s.durable,

@@ -166,7 +166,8 @@ describe("late runs", () => {
     await settled();
     expect(await lines("late")).toEqual([{ kind: "waste", part: "3 large 480", cost: 265_000 }, { kind: "waste", part: "3 large 480", cost: 100 }]);
     expect((await pool.query("SELECT 1 FROM ledger WHERE is_charged")).rowCount).toBe(0);
-    expect(await registry.metrics()).toMatch(/^infer_waste_cost_nano_usd_total 530100$/m); // as all of the sink's counters, it counts what is said again
+    expect(Number(/^infer_waste_cost_usd_total (\S+)$/m.exec(await registry.metrics())?.[1])).toBeCloseTo(0.0005301, 12); // as all of the sink's counters, it counts what is said again
+    expect((await registry.metrics()).match(/^infer_dead_letters_total.*$/gm)).toEqual(['infer_dead_letters_total{stream="JOBS",reason="late_result"} 3', 'infer_dead_letters_total{stream="JOBS",reason="poison"} 1']);
   });
 
   it("of a letter that cannot be read are a dead letter themselves, which ends it", async () => {

@@ -28,6 +28,9 @@ export interface Feed<T> {
 export interface DrainDeps {
   readonly js: Broker["js"];
   readonly publisher: Broker["publisher"];
+  /** Default: this machine's clock. */
+  readonly now?: Broker["now"];
+  readonly observeRun?: Broker["observeRun"];
   readonly prefix: string;
   readonly batchSize: number;
   /** Longest wait for a batch to fill, in milliseconds. */
@@ -50,7 +53,7 @@ interface Received<T> {
 }
 
 /** Writes each message once and acks it after the commit, until the signal. What is unreadable or refused is dead-lettered. */
-export async function drain<T>({ source, table, read, writer, parentOf, observe }: Feed<T>, { js, publisher, prefix, batchSize, batchDelayMs, tracer, log, signal, drainMs, readiness }: DrainDeps): Promise<void> {
+export async function drain<T>({ source, what, table, read, writer, parentOf, observe }: Feed<T>, { js, publisher, now = Date.now, observeRun = () => undefined, prefix, batchSize, batchDelayMs, tracer, log, signal, drainMs, readiness }: DrainDeps): Promise<void> {
   let refusal: string | null = null; // until a batch is written again: what was refused is held and tried again
   readiness?.watch(() => (refusal === null ? [] : [`rows of ${source.stream} cannot be written (${refusal})`]));
   const write = async (received: readonly Received<T>[]): Promise<Written> => {
@@ -67,7 +70,7 @@ export async function drain<T>({ source, table, read, writer, parentOf, observe 
   const batches = makeBatches<Received<T>, Written[number]>(batchSize, batchDelayMs, write, cap);
   signal.addEventListener("abort", () => { batches.flush(); }, { once: true });
   await consume({
-    js, log, source, signal, drainMs, concurrency: source.maxAckPending,
+    js, log, now, source, signal, observeRun, drainMs, concurrency: source.maxAckPending,
     giveUp: keepDeadLetter(publisher, prefix, Date.now),
     async handle(delivery) {
       const item = read(delivery);

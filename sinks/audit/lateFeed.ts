@@ -2,37 +2,55 @@
 import type { Pool } from "pg";
 import { Counter, type Registry } from "prom-client";
 
-import { AppError } from "#shared/contracts/errors.ts";
+import { AppError, ERROR_CODES } from "#shared/contracts/errors.ts";
 import { DeadLetter } from "#shared/contracts/events.ts";
+import { toUsd } from "#shared/contracts/money.ts";
 import { makeBatchInsert } from "#shared/db/batchInsert.ts";
 import { ledger } from "#shared/db/schema/books.ts";
 import { type Line, linesOfLetter } from "#shared/ledger/linesOf.ts";
 import type { Delivery } from "#shared/messaging/consume.ts";
 import { parseMessage } from "#shared/messaging/parseMessage.ts";
-import { deadLetterSubject, sourcesOf } from "#shared/messaging/topology.ts";
+import { deadLetterSubject, sourcesOf, streamNamesOf } from "#shared/messaging/topology.ts";
 
 import type { Feed } from "./drain.ts";
 import { makeWriter } from "./writer.ts";
 
 const insertLines = makeBatchInsert(ledger);
 
+interface Late {
+  readonly letter: DeadLetter;
+  readonly lines: readonly Line[];
+}
+/** What no error code says. */
+const OTHER_REASONS = ["late_result", "shadow_input_gone"];
+/** Whoever may write letters must not make series. */
+const labelsOf = (prefix: string, { stream, reason }: DeadLetter) => ({
+  stream: streamNamesOf(prefix).includes(stream) ? stream : "other",
+  reason: reason in ERROR_CODES || OTHER_REASONS.includes(reason) ? reason : "other",
+});
+
 /** Pure. Throws what `parseMessage` throws, and `bad_subject`. A letter about that is read again here, and says nothing of a late run. */
-function toLines(prefix: string, { subject, data, seq }: Pick<Delivery, "subject" | "data" | "seq">): readonly Line[] {
+function toLate(prefix: string, { subject, data, seq }: Pick<Delivery, "subject" | "data" | "seq">): Late {
   const letter = parseMessage(DeadLetter, "dead_letter.v1", data);
   if (deadLetterSubject(prefix, letter.stream, letter.tenant_id) !== subject) throw new AppError("bad_subject", "body and subject differ");
-  return linesOfLetter(letter, seq);
+  return { letter, lines: linesOfLetter(letter, seq) };
 }
 
-export function lateFeed(pool: Pool, registry: Registry, prefix: string): Feed<readonly Line[]> {
-  const waste = new Counter({ name: "infer_waste_cost_nano_usd_total", help: "What late and duplicate runs cost. No request pays for it.", registers: [registry] });
+export function lateFeed(pool: Pool, registry: Registry, prefix: string): Feed<Late> {
+  const waste = new Counter({ name: "infer_waste_cost_usd_total", help: "What late and duplicate runs cost. No request pays for it.", registers: [registry] });
+  const letters = new Counter({ name: "infer_dead_letters_total", help: "Letters in DEAD_LETTERS by the stream of the message that was given up and by reason: an error code, late_result, shadow_input_gone, or other.", labelNames: ["stream", "reason"], registers: [registry] });
   return {
     source: sourcesOf(prefix).auditDeadLetters,
+    what: "infer.deadletter",
     table: "ledger",
-    read: (delivery) => toLines(prefix, delivery),
-    writer: makeWriter(pool, async (client, batch: readonly (readonly Line[])[]) => {
-      await insertLines(client, batch.flat());
+    read: (delivery) => toLate(prefix, delivery),
+    writer: makeWriter(pool, async (client, batch: readonly Late[]) => {
+      await insertLines(client, batch.flatMap(({ lines }) => lines));
       return new Set(batch.keys()); // one that another letter has booked was booked, too
     }),
-    observe: (lines) => { for (const { cost_nano_usd } of lines) waste.inc(cost_nano_usd); },
+    observe({ letter, lines }) {
+      letters.inc(labelsOf(prefix, letter));
+      for (const { cost_nano_usd } of lines) waste.inc(toUsd(cost_nano_usd));
+    },
   };
 }

@@ -2,7 +2,7 @@
 import type { ClientBase, Pool } from "pg";
 import { Counter, type Registry } from "prom-client";
 
-import { nanoUsd } from "#shared/contracts/money.ts";
+import { nanoUsd, toUsd } from "#shared/contracts/money.ts";
 import { type Shadow, ShadowEvent, type ShadowTierEvent } from "#shared/contracts/shadow.ts";
 import { makeBatchInsert } from "#shared/db/batchInsert.ts";
 import { shadows, shadowTiers } from "#shared/db/schema/audit.ts";
@@ -12,6 +12,7 @@ import { type Line, linesOfShadow } from "#shared/ledger/linesOf.ts";
 import { readEvent } from "#shared/messaging/readEvent.ts";
 import { sourcesOf } from "#shared/messaging/topology.ts";
 
+import { makeCalibrationMetrics } from "./calibrationMetrics.ts";
 import type { Feed } from "./drain.ts";
 import { makePlacesOfOwnRows } from "./ownRows.ts";
 import { type Insert, makeWriter } from "./writer.ts";
@@ -107,23 +108,26 @@ async function insert(client: ClientBase, batch: readonly ShadowItem[]): Promise
 export function shadowFeed(pool: Pool, registry: Registry, prefix: string, onFalseHit?: (tenantId: string) => void): Feed<ShadowItem> {
   const registers = [registry];
   const counted = new Counter({ name: "infer_shadow_total", help: "Sampled requests by tier of the kept answer and by what came of asking the baseline tier: own (not asked), compared, unsound, failed.", labelNames: ["tier", "outcome"], registers });
-  const cost = new Counter({ name: "infer_shadow_cost_nano_usd_total", help: "What all calls for shadow labels cost. No request pays for it.", registers });
+  const cost = new Counter({ name: "infer_shadow_cost_usd_total", help: "What all calls for shadow labels cost. No request pays for it.", registers });
+  const compared = makeCalibrationMetrics(registry);
   const audits = new Counter({ name: "infer_cache_audits_total", help: "Hits of the semantic cache that were run afterwards, by what that says of the answer that was given: same, unclear, different, or unknown.", labelNames: ["result"], registers });
-  const auditCost = new Counter({ name: "infer_cache_audit_cost_nano_usd_total", help: "What those runs cost. No request pays for it.", registers });
+  const auditCost = new Counter({ name: "infer_cache_audit_cost_usd_total", help: "What those runs cost. No request pays for it.", registers });
   return {
     source: sourcesOf(prefix).auditShadows,
     table: "shadows",
     read: (delivery) => toShadowItem(readEvent(ShadowEvent, prefix, delivery), delivery.seq),
     writer: makeWriter(pool, insert),
     observe({ table, row }) {
+      if (table === "shadows") for (const answer of row.tiers ?? []) if (answer.tier !== row.reference_tier) compared(answer);
+      if (table === "shadow_tiers") compared(row);
       if (table === "cache_audits") {
         audits.inc({ result: row.verdict });
-        auditCost.inc(row.cost_nano_usd);
+        auditCost.inc(toUsd(row.cost_nano_usd));
         if (row.verdict === "different") onFalseHit?.(row.tenant_id);
         return;
       }
       if (table === "shadows") counted.inc({ tier: row.kept_tier, outcome: outcomeOf(row) });
-      cost.inc(row.cost_nano_usd);
+      cost.inc(toUsd(row.cost_nano_usd));
     },
   };
 }

@@ -20,6 +20,8 @@ it("counts outcome, latency, money and escalations of a request", async () => {
     'infer_escalations_total{from="medium",to="large"} 1',
     'infer_request_duration_seconds_sum{outcome="completed"} 1.62',
     'infer_request_duration_seconds_count{outcome="completed"} 1',
+    "infer_request_overhead_seconds_sum 0.01925",
+    "infer_request_overhead_seconds_count 1",
     'infer_cost_usd_total{tier="small"} 0',
     'infer_cost_usd_total{tier="medium"} 0.00003',
     'infer_cost_usd_total{tier="large"} 0.000265',

@@ -13,6 +13,7 @@ export function makeCompletionMetrics(registry: Registry): (event: Completion) =
   const errors = new Counter({ name: "infer_completion_errors_total", help: "Terminal events without an answer, by error code.", labelNames: ["code"], registers });
   const escalations = new Counter({ name: "infer_escalations_total", help: "Attempts after the first, by tier left and tier tried.", labelNames: ["from", "to"], registers });
   const latency = new Histogram({ name: "infer_request_duration_seconds", help: "From acceptance to the terminal event.", labelNames: ["outcome"], buckets: LATENCY_BUCKETS_S, registers });
+  const overhead = new Histogram({ name: "infer_request_overhead_seconds", help: "Of that, what was no attempt's: routing, carrying messages and waiting for a slot. Answers that were made for another request are none of these.", buckets: LATENCY_BUCKETS_S, registers });
   const cost = new Counter({ name: "infer_cost_usd_total", help: "Cost of all attempts, by tier.", labelNames: ["tier"], registers });
   const baseline = new Counter({ name: "infer_baseline_cost_usd_total", help: "What the same requests would have cost on the baseline tier.", registers });
   const partial = new Counter({ name: "infer_cost_partial_total", help: "Attempts that were cut off and may have cost more than is known.", labelNames: ["tier"], registers });
@@ -26,6 +27,8 @@ export function makeCompletionMetrics(registry: Registry): (event: Completion) =
     completions.inc({ outcome, tier: tier ?? "none", policy: policy ?? "none" });
     if (error !== null) errors.inc({ code: error.code });
     latency.observe({ outcome }, latency_ms / 1_000);
+    const attemptsMs = attempts.reduce((sum, attempt) => sum + attempt.latency_ms, 0);
+    if (attempts.length > 0) overhead.observe(Math.max(0, latency_ms - attemptsMs) / 1_000);
     attempts.forEach((attempt, i) => {
       cost.inc({ tier: attempt.tier }, attempt.cost_nano_usd / NANO_USD_PER_USD);
       if (attempt.cost_is_partial) partial.inc({ tier: attempt.tier });
