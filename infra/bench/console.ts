@@ -126,14 +126,14 @@ interface Timed {
 }
 
 async function timeViews(url: string, redisUrl: string, rounds: number, pool: Pool): Promise<Timed[]> {
-  const reader = makePool(url, "bench", () => undefined, { service: "console", statementTimeoutMs: 60_000 });
+  const reader = makePool(url, "bench", () => undefined, { service: "console", statementTimeoutMs: 120_000 });
   reader.options.max = 1; // of which the CPU time is looked at
   const { rows: [backend] } = await reader.query<{ pid: number }>("SELECT pg_backend_pid() AS pid, set_config('max_parallel_workers_per_gather', '0', false)");
   const redis = new Redis(redisUrl);
   const end = new AbortController();
   const tiers = () => unknownTiers(TIERS, NOW);
   const app = await buildConsole({
-    api: { pool: reader, redis, prefix: "infer", tierFile: TIERS, routing: () => NO_ROUTING, tiers, live: makeLiveFeed({ pool: reader, tiers, log, signal: end.signal }), now: () => NOW },
+    api: { pool: reader, redis, prefix: "infer", tierFile: TIERS, routing: () => NO_ROUTING, tiers, live: makeLiveFeed({ pool: reader, tiers, log, signal: end.signal }), now: () => NOW, queryMs: 120_000 },
     callers: makeCallers({ directory: { holderOf: () => Promise.resolve(null), standingOf: () => Promise.resolve(null) }, isKeyless: true, log }), isKeyless: true, pageFolder: "/nowhere", registry: new Registry(), problems: () => [], log,
   });
   const { rows: [one] } = await pool.query<{ tenant_id: string }>("SELECT tenant_id FROM requests WHERE request_id = 'r000500000' OR request_id = (SELECT min(request_id) FROM requests) ORDER BY request_id DESC LIMIT 1");
