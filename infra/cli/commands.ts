@@ -29,6 +29,6 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["logins", async () => (await import("./commands/logins.ts")).logins],
   ["webhooks", async () => (await import("./commands/webhooks.ts")).webhooks],
   ["dlq", async () => (await import("./commands/dlq.ts")).dlq],
-  ["completion", async () => (await import("./commands/completion.ts")).completion],
+  ["completion", async () => (await import("./commands/completion.ts")).completionFor(COMMANDS)],
   ["serve-recorded", async () => (await import("./commands/serveRecorded.ts")).serveRecorded],
 ]);

@@ -1,13 +1,14 @@
 /** Dead letters for people. Pure. */
 import type { Found, KeptLetter, LetterDetails } from "#shared/deadLetters/deadLetters.ts";
 
+import { printable } from "./paint.ts";
 import { usdText } from "./reportText.ts";
 import { textTable } from "./textTable.ts";
 
 export function lettersText({ letters, older, unreadable }: Found, nowMs: number): string {
   return [
     letters.length === 0 ? "none" : textTable(["dead letter", "age", "stream", "tenant", "request", "reason", "message"], letters.map(({ seq, letter }) => [
-      String(seq), ageText(nowMs - letter.at_ms), letter.stream, letter.tenant_id ?? "-", letter.request_id ?? "-", letter.reason, letter.message,
+      String(seq), ageText(nowMs - letter.at_ms), letter.stream, letter.tenant_id ?? "-", letter.request_id ?? "-", letter.reason, printable(letter.message),
     ])),
     ...(older === 0 ? [] : [`and ${older} older ones: see them with --since, --tenant, --stream or --reason`]),
     ...(unreadable === 0 ? [] : [`${unreadable} more cannot be read by this version`]),
@@ -19,10 +20,10 @@ export function detailsText({ seq, letter, payload, outcome }: LetterDetails, no
   return textTable(["dead letter", String(seq)], [
     ["age", ageText(nowMs - letter.at_ms)],
     ["given up", `${letter.stream} #${letter.stream_seq}, ${letter.subject}, after ${letter.deliveries} deliveries`],
-    ["reason", `${letter.reason}: ${letter.message}`],
+    ["reason", `${letter.reason}: ${printable(letter.message)}`],
     ["payload", payload === null ? "gone: its stream has forgotten it" : `${payload.bytes} bytes, stored ${payload.stored_at}; read it with: nats stream get ${letter.stream} ${letter.stream_seq}`],
     ...(late === null ? [] : [["late run", `attempt ${late.attempt} on ${late.tier}, ${usageText(late.usage)}, ${usd(late.cost_nano_usd)}, booked as waste`]]),
-    ["outcome", outcome === null ? "none is known" : `${outcome.outcome}${outcome.error === null ? "" : ` (${outcome.error.code}: ${outcome.error.message})`}, ${usd(outcome.cost_nano_usd)}`],
+    ["outcome", outcome === null ? "none is known" : `${outcome.outcome}${outcome.error === null ? "" : ` (${outcome.error.code}: ${printable(outcome.error.message)})`}, ${usd(outcome.cost_nano_usd)}`],
     ...(outcome?.attempts ?? []).map((one) => [`attempt ${one.attempt}`, `${one.tier}: ${one.outcome.kind === "failed" ? one.outcome.code : "answered"}, ${usageText(one.usage)}, ${usd(one.cost_nano_usd)}`]),
   ]);
 }

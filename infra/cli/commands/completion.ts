@@ -2,7 +2,8 @@ import { type Command, wrongUse } from "../command.ts";
 import { completedCommands } from "../completion/completionOf.ts";
 import { completionScript, SHELLS } from "../completion/shellScripts.ts";
 
-export const completion: Command = {
+/** Of these commands, itself among them. */
+export const completionFor = (commands: ReadonlyMap<string, () => Promise<Command>>): Command => ({
   summary: "Prints what completes commands, verbs and options in a shell, made from the commands themselves.",
   usage: "bash|zsh|fish",
   details: [
@@ -18,7 +19,7 @@ export const completion: Command = {
   run: async ({ positionals: [named] }, { print }) => {
     const shell = SHELLS.find((one) => one === named);
     if (shell === undefined) throw wrongUse("completion", named === undefined ? `say for which shell: ${SHELLS.join(", ")}` : `there is none for ${named}; there are ${SHELLS.join(", ")}`);
-    print(completionScript(shell, await completedCommands()));
+    print(completionScript(shell, await completedCommands(commands)));
     return 0;
   },
-};
+});

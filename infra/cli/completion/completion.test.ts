@@ -6,7 +6,7 @@ import { COMMANDS } from "../commands.ts";
 import { completedCommands } from "./completionOf.ts";
 import { completionScript, SHELLS } from "./shellScripts.ts";
 
-const commands = await completedCommands();
+const commands = await completedCommands(COMMANDS);
 const isInstalled = (shell: string): boolean => spawnSync(shell, ["--version"], { stdio: "ignore" }).status === 0;
 
 /** What bash offers for the last of these words. */

@@ -98,4 +98,4 @@ function moneyOf({ baseline_tier }: Completion, { cost_nano_usd, baseline_cost_n
 }
 
 const EXACT_BELOW_MS = 10;
-export const msText = (ms: number): string => (ms >= 10_000 ? `${(ms / 1_000).toFixed(1)} s` : `${ms < EXACT_BELOW_MS && !Number.isInteger(ms) ? ms.toFixed(1) : Math.round(ms)} ms`);
+const msText = (ms: number): string => (ms >= 10_000 ? `${(ms / 1_000).toFixed(1)} s` : `${ms < EXACT_BELOW_MS && !Number.isInteger(ms) ? ms.toFixed(1) : Math.round(ms)} ms`);
