@@ -1,11 +1,13 @@
 # Thin names for npm scripts, for hands that type `make`. Without make: npm run <the same word>.
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs build test lint load bench bench-acceptance bench-pipeline faults soak compose-up
+.PHONY: help up demo down status logs build test lint load bench bench-acceptance bench-pipeline faults soak compose-up
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 up: ## Install, build and start everything; returns when it is ready. ARGS=--single-process
 	@npm run --silent up -- $(ARGS)
+demo: ## Send some thousand real requests through it, and show what was saved at which quality. ARGS="--requests 500"
+	@npm run --silent demo -- $(ARGS)
 down: ## End what `make up` has started; data stay
 	@npm run --silent down -- $(ARGS)
 status: ## Show what runs, and whether it can work

@@ -65,7 +65,7 @@ const LEAST_SLO_MS = 300;
 const [TARGET, RISK] = [0.97, 0.05];
 
 /** Where it keeps its things: the same for every log. */
-export const recordedHome = ({ root }: Pick<Home, "root">): string => join(root, FOLDER);
+const recordedHome = ({ root }: Pick<Home, "root">): string => join(root, FOLDER);
 
 /** The set-up stays when `use` has ended, the models' server does not. Throws a `SetupError`. */
 export async function withRecordedSetUp<T>(options: RecordedOptions, use: (setUp: RecordedSetUp) => Promise<T>): Promise<T> {

@@ -5,8 +5,9 @@
 import { SetupError } from "#infra/embedded/setupError.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { connectInferClient, type InferClient, isInferError } from "#producers/client/inferClient.ts";
+import type { CreatedKey } from "#shared/contracts/apiKey.ts";
 import type { Rights } from "#shared/tenancy/database.ts";
-import { createKey, revokeKey } from "#shared/tenancy/keys.ts";
+import { createKey, listKeys, revokeKey } from "#shared/tenancy/keys.ts";
 
 import { countBooked, judgedAmong, latestRun, readBooked } from "./demoBooks.ts";
 import { type DemoFigures, demoFigures } from "./demoResult.ts";
@@ -41,7 +42,8 @@ const PATIENCE_MS = 180_000;
 const MOST_TRIES = 60;
 /** The audit sink writes in batches, after the answers. */
 const BOOKS_DEADLINE_MS = 60_000;
-const KEY_NAME = "demo";
+const ACTOR = { kind: "inferctl" } as const;
+const KEY_NAME = "inferctl demo";
 const KEY_LIVES_MS = 86_400_000;
 
 /** Throws a `SetupError`. */
@@ -101,15 +103,22 @@ async function withClients<T>({ gatewayUrl, rights, pepper }: DemoOptions, use: 
   const keys: { readonly tenant: DemoTenant; readonly keyId: string }[] = [];
   try {
     for (const tenant of DEMO_TENANTS) {
-      const key = pepper === null ? null : await createKey(rights, { kind: "inferctl" }, pepper, tenant, { role: "infer", name: KEY_NAME, expires_at: new Date(Date.now() + KEY_LIVES_MS).toISOString() });
+      const key = pepper === null ? null : await makeKey(rights, pepper, tenant);
       if (key !== null) keys.push({ tenant, keyId: key.key_id });
       clients.set(tenant, await connectInferClient({ url: gatewayUrl, tenantId: tenant, timeoutMs: PATIENCE_MS, maxTries: MOST_TRIES, ...(key === null ? {} : { apiKey: key.key }) }));
     }
     return await use((tenant) => clients.get(tenant) ?? noClient(tenant));
   } finally {
     await Promise.all([...clients.values()].map((client) => client.close()));
-    for (const { tenant, keyId } of keys) await revokeKey(rights, { kind: "inferctl" }, tenant, keyId);
+    for (const { tenant, keyId } of keys) await revokeKey(rights, ACTOR, tenant, keyId);
   }
+}
+
+/** In place of what a demo that was interrupted has left. */
+async function makeKey(rights: Rights, pepper: Buffer, tenant: DemoTenant): Promise<CreatedKey> {
+  const left = (await listKeys(rights, tenant)).filter(({ name, revoked_at }) => name === KEY_NAME && revoked_at === null);
+  for (const { key_id } of left) await revokeKey(rights, ACTOR, tenant, key_id);
+  return createKey(rights, ACTOR, pepper, tenant, { role: "infer", name: KEY_NAME, expires_at: new Date(Date.now() + KEY_LIVES_MS).toISOString() });
 }
 
 function noClient(tenant: string): never {
