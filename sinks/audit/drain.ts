@@ -53,7 +53,7 @@ interface Received<T> {
 }
 
 /** Writes each message once and acks it after the commit, until the signal. What is unreadable or refused is dead-lettered. */
-export async function drain<T>({ source, what, table, read, writer, parentOf, observe }: Feed<T>, { js, publisher, now = Date.now, observeRun = () => undefined, prefix, batchSize, batchDelayMs, tracer, log, signal, drainMs, readiness }: DrainDeps): Promise<void> {
+export async function drain<T>({ source, table, read, writer, parentOf, observe }: Feed<T>, { js, publisher, now = Date.now, observeRun = () => undefined, prefix, batchSize, batchDelayMs, tracer, log, signal, drainMs, readiness }: DrainDeps): Promise<void> {
   let refusal: string | null = null; // until a batch is written again: what was refused is held and tried again
   readiness?.watch(() => (refusal === null ? [] : [`rows of ${source.stream} cannot be written (${refusal})`]));
   const write = async (received: readonly Received<T>[]): Promise<Written> => {

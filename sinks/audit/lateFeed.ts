@@ -41,7 +41,6 @@ export function lateFeed(pool: Pool, registry: Registry, prefix: string): Feed<L
   const letters = new Counter({ name: "infer_dead_letters_total", help: "Letters in DEAD_LETTERS by the stream of the message that was given up and by reason: an error code, late_result, shadow_input_gone, or other.", labelNames: ["stream", "reason"], registers: [registry] });
   return {
     source: sourcesOf(prefix).auditDeadLetters,
-    what: "infer.deadletter",
     table: "ledger",
     read: (delivery) => toLate(prefix, delivery),
     writer: makeWriter(pool, async (client, batch: readonly Late[]) => {
