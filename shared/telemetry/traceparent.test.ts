@@ -28,10 +28,10 @@ it("makes new ones that are valid and differ", () => {
 });
 
 it("takes about the share of ids that it is told, all or none at the ends, and with a larger share those of a smaller one too", () => {
-  const ids = Array.from({ length: 20_000 }, () => traceIdOf(newTraceparent()));
+  const ids = Array.from({ length: 5_000 }, () => traceIdOf(newTraceparent()));
   const takenAt = (share: number) => ids.filter((id) => isInShare(id, share));
   expect([takenAt(0), takenAt(1).length]).toEqual([[], ids.length]);
-  expect(Math.abs(takenAt(0.1).length - 2_000)).toBeLessThan(250); // 5.9 standard deviations
+  expect(Math.abs(takenAt(0.1).length - 500)).toBeLessThan(130); // 6.1 standard deviations
   const few = new Set(takenAt(0.1)), more = new Set(takenAt(0.3));
   expect([...few].filter((id) => !more.has(id))).toEqual([]);
   expect([isInShare("f".repeat(32), 1e-9), isInShare("0".repeat(31) + "1", 0.999_999)]).toEqual([true, false]);
