@@ -75,7 +75,7 @@ const HOLDERS: Readonly<Record<string, Awaited<ReturnType<Directory["holderOf"]>
 beforeAll(async () => {
   database = await makeTestDatabase(inject("adminDatabaseUrl"), "console");
   pool = makePool(database.url, "test", () => undefined);
-  reader = makePool(database.url, "test", () => undefined, { service: "console" });
+  reader = makePool(database.url, "test", () => undefined, { service: "console", isReader: true });
   events.push(...Array.from({ length: 1_500 }, (_, i) => completion(i)));
   const sink = makePool(database.url, "test", () => undefined, { service: "audit_sink" });
   const writer = makeAuditWriter(sink);
@@ -289,7 +289,7 @@ describe("who may see what", () => {
     try {
       await client.query("BEGIN; SET LOCAL ROLE infer_viewer; SELECT set_config('app.tenant', 't1', true)");
       for (const table of ["requests", "ledger", "ledger_requests", "request_hours", "line_hours", "attempts", "shadows"]) expect((await client.query<{ tenant_id: string }>(`SELECT DISTINCT tenant_id FROM ${table}`)).rows).toEqual([{ tenant_id: "t1" }]);
-      await client.query("ROLLBACK");
+      await client.query("ROLLBACK; SET default_transaction_read_only = off");
       await expect(client.query("UPDATE tenants SET name = 'x'")).rejects.toThrow(/permission denied/);
       await expect(client.query("INSERT INTO request_hours (tenant_id) VALUES ('x')")).rejects.toThrow(/permission denied/);
     } finally {

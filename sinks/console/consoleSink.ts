@@ -34,7 +34,7 @@ export const consoleSink: Role<z.infer<typeof ConsoleConfig>> = {
     const tierFile = loadTierFile(config);
     const registry = makeRegistry("console");
     const readiness = makeReadiness(signal);
-    const pool = makePool(config.databaseUrl, "console", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "console", statementTimeoutMs: MOST_QUERY_MS });
+    const pool = makePool(config.databaseUrl, "console", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "console", statementTimeoutMs: MOST_QUERY_MS, isReader: true });
     onClose("postgres", () => pool.end());
     const redis = connectRedis(config.redisUrl, "console", log, { meanwhile: "budgets are not shown", mostWaitMs: 2_000 });
     onClose("redis", () => { redis.disconnect(); });
