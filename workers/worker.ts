@@ -10,6 +10,7 @@ import type { TierStatus } from "#shared/contracts/tierStatus.ts";
 import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { pushLatencies } from "#shared/liveState/latencyWindow.ts";
 import { followCancellations, publishAnswer } from "#shared/messaging/answerStream.ts";
+import { followBreakerResets } from "#shared/messaging/breakerResets.ts";
 import { consumePerSlot } from "#shared/messaging/consume.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
@@ -78,6 +79,10 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     const deps = { tier, replicas, retryBudget: makeRetryBudget(metrics.retried), publisher, streams, tracer, prefix: config.prefix, now, random: Math.random };
     const cancellations = followCancellations(nats, config.prefix);
     onClose("cancellations", () => { cancellations.close(); });
+    followBreakerResets(nats, { prefix: config.prefix, tier: tier.name }, () => {
+      log.info({ tier: tier.name }, "somebody has the breaker reset: the next call is its trial");
+      replicas.resetBreakers();
+    });
     const { cache } = openAnswerCache({ role: `worker-${tier.name}`, redisUrl: config.redisUrl, prefix: config.prefix, secret: config.secret, now, registry }, context);
     const runJob = makeRunJob({
       ...deps, cancellations, keep: (request, completion) => void cache.keep(request, completion), show: (options) => publishAnswer(nats, config.prefix, options),

@@ -1,11 +1,11 @@
 import { type Environment, openHome } from "#infra/embedded/homeFolder.ts";
 import { readSettings } from "#infra/embedded/settings.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
-import { tierProblem } from "#router/followModel.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { isLostRace, ModelNotStored, type ModelStore, openModelStore, UnreadableModel } from "#shared/messaging/modelStore.ts";
 import { readTierFile } from "#shared/runtime/loadConfig.ts";
+import { tierProblem } from "#shared/runtime/tierProblem.ts";
 
 import { loginFor } from "./loginFor.ts";
 import { serverUrl } from "./serverUrl.ts";

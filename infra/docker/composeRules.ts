@@ -131,7 +131,7 @@ function* server(variable: string, url: URL, service: Service, compose: ComposeF
     return;
   }
   if (!target.networks.some((network) => service.networks.includes(network))) yield `${variable} names ${url.hostname}, which is on no common network`;
-  const wanted = facts.serverPort[url.protocol.slice(0, -1) as keyof Facts["serverPort"]];
+  const wanted = variable === "INFER_CONSOLE_URL" ? facts.defaultPort.console : facts.serverPort[url.protocol.slice(0, -1) as keyof Facts["serverPort"]];
   if (url.port !== String(wanted)) yield `${variable} has port ${url.port}, not ${wanted}`;
 }
 

@@ -37,7 +37,7 @@ async function openApi(): Promise<Record<keyof GatewayServers, object>> {
   const unused = () => Promise.reject(new Error("not called while documents are made"));
   const { service, admin } = await buildGateway({
     desk: () => ({ inference: { infer: unused, accept: unused }, find: unused, listen: () => () => undefined, submitFeedback: unused, watches: { watch: unused } }), tracer: startTracing(undefined, "docs").tracer, registry: new Registry(),
-    problems: () => [], waiting: () => 0, log: pino({ level: "silent" }), callers: { guard: () => undefined, callerOf: unused }, admin: { pool: new Pool(), pepper: null }, webhooks: { pool: new Pool(), key: null, allowance: new BlockList(), lookup }, isKeyless: true, consoleUrl: "http://127.0.0.1:9", version: VERSION, door: { tierFile: loadTierFile({ tiersFile: "infra/config/tiers.yaml", pricesFile: "infra/config/prices.yaml" }), budgetUsd: 0 },
+    problems: () => [], waiting: () => 0, log: pino({ level: "silent" }), callers: { guard: () => undefined, callerOf: unused }, admin: { pool: new Pool(), pepper: null }, webhooks: { pool: new Pool(), key: null, allowance: new BlockList(), lookup }, isKeyless: true, consoleUrl: "http://127.0.0.1:9", operations: { broker: () => { throw new Error("no broker here"); }, prefix: "infer" }, version: VERSION, door: { tierFile: loadTierFile({ tiersFile: "infra/config/tiers.yaml", pricesFile: "infra/config/prices.yaml" }), budgetUsd: 0 },
   });
   await Promise.all([service.ready(), admin.ready()]);
   const documents = { service: service.swagger(), admin: admin.swagger() };

@@ -7,6 +7,7 @@ import { pino } from "pino";
 import { Registry } from "prom-client";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from "vitest";
 
+import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import type { ApiKey, CreatedKey, KeyRole } from "#shared/contracts/apiKey.ts";
@@ -28,6 +29,7 @@ const PEPPER = subkey("s".repeat(32), "api-keys");
 const WEBHOOK_KEY = subkey("s".repeat(32), "webhooks");
 /** No name resolves here. */
 const noName: LookupFunction = (_name, _options, callback) => { callback(new Error("no such name"), []); };
+let own: TestBroker;
 let database: Awaited<ReturnType<typeof makeTestDatabase>>;
 let pool: Pool;
 let app: FastifyInstance, service: FastifyInstance;
@@ -39,13 +41,13 @@ async function gatewayOf(isKeyless: boolean): Promise<GatewayServers> {
   const unused = () => Promise.reject(new Error("no model is asked here"));
   return buildGateway({
     desk: () => ({ inference: { infer: unused, accept: unused }, find: unused, listen: () => () => undefined, submitFeedback: unused, watches: { watch: unused } }),
-    callers: makeCallers({ directory: makeDirectory({ pool, pepper: PEPPER, now: Date.now }), isKeyless, log }), isKeyless, consoleUrl: "http://127.0.0.1:9", admin: { pool, pepper: PEPPER }, webhooks: { pool, key: WEBHOOK_KEY, allowance: allowanceOf("10.9.0.0/16", { isKeyless }), lookup: noName },
+    callers: makeCallers({ directory: makeDirectory({ pool, pepper: PEPPER, now: Date.now }), isKeyless, log }), isKeyless, consoleUrl: "http://127.0.0.1:9", operations: { broker: () => own.broker, prefix: "infer" }, admin: { pool, pepper: PEPPER }, webhooks: { pool, key: WEBHOOK_KEY, allowance: allowanceOf("10.9.0.0/16", { isKeyless }), lookup: noName },
     tracer: { span: (_name, _options, run) => run("", () => undefined) }, registry: new Registry(), problems: () => [], waiting: () => 0,
     door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "0", log,
   });
 }
 beforeAll(async () => {
-  database = await makeTestDatabase(inject("adminDatabaseUrl"), "admin");
+  [database, own] = await Promise.all([makeTestDatabase(inject("adminDatabaseUrl"), "admin"), startTestBroker([{ name: "small", slots: 1 }])]);
   pool = new Pool({ connectionString: database.url, max: 4 });
   const owner = { pool, tenantId: null };
   const holders: [string, string | null, KeyRole][] = [["operator", null, "admin"], ["operator reader", null, "read"]];
@@ -58,6 +60,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await Promise.all([app.close(), service.close()]);
+  await own.remove();
   await pool.end();
   await database.drop();
 });
@@ -119,6 +122,14 @@ const MATRIX: readonly { readonly what: string; readonly make: () => Promise<Cal
   { what: "lists webhooks that were given up on", make: async () => ({ method: "GET", url: "/tenants/own/webhook-deliveries?status=dead" }), expected: { operator: 200, "own admin": 200, "other admin": 404 } },
   { what: "sends one again", make: async () => ({ method: "POST", url: `/tenants/own/webhook-deliveries/${await deadLetterOf("own")}/retry` }), expected: { operator: 200, "own admin": 200, "other admin": 404 } },
   { what: "sends another tenant's again as its own", make: async () => ({ method: "POST", url: `/tenants/own/webhook-deliveries/${await deadLetterOf("other")}/retry` }), expected: { operator: 404, "own admin": 404, "other admin": 404 } },
+  { what: "lists routing models", make: async () => ({ method: "GET", url: "/models" }), expected: { operator: 200, "own admin": 403 } },
+  { what: "activates a routing model", make: async () => ({ method: "POST", url: "/models/none/activate" }), expected: { operator: 404, "own admin": 403 } },
+  { what: "deactivates the routing model", make: async () => ({ method: "POST", url: "/models/deactivate" }), expected: { operator: 409, "own admin": 403 } },
+  { what: "goes back to the model before", make: async () => ({ method: "POST", url: "/models/rollback" }), expected: { operator: 409, "own admin": 403 } },
+  { what: "lists dead letters", make: async () => ({ method: "GET", url: "/dead-letters" }), expected: { operator: 200, "own admin": 403 } },
+  { what: "sends the request of a dead letter again", make: async () => ({ method: "POST", url: "/dead-letters/99/retry" }), expected: { operator: 404, "own admin": 403 } },
+  { what: "discards a dead letter", make: async () => ({ method: "POST", url: "/dead-letters/99/discard", body: { note: "seen" } }), expected: { operator: 404, "own admin": 403 } },
+  { what: "has a breaker try again", make: async () => ({ method: "POST", url: "/tiers/small/breaker/reset" }), expected: { operator: 202, "own admin": 403 } },
   { what: "reads a tenant that is not there", make: async () => ({ method: "GET", url: "/tenants/nobody" }), expected: { operator: 404, "own admin": 404 } },
 ];
 
@@ -136,7 +147,7 @@ it("has no route beside these", async () => {
   const routes = Object.entries(document.paths).filter(([path]) => path.startsWith("/admin/")).flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`));
   const tested = await Promise.all(MATRIX.map(async ({ make }) => {
     const { method, url } = await make();
-    return `${method} /admin${url.replace(/\?.*/, "").replace(/^\/tenants\/[^/]+/, "/tenants/{tenant_id}").replace(/\/keys\/[^/]+/, "/keys/{key_id}").replace(/\/webhooks\/[^/]+/, "/webhooks/{endpoint_id}").replace(/\/webhook-deliveries\/[^/]+/, "/webhook-deliveries/{webhook_id}")}`;
+    return `${method} /admin${url.replace(/\?.*/, "").replace(/^\/tenants\/[^/]+/, "/tenants/{tenant_id}").replace("/models/none/", "/models/{version}/").replace("/dead-letters/99/", "/dead-letters/{seq}/").replace("/tiers/small/", "/tiers/{tier}/").replace(/\/keys\/[^/]+/, "/keys/{key_id}").replace(/\/webhooks\/[^/]+/, "/webhooks/{endpoint_id}").replace(/\/webhook-deliveries\/[^/]+/, "/webhook-deliveries/{webhook_id}")}`;
   }));
   expect(new Set(tested)).toEqual(new Set(routes));
 });

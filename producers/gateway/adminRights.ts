@@ -31,3 +31,7 @@ export function secretOrThrow(key: Buffer | null, problem: string): Buffer {
   if (key === null) throw new AppError("conflict", `${problem}: INFER_SECRET is not set`);
   return key;
 }
+
+export function requireOperator({ tenant_id }: Principal): void {
+  if (tenant_id !== null) throw new AppError("forbidden", "this is for whoever runs the service: a tenant's key cannot do it");
+}

@@ -17,6 +17,7 @@ import { batchesRoutes } from "./routes/batches.ts";
 import { consoleRoutes } from "./routes/console.ts";
 import { feedbackRoute } from "./routes/feedback.ts";
 import { inferRoute } from "./routes/infer.ts";
+import { type OperationsDeps, operationsRoutes } from "./routes/operations.ts";
 import { openAiRoutes } from "./routes/openAi.ts";
 import { reportsRoutes } from "./routes/reports.ts";
 import { requestEventsRoute } from "./routes/requestEvents.ts";
@@ -34,6 +35,7 @@ export interface GatewayDeps {
   readonly callers: Callers;
   readonly admin: AdminDeps;
   readonly webhooks: WebhookDeps;
+  readonly operations: Pick<OperationsDeps, "broker" | "prefix">;
   readonly isKeyless: boolean;
   /** Of the console's process. */
   readonly consoleUrl: string;
@@ -64,6 +66,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<GatewayServers> {
   const admin = await buildHardenedServer({ ...both, openApi: adminApi(deps.version) }, async (api) => {
     await api.register(adminRoutes(deps.admin), { prefix: "/admin" });
     await api.register(webhookRoutes(deps.webhooks), { prefix: "/admin" });
+    await api.register(operationsRoutes({ pool: deps.admin.pool, tierFile: deps.door.tierFile, ...deps.operations }), { prefix: "/admin" });
   });
   await admin.register(consoleRoutes(deps));
   addProbes(admin, deps.problems, deps.warnings);
@@ -80,5 +83,5 @@ const serviceApi = (version: string) => ({
 const adminApi = (version: string) => ({
   openapi: "3.1.0",
   info: { title: `${TITLE}: administration`, version, description: "Who may use the service, and how. On a listener of its own: INFER_GATEWAY_ADMIN_PORT." },
-  tags: [{ name: "admin", description: "Tenants, their keys and their webhooks." }],
+  tags: [{ name: "admin", description: "Tenants, their keys and their webhooks." }, { name: "operations", description: "Routing models, dead letters and breakers, for whoever runs the service." }],
 });

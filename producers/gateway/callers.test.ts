@@ -38,7 +38,7 @@ beforeAll(async () => {
   };
   ({ service: app } = await buildGateway({
     desk: () => ({ inference: { infer, accept: async () => null }, find: async (_id, tenant_id) => (tenant_id === "t1" ? { kind: "done", completion: Completion.parse(fixture) } : null), listen: () => () => undefined, submitFeedback: async () => undefined, watches: { watch: async () => undefined } }),
-    callers: makeCallers({ directory, isKeyless: false, log }), isKeyless: false, consoleUrl: "http://127.0.0.1:9",
+    callers: makeCallers({ directory, isKeyless: false, log }), isKeyless: false, consoleUrl: "http://127.0.0.1:9", operations: { broker: () => { throw new Error("no broker here"); }, prefix: "infer" },
     tracer: { span: (_name, _options, run) => run("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", () => undefined) },
     registry: new Registry(), problems: () => [], waiting: () => 0, admin: { pool: new Pool(), pepper: null }, webhooks: { pool: new Pool(), key: null, allowance: new BlockList(), lookup }, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "0", log,
   }));

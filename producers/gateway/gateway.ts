@@ -14,7 +14,7 @@ import { makeAnswerStreams } from "#shared/messaging/answerStream.ts";
 import { followRouting } from "#shared/messaging/followRouting.ts";
 import { followLoads } from "#shared/messaging/loads.ts";
 import { makeJudgedProof } from "#shared/messaging/judgedProof.ts";
-import { openBroker } from "#shared/messaging/openBroker.ts";
+import { type Broker, openBroker } from "#shared/messaging/openBroker.ts";
 import { makeReplies } from "#shared/messaging/replies.ts";
 import { makeSubmitFeedback } from "#shared/messaging/submitFeedback.ts";
 import { makeSubmitRequest } from "#shared/messaging/submitRequest.ts";
@@ -72,10 +72,11 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     if (!config.isKeyless) readiness.watch(await watchDirectory(pool, signal));
     const callers = makeCallers({ directory, isKeyless: config.isKeyless, log });
     let desk: Desk | null = null;
+    let operating: Broker | null = null;
     let waiting = () => 0;
     const { service, admin } = await buildGateway({
       desk: () => desk ?? starting(), tracer, registry, log,
-      problems: readiness.problems, warnings: readiness.warnings, waiting: () => waiting(), callers, admin: { pool, pepper }, webhooks: { pool, key: config.secret === null ? null : subkey(config.secret, "webhooks"), allowance: config.webhookAllowance, lookup }, isKeyless: config.isKeyless, version: VERSION, consoleUrl: config.consoleUrl,
+      problems: readiness.problems, warnings: readiness.warnings, waiting: () => waiting(), callers, admin: { pool, pepper }, webhooks: { pool, key: config.secret === null ? null : subkey(config.secret, "webhooks"), allowance: config.webhookAllowance, lookup }, isKeyless: config.isKeyless, version: VERSION, consoleUrl: config.consoleUrl, operations: { broker: () => operating ?? starting(), prefix },
       door: { tierFile: limits.tierFile, budgetUsd: config.openAiBudgetUsd },
     });
     boundConnections(service.server, config.maxConnections);
@@ -89,6 +90,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     if (signal.aborted) return;
     const { nats, acks, streams, publisher, instance } = broker;
     now = broker.now;
+    operating = broker;
     const limiter = await openLimiter({ redisUrl: config.redisUrl, prefix, door: "http", registry, broker }, context);
     const { sign } = makeAdmissionProof(config.secret, prefix);
     const replies = makeReplies({ nats, streams, prefix, origin: instance, log, now });

@@ -25,7 +25,7 @@ const pool = new Pool();
 
 const serversOf = (isKeyless: boolean) => buildGateway({
   desk: () => ({ inference: { infer: unused, accept: unused }, find: unused, listen: () => () => undefined, submitFeedback: unused, watches: { watch: unused } }),
-  callers: makeCallers({ directory: { holderOf: (key) => Promise.resolve(HOLDERS[key] ?? null), standingOf: () => Promise.resolve(null) }, isKeyless, log }), isKeyless, consoleUrl: "http://127.0.0.1:9",
+  callers: makeCallers({ directory: { holderOf: (key) => Promise.resolve(HOLDERS[key] ?? null), standingOf: () => Promise.resolve(null) }, isKeyless, log }), isKeyless, consoleUrl: "http://127.0.0.1:9", operations: { broker: () => { throw new Error("no broker here"); }, prefix: "infer" },
   tracer: { span: (_name, _options, run) => run("", () => undefined) }, registry: new Registry(), problems: () => problems, waiting: () => 0,
   admin: { pool, pepper: null }, webhooks: { pool, key: null, allowance: new BlockList(), lookup }, door: { tierFile: TierFile.parse(tierFixture), budgetUsd: 1 }, version: "1.2.3", log,
 });

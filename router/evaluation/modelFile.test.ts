@@ -9,7 +9,7 @@ import { TierFile } from "#shared/contracts/tiers.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 import { decide } from "#router/decide.ts";
 import { floorTerms } from "#router/floorStep.ts";
-import { tierProblem } from "#router/followModel.ts";
+import { tierProblem } from "#shared/runtime/tierProblem.ts";
 import { queryFeatures } from "#router/policy/queryFeatures.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
 import { newSaga } from "#shared/saga/inferenceMachine.ts";

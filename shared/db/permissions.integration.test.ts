@@ -46,7 +46,7 @@ it("no role has more than its line says, not even in a column", async () => {
   const { rows } = await owner.query<{ role: DatabaseRole; table: string; verb: string }>(`
     SELECT role, "table", verb FROM unnest($1::text[]) AS role, unnest($2::text[]) AS "table", unnest($3::text[]) AS verb
     WHERE has_table_privilege('infer_' || role, "table", verb) OR (verb IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND has_any_column_privilege('infer_' || role, "table", verb))`,
-  [[...SERVICES, "tenant", "operator", "retention"], Object.keys(TABLES), verbs]);
+  [[...SERVICES, "tenant", "viewer", "operator", "retention"], Object.keys(TABLES), verbs]);
   const had = rows.map(({ role, table, verb }) => `${role} ${verb} ${table}`).sort();
   const said = Object.entries(TABLES).flatMap(([table, { rights }]) => Object.entries(rights).flatMap(([role, list]) => list.map((verb) => `${role} ${verb.replace(/ \(.*/, "")} ${table}`)));
   expect(had).toEqual([...new Set(said)].sort());
@@ -166,7 +166,7 @@ it("what was granted by hand is taken back, and a policy that was changed is mad
   await expect(poolOf("router").query("UPDATE ledger SET cost_nano_usd = 0")).rejects.toMatchObject(REFUSED);
   await expect(poolOf("metrics_sink").query("SELECT 1 FROM api_keys")).rejects.toMatchObject(REFUSED);
   const { rows } = await owner.query("SELECT relforcerowsecurity, (SELECT roles::text FROM pg_policies WHERE tablename = 'ledger' AND policyname = 'all_rows') AS roles FROM pg_class WHERE relname = 'ledger'");
-  expect(rows).toEqual([{ relforcerowsecurity: true, roles: "{infer_admin,infer_audit_sink,infer_operator,infer_retention,infer_router}" }]);
+  expect(rows).toEqual([{ relforcerowsecurity: true, roles: "{infer_admin,infer_audit_sink,infer_console,infer_operator,infer_retention,infer_router}" }]);
 });
 
 it("databases of one server may be migrated at the same time", async () => {

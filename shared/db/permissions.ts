@@ -59,6 +59,7 @@ export const TABLES: Readonly<Record<string, TableRights>> = {
   ledger_requests: { hasTenant: true, isAppendOnly: true, rights: { ...AUDITED, router: READ } },
   request_hours: { hasTenant: true, rights: SUMMED },
   line_hours: { hasTenant: true, rights: SUMMED },
+  beside_requests: { hasTenant: true, rights: SUMMED },
   reconcile_marks: { hasTenant: false, rights: { router: KEEP, audit_sink: KEEP, admin: READ } },
   reconcile_differences: { hasTenant: true, rights: { router: KEEP, audit_sink: KEEP, admin: READ } },
 

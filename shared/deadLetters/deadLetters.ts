@@ -47,6 +47,22 @@ export async function findDeadLetters({ js, prefix }: Pick<Reader, "js" | "prefi
   return { letters: letters.reverse(), older, unreadable };
 }
 
+/** So many are looked at, of whatever kind. */
+const MOST_LOOKED_AT = 5_000;
+/** The same without a consumer, letter by letter from the latest on: for who may make none. Throws `broker_unavailable`. */
+export async function latestDeadLetters({ streams, jsm }: Pick<Broker, "streams" | "jsm">, wanted: Wanted, { handled, most }: { readonly handled: ReadonlySet<string>; readonly most: number }): Promise<KeptLetter[]> {
+  const { state } = await jsm.streams.info("DEAD_LETTERS").catch((cause: unknown) => { throw new AppError("broker_unavailable", "cannot read DEAD_LETTERS", { cause }); });
+  const found: KeptLetter[] = [];
+  for (let seq = state.last_seq; seq >= Math.max(1, state.first_seq, state.last_seq - MOST_LOOKED_AT) && found.length < most; seq--) {
+    const message = await streams.bySequence("DEAD_LETTERS", seq);
+    const letter = message === null ? null : readStored(DeadLetter, message);
+    if (letter === null || handled.has(markOf({ seq, letter }))) continue;
+    const isWanted = (wanted.stream ?? letter.stream) === letter.stream && (wanted.tenantId ?? letter.tenant_id) === letter.tenant_id && (wanted.reason ?? letter.reason) === letter.reason;
+    if (isWanted) found.push({ seq, letter });
+  }
+  return found;
+}
+
 /** Tells a letter from one of the same sequence in a stream that was made anew. */
 export const markOf = ({ seq, letter }: KeptLetter): string => `${seq}@${letter.at_ms}`;
 

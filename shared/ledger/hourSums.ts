@@ -9,6 +9,10 @@ const PATH = "CASE WHEN cache IS NOT NULL THEN 'cache' WHEN attempted <> '' THEN
 const counted = (where: string): string => `(count(*) FILTER (WHERE ${where}))::int`;
 const amount = (of: string, where = "true"): string => `COALESCE(sum(${of}) FILTER (WHERE ${where}), 0)`;
 
+const GAIN = `CASE WHEN ${ANSWERED} THEN COALESCE(baseline_cost_nano_usd, 0) ELSE 0 END::numeric`;
+/** What the baseline would have cost less what was paid for the request, and less what was paid to the tier that answered. */
+export const NETS = `${GAIN} - paid_nano_usd AS net, ${GAIN} - paid_to_answer_tier_nano_usd AS net_of_tier`;
+
 export const REQUEST_KEY = ["tenant_id", "hour", "tier", "policy", "path", "baseline_tier"] as const;
 const REQUEST_SUMS: Readonly<Record<string, string>> = {
   completed: counted("outcome = 'completed'"), degraded: counted("outcome = 'degraded'"), failed: counted("outcome = 'failed'"), rejected: counted("outcome = 'rejected'"),
@@ -23,10 +27,9 @@ export const REQUEST_COLUMNS = Object.keys(REQUEST_SUMS);
 
 /** `key`: what to sum by, columns of a row (`at`, `hour`, `tenant_id`, `tier`, ...) or what is made of them. `rows`: of `ledger_requests`, with all its columns. */
 export function requestSums(rows: string, key: readonly string[], columns: readonly string[] = REQUEST_COLUMNS): string {
-  const gain = `CASE WHEN ${ANSWERED} THEN COALESCE(baseline_cost_nano_usd, 0) ELSE 0 END::numeric`;
   return `SELECT ${[...key, ...columns.map((name) => `${REQUEST_SUMS[name] ?? ""} AS ${name}`)].join(", ")}
   FROM (SELECT tenant_id, at, date_trunc('hour', at, 'UTC') AS hour, COALESCE(tier, '') AS tier, COALESCE(policy, '') AS policy, ${PATH} AS path, COALESCE(baseline_tier, '') AS baseline_tier,
-      outcome, error_code, baseline_cost_nano_usd, cost_is_partial, paid_nano_usd, paid_to_answer_tier_nano_usd, latency_ms, ${gain} - paid_nano_usd AS net, ${gain} - paid_to_answer_tier_nano_usd AS net_of_tier,
+      outcome, error_code, baseline_cost_nano_usd, cost_is_partial, paid_nano_usd, paid_to_answer_tier_nano_usd, latency_ms, ${NETS},
       CASE WHEN ${ANSWERED} THEN width_bucket(latency_ms, ARRAY[${LATENCY_BOUNDS_MS.join(", ")}]) END AS bucket
     FROM ${rows} AS booked) AS one
   GROUP BY ${places(key)}`;
@@ -63,3 +66,8 @@ const OF_REQUESTS = "at, tier, policy, cache, attempted, baseline_tier, outcome,
 export const addRequests = (rows: string): string => addedTo("request_hours", REQUEST_KEY, REQUEST_COLUMNS, requestSums(twice(OF_REQUESTS, rows), REQUEST_KEY));
 /** An id is of one tenant alone, and two tenants may use the same: so it is told apart by both where all tenants are summed. */
 export const addLines = (rows: string): string => addedTo("line_hours", LINE_KEY, LINE_COLUMNS, lineSums(twice("row_of.tenant_id || ' ' || request_id AS request_id, at, tier, kind, stream, is_to_answer_tier, cost_nano_usd", rows), LINE_KEY));
+/** Of requests that lines beside completions are of. Looked for one by one, whatever the planner makes of the table of new rows. */
+export const addBeside = (rows: string): string => `INSERT INTO beside_requests (tenant_id, request_id, at, tier, attempted, net, net_of_tier)
+  SELECT asked.* FROM (SELECT DISTINCT tenant_id, request_id FROM ${rows} AS row_of WHERE stream <> 'COMPLETIONS') AS beside CROSS JOIN LATERAL (
+    SELECT tenant_id, request_id, at, tier, attempted, ${NETS} FROM ledger_requests q WHERE q.request_id = beside.request_id AND q.tenant_id = beside.tenant_id OFFSET 0) AS asked
+  ORDER BY asked.request_id, asked.tenant_id, asked.at ON CONFLICT DO NOTHING`;

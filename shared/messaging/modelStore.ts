@@ -11,7 +11,8 @@ import { type StoredFloor, WatchedFloor } from "#shared/contracts/floorGuard.ts"
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { readModel } from "#shared/runtime/readModel.ts";
 
-import { modelBucket } from "./topology.ts";
+import type { StoredMessages } from "./storedMessages.ts";
+import { keyIn, modelBucket, streamOfBucket } from "./topology.ts";
 
 const ACTIVE = "active";
 const keyOf = (version: string): string => `model.${version}`;
@@ -61,6 +62,13 @@ export interface ModelStore {
   floor(version: string): Promise<{ watched: StoredFloor; revision: number }>;
   /** `false`: it was changed after that revision, and stays as it is. */
   putFloor(watched: WatchedFloor, revision: number): Promise<boolean>;
+}
+
+/** Without a consumer, for who may make none. A version that was taken out may be among them. */
+export async function storedVersions(streams: Pick<StoredMessages, "subjects">, prefix: string): Promise<string[]> {
+  const { name } = modelBucket(prefix);
+  const subjects = await streams.subjects(streamOfBucket(name), keyIn(name, keyOf("*")));
+  return subjects.map((subject) => subject.slice(keyIn(name, keyOf("")).length)).sort();
 }
 
 /** As many steps as can be taken back. */

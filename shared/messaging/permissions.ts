@@ -8,7 +8,7 @@
 import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 
 import {
-  admittersOf, anyIdOf, anyReply, anyToken, batchWorkerSource, cacheAuditJobSubject, cancelsTo, cancelSubject, completionSubject, deadLetterSubject, feedbackSubject, inboxOf, jetStreamApi as api, keyIn, loadsOf,
+  admittersOf, anyIdOf, anyReply, anyToken, batchWorkerSource, breakerResetSubject, cacheAuditJobSubject, cancelsTo, cancelSubject, completionSubject, deadLetterSubject, feedbackSubject, inboxOf, jetStreamApi as api, keyIn, loadsOf,
   modelBucket, replySubject, repliesTo, requestSubject, resultSubject, shadowJobSubject, shadowSource, shadowSubject, shadowTierSubject, shadowWorkerSource, sinkSourcesOf, type Source, sourcesOf, streamNamesOf, streamOfBucket, subjectsOf,
   stepSubjects, sweeperBucket, tierBucket, tokenSubject, tokensTo, workerSource,
 } from "./topology.ts";
@@ -64,6 +64,8 @@ const gatewayLists = (prefix: string): Permissions => ({
     ...["REQUESTS", "COMPLETIONS"].flatMap((stream) => [api.message(stream), api.streamInfo(stream)]),
     ...["JOBS", "RESULTS"].map(api.message), // the steps of a request, for whoever follows it
     api.consumerInfo("REQUESTS", sourcesOf(prefix).routerRequests.durable),
+    // For whoever administrates: which routing model is active, what became of dead letters, and that a breaker tries again.
+    keyIn(modelBucket(prefix).name, "active"), api.message("DEAD_LETTERS"), api.streamInfo("DEAD_LETTERS"), breakerResetSubject(prefix, "*"),
   ],
   subscribe: [anyReply(prefix), anyToken(prefix), admittersOf(prefix), loadsOf(prefix), ...stepSubjects(prefix, ANY)],
 });
@@ -104,7 +106,7 @@ function workerLists(prefix: string, tier: string): Permissions {
       ...["RESULTS", "COMPLETIONS", "SHADOW_JOBS", "SHADOWS"].map(api.message),
       keyIn(tierBucket(prefix).name, `${tier}.*`),
     ],
-    subscribe: [cancelsTo(prefix)],
+    subscribe: [cancelsTo(prefix), breakerResetSubject(prefix, tier)],
   };
 }
 

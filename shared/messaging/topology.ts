@@ -53,6 +53,8 @@ export const tokensTo = (prefix: string, origin: string): string => `${prefix}.t
 /** Core subjects, no stream. Nobody waits for the outcome any more; written by services only. */
 export const cancelSubject = (prefix: string, id: Id): string => `${prefix}.cancel.${tokens(id)}`;
 export const cancelsTo = (prefix: string): string => `${prefix}.cancel.>`;
+/** Core subjects, no stream. To the workers of a tier: its breaker is to let its trial call through now. */
+export const breakerResetSubject = (prefix: string, tier: string): string => `${prefix}.breakerreset.${tier}`;
 /** Core subjects, no stream. A process that decides about rate limits says that it is there. */
 export const admitterSubject = (prefix: string, instance: string): string => `${prefix}.admitter.${instance}`;
 export const admittersOf = (prefix: string): string => `${prefix}.admitter.*`;

@@ -121,8 +121,8 @@ it("the migrations book what the audit has as the sink would have", async () => 
   const statementsOf = (migration: string) => readFileSync(new URL(`../../shared/db/migrations/${migration}.sql`, import.meta.url), "utf8").split("--> statement-breakpoint");
   const bookings = statementsOf("0016_books").filter((statement) => /^INSERT INTO/m.test(statement));
   expect(bookings).toHaveLength(6);
-  await pool.query("ALTER TABLE ledger DROP COLUMN is_to_answer_tier, DROP COLUMN is_to_answer_model; ALTER TABLE ledger_requests DROP COLUMN paid_nano_usd, DROP COLUMN paid_to_answer_tier_nano_usd, DROP COLUMN paid_to_answer_model_nano_usd; DROP TRIGGER append_only ON ledger; DROP TRIGGER append_only ON ledger_requests"); // of later ones
-  for (const statement of [...bookings, ...bookings, ...statementsOf("0019_paid_in_requests")]) await pool.query(statement); // to book a second time changes nothing
+  await pool.query("ALTER TABLE ledger DROP COLUMN is_to_answer_tier, DROP COLUMN is_to_answer_model; ALTER TABLE ledger_requests DROP COLUMN paid_nano_usd, DROP COLUMN paid_to_answer_tier_nano_usd, DROP COLUMN paid_to_answer_model_nano_usd; DROP TRIGGER append_only ON ledger; DROP TRIGGER append_only ON ledger_requests; DROP TRIGGER roll_up ON ledger; DROP TRIGGER roll_up ON ledger_requests"); // of later ones
+  for (const statement of [...bookings, ...bookings, ...statementsOf("0019_paid_in_requests"), ...statementsOf("0021_console").filter((statement) => /^UPDATE/m.test(statement))]) await pool.query(statement); // to book a second time changes nothing
   expect(await books()).toEqual(before);
 });
 

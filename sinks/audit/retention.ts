@@ -43,7 +43,7 @@ const OLD_BATCH_ITEMS = `
 const OLD_BATCHES = deleteFrom("batches", BATCH_ENDED, "status <> 'running'");
 
 /** Money: kept for one time for all, whatever a tenant's audit rows are kept for. */
-const oldLines = (table: "ledger" | "ledger_requests") => `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${table} WHERE at < now() - make_interval(days => $1) ORDER BY at LIMIT ${CHUNK}))`;
+const oldLines = (table: "ledger" | "ledger_requests" | "beside_requests") => `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${table} WHERE at < now() - make_interval(days => $1) ORDER BY at LIMIT ${CHUNK}))`;
 /** Sums of hours that are over by then, whole. */
 const oldHours = (table: "request_hours" | "line_hours") => `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${table} WHERE hour < now() - make_interval(days => $1, hours => 1) LIMIT ${CHUNK}))`;
 
@@ -75,7 +75,7 @@ export async function deleteOld(pool: Pool, days: number, signal: AbortSignal): 
 /** Returns how many lines of the ledger were deleted, rows of requests not counted. */
 export async function deleteOldLines(pool: Pool, days: number, signal: AbortSignal): Promise<number> {
   const lines = await deleteChunks(pool, oldLines("ledger"), days, signal);
-  await deleteChunks(pool, oldLines("ledger_requests"), days, signal);
+  for (const table of ["ledger_requests", "beside_requests"] as const) await deleteChunks(pool, oldLines(table), days, signal);
   for (const table of ["request_hours", "line_hours"] as const) await deleteChunks(pool, oldHours(table), days, signal);
   return lines;
 }

@@ -24,7 +24,7 @@ import { makePool } from "#shared/db/pool.ts";
 import { ledger } from "#shared/db/schema/books.ts";
 import { inTransaction } from "#shared/db/transaction.ts";
 import { makeCallers } from "#shared/http/callers.ts";
-import { addLines, addRequests, LINE_COLUMNS, LINE_KEY, lineSums, REQUEST_COLUMNS, REQUEST_KEY, requestSums } from "#shared/ledger/hourSums.ts";
+import { addBeside, addLines, addRequests, LINE_COLUMNS, LINE_KEY, lineSums, REQUEST_COLUMNS, REQUEST_KEY, requestSums } from "#shared/ledger/hourSums.ts";
 import { linesOfLetter, linesOfShadow } from "#shared/ledger/linesOf.ts";
 import { readReport } from "#shared/ledger/report.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
@@ -177,6 +177,30 @@ it("what triggers keep is what rows sum up to, as the migration fills it", async
       expect((await client.query(kept)).rows).toEqual(before);
     });
   }
+  const beside = "SELECT * FROM beside_requests ORDER BY request_id, tenant_id, at";
+  const { rows: before } = await pool.query(beside);
+  expect(before.length).toBeGreaterThan(150);
+  await inTransaction(pool, async (client) => {
+    await client.query("DELETE FROM beside_requests");
+    await client.query(addBeside("ledger"));
+    expect((await client.query(beside)).rows).toEqual(before);
+  });
+});
+
+it("what was paid for a request before it was booked is brought together with it all the same", async () => {
+  const at = "2026-09-10T10:00:00.000Z", range = { from: "2026-09-10T00:00:00Z", to: "2026-09-11T00:00:00Z" };
+  const sink = makePool(database.url, "test", () => undefined, { service: "audit_sink" });
+  const early = Array.from({ length: 40 }, (_, i): Completion => ({ ...completion(0), tenant_id: "early", request_id: `early${i}`, accepted_at_ms: Date.parse(at) + i * 1_000, completed_at_ms: Date.parse(at) + i * 1_000 + 50 }));
+  const insertLines = makeBatchInsert(ledger);
+  const shadows = early.map((event) => ShadowTierEvent.parse({ ...shadowTierFixture, is_shadow: true, tenant_id: "early", request_id: event.request_id, tier: "medium", model: "m", cost_nano_usd: 1 + draw(1e9), at_ms: event.accepted_at_ms + 100 }));
+  await inTransaction(sink, (client) => insertLines(client, shadows.flatMap((event, i) => linesOfShadow(event, 10_000 + i))));
+  await makeAuditWriter(sink).write(early.map((event, i) => toRows(event, 90_000 + i)));
+  expect((await pool.query("SELECT 1 FROM beside_requests WHERE tenant_id = 'early'")).rowCount).toBe(0);
+  const { range: found, by_tier } = await view(ConsoleOverview, "overview", range);
+  const whole = await report({ ...range, by: "tier" });
+  expect(found.net_saving_95).not.toBeNull();
+  expect([found, by_tier.find(({ group }) => group === "medium")]).toEqual([whole.total, whole.rows.find(({ group }) => group === "medium")]);
+  await sink.end();
 });
 
 it("flow has every request once at its beginning and once at its end", async () => {

@@ -3,6 +3,7 @@ import type { ClientBase } from "pg";
 
 import type { ReportRow } from "#shared/contracts/report.ts";
 import { type Labels, rowOf, togetherLabels } from "#shared/ledger/figures.ts";
+import { NETS } from "#shared/ledger/hourSums.ts";
 import { AGREES_FROM } from "#shared/ledger/report.ts";
 
 import { addUp, iso, readLineSums, readRequestSums, requestsOf, type Scope, type Sums } from "./readSums.ts";
@@ -24,32 +25,41 @@ interface Moved {
   readonly square: string;
 }
 
-const GAIN = "CASE WHEN q.outcome IN ('completed', 'degraded') THEN COALESCE(q.baseline_cost_nano_usd, 0) ELSE 0 END::numeric";
 /**
  * Lines beside completions, as of shadows and late runs: by how much they change number, sum and sum of squares of the differences of requests. They are few,
  * and may be of another hour than their request, so they are brought together with it here. `$1`, `$2`: the time; `$3`: the tenant.
  */
-function movedQuery(tenantId: string | null): string {
+function movedQuery(tenantId: string | null, isByTier: boolean): string {
   const within = (one: string): string => `${one}.at >= $1 AND ${one}.at < $2${tenantId === null ? "" : ` AND ${one}.tenant_id = $3`}`;
-  return `
+  const lookUp = (table: string, of: string): string => `${table}.request_id = ${of}.request_id AND ${table}.tenant_id = ${of}.tenant_id`;
+  const total = `
     WITH beside AS MATERIALIZED (SELECT l.tenant_id, l.request_id, l.tier, sum(l.cost_nano_usd) AS cost FROM ledger l WHERE l.stream <> 'COMPLETIONS' AND ${within("l")} GROUP BY 1, 2, 3),
     whose AS MATERIALIZED (SELECT tenant_id, request_id, sum(cost) AS cost FROM beside GROUP BY 1, 2),
-    asked AS MATERIALIZED (
-      SELECT q.tenant_id, q.request_id, q.tier, ${GAIN} - q.paid_nano_usd AS whole, ${GAIN} - q.paid_to_answer_tier_nano_usd AS net
-      FROM whose JOIN ledger_requests q ON q.request_id = whose.request_id AND q.tenant_id = whose.tenant_id AND ${within("q")}),
+    known AS MATERIALIZED (
+      SELECT one.tenant_id, one.request_id, one.at, one.tier, one.attempted, one.net, one.net_of_tier FROM whose JOIN beside_requests one ON ${lookUp("one", "whose")}
+      UNION ALL
+      SELECT q.* FROM whose CROSS JOIN LATERAL (SELECT tenant_id, request_id, at, tier, attempted, ${NETS} FROM ledger_requests WHERE ${lookUp("ledger_requests", "whose")} OFFSET 0) AS q
+      WHERE NOT EXISTS (SELECT FROM beside_requests one WHERE ${lookUp("one", "whose")})),
+    asked AS MATERIALIZED (SELECT * FROM known WHERE at >= $1 AND at < $2),
+    total AS (
+      SELECT whose.cost, count(asked.request_id) AS had, COALESCE(sum(net), 0) AS gained, COALESCE(sum(net * net), 0) AS square
+      FROM whose LEFT JOIN asked USING (tenant_id, request_id) GROUP BY whose.tenant_id, whose.request_id, whose.cost)`;
+  const ofTotal = "SELECT NULL AS tier, sum(1 - had)::text AS pairs, sum(-cost)::text AS net, sum((gained - cost) * (gained - cost) - square)::text AS square FROM total HAVING count(*) > 0";
+  if (!isByTier) return `${total} ${ofTotal}`;
+  // A tier that was asked beside, and by the request as well without giving its answer: looked for where the request says that it was asked, or where it does not say.
+  return `${total},
+    twice AS MATERIALIZED (
+      SELECT beside.* FROM beside WHERE NOT EXISTS (SELECT FROM known WHERE ${lookUp("known", "beside")} AND position(',' || beside.tier || ',' IN ',' || known.attempted || ',') = 0)),
     apart AS MATERIALIZED (
       SELECT tenant_id, request_id, tier, sum(cost) AS cost, count(*) AS pairs, sum(cost * cost) AS square FROM (
-        SELECT l.tenant_id, l.request_id, l.tier, l.at, sum(l.cost_nano_usd) AS cost
-        FROM beside JOIN ledger l ON l.request_id = beside.request_id AND l.tenant_id = beside.tenant_id AND l.tier = beside.tier AND l.stream = 'COMPLETIONS' AND NOT l.is_to_answer_tier AND ${within("l")}
+        SELECT twice.tenant_id, twice.request_id, twice.tier, l.at, sum(l.cost_nano_usd) AS cost FROM twice CROSS JOIN LATERAL (
+          SELECT one.at, one.cost_nano_usd FROM ledger one WHERE ${lookUp("one", "twice")} AND one.tier = twice.tier AND one.stream = 'COMPLETIONS' AND NOT one.is_to_answer_tier AND ${within("one")} OFFSET 0) AS l
         GROUP BY 1, 2, 3, 4) AS each_one GROUP BY 1, 2, 3),
-    total AS (
-      SELECT whose.cost, count(asked.request_id) AS had, COALESCE(sum(whole), 0) AS gained, COALESCE(sum(whole * whole), 0) AS square
-      FROM whose LEFT JOIN asked USING (tenant_id, request_id) GROUP BY whose.tenant_id, whose.request_id, whose.cost),
     tiers AS (
       SELECT beside.tier, beside.cost, COALESCE(apart.cost, 0) AS apart, COALESCE(apart.pairs, 0) AS counted, COALESCE(apart.square, 0) AS apart_square,
-        count(asked.request_id) AS had, COALESCE(sum(net), 0) AS gained, COALESCE(sum(net * net), 0) AS square
+        count(asked.request_id) AS had, COALESCE(sum(net_of_tier), 0) AS gained, COALESCE(sum(net_of_tier * net_of_tier), 0) AS square
       FROM beside LEFT JOIN apart USING (tenant_id, request_id, tier) LEFT JOIN asked USING (tenant_id, request_id, tier) GROUP BY beside.tenant_id, beside.request_id, 1, 2, 3, 4, 5)
-    SELECT NULL AS tier, sum(1 - had)::text AS pairs, sum(-cost)::text AS net, sum((gained - cost) * (gained - cost) - square)::text AS square FROM total HAVING count(*) > 0
+    ${ofTotal}
     UNION ALL
     SELECT tier, sum(1 - had - counted)::text, sum(-cost)::text, sum((gained - cost - apart) * (gained - cost - apart) - square - apart_square)::text FROM tiers GROUP BY tier`;
 }
@@ -58,13 +68,13 @@ const labelsQuery = (tenantId: string | null): string => `
   SELECT kept_tier AS "group", count(*)::int AS labels, (count(*) FILTER (WHERE agreement >= ${AGREES_FROM}))::int AS agreeing, avg(agreement) AS mean
   FROM shadows WHERE agreement IS NOT NULL AND at >= $1 AND at < $2${tenantId === null ? "" : " AND tenant_id = $3"} GROUP BY 1`;
 
-/** With a tier, `total` is the row of that tier, and the only one of `byTier`. */
-export async function readReportRows(client: ClientBase, scope: Scope, options: { readonly columns?: readonly string[] } = {}): Promise<ReportRows> {
+/** With a tier, `total` is the row of that tier, and the only one of `byTier`. Without `isByTier` rows of tiers have no interval that holds. */
+export async function readReportRows(client: ClientBase, scope: Scope, { columns, isByTier = scope.tier !== null }: { readonly columns?: readonly string[]; readonly isByTier?: boolean } = {}): Promise<ReportRows> {
   const { span, tenantId, tier } = scope;
   const values = [iso(span.fromMs), iso(span.toMs), ...(tenantId === null ? [] : [tenantId])];
-  const sums = await readRequestSums(client, scope, ["tier", "policy", "path", "baseline_tier"], options);
+  const sums = await readRequestSums(client, scope, ["tier", "policy", "path", "baseline_tier"], columns === undefined ? {} : { columns });
   const lines = await readLineSums(client, scope, ["tier"]);
-  const { rows: moved } = await client.query<Moved>(movedQuery(tenantId), values);
+  const { rows: moved } = await client.query<Moved>(movedQuery(tenantId, isByTier), values);
   const { rows: labels } = await client.query<Labels>(labelsQuery(tenantId), values);
   const tiers = [...new Set([...sums, ...lines].map(({ key }) => String(key["tier"])).concat(moved.flatMap((one) => one.tier ?? [])))].filter((one) => tier === null || one === tier);
   const rows = tiers.map((one) => ({
@@ -73,7 +83,7 @@ export async function readReportRows(client: ClientBase, scope: Scope, options: 
   })).sort((a, b) => (a.paid === b.paid ? (String(a.row.group) < String(b.row.group) ? -1 : 1) : a.paid < b.paid ? 1 : -1)).map(({ row }) => row);
   const total = tier === null ? rowOf(figuresOf(null, sums, lines, moved.find((of) => of.tier === null)), togetherLabels(labels)) : (rows[0] ?? rowOf(figuresOf(tier, [], [], undefined), undefined));
   const baselineTiers = [...new Set(sums.map(({ key }) => String(key["baseline_tier"])))].filter((one) => one !== "").sort();
-  return { total, byTier: rows, baselineTiers, sums };
+  return { total, byTier: isByTier ? rows : [], baselineTiers, sums };
 }
 
 const paidOf = ({ sum }: Sums): bigint => sum("attempt") + sum("verification") + sum("exploration") + sum("shadow") + sum("cache_audit") + sum("waste");

@@ -25,7 +25,7 @@ const quantiles = (counts: readonly number[]) => ({ p50: rounded(quantileOf(coun
 export async function readOverview(client: ClientBase, scope: Scope, { nowMs, tz }: { readonly nowMs: number; readonly tz: string }): Promise<Omit<ConsoleOverview, "model_version" | "floor" | "tiers">> {
   const [day, month] = (["day", "month"] as const).map((kind) => windowOf(kind, nowMs, tz)) as [ReturnType<typeof windowOf>, ReturnType<typeof windowOf>];
   const inWindow = ({ startsAtMs, endsAtMs }: typeof day): Scope => ({ ...scope, span: { fromMs: startsAtMs, toMs: endsAtMs } });
-  const range = await readReportRows(client, scope, { columns: WITH_LATENCIES });
+  const range = await readReportRows(client, scope, { columns: WITH_LATENCIES, isByTier: true });
   const { total: today } = await readReportRows(client, inWindow(day));
   const { total: thisMonth } = await readReportRows(client, inWindow(month));
   return {

@@ -27,6 +27,8 @@ export interface Balanced {
   hasOther(tried: ReadonlySet<string>): boolean;
   /** Open only while all are; half open when a trial runs and no other may be called. */
   state(): ReturnType<Breaker["state"]>;
+  /** Of all that are open: each has its trial call now. */
+  resetBreakers(): void;
   loads(): readonly Load[];
   /** Calls that all of them take at once, as far as is known: from 1 to the tier's slots. */
   limit(): number;
@@ -97,6 +99,7 @@ export function balanced(tier: Pick<Tier, "slots" | "breaker" | "prior" | "affin
     },
     hasOther: (tried) => callable().some(({ replica }) => !tried.has(replica.name)),
     state: () => stateOf([...entries.values()].map(({ breaker }) => breaker.state())),
+    resetBreakers() { for (const { breaker } of entries.values()) breaker.reset(); },
     loads: () => [...entries.values()].map(loadOf),
     limit: () => Math.min(tier.slots, [...entries.values()].reduce((sum, { concurrency }) => sum + concurrency.limit(), 0)),
     async close() {

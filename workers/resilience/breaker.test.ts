@@ -151,3 +151,16 @@ it("opens and tries again by the clock that it is given, whatever the machine's 
   monotonicMs = 5_000;
   expect(await breaker.call(() => Promise.resolve("answer"))).toBe("answer");
 });
+
+it("that is reset has its trial at once, and opens for the first time again when that fails", async () => {
+  const { breaker, fail, succeed, open, calls, changes } = world({ mostGrowth: 10 });
+  await open();
+  breaker.reset();
+  expect([breaker.state(), changes()]).toEqual([{ breaker: "open", retry_in_ms: 0 }, 2]);
+  await fail();
+  expect([calls(), breaker.state()]).toEqual([4, { breaker: "open", retry_in_ms: 5_000 }]);
+  breaker.reset();
+  expect(await succeed()).toBe("answer");
+  breaker.reset();
+  expect(breaker.state()).toEqual({ breaker: "closed", retry_in_ms: 0 });
+});

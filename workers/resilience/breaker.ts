@@ -8,6 +8,8 @@ export interface Breaker {
   /** Fails at once with a `BackendError` while open. */
   call<T>(run: () => Promise<T>): Promise<T>;
   state(): Pick<TierStatus, "breaker" | "retry_in_ms">;
+  /** While it is open: the next call is its trial, now. */
+  reset(): void;
 }
 
 /**
@@ -44,6 +46,11 @@ export function makeBreaker({ failures_in_a_row, open_for_ms }: Tier["breaker"],
         if (isBrokenCircuitError(error)) throw new BackendError("backend_unavailable", "the circuit breaker of this tier is open", { cause: error });
         throw error;
       }
+    },
+    reset() {
+      if (policy.state !== CircuitState.Open) return;
+      [openings, openForMs] = [0, 0];
+      onChange();
     },
     state() {
       const retry_in_ms = Math.max(0, Math.ceil(openedAtMs + openForMs - now()));

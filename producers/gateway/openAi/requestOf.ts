@@ -11,7 +11,7 @@ import { badCall, type Refusal, refusalOfIssues } from "./refusal.ts";
 
 export type Asked = { readonly kind: "asked"; readonly body: InferBody } | { readonly kind: "refused"; readonly refusal: Refusal };
 export interface Door {
-  readonly tierFile: Pick<TierFile, "tiers" | "embedders">;
+  readonly tierFile: Pick<TierFile, "tiers" | "embedders" | "baseline_tier">;
   /** Budget of a request that names none, in USD. */
   readonly budgetUsd: number;
 }

@@ -6,15 +6,14 @@ import type { FastifyPluginCallbackZod } from "fastify-type-provider-zod";
 import type { Pool } from "pg";
 import { z } from "zod";
 
-import { ApiKey, CreatedKey, KeyId, NewKey, type Principal } from "#shared/contracts/apiKey.ts";
-import { AppError } from "#shared/contracts/errors.ts";
+import { ApiKey, CreatedKey, KeyId, NewKey } from "#shared/contracts/apiKey.ts";
 import { TenantId } from "#shared/contracts/ids.ts";
 import { NewTenant, Tenant, TenantChange } from "#shared/contracts/tenant.ts";
 import { AdminAuditRow, readAdminAudit } from "#shared/tenancy/adminAudit.ts";
 import { createKey, listKeys, revokeKey } from "#shared/tenancy/keys.ts";
 import { changeTenant, createTenant, listTenants } from "#shared/tenancy/tenants.ts";
 
-import { actorOf, config, errors, ofTenant, requireTenant, rightsIn, secretOrThrow } from "../adminRights.ts";
+import { actorOf, config, errors, ofTenant, requireOperator, requireTenant, rightsIn, secretOrThrow } from "../adminRights.ts";
 
 export interface AdminDeps {
   readonly pool: Pool;
@@ -85,7 +84,3 @@ export const adminRoutes = ({ pool, pepper }: AdminDeps): FastifyPluginCallbackZ
     });
   done();
 };
-
-function requireOperator({ tenant_id }: Principal): void {
-  if (tenant_id !== null) throw new AppError("forbidden", "this is for whoever runs the service: a tenant's key cannot do it");
-}

@@ -1,3 +1,14 @@
+CREATE TABLE "beside_requests" (
+	"tenant_id" text NOT NULL,
+	"request_id" text NOT NULL,
+	"at" timestamp with time zone NOT NULL,
+	"tier" text,
+	"attempted" text,
+	"net" numeric NOT NULL,
+	"net_of_tier" numeric NOT NULL,
+	CONSTRAINT "beside_requests_request_id_tenant_id_at_pk" PRIMARY KEY("request_id","tenant_id","at")
+);
+--> statement-breakpoint
 CREATE TABLE "line_hours" (
 	"tenant_id" text NOT NULL,
 	"hour" timestamp with time zone NOT NULL,
@@ -95,9 +106,8 @@ CREATE TABLE "request_hours" (
 --> statement-breakpoint
 ALTER TABLE "ledger_requests" ADD COLUMN "attempted" text;--> statement-breakpoint
 ALTER TABLE "ledger_requests" ADD COLUMN "latency_ms" integer;--> statement-breakpoint
-ALTER TABLE "ledger_requests" ADD COLUMN "error_code" text
-
-
+ALTER TABLE "ledger_requests" ADD COLUMN "error_code" text;--> statement-breakpoint
+CREATE INDEX "beside_requests_by_time" ON "beside_requests" USING btree ("at")
 --> statement-breakpoint
 -- Made from shared/ledger/hourSums.ts, whose test compares them. They run with the rights of whoever inserts.
 CREATE FUNCTION roll_up_requests() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -127,6 +137,10 @@ BEGIN
   GROUP BY 1, 2, 3
   ORDER BY tenant_id, hour, tier
   ON CONFLICT (tenant_id, hour, tier) DO UPDATE SET attempt = kept.attempt + EXCLUDED.attempt, verification = kept.verification + EXCLUDED.verification, exploration = kept.exploration + EXCLUDED.exploration, shadow = kept.shadow + EXCLUDED.shadow, cache_audit = kept.cache_audit + EXCLUDED.cache_audit, waste = kept.waste + EXCLUDED.waste, calls = kept.calls + EXCLUDED.calls, apart = kept.apart + EXCLUDED.apart, apart_nano_usd = kept.apart_nano_usd + EXCLUDED.apart_nano_usd, apart_square = kept.apart_square + EXCLUDED.apart_square;
+  INSERT INTO beside_requests (tenant_id, request_id, at, tier, attempted, net, net_of_tier)
+  SELECT asked.* FROM (SELECT DISTINCT tenant_id, request_id FROM added AS row_of WHERE stream <> 'COMPLETIONS') AS beside CROSS JOIN LATERAL (
+    SELECT tenant_id, request_id, at, tier, attempted, CASE WHEN outcome IN ('completed', 'degraded') THEN COALESCE(baseline_cost_nano_usd, 0) ELSE 0 END::numeric - paid_nano_usd AS net, CASE WHEN outcome IN ('completed', 'degraded') THEN COALESCE(baseline_cost_nano_usd, 0) ELSE 0 END::numeric - paid_to_answer_tier_nano_usd AS net_of_tier FROM ledger_requests q WHERE q.request_id = beside.request_id AND q.tenant_id = beside.tenant_id OFFSET 0) AS asked
+  ORDER BY asked.request_id, asked.tenant_id, asked.at ON CONFLICT DO NOTHING;
   RETURN NULL;
 END $$;
 --> statement-breakpoint
@@ -159,6 +173,11 @@ INSERT INTO line_hours AS kept (tenant_id, hour, tier, attempt, verification, ex
   GROUP BY 1, 2, 3
   ORDER BY tenant_id, hour, tier
   ON CONFLICT (tenant_id, hour, tier) DO UPDATE SET attempt = kept.attempt + EXCLUDED.attempt, verification = kept.verification + EXCLUDED.verification, exploration = kept.exploration + EXCLUDED.exploration, shadow = kept.shadow + EXCLUDED.shadow, cache_audit = kept.cache_audit + EXCLUDED.cache_audit, waste = kept.waste + EXCLUDED.waste, calls = kept.calls + EXCLUDED.calls, apart = kept.apart + EXCLUDED.apart, apart_nano_usd = kept.apart_nano_usd + EXCLUDED.apart_nano_usd, apart_square = kept.apart_square + EXCLUDED.apart_square;
+--> statement-breakpoint
+INSERT INTO beside_requests (tenant_id, request_id, at, tier, attempted, net, net_of_tier)
+  SELECT asked.* FROM (SELECT DISTINCT tenant_id, request_id FROM ledger AS row_of WHERE stream <> 'COMPLETIONS') AS beside CROSS JOIN LATERAL (
+    SELECT tenant_id, request_id, at, tier, attempted, CASE WHEN outcome IN ('completed', 'degraded') THEN COALESCE(baseline_cost_nano_usd, 0) ELSE 0 END::numeric - paid_nano_usd AS net, CASE WHEN outcome IN ('completed', 'degraded') THEN COALESCE(baseline_cost_nano_usd, 0) ELSE 0 END::numeric - paid_to_answer_tier_nano_usd AS net_of_tier FROM ledger_requests q WHERE q.request_id = beside.request_id AND q.tenant_id = beside.tenant_id OFFSET 0) AS asked
+  ORDER BY asked.request_id, asked.tenant_id, asked.at ON CONFLICT DO NOTHING;
 --> statement-breakpoint
 -- They are rewritten many times within their hour, and no column of a key changes.
 ALTER TABLE "request_hours" SET (fillfactor = 50);

@@ -123,6 +123,16 @@ export const lineHours = pgTable(
   (t) => [primaryKey({ columns: [t.tenant_id, t.hour, t.tier] })],
 );
 
+/**
+ * Requests that something was paid for beside their completion, as `ledger_requests` has them: few, so that lines and requests of a long time are brought together
+ * without looking for each in that large table. Written with such a line; one whose request is booked after it is not here, and has to be looked for.
+ */
+export const besideRequests = pgTable(
+  "beside_requests",
+  { ...key, at: time().notNull(), tier: text(), attempted: text(), net: exact(), net_of_tier: exact() },
+  (t) => [primaryKey({ columns: [t.request_id, t.tenant_id, t.at] }), index("beside_requests_by_time").on(t.at)],
+);
+
 /** How far each part of the reconciliation has come, whoever ran it last (docs/reconcile.md). */
 export const reconcileMarks = pgTable("reconcile_marks", {
   part: text().primaryKey(),
