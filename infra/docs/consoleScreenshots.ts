@@ -29,7 +29,7 @@ try {
   const from = new Date();
   say(`sending ${requests} requests in ${values.seconds} s`);
   await sendRequests(system.url("gateway"), asked, { rate: RATE });
-  const time = new URLSearchParams({ from: from.toISOString(), to: new Date(Math.max(Date.now(), from.getTime() + 61_000)).toISOString(), tz: "UTC" });
+  const time = new URLSearchParams({ from: from.toISOString(), to: new Date(Math.max(Date.now(), from.getTime() + 61_000)).toISOString(), tz: "UTC" }).toString();
   const origin = system.url("gateway-admin");
   const escalated = await fetch(`${origin}/console/api/requests?escalated=true&limit=1`).then((answer) => answer.json()) as { requests: { tenant_id: string; request_id: string }[] };
   const [one] = escalated.requests;
@@ -39,7 +39,7 @@ try {
     const page = await context.newPage();
     await page.goto(origin + path);
     await page.getByText("Live", { exact: true }).waitFor();
-    await page.waitForFunction(`document.querySelector('[aria-busy="true"], .loading') === null`);
+    await page.locator('[aria-busy="true"], .loading').first().waitFor({ state: "detached" });
     const file = join(folder, `console-${name}.png`);
     await page.screenshot({ path: file, fullPage: isWhole });
     say(`${file}: ${Math.round(statSync(file).size / 1_000)} kB`);

@@ -1,6 +1,6 @@
 /** The console as people use it: a real Chromium on a real system, which asks for keys. */
 import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
 import type { AdminAuditRow } from "#shared/tenancy/adminAudit.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
@@ -32,6 +32,7 @@ describe.skipIf(program === null)("the console", () => {
     [adminKey, inferKey] = [await makeKey("admin"), await makeKey("infer")];
     browser = await launchChromium(program ?? "");
   });
+  afterEach(() => Promise.all(contexts.splice(0).map((context) => context.close())));
   afterAll(async () => {
     await (browser as Browser | undefined)?.close(); // either may not have come up
     await (system as System | undefined)?.remove();
@@ -48,7 +49,10 @@ describe.skipIf(program === null)("the console", () => {
     return { page, ...watch };
   }
   /** All of it has been answered, one way or the other. */
-  const settled = (page: Page) => page.waitForFunction(`document.querySelector("h1") !== null && document.querySelector('[aria-busy="true"], .loading') === null`);
+  const settled = async (page: Page) => {
+    await page.locator("h1").first().waitFor();
+    await page.locator('[aria-busy="true"], .loading').first().waitFor({ state: "detached" });
+  };
   async function expectSound(path: string, title: string, options: BrowserContextOptions = {}): Promise<Page> {
     const { page, complaints, foreign } = await open(path, options);
     await page.getByRole("heading", { level: 1, name: title }).waitFor();
