@@ -48,6 +48,12 @@ describe("demoFigures", () => {
     expect(compared?.baseline_quality.low).toBeCloseTo(0.2924, 3); // 3 of 3, exact: 0.025 ** (1 / 3)
   });
 
+  it("explains one that ended with a sure answer before a shorter one that did not", () => {
+    const unsure = seen({ id: "h-4", item: "d", tries: [["small", 0.6, 100], ["medium", 0.7, 500], ["large", 0.6, 2_500]], input: "Hi" });
+    expect(demoFigures([...RUN, unsure], [], "large").escalation?.request_id).toBe("h-2");
+    expect(demoFigures([...RUN.filter(({ reply }) => reply.request_id !== "h-2"), unsure], [], "large").escalation?.request_id).toBe("h-4");
+  });
+
   it("explains one escalation in words", () => {
     expect(demoFigures(RUN, [], "large").escalation).toEqual({
       request_id: "h-2", tenant_id: "demo-helpdesk",

@@ -125,13 +125,18 @@ function compare(seen: readonly SeenRequest[]): Compared | null {
   };
 }
 
-/** A right one, and one that any terminal can show, where there are such: of the most attempts that any has, by the least to read. */
+/** From this confidence on an escalation has found somebody who knows. */
+const SURE = 0.9;
+
+/** A right one, and one that any terminal can show, where there are such: of the most attempts that any has, that ended with a sure answer, by the least to read. */
 function explain(seen: readonly SeenRequest[]): Escalation | null {
   const went = seen.filter(({ planned, reply, score }) => reply.outcome === "completed" && reply.attempts.length > 1 && reply.attempts.every(({ outcome }) => outcome === "answered") && score === 1 && isPlain(planned.item.input));
   const [chosen] = (went.length > 0 ? went : seen.filter(({ reply }) => reply.attempts.length > 1))
-    .toSorted((a, b) => b.reply.attempts.length - a.reply.attempts.length || a.planned.item.input.length - b.planned.item.input.length);
+    .toSorted((a, b) => b.reply.attempts.length - a.reply.attempts.length || Number(isSure(b)) - Number(isSure(a)) || a.planned.item.input.length - b.planned.item.input.length);
   return chosen === undefined ? null : { request_id: chosen.reply.request_id, tenant_id: chosen.reply.tenant_id, words: inWords(chosen) };
 }
+
+const isSure = ({ reply }: SeenRequest): boolean => (reply.attempts.at(-1)?.confidence ?? 0) >= SURE;
 
 const MOST_QUOTED = 60;
 const isPlain = (text: string): boolean => /^[\x20-\x7e]*$/.test(text.slice(0, MOST_QUOTED).replace(/\s/g, " "));

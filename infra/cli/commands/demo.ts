@@ -39,7 +39,7 @@ export const demo: Command = {
     "(cascade, with a cache), demo-thrift (cheapest) and demo-baseline (the baseline tier alone, on the same mails as demo-helpdesk). Each answer is judged by",
     "the mail's label, as feedback of a user. Interrupted, the same command goes on; repeated, it makes the next run.",
     "--requests    default 2000, and with --outcomes no more than there are new queries for",
-    "--rate        requests that are begun in a second, at most (default: as fast as they are answered, 24 at a time)",
+    "--rate        requests that are begun in a second, at most (default: as fast as they are answered, some at a time)",
     "--seed        which mails, in which order (default 1)",
     "--run         a run's number: one that is there is shown again, and runs nothing (default: the last one that is not whole, or the next)",
     "--outcomes    recorded answers of real models instead of mails (JSON lines, as for `inferctl evaluate`, with answers): a set-up of its own below INFER_HOME, beside",
