@@ -80,7 +80,7 @@ function routerLists(prefix: string, tiers: readonly string[]): Permissions {
       ...subjectsOf(prefix, "JOBS"), ...subjectsOf(prefix, "SHADOW_JOBS"), admittersOf(prefix), loadsOf(prefix), completionSubject(prefix, ANY), replySubject(prefix, "*", ANY), shadowSubject(prefix, ANY), anyDeadLetterOf(prefix, "*"),
       ...[routerRequests, routerResults, routerFloor, routerFloorFeedback, deadLetterService, shadows].flatMap(reads),
       api.makeConsumer(shadows.stream, shadows.durable, shadows.filter),
-      ...tiers.flatMap((name) => [workerSource, batchWorkerSource].map((source) => source(prefix, { name, slots: 1 }))).map(({ stream, durable }) => api.consumerInfo(stream, durable)), // how long the queues are
+      ...tiers.flatMap((name) => [workerSource, batchWorkerSource, shadowWorkerSource].map((source) => source(prefix, { name, slots: 1 }))).map(({ stream, durable }) => api.consumerInfo(stream, durable)), // how long the queues are
       ...["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS", "FEEDBACK", "SHADOW_JOBS", "SHADOWS", "DEAD_LETTERS"].map(api.message),
       ...streamNamesOf(prefix).map(api.streamInfo), // how full they are
       ...sinkSourcesOf(prefix).map(({ stream, durable }) => api.consumerInfo(stream, durable)), // how far behind they are; and the ledger is loaded from what the audit does not hold yet
