@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { type Attributes, type HrTime, type SpanContext, SpanKind, SpanStatusCode, TraceFlags } from "@opentelemetry/api";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
-import { type Resource, resourceFromAttributes } from "@opentelemetry/resources";
+import { resources } from "@opentelemetry/sdk-node";
 import { BatchSpanProcessor, type ReadableSpan, type SpanExporter } from "@opentelemetry/sdk-trace";
 import type { Logger } from "pino";
 
@@ -51,11 +51,11 @@ const SCOPE = { name: "infer", version: VERSION };
 export function openSpanExport({ endpoint, exportEveryMs }: Pick<TraceSettings, "endpoint" | "exportEveryMs">, service: string, log?: Logger): SpanExport {
   const sent = new OTLPTraceExporter({ url: `${endpoint.replace(/\/$/, "")}/v1/traces`, timeoutMillis: EXPORT_WITHIN_MS });
   const processor = new BatchSpanProcessor({ exporter: watched(sent, log), maxQueueSize: MOST_QUEUED, maxExportBatchSize: MOST_IN_A_BATCH, scheduledDelayMillis: exportEveryMs, exportTimeoutMillis: EXPORT_WITHIN_MS });
-  const resources = new Map<string, Resource>();
-  const resourceOf = (name: string): Resource => {
-    const known = resources.get(name) ?? resourceFromAttributes({ "service.name": name, "service.version": VERSION });
-    resources.set(name, known);
-    return known;
+  const known = new Map<string, resources.Resource>();
+  const resourceOf = (name: string): resources.Resource => {
+    const resource = known.get(name) ?? resources.resourceFromAttributes({ "service.name": name, "service.version": VERSION });
+    known.set(name, resource);
+    return resource;
   };
   return {
     record(span) { processor.onEnd(readable(span, resourceOf(span.service ?? service))); },
@@ -79,7 +79,7 @@ function watched(exporter: OTLPTraceExporter, log: Logger | undefined): SpanExpo
   };
 }
 
-function readable({ name, kind, traceparent, parentSpanId, links = [], startedAtMs, endedAtMs, attributes }: FinishedSpan, resource: Resource): ReadableSpan {
+function readable({ name, kind, traceparent, parentSpanId, links = [], startedAtMs, endedAtMs, attributes }: FinishedSpan, resource: resources.Resource): ReadableSpan {
   const context = contextOf(traceparent);
   return {
     name, kind: SpanKind[kind], attributes, resource, instrumentationScope: SCOPE,
