@@ -26,11 +26,11 @@ export function makeStore<T>(initial: T): Store<T> {
 
 export function useStore<T>(store: Store<T>): T {
   const [, redraw] = useState(0);
+  const drawn = store.get();
   useEffect(() => {
-    const seen = store.get();
     const stop = store.follow(() => redraw((n) => n + 1));
-    if (!Object.is(seen, store.get())) redraw((n) => n + 1);
+    if (!Object.is(drawn, store.get())) redraw((n) => n + 1); // it changed before anybody followed
     return stop;
   }, [store]);
-  return store.get();
+  return drawn;
 }
