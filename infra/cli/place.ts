@@ -42,7 +42,7 @@ export interface Place {
   readonly settings: Settings | null;
   readonly prefix: string;
   readonly state: State;
-  /** These throw `Unreached`, and try again when they are asked again. */
+  /** These throw `Unreached`, and try again when they are asked again later. */
   readonly nats: () => Promise<NatsPlace>;
   readonly postgres: () => Promise<{ readonly pool: Pool; readonly url: string }>;
   readonly redis: () => Promise<{ readonly redis: Redis; readonly url: string }>;
@@ -50,6 +50,8 @@ export interface Place {
 }
 
 const Prefix = pick("INFER_PREFIX");
+/** Somebody else who asks meanwhile need not wait as long again. */
+const RETRY_AFTER_MS = 10_000;
 
 export function openPlace(given: Environment): Place {
   const home = openHome(given);
@@ -59,7 +61,7 @@ export function openPlace(given: Environment): Place {
   const open = <T>(server: string, start: () => Promise<T>): (() => Promise<T>) => {
     let opened: Promise<T> | undefined;
     return () => (opened ??= start().catch((error: unknown) => {
-      opened = undefined;
+      setTimeout(() => { opened = undefined; }, RETRY_AFTER_MS).unref();
       throw new Unreached(server, error);
     }));
   };

@@ -17,8 +17,8 @@ import { paintFor } from "../paint.ts";
 import { openPlace } from "../place.ts";
 
 const CHECKS = [machine, configuration, roles, nats, redis, postgres, permissions, prices, models, clocks, deadLetters, books];
-/** Of each check, and they run at once. */
-const DEADLINE_MS = 15_000;
+/** Of each check. */
+const DEADLINE_MS = 20_000;
 
 export const doctor: Command = {
   summary: "Checks everything that has to be right, and says what to do about what is not. Changes nothing, and calls no model.",
@@ -42,10 +42,10 @@ export const doctor: Command = {
   example: "inferctl doctor --json | jq '.findings[] | select(.level != \"ok\")'",
   options: { json: { type: "boolean" } },
   maxPositionals: 0,
-  run: async ({ values }, { environment, screen, print }) => {
+  run: async ({ values }, { environment, screen, progress, print }) => {
     const place = openPlace(environment);
     try {
-      const findings = await runChecks(CHECKS, place, DEADLINE_MS);
+      const findings = await progress.step("checks", () => runChecks(CHECKS, place, { deadlineMs: DEADLINE_MS, onCheck: (title) => { progress.tell?.(`looking at ${title} ...`); } }));
       const problems = countOf(findings, "problem");
       sayer({ values }, { print })({ problems, warnings: countOf(findings, "warning"), findings }, doctorText(findings, { columns: screen.columns(), paint: paintFor(screen) }));
       return problems > 0 ? EXIT_PROBLEMS : 0;

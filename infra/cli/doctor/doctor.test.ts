@@ -120,7 +120,7 @@ test("all checks run, whatever one of them finds, throws or takes", async () => 
     { title: "is set up wrongly", run: () => Promise.reject(new SetupError("no file", "Make one")) },
     { title: "works", run: () => Promise.resolve([ok("fine")]) },
   ];
-  expect((await runChecks(checks, null, 20)).map(({ check, level, what }) => [check, level, what])).toEqual([
+  expect((await runChecks(checks, null, { deadlineMs: 20 })).map(({ check, level, what }) => [check, level, what])).toEqual([
     ["fails", "problem", "could not be looked at: broken: pipe"], ["hangs", "problem", "could not be looked at: nothing was answered within 0.02 s"],
     ["waits for a server", "warning", "not looked at, since NATS cannot be reached"], ["is set up wrongly", "problem", "no file"], ["works", "ok", "fine"],
   ]);

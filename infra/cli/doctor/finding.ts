@@ -25,10 +25,17 @@ export const problem = (what: string, next: string): Finding => ({ level: "probl
 /** What is wrong, or else that nothing is. */
 export const orOk = (found: readonly Finding[], what: string): readonly Finding[] => (found.length === 0 ? [ok(what)] : found);
 
-/** All of them at once, whatever the others find; one that takes longer than its time is a problem of its own. In the order of `checks`. */
-export async function runChecks<P>(checks: readonly Check<P>[], place: P, deadlineMs: number): Promise<CheckedFinding[]> {
-  const found = await Promise.all(checks.map(async ({ title, run }) => (await within(deadlineMs, () => run(place)).catch(failed)).map((one) => ({ check: title, ...one }))));
-  return found.flat();
+/**
+ * All of them, whatever the others find; one that takes longer than its time is a problem of its own. One after the other: what one computes, as when
+ * it loads a model, must not take the time in which another waits for a server.
+ */
+export async function runChecks<P>(checks: readonly Check<P>[], place: P, { deadlineMs, onCheck }: { readonly deadlineMs: number; readonly onCheck?: (title: string) => void }): Promise<CheckedFinding[]> {
+  const found: CheckedFinding[] = [];
+  for (const { title, run } of checks) {
+    onCheck?.(title);
+    found.push(...(await within(deadlineMs, () => run(place)).catch(failed)).map((one) => ({ check: title, ...one })));
+  }
+  return found;
 }
 
 async function within<T>(deadlineMs: number, run: () => Promise<T>): Promise<T> {

@@ -56,11 +56,14 @@ async function missingGrants(pool: Pool): Promise<string[]> {
   return rows.map(({ text }) => text);
 }
 
+/** A busy machine is no refusal. */
+const ANSWER_MS = 10_000;
+
 /** Each login becomes each of its services, as its process does. */
 async function triedPostgres({ environment, home }: Place): Promise<Tried[]> {
   const url = serverUrl("postgres", environment, home);
   return Promise.all(LOGINS.filter(({ name, database }) => database.length > 0 && existsSync(passwordFile(home.root, "postgres", name))).map(async (login) => {
-    const client = new Client({ connectionString: withLogin(url, userOf("postgres", login), passwordIn(passwordFile(home.root, "postgres", login.name))), connectionTimeoutMillis: 3_000, query_timeout: 3_000 });
+    const client = new Client({ connectionString: withLogin(url, userOf("postgres", login), passwordIn(passwordFile(home.root, "postgres", login.name))), connectionTimeoutMillis: ANSWER_MS, query_timeout: ANSWER_MS });
     client.on("error", () => undefined); // `connect` and `query` reject with it
     return tried("Postgres", login.name, async () => {
       await client.connect();
@@ -75,7 +78,7 @@ const HARMLESS: Readonly<Record<string, readonly string[]>> = { get: [], hget: [
 async function triedRedis({ environment, home, prefix }: Place): Promise<Tried[]> {
   const url = serverUrl("redis", environment, home);
   return Promise.all(LOGINS.filter(({ name, redis }) => redis.length > 0 && existsSync(passwordFile(home.root, "redis", name))).map(async (login) => {
-    const redis = new Redis(withLogin(url, userOf("redis", login), passwordIn(passwordFile(home.root, "redis", login.name))), { lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0, connectTimeout: 3_000, commandTimeout: 3_000 });
+    const redis = new Redis(withLogin(url, userOf("redis", login), passwordIn(passwordFile(home.root, "redis", login.name))), { lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0, connectTimeout: ANSWER_MS, commandTimeout: ANSWER_MS });
     let why: Error | undefined;
     redis.on("error", (error) => { why ??= error; }); // `connect` tells less
     return tried("Redis", login.name, async () => {

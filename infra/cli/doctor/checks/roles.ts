@@ -26,16 +26,19 @@ export const roles: Check<Place> = {
   run: async ({ state, settings }) => (state.roles.length > 0 ? judgeRoles(await lookAtRoles(state)) : judgePorts(settings === null ? [] : await takenPorts(settings))),
 };
 
+/** A busy machine is no reason to call a role broken. */
+const ANSWER_MS = 10_000;
+
 const lookAtRoles = (state: State): Promise<RoleLooked[]> =>
   Promise.all(state.roles.flatMap(({ addresses, process: identity }) => addresses.map(async ({ role, url }) => {
     const runs = isRunning(identity);
-    const readiness = runs ? await readinessOf(url, identity.pid) : "not running";
+    const readiness = runs ? await readinessOf(url, identity.pid, ANSWER_MS) : "not running";
     return { role, url, isRunning: runs, ownsPort: !runs || ownsPort(identity.pid, Number(new URL(url).port)), readiness, warnings: readiness === "ready" ? await warningsOf(url) : [] };
   })));
 
 const Warned = z.object({ warnings: z.array(z.string()).default([]) });
 const warningsOf = (url: string): Promise<readonly string[]> =>
-  fetch(`${url}/readyz`, { signal: AbortSignal.timeout(2_000) }).then(async (response) => Warned.parse(await response.json()).warnings).catch(() => []); // it was ready just before
+  fetch(`${url}/readyz`, { signal: AbortSignal.timeout(ANSWER_MS) }).then(async (response) => Warned.parse(await response.json()).warnings).catch(() => []); // it was ready just before
 
 export function judgeRoles(looked: readonly RoleLooked[]): Finding[] {
   const found = looked.flatMap(({ role, url, isRunning: runs, ownsPort: owns, readiness, warnings }): Finding[] => {
