@@ -57,7 +57,7 @@ const feedbackOf = async (prefix: string) => (await audit.rows("SELECT 1 FROM fe
 test("the demo judges real answers, and its figures are those of the report; repeated, it runs nothing twice", async () => {
   const first = await demo("--requests", "80");
   expect(first).toMatchObject({ run: 1, asked: 80, already_there: 0, books: { requests: 80, agree: true } });
-  const reports = await Promise.all(first.tenants.map(async ({ tenant_id }) => (jsonIn(await system.inferctl("report", "--tenant", tenant_id, "--json")) as Report).total));
+  const reports = await Promise.all(first.tenants.map(async ({ tenant_id }) => (jsonIn(await system.inferctl("report", "--tenant", tenant_id, "--from", "2026-01-01", "--to", "2100-01-01", "--json")) as Report).total));
   expect(first.tenants.map(({ asked, outcomes, cached, net_saving_95, ...one }) => [asked, outcomes, cached, String(one.spend_nano_usd), String(one.baseline_nano_usd), String(one.net_saving_nano_usd), net_saving_95]))
     .toEqual(reports.map((one) => [one.requests, one.outcomes, one.cached, one.spend_nano_usd, one.baseline_nano_usd, one.net_saving_nano_usd, one.net_saving_95]));
   await waitUntil(async () => ((await feedbackOf("demo-mails-1-1-")) === 80 ? true : undefined), { deadlineMs: 10_000, describe: () => "not every answer was judged" });
