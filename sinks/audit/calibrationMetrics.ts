@@ -6,7 +6,7 @@ import { Counter, type Registry } from "prom-client";
 
 const TENTHS = 10;
 /** The lower end: "0.9" holds 1, too. */
-export const tenthOf = (confidence: number): string => (Math.min(TENTHS - 1, Math.floor(confidence * TENTHS)) / TENTHS).toFixed(1);
+const tenthOf = (confidence: number): string => (Math.min(TENTHS - 1, Math.floor(confidence * TENTHS)) / TENTHS).toFixed(1);
 
 interface Answer {
   readonly tier: string;
