@@ -42,7 +42,8 @@ export interface EvaluateOptions {
   /** What the rows' qualities are (default: `qualities`, as in outcome logs). */
   readonly labels?: Setting["labels"];
   readonly seed: number;
-  readonly onProgress: (what: string) => void;
+  /** `part`: of how many, where that is known. */
+  readonly onProgress: (what: string, part?: { readonly done: number; readonly of: number }) => void;
 }
 export interface FrontierPoint {
   readonly knob: number;

@@ -57,8 +57,8 @@ export function learningCurve(options: Omit<EvaluateOptions, "test">, { labels, 
       found.set(keyOf(policy, labels), [...(found.get(keyOf(policy, labels)) ?? []), outcome]);
     };
     add(0, { policy: UNLABELLED, play: unlabelledCascade(setting), isShown: false });
-    for (const count of labels) {
-      options.onProgress(`shuffle ${i + 1} of ${shuffles}: ${count} labels`);
+    for (const [j, count] of labels.entries()) {
+      options.onProgress(`shuffle ${i + 1} of ${shuffles}: ${count} labels`, { done: i * labels.length + j, of: shuffles * labels.length });
       for (const start of startsFrom({ ...setting, random: seededRandom(options.seed + i) }, shuffled.slice(0, count), policies)) add(count, start);
     }
   }

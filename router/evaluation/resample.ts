@@ -35,7 +35,7 @@ export function resample(options: Omit<EvaluateOptions, "test">, resamples: numb
   const policies = (options.policies ?? LEARNED_POLICIES).filter(isLearnedPolicy);
   const found = new Map<string, { ratio: number; saving: number }[]>();
   for (let i = 0; i < resamples; i++) {
-    options.onProgress(`resample ${i + 1} of ${resamples}`);
+    options.onProgress(`resample ${i + 1} of ${resamples}`, { done: i, of: resamples });
     const halfOf = shuffledFolds(rows.length, 2, setting.random);
     const half = (which: number) => rows.filter((_, row) => halfOf[row] === which);
     const [fitted, played] = [half(0), half(1)];

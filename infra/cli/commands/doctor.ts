@@ -45,7 +45,7 @@ export const doctor: Command = {
   run: async ({ values }, { environment, screen, progress, print }) => {
     const place = openPlace(environment);
     try {
-      const findings = await progress.step("checks", () => runChecks(CHECKS, place, { deadlineMs: DEADLINE_MS, onCheck: (title) => { progress.tell?.(`looking at ${title} ...`); } }));
+      const findings = await progress.step("checks", () => runChecks(CHECKS, place, { deadlineMs: DEADLINE_MS, onCheck: (title) => { if (screen.terminal !== null) progress.tell?.(`looking at ${title} ...`); } }));
       const problems = countOf(findings, "problem");
       sayer({ values }, { print })({ problems, warnings: countOf(findings, "warning"), findings }, doctorText(findings, { columns: screen.columns(), paint: paintFor(screen) }));
       return problems > 0 ? EXIT_PROBLEMS : 0;

@@ -1,4 +1,5 @@
 import type { Environment } from "#infra/embedded/homeFolder.ts";
+import type { Progress } from "#infra/embedded/progress.ts";
 import { evaluationReport, PAGE_NAME } from "#infra/report/evaluationReport.ts";
 import { comparisonReport } from "#infra/report/comparisonReport.ts";
 import { CURVE_NAME, learningCurveReport } from "#infra/report/learningCurveReport.ts";
@@ -18,6 +19,7 @@ import { ConfidenceMethod } from "#shared/contracts/tiers.ts";
 import type { Command } from "../command.ts";
 import { commandLine } from "../commandLine.ts";
 import { describeLearningCurve } from "../learningCurveTable.ts";
+import { progressBar } from "../progressBar.ts";
 import { textJudge, textsFor } from "../recordedTexts.ts";
 import { describeComparison } from "../sourceTable.ts";
 import { textTable } from "../textTable.ts";
@@ -72,12 +74,12 @@ export const evaluate: Command = {
     if (out !== undefined) await createReportFolder(out);
     const told = (error: unknown): never => { throw error instanceof EvaluationError ? wrongUse(error.message, error) : error; };
     if (values["resamples"] !== undefined) {
-      const resampled = await resampledFrom(values, environment, progress.note).catch(told);
+      const resampled = await progress.step("resampling", () => resampledFrom(values, environment, parts(progress))).catch(told);
       print(values["json"] === true ? JSON.stringify(resampled) : describeResampled(resampled));
       return 0;
     }
     if (values["labels"] !== undefined) {
-      const curve = await learningCurveFrom(values, environment, progress.note).catch(told);
+      const curve = await progress.step("learning curve", () => learningCurveFrom(values, environment, parts(progress))).catch(told);
       print(values["json"] === true ? JSON.stringify(curve) : describeLearningCurve(curve));
       if (out !== undefined) progress.note(await writeReport(out, learningCurveReport(curve), CURVE_NAME));
       return 0;
@@ -95,6 +97,9 @@ export const evaluate: Command = {
     return 0;
   },
 };
+
+/** A note, or a bar of what has so many parts. */
+const parts = ({ note, tell }: Progress): EvaluateOptions["onProgress"] => (what, part) => { if (part === undefined) note(what); else tell?.(`${progressBar(part.done, part.of)}: ${what}`); };
 
 async function rowsAndGoals(values: Values, environment: Environment, onProgress: (line: string) => void): Promise<Omit<EvaluateOptions, "test">> {
   if (values["from-audit"] === true) return (await auditOptions(values, { environment, refused: ["train", "test", "baseline", "outputs", "answer-pattern"], onProgress })).options;

@@ -41,12 +41,13 @@ export function makeTakeReading(place: Place, addresses: readonly Address[]): ()
       problems.push(error instanceof Error ? error.message : String(error));
       return null;
     });
+    const tierNames = place.settings === null ? [] : servedBy(place.settings.tiers).map(({ name }) => name);
     const [roles, tiers, latest, moneyNow, budgetsNow] = await Promise.all([
       Promise.all(addresses.map((address) => scrape(address, problems))),
-      part(place.nats().then((nats) => readTiers(nats, place))), part(place.nats().then((nats) => readLatest(nats, known))), part(money()), part(budgets()),
+      part(place.nats().then((nats) => readTiers(nats, place.prefix, tierNames))), part(place.nats().then((nats) => readLatest(nats, known))), part(money()), part(budgets()),
     ]);
     return {
-      atMs: performance.now(), at: new Date().toISOString(), roles, tiers: tiers?.statuses ?? null, waiting: tiers?.waiting ?? new Map<string, number>(), latest, money: moneyNow, budgets: budgetsNow,
+      atMs: performance.now(), at: new Date().toISOString(), roles, tiers: tiers?.statuses ?? null, tierNames, waiting: tiers?.waiting ?? new Map<string, number>(), latest, money: moneyNow, budgets: budgetsNow,
       problems: [...new Set(problems)],
     };
   };
@@ -65,13 +66,11 @@ async function scrape({ role, url }: Address, problems: string[]): Promise<Scrap
   }
 }
 
-/** In the order of the tier file. */
-async function readTiers({ nats, jsm }: NatsPlace, { prefix, settings }: Place): Promise<{ readonly statuses: TierStatus[]; readonly waiting: Map<string, number> }> {
+async function readTiers({ nats, jsm }: NatsPlace, prefix: string, tierNames: readonly string[]): Promise<{ readonly statuses: TierStatus[]; readonly waiting: Map<string, number> }> {
   const heard = new Map<string, HeardStatus>();
   await readStatuses(nats, prefix, heard, pino({ level: "silent" }));
-  const ranks = settings === null ? [] : servedBy(settings.tiers).map(({ name }) => name);
-  const statuses = [...heard.values()].map(({ status }) => status).sort((a, b) => ranks.indexOf(a.tier) - ranks.indexOf(b.tier) || (a.tier < b.tier ? -1 : 1));
-  const waiting = await Promise.all([...new Set(statuses.map(({ tier }) => tier))].map(async (name) => {
+  const statuses = [...heard.values()].map(({ status }) => status).sort((a, b) => (a.tier < b.tier ? -1 : 1));
+  const waiting = await Promise.all([...new Set([...tierNames, ...statuses.map(({ tier }) => tier)])].map(async (name) => {
     const lanes = await Promise.all([workerSource, batchWorkerSource].map((source) => source(prefix, { name, slots: 1 })).map(({ stream, durable }) => jsm.consumers.info(stream, durable)));
     return [name, lanes.reduce((sum, { num_pending }) => sum + num_pending, 0)] as const;
   }));

@@ -49,7 +49,7 @@ const metrics = (completed: number, attempts: number) => parsePrometheusText([
 const worker = { tier: "small", instance: "w1", breaker: "open" as const, retry_in_ms: 1, slots: 4, busy: 3, batch_slots: 1, batch_busy: 1 };
 const budget = { tenant_id: "acme", scope: "tenant" as const, owner: "acme", window: "2026-11", time_zone: "UTC", kind: "hard" as const, limit_usd: 10, spent_usd: 9, reserved_usd: 0.5, left_usd: 0.5, begins_anew_at: "2026-12-01T00:00:00.000Z" };
 const reading = (atMs: number, samples: Reading["roles"][number]["samples"]): Reading => ({
-  atMs, at: "2026-11-29T15:00:00.000Z", roles: [{ role: "metrics-sink", samples }, { role: "router", samples: null }], tiers: [worker, { ...worker, instance: "w2", breaker: "closed" }], waiting: new Map([["small", 5]]),
+  atMs, at: "2026-11-29T15:00:00.000Z", roles: [{ role: "metrics-sink", samples }, { role: "router", samples: null }], tiers: [worker, { ...worker, instance: "w2", breaker: "closed" }], tierNames: ["small", "gone"], waiting: new Map([["small", 5], ["gone", 2]]),
   latest: [{ tenant_id: "acme", request_id: "r1", outcome: "completed", tier: "small", latency_ms: 12, cost_nano_usd: nanoUsd(1_000), baseline_cost_nano_usd: nanoUsd(5_000), ended_at: "2026-11-29T14:59:59.000Z" }],
   money: { requests: 9, total_nano_usd: "1000000000", baseline_nano_usd: "4000000000", net_saving_nano_usd: "3000000000" }, budgets: [{ ...budget, tenant_id: "idle", left_usd: 10 }, budget, { ...budget, tenant_id: "unknown", left_usd: null }], problems: ["Redis cannot be reached: \u001b[2J"],
 });
@@ -57,7 +57,7 @@ const view = topView(reading(0, metrics(10, 10)), reading(2_000, metrics(30, 30)
 
 test("rates are of the time between two readings", () => {
   expect(view.requests).toMatchObject({ per_s: 10, by_outcome: { completed: 10, degraded: 0, failed: 0, rejected: 0 }, open: 4, oldest_open_s: 1.5 });
-  expect(view.tiers).toEqual([{ tier: "small", breaker: "closed", workers: 2, busy: 8, slots: 8, waiting: 5, attempts_per_s: 10, failures_per_s: 0, p50_ms: 5, p95_ms: 9.5 }]);
+  expect(view.tiers).toEqual([{ tier: "small", breaker: "closed", workers: 2, busy: 8, slots: 8, waiting: 5, attempts_per_s: 10, failures_per_s: 0, p50_ms: 5, p95_ms: 9.5 }, { tier: "gone", breaker: null, workers: 0, busy: 0, slots: 0, waiting: 2, attempts_per_s: 0, failures_per_s: 0, p50_ms: null, p95_ms: null }]);
   expect([view.roles, view.lags]).toEqual([{ answering: 1, all: 2, silent: ["router"] }, [{ consumer: "sink-audit", stream: "COMPLETIONS", lag_s: 2, messages: 7 }]]);
   expect(view.budgets?.map(({ tenant_id, used_share }) => [tenant_id, used_share])).toEqual([["acme", 0.95], ["idle", 0]]);
 });
@@ -76,7 +76,7 @@ test.each([[60, 12], [80, 24], [120, 40]])("fits a terminal of %i by %i, with wh
 test("is for people to read", () => {
   const text = topText(view, { columns: 120, rows: Infinity, paint: paintFor({ hasColours: false }) }).join("\n");
   expect(text).toMatch(/1 of 2 roles answer, not router[^]*requests {2}10\.0\/s {2}completed 10\.0\/s[^]*open 4, the oldest for 1\.5 s[^]*paid 1\.0000 USD {2}saved 3\.0000 USD \(75\.0 %\)/);
-  expect(text).toMatch(/^small +closed +2 +8 of 8 +5 +10\.0\/s +0 +5\.0 ms +9\.5 ms$/m);
+  expect(text).toMatch(/^small +closed +2 +8 of 8 +5 +10\.0\/s +0 +5\.0 ms +9\.5 ms\ngone +- +0 +0 of 0 +2 /m);
   expect(text).toMatch(/^acme +tenant +2026-11 +95\.0 % +0\.500000[^]*sink-audit 7 messages, 2\.0 s[^]*^14:59:59 +acme\/r1 +completed +small +12 ms +0\.000001000 +0\.000004000$/m);
 });
 

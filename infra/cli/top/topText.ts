@@ -56,16 +56,17 @@ function tierLines({ tiers }: TopView, table: Table, paint: Paint): string[] {
   if (tiers === null) return ["tiers     ? (NATS cannot be read)", ""];
   if (tiers.length === 0) return ["tiers     none has a live worker", ""];
   return [...table(["TIER", "BREAKER", "WORKERS", "BUSY", "WAITING", "ATTEMPTS", "FAILURES", "P50", "P95"], tiers.map((one) => [
-    one.tier, paint(BREAKERS[one.breaker] ?? "red", one.breaker), String(one.workers), `${one.busy} of ${one.slots}`, one.waiting === null ? "?" : String(one.waiting), rate(one.attempts_per_s),
+    one.tier, one.breaker === null ? "-" : paint(BREAKERS[one.breaker] ?? "red", one.breaker), one.workers === 0 ? paint("red", "0") : String(one.workers), `${one.busy} of ${one.slots}`, one.waiting === null ? "?" : String(one.waiting), rate(one.attempts_per_s),
     one.failures_per_s > 0 ? paint("red", rate(one.failures_per_s)) : "0", ms(one.p50_ms), ms(one.p95_ms),
-  ]), ["WORKERS", "P50", "FAILURES"]), ""];
+  ]), ["P50", "FAILURES"]), ""];
 }
 
+const usd = (amount: number): string => amount.toFixed(Math.abs(amount) < 1 ? 6 : 2);
 const NEARLY_SPENT = 0.8;
 function budgetLines({ budgets }: TopView, table: Table, paint: Paint): string[] {
   if (budgets === null || budgets.length === 0) return [];
   return [...table(["BUDGET", "OF", "WINDOW", "USED", "LEFT USD", "LIMIT USD", "KIND"], budgets.map(({ tenant_id, scope, owner, window, used_share, left_usd, limit_usd, kind }) => [
-    tenant_id, scope === "tenant" ? scope : `${scope} ${printable(owner ?? "")}`, window, used_share >= NEARLY_SPENT ? paint(used_share >= 1 ? "red" : "yellow", percent(used_share)) : percent(used_share), (left_usd ?? 0).toFixed(6), limit_usd.toFixed(2), kind,
+    tenant_id, scope === "tenant" ? scope : `${scope} ${printable(owner ?? "")}`, window, used_share >= NEARLY_SPENT ? paint(used_share >= 1 ? "red" : "yellow", percent(used_share)) : percent(used_share), usd(left_usd ?? 0), usd(limit_usd), kind,
   ]), ["KIND", "LIMIT USD"]), ""];
 }
 

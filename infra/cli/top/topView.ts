@@ -29,6 +29,8 @@ export interface Reading {
   readonly at: string;
   readonly roles: readonly ScrapedRole[];
   readonly tiers: readonly TierStatus[] | null;
+  /** Of the tier file, in its order: one that nobody speaks of has no live worker. */
+  readonly tierNames: readonly string[];
   /** Jobs that wait, by tier. */
   readonly waiting: ReadonlyMap<string, number>;
   readonly latest: readonly Latest[] | null;
@@ -39,7 +41,8 @@ export interface Reading {
 
 export interface TierView {
   readonly tier: string;
-  readonly breaker: TierStatus["breaker"];
+  /** `null`: there is no live worker. */
+  readonly breaker: TierStatus["breaker"] | null;
   readonly workers: number;
   readonly busy: number;
   readonly slots: number;
@@ -90,7 +93,7 @@ export function topView(before: Reading, after: Reading): TopView {
       open: maxOf(current("infer_requests_open")), oldest_open_s: maxOf(current("infer_requests_oldest_open_seconds")), // all routers say the same
     },
     today: after.money,
-    tiers: after.tiers === null ? null : tiersOf(after.tiers, after.waiting, { attempts: grown("infer_attempts_total"), durations: grown("infer_attempt_duration_seconds_bucket"), perS }),
+    tiers: after.tiers === null ? null : tiersOf(after.tiers, after, { attempts: grown("infer_attempts_total"), durations: grown("infer_attempt_duration_seconds_bucket"), perS }),
     budgets: after.budgets === null ? null : nearest(after.budgets),
     lags: lagsOf(current("infer_sink_lag_seconds"), current("infer_sink_pending_messages")),
     latest: after.latest, problems: after.problems,
@@ -100,14 +103,14 @@ export function topView(before: Reading, after: Reading): TopView {
 const inMs = (seconds: number | null): number | null => (seconds === null ? null : seconds * 1_000);
 
 interface TierCounts { readonly attempts: readonly Sample[]; readonly durations: readonly Sample[]; readonly perS: (samples: readonly Sample[], labels: Record<string, string>) => number }
-function tiersOf(statuses: readonly TierStatus[], waiting: ReadonlyMap<string, number>, { attempts, durations, perS }: TierCounts): TierView[] {
-  return [...new Set(statuses.map(({ tier }) => tier))].map((tier) => {
+function tiersOf(statuses: readonly TierStatus[], { tierNames, waiting }: Pick<Reading, "tierNames" | "waiting">, { attempts, durations, perS }: TierCounts): TierView[] {
+  return [...new Set([...tierNames, ...statuses.map(({ tier }) => tier)])].map((tier) => {
     const own = statuses.filter((one) => one.tier === tier);
     const states = new Set(own.map(({ breaker }) => breaker));
     return {
       tier, workers: own.length,
       // Work goes to whichever worker can do it, so a tier is as well as its best one.
-      breaker: BREAKERS.findLast((state) => states.has(state)) ?? "closed",
+      breaker: BREAKERS.findLast((state) => states.has(state)) ?? null,
       busy: own.reduce((sum, { busy, batch_busy }) => sum + busy + batch_busy, 0), slots: own.reduce((sum, { slots }) => sum + slots, 0), waiting: waiting.get(tier) ?? null,
       attempts_per_s: perS(attempts, { tier }), failures_per_s: perS(attempts, { tier, result: "failed" }),
       p50_ms: inMs(quantileOf(durations, 0.5, { tier })), p95_ms: inMs(quantileOf(durations, 0.95, { tier })),
