@@ -320,6 +320,8 @@ describe("over http", () => {
 
   it("sends its key and trace, and no key that could be another header", async () => {
     const client = await open("http", { apiKey: "id.secret" });
+    await client.infer(ASK);
+    expect(door.heard()).not.toMatch(/traceparent/i); // the service begins a trace, and decides whether it is taken
     await client.infer(ASK, { traceparent: "00-5bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" });
     expect(door.heard()).toMatch(/authorization: Bearer id\.secret/i);
     expect(door.heard()).toContain("traceparent: 00-5bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");

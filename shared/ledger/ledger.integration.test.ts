@@ -39,12 +39,12 @@ function makeStreams() {
   const jobs = new Map<string, { tenant_id: string; request_id: string; step: number; amountNanoUsd: NanoUsd; leaseEndsAtMs: number; userId: string }>();
   const nameOf = (account: Account) => `${account.scope} ${account.owner} ${account.window.id}`;
   const isIn = (account: Account, accounts: readonly Account[]) => accounts.some((one) => nameOf(one) === nameOf(account));
-  const all = (userId: string) => accountsOf({ tenant_id: "t", user_id: userId, key_id: null }, "UTC", AT_MS);
+  const all = (userId: string, timeZone = "UTC") => accountsOf({ tenant_id: "t", user_id: userId, key_id: null }, timeZone, AT_MS);
   const seqOf = (id: string) => ended.findIndex(({ request_id }) => request_id === id) + 1 || null;
   return {
     ended, jobs, nameOf, all,
-    spent: (account: Account, upTo = ended.length) => ended.slice(0, upTo).filter(({ spentBy }) => isIn(account, all(spentBy?.user_id ?? ""))).reduce((sum, { costNanoUsd }) => sum + costNanoUsd, 0),
-    open: (account: Account, markSeq = ended.length) => [...jobs.values()].filter(({ request_id, userId }) => (seqOf(request_id) ?? Infinity) > markSeq && isIn(account, all(userId))),
+    spent: (account: Account, upTo = ended.length) => ended.slice(0, upTo).filter(({ spentBy }) => isIn(account, all(spentBy?.user_id ?? "", account.timeZone))).reduce((sum, { costNanoUsd }) => sum + costNanoUsd, 0),
+    open: (account: Account, markSeq = ended.length) => [...jobs.values()].filter(({ request_id, userId }) => (seqOf(request_id) ?? Infinity) > markSeq && isIn(account, all(userId, account.timeZone))),
     seqOf,
   };
 }

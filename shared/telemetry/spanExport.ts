@@ -41,7 +41,8 @@ export interface SpanExport {
   readonly close: () => Promise<void>;
 }
 
-const MOST_QUEUED = 2_048, MOST_IN_A_BATCH = 512;
+/** Some 1.5 KB each. What is told at the end is up to two dozen spans of a request at once. */
+const MOST_QUEUED = 8_192, MOST_IN_A_BATCH = 512;
 const EXPORT_WITHIN_MS = 10_000, CLOSE_WITHIN_MS = 2_000;
 /** As OpenTelemetry's own limit. */
 const MOST_LINKS = 128;
@@ -49,8 +50,10 @@ const WARN_AT_MOST = { burst: 1, refillMs: 60_000 };
 const SCOPE = { name: "infer", version: VERSION };
 
 export function openSpanExport({ endpoint, exportEveryMs }: Pick<TraceSettings, "endpoint" | "exportEveryMs">, service: string, log?: Logger): SpanExport {
-  const sent = new OTLPTraceExporter({ url: `${endpoint.replace(/\/$/, "")}/v1/traces`, timeoutMillis: EXPORT_WITHIN_MS });
-  const processor = new BatchSpanProcessor({ exporter: watched(sent, log), maxQueueSize: MOST_QUEUED, maxExportBatchSize: MOST_IN_A_BATCH, scheduledDelayMillis: exportEveryMs, exportTimeoutMillis: EXPORT_WITHIN_MS });
+  let queued = 0;
+  const overflows = makeAllowance(WARN_AT_MOST);
+  const exporter = new OTLPTraceExporter({ url: `${endpoint.replace(/\/$/, "")}/v1/traces`, timeoutMillis: EXPORT_WITHIN_MS });
+  const processor = new BatchSpanProcessor({ exporter: watched(exporter, log, (spans) => { queued -= spans; }), maxQueueSize: MOST_QUEUED, maxExportBatchSize: MOST_IN_A_BATCH, scheduledDelayMillis: exportEveryMs, exportTimeoutMillis: EXPORT_WITHIN_MS });
   const known = new Map<string, resources.Resource>();
   const resourceOf = (name: string): resources.Resource => {
     const resource = known.get(name) ?? resources.resourceFromAttributes({ "service.name": name, "service.version": VERSION });
@@ -58,16 +61,25 @@ export function openSpanExport({ endpoint, exportEveryMs }: Pick<TraceSettings, 
     return resource;
   };
   return {
-    record(span) { processor.onEnd(readable(span, resourceOf(span.service ?? service))); },
+    record(span) {
+      if (queued < MOST_QUEUED) {
+        queued += 1;
+        processor.onEnd(readable(span, resourceOf(span.service ?? service)));
+        return;
+      }
+      const earlier = overflows.take(Date.now());
+      if (earlier !== null) log?.warn({ queued, left_out_before: earlier }, "spans are left out: the collector takes them too slowly");
+    },
     async close() { await Promise.race([processor.shutdown().catch(() => undefined), sleep(CLOSE_WITHIN_MS, undefined, { ref: false })]); },
   };
 }
 
-/** Says now and then that spans get lost. */
-function watched(exporter: OTLPTraceExporter, log: Logger | undefined): SpanExporter {
+/** Says now and then that spans get lost. `taken`: told of spans that left the queue. */
+function watched(exporter: OTLPTraceExporter, log: Logger | undefined, taken: (spans: number) => void): SpanExporter {
   const warnings = makeAllowance(WARN_AT_MOST);
   return {
     export(spans, done) {
+      taken(spans.length);
       exporter.export(spans, (result) => {
         const earlier = result.error === undefined ? null : warnings.take(Date.now());
         if (earlier !== null) log?.warn({ err: result.error, spans: spans.length, earlier_failures: earlier }, "spans could not be sent, and are lost");
