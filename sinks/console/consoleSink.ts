@@ -7,7 +7,7 @@ import { watchTables } from "#shared/db/watchTables.ts";
 import { makeCallers } from "#shared/http/callers.ts";
 import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
-import { aborted } from "#shared/runtime/lifecycle.ts";
+import { aborted, hasEnded } from "#shared/runtime/lifecycle.ts";
 import { loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { makeReadiness } from "#shared/runtime/readiness.ts";
 import { listen, makeRegistry } from "#shared/runtime/roleServer.ts";
@@ -57,7 +57,7 @@ export const consoleSink: Role<z.infer<typeof ConsoleConfig>> = {
     routing = followPromise({ broker, prefix, log }, context);
     tiers = await followTierStates({ broker, prefix, tierFile, pool, log }, context);
     readiness.watch(await watchTables(pool, "console", log, signal));
-    if (signal.aborted) return;
+    if (hasEnded(signal)) return;
     readiness.started();
     log.info({ port }, "ready");
     await aborted(signal);
