@@ -8,6 +8,8 @@ export interface PoolOptions {
   readonly answerTimeoutMs?: number;
   /** Whose rights its connections have, whoever logs in: of no more than a service. Missing: those of the login, as `inferctl` has. */
   readonly service?: DatabaseService;
+  /** Most at once. Default: 4. */
+  readonly connections?: number;
   /** It reads alone, and each transaction sees one moment. */
   readonly isReader?: boolean;
 }
@@ -18,10 +20,10 @@ const ON_THE_WAY_MS = 2_000;
  * Every wait has a limit: by default Postgres and its client wait for ever. The server ends what takes too long itself; the client's own limit is for a
  * server that does not say anything any more. `onError` hears of idle connections that break.
  */
-export function makePool(url: string, application: string, onError: (error: Error) => void, { statementTimeoutMs = 5_000, answerTimeoutMs = statementTimeoutMs + ON_THE_WAY_MS, service, isReader = false }: PoolOptions = {}): Pool {
+export function makePool(url: string, application: string, onError: (error: Error) => void, { statementTimeoutMs = 5_000, answerTimeoutMs = statementTimeoutMs + ON_THE_WAY_MS, service, connections = 4, isReader = false }: PoolOptions = {}): Pool {
   const pool = new Pool({
     connectionString: url,
-    max: 4,
+    max: connections,
     application_name: `infer-${application}`,
     connectionTimeoutMillis: 3_000,
     idleTimeoutMillis: 30_000,

@@ -122,7 +122,7 @@ const LABELS = (tenant: string): string => `
   FROM shadows WHERE agreement IS NOT NULL AND at >= $1 AND at < $2${tenant} GROUP BY 2
   UNION ALL
   SELECT 'tier', call ->> 'tier', count(*)::int, (count(*) FILTER (WHERE (call ->> 'agreement_with_baseline')::float8 >= ${AGREES_FROM}))::int
-  FROM (SELECT tiers FROM shadows WHERE agreement IS NOT NULL AND at >= $1 AND at < $2${tenant} ORDER BY at DESC LIMIT ${5_000}) AS latest CROSS JOIN LATERAL jsonb_array_elements(tiers) AS call
+  FROM (SELECT tiers FROM shadows WHERE agreement IS NOT NULL AND at >= $1 AND at < $2${tenant} ORDER BY at DESC LIMIT 5000) AS latest CROSS JOIN LATERAL jsonb_array_elements(tiers) AS call
   WHERE call ->> 'agreement_with_baseline' IS NOT NULL GROUP BY 2`;
 
 interface Label {
