@@ -15,6 +15,7 @@ import { Panel } from "../parts/panel.tsx";
 import { RequestTable } from "../parts/requestTable.tsx";
 import { formatCount, formatMs, formatShare, plural } from "../pure/format.ts";
 import { formatUsd, formatUsdNumber, formatUsdRange, shareOf } from "../pure/money.ts";
+import { windowKind } from "../pure/pace.ts";
 import { commonOf, type Filters, hrefOf, requestsHref } from "../pure/urlState.ts";
 import { startOfDay, startOfMonth } from "../pure/zone.ts";
 
@@ -106,7 +107,7 @@ function Now({ filters }: ViewProps) {
               </Fact>
             ))}
             {tight.map((budget) => (
-              <Fact key={`${budget.tenant_id} ${budget.scope} ${budget.owner ?? ""} ${budget.window}`} term={`${budget.owner ?? budget.tenant_id}, ${budget.window}`}>
+              <Fact key={`${budget.tenant_id} ${budget.scope} ${budget.owner ?? ""} ${budget.window}`} term={`${budget.owner ?? budget.tenant_id}, ${windowKind(budget.window)}`}>
                 <a href={budgetsHref}>{formatShare(budget.share)}</a> of {formatUsdNumber(budget.limit_usd)} spent
               </Fact>
             ))}
