@@ -15,8 +15,8 @@ interface FrontierFrame {
   readonly hrefOf: (point: Point) => string;
 }
 
-export const costPerRequest = (point: Pick<Point, "cost_nano_usd_per_request">): string => formatUsdNumber(point.cost_nano_usd_per_request / 1e9);
-export const intervalWords = ({ lower, upper }: Pick<Point, "lower" | "upper">): string => (lower === null || upper === null ? "–" : `${formatShare(lower)} to ${formatShare(upper)}`);
+const costPerRequest = (point: Pick<Point, "cost_nano_usd_per_request">): string => formatUsdNumber(point.cost_nano_usd_per_request / 1e9);
+const intervalWords = ({ lower, upper }: Pick<Point, "lower" | "upper">): string => (lower === null || upper === null ? "–" : `${formatShare(lower)} to ${formatShare(upper)}`);
 
 export function frontierChart({ frontier, tiers, hrefOf }: FrontierFrame): ChartModel {
   const drawn = frontier.points.filter((point): point is Drawn => point.quality !== null);
