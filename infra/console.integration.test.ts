@@ -40,7 +40,7 @@ beforeAll(async () => {
   roles = await startTestRoles([testRole(gateway)], { ...environment, INFER_GATEWAY_ADMIN_PORT: String(adminPort), INFER_CONSOLE_URL: `http://127.0.0.1:${consolePort}` });
   admin = `http://127.0.0.1:${adminPort}`;
   await waitUntil(async () => ((await fetch(`${admin}/readyz`).catch(() => null))?.status === 200 ? true : undefined), { deadlineMs: 30_000, describe: () => "the gateway is not ready" });
-}, 60_000);
+});
 afterAll(async () => {
   await roles.stop();
   await broker.remove();

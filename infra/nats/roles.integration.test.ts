@@ -31,7 +31,7 @@ const models = ["$KV.infer-models.active", "$KV.infer-models.model.v1"];
 
 const REFUSED: [role: RoleUser, what: string, publishes: readonly string[]][] = [
   ["gateway", "cannot take or ack what it accepted", [...takes("REQUESTS", "router-requests"), ...takes("COMPLETIONS", "sink-audit"), ...jobs, ...results, "infer.deadletter.REQUESTS.t1", "infer.shadow.t1.x"]],
-  ["gateway", "cannot make a consumer, write a bucket or read what is no request of a caller", ["$JS.API.CONSUMER.CREATE.COMPLETIONS.spy", "$JS.API.CONSUMER.CREATE.REQUESTS.spy", ...models, "$KV.infer-tiers.small.x", "$JS.API.STREAM.MSG.GET.SHADOWS", "$JS.API.STREAM.MSG.GET.FEEDBACK"]],
+  ["gateway", "cannot make a consumer, write a bucket but for which model is active, or read what is no request of a caller", ["$JS.API.CONSUMER.CREATE.COMPLETIONS.spy", "$JS.API.CONSUMER.CREATE.REQUESTS.spy", "$KV.infer-models.model.v1", "$KV.infer-models.floor.v1", "$KV.infer-tiers.small.x", "$JS.API.STREAM.MSG.GET.SHADOWS", "$JS.API.STREAM.MSG.GET.FEEDBACK"]],
   ["router", "cannot ask in a tenant's name, or say what workers say", [...requests, ...results, "infer.cancel.t1.x", "infer.shadow.t1.x.small"]],
   ["router", "cannot take jobs or audit events from those who handle them", [...takes("JOBS", "worker-small"), ...takes("SHADOW_JOBS", "shadow-worker-small"), "$JS.ACK.COMPLETIONS.sink-audit.1.1.1.1.0", "$JS.API.CONSUMER.DELETE.COMPLETIONS.sink-audit"]],
   ["router", "cannot activate a model, or say how a tier is", [...models, "$KV.infer-tiers.small.x"]],
@@ -45,6 +45,9 @@ const REFUSED: [role: RoleUser, what: string, publishes: readonly string[]][] = 
   ]],
   ["metrics-sink", "writes nothing but dead letters of what it reads", [...requests, ...jobs, ...outcomes, ...results, "infer.deadletter.FEEDBACK.t1", ...models]],
   ["metrics-sink", "takes nothing from others", [...takes("COMPLETIONS", "sink-audit"), ...takes("FEEDBACK", "sink-audit-feedback")]],
+  ["console", "writes nothing", [...requests, ...jobs, ...outcomes, ...results, "infer.deadletter.REQUESTS.t1", "infer.breakerreset.small", "infer.cancel.t1.x", ...models, "$KV.infer-tiers.small.x"]],
+  ["console", "takes nothing from others and reads no message of a request", [...takes("JOBS", "worker-small"), ...takes("COMPLETIONS", "sink-audit"), ...["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS", "SHADOWS", "DEAD_LETTERS"].map((stream) => `$JS.API.STREAM.MSG.GET.${stream}`)]],
+  ["worker-small", "cannot have breakers reset", ["infer.breakerreset.small", "infer.breakerreset.large"]],
   ["admin", "writes no message of ours but requests, and acks none", ["infer.feedback.t1.x", "infer.deadletter.REQUESTS.t1", ...jobs, ...outcomes, ...results, "infer.cancel.t1.x", "$JS.ACK.REQUESTS.router-requests.1.1.1.1.0", "$KV.infer-tiers.small.x", "$SYS.REQ.SERVER.PING"]],
 ];
 test.each(REFUSED)("%s %s", (role, _what, publishes) => withRole(role, async (nats) => {
@@ -87,6 +90,7 @@ test.each<[RoleUser, string[]]>([
   ["worker-small", ["infer.reply.>", "infer.token.>"]],
   ["audit-sink", ["infer.reply.>", "infer.token.>", "infer.cancel.>"]],
   ["metrics-sink", ["infer.reply.>", "infer.token.>", "infer.cancel.>"]],
+  ["console", ["infer.reply.>", "infer.token.>", "infer.cancel.>", "infer.breakerreset.>"]],
 ])("%s listens to nothing but its own inbox and the core subjects it is for", (role, more) => withRole(role, async (nats) => {
   const violations = watchViolations(nats);
   const subjects = [...EAVESDROPPING, ...more].filter((subject) => subject !== `_INBOX.${role}.>`);

@@ -38,6 +38,8 @@ const ADMIN_ROUTES = [
   "GET /admin/tenants/{tenant_id}/keys", "POST /admin/tenants/{tenant_id}/keys", "DELETE /admin/tenants/{tenant_id}/keys/{key_id}",
   "GET /admin/tenants/{tenant_id}/webhooks", "POST /admin/tenants/{tenant_id}/webhooks", "PATCH /admin/tenants/{tenant_id}/webhooks/{endpoint_id}", "DELETE /admin/tenants/{tenant_id}/webhooks/{endpoint_id}", "POST /admin/tenants/{tenant_id}/webhooks/{endpoint_id}/rotate",
   "GET /admin/tenants/{tenant_id}/webhook-deliveries", "POST /admin/tenants/{tenant_id}/webhook-deliveries/{webhook_id}/retry",
+  "GET /admin/models", "POST /admin/models/{version}/activate", "POST /admin/models/deactivate", "POST /admin/models/rollback",
+  "GET /admin/dead-letters", "POST /admin/dead-letters/{seq}/retry", "POST /admin/dead-letters/{seq}/discard", "POST /admin/tiers/{tier}/breaker/reset",
 ];
 const calls = ADMIN_ROUTES.map((route) => {
   const [method = "", path = ""] = route.split(" ");

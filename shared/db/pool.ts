@@ -8,6 +8,10 @@ export interface PoolOptions {
   readonly answerTimeoutMs?: number;
   /** Whose rights its connections have, whoever logs in: of no more than a service. Missing: those of the login, as `inferctl` has. */
   readonly service?: DatabaseService;
+  /** Most at once. Default: 4. */
+  readonly connections?: number;
+  /** It reads alone, and each transaction sees one moment. */
+  readonly isReader?: boolean;
 }
 /** What an answer takes beside its statement. */
 const ON_THE_WAY_MS = 2_000;
@@ -16,16 +20,16 @@ const ON_THE_WAY_MS = 2_000;
  * Every wait has a limit: by default Postgres and its client wait for ever. The server ends what takes too long itself; the client's own limit is for a
  * server that does not say anything any more. `onError` hears of idle connections that break.
  */
-export function makePool(url: string, application: string, onError: (error: Error) => void, { statementTimeoutMs = 5_000, answerTimeoutMs = statementTimeoutMs + ON_THE_WAY_MS, service }: PoolOptions = {}): Pool {
+export function makePool(url: string, application: string, onError: (error: Error) => void, { statementTimeoutMs = 5_000, answerTimeoutMs = statementTimeoutMs + ON_THE_WAY_MS, service, connections = 4, isReader = false }: PoolOptions = {}): Pool {
   const pool = new Pool({
     connectionString: url,
-    max: 4,
+    max: connections,
     application_name: `infer-${application}`,
     connectionTimeoutMillis: 3_000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
     query_timeout: answerTimeoutMs,
-    options: `-c statement_timeout=${statementTimeoutMs} -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000${service === undefined ? "" : ` -c role=${roleName(service)}`}`,
+    options: `-c statement_timeout=${statementTimeoutMs} -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000${service === undefined ? "" : ` -c role=${roleName(service)}`}${isReader ? " -c default_transaction_read_only=on -c default_transaction_isolation=repeatable\\ read" : ""}`,
   });
   pool.on("error", onError); // without a listener a restart of Postgres would end the process
   // The pool listens to idle connections only; one in use that breaks would end the process too. Its query is rejected anyway.

@@ -1,6 +1,6 @@
 import { and, asc, eq } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/node-postgres";
-import type { ClientBase, Pool, PoolClient } from "pg";
+import type { Pool, PoolClient } from "pg";
 
 import { AppError } from "#shared/contracts/errors.ts";
 import { type Attempt, Completion } from "#shared/contracts/events.ts";
@@ -19,8 +19,8 @@ export async function readCompletion(pool: Pool, requestId: string, tenantId: st
 }
 
 /** The same in a transaction that is there, with the rights that it has. */
-export async function readCompletionIn(client: ClientBase, requestId: string, tenantId: string | null): Promise<Completion | null> {
-  const db = drizzle(client as PoolClient);
+export async function readCompletionIn(client: PoolClient, requestId: string, tenantId: string | null): Promise<Completion | null> {
+  const db = drizzle(client);
   const mine = tenantId === null ? eq(requests.request_id, requestId) : and(eq(requests.tenant_id, tenantId), eq(requests.request_id, requestId));
   const rows = await db.select().from(requests).where(mine).limit(2);
   if (rows.length > 1) throw new AppError("invalid_request", "several tenants used this id: add ?tenant_id=");

@@ -37,7 +37,7 @@ export function savingInterval(net: bigint, pairs: number, variance: number | nu
 }
 
 /** Sample variance, in nano-dollars squared, of exact sums; `null` below two. */
-export function varianceOf(pairs: bigint, net: bigint, square: bigint): number | null {
+function varianceOf(pairs: bigint, net: bigint, square: bigint): number | null {
   if (pairs < 2n) return null;
   const spread = square * pairs - net * net;
   return spread <= 0n ? 0 : Number(spread) / Number(pairs * (pairs - 1n));

@@ -9,7 +9,7 @@ const PATH = "CASE WHEN cache IS NOT NULL THEN 'cache' WHEN attempted <> '' THEN
 const counted = (where: string): string => `(count(*) FILTER (WHERE ${where}))::int`;
 const amount = (of: string, where = "true"): string => `COALESCE(sum(${of}) FILTER (WHERE ${where}), 0)`;
 
-const GAIN = `CASE WHEN ${ANSWERED} THEN COALESCE(baseline_cost_nano_usd, 0) ELSE 0 END::numeric`;
+const GAIN = `CASE WHEN ${ANSWERED} THEN COALESCE(baseline_cost_nano_usd, 0) ELSE 0 END`;
 /** What the baseline would have cost less what was paid for the request, and less what was paid to the tier that answered. */
 export const NETS = `${GAIN} - paid_nano_usd AS net, ${GAIN} - paid_to_answer_tier_nano_usd AS net_of_tier`;
 
@@ -19,7 +19,7 @@ const REQUEST_SUMS: Readonly<Record<string, string>> = {
   late: counted("outcome = 'failed' AND error_code = 'deadline_exceeded'"),
   unknown_baselines: counted(`${ANSWERED} AND baseline_cost_nano_usd IS NULL`), partly_known: counted("cost_is_partial"),
   baseline_nano_usd: amount("baseline_cost_nano_usd", ANSWERED), paid_nano_usd: amount("paid_nano_usd"), paid_to_answer_tier_nano_usd: amount("paid_to_answer_tier_nano_usd"),
-  net_square: amount("net * net"), net_of_tier_square: amount("net_of_tier * net_of_tier"),
+  net_square: amount("net::numeric * net"), net_of_tier_square: amount("net_of_tier::numeric * net_of_tier"),
   slowest_ms: "COALESCE(max(latency_ms), 0)",
   ...Object.fromEntries(latencyColumns.map((name, bucket) => [name, counted(`bucket = ${bucket}`)])),
 };

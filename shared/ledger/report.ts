@@ -90,7 +90,7 @@ const ofRequest = (one: string, column: "user_id" | "policy"): string =>
  * their request's row, whose sum that row has in `paid`, and that know it by themselves (`ownLine`).
  */
 function groupOf(by: ReportBy, day: string): { readonly asked: string; readonly line: string; readonly label: string; readonly own: string; readonly ownLine?: string; readonly paid: string } {
-  const whole = { own: OF_COMPLETION, paid: "q.paid_nano_usd" };
+  const whole = { own: OF_COMPLETION, paid: PAID_IN_ALL };
   switch (by) {
     case "tenant": return { asked: "q.tenant_id", line: "l.tenant_id", label: "s.tenant_id", ...whole };
     case "user": return { asked: "q.user_id", line: `COALESCE(l.user_id, ${ofRequest("l", "user_id")})`, label: ofRequest("s", "user_id"), ownLine: "l.user_id", ...whole };
@@ -103,6 +103,7 @@ function groupOf(by: ReportBy, day: string): { readonly asked: string; readonly 
     }
   }
 }
+const PAID_IN_ALL = "q.paid_nano_usd";
 const OF_COMPLETION = "l.stream = 'COMPLETIONS'";
 
 const COUNTED = ["requests", "completed", "degraded", "failed", "rejected", "unknown_baselines", "cached", "partly_known", "baseline", "cached_saved"] as const;
@@ -132,14 +133,15 @@ const ofTotal = (total: string, group: string): string => `CASE WHEN GROUPING(gr
  */
 function sumsQuery(by: ReportBy): string {
   const { asked, line, own, ownLine = line, paid } = groupOf(by, "$5::text");
-  const gained = (cost: string): string => `CASE WHEN q.${ANSWERED} THEN COALESCE(q.baseline_cost_nano_usd, 0) ELSE 0 END::numeric - ${cost}`;
+  const gained = (cost: string): string => `CASE WHEN q.${ANSWERED} THEN COALESCE(q.baseline_cost_nano_usd, 0) ELSE 0 END - ${cost}`;
+  const whole = paid === PAID_IN_ALL ? "net" : "whole"; // the same, and summed once
   const rows = `SELECT q.*, ${asked} AS grp, ${gained(paid)} AS net, ${gained("q.paid_nano_usd")} AS whole FROM ledger_requests q WHERE ${within("q")}`;
   const numbers = [...COUNTED, ...PAID].map((name) => `COALESCE(${name}, 0)::text AS ${name}`).join(", ");
   return `
     WITH asked AS (
       SELECT ${KEY}, ${COUNTED.map((name) => `${OF_COUNTS[name]} AS ${name}`).join(", ")}, ${ofTotal("sum(whole)", "sum(net)")} AS net, ${ofTotal("sum(whole_square)", "sum(square)")} AS square
       FROM (SELECT grp, outcome, cache IS NOT NULL AS is_cached, cost_is_partial, baseline_cost_nano_usd IS NULL AS is_unknown, count(*) AS n, COALESCE(sum(baseline_cost_nano_usd), 0) AS cost,
-          sum(net) AS net, sum(net * net) AS square, sum(whole) AS whole, sum(whole * whole) AS whole_square
+          sum(net) AS net, sum(net::numeric * net) AS square, sum(${whole}) AS whole, sum(${whole}::numeric * ${whole}) AS whole_square
         FROM (${rows}) AS one GROUP BY 1, 2, 3, 4, 5) AS kinds ${TOTAL_TOO}
     ),
     apart AS MATERIALIZED (
@@ -157,7 +159,7 @@ function sumsQuery(by: ReportBy): string {
       SELECT key, sum(1 - had) AS pairs, sum(-cost) AS net, sum((had_net - cost) * (had_net - cost) - had_square) AS square FROM (
         SELECT key, cost, 0 AS had, 0::numeric AS had_net, 0::numeric AS had_square FROM lines WHERE are_of_completion
         UNION ALL
-        SELECT lines.key, lines.cost, count(one.request_id) AS had, COALESCE(sum(gain), 0) AS had_net, COALESCE(sum(gain * gain), 0) AS had_square
+        SELECT lines.key, lines.cost, count(one.request_id) AS had, COALESCE(sum(gain), 0) AS had_net, COALESCE(sum(gain::numeric * gain), 0) AS had_square
         FROM (SELECT * FROM lines WHERE NOT are_of_completion) AS lines
         LEFT JOIN LATERAL (SELECT rows.request_id, CASE WHEN lines.key = 't' THEN whole ELSE net END AS gain FROM (${rows}) AS rows
           WHERE rows.request_id = lines.request_id AND rows.tenant_id = lines.tenant_id AND lines.key IN ('t', ${KNOWN})) AS one ON true

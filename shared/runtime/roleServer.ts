@@ -40,7 +40,7 @@ function refuseForeignHosts(app: FastifyInstance): void {
       done();
       return;
     }
-    void reply.code(ERROR_CODES.forbidden_host.httpStatus).send({ error: { code: "forbidden_host", message: "this service listens on loopback only and answers only as localhost or a loopback address" } });
+    void reply.code(ERROR_CODES.forbidden_host.httpStatus).send({ error: { code: "forbidden_host", message: "this service listens on loopback only and answers only as localhost or a loopback address", retryable: false } });
   });
 }
 

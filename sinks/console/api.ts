@@ -51,13 +51,13 @@ export const consoleApi = ({ pool, redis, prefix, tierFile, routing, tiers, live
   /** Row-level security binds a tenant's key to its own rows, whatever it asks for. */
   const reading = <R>(principal: Principal, run: (client: PoolClient) => Promise<R>): Promise<R> =>
     withRights({ pool, tenantId: principal.tenant_id, isViewer: true }, async (client) => {
-      await client.query(`SELECT set_config('work_mem', '32MB', true), set_config('jit', 'off', true), set_config('statement_timeout', '${queryMs}', true), set_config('transaction_read_only', 'on', true)`);
+      await client.query(`SELECT set_config('work_mem', '32MB', true), set_config('jit', 'off', true), set_config('statement_timeout', '${queryMs}', true)`);
       return run(client);
     });
 
   app.get("/overview", { schema: { querystring: ConsoleQuery, response: { 200: ConsoleOverview, ...errors } }, config },
     async ({ principal, query }) => {
-      const view = await reading(principal, (client) => readOverview(client, scopeOf(principal, query), { nowMs: now(), tz: query.tz }));
+      const view = await readOverview((run) => reading(principal, run), scopeOf(principal, query), { nowMs: now(), tz: query.tz });
       return { ...view, ...routing(), tiers: tierFile.tiers.map(({ name }) => name) };
     });
   app.get("/series", { schema: { querystring: ConsoleQuery, response: { 200: ConsoleSeries, ...errors } }, config },

@@ -20,7 +20,7 @@ const MOST_TENANTS = 1_000;
 
 export async function readBudgets({ pool, redis, prefix }: Deps, tenantId: string | null, nowMs: number): Promise<ConsoleBudgets> {
   const rights: Rights = { pool, tenantId, isViewer: true };
-  const tenants = (await tenantsOf(rights)).filter(({ settings }) => Object.keys(settings.budgets).length > 0);
+  const tenants = (await tenantsOf(rights)).filter(({ tenant_id, settings }) => budgetStatesOf(tenant_id, settings.budgets, [], nowMs).length > 0);
   if (tenants.length === 0) return { budgets: [] };
   const { counters } = await readCounters(redis, { prefix, ...(tenantId === null ? {} : { tenantId }) });
   const paces = await readPaces(rights, tenants.map(({ tenant_id }) => tenant_id));

@@ -1,14 +1,14 @@
 /** The console's API over a real Postgres: that its money is what reports say, whoever asks sees no more than is theirs, and lists are whole. */
 import type { FastifyInstance } from "fastify";
-import type { Redis } from "ioredis";
-import { Pool } from "pg";
+import { Redis } from "ioredis";
+import type { Pool } from "pg";
 import { pino } from "pino";
 import { Registry } from "prom-client";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import type { z } from "zod";
 
 import { makeTestDatabase } from "#infra/testDatabase.ts";
-import { ConsoleFlow, ConsoleFrontier, ConsoleLatency, ConsoleOverview, ConsoleRequest, ConsoleRequests, ConsoleSeries } from "#shared/contracts/console.ts";
+import { ConsoleBudgets, ConsoleFlow, ConsoleFrontier, ConsoleLatency, ConsoleOverview, ConsoleRequest, ConsoleRequests, ConsoleSeries } from "#shared/contracts/console.ts";
 import { type Attempt, Completion } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
@@ -27,6 +27,8 @@ import { makeCallers } from "#shared/http/callers.ts";
 import { addBeside, addLines, addRequests, LINE_COLUMNS, LINE_KEY, lineSums, REQUEST_COLUMNS, REQUEST_KEY, requestSums } from "#shared/ledger/hourSums.ts";
 import { linesOfLetter, linesOfShadow } from "#shared/ledger/linesOf.ts";
 import { readReport } from "#shared/ledger/report.ts";
+import { NewTenant } from "#shared/contracts/tenant.ts";
+import { createTenant } from "#shared/tenancy/tenants.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 import type { Directory } from "#shared/tenancy/directory.ts";
 import { toRows } from "#sinks/audit/toRows.ts";
@@ -47,6 +49,7 @@ let database: Awaited<ReturnType<typeof makeTestDatabase>>;
 let pool: Pool;
 let reader: Pool;
 let app: FastifyInstance;
+let redis: Redis;
 const events: Completion[] = [];
 
 const random = seededRandom(11);
@@ -75,7 +78,7 @@ const HOLDERS: Readonly<Record<string, Awaited<ReturnType<Directory["holderOf"]>
 beforeAll(async () => {
   database = await makeTestDatabase(inject("adminDatabaseUrl"), "console");
   pool = makePool(database.url, "test", () => undefined);
-  reader = makePool(database.url, "test", () => undefined, { service: "console" });
+  reader = makePool(database.url, "test", () => undefined, { service: "console", isReader: true });
   events.push(...Array.from({ length: 1_500 }, (_, i) => completion(i)));
   const sink = makePool(database.url, "test", () => undefined, { service: "audit_sink" });
   const writer = makeAuditWriter(sink);
@@ -94,9 +97,10 @@ beforeAll(async () => {
       VALUES ($1, $2, $3, $4, 'm', 1, 'large', $5, 0, false, $6, $7, 1)`, [event.tenant_id, event.request_id, event.policy, event.tier, random(), JSON.stringify([{ tier: "small", agreement_with_baseline: random(), confidence: 0.5 }, { tier: "large", agreement_with_baseline: null, confidence: null }]), new Date(event.accepted_at_ms).toISOString()]);
   }
   await sink.end();
+  redis = new Redis(inject("redisUrl"));
   const live = makeLiveFeed({ pool: reader, tiers: () => unknownTiers(TIERS, NOW), log, signal: end.signal });
   app = await buildConsole({
-    api: { pool: reader, redis: {} as Redis, prefix: "infer", tierFile: TIERS, routing: () => NO_ROUTING, tiers: () => unknownTiers(TIERS, NOW), live, now: () => NOW },
+    api: { pool: reader, redis, prefix: "console", tierFile: TIERS, routing: () => NO_ROUTING, tiers: () => unknownTiers(TIERS, NOW), live, now: () => NOW },
     callers: makeCallers({ directory: { holderOf: (key) => Promise.resolve(HOLDERS[key] ?? null), standingOf: () => Promise.resolve(null) }, isKeyless: false, log }), isKeyless: false, pageFolder: "/nowhere", registry: new Registry(), problems: () => [], log,
   });
   await app.ready();
@@ -104,6 +108,7 @@ beforeAll(async () => {
 afterAll(async () => {
   end.abort();
   await app.close();
+  redis.disconnect();
   await Promise.all([pool.end(), reader.end()]);
   await database.drop();
 });
@@ -289,13 +294,21 @@ describe("who may see what", () => {
     try {
       await client.query("BEGIN; SET LOCAL ROLE infer_viewer; SELECT set_config('app.tenant', 't1', true)");
       for (const table of ["requests", "ledger", "ledger_requests", "request_hours", "line_hours", "attempts", "shadows"]) expect((await client.query<{ tenant_id: string }>(`SELECT DISTINCT tenant_id FROM ${table}`)).rows).toEqual([{ tenant_id: "t1" }]);
-      await client.query("ROLLBACK");
+      await client.query("ROLLBACK; SET default_transaction_read_only = off");
       await expect(client.query("UPDATE tenants SET name = 'x'")).rejects.toThrow(/permission denied/);
       await expect(client.query("INSERT INTO request_hours (tenant_id) VALUES ('x')")).rejects.toThrow(/permission denied/);
     } finally {
       client.release();
     }
   });
+});
+
+it("budgets have their window, and what is not known of them is said so; of a tenant's key its own", async () => {
+  const budgets = { tenant: { month: { usd: 500, kind: "hard" } } };
+  for (const tenant_id of ["t1", "t2"]) await createTenant({ pool, tenantId: null }, { kind: "inferctl" }, NewTenant.parse({ tenant_id, settings: { budgets } }));
+  const all = await view(ConsoleBudgets, "budgets");
+  expect(all.budgets).toMatchObject(["t1", "t2"].map((tenant_id) => ({ tenant_id, scope: "tenant", window: "2026-11", limit_usd: 500, spent_usd: null, lambda_per_usd: null, elapsed: expect.closeTo((NOW - Date.parse("2026-11-01T00:00:00Z")) / (30 * 86_400_000), 6) as number })));
+  expect((await view(ConsoleBudgets, "budgets", {}, "key-of-t1")).budgets.map(({ tenant_id }) => tenant_id)).toEqual(["t1"]);
 });
 
 it("a time that is none is refused", async () => {

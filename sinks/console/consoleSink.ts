@@ -7,7 +7,7 @@ import { watchTables } from "#shared/db/watchTables.ts";
 import { makeCallers } from "#shared/http/callers.ts";
 import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
-import { aborted } from "#shared/runtime/lifecycle.ts";
+import { aborted, hasEnded } from "#shared/runtime/lifecycle.ts";
 import { loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { makeReadiness } from "#shared/runtime/readiness.ts";
 import { listen, makeRegistry } from "#shared/runtime/roleServer.ts";
@@ -22,8 +22,9 @@ import { pageFolder } from "./pageFiles.ts";
 import { followPromise, NO_ROUTING } from "./routingNow.ts";
 import { followTierStates, unknownTiers } from "./tierStates.ts";
 
-/** A query of one look holds one of the pool's connections; the rest waits, and gives up where it waits too long. */
 const MOST_QUERY_MS = 5_000;
+/** A page asks for several views at once. What finds none free waits, and gives up where it waits too long. */
+const CONNECTIONS = 8;
 
 export const consoleSink: Role<z.infer<typeof ConsoleConfig>> = {
   name: "console",
@@ -34,7 +35,7 @@ export const consoleSink: Role<z.infer<typeof ConsoleConfig>> = {
     const tierFile = loadTierFile(config);
     const registry = makeRegistry("console");
     const readiness = makeReadiness(signal);
-    const pool = makePool(config.databaseUrl, "console", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "console", statementTimeoutMs: MOST_QUERY_MS });
+    const pool = makePool(config.databaseUrl, "console", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "console", statementTimeoutMs: MOST_QUERY_MS, connections: CONNECTIONS, isReader: true });
     onClose("postgres", () => pool.end());
     const redis = connectRedis(config.redisUrl, "console", log, { meanwhile: "budgets are not shown", mostWaitMs: 2_000 });
     onClose("redis", () => { redis.disconnect(); });
@@ -57,7 +58,7 @@ export const consoleSink: Role<z.infer<typeof ConsoleConfig>> = {
     routing = followPromise({ broker, prefix, log }, context);
     tiers = await followTierStates({ broker, prefix, tierFile, pool, log }, context);
     readiness.watch(await watchTables(pool, "console", log, signal));
-    if (signal.aborted) return;
+    if (hasEnded(signal)) return;
     readiness.started();
     log.info({ port }, "ready");
     await aborted(signal);

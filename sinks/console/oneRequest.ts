@@ -1,4 +1,4 @@
-import type { ClientBase } from "pg";
+import type { PoolClient } from "pg";
 
 import type { ConsoleRequest } from "#shared/contracts/console.ts";
 import { readCompletionIn } from "#shared/db/readAudit.ts";
@@ -10,7 +10,7 @@ interface ShadowRow {
 }
 
 /** `null`: the audit has none, or no longer. */
-export async function readOneRequest(client: ClientBase, tenantId: string, requestId: string): Promise<ConsoleRequest | null> {
+export async function readOneRequest(client: PoolClient, tenantId: string, requestId: string): Promise<ConsoleRequest | null> {
   const completion = await readCompletionIn(client, requestId, tenantId);
   if (completion === null) return null;
   const own = [tenantId, requestId];

@@ -22,18 +22,23 @@ const toNumber = (all: readonly Sums[], of: (one: Sums) => bigint): number => Nu
 const rounded = (ms: number | null): number | null => (ms === null ? null : Math.round(ms * 10) / 10);
 const quantiles = (counts: readonly number[]) => ({ p50: rounded(quantileOf(counts, 0.5)), p95: rounded(quantileOf(counts, 0.95)), p99: rounded(quantileOf(counts, 0.99)) });
 
-export async function readOverview(client: ClientBase, scope: Scope, { nowMs, tz }: { readonly nowMs: number; readonly tz: string }): Promise<Omit<ConsoleOverview, "model_version" | "floor" | "tiers">> {
+/** A transaction of its own, so that several run side by side. */
+export type Reading = <R>(run: (client: ClientBase) => Promise<R>) => Promise<R>;
+
+export async function readOverview(reading: Reading, scope: Scope, { nowMs, tz }: { readonly nowMs: number; readonly tz: string }): Promise<Omit<ConsoleOverview, "model_version" | "floor" | "tiers">> {
   const [day, month] = (["day", "month"] as const).map((kind) => windowOf(kind, nowMs, tz)) as [ReturnType<typeof windowOf>, ReturnType<typeof windowOf>];
   const inWindow = ({ startsAtMs, endsAtMs }: typeof day): Scope => ({ ...scope, span: { fromMs: startsAtMs, toMs: endsAtMs } });
-  const range = await readReportRows(client, scope, { columns: WITH_LATENCIES, isByTier: true });
-  const { total: today } = await readReportRows(client, inWindow(day));
-  const { total: thisMonth } = await readReportRows(client, inWindow(month));
+  const [range, { total: today }, { total: thisMonth }, tenants] = await Promise.all([
+    reading((client) => readReportRows(client, scope, { columns: WITH_LATENCIES, isByTier: true })),
+    reading((client) => readReportRows(client, inWindow(day))), reading((client) => readReportRows(client, inWindow(month))), reading(tenantsOf),
+  ]);
   return {
     at: iso(nowMs), from: iso(scope.span.fromMs), to: iso(scope.span.toMs), baseline_tiers: [...range.baselineTiers],
     today, month: thisMonth, range: range.total, by_tier: [...range.byTier],
     latency_ms: quantiles(addCounts(range.sums.map(latenciesOf))),
     escalated: toNumber(range.sums.filter(isEscalated), requestsOf),
-    tenants: scope.tenantId === null ? await tenantsOf(client) : await tenantsSeen(client, scope.tenantId),
+    // Narrowed to one tenant, a page still offers the others, to whom sees them.
+    tenants: tenants.length === 0 && scope.tenantId !== null ? [scope.tenantId] : tenants,
   };
 }
 
@@ -46,11 +51,6 @@ const TENANTS = `
     SELECT (SELECT tenant_id FROM request_hours AS next WHERE next.tenant_id > seen.tenant_id ORDER BY tenant_id LIMIT 1), place + 1 FROM seen WHERE tenant_id IS NOT NULL AND place < ${MOST_TENANTS})
   SELECT tenant_id FROM seen WHERE tenant_id IS NOT NULL`;
 const tenantsOf = async (client: ClientBase): Promise<string[]> => (await client.query<{ tenant_id: string }>(TENANTS)).rows.map(({ tenant_id }) => tenant_id);
-/** Narrowed to one tenant, a page still offers the others, to whom sees them. */
-const tenantsSeen = async (client: ClientBase, own: string): Promise<string[]> => {
-  const all = await tenantsOf(client);
-  return all.length === 0 ? [own] : all;
-};
 
 const HOUR_MS = 3_600_000;
 export async function readSeries(client: ClientBase, scope: Scope): Promise<ConsoleSeries> {
@@ -122,7 +122,7 @@ const LABELS = (tenant: string): string => `
   FROM shadows WHERE agreement IS NOT NULL AND at >= $1 AND at < $2${tenant} GROUP BY 2
   UNION ALL
   SELECT 'tier', call ->> 'tier', count(*)::int, (count(*) FILTER (WHERE (call ->> 'agreement_with_baseline')::float8 >= ${AGREES_FROM}))::int
-  FROM (SELECT tiers FROM shadows WHERE agreement IS NOT NULL AND at >= $1 AND at < $2${tenant} ORDER BY at DESC LIMIT ${5_000}) AS latest CROSS JOIN LATERAL jsonb_array_elements(tiers) AS call
+  FROM (SELECT tiers FROM shadows WHERE agreement IS NOT NULL AND at >= $1 AND at < $2${tenant} ORDER BY at DESC LIMIT 5000) AS latest CROSS JOIN LATERAL jsonb_array_elements(tiers) AS call
   WHERE call ->> 'agreement_with_baseline' IS NOT NULL GROUP BY 2`;
 
 interface Label {
