@@ -80,7 +80,7 @@ test("up starts all, a second up changes nothing, down leaves nothing but the da
   expect(second.hasStartedSomething).toBe(false);
   expect(pidsOf(second)).toEqual(pidsOf(first));
   const ended = await down();
-  expect(ended.map(({ outcome }) => outcome)).toEqual(Array.from({ length: 11 }, () => "ended"));
+  expect(ended.map(({ outcome }) => outcome)).toEqual(Array.from({ length: 12 }, () => "ended"));
   expect(processesOf(first).filter(isRunning)).toEqual([]);
   expect(readState(home.stateFile)).toEqual(EMPTY_STATE);
   expect(await down()).toEqual([]);
@@ -139,7 +139,7 @@ test("with INFER_AUTH=keys NATS asks for users, without it no longer, and stream
   await expect(connectNats({ url: natsOf(closed).url, name: "test" })).rejects.toThrow(/Authorization Violation/);
   expect(await streams(natsOf(closed))).toBe(1);
   expect((await up(keys)).hasStartedSomething).toBe(false);
-  expect((await linesOf(closed)).map(({ state }) => state)).toEqual(Array.from({ length: 12 }, () => "ready"));
+  expect((await linesOf(closed)).map(({ state }) => state)).toEqual(Array.from({ length: 13 }, () => "ready"));
   notes.length = 0;
   const again = await up();
   expect(notes).toContainEqual(expect.stringMatching(/^ending roles and NATS: INFER_AUTH is no longer keys/));
@@ -150,7 +150,7 @@ test("with INFER_AUTH=keys NATS asks for users, without it no longer, and stream
 test("one process for all roles takes the place of several", { timeout: TIMEOUT_MS }, async () => {
   const several = await up();
   const one = await up({ isSingleProcess: true });
-  expect(one.roles.map(({ name, addresses }) => [name, addresses.length])).toEqual([["all-in-one", 9]]);
+  expect(one.roles.map(({ name, addresses }) => [name, addresses.length])).toEqual([["all-in-one", 10]]);
   expect(several.roles.filter(({ process: identity }) => isRunning(identity))).toEqual([]);
 });
 
