@@ -1,8 +1,8 @@
 /** A real Chromium: the one of `CHROMIUM_BIN`, or that of the machine (Debian: `apt-get install chromium`). Nothing is downloaded. */
-import { accessSync, constants, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 
+import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
 
 const PROGRAMS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -33,13 +33,12 @@ export interface PageLook {
   readonly overflowPx: number;
 }
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 interface AxeResults {
   readonly violations: readonly { readonly id: string; readonly impact: string | null; readonly nodes: readonly { readonly target: readonly unknown[]; readonly failureSummary?: string }[] }[];
 }
 
 export async function lookAt(page: Page): Promise<PageLook> {
-  await page.evaluate(AXE);
+  await page.evaluate(axe.source);
   const { violations } = await page.evaluate<AxeResults>("axe.run()");
   const barriers = violations.filter(({ impact }) => impact === "serious" || impact === "critical").flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary = "" }) => `${id} at ${target.join(" ")}: ${failureSummary}`));
   return { barriers, overflowPx: await page.evaluate<number>("document.documentElement.scrollWidth - document.documentElement.clientWidth") };

@@ -8,6 +8,7 @@ import type { Report } from "#shared/contracts/report.ts";
 import { formatUsd } from "#sinks/console/web/pure/money.ts";
 
 import { findChromium, launchChromium, lookAt, NO_CHROMIUM, watchPage } from "./browser.ts";
+import { connectBroker } from "./callers.ts";
 import { makeTenants, planRequests, sendRequests } from "./consoleTraffic.ts";
 import { jsonIn, startSystem, type System } from "./system.ts";
 
@@ -38,6 +39,10 @@ describe.skipIf(program === null)("the console", () => {
     await (system as System | undefined)?.remove();
   });
 
+  const audited = async (action: AdminAuditRow["action"]) => {
+    const answer = await fetch(`${origin}/admin/audit`, { headers: { authorization: `Bearer ${adminKey}` } });
+    return ((await answer.json()) as { changes: AdminAuditRow[] }).changes.filter((change) => change.action === action);
+  };
   async function open(path: string, { key = adminKey, ...options }: BrowserContextOptions & { key?: string | null } = {}) {
     const context = await browser.newContext({ timezoneId: "UTC", ...options });
     contexts.push(context);
@@ -155,10 +160,7 @@ describe.skipIf(program === null)("the console", () => {
   it("changes a budget only when it is told to, and the audit says who did", async () => {
     const { page } = await open("/console/budgets?tenant_id=globex");
     const change = page.getByRole("button", { name: /Change the budget of globex/ });
-    const changes = async () => {
-      const answer = await fetch(`${origin}/admin/audit?tenant_id=globex`, { headers: { authorization: `Bearer ${adminKey}` } });
-      return ((await answer.json()) as { changes: AdminAuditRow[] }).changes.length;
-    };
+    const changes = async () => (await audited("tenant.change")).filter(({ tenant_id }) => tenant_id === "globex").length;
     const before = await changes();
     await change.click();
     expect((await lookAt(page)).barriers).toEqual([]);
@@ -171,6 +173,25 @@ describe.skipIf(program === null)("the console", () => {
     await page.getByRole("dialog").waitFor({ state: "detached" });
     expect(await changes()).toBe(before + 1);
     expect(await system.inferctl("tenants", "show", "globex", "--json")).toContain("2.5");
+  });
+
+  it("shows a dead letter, and discards it only when it is told to", async () => {
+    const broker = await connectBroker(system.url("nats"), { seed: system.natsSeed("admin"), inboxPrefix: "_INBOX.admin" });
+    await broker.js.publish("infer.request.acme.broken-1", "{").finally(() => broker.close());
+    const { page } = await open("/console/tiers");
+    const discard = page.getByRole("button", { name: /^Discard letter/ });
+    await waitUntil(async () => {
+      if (await discard.count() > 0) return true;
+      await page.reload();
+      return settled(page).then(() => undefined);
+    }, { deadlineMs: WAIT_MS, describe: () => "no dead letter is shown" });
+    await discard.click();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    expect(await audited("dead_letter.discard")).toEqual([]);
+    await discard.click();
+    await page.getByRole("button", { name: "Discard", exact: true }).click();
+    await page.getByText("There are no dead letters").waitFor();
+    expect(await audited("dead_letter.discard")).toHaveLength(1);
   });
 
   it("says what is away and what to do, and keeps what it has", async () => {

@@ -9,7 +9,7 @@ const TENANTS = ["acme", "globex", "initech"] as const;
 const AT_ONCE = 8;
 
 export async function makeTenants(system: Pick<System, "inferctl">): Promise<void> {
-  await system.inferctl("tenants", "create", "acme", "--budget", "tenant.day=0.02", "--budget", "tenant.month=5", "--pacing", "tenant.month");
+  await system.inferctl("tenants", "create", "acme", "--budget", "tenant.day=0.5", "--budget", "tenant.month=5", "--pacing", "tenant.month");
   await system.inferctl("tenants", "create", "globex", "--budget", "tenant.day=1,soft", "--cache", "all");
   await system.inferctl("tenants", "create", "initech");
 }

@@ -10,7 +10,7 @@ import { v7 as uuidv7 } from "uuid";
 import { AppError } from "#shared/contracts/errors.ts";
 import type { Callers } from "#shared/http/callers.ts";
 import { addErrorHandlers, answerFrameworkError, type MethodsOf } from "#shared/http/errors.ts";
-import { hostProblem } from "#shared/http/hostProblem.ts";
+import { hostProblem, originProblem } from "#shared/http/hostProblem.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
 
 import type { CountRequests } from "./metrics.ts";
@@ -55,7 +55,7 @@ export async function buildHardenedServer({ callers, isKeyless, countRequests, o
   await app.register(helmet, { global: true, hsts: false, contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } } });
   await app.register(swagger, { openapi: openApi, transform: jsonSchemaTransform, hideUntagged: true });
   await app.register(async (api) => {
-    if (isKeyless) api.addHook("onRequest", (request, _reply, done) => { done(hostProblem(request.hostname)); });
+    if (isKeyless) api.addHook("onRequest", (request, _reply, done) => { done(hostProblem(request.hostname) ?? originProblem({ method: request.method, origin: request.headers.origin, host: request.host })); });
     api.addHook("onSend", (_request, reply, payload, done) => { done(null, (void reply.header("cache-control", "no-store"), payload)); });
     api.addHook("onRequest", giveUpSlowBodies);
     callers.guard(api);

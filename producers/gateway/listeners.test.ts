@@ -66,6 +66,11 @@ describe("the admin listener", () => {
     }
   });
 
+  it.each(calls.filter((_call, i) => ADMIN_ROUTES[i]?.startsWith("GET") === false))("without keys refuses $method $url from a page of another origin, which would need no leave for it", async (call) => {
+    const refused = await open.admin.inject({ ...call, headers: { host: "localhost:8079", origin: "http://localhost:3000" } });
+    expect([refused.statusCode, codeOf(refused.body)]).toEqual([403, "forbidden_host"]);
+  });
+
   // What one gets who has it: admin.integration.test.ts.
   it.each(calls)("with keys wants one of the role admin for $method $url", async (call) => {
     const ask = async (key?: string) => (await keyed.admin.inject({ ...call, headers: key === undefined ? {} : { authorization: `Bearer ${key}` } })).statusCode;

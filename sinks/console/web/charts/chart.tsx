@@ -1,7 +1,6 @@
 import { BarChart, CustomChart, LineChart, SankeyChart, ScatterChart } from "echarts/charts";
 import { AriaComponent, GridComponent, LegendPlainComponent, MarkLineComponent, TooltipComponent } from "echarts/components";
 import { type EChartsType, init, use } from "echarts/core";
-import { LabelLayout } from "echarts/features";
 import { CanvasRenderer } from "echarts/renderers";
 import { useEffect, useRef } from "preact/hooks";
 
@@ -12,7 +11,7 @@ import type { ChartModel } from "./model.ts";
 import { themeOf } from "./theme.ts";
 
 // The canvas renderer: that for SVG puts style attributes into markup, which the page's Content-Security-Policy forbids.
-use([BarChart, CustomChart, LineChart, SankeyChart, ScatterChart, AriaComponent, GridComponent, LegendPlainComponent, MarkLineComponent, TooltipComponent, LabelLayout, CanvasRenderer]);
+use([BarChart, CustomChart, LineChart, SankeyChart, ScatterChart, AriaComponent, GridComponent, LegendPlainComponent, MarkLineComponent, TooltipComponent, CanvasRenderer]);
 
 const NARROW_PX = 480;
 

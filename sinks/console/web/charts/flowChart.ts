@@ -19,7 +19,7 @@ interface Stop {
 
 const ORDINALS = ["", "1st", "2nd", "3rd"];
 
-export function stopIn(name: string): Stop | null {
+function stopIn(name: string): Stop | null {
   const [, attempt, tier] = /^(\d+):(.+)$/.exec(name) ?? [];
   return attempt === undefined || tier === undefined ? null : { attempt: Number(attempt), tier };
 }

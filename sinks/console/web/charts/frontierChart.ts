@@ -15,8 +15,8 @@ interface FrontierFrame {
   readonly hrefOf: (point: Point) => string;
 }
 
-export const costPerRequest = (point: Pick<Point, "cost_nano_usd_per_request">): string => formatUsdNumber(point.cost_nano_usd_per_request / 1e9);
-export const intervalWords = ({ lower, upper }: Pick<Point, "lower" | "upper">): string => (lower === null || upper === null ? "–" : `${formatShare(lower)} to ${formatShare(upper)}`);
+const costPerRequest = (point: Pick<Point, "cost_nano_usd_per_request">): string => formatUsdNumber(point.cost_nano_usd_per_request / 1e9);
+const intervalWords = ({ lower, upper }: Pick<Point, "lower" | "upper">): string => (lower === null || upper === null ? "–" : `${formatShare(lower)} to ${formatShare(upper)}`);
 
 export function frontierChart({ frontier, tiers, hrefOf }: FrontierFrame): ChartModel {
   const drawn = frontier.points.filter((point): point is Drawn => point.quality !== null);
@@ -42,7 +42,7 @@ export function frontierChart({ frontier, tiers, hrefOf }: FrontierFrame): Chart
       const look = axisLook(theme);
       return {
         ...base,
-        grid: { ...base.grid, top: 28, bottom: 24, right: 36 },
+        grid: { ...base.grid, top: 36, bottom: 24, right: 36 },
         tooltip: {
           ...base.tooltip, trigger: "item",
           formatter: (shown) => {
@@ -55,16 +55,15 @@ export function frontierChart({ frontier, tiers, hrefOf }: FrontierFrame): Chart
           },
         },
         xAxis: { ...look, type: "value", min: 0, name: "cost per request", nameLocation: "middle", nameGap: 26, splitNumber: 4, axisLabel: { ...look.axisLabel, formatter: (usd: number) => formatUsdNumber(usd) } },
-        yAxis: { ...look, type: "value", name: "agrees with the baseline", nameTextStyle: { ...look.nameTextStyle, align: "left" }, nameGap: 12, min: span.min, max: 1, splitNumber: 4, axisLine: { show: false }, axisLabel: { ...look.axisLabel, formatter: (share: number) => formatShare(share) } },
+        yAxis: { ...look, type: "value", name: "agrees with the baseline", nameTextStyle: { ...look.nameTextStyle, align: "left" }, nameGap: 16, min: span.min, max: 1, splitNumber: 4, axisLine: { show: false }, axisLabel: { ...look.axisLabel, formatter: (share: number) => formatShare(share) } },
         series: [
           {
             type: "scatter", z: 3,
-            data: drawn.map((point) => ({
+            data: drawn.map((point, i) => ({
               value: [point.cost_nano_usd_per_request / 1e9, point.quality], symbol: point.kind === "policy" ? "diamond" : "circle", symbolSize: point.kind === "policy" ? 18 : 13,
               itemStyle: { color: colourOf(point, theme), borderColor: theme.card, borderWidth: 1 },
-              label: { show: true, formatter: point.label, position: point.cost_nano_usd_per_request / 1e9 > span.maxUsd * 0.8 ? "left" : "right", color: theme.text, textBorderColor: theme.card, textBorderWidth: 3, distance: 8, fontSize: 12, fontWeight: point.kind === "policy" ? "bold" : "normal" },
+              label: { show: true, formatter: point.label, position: point.cost_nano_usd_per_request / 1e9 > span.maxUsd * 0.8 ? "left" : "right", offset: [0, LINE_PX * neighboursBefore(drawn, i, span)], color: theme.text, textBorderColor: theme.card, textBorderWidth: 3, distance: 8, fontSize: 12, fontWeight: point.kind === "policy" ? "bold" : "normal" },
             })),
-            labelLayout: { moveOverlap: "shiftY", hideOverlap: false },
             ...(frontier.floor === null ? {} : { markLine: { silent: true, symbol: "none", lineStyle: { color: theme.warn, type: "dashed" }, data: [{ yAxis: frontier.floor }], label: { formatter: `floor ${formatShare(frontier.floor)}`, position: "insideStartTop", color: theme.warn, fontSize: 11 } } }),
           },
           {
@@ -82,6 +81,15 @@ export function frontierChart({ frontier, tiers, hrefOf }: FrontierFrame): Chart
       };
     },
   };
+}
+
+const LINE_PX = 15;
+
+/** Of points that lie so close together that their names would cover each other: those that are named before this one, each a line lower. */
+function neighboursBefore(points: readonly Drawn[], place: number, { min, maxUsd }: ReturnType<typeof spanOf>): number {
+  const own = points[place];
+  return points.filter((point, i) => own !== undefined && i < place
+    && Math.abs(point.quality - own.quality) < 0.12 * (1 - min) && Math.abs(point.cost_nano_usd_per_request - own.cost_nano_usd_per_request) / 1e9 < 0.3 * maxUsd).length;
 }
 
 /** So that intervals and the floor are in it, with some room below. */

@@ -3,6 +3,7 @@ import type { ConsoleBudgets } from "#shared/contracts/console.ts";
 import type { DeadLetter } from "#shared/contracts/events.ts";
 import type { Tenant } from "#shared/contracts/tenant.ts";
 
+import { windowKind } from "../pure/pace.ts";
 import { type Answer, call } from "./api.ts";
 
 type Budget = ConsoleBudgets["budgets"][number];
@@ -13,7 +14,7 @@ export async function changeBudget({ tenant_id, scope, window }: Budget, usd: nu
   const answer = await call<Tenant>(path);
   if (answer.kind === "problem") return answer;
   const { budgets } = answer.value.settings;
-  const name = window === "month" ? "month" : "day";
+  const name = windowKind(window);
   const before = budgets[scope][name];
   if (before === undefined) return { kind: "problem", problem: { status: 404, code: "not_found", message: "this budget was taken away meanwhile" } };
   return call(path, { method: "PATCH", body: { settings: { budgets: { ...budgets, [scope]: { ...budgets[scope], [name]: { ...before, usd } } } } } });

@@ -12,6 +12,7 @@ it.each([[null, "–"], [0, "0 %"], [0.0002, "< 0.1 %"], [0.123, "12.3 %"], [0.5
 
 it("says times in the zone of whoever looks", () => {
   expect(formatTime("2026-11-29T23:30:05Z", "Europe/Berlin")).toBe("2026-11-30 00:30:05");
+  expect(formatBucket("2026-11-29T15:30:10Z", 2, "UTC")).toBe("15:30:10");
   expect([formatBucket("2026-11-29T15:30:00Z", 1_800, "UTC"), formatBucket("2026-11-29T15:00:00Z", 7_200, "UTC"), formatBucket("2026-11-29T00:00:00Z", 86_400, "UTC")]).toEqual(["15:30", "11-29 15:00", "11-29"]);
 });
 

@@ -45,6 +45,7 @@ export const formatDay = (at: string | number, zone: string): string => inZone(z
 export const formatClock = (at: string | number, zone: string): string => inZone(zone, { ...MINUTE, second: "2-digit" }).format(new Date(at));
 /** What a bucket of a chart is called: the shorter its length, the more is said. */
 export function formatBucket(at: string, stepS: number, zone: string): string {
+  if (stepS < 60) return formatClock(at, zone);
   const minute = formatTime(at, zone).slice(5, 16);
   return stepS >= 86_400 ? minute.slice(0, 5) : stepS >= 3_600 ? minute : minute.slice(6);
 }

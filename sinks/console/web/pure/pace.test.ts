@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { paceOf } from "./pace.ts";
+import { paceOf, windowKind } from "./pace.ts";
 
 it.each([
   [{ spent_usd: null, limit_usd: 10, elapsed: 0.5 }, "", "not known while Redis is away"],
@@ -11,3 +11,5 @@ it.each([
 ])("%j is %s", (spending, tone, words) => {
   expect(paceOf(spending)).toMatchObject({ tone, words });
 });
+
+it("tells a day's window from a month's", () => expect(["2026-11-29", "2026-11"].map(windowKind)).toEqual(["day", "month"]));

@@ -1,6 +1,9 @@
 /** Whether a budget lasts to the end of its window as money goes now. */
 import { formatShare } from "./format.ts";
 
+/** Windows are named as the API names them: `2026-11` or `2026-11-29`. */
+export const windowKind = (window: string): "day" | "month" => (/^\d{4}-\d\d$/.test(window) ? "month" : "day");
+
 interface Spending {
   readonly spent_usd: number | null;
   readonly limit_usd: number;

@@ -9,7 +9,7 @@ export type View =
   | { readonly name: "unknown" };
 
 /** Time that ends now, by its length in hours. */
-export const LASTS = { "1h": 1, "24h": 24, "7d": 168, "30d": 720 } as const;
+const LASTS = { "1h": 1, "24h": 24, "7d": 168, "30d": 720 } as const;
 export type Last = keyof typeof LASTS;
 
 const OUTCOMES: readonly string[] = ["completed", "degraded", "failed", "rejected"] satisfies Outcome[];

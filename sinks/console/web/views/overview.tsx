@@ -15,6 +15,7 @@ import { Panel } from "../parts/panel.tsx";
 import { RequestTable } from "../parts/requestTable.tsx";
 import { formatCount, formatMs, formatShare, plural } from "../pure/format.ts";
 import { formatUsd, formatUsdNumber, formatUsdRange, shareOf } from "../pure/money.ts";
+import { windowKind } from "../pure/pace.ts";
 import { commonOf, type Filters, hrefOf, requestsHref } from "../pure/urlState.ts";
 import { startOfDay, startOfMonth } from "../pure/zone.ts";
 
@@ -38,10 +39,10 @@ export function Overview(props: ViewProps) {
       <Saved {...props} />
       <Now {...props} />
       <Panel title="In this time" size="twoThirds" loaded={overview} emptyWords={({ range }) => (range.requests === 0 ? FIRST_STEPS : null)}>{(value) => <Figures overview={value} to={to} />}</Panel>
-      <Panel title="Cost against the baseline" loaded={series} emptyWords={isEmpty} note={overview.value === null || overview.value.range.requests === 0 ? undefined : paidWords(overview.value.range)}>{(value) => <Chart title="Cost against the baseline" model={costChart(frame(value))} />}</Panel>
-      <Panel title="Requests by outcome" loaded={series} emptyWords={isEmpty}>{(value) => <Chart title="Requests by outcome" model={outcomeChart(frame(value))} />}</Panel>
       <Frontier {...props} />
       <Mix {...props} />
+      <Panel title="Cost against the baseline" loaded={series} emptyWords={isEmpty} note={overview.value === null || overview.value.range.requests === 0 ? undefined : paidWords(overview.value.range)}>{(value) => <Chart title="Cost against the baseline" model={costChart(frame(value))} />}</Panel>
+      <Panel title="Requests by outcome" loaded={series} emptyWords={isEmpty}>{(value) => <Chart title="Requests by outcome" model={outcomeChart(frame(value))} />}</Panel>
       <Latency loaded={latency} to={to} />
       <Panel title="Latency over time" loaded={series} emptyWords={isEmpty}>
         {(value) => <><Chart title="Latency over time" size="medium" model={latencyOverTimeChart(frame(value))} />{latency.value !== null && <LatencyByTier latency={latency.value} to={to} />}</>}
@@ -106,7 +107,7 @@ function Now({ filters }: ViewProps) {
               </Fact>
             ))}
             {tight.map((budget) => (
-              <Fact key={`${budget.tenant_id} ${budget.scope} ${budget.owner ?? ""} ${budget.window}`} term={`${budget.owner ?? budget.tenant_id}, ${budget.window}`}>
+              <Fact key={`${budget.tenant_id} ${budget.scope} ${budget.owner ?? ""} ${budget.window}`} term={`${budget.owner ?? budget.tenant_id}, ${windowKind(budget.window)}`}>
                 <a href={budgetsHref}>{formatShare(budget.share)}</a> of {formatUsdNumber(budget.limit_usd)} spent
               </Fact>
             ))}
