@@ -35,5 +35,5 @@ describe.skipIf(programs === null)("promtool", () => {
     const files = readdirSync(FOLDER).filter((file) => file.endsWith(".test.yml"));
     expect(files).toEqual(["alerts.test.yml", "recording.test.yml"]);
     await promtool("test", "rules", ...files);
-  });
+  }, 60_000); // it computes for 9 s
 });
