@@ -37,7 +37,7 @@ async function look(pool: Pool, url: string): Promise<PostgresLooked> {
   const { rows: tables } = await pool.query<{ name: string; is_bound: boolean; has_policy: boolean; has_trigger: boolean }>(`
     SELECT relname AS name, relrowsecurity AND relforcerowsecurity AS is_bound,
       EXISTS (SELECT FROM pg_policies WHERE schemaname = 'public' AND tablename = relname AND policyname = 'own_rows') AS has_policy,
-      EXISTS (SELECT FROM pg_trigger WHERE tgrelid = pg_class.oid AND NOT tgisinternal AND tgenabled <> 'D') AS has_trigger
+      EXISTS (SELECT FROM pg_trigger WHERE tgrelid = pg_class.oid AND tgname = 'append_only' AND tgenabled <> 'D') AS has_trigger
     FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = ANY($1)`, [Object.keys(TABLES)]);
   const ofTable = new Map(tables.map((table) => [table.name, table]));
   const there = (name: string) => ofTable.has(name);
