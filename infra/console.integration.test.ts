@@ -1,5 +1,5 @@
 /** The console behind a gateway's admin listener, both real: what is passed on, what is told live, and what is said while the console is away. */
-import { once } from "node:events";
+import { once, setMaxListeners } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
@@ -52,6 +52,7 @@ it("is passed on while the console runs, and said to be away when it is not", as
   expect([away.status, await away.json()]).toMatchObject([503, { error: { code: "console_unavailable", retryable: true } }]);
   const log = pino({ level: "silent" });
   const end = new AbortController();
+  setMaxListeners(0, end.signal);
   const config = consoleSink.config.parse({ ...environment, INFER_CONSOLE_PORT: String(consolePort) });
   const running = runScope(log, end.signal, (lifecycle) => consoleSink.start(config, { ...lifecycle, log, drainMs: 1_000, natsSeed: () => undefined }));
   await waitUntil(async () => ((await fetch(`http://127.0.0.1:${consolePort}/readyz`).catch(() => null))?.status === 200 ? true : undefined), { deadlineMs: 30_000, describe: () => "the console is not ready" });
