@@ -32,33 +32,37 @@ interface Moved {
 function movedQuery(tenantId: string | null, isByTier: boolean): string {
   const within = (one: string): string => `${one}.at >= $1 AND ${one}.at < $2${tenantId === null ? "" : ` AND ${one}.tenant_id = $3`}`;
   const lookUp = (table: string, of: string): string => `${table}.request_id = ${of}.request_id AND ${table}.tenant_id = ${of}.tenant_id`;
+  const isWanted = `l.stream <> 'COMPLETIONS' AND ${within("l")}`;
+  // `n`: a number for each request, since names are slow to compare, and compared many times.
   const total = `
-    WITH beside AS MATERIALIZED (SELECT l.tenant_id, l.request_id, l.tier, sum(l.cost_nano_usd) AS cost FROM ledger l WHERE l.stream <> 'COMPLETIONS' AND ${within("l")} GROUP BY 1, 2, 3),
-    whose AS MATERIALIZED (SELECT tenant_id, request_id, sum(cost) AS cost FROM beside GROUP BY 1, 2),
+    WITH whose AS MATERIALIZED (SELECT row_number() OVER () AS n, one.* FROM (SELECT l.tenant_id, l.request_id, sum(l.cost_nano_usd) AS cost FROM ledger l WHERE ${isWanted} GROUP BY 1, 2) AS one),
+    kept AS MATERIALIZED (SELECT whose.n, one.at, one.tier, one.attempted, one.net, one.net_of_tier FROM whose LEFT JOIN beside_requests one ON ${lookUp("one", "whose")}),
     known AS MATERIALIZED (
-      SELECT one.tenant_id, one.request_id, one.at, one.tier, one.attempted, one.net, one.net_of_tier FROM whose JOIN beside_requests one ON ${lookUp("one", "whose")}
+      SELECT * FROM kept WHERE at IS NOT NULL
       UNION ALL
-      SELECT q.* FROM whose CROSS JOIN LATERAL (SELECT tenant_id, request_id, at, tier, attempted, ${NETS} FROM ledger_requests WHERE ${lookUp("ledger_requests", "whose")} OFFSET 0) AS q
-      WHERE NOT EXISTS (SELECT FROM beside_requests one WHERE ${lookUp("one", "whose")})),
+      SELECT whose.n, q.* FROM (SELECT n FROM kept WHERE at IS NULL) AS missing JOIN whose USING (n)
+      CROSS JOIN LATERAL (SELECT at, tier, attempted, ${NETS} FROM ledger_requests WHERE ${lookUp("ledger_requests", "whose")} OFFSET 0) AS q),
     asked AS MATERIALIZED (SELECT * FROM known WHERE at >= $1 AND at < $2),
     total AS (
-      SELECT whose.cost, count(asked.request_id) AS had, COALESCE(sum(net), 0) AS gained, COALESCE(sum(net * net), 0) AS square
-      FROM whose LEFT JOIN asked USING (tenant_id, request_id) GROUP BY whose.tenant_id, whose.request_id, whose.cost)`;
+      SELECT whose.cost, count(asked.n) AS had, COALESCE(sum(net), 0) AS gained, COALESCE(sum(net * net), 0) AS square
+      FROM whose LEFT JOIN asked USING (n) GROUP BY whose.n, whose.cost)`;
   const ofTotal = "SELECT NULL AS tier, sum(1 - had)::text AS pairs, sum(-cost)::text AS net, sum((gained - cost) * (gained - cost) - square)::text AS square FROM total HAVING count(*) > 0";
   if (!isByTier) return `${total} ${ofTotal}`;
   // A tier that was asked beside, and by the request as well without giving its answer: looked for where the request says that it was asked, or where it does not say.
   return `${total},
+    beside AS MATERIALIZED (SELECT whose.n, l.tier, sum(l.cost_nano_usd) AS cost FROM ledger l JOIN whose USING (tenant_id, request_id) WHERE ${isWanted} GROUP BY 1, 2),
     twice AS MATERIALIZED (
-      SELECT beside.* FROM beside WHERE NOT EXISTS (SELECT FROM known WHERE ${lookUp("known", "beside")} AND position(',' || beside.tier || ',' IN ',' || known.attempted || ',') = 0)),
+      SELECT n, beside.tier, tenant_id, request_id FROM beside JOIN whose USING (n)
+      WHERE NOT EXISTS (SELECT FROM known WHERE known.n = beside.n AND position(',' || beside.tier || ',' IN ',' || known.attempted || ',') = 0)),
     apart AS MATERIALIZED (
-      SELECT tenant_id, request_id, tier, sum(cost) AS cost, count(*) AS pairs, sum(cost * cost) AS square FROM (
-        SELECT twice.tenant_id, twice.request_id, twice.tier, l.at, sum(l.cost_nano_usd) AS cost FROM twice CROSS JOIN LATERAL (
+      SELECT n, tier, sum(cost) AS cost, count(*) AS pairs, sum(cost * cost) AS square FROM (
+        SELECT n, tier, l.at, sum(l.cost_nano_usd) AS cost FROM twice CROSS JOIN LATERAL (
           SELECT one.at, one.cost_nano_usd FROM ledger one WHERE ${lookUp("one", "twice")} AND one.tier = twice.tier AND one.stream = 'COMPLETIONS' AND NOT one.is_to_answer_tier AND ${within("one")} OFFSET 0) AS l
-        GROUP BY 1, 2, 3, 4) AS each_one GROUP BY 1, 2, 3),
+        GROUP BY 1, 2, 3) AS each_one GROUP BY 1, 2),
     tiers AS (
       SELECT beside.tier, beside.cost, COALESCE(apart.cost, 0) AS apart, COALESCE(apart.pairs, 0) AS counted, COALESCE(apart.square, 0) AS apart_square,
-        count(asked.request_id) AS had, COALESCE(sum(net_of_tier), 0) AS gained, COALESCE(sum(net_of_tier * net_of_tier), 0) AS square
-      FROM beside LEFT JOIN apart USING (tenant_id, request_id, tier) LEFT JOIN asked USING (tenant_id, request_id, tier) GROUP BY beside.tenant_id, beside.request_id, 1, 2, 3, 4, 5)
+        count(asked.n) AS had, COALESCE(sum(net_of_tier), 0) AS gained, COALESCE(sum(net_of_tier * net_of_tier), 0) AS square
+      FROM beside LEFT JOIN apart USING (n, tier) LEFT JOIN asked USING (n, tier) GROUP BY beside.n, 1, 2, 3, 4, 5)
     ${ofTotal}
     UNION ALL
     SELECT tier, sum(1 - had - counted)::text, sum(-cost)::text, sum((gained - cost - apart) * (gained - cost - apart) - square - apart_square)::text FROM tiers GROUP BY tier`;
