@@ -45,7 +45,7 @@ async function buildPage(source, outdir) {
     minify: true,
     format: "esm",
     platform: "browser",
-    target: ["chrome111", "firefox113", "safari16.4"],
+    target: ["chrome116", "firefox124", "safari17.4"],
     jsx: "automatic",
     jsxImportSource: "preact",
     loader: { ".svg": "copy" },

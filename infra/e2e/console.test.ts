@@ -157,6 +157,17 @@ describe.skipIf(program === null)("the console", () => {
     expect(await other.locator("table.requests tbody tr").allTextContents()).toEqual(rows);
   });
 
+  it("shows a tenant's reader its own requests alone, and what it may not change without an error", async () => {
+    const { key } = jsonIn(await system.inferctl("keys", "create", "--tenant", "acme", "--role", "read", "--json")) as { key: string };
+    const { page } = await open("/console/requests", { key });
+    await page.getByText("These are all.").waitFor();
+    expect(new Set(await page.locator("table.requests tbody td:nth-child(3)").allTextContents())).toEqual(new Set(["acme"]));
+    await page.getByRole("link", { name: "Tiers" }).click();
+    await page.getByRole("rowheader", { name: "small" }).waitFor();
+    await page.getByText("it needs a key of the role admin").nth(1).waitFor(); // models, dead letters
+    expect(await page.locator(".problem").count()).toBe(0);
+  });
+
   it("changes a budget only when it is told to, and the audit says who did", async () => {
     const { page } = await open("/console/budgets?tenant_id=globex");
     const change = page.getByRole("button", { name: /Change the budget of globex/ });

@@ -65,7 +65,7 @@ function liveWords(state: LiveState): string {
 
 function LiveMark() {
   const { state } = useLive();
-  return <p class={`live ${state.kind}`} role="status"><span class="dot" aria-hidden="true" /> {liveWords(state)}</p>;
+  return <p class={`live is-${state.kind}`} role="status"><span class="dot" aria-hidden="true" /> {liveWords(state)}</p>;
 }
 
 function Page({ view, filters }: { readonly view: View; readonly filters: Filters }) {

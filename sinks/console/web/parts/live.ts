@@ -18,6 +18,9 @@ const MOST_REQUESTS = 50;
 const REFRESH_MS = 5_000;
 const REFRESH_ANYWAY_MS = 30_000;
 
+/** The server says something every 15 s: after this long without a word the connection is gone, though nobody was told. */
+const SILENCE_MS = 45_000;
+
 const live = makeStore<Live>({ state: { kind: "connecting" }, requests: [], tiers: null });
 export const useLive = (): Live => useStore(live);
 
@@ -57,7 +60,11 @@ async function keepConnected(onEvent: (event: ServerEvent) => void): Promise<nev
         failures = 0;
         const read = makeEventReader();
         const pieces = response.body.pipeThrough(new TextDecoderStream()).getReader();
-        for (let piece = await pieces.read(); !piece.done; piece = await pieces.read()) read(piece.value).forEach(onEvent);
+        const next = async () => {
+          const silence = setTimeout(() => stop.abort(), SILENCE_MS);
+          return pieces.read().finally(() => clearTimeout(silence));
+        };
+        for (let piece = await next(); !piece.done; piece = await next()) read(piece.value).forEach(onEvent);
       }
     } catch {
       // the connection ended, or the key is another now: below is the next try

@@ -27,18 +27,18 @@ export function Budgets(props: ViewProps) {
           <div class="scroll" tabIndex={0} role="region" aria-label="Budgets, table">
             <table>
               <caption class="sr-only">Budgets</caption>
-              <thead><tr><th scope="col">Of</th><th scope="col">Window</th><th scope="col">Kind</th><th scope="col" class="num">Limit</th><th scope="col" class="num">Spent</th><th scope="col" class="num">Reserved</th><th scope="col" class="num">Left</th><th scope="col">Pace</th><th scope="col" class="num">λ per $</th><th scope="col">Begins anew</th><th scope="col"><span class="sr-only">Change</span></th></tr></thead>
+              <thead><tr><th scope="col">Of</th><th scope="col">Window</th><th scope="col" class="roomy">Kind</th><th scope="col" class="num">Limit</th><th scope="col" class="num">Spent</th><th scope="col" class="roomy num">Reserved</th><th scope="col" class="roomy num">Left</th><th scope="col">Pace</th><th scope="col" class="roomy num">λ per $</th><th scope="col" class="roomy">Begins anew</th><th scope="col"><span class="sr-only">Change</span></th></tr></thead>
               <tbody>
                 {budgets.map((budget) => {
                   const pace = paceOf(budget);
                   return (
                     <tr key={`${budget.tenant_id} ${budget.scope} ${budget.owner ?? ""} ${budget.window}`}>
                       <th scope="row">{budget.tenant_id}{budget.scope !== "tenant" && `, ${budget.scope} ${budget.owner ?? "each"}`}</th>
-                      <td class="time">{windowKind(budget.window)} {budget.window}</td><td>{budget.kind}</td><td class="num">{dollars(budget.limit_usd)}</td>
-                      <td class="num"><a href={href(budget)}>{dollars(budget.spent_usd)}</a></td><td class="num">{dollars(budget.reserved_usd)}</td><td class="num">{dollars(budget.left_usd)}</td>
+                      <td class="time">{windowKind(budget.window)} {budget.window}</td><td class="roomy">{budget.kind}</td><td class="num">{dollars(budget.limit_usd)}</td>
+                      <td class="num"><a href={href(budget)}>{dollars(budget.spent_usd)}</a></td><td class="roomy num">{dollars(budget.reserved_usd)}</td><td class="roomy num">{dollars(budget.left_usd)}</td>
                       <td class="pace">{pace.share !== null && <progress max={1} value={Math.min(1, pace.share)} aria-label={`Spent ${formatShare(pace.share)}`} />} <span class={pace.tone}>{pace.words}</span></td>
-                      <td class="num">{budget.lambda_per_usd === null ? "–" : budget.lambda_per_usd.toPrecision(3)}</td>
-                      <td class="time">{formatTime(budget.begins_anew_at, zone)}</td>
+                      <td class="roomy num">{budget.lambda_per_usd === null ? "–" : budget.lambda_per_usd.toPrecision(3)}</td>
+                      <td class="roomy time">{formatTime(budget.begins_anew_at, zone)}</td>
                       <td><button type="button" class="small" aria-label={`Change the budget of ${budget.tenant_id} for the ${windowKind(budget.window)}`} onClick={() => setChanged(budget)}>Change…</button></td>
                     </tr>
                   );
