@@ -104,7 +104,7 @@ test("the command line works as admin, and what it makes is in the audit", async
   await system.inferctl("topology");
   expect(jsonIn(await system.inferctl("status", "--json"))).toMatchObject({ lines: expect.arrayContaining([expect.objectContaining({ name: "nats", state: "ready" })]) as unknown });
   const made = await audit.rows<{ role: string }>("SELECT change->>'role' AS role FROM admin_audit WHERE action = 'nats_user.create' AND tenant_id IS NULL");
-  expect(made.map(({ role }) => role).sort()).toEqual(["admin", "audit-sink", "gateway", "metrics-sink", "router", "worker-large", "worker-medium", "worker-small"]);
+  expect(made.map(({ role }) => role).sort()).toEqual(["admin", "audit-sink", "console", "gateway", "metrics-sink", "router", "worker-large", "worker-medium", "worker-small"]);
 });
 
 test("no role was refused anything in all this, and no seed and no password is in a log, in the list of what runs or in the note of it", async () => {
