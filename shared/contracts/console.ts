@@ -56,10 +56,14 @@ export const ConsoleSeries = z.strictObject({
 });
 export type ConsoleSeries = z.infer<typeof ConsoleSeries>;
 
-/** GET /console/api/frontier: what a request costs and how often its answer agrees with the baseline's, by shadow labels of the time, for each tier alone and for each policy as it was run. */
+/**
+ * GET /console/api/frontier: what a request costs and how good its answer is, for each tier alone and for each policy as it was run: how often it agrees with the baseline's, by shadow labels of the
+ * time; where there is none, how often whoever got it called it good, by feedback, of policies alone (a tier is asked what others were unsure of).
+ */
 export const ConsoleFrontier = z.strictObject({
   baseline_tier: z.string().nullable(),
   floor: Probability.nullable(),
+  quality_by: z.enum(["agreement", "feedback"]).describe("`feedback`: a score of 0.5 or more is good; the mean of an answer's sources."),
   points: z.array(z.strictObject({
     label: z.string(), kind: z.enum(["tier", "policy"]),
     requests: count().describe("That its cost was measured on."), labels: count(),

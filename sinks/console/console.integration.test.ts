@@ -238,6 +238,19 @@ it("the frontier has each tier and each policy, and the baseline's own quality i
   expect([small?.labels ?? 0, small?.lower, small?.quality, small?.upper].every((value, i, all) => i < 2 || (value ?? 0) >= (all[i - 1] as number) || i === 1)).toBe(true);
 });
 
+it("where there are no shadow labels, the frontier says how good those found the answers who got them", async () => {
+  const isApart = ({ accepted_at_ms }: Completion) => !events.slice(0, 300).some((other) => Math.abs(other.accepted_at_ms - accepted_at_ms) < 61_000);
+  const judged = events.slice(300).find((event) => event.tier !== null && isApart(event));
+  if (judged === undefined) throw new Error("each request is near one with labels");
+  for (const [source, score] of [["user", 1], ["judge", 0.4]] as const) {
+    await pool.query("INSERT INTO feedback (tenant_id, request_id, source, score, stream_seq, at) VALUES ($1, $2, $3, $4, 1, $5)", [judged.tenant_id, judged.request_id, source, score, new Date(judged.accepted_at_ms + 90_000).toISOString()]);
+  }
+  const time = { from: new Date(judged.accepted_at_ms).toISOString(), to: new Date(judged.accepted_at_ms + 60_000).toISOString() };
+  const { points, quality_by } = await view(ConsoleFrontier, "frontier", { ...time, tenant_id: judged.tenant_id });
+  expect([quality_by, points.filter(({ labels }) => labels > 0)]).toMatchObject(["feedback", [{ kind: "policy", label: judged.policy, labels: 1, quality: 1, upper: 1 }]]);
+  expect((await view(ConsoleFrontier, "frontier", { ...time, tenant_id: judged.tenant_id === "t0" ? "t1" : "t0" })).quality_by).toBe("agreement");
+});
+
 describe("the list of requests", () => {
   const ids = (query: Readonly<Record<string, string>>) => async (): Promise<string[]> => {
     const found: string[] = [];

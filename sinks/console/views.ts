@@ -125,6 +125,13 @@ const LABELS = (tenant: string): string => `
   FROM (SELECT tiers FROM shadows WHERE agreement IS NOT NULL AND at >= $1 AND at < $2${tenant} ORDER BY at DESC LIMIT 5000) AS latest CROSS JOIN LATERAL jsonb_array_elements(tiers) AS call
   WHERE call ->> 'agreement_with_baseline' IS NOT NULL GROUP BY 2`;
 
+/** What those who got an answer said of it. */
+const JUDGED = (tenant: string): string => `
+  SELECT 'policy' AS kind, r.policy AS label, count(*)::int AS labels, (count(*) FILTER (WHERE f.score >= 0.5))::int AS agreeing
+  FROM (SELECT tenant_id, request_id, avg(score) AS score FROM (SELECT tenant_id, request_id, score FROM feedback WHERE at >= $1${tenant} ORDER BY at DESC LIMIT 10000) AS latest GROUP BY 1, 2) AS f
+  JOIN requests r ON r.request_id = f.request_id AND r.tenant_id = f.tenant_id
+  WHERE r.policy IS NOT NULL AND r.accepted_at >= $1 AND r.accepted_at < $2 GROUP BY r.policy`;
+
 interface Label {
   readonly kind: "tier" | "policy";
   readonly label: string;
@@ -135,11 +142,15 @@ export async function readFrontier(client: ClientBase, scope: Scope, { floor, ba
   const { span, tenantId, tier } = scope;
   const sums = await readRequestSums(client, scope, ["policy", "baseline_tier", "path"]);
   const lines = await readLineSums(client, { ...scope, tier: null }, ["tier"]);
-  const { rows: labels } = await client.query<Label>(LABELS(tenantId === null ? "" : " AND tenant_id = $3"), [iso(span.fromMs), iso(span.toMs), ...(tenantId === null ? [] : [tenantId])]);
+  const ofTenant = tenantId === null ? "" : " AND tenant_id = $3";
+  const values = [iso(span.fromMs), iso(span.toMs), ...(tenantId === null ? [] : [tenantId])];
+  const { rows: shadowed } = await client.query<Label>(LABELS(ofTenant), values);
+  const judged = shadowed.length > 0 ? [] : (await client.query<Label>(JUDGED(ofTenant), values)).rows;
+  const labels = judged.length > 0 ? judged : shadowed;
   const point = (kind: "tier" | "policy", label: string, requests: number, cost: bigint): ConsoleFrontier["points"][number][] => {
     if (requests === 0) return [];
     const found = labels.find((one) => one.kind === kind && one.label === label);
-    const isBaseline = kind === "tier" && label === baselineTier;
+    const isBaseline = kind === "tier" && label === baselineTier && judged.length === 0;
     const interval = isBaseline ? { lower: 1, upper: 1 } : found === undefined ? null : clopperPearson(found.agreeing, found.labels);
     return [{
       label, kind, requests, labels: found?.labels ?? 0, cost_nano_usd_per_request: Number(cost) / requests,
@@ -156,7 +167,7 @@ export async function readFrontier(client: ClientBase, scope: Scope, { floor, ba
     return point("tier", name, Number(one.sum("calls")), one.sum("attempt") + one.sum("verification") + one.sum("exploration"));
   };
   return {
-    baseline_tier: baselineTier, floor,
+    baseline_tier: baselineTier, floor, quality_by: judged.length > 0 ? "feedback" : "agreement",
     points: [
       ...lines.flatMap(ofTier), ...point("tier", baselineTier, answered, addUp(known, ({ sum }) => sum("baseline_nano_usd"))),
       ...policies.flatMap((policy) => {

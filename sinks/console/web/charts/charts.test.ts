@@ -40,12 +40,16 @@ describe("over time", () => {
 
 describe("cost and quality", () => {
   const point = { requests: 100, labels: 40, cost_nano_usd_per_request: 2_000_000, quality: 0.9, lower: 0.85, upper: 0.94 };
-  const frontier: ConsoleFrontier = { baseline_tier: "large", floor: 0.95, points: [{ ...point, label: "small", kind: "tier" }, { ...point, label: "cascade", kind: "policy", quality: 0.97 }, { ...point, label: "large", kind: "tier", labels: 0, quality: null, lower: null, upper: null }] };
+  const frontier: ConsoleFrontier = { baseline_tier: "large", floor: 0.95, quality_by: "agreement", points: [{ ...point, label: "small", kind: "tier" }, { ...point, label: "cascade", kind: "policy", quality: 0.97 }, { ...point, label: "large", kind: "tier", labels: 0, quality: null, lower: null, upper: null }] };
   const model = frontierChart({ frontier, tiers: ["small", "large"], hrefOf: ({ kind, label }) => `${kind}=${label}` });
 
   it("draws points that have labels, and lists those without too", () => {
     expect(seriesOf(model)[0]?.data).toMatchObject([{ value: [0.002, 0.9], symbol: "circle" }, { value: [0.002, 0.97], symbol: "diamond" }]);
     expect(textOf(model)).toEqual(["small | tier alone | $0.00200 | 90 % | 85 % to 94 % | 40 | 100", "cascade | policy as run | $0.00200 | 97 % | 85 % to 94 % | 40 | 100", "large | tier alone | $0.00200 | – | – | 0 | 100"]);
+  });
+  it("says what quality was measured by", () => {
+    expect(model.summary).toContain("agrees with the baseline in 97 %");
+    expect(frontierChart({ frontier: { ...frontier, quality_by: "feedback" }, tiers: [], hrefOf: () => "" })).toMatchObject({ summary: expect.stringContaining("judged good in 97 %") as string, table: { columns: expect.arrayContaining(["Judged good"]) as string[] } });
   });
   it("leads to a tier's or a policy's requests", () => expect([model.hrefAt?.(0, 0, undefined), model.hrefAt?.(1, 0, undefined), model.hrefAt?.(0, 1, undefined)]).toEqual(["tier=small", "policy=cascade", undefined]));
   it("shows every interval and the floor", () => expect([model.option(theme, false).yAxis].flat()[0]).toMatchObject({ min: 0.8, max: 1 }));

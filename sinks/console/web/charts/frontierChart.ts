@@ -1,4 +1,4 @@
-/** What a request costs against how often its answer agrees with the baseline's: each tier alone, and each policy as it was run. */
+/** What a request costs against how good its answer is, by what is known of that: each tier alone, and each policy as it was run. */
 import type { ConsoleFrontier } from "#shared/contracts/console.ts";
 
 import { formatCount, formatShare } from "../pure/format.ts";
@@ -20,8 +20,10 @@ const intervalWords = ({ lower, upper }: Pick<Point, "lower" | "upper">): string
 
 export function frontierChart({ frontier, tiers, hrefOf }: FrontierFrame): ChartModel {
   const drawn = frontier.points.filter((point): point is Drawn => point.quality !== null);
+  const measure = frontier.quality_by === "feedback" ? "judged good" : "agrees with the baseline";
+  const Measure = measure.replace(/^./, (first) => first.toUpperCase());
   const best = drawn.filter(({ kind }) => kind === "policy").sort((a, b) => b.requests - a.requests)[0];
-  const summary = `Cost and quality of ${drawn.length} points.${best === undefined ? "" : ` ${best.label}: ${costPerRequest(best)} a request, agrees with the baseline in ${formatShare(best.quality)}.`}`;
+  const summary = `Cost and quality of ${drawn.length} points.${best === undefined ? "" : ` ${best.label}: ${costPerRequest(best)} a request, ${measure} in ${formatShare(best.quality)}.`}`;
   const colourOf = (point: Point, theme: Theme) => (point.kind === "policy" ? theme.accent : tierColour(theme, tiers, point.label));
   const span = spanOf(drawn, frontier.floor);
   return {
@@ -31,7 +33,7 @@ export function frontierChart({ frontier, tiers, hrefOf }: FrontierFrame): Chart
       return point === undefined ? undefined : hrefOf(point);
     },
     table: {
-      columns: ["What", "Kind", "Cost per request", "Agrees with the baseline", "95 % interval", "Labels", "Requests"],
+      columns: ["What", "Kind", "Cost per request", Measure, "95 % interval", "Labels", "Requests"],
       rows: frontier.points.map((point) => [
         { text: point.label }, { text: point.kind === "tier" ? "tier alone" : "policy as run" }, { text: costPerRequest(point) }, { text: formatShare(point.quality) }, { text: intervalWords(point) },
         { text: formatCount(point.labels) }, { text: formatCount(point.requests), href: point.requests === 0 ? undefined : hrefOf(point) },
@@ -49,13 +51,13 @@ export function frontierChart({ frontier, tiers, hrefOf }: FrontierFrame): Chart
             const point = drawn[(Array.isArray(shown) ? shown[0] : shown)?.dataIndex ?? -1];
             if (point === undefined) return "";
             return tipElement(point.label, [
-              { label: "Cost per request", value: costPerRequest(point), colour: colourOf(point, theme) }, { label: "Agrees with the baseline", value: formatShare(point.quality) },
+              { label: "Cost per request", value: costPerRequest(point), colour: colourOf(point, theme) }, { label: Measure, value: formatShare(point.quality) },
               { label: "95 % interval", value: intervalWords(point) }, { label: "Labels", value: formatCount(point.labels) },
             ]);
           },
         },
         xAxis: { ...look, type: "value", min: 0, name: "cost per request", nameLocation: "middle", nameGap: 26, splitNumber: 4, axisLabel: { ...look.axisLabel, formatter: (usd: number) => formatUsdNumber(usd) } },
-        yAxis: { ...look, type: "value", name: "agrees with the baseline", nameTextStyle: { ...look.nameTextStyle, align: "left" }, nameGap: 16, min: span.min, max: 1, splitNumber: 4, axisLine: { show: false }, axisLabel: { ...look.axisLabel, formatter: (share: number) => formatShare(share) } },
+        yAxis: { ...look, type: "value", name: measure, nameTextStyle: { ...look.nameTextStyle, align: "left" }, nameGap: 16, min: span.min, max: 1, splitNumber: 4, axisLine: { show: false }, axisLabel: { ...look.axisLabel, formatter: (share: number) => formatShare(share) } },
         series: [
           {
             type: "scatter", z: 3,

@@ -165,11 +165,18 @@ function Frontier(props: ViewProps) {
   const { filters, overview } = props;
   const loaded = useFiltered<ConsoleFrontier>("frontier", props);
   return (
-    <Panel title="Cost and quality" loaded={loaded} note={policyWords(overview.value)}
-      emptyWords={({ points }) => (points.some(({ quality }) => quality !== null) ? null : <><p>No shadow labels in this time, so quality is not known.</p><p>Labels come from asking the baseline tier again about a share of requests: set <code>INFER_SHADOW_SHARE</code>.</p></>)}>
+    <Panel title="Cost and quality" loaded={loaded} note={[qualityWords(loaded.value), policyWords(overview.value)].filter((words) => words !== undefined).join(" ")}
+      emptyWords={({ points }) => (points.some(({ labels }) => labels > 0) ? null : <><p>No shadow labels and no feedback in this time, so quality is not known.</p><p>Labels come from asking the baseline tier again about a share of requests: set <code>INFER_SHADOW_SHARE</code>. Feedback comes from whoever got the answers: <code>POST /requests/:id/feedback</code>.</p></>)}>
       {(frontier) => <Chart title="Cost and quality" model={frontierChart({ frontier, tiers: overview.value?.tiers ?? [], hrefOf: ({ kind, label }) => requestsHref(filters, kind === "tier" ? { tier: label } : { policy: label }) })} />}
     </Panel>
   );
+}
+
+/** Where it is not by shadow labels. */
+function qualityWords(frontier: ConsoleFrontier | null): string | undefined {
+  if (frontier?.quality_by !== "feedback") return undefined;
+  const judged = frontier.points.reduce((sum, { labels }) => sum + labels, 0);
+  return `Quality is what those who got the answers said of ${formatCount(judged)} of them (feedback): there are no shadow labels in this time.`;
 }
 
 function policyWords(overview: ConsoleOverview | null): string | undefined {
