@@ -1,4 +1,4 @@
-/** The console's pictures in README and docs: of a system of its own, with real requests. `--seconds n`: for how long they come. */
+/** The console's pictures in README and docs: what `inferctl demo` leaves on a system that has just been started. `--requests n`: how many it asks. */
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -7,12 +7,9 @@ import type { BrowserContextOptions } from "playwright-core";
 
 import { projectFolder } from "#infra/embedded/homeFolder.ts";
 import { findChromium, launchChromium, NO_CHROMIUM } from "#infra/e2e/browser.ts";
-import { makeTenants, planRequests, sendRequests } from "#infra/e2e/consoleTraffic.ts";
 import { startSystem } from "#infra/e2e/system.ts";
 
-const RATE = 8;
-const { values } = parseArgs({ options: { seconds: { type: "string", default: "120" } } });
-const requests = Number(values.seconds) * RATE;
+const { values } = parseArgs({ options: { requests: { type: "string", default: "2000" } } });
 const folder = join(projectFolder(), "docs/images");
 const DESK: BrowserContextOptions = { viewport: { width: 1280, height: 780 } };
 /** Beyond it a picture has more than 200 kB. */
@@ -24,13 +21,11 @@ const program = findChromium(process.env);
 if (program === null) throw new Error(NO_CHROMIUM);
 mkdirSync(folder, { recursive: true });
 say("starting a system");
-const system = await startSystem({ isSingleProcess: true, env: { INFER_SHADOW_SHARE: "0.25" } });
+const system = await startSystem();
 try {
-  await makeTenants(system);
-  const asked = await planRequests(requests);
   const from = new Date();
-  say(`sending ${requests} requests in ${values.seconds} s`);
-  await sendRequests(system.url("gateway"), asked, { rate: RATE });
+  say(`inferctl demo --requests ${values.requests}`);
+  say(await system.inferctl("demo", "--requests", values.requests));
   const time = new URLSearchParams({ from: from.toISOString(), to: new Date(Math.max(Date.now(), from.getTime() + 61_000)).toISOString(), tz: "UTC" }).toString();
   const origin = system.url("gateway-admin");
   const escalated = await fetch(`${origin}/console/api/requests?escalated=true&limit=1`).then((answer) => answer.json()) as { requests: { tenant_id: string; request_id: string }[] };

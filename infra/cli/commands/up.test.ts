@@ -2,11 +2,12 @@ import { expect, it } from "vitest";
 
 import { quickStart } from "./up.ts";
 
-const GATEWAY = [{ name: "gateway", url: "http://127.0.0.1:8080" }];
+const GATEWAY = [{ name: "gateway", url: "http://127.0.0.1:8080" }, { name: "gateway-admin", url: "http://127.0.0.1:8079" }];
 
 it("shows a first request as the gateway takes it, with a key where it asks for one", () => {
-  const [open, opened] = quickStart({ servers: [] }, GATEWAY, {});
+  const [open, demo, page, opened] = quickStart({ servers: [] }, GATEWAY, {});
   expect(open).toMatch(/^curl -s http:\/\/127\.0\.0\.1:8080\/infer -H 'content-type: application\/json' -d '\{"request_id":"hello-1","user_id":"u1","tenant_id":"demo",/);
+  expect([demo, page]).toEqual([expect.stringMatching(/^npx inferctl demo /), expect.stringMatching(/^http:\/\/127\.0\.0\.1:8079\/console /)]);
   expect(opened).toContain('psql "$DATABASE_URL"');
   const [key, closed] = quickStart({ servers: [] }, GATEWAY, { INFER_AUTH: "keys" });
   expect(key).toContain("npx inferctl keys create --tenant demo");

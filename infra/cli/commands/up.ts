@@ -37,9 +37,10 @@ function movedLines(moved: UpResult["moved"]): string[] {
   return ["Ports that moved, because other programs had them (set the variable to choose one yourself):", ...lines, ""];
 }
 
-/** Commands to paste: a first request, with a key where one is asked for, and where its audit row is. A password is never printed. */
+/** What to do first: a request, with a key where one is asked for, the demo and the page that shows what it saved, and where audit rows are. A password is never printed. */
 export function quickStart({ servers }: Pick<UpResult, "servers">, lines: readonly Pick<StatusLine, "name" | "url">[], environment: Environment): string[] {
   const gateway = lines.find(({ name }) => name === "gateway")?.url ?? "";
+  const admin = lines.find(({ name }) => name === "gateway-admin")?.url;
   const postgres = servers.find(({ service }) => service === "postgres");
   const database = postgres === undefined || postgres.provider === "url" ? '"$DATABASE_URL"' : postgres.url;
   const asksForKeys = environment["INFER_AUTH"] === "keys";
@@ -47,6 +48,7 @@ export function quickStart({ servers }: Pick<UpResult, "servers">, lines: readon
   return [
     ...(asksForKeys ? ["npx inferctl tenants create demo; npx inferctl keys create --tenant demo   # then: export INFER_API_KEY=<the key>"] : []),
     `curl -s ${gateway}/infer ${asksForKeys ? '-H "authorization: Bearer $INFER_API_KEY" ' : ""}-H 'content-type: application/json' -d '${JSON.stringify(body)}'`,
+    ...(admin === undefined ? [] : ["npx inferctl demo   # 2,000 labelled requests, half a minute", `${admin}/console   # what that saved, and why each request went where it went`]),
     `${postgres?.passwordFile === undefined ? "" : `PGPASSWORD=$(cat '${postgres.passwordFile}') `}psql ${database} -c 'TABLE requests LIMIT 5'`,
   ];
 }
