@@ -12,7 +12,7 @@ import { ALL_CASES } from "./cases/allCases.ts";
 import { isGrowing, type MemorySample, trendsOf, trendText } from "./flatMemory.ts";
 import { startLoad } from "./load.ts";
 import { observe, startWatch } from "./observe.ts";
-import { brokenOf, judge } from "./oracle.ts";
+import { brokenOf, judge, type Observed } from "./oracle.ts";
 import { shuffled } from "./pick.ts";
 import { type Rig, startRig } from "./rig.ts";
 import { rssOf } from "./roleProcess.ts";
@@ -67,12 +67,13 @@ async function soak(rig: Rig, { forMs, ratePerS, seed }: { readonly forMs: numbe
   const endMs = performance.now() + forMs;
   const samples: MemorySample[] = [];
   const servers: MemorySample[] = []; // told, not held to be flat: NATS keeps each subject in memory for as long as its message
-  const totals = { periods: 0, requests: 0, extraCalls: 0 };
+  const totals = { periods: 0, requests: 0, extraCalls: 0, refused: 0 };
   while (performance.now() < endMs) {
     totals.periods += 1;
-    const { broken, sent, extraCalls, memory, ofServers } = await onePeriod(rig, { number: totals.periods, ratePerS, random });
+    const { broken, sent, extraCalls, refused, memory, ofServers } = await onePeriod(rig, { number: totals.periods, ratePerS, random });
     totals.requests += sent;
     totals.extraCalls += extraCalls;
+    totals.refused += refused;
     samples.push(memory);
     servers.push(ofServers);
     if (broken.length > 0) {
@@ -85,7 +86,7 @@ async function soak(rig: Rig, { forMs, ratePerS, seed }: { readonly forMs: numbe
   if (trends.length > 0) note(`memory, first to last third of the quiet times: ${[...trends, ...trendsOf(servers)].map(trendText).join(", ")}`);
   const isLong = forMs >= SHORTEST_FOR_MEMORY_MS;
   if (grown.length > 0) note(`${isLong ? "BROKEN: memory grows" : "memory grew, in a run too short to say more"}: ${grown.join(", ")}`);
-  note(`${totals.periods} periods, ${totals.requests} requests, ${totals.extraCalls} calls made again: nothing lost, done twice, charged twice or seen by another tenant`);
+  note(`${totals.periods} periods, ${totals.requests} requests, ${totals.extraCalls} calls made again, ${totals.refused} callers refused to the end: nothing lost, done twice, charged twice or seen by another tenant`);
   return !isLong || grown.length === 0;
 }
 
@@ -106,12 +107,23 @@ async function onePeriod(rig: Rig, { number, ratePerS, random }: { readonly numb
   const ofServers: MemorySample = { rss: Object.fromEntries(rig.serverNames.map((name) => [name, rssOf(rig.server(name).info().process?.pid ?? 0)])) };
   await load.stop();
   await rig.heal(); // what died late, too
-  const verdict = judge(await observe(rig, load, watch, { deadlineMs: SETTLE_MS, note }), notes);
+  const observed = await observe(rig, load, watch, { deadlineMs: SETTLE_MS, note });
+  const refused = refusedToTheEnd(observed);
+  const verdict = judge(observed, { ...notes, unanswered: refused });
   watch.end();
   const broken = [...brokenOf(verdict).map(({ name, count, examples }) => `${name}: ${count} (${examples.join("; ")})`), ...refusalsOf(load.sent).wrong.map((refusal) => `an outage was told as the caller's error: ${refusal}`)];
   for (const what of notes.violations) note(`not as planned, where several faults meet: ${what}`);
-  note(`period ${number}: ${load.sent.length} sent, ${verdict.accepted} accepted, ${verdict.terminal} terminal, ${verdict.extraCalls} calls made again, most ${Math.round(Math.max(...Object.values(memory.rss)) / 2 ** 20)} MiB, ${Math.round((performance.now() - startedAtMs) / 1_000)} s`);
-  return { broken, sent: load.sent.length, extraCalls: verdict.extraCalls, memory, ofServers };
+  note(`period ${number}: ${load.sent.length} sent, ${verdict.accepted} accepted, ${verdict.terminal} terminal, ${verdict.extraCalls} calls made again, ${refused} refused to the end, most ${Math.round(Math.max(...Object.values(memory.rss)) / 2 ** 20)} MiB, ${Math.round((performance.now() - startedAtMs) / 1_000)} s`);
+  return { broken, sent: load.sent.length, extraCalls: verdict.extraCalls, refused, memory, ofServers };
+}
+
+/**
+ * Callers that were told each time to come back later, until they came no more, and of whose request nothing was accepted. While some processes of a machine that is busy
+ * without a fault are down, that is what a service has to say; the cases, whose load is a small part of what the machine can do, allow none.
+ */
+function refusedToTheEnd({ sent, requests }: Pick<Observed, "sent" | "requests">): number {
+  const accepted = new Set(requests);
+  return sent.filter((one) => !one.isAccepted && !accepted.has(`${one.tenant}/${one.id}`)).reduce((sum, { unanswered }) => sum + unanswered, 0);
 }
 
 const note = (line: string): void => void process.stderr.write(`  ${line}\n`);
