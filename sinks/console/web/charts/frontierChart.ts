@@ -21,7 +21,7 @@ const intervalWords = ({ lower, upper }: Pick<Point, "lower" | "upper">): string
 export function frontierChart({ frontier, tiers, hrefOf }: FrontierFrame): ChartModel {
   const drawn = frontier.points.filter((point): point is Drawn => point.quality !== null);
   const measure = frontier.quality_by === "feedback" ? "judged good" : "agrees with the baseline";
-  const Measure = measure.replace(/^./, (first) => first.toUpperCase());
+  const heading = measure.replace(/^./, (first) => first.toUpperCase());
   const best = drawn.filter(({ kind }) => kind === "policy").sort((a, b) => b.requests - a.requests)[0];
   const summary = `Cost and quality of ${drawn.length} points.${best === undefined ? "" : ` ${best.label}: ${costPerRequest(best)} a request, ${measure} in ${formatShare(best.quality)}.`}`;
   const colourOf = (point: Point, theme: Theme) => (point.kind === "policy" ? theme.accent : tierColour(theme, tiers, point.label));
@@ -33,7 +33,7 @@ export function frontierChart({ frontier, tiers, hrefOf }: FrontierFrame): Chart
       return point === undefined ? undefined : hrefOf(point);
     },
     table: {
-      columns: ["What", "Kind", "Cost per request", Measure, "95 % interval", "Labels", "Requests"],
+      columns: ["What", "Kind", "Cost per request", heading, "95 % interval", "Labels", "Requests"],
       rows: frontier.points.map((point) => [
         { text: point.label }, { text: point.kind === "tier" ? "tier alone" : "policy as run" }, { text: costPerRequest(point) }, { text: formatShare(point.quality) }, { text: intervalWords(point) },
         { text: formatCount(point.labels) }, { text: formatCount(point.requests), href: point.requests === 0 ? undefined : hrefOf(point) },
@@ -51,7 +51,7 @@ export function frontierChart({ frontier, tiers, hrefOf }: FrontierFrame): Chart
             const point = drawn[(Array.isArray(shown) ? shown[0] : shown)?.dataIndex ?? -1];
             if (point === undefined) return "";
             return tipElement(point.label, [
-              { label: "Cost per request", value: costPerRequest(point), colour: colourOf(point, theme) }, { label: Measure, value: formatShare(point.quality) },
+              { label: "Cost per request", value: costPerRequest(point), colour: colourOf(point, theme) }, { label: heading, value: formatShare(point.quality) },
               { label: "95 % interval", value: intervalWords(point) }, { label: "Labels", value: formatCount(point.labels) },
             ]);
           },
