@@ -21,6 +21,8 @@ export interface Seen {
   readonly seconds: number;
   readonly p50_ms: number;
   readonly p99_ms: number;
+  /** What the first refusal or failure said. */
+  readonly first_error: string | null;
 }
 
 const load = JSON.parse(process.argv[2] ?? "") as Load;
@@ -28,15 +30,23 @@ const { origin, pathname } = new URL(load.url);
 const pool = new Pool(origin, { connections: load.connections, pipelining: 1 });
 const latenciesMs: number[] = [];
 let errors = 0;
+let firstError: string | null = null;
+const failed = (why: string): void => {
+  errors++;
+  firstError ??= why;
+};
 
 async function ask(fromMs: number): Promise<void> {
   try {
     const { statusCode, body } = await pool.request({ path: pathname, method: "POST", headers: { ...load.headers }, body: load.body });
+    if (statusCode !== 200) {
+      failed(`${statusCode}: ${(await body.text()).slice(0, 300)}`);
+      return;
+    }
     await body.dump();
-    if (statusCode === 200) latenciesMs.push(performance.now() - fromMs);
-    else errors++;
-  } catch {
-    errors++;
+    latenciesMs.push(performance.now() - fromMs);
+  } catch (error) {
+    failed(String(error));
   }
 }
 
@@ -57,7 +67,7 @@ async function openLoop(startMs: number, untilMs: number, perS: number): Promise
   await Promise.all(asked);
 }
 
-const quantile = (sorted: readonly number[], share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? NaN;
+const quantile = (sorted: readonly number[], share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
 
 const startMs = performance.now();
 const untilMs = startMs + load.seconds * 1_000;
@@ -65,5 +75,5 @@ if (load.per_s === undefined) await closedLoop(untilMs);
 else await openLoop(startMs, untilMs, load.per_s);
 const seconds = (performance.now() - startMs) / 1_000;
 latenciesMs.sort((a, b) => a - b);
-process.stdout.write(`${JSON.stringify({ requests: latenciesMs.length, errors, seconds, p50_ms: quantile(latenciesMs, 0.5), p99_ms: quantile(latenciesMs, 0.99) } satisfies Seen)}\n`);
+process.stdout.write(`${JSON.stringify({ requests: latenciesMs.length, errors, seconds, p50_ms: quantile(latenciesMs, 0.5), p99_ms: quantile(latenciesMs, 0.99), first_error: firstError } satisfies Seen)}\n`);
 await pool.destroy();

@@ -25,6 +25,7 @@ export async function measure({ url, headers, processes }: Target, loop: Loop): 
   const usage = () => processes.map(({ pid }) => cpuTimeUs(pid));
   const before = usage();
   const seen = await ask({ url, headers, body: BODY, ...loop });
+  if (seen.requests === 0) throw new Error(`${url} answered nothing: ${seen.first_error ?? ""}`);
   const after = usage();
   const cpu_us: Record<string, number> = {};
   for (const [i, { name }] of processes.entries()) cpu_us[name] = ((after[i] ?? 0) - (before[i] ?? 0)) / seen.requests;

@@ -25,7 +25,7 @@ export type TargetName = "direct" | "proxy" | "portkey" | "ours" | "ours-strict"
 
 /** Of each request; the same words for all. About 900 bytes. */
 export const BODY = JSON.stringify({
-  model: "always-bench", max_tokens: 64, temperature: 0,
+  model: "bench", max_tokens: 64, temperature: 0,
   messages: [{ role: "system", content: "You summarise." }, { role: "user", content: "Summarise these words. ".padEnd(780, "lorem ipsum dolor sit amet ") }],
 });
 const JSON_TYPE = { "content-type": "application/json" };
@@ -48,7 +48,7 @@ async function startProxy(modelUrl: string): Promise<Target> {
   return { url: `http://127.0.0.1:${port}/v1/chat/completions`, headers: JSON_TYPE, processes: [{ name: "proxy", pid }], end };
 }
 
-const PORTKEY = join(import.meta.dirname, "node_modules/@portkey-ai/gateway/build/start-server.js");
+const PORTKEY = join(import.meta.dirname, "portkey/node_modules/@portkey-ai/gateway/build/start-server.js");
 async function startPortkey(modelUrl: string): Promise<Target> {
   if (!existsSync(PORTKEY)) throw new Error("Portkey's gateway is not installed: run this as `make bench-peers`, which installs it");
   const port = await anyFreePort();
