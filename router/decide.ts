@@ -36,14 +36,14 @@ export interface Known {
   readonly nowMs: number;
 }
 
-/** Policies that read a routing model. */
 const LEARNED = ["cascade-routing", "predictive", "cascade"];
+export const readsModel = (policy: string): boolean => LEARNED.includes(policy);
 
 /** Pure: what the router does, and what `POST /decide` explains. */
 export function decide(request: InferenceRequest, saga: SagaContext, { file: whole, live, counted = countedBefore(saga), model, floorSteps, exploration, pacing, budgetLeft, nowMs }: Known): Decision {
   const file = fileFor(whole, request);
   const facts: Facts = { ...factsFor(request, file, live, nowMs, counted), ...(pacing === undefined ? {} : { pacing }), ...(budgetLeft === undefined ? {} : { budget_left: budgetLeft }) };
-  const routing = model === null || !LEARNED.includes(request.policy) ? null : { model, floorSteps, query: queryOf(model, request.input) };
+  const routing = model === null || !readsModel(request.policy) ? null : { model, floorSteps, query: queryOf(model, request.input) };
   return decideFrom(request, saga, { file, tierFileVersion: tierFileVersion(whole), facts, routing, exploration });
 }
 
