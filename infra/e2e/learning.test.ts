@@ -66,9 +66,8 @@ test("every decision that was made comes out the same again: with and without a 
   const verified = await verifyStream(broker);
   expect(verified.filter(({ verdict }) => verdict.kind === "differs").map(({ completion: { request_id }, verdict }) => [request_id, verdict])).toEqual([]);
   const { same = 0, nothing_decided = 0, ...others } = tallyOf(verified);
-  expect(others).toEqual({}); // refused at once: its deadline had passed
-  expect(same + nothing_decided).toBeGreaterThanOrEqual(MAILS + asked.length);
-  expect(same).toBeGreaterThan(MAILS + 0.8 * asked.length);
+  expect([others, same + nothing_decided]).toEqual([{}, verified.length]);
+  expect(same).toBeGreaterThan(MAILS + asked.length / 2); // a busy service refuses at the door what it would make late
   const made = verified.flatMap(({ completion }) => completion.decisions);
   expect([made.some(({ learned }) => learned !== undefined), made.some(({ exploration }) => exploration?.is_explored === true), made.some(({ after_attempt }) => after_attempt > 0), made.some(({ step }) => step.kind === "stop")]).toEqual([true, true, true, true]);
 });
