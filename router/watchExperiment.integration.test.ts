@@ -13,6 +13,7 @@ import { Experiment } from "#shared/contracts/experiment.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import shadowFixture from "#shared/contracts/fixtures/shadow.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import { nanoUsd } from "#shared/contracts/money.ts";
 import { Shadow } from "#shared/contracts/shadow.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 import { makeBatchInsert } from "#shared/db/batchInsert.ts";
@@ -201,7 +202,7 @@ describe("the guard over requests", () => {
   const insert = makeBatchInsert(requests);
   /** As the audit has them. */
   const booked = (arm: string, count: number, failed: number, over: { user_id?: string } = {}) => inTransaction(pool, (client) => insert(client, Array.from({ length: count }, (_, i) => ({
-    tenant_id: "t1", request_id: `g-${++request}`, user_id: over.user_id ?? "u1", outcome: i < failed ? ("failed" as const) : ("completed" as const), cost_nano_usd: 10, attempt_count: 1, latency_ms: 5, accepted_at: new Date().toISOString(), completed_at: new Date().toISOString(),
+    tenant_id: "t1", request_id: `g-${++request}`, user_id: over.user_id ?? "u1", outcome: i < failed ? ("failed" as const) : ("completed" as const), cost_nano_usd: nanoUsd(10), attempt_count: 1, latency_ms: 5, accepted_at: new Date().toISOString(), completed_at: new Date().toISOString(),
     origin: "direct", decisions: [], trace_id: "t", stream_seq: request, experiment: { experiment_id: running.experiment_id, arm, share: 0.5 },
   }))));
   const look = (nowMs = Date.now()) => guardExperiment({ store, pool, running: () => running, log, observeRollback: () => { rollbacks++; }, now: () => nowMs });

@@ -17,15 +17,15 @@ it("holds the difference of two means at every look, in nearly all runs", () => 
   const runs = 200;
   const missed = Array.from({ length: runs }, (_, seed) => {
     const random = seededRandom(seed);
-    const sums = [{ labels: 0, sum: 0, squares: 0 }, { labels: 0, sum: 0, squares: 0 }] as const;
+    const [arm, control] = [{ labels: 0, sum: 0, squares: 0 }, { labels: 0, sum: 0, squares: 0 }];
     for (let i = 0; i < 3_000; i++) {
       const isArm = random() < 0.3;
       const value = random() < (isArm ? 0.8 : 0.9) ? 1 : 0;
-      const one = sums[isArm ? 0 : 1];
+      const one = isArm ? arm : control;
       one.labels++;
       one.sum += value;
       one.squares += value;
-      const found = i < 200 || i % 10 > 0 ? null : differenceSequence(sampleOf(sums[0]), sampleOf(sums[1]), RISK);
+      const found = i < 200 || i % 10 > 0 ? null : differenceSequence(sampleOf(arm), sampleOf(control), RISK);
       if (found !== null && (found.lower > -0.1 || found.upper < -0.1)) return true;
     }
     return false;
