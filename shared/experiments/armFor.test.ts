@@ -42,7 +42,7 @@ it.each<[string, Parameters<typeof given>]>([
   ["of another task", ["r", { scope: { tasks: ["mail"] } }, { ...ASKED, task: "chat" }]],
   ["of no task where tasks are named", ["r", { scope: { tasks: ["mail"] } }]],
   ["that wants a kept answer or none", ["r", {}, { ...ASKED, cache_control: "only-if-cached" }]],
-  ["for vectors", ["r", {}, { ...ASKED, embed: { texts: ["a"] } as never }]],
+  ["for vectors", ["r", {}, { ...ASKED, embed: { texts: ["a"] } }]],
   ["after its end", ["r", {}, ASKED, "t1", NOW_MS + 86_400_000]],
   ["of one that was rolled back", ["r", { status: "rolled_back" }]],
 ])("a request %s is no part of it", (_name, [id, ...rest]) => { expect(given(id, ...rest)).toBeNull(); });
