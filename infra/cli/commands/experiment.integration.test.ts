@@ -13,6 +13,7 @@ import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { makeExperimentStore } from "#shared/messaging/experimentStore.ts";
 
 import { callInferctl } from "../callInferctl.ts";
+import { EXIT_USAGE } from "../exitCodes.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "infer-experiment-"));
 let server: Awaited<ReturnType<typeof startTestServer>>;
@@ -46,10 +47,10 @@ it("begins one, says how it stands, and ends it", async () => {
   });
   const { code, output } = await experiment("status");
   expect([code, output]).toEqual([0, expect.stringMatching(/^canary cheap-1: running, [^]*\ncanary: evidence that it loses more than 2 points: 1\.00 of 22\.2 needed to roll it back\ncanary: too few labels to compare it with control\.$/) as string]);
-  expect(await experiment("start", ...ASKED.with(1, "cheap-2"))).toMatchObject({ code: 2, output: expect.stringContaining("one at a time") as string });
+  expect(await experiment("start", ...ASKED.with(1, "cheap-2"))).toMatchObject({ code: EXIT_USAGE, output: expect.stringContaining("one at a time") as string });
   expect(await experiment("stop")).toMatchObject({ code: 0, output: expect.stringContaining("cheap-1 is stopped") as string });
-  expect(await experiment("stop")).toMatchObject({ code: 2, output: expect.stringContaining("over already") as string });
-  expect(await experiment("start", ...ASKED)).toMatchObject({ code: 2, output: expect.stringContaining("another --name") as string });
+  expect(await experiment("stop")).toMatchObject({ code: EXIT_USAGE, output: expect.stringContaining("over already") as string });
+  expect(await experiment("start", ...ASKED)).toMatchObject({ code: EXIT_USAGE, output: expect.stringContaining("another --name") as string });
   expect(await experiment("list")).toMatchObject({ code: 0, output: expect.stringMatching(/cheap-1 +canary +stopped .* control=cascade 80 %, canary=cheapest 20 % +by inferctl/) as string });
 });
 
@@ -63,5 +64,5 @@ it.each<[string, string[], string]>([
   ["that runs for ever", ["start", ...ASKED, "--days", "9999"], "at most 365"],
   ["that there is not", ["status", "other"], "there is no experiment other"],
 ])("refuses one %s", async (_name, args, problem) => {
-  expect(await experiment(...args)).toMatchObject({ code: 2, output: expect.stringContaining(problem) as string });
+  expect(await experiment(...args)).toMatchObject({ code: EXIT_USAGE, output: expect.stringContaining(problem) as string });
 });
