@@ -11,7 +11,7 @@ import { Counter, Gauge, type Registry } from "prom-client";
 
 import { AppError } from "#shared/contracts/errors.ts";
 import { Completion } from "#shared/contracts/events.ts";
-import { type Experiment, isRunning } from "#shared/contracts/experiment.ts";
+import { type Experiment, type ExperimentWatch, isRunning } from "#shared/contracts/experiment.ts";
 import type { FeedbackMessage } from "#shared/contracts/feedback.ts";
 import type { LabelSource } from "#shared/contracts/floorGuard.ts";
 import type { Shadow } from "#shared/contracts/shadow.ts";
@@ -41,27 +41,45 @@ export interface JudgedArms {
   readonly feedback: (feedback: Pick<FeedbackMessage, "score">, completion: Completion, delivery: Delivery) => Promise<void>;
 }
 
+/** What the labels of an experiment came to, at a revision. */
+interface Kept {
+  readonly experiment_id: string;
+  readonly watch: ExperimentWatch | null;
+  readonly revision: number;
+}
+
 /** Only a router that was paused and goes on can be in the way. */
 const MOST_RACES = 20;
 
 export function makeJudgedArms({ store, streams, prefix, running, log, observeRollback }: ExperimentDeps): JudgedArms {
+  /** As stored last, by this router: labels come one after the other, mostly to the same one. Whoever has another is refused, and reads. */
+  let kept: Kept | null = null;
   async function count(source: LabelSource, completion: Completion, value: number, { seq: stream_seq, storedAtMs: stored_at_ms }: Delivery): Promise<void> {
     const judged = judgedArmOf(completion, value);
     if (judged === null) return;
+    const { experiment_id } = judged;
+    const followed = running(); // may be a second old: a label that is counted after the end changes nothing
+    const experiment = followed?.experiment_id === experiment_id ? followed : await readable(() => store.get(experiment_id));
+    if (experiment?.status !== "running" || experiment.metric.quality !== source) return;
+    if (experiment.unit === "user" && !(await orOutage(store.claim(experiment_id, unitOf(completion), `${stored_at_ms} ${stream_seq}`)))) return;
     for (let races = 0; races < MOST_RACES; races++) {
-      const experiment = await readable(() => store.get(judged.experiment_id)); // what is followed may be a second old
-      if (experiment?.status !== "running" || experiment.metric.quality !== source) return;
-      if (experiment.unit === "user" && !(await orOutage(store.claim(experiment.experiment_id, unitOf(completion), `${stored_at_ms} ${stream_seq}`)))) return;
-      const stored = await readable(() => store.watch(experiment.experiment_id));
+      const stored: Kept | null = kept?.experiment_id === experiment_id ? kept : await readWatch(experiment_id);
       if (stored === null) return;
       const after = afterJudged(stored.watch, judged, experiment, { stream_seq, stored_at_ms });
-      if (after !== null && !(await orOutage(store.putWatch(after, stored.revision)))) continue;
+      kept = null; // an outage leaves it unknown
+      const revision = after === null ? stored.revision : await orOutage(store.putWatch(after, stored.revision));
+      if (revision === null) continue;
+      kept = { experiment_id, watch: after ?? stored.watch, revision };
       // Also when it was counted before: this may be the repetition of what ended in between.
-      const why = lossFound(experiment, after ?? stored.watch);
+      const why = lossFound(experiment, kept.watch);
       if (why !== null) await rollBack({ store, log, observeRollback }, experiment, why);
       return;
     }
     throw new AppError("broker_unavailable", "the state of the experiment was changed again and again");
+  }
+  async function readWatch(experiment_id: string): Promise<Kept | null> {
+    const found = await readable(() => store.watch(experiment_id));
+    return found === null ? null : { experiment_id, ...found };
   }
   /** `null`: nobody can read it, as `inferctl experiment status` says. */
   const readable = <T>(read: () => Promise<T>): Promise<T | null> => orOutage(read().catch((error: unknown) => {

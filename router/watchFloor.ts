@@ -69,13 +69,11 @@ export const makeWatchFloor = ({ store, streams, prefix, used, log, now, isGenui
     if (id === null) return null;
     const feedback = parseMessage(FeedbackMessage, "feedback.v1", data);
     if (!isJudged(feedback) || !isGenuine(id, feedback, admitted)) return null;
-    const stored = await streams.last("COMPLETIONS", completionSubject(prefix, id));
-    if (stored === null) return null;
-    const completion = readEvent(Completion, prefix, stored);
-    const label = labelOfFeedback(feedback, completion);
-    if (label === null && completion.experiment === undefined) return null;
+    const [stored, first] = await Promise.all([streams.last("COMPLETIONS", completionSubject(prefix, id)), streams.first("FEEDBACK", subject)]);
     // Each request once. What comes later is a change of mind, or was asked for because of what was said before.
-    return (await streams.first("FEEDBACK", subject))?.seq === seq ? { feedback, completion, label } : null;
+    if (stored === null || first?.seq !== seq) return null;
+    const completion = readEvent(Completion, prefix, stored);
+    return { feedback, completion, label: labelOfFeedback(feedback, completion) };
   }
 
   async function count(label: Label | null, delivery: Delivery): Promise<void> {

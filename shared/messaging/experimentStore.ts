@@ -33,8 +33,8 @@ export interface ExperimentStore {
   end(experimentId: string, status: Exclude<ExperimentStatus, "running">, why: string): Promise<Experiment | null>;
   /** Throws `UnreadableExperiment`. */
   watch(experimentId: string): Promise<{ watch: ExperimentWatch | null; revision: number }>;
-  /** `false`: it was changed after that revision, and stays as it is. */
-  putWatch(watch: ExperimentWatch, revision: number): Promise<boolean>;
+  /** The new revision. `null`: it was changed after that one, and stays as it is. */
+  putWatch(watch: ExperimentWatch, revision: number): Promise<number | null>;
   /** Whether `claim` is the first, or was. `unit` is part of a key: hex. */
   claim(experimentId: string, unit: string, claim: string): Promise<boolean>;
 }
@@ -49,13 +49,12 @@ export function makeExperimentStore(nats: NatsConnection, prefix: string): Exper
     const entry = await (await bucketOf()).get(key);
     return { text: entry?.operation === "PUT" ? entry.string() : null, revision: entry?.revision ?? 0 };
   };
-  /** `false`: a lost race. */
-  const put = async (key: string, text: string, previousSeq: number): Promise<boolean> => {
+  /** The new revision; `null`: a lost race. */
+  const put = async (key: string, text: string, previousSeq: number): Promise<number | null> => {
     try {
-      await (await bucketOf()).put(key, text, { previousSeq });
-      return true;
+      return await (await bucketOf()).put(key, text, { previousSeq });
     } catch (error) {
-      if (isLostRace(error)) return false;
+      if (isLostRace(error)) return null;
       throw error;
     }
   };
@@ -88,8 +87,8 @@ export function makeExperimentStore(nats: NatsConnection, prefix: string): Exper
       if (before?.status === "running") return "another";
       const { experiment_id } = experiment;
       const { text, revision: own } = await stored(keyOf(experiment_id));
-      if (text !== null || !(await put(keyOf(experiment_id), JSON.stringify(experiment), own))) return "exists";
-      if (await put(LATEST, JSON.stringify(experiment_id), revision)) return "started";
+      if (text !== null || (await put(keyOf(experiment_id), JSON.stringify(experiment), own)) === null) return "exists";
+      if ((await put(LATEST, JSON.stringify(experiment_id), revision)) !== null) return "started";
       await (await bucketOf()).delete(keyOf(experiment_id)); // it never ran
       return "another";
     },
@@ -98,7 +97,7 @@ export function makeExperimentStore(nats: NatsConnection, prefix: string): Exper
         const { experiment, revision } = await read(experimentId);
         if (experiment?.status !== "running") return null;
         const ended: Experiment = { ...experiment, status, history: [...experiment.history, { at: new Date().toISOString(), status, why }] };
-        if (await put(keyOf(experimentId), JSON.stringify(ended), revision)) return ended;
+        if ((await put(keyOf(experimentId), JSON.stringify(ended), revision)) !== null) return ended;
       }
       throw new Error(`experiment ${experimentId} was changed again and again`);
     },
@@ -109,7 +108,7 @@ export function makeExperimentStore(nats: NatsConnection, prefix: string): Exper
     putWatch: (watch, revision) => put(watchKeyOf(watch.experiment_id), JSON.stringify(watch), revision),
     async claim(experimentId, unit, claim) {
       const key = unitKeyOf(experimentId, unit);
-      return (await put(key, claim, 0)) || (await stored(key)).text === claim;
+      return (await put(key, claim, 0)) !== null || (await stored(key)).text === claim;
     },
   };
 }
