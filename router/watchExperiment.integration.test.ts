@@ -135,11 +135,11 @@ describe("labels", () => {
     const ended = await store.get(running.experiment_id);
     expect(ended?.history).toMatchObject([{ status: "running" }, { status: "rolled_back", why: expect.stringContaining("canary loses more than 2 points of quality against control") as string }]);
     expect(rollbacks).toBe(1);
+    await vi.waitFor(() => { expect(followed.running()).toBeNull(); }, WAIT);
     const before = await watched();
     await judge("canary", 1);
     await settled();
     expect(await watched()).toEqual(before);
-    await vi.waitFor(() => { expect(followed.running()).toBeNull(); }, WAIT);
   });
 
   it("of an arm that is as good leave it running", async () => {
