@@ -25,6 +25,7 @@ import { type ExperimentStore, makeExperimentStore } from "#shared/messaging/exp
 import { makeJudgedProof } from "#shared/messaging/judgedProof.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
 import { makeSubmitFeedback } from "#shared/messaging/submitFeedback.ts";
+import { keyIn, modelBucket, streamOfBucket } from "#shared/messaging/topology.ts";
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
 import { followArms, type RunningExperiment } from "./followArms.ts";
@@ -159,6 +160,11 @@ describe("labels", () => {
     for (const user_id of ["u1", "u1", "u2"]) await judge("control", 1, { user_id });
     await settled();
     expect((await watched())?.arms["control"]?.labels).toBe(2);
+    const units = () => broker.streams.subjects(streamOfBucket(modelBucket("infer").name), keyIn(modelBucket("infer").name, "experiment.*.unit.*"));
+    expect(await units()).toHaveLength(2);
+    await store.end(running.experiment_id, "stopped", "test");
+    await begin();
+    expect(await units()).toEqual([]);
   });
 
   it("are agreement with the baseline where that is what quality is", async () => {

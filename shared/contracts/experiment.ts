@@ -22,6 +22,8 @@ export type ExperimentStatus = z.infer<typeof ExperimentStatus>;
 /** Rounding of decimal shares. */
 const ONE = 1e-9;
 const MOST_ARMS = 8;
+/** Some 20 MB of the bucket that the routing models need, too. */
+const MOST_BY_USER = 100_000;
 
 export const Experiment = z
   .strictObject({
@@ -50,7 +52,8 @@ export const Experiment = z
     /** Oldest first. */
     history: z.array(z.strictObject({ at: z.iso.datetime(), status: ExperimentStatus, why: z.string() })).min(1).max(10),
   })
-  .superRefine(({ arms, metric }, context) => {
+  .superRefine(({ arms, metric, unit, max_requests }, context) => {
+    if (unit === "user" && max_requests > MOST_BY_USER) context.addIssue({ code: "custom", path: ["max_requests"], message: `by user at most ${MOST_BY_USER}: each may leave a key in NATS KV` });
     const total = arms.reduce((sum, { share }) => sum + share, 0);
     if (Math.abs(total - 1) > ONE) context.addIssue({ code: "custom", path: ["arms"], message: `shares must add up to 1, and add up to ${total}` });
     if (new Set(arms.map(({ name }) => name)).size !== arms.length) context.addIssue({ code: "custom", path: ["arms"], message: "names must differ" });

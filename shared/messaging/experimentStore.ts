@@ -1,4 +1,5 @@
 /** Experiments in the bucket of NATS KV that has the routing models: their definitions, which is the latest, and what their labels came to. */
+import { jetstreamManager } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { z } from "zod";
@@ -8,7 +9,7 @@ import { Experiment, type ExperimentStatus, ExperimentWatch } from "#shared/cont
 import { ExperimentId } from "#shared/contracts/experimentArm.ts";
 
 import { isLostRace } from "./modelStore.ts";
-import { modelBucket } from "./topology.ts";
+import { keyIn, modelBucket, streamOfBucket } from "./topology.ts";
 
 /** Names the experiment that was started last: no other can run. */
 const LATEST = "latest_experiment";
@@ -27,7 +28,7 @@ export interface ExperimentStore {
   list(): Promise<Experiment[]>;
   /** The one that was started last, which may be over. Throws `UnreadableExperiment`. */
   latest(): Promise<Experiment | null>;
-  /** `another`: one is running, and there can be no second. `exists`: the id was used. */
+  /** `another`: one is running, and there can be no second. `exists`: the id was used. Forgets the units of those before. For who may purge the bucket. */
   start(experiment: Experiment): Promise<"started" | "another" | "exists">;
   /** The first that ends it wins: `null` when it is over already, or not there. */
   end(experimentId: string, status: Exclude<ExperimentStatus, "running">, why: string): Promise<Experiment | null>;
@@ -70,6 +71,11 @@ export function makeExperimentStore(nats: NatsConnection, prefix: string): Exper
     const { id } = await latestId();
     return id === null ? null : (await read(id)).experiment;
   };
+  /** Of experiments that are over: they say who took part, and are of no more use. */
+  const forgetUnits = async (): Promise<void> => {
+    const { name } = modelBucket(prefix);
+    await (await jetstreamManager(nats)).streams.purge(streamOfBucket(name), { filter: keyIn(name, unitKeyOf("*", ">")) });
+  };
   return {
     get: async (experimentId) => (await read(experimentId)).experiment,
     latest,
@@ -85,6 +91,7 @@ export function makeExperimentStore(nats: NatsConnection, prefix: string): Exper
       const { id, revision } = await latestId();
       const before = id === null ? null : (await read(id)).experiment;
       if (before?.status === "running") return "another";
+      await forgetUnits();
       const { experiment_id } = experiment;
       const { text, revision: own } = await stored(keyOf(experiment_id));
       if (text !== null || (await put(keyOf(experiment_id), JSON.stringify(experiment), own)) === null) return "exists";
