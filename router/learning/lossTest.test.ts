@@ -10,7 +10,7 @@ const TERMS = { armShare: 0.1, controlShare: 0.9, maxLoss: 0.02 };
 const NEEDED = 20;
 /** Share of runs that roll back, and the median of their labels. */
 function runs(count: number, over: Partial<Parameters<typeof labelsUntilRollback>[0]>) {
-  const found = Array.from({ length: count }, (_, seed) => labelsUntilRollback({ share: 0.1, controlQuality: 0.9, canaryQuality: 0.9, maxLoss: 0.02, needed: NEEDED, mostLabels: 5_000, random: seededRandom(seed + 1), ...over }));
+  const found = Array.from({ length: count }, (_, seed) => labelsUntilRollback({ share: 0.1, controlQuality: 0.9, canaryQuality: 0.9, maxLoss: 0.02, needed: NEEDED, mostLabels: 3_000, random: seededRandom(seed + 1), ...over }));
   const labels = found.filter((one) => one !== null).sort((a, b) => a - b);
   return { share: labels.length / count, median: labels[Math.floor(labels.length / 2)] ?? Infinity };
 }
