@@ -1,6 +1,6 @@
 import { pino } from "pino";
 import { Registry } from "prom-client";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, it } from "vitest";
 
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
