@@ -142,6 +142,8 @@ const specsOf = (prefix: string, completionsMaxAgeMs: number): Omit<StreamSpec, 
   stream("DEAD_LETTERS", `${prefix}.deadletter.*.*`, 30 * DAY_MS, 64 * MIB),
   { ...stream("ADVISORIES", "", 30 * DAY_MS, 16 * MIB), subjects: ["MAX_DELIVERIES", "MSG_TERMINATED"].map(advisory) },
 ];
+/** Of everything that is stored now, by when the last of it has aged out. */
+export const longestMaxAgeMs = (prefix: string, completionsMaxAgeMs: number): number => Math.max(...specsOf(prefix, completionsMaxAgeMs).map(({ max_age }) => max_age)) / 1e6;
 export const streamNamesOf = (prefix: string): readonly string[] => streamsOf(prefix, 0).map(({ name }) => name);
 /** Streams whose messages are a request on its way: the dead-letter service ends it. */
 export const CUSTODY_STREAMS: readonly string[] = ["REQUESTS", "JOBS", "RESULTS"];

@@ -33,6 +33,8 @@ export const requests = pgTable(
     completed_at: time().notNull(),
     origin: text().notNull(),
     output: text(),
+    /** In place of `output` and `message`, where the tenant's retention has outputs hashed: SHA-256 in hex of the text, or of the message's JSON. */
+    output_sha256: text(),
     message: jsonb().$type<NonNullable<Completion["message"]>>(),
     input_bytes: integer(),
     input_sha256: text(),
