@@ -29,8 +29,10 @@ const THEIR_BATCHES = "SELECT batch_id FROM batches WHERE tenant_id = $1 AND cre
 
 interface Step {
   readonly table: string;
-  /** Which of its rows. */
+  /** Which of its rows are theirs. */
   readonly where: string;
+  /** Those go only once this holds. */
+  readonly when?: string;
   /** By which a chunk is found again. Absent: by place; whoever may not read all columns may not read that. */
   readonly key?: string;
   /** Absent: they are deleted. */
@@ -47,13 +49,13 @@ const STEPS: readonly Step[] = [
   { table: "shadow_tiers", where: ofTheirRequests("at") },
   { table: "cache_audits", where: ofTheirRequests("at") },
   { table: "webhook_deliveries", where: `tenant_id = $1 AND (($2 AND created_at <= $3) OR payload::jsonb #>> '{data,request_id}' IN (${THEIR_REQUESTS}))` },
-  { table: "webhook_endpoints", key: "endpoint_id", where: "$2 AND tenant_id = $1 AND created_at <= $3 AND NOT EXISTS (SELECT FROM webhook_deliveries AS sent WHERE sent.endpoint_id = webhook_endpoints.endpoint_id)" },
+  { table: "webhook_endpoints", key: "endpoint_id", where: "$2 AND tenant_id = $1 AND created_at <= $3", when: "NOT EXISTS (SELECT FROM webhook_deliveries AS sent WHERE sent.endpoint_id = webhook_endpoints.endpoint_id)" },
   {
     table: "batch_items",
     where: `tenant_id = $1 AND (batch_id IN (${THEIR_BATCHES}) OR (NOT $2 AND (request ->> 'user_id' = ANY($6) OR result ->> 'request_id' IN (${THEIR_REQUESTS}))
       AND batch_id IN (SELECT batch_id FROM batches WHERE tenant_id = $1 AND status <> 'running')))`,
   },
-  { table: "batches", where: `tenant_id = $1 AND batch_id IN (${THEIR_BATCHES}) AND NOT EXISTS (SELECT FROM batch_items AS item WHERE item.tenant_id = batches.tenant_id AND item.batch_id = batches.batch_id)` },
+  { table: "batches", where: `tenant_id = $1 AND batch_id IN (${THEIR_BATCHES})`, when: "NOT EXISTS (SELECT FROM batch_items AS item WHERE item.tenant_id = batches.tenant_id AND item.batch_id = batches.batch_id)" },
   { table: "api_keys", key: "key_id", where: "$2 AND tenant_id = $1 AND created_at <= $3" },
   { table: "admin_audit", where: "$2 AND tenant_id = $1 AND at <= $3 AND change <> '{}'", set: "change = '{}'" },
   { table: "reconcile_differences", where: "tenant_id = $1 AND found_at <= $3" },
@@ -64,8 +66,8 @@ export const ERASED_TABLES: readonly string[] = [...STEPS.map(({ table }) => tab
 
 /** All parameters are of some type in any statement, also those that it does not use. */
 const GIVEN = "WITH given AS (SELECT $1::text, $2::boolean, $3::timestamptz, $4::text, $5::text, $6::text[])";
-function sqlOf({ table, where, key = "ctid", set, also }: Step): string {
-  const places = `${key} = ANY (ARRAY(SELECT ${key} FROM ${table} WHERE ${where} LIMIT ${CHUNK}))`;
+function sqlOf({ table, where, when = "true", key = "ctid", set, also }: Step): string {
+  const places = `${key} = ANY (ARRAY(SELECT ${key} FROM ${table} WHERE ${where} AND ${when} LIMIT ${CHUNK}))`;
   const change = set === undefined ? `DELETE FROM ${table} WHERE ${places}` : `UPDATE ${table} SET ${set} WHERE ${places}`;
   if (also === undefined) return `${GIVEN} ${change}`;
   return `${GIVEN}, chunk AS (${change} RETURNING tenant_id, request_id), besides AS (${also("chunk")}) SELECT 1 FROM chunk`;
