@@ -82,7 +82,7 @@ const NAMES = `
   SELECT user_id FROM (
     SELECT user_id FROM ledger_requests WHERE tenant_id = $1 UNION SELECT user_id FROM ledger WHERE tenant_id = $1 UNION SELECT user_id FROM requests WHERE tenant_id = $1
     UNION SELECT defaults ->> 'user_id' FROM batches WHERE tenant_id = $1 UNION SELECT request ->> 'user_id' FROM batch_items WHERE tenant_id = $1
-  ) AS known(user_id), (VALUES ($1::text)) AS of(tenant_id) WHERE ${ERASED_NAME.replaceAll("$5", "$2::text")} = $3`;
+  ) AS known(user_id), (VALUES ($1::text)) AS of(tenant_id) WHERE ${ERASED_NAME.replaceAll("$5", () => "$2::text")} = $3`;
 
 const asEraser = <R>(pool: Pool, run: Parameters<typeof inTransactionAs<R>>[2]): Promise<R> => inTransactionAs(pool, "eraser", async (client) => {
   await client.query(`SET LOCAL statement_timeout = ${CHUNK_TIMEOUT_MS}`);
