@@ -181,7 +181,7 @@ async function valueOf(key: string): Promise<unknown> {
     case "hash": return redis.hgetall(key);
     case "list": return redis.lrange(key, 0, -1);
     case "set": return redis.smembers(key);
-    case "zset": return redis.zrange(key, 0, -1);
+    case "zset": return redis.zrange(key, "0", "-1");
     default: throw new Error(`what is ${key}?`);
   }
 }

@@ -4,7 +4,7 @@ import { bigint, boolean, doublePrecision, index, integer, jsonb, pgTable, prima
 import type { Attempt, Completion, Outcome } from "#shared/contracts/events.ts";
 import type { Shadow, ShadowTier } from "#shared/contracts/shadow.ts";
 
-import { key, nanoUsd, time } from "./columns.ts";
+import { jsonOrText, key, nanoUsd, time } from "./columns.ts";
 
 /** One row per finished request. Append-only; rebuildable by reading COMPLETIONS again. */
 export const requests = pgTable(
@@ -39,7 +39,7 @@ export const requests = pgTable(
     input_bytes: integer(),
     input_sha256: text(),
     /** What was asked, where the tenant's retention has it stored. */
-    input: jsonb().$type<Completion["input"]>(),
+    input: jsonOrText<NonNullable<Completion["input"]>>(),
     fingerprint: text(),
     metadata: jsonb().$type<Completion["metadata"]>(),
     /** The answer was made for another request. */
