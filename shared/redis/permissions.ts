@@ -18,8 +18,6 @@ export interface KeyRights {
 }
 
 const LIMITS: KeyRights = { area: "limit", reads: true, writes: true, commands: ["eval", "evalsha", "get", "set"] };
-/** A router deletes those of who was erased. */
-const LIMITS_ERASED: KeyRights = { ...LIMITS, commands: [...LIMITS.commands, "del"] };
 const CACHE: KeyRights = { area: "cache", reads: true, writes: true, commands: ["eval", "get", "set", "pexpire", "del"] };
 const LATENCIES_READ: KeyRights = { area: "latency", reads: true, writes: false, commands: ["lrange"] };
 const LATENCIES_WRITTEN: KeyRights = { area: "latency", reads: true, writes: true, commands: ["lpush", "ltrim", "expire"] };
@@ -37,7 +35,7 @@ interface RedisRights {
 }
 export const REDIS_RIGHTS: Readonly<Record<RedisService, RedisRights>> = {
   gateway: { keyless: [...EVERYBODY, "time"], keys: [LIMITS, CACHE] },
-  router: { keyless: [...EVERYBODY, "time", "multi", "exec", "scan"], keys: [LIMITS_ERASED, CACHE, LATENCIES_READ, BUDGETS] },
+  router: { keyless: [...EVERYBODY, "time", "multi", "exec", "scan"], keys: [LIMITS, CACHE, LATENCIES_READ, BUDGETS] },
   worker: { keyless: [...EVERYBODY, "multi", "exec"], keys: [CACHE, LATENCIES_WRITTEN] },
   console: { keyless: [...EVERYBODY, "multi", "exec", "scan"], keys: [BUDGETS_READ] },
   admin: { keyless: [...EVERYBODY, "multi", "exec", "scan"], keys: [BUDGETS_READ] },

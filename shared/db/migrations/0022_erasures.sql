@@ -33,8 +33,8 @@ BEGIN
 	RAISE EXCEPTION '% is append-only, but for what is erased', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
 END $$;
 --> statement-breakpoint
-CREATE TRIGGER only_erased BEFORE UPDATE ON "ledger" FOR EACH ROW WHEN (NEW.user_id IS NULL OR NEW.user_id !~ '^erased-[0-9a-f]{32}$') EXECUTE FUNCTION refuse_other_than_erased();
+CREATE TRIGGER only_erased BEFORE UPDATE OF "user_id" ON "ledger" FOR EACH ROW WHEN (NEW.user_id IS NULL OR NEW.user_id !~ '^erased-[0-9a-f]{32}$') EXECUTE FUNCTION refuse_other_than_erased();
 --> statement-breakpoint
-CREATE TRIGGER only_erased BEFORE UPDATE ON "ledger_requests" FOR EACH ROW WHEN (NEW.user_id IS NULL OR NEW.user_id !~ '^erased-[0-9a-f]{32}$') EXECUTE FUNCTION refuse_other_than_erased();
+CREATE TRIGGER only_erased BEFORE UPDATE OF "user_id" ON "ledger_requests" FOR EACH ROW WHEN (NEW.user_id IS NULL OR NEW.user_id !~ '^erased-[0-9a-f]{32}$') EXECUTE FUNCTION refuse_other_than_erased();
 --> statement-breakpoint
-CREATE TRIGGER only_erased BEFORE UPDATE ON "admin_audit" FOR EACH ROW WHEN (NEW.change <> '{}'::jsonb) EXECUTE FUNCTION refuse_other_than_erased();
+CREATE TRIGGER only_erased BEFORE UPDATE OF "change" ON "admin_audit" FOR EACH ROW WHEN (NEW.change <> '{}'::jsonb) EXECUTE FUNCTION refuse_other_than_erased();
