@@ -40,6 +40,7 @@ import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 import { subkey } from "#shared/tenancy/keyText.ts";
 import { createKey } from "#shared/tenancy/keys.ts";
 import { changeTenant, createTenant, readTenant } from "#shared/tenancy/tenants.ts";
+import { eraseKeysAsked } from "#router/eraseKeysAsked.ts";
 import { auditSink } from "#sinks/audit/auditSink.ts";
 import { toRows } from "#sinks/audit/toRows.ts";
 import { makeAuditWriter } from "#sinks/audit/writeBatch.ts";
@@ -319,6 +320,18 @@ describe("of a tenant that was erased", () => {
     expect([judged({}, clearAt - 1), judged({}, clearAt + 1), judged({ covers_until: new Date(0).toISOString() }, clearAt + 1)]).toEqual([["ok"], ["problem"], ["ok"]]);
     expect([judged({}, Date.now(), { requests: 1 }), judged({}, clearAt - 1, { requests: 1 }), judged({ rows_done_at: null }, Date.now()), judged({ rows_done_at: null }, clearAt - 1)]).toEqual([["warning"], ["problem"], ["warning"], ["problem"]]);
   });
+});
+
+it("what is only asked for, as a gateway does, is done by an audit sink and then a router, with their own rights", async () => {
+  eraseKeysAsked({ databaseUrl: database.url, redisUrl: redisServer.url, prefix: "infer" }, { log, signal: stopping.signal, onClose: (_name, close) => void closers.push(close) });
+  await askErasure(rights(), ACTOR, { tenantId: "other", userId: userOf("other", "ann"), streamsMaxAgeMs: 1_000 });
+  await vi.waitFor(async () => {
+    const all = await listErasures(rights(), "other");
+    expect(all.map(({ reply: { rows_done_at, keys_done_at } }) => rows_done_at !== null && keys_done_at !== null)).toEqual([true, true]);
+  }, { timeout: 60_000, interval: 100 });
+  expect(await found(markOf("other", "ann"))).toEqual([]);
+  expect(await found(markOf("other"))).toContain("tenants");
+  expect(await differences()).toEqual([]);
 });
 
 it("of a tenant that has answers hashed, rows keep the hash alone, and all else", async () => {
