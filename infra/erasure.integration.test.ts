@@ -193,8 +193,8 @@ async function all(tenant: string, user: string | null = null): Promise<Record<s
   const rows = await Promise.all(tables.map(async ([table]) => [table, (await pool.query<{ row: unknown }>(`SELECT to_jsonb(one) AS row FROM "${table}" AS one WHERE tenant_id = $1 AND (${ofUser}) ORDER BY one::text`, [tenant])).rows]));
   return Object.fromEntries(rows) as Record<string, unknown>;
 }
-const money = async () => (await pool.query("SELECT tenant_id, tier, kind, sum(cost_nano_usd)::text AS cost, count(*) FROM ledger GROUP BY 1, 2, 3 ORDER BY 1, 2, 3")).rows;
-const sums = async () => [(await pool.query("SELECT to_jsonb(one) FROM request_hours AS one ORDER BY one::text")).rows, (await pool.query("SELECT to_jsonb(one) FROM line_hours AS one ORDER BY one::text")).rows];
+const money = async () => (await pool.query<object>("SELECT tenant_id, tier, kind, sum(cost_nano_usd)::text AS cost, count(*) FROM ledger GROUP BY 1, 2, 3 ORDER BY 1, 2, 3")).rows;
+const sums = async () => [(await pool.query<object>("SELECT to_jsonb(one) FROM request_hours AS one ORDER BY one::text")).rows, (await pool.query<object>("SELECT to_jsonb(one) FROM line_hours AS one ORDER BY one::text")).rows];
 async function differences(): Promise<Difference[]> {
   const differing: Difference[] = [];
   await reconcile({ jsm: bus.broker.jsm, streams: bus.broker.streams, pool, prefix: "infer", now: () => Date.now() + 600_000 }, {
@@ -314,7 +314,7 @@ describe("of a tenant that was erased", () => {
     expect(Date.parse(whole.streams_clear_at) - Date.parse(whole.covers_until)).toBeGreaterThanOrEqual(30 * DAY_MS); // FEEDBACK, which keeps its messages for the longest
     expect([whole.rows_done_at, whole.keys_done_at]).toEqual([expect.any(String), expect.any(String)]);
     const { state } = await bus.broker.jsm.streams.info("COMPLETIONS");
-    const oldest = new Map([["COMPLETIONS", Date.parse(String(state.first_ts))]]);
+    const oldest = new Map([["COMPLETIONS", Date.parse(state.first_ts)]]);
     const judged = (over: object, nowMs: number, left = {}) => judgeErasures({ erasures: [{ reply: { ...whole, ...over }, left }], oldest, nowMs }).map(({ level }) => level);
     const clearAt = Date.parse(whole.streams_clear_at);
     expect([judged({}, clearAt - 1), judged({}, clearAt + 1), judged({ covers_until: new Date(0).toISOString() }, clearAt + 1)]).toEqual([["ok"], ["problem"], ["ok"]]);

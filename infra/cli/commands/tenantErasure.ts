@@ -53,9 +53,9 @@ export async function eraseTenant(tenantId: string, { values }: Pick<ParsedArgum
 
 function userOf(value: unknown): string | null {
   if (value === undefined) return null;
-  const { data, error } = InferBody.shape.user_id.safeParse(value);
-  if (error !== undefined || data === undefined) throw wrongUse("tenants", "--user is no id of a user");
-  return data;
+  const parsed = InferBody.shape.user_id.safeParse(value);
+  if (!parsed.success) throw wrongUse("tenants", "--user is no id of a user");
+  return parsed.data;
 }
 
 /** `null`: Redis cannot be reached, or does not let this login delete: a router does it within seconds. */

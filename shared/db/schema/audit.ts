@@ -1,10 +1,14 @@
 /** The audit tables: rows of events, whose columns are named as in the event (`shared/contracts/events.ts`). */
-import { bigint, boolean, doublePrecision, index, integer, jsonb, pgTable, primaryKey, smallint, text } from "drizzle-orm/pg-core";
+import { bigint, boolean, customType, doublePrecision, index, integer, jsonb, pgTable, primaryKey, smallint, text } from "drizzle-orm/pg-core";
 
 import type { Attempt, Completion, Outcome } from "#shared/contracts/events.ts";
 import type { Shadow, ShadowTier } from "#shared/contracts/shadow.ts";
 
-import { jsonOrText, key, nanoUsd, time } from "./columns.ts";
+import { key, nanoUsd, time } from "./columns.ts";
+
+type Question = NonNullable<Completion["input"]>;
+/** Perhaps a text alone, read as the driver has it, which is parsed: `jsonb()` would parse a text once more, and make a number of "42". */
+const question = customType<{ data: Question }>({ dataType: () => "jsonb", fromDriver: (value) => value as Question });
 
 /** One row per finished request. Append-only; rebuildable by reading COMPLETIONS again. */
 export const requests = pgTable(
@@ -39,7 +43,7 @@ export const requests = pgTable(
     input_bytes: integer(),
     input_sha256: text(),
     /** What was asked, where the tenant's retention has it stored. */
-    input: jsonOrText<NonNullable<Completion["input"]>>(),
+    input: question(),
     fingerprint: text(),
     metadata: jsonb().$type<Completion["metadata"]>(),
     /** The answer was made for another request. */

@@ -34,7 +34,7 @@ export const erasures: Check<Place> = {
     const looked: ErasureLooked[] = [];
     for (const { reply, erasure } of asked.slice(0, MOST_LOOKED)) looked.push({ reply, left: { ...(await countRows(pool, erasure)), ...(await countKeys(redis, place.prefix, erasure, signal)) } });
     const infos = await Promise.all(streamNamesOf(place.prefix).map((name) => jsm.streams.info(name)));
-    const oldest = new Map(infos.filter(({ state }) => state.messages > 0).map(({ config, state }) => [config.name, Date.parse(String(state.first_ts))]));
+    const oldest = new Map(infos.filter(({ state }) => state.messages > 0).map(({ config, state }) => [config.name, Date.parse(state.first_ts)]));
     return judgeErasures({ erasures: looked, oldest, nowMs: Date.now() });
   },
 };
