@@ -9,7 +9,8 @@ import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from "vitest";
 
 import { callInferctl } from "#infra/cli/callInferctl.ts";
-import { judgeErasures } from "#infra/cli/doctor/checks/erasures.ts";
+import { erasures as erasuresCheck, judgeErasures } from "#infra/cli/doctor/checks/erasures.ts";
+import { openPlace } from "#infra/cli/place.ts";
 import { isDrained } from "#infra/embedded/isDrained.ts";
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { startTestServer } from "#infra/embedded/testServers.ts";
@@ -69,7 +70,8 @@ const never = new AbortController().signal;
 const closers: (() => unknown)[] = [];
 const folder = mkdtempSync(join(tmpdir(), "infer-erasure-"));
 const rights = () => ({ pool, tenantId: null });
-const inferctl = (...args: string[]) => callInferctl(args, { NATS_URL: bus.url, DATABASE_URL: database.url, REDIS_URL: redisServer.url, INFER_HOME: folder });
+const environment = () => ({ NATS_URL: bus.url, DATABASE_URL: database.url, REDIS_URL: redisServer.url, INFER_HOME: folder });
+const inferctl = (...args: string[]) => callInferctl(args, environment());
 
 const drained = () => vi.waitFor(async () => {
   for (const [stream, durable] of [["COMPLETIONS", "sink-audit"], ["SHADOWS", "sink-audit-shadows"], ["FEEDBACK", "sink-audit-feedback"], ["DEAD_LETTERS", "sink-audit-dead-letters"]] as const) expect(await isDrained(bus.broker.jsm, stream, durable)).toBe(true);
@@ -332,6 +334,20 @@ it("what is only asked for, as a gateway does, is done by an audit sink and then
   expect(await found(markOf("other", "ann"))).toEqual([]);
   expect(await found(markOf("other"))).toContain("tenants");
   expect(await differences()).toEqual([]);
+});
+
+it("the doctor looks at all of it, and sees a row that is left", async () => {
+  const place = openPlace(environment());
+  try {
+    expect(await erasuresCheck.run(place)).toMatchObject([{ level: "ok", what: expect.stringMatching(/^4 done: no row and no key is left/) as string }]);
+    const { erasure } = await erasureOf("other", false);
+    await pool.query("INSERT INTO feedback (tenant_id, request_id, source, score, stream_seq, at) VALUES ('other', $1, 'late', 1, 1000, now())", [idOf("other", "ann")]);
+    expect(await erasuresCheck.run(place)).toMatchObject([{ level: "warning", what: expect.stringContaining("feedback (1)") as string }]);
+    await eraseRows(pool, erasure, { signal: never });
+    expect(await erasuresCheck.run(place)).toMatchObject([{ level: "ok" }]);
+  } finally {
+    await place.close();
+  }
 });
 
 it("of a tenant that has answers hashed, rows keep the hash alone, and all else", async () => {
