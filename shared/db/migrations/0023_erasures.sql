@@ -12,6 +12,7 @@ CREATE TABLE "erasures" (
 );
 --> statement-breakpoint
 ALTER TABLE "requests" ADD COLUMN "output_sha256" text;
+
 --> statement-breakpoint
 -- The role infer_eraser deletes what is of an erased tenant or user. Of the books it may change the user's name alone, and of the admin audit what was changed: by its
 -- grants, and to nothing else than these by the triggers below.
