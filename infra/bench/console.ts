@@ -31,7 +31,7 @@ const HELP = `Fills a Postgres that it starts itself with completions of 30 days
   --database     an empty one, or one that an earlier run has filled, which is filled no further
   --rounds       of each view, after one that is not counted (default 9)
 
-20 tenants, of which the largest has a quarter; 30 % escalate, 15 % are cached, 2 % have a shadow, 0.5 % fail. Then it writes 80,000 more as the audit sink does, with and without
+20 tenants, of which the largest has a quarter; 30 % escalate, 15 % are cached, 2 % have a shadow, 30 % a latency SLO, 0.5 % fail. Then it writes 80,000 more as the audit sink does, with and without
 the triggers that keep the sums. CPU is that of Postgres and of the console together: what a view takes when nothing else wants the machine. Ends with 1 when a view's median is
 200 ms or more.`;
 
@@ -52,8 +52,8 @@ const FACTS = `
     date_trunc('milliseconds', timestamptz '${FROM}' + (i::float8 / $3) * interval '29 days 23 hours' ) AS at,
     CASE WHEN r[3] < 0.9 THEN 'cascade-routing' ELSE 'cascade' END AS policy,
     CASE WHEN r[4] < 0.15 THEN 'cached' WHEN r[4] < 0.1505 THEN 'rejected' WHEN r[4] < 0.45 THEN 'escalated' WHEN r[4] < 0.455 THEN 'failed' ELSE 'plain' END AS kind,
-    (1 + floor(1e5 * r[5]))::bigint AS small_cost, (1e6 + floor(1e7 * r[6]))::bigint AS large_cost, (2e6 + floor(1e7 * r[7]))::bigint AS baseline, round(exp(3 + 6 * r[8]))::int AS latency_ms, r[9] < 0.02 AS is_sampled, r[10] AS agreement
-  FROM (SELECT i, ARRAY(SELECT random() FROM generate_series(1, 10) WHERE i = i) AS r FROM generate_series($1::int, $2::int) AS i) AS drawn`;
+    (1 + floor(1e5 * r[5]))::bigint AS small_cost, (1e6 + floor(1e7 * r[6]))::bigint AS large_cost, (2e6 + floor(1e7 * r[7]))::bigint AS baseline, round(exp(3 + 6 * r[8]))::int AS latency_ms, r[9] < 0.02 AS is_sampled, r[10] AS agreement, CASE WHEN r[11] < 0.3 THEN 1000 END AS latency_slo_ms
+  FROM (SELECT i, ARRAY(SELECT random() FROM generate_series(1, 11) WHERE i = i) AS r FROM generate_series($1::int, $2::int) AS i) AS drawn`;
 const TIER = "CASE kind WHEN 'escalated' THEN 'large' WHEN 'cached' THEN 'large' WHEN 'plain' THEN 'small' END";
 const OUTCOME = "CASE kind WHEN 'rejected' THEN 'rejected' WHEN 'failed' THEN 'failed' ELSE 'completed' END";
 const COST = "CASE kind WHEN 'escalated' THEN small_cost + large_cost WHEN 'plain' THEN small_cost WHEN 'failed' THEN small_cost ELSE 0 END";
@@ -61,15 +61,15 @@ const ERROR = "CASE kind WHEN 'failed' THEN 'deadline_exceeded' WHEN 'rejected' 
 const CACHE = "CASE kind WHEN 'cached' THEN 'exact' END";
 const DECISIONS = JSON.stringify(Completion.parse(fixture).decisions).replaceAll("'", "''");
 const INSERTS = [
-  `INSERT INTO requests (tenant_id, request_id, user_id, outcome, error_code, policy, tier, model, confidence, cost_nano_usd, baseline_tier, baseline_cost_nano_usd, attempt_count, latency_ms, accepted_at, completed_at, origin, output, cache, decisions, trace_id, stream_seq)
-   SELECT tenant_id, request_id, user_id, ${OUTCOME}, ${ERROR}, policy, ${TIER}, ${TIER} || '-1', 0.9, ${COST}, 'large', baseline, CASE kind WHEN 'escalated' THEN 2 WHEN 'plain' THEN 1 WHEN 'failed' THEN 1 ELSE 0 END, latency_ms, at, at + make_interval(secs => latency_ms / 1000.0), 'gateway-1', 'an answer of some words',
+  `INSERT INTO requests (tenant_id, request_id, user_id, outcome, error_code, policy, tier, model, confidence, cost_nano_usd, baseline_tier, baseline_cost_nano_usd, attempt_count, latency_ms, latency_slo_ms, accepted_at, completed_at, origin, output, cache, decisions, trace_id, stream_seq)
+   SELECT tenant_id, request_id, user_id, ${OUTCOME}, ${ERROR}, policy, ${TIER}, ${TIER} || '-1', 0.9, ${COST}, 'large', baseline, CASE kind WHEN 'escalated' THEN 2 WHEN 'plain' THEN 1 WHEN 'failed' THEN 1 ELSE 0 END, latency_ms, latency_slo_ms, at, at + make_interval(secs => latency_ms / 1000.0), 'gateway-1', 'an answer of some words',
      CASE kind WHEN 'cached' THEN '{"kind":"exact","stored_at_ms":1,"age_ms":1,"source_request_id":"earlier"}'::jsonb END, '${DECISIONS}'::jsonb, md5(i::text), i FROM made`,
   `INSERT INTO attempts (tenant_id, request_id, attempt, tier, model, outcome, error_code, is_sound, confidence, confidence_source, tries, input_tokens, output_tokens, usage_source, cost_nano_usd, cost_is_partial, started_at, latency_ms)
    SELECT tenant_id, request_id, n, CASE n WHEN 1 THEN 'small' ELSE 'large' END, CASE n WHEN 1 THEN 'small-1' ELSE 'large-1' END, 'answered', NULL, true, 0.9, 'logprobs', 1, 100, 10, 'reported', CASE n WHEN 1 THEN small_cost ELSE large_cost END, false, at, latency_ms / 2.0
    FROM made JOIN generate_series(1, 2) AS n ON (kind IN ('plain', 'failed') AND n = 1) OR kind = 'escalated'`,
-  `INSERT INTO ledger_requests (tenant_id, request_id, at, user_id, policy, tier, model, outcome, cache, baseline_tier, baseline_cost_nano_usd, cost_is_partial, paid_nano_usd, paid_to_answer_tier_nano_usd, paid_to_answer_model_nano_usd, attempted, latency_ms, error_code, stream_seq)
+  `INSERT INTO ledger_requests (tenant_id, request_id, at, user_id, policy, tier, model, outcome, cache, baseline_tier, baseline_cost_nano_usd, cost_is_partial, paid_nano_usd, paid_to_answer_tier_nano_usd, paid_to_answer_model_nano_usd, attempted, latency_ms, latency_slo_ms, error_code, stream_seq)
    SELECT tenant_id, request_id, at, user_id, policy, ${TIER}, ${TIER} || '-1', ${OUTCOME}, ${CACHE}, 'large', baseline, false, ${COST}, CASE kind WHEN 'escalated' THEN large_cost WHEN 'plain' THEN small_cost ELSE 0 END, CASE kind WHEN 'escalated' THEN large_cost WHEN 'plain' THEN small_cost ELSE 0 END,
-     CASE kind WHEN 'escalated' THEN 'small,large' WHEN 'plain' THEN 'small' WHEN 'failed' THEN 'small' ELSE '' END, latency_ms, ${ERROR}, i FROM made`,
+     CASE kind WHEN 'escalated' THEN 'small,large' WHEN 'plain' THEN 'small' WHEN 'failed' THEN 'small' ELSE '' END, latency_ms, latency_slo_ms, ${ERROR}, i FROM made`,
   `INSERT INTO ledger (tenant_id, request_id, kind, part, user_id, tier, model, policy, cost_nano_usd, is_charged, cost_is_partial, is_to_answer_tier, is_to_answer_model, at, stream, stream_seq)
    SELECT tenant_id, request_id, 'attempt', n::text, user_id, CASE n WHEN 1 THEN 'small' ELSE 'large' END, CASE n WHEN 1 THEN 'small-1' ELSE 'large-1' END, policy, CASE n WHEN 1 THEN small_cost ELSE large_cost END, true, false, kind = 'plain' OR n = 2, kind = 'plain' OR n = 2, at, 'COMPLETIONS', i
    FROM made JOIN generate_series(1, 2) AS n ON (kind IN ('plain', 'failed') AND n = 1) OR kind = 'escalated'

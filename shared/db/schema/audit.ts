@@ -29,6 +29,8 @@ export const requests = pgTable(
     budget_nano_usd: nanoUsd(),
     attempt_count: smallint().notNull(),
     latency_ms: integer().notNull(),
+    /** Wanted by the request. `null`: it named none, or was written by an older release. */
+    latency_slo_ms: integer(),
     accepted_at: time().notNull(),
     completed_at: time().notNull(),
     origin: text().notNull(),
