@@ -31,7 +31,7 @@ async function doctor(environment: Record<string, string> = {}) {
 }
 
 beforeAll(async () => {
-  [database, own] = await Promise.all([makeTestDatabase(inject("adminDatabaseUrl"), "cli_doctor"), startTestBroker([{ name: "small", slots: 1 }])]);
+  [database, own] = await Promise.all([makeTestDatabase(inject("adminDatabaseUrl"), "cli_doctor"), startTestBroker([{ name: "small", slots: 8 }])]);
   pool = new Pool({ connectionString: database.url, max: 1 });
   tiersFile = writeTierFile(join(folder, "tiers.json"), "http://127.0.0.1:9/v1", [{ name: "small", usd_per_million: 1 }]);
 });
