@@ -159,7 +159,7 @@ describe.skipIf(programs === null)("a Prometheus that scrapes them", () => {
       const answered = (tier: string) => rows.filter(({ group }) => group === tier).reduce((sum, { outcomes }) => sum + outcomes.completed + outcomes.degraded, 0);
       const whole = total.outcomes.completed + total.outcomes.degraded;
       const mine = { requests: total.requests, spent: Number(total.spend_nano_usd), saved: Number(total.net_saving_nano_usd), tiers: Object.fromEntries(TIERS.map((tier) => [tier, answered(tier) / whole])), slo: Object.fromEntries(rows.filter((row) => row.slo.requests > 0).map((row) => [row.group ?? "none", row.slo.within / row.slo.requests])) };
-      const byTier = async (title: string) => Object.fromEntries((await samplesOf(title)).map(({ metric, value }) => [metric["tier"], Number(value[1])]));
+      const byTier = async (title: string) => Object.fromEntries((await samplesOf(title)).map(({ metric, value }) => [metric["tier"] ?? "", Number(value[1])]));
       const grafana = { requests: await figureOf("Requests"), spent: await inNano("Spent"), saved: await inNano("Saved"), tiers: await byTier("Which tier answers"), slo: await byTier("Answered within their latency SLO") };
       told = { report: mine, grafana };
       return isDeepStrictEqual(mine, grafana) && total.shadow_nano_usd !== "0" ? { report: total, tierMix: grafana.tiers, slo: grafana.slo } : undefined;
