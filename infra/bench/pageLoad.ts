@@ -24,7 +24,7 @@ const WATCH = `
   const mark = (name) => {
     if (name in window.shownAtMs) return;
     window.shownAtMs[name] = 0;
-    requestAnimationFrame(() => requestAnimationFrame(() => { window.shownAtMs[name] = performance.now(); }));
+    requestAnimationFrame(() => requestAnimationFrame(() => { window.shownAtMs[name] = performance.now(); document.documentElement.setAttribute("data-shown", name); }));
   };
   new MutationObserver(() => {
     if (document.querySelector(".hero .amount") === null || document.querySelector(".figures dd") === null) return;
@@ -47,7 +47,7 @@ export async function timePageLoads({ program, origin, paths, loads }: PageLoadO
         await context.addInitScript(WATCH);
         const page = await context.newPage();
         await page.goto(origin + path, { waitUntil: "commit" });
-        await page.waitForFunction("window.shownAtMs.all > 0");
+        await page.locator('html[data-shown="all"]').waitFor({ state: "attached" });
         const shown = await page.evaluate<{ figures: number; all: number }>("window.shownAtMs");
         fileBytes = await page.evaluate<number>(FILE_BYTES);
         await context.close();
