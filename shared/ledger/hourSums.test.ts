@@ -8,7 +8,7 @@ import { LATENCY_BOUNDS_MS, latencyColumns, quantileOf } from "./latencyBuckets.
 it("triggers, and what the migration fills once, have the text that hours in part are summed by", () => {
   const migration = (name: string): string => readFileSync(`shared/db/migrations/${name}.sql`, "utf8");
   for (const text of [addLines("added"), addLines("ledger"), addBeside("added"), addBeside("ledger")]) expect(migration("0021_console")).toContain(text);
-  expect(migration("0022_latency_slo")).toContain(addRequests("added"));
+  expect(migration("0023_latency_slo")).toContain(addRequests("added"));
 });
 
 it("a quantile of counted latencies is within its bucket, and there is none of nothing", () => {

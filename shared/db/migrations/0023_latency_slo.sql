@@ -1,4 +1,4 @@
-ALTER TABLE "requests" ADD COLUMN "latency_slo_ms" integer;--> statement-breakpoint
+ALTER TABLE "requests" ADD COLUMN IF NOT EXISTS "latency_slo_ms" integer;--> statement-breakpoint
 ALTER TABLE "ledger_requests" ADD COLUMN "latency_slo_ms" integer;--> statement-breakpoint
 ALTER TABLE "request_hours" ADD COLUMN "with_slo" integer DEFAULT 0 NOT NULL;--> statement-breakpoint
 ALTER TABLE "request_hours" ADD COLUMN "within_slo" integer DEFAULT 0 NOT NULL;
