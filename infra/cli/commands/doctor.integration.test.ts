@@ -59,7 +59,7 @@ it("names a stream of other settings, a consumer of other settings and one that 
   await pool.query("INSERT INTO reconcile_differences (key, part, kind, difference) VALUES ('k', 'p', 'line_differs', '{}')");
   const { code, problems, of } = await doctor();
   expect([code, problems]).toEqual([4, 7]);
-  expect(of("NATS", "problem")).toEqual([expect.stringMatching(/^stream JOBS has other settings: max_bytes: wanted 1073741824, is 1048576$/), "consumers are missing: worker-small on JOBS",
+  expect(of("NATS", "problem")).toEqual([expect.stringMatching(/^stream JOBS has other settings: max_bytes: wanted 3092250624, is 1048576$/), "consumers are missing: worker-small on JOBS",
     'consumer router-requests on REQUESTS has other settings: filter_subject: wanted "infer.request.>", is "infer.request.acme.>"; ack_wait: wanted 15000000000, is 1000000000; max_deliver: wanted 4, is 9; max_ack_pending: wanted 4000, is 10']);
   await ensureConsumer(jsm, sourcesOf("infer").routerRequests); // as inferctl topology does
   expect((await doctor()).of("NATS", "problem")).toHaveLength(2);
