@@ -3,16 +3,16 @@
  * for any. What is sent has been counted before and confirmed, and no more than that is sent.
  */
 import type { AuditSource } from "#shared/audit/auditSource.ts";
-import { AppError } from "#shared/contracts/errors.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 import type { Replies } from "#shared/messaging/replies.ts";
 import type { SubmitRequest } from "#shared/messaging/submitRequest.ts";
 import type { Id } from "#shared/messaging/topology.ts";
-import { pause, unlessAborted } from "#shared/runtime/lifecycle.ts";
+import { pause } from "#shared/runtime/lifecycle.ts";
 
 import { addOutcome, countIn, type LiveTally, mergedTallies, newLiveTally, type SkipReason } from "./liveTally.ts";
 import { makeSchedule, type Pace } from "./pace.ts";
+import { patiently } from "./patiently.ts";
 import { isOfRun } from "./replayedId.ts";
 import { type Asked, type Content, type ReplayOptions, requestOf } from "./requestOf.ts";
 import { workThrough } from "./workThrough.ts";
@@ -67,8 +67,6 @@ export type LiveEnd = "all" | "interrupted" | "max_cost";
 const GRACE_MS = 30_000;
 /** What was sent before Ctrl-C: its outcomes are found by whoever goes on. */
 const LAST_OUTCOMES_MS = 10_000;
-/** The broker is away or full. */
-const REFUSED = { patienceMs: 60_000, retryMs: 500 };
 
 /** Throws `AppError` when the broker is away for longer than a minute; then, as after an interruption, the same run can go on. */
 export async function replayLive(run: LiveRun): Promise<{ readonly end: LiveEnd; readonly tally: LiveTally }> {
@@ -107,7 +105,7 @@ export async function replayLive(run: LiveRun): Promise<{ readonly end: LiveEnd;
     const left = await workThrough<LiveTally>({
       source: run.source, after: run.after, signal: stopped, concurrency,
       newTally: () => { const tally = newLiveTally(); open.add(tally); return tally; },
-      unreadable: (batch, tally) => { for (const { why } of batch.unreadable) countIn(tally.unreadable, why); },
+      unreadable: (batch, tally) => { for (const { why, count = 1 } of batch.unreadable as readonly { why: string; count?: number }[]) countIn(tally.unreadable, why, count); },
       async begin({ completion }, tally) {
         const planned = await plan(completion);
         if ("skipped" in planned) {
@@ -135,13 +133,13 @@ export async function replayLive(run: LiveRun): Promise<{ readonly end: LiveEnd;
 }
 
 async function outcomeOf(run: LiveRun, id: Id, content: Content): Promise<Completion | null> {
-  const { replies, looksFirst, longestDeadlineMs, now, signal } = run;
+  const { replies, submit, looksFirst, longestDeadlineMs, now, signal } = run;
   const earlier = looksFirst ? await replies.find(id) : null;
   if (earlier !== null) return earlier;
   const deadlineAtMs = now() + (content.deadline_ms ?? longestDeadlineMs);
   const expected = replies.expect(id, { deadlineAtMs, lastLookAtMs: deadlineAtMs + GRACE_MS, anyOrigin: false });
   try {
-    const submitted = await submitPatiently(run, id, content);
+    const submitted = await patiently(run, () => submit(id, content, { origin: DIRECT_ORIGIN })); // safe to repeat: the id is the same
     const before = submitted === "repeated" ? await replies.find(id) : null;
     return before ?? (await expected.outcome);
   } catch (error) {
@@ -149,20 +147,6 @@ async function outcomeOf(run: LiveRun, id: Id, content: Content): Promise<Comple
     throw error;
   } finally {
     expected.close();
-  }
-}
-
-/** Safe to repeat: the id is the same. */
-async function submitPatiently({ submit, signal, now }: LiveRun, id: Id, content: Content): Promise<"accepted" | "repeated"> {
-  const untilMs = now() + REFUSED.patienceMs;
-  for (;;) {
-    try {
-      return await unlessAborted(signal, submit(id, content, { origin: DIRECT_ORIGIN }));
-    } catch (error) {
-      if (!(error instanceof AppError) || !error.isOutage || now() >= untilMs) throw error;
-    }
-    await pause(REFUSED.retryMs, signal);
-    signal.throwIfAborted();
   }
 }
 
