@@ -87,7 +87,9 @@ export async function openExportFile({ place, command, header, resumes }: Export
   if (found !== null && found.command !== command) throw new AppError("conflict", `${part} was begun by another command, and only that goes on: ${found.command}`);
   let journal: Journal = found ?? { type: "audit_export_journal.v1", command, bytes: 0, cursor: null, events: 0, first_seq: null, last_seq: null, key: header.redacted ? randomBytes(32).toString("hex") : null };
   const key = journal.key === null ? null : Buffer.from(journal.key, "hex");
-  const handle = await open(part, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, MODE);
+  if (found === null) rmSync(part, { force: true }); // nothing of it was whole
+  const handle = await open(part, constants.O_RDWR | constants.O_NOFOLLOW | (found === null ? constants.O_CREAT | constants.O_EXCL : 0), MODE);
+  if ((await handle.stat()).size < journal.bytes) throw new AppError("conflict", `${part} is shorter than it was: remove it and ${journalFile}, and begin anew`);
   await handle.truncate(journal.bytes);
   const hash = createHash("sha256");
   if (journal.bytes > 0) await readThrough(part, journal.bytes, isCompressed, (bytes) => { hash.update(bytes); });

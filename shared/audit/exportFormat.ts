@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { Completion } from "#shared/contracts/events.ts";
 
 /** `source`: where the events come from, for a person. `schema`: of the events. */
-export const ExportHeader = z.object({ type: z.literal("audit_export.v1"), made_at: z.iso.datetime(), prefix: z.string(), source: z.string(), redacted: z.boolean(), schema: z.literal("completion.v1") });
+export const ExportHeader = z.object({ type: z.literal("audit_export.v1"), made_at: z.iso.datetime(), prefix: z.string(), source: z.string(), redacted: z.boolean(), schema: z.string() });
 export type ExportHeader = z.infer<typeof ExportHeader>;
 
 /** `sha256`: in hex, over the uncompressed lines before this one, from the header on, each with its line end. */

@@ -7,7 +7,7 @@ import { AppError } from "#shared/contracts/errors.ts";
 
 import { type Command, EXIT_USAGE, type ParsedArguments, sayer, wrongUse } from "../command.ts";
 import { commandLine } from "../commandLine.ts";
-import { listenForInterruption } from "../replay/interruption.ts";
+import { type Interruption, listenForInterruption } from "../replay/interruption.ts";
 import { withSource } from "../replay/openSource.ts";
 import { SOURCE_DETAILS, SOURCE_OPTIONS, SOURCE_USAGE, sourceWanted } from "../replay/sourceOptions.ts";
 import { watchSource } from "../replay/watchSource.ts";
@@ -16,7 +16,8 @@ const MOST_FILES = 1_000;
 /** What does not change what is exported. */
 const ASIDE: ReadonlySet<string> = new Set(["resume", "json"]);
 
-export const exportEvents: Command = {
+/** `listen`: for Ctrl-C. */
+export const exportWith = (listen: () => Interruption): Command => ({
   summary: "Writes audit events into a file with a checksum: from the stream COMPLETIONS, from the audit, or from other exports.",
   usage: `--out <file.jsonl[.gz]> ${SOURCE_USAGE} [--redact] [--strict] [--resume]`,
   details: [
@@ -40,14 +41,20 @@ export const exportEvents: Command = {
     if (typeof out !== "string") throw wrongUse("export", "say which file to write: --out <file.jsonl or file.jsonl.gz>");
     const wanted = sourceWanted("export", given, Date.now());
     const command = typed(given, (name) => !ASIDE.has(name));
-    const interruption = listenForInterruption();
+    const interruption = listen();
     try {
       const place = refused(() => exportPlace(out));
       return await withSource(wanted, { environment, user: "replay", progress, signal: interruption.signal }, async (opened) => {
         const header = { type: "audit_export.v1", made_at: new Date().toISOString(), prefix: readSettings(environment, openHome(environment)).prefix, source: opened.name, redacted: values["redact"] === true, schema: "completion.v1" } as const;
         const file = await openExportFile({ place, command, header, resumes: values["resume"] === true }).catch(asSetupError);
         const watched = watchSource(opened, { readBefore: file.events(), isStrict: values["strict"] === true, tell: progress.tell, now: () => performance.now() });
-        for await (const { records, cursor } of watched.source.batches({ signal: interruption.signal, ...(file.cursor === undefined ? {} : { after: file.cursor }) })) await file.add(records, cursor);
+        const batches = watched.source.batches({ signal: interruption.signal, ...(file.cursor === undefined ? {} : { after: file.cursor }) });
+        try {
+          for await (const { records, cursor } of batches) await file.add(records, cursor);
+        } catch (error) {
+          await file.pause();
+          throw error;
+        }
         watched.unreadLines().forEach(progress.note);
         if (interruption.signal.aborted) {
           await file.pause();
@@ -62,7 +69,9 @@ export const exportEvents: Command = {
       interruption.end();
     }
   },
-};
+});
+
+export const exportEvents: Command = exportWith(listenForInterruption);
 
 const typed = ({ values, positionals }: ParsedArguments, isWanted: (name: string) => boolean): string =>
   commandLine("export", Object.fromEntries(Object.entries(values).filter(([name]) => isWanted(name))), positionals);

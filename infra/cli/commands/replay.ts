@@ -1,7 +1,7 @@
 /** `inferctl replay`: opens the one source of audit events, and gives it to the mode. */
 import { type Command, type ParsedArguments, wrongUse } from "../command.ts";
 import { commandLine } from "../commandLine.ts";
-import { listenForInterruption } from "../replay/interruption.ts";
+import { type Interruption, listenForInterruption } from "../replay/interruption.ts";
 import { keepPlace, type KeptPlace, readPlace } from "../replay/keptPlace.ts";
 import { withSource } from "../replay/openSource.ts";
 import type { ReplayMode } from "../replay/replayMode.ts";
@@ -14,7 +14,8 @@ const OWN_OPTIONS = { mode: { type: "string" }, ...SOURCE_OPTIONS, strict: { typ
 const ASIDE: ReadonlySet<string> = new Set(["resume", "json", "yes", "confirm"]);
 const MOST_FILES = 1_000;
 
-export const replayOf = (modes: readonly ReplayMode[]): Command => ({
+/** `listen`: for Ctrl-C. */
+export const replayOf = (modes: readonly ReplayMode[], listen: () => Interruption = listenForInterruption): Command => ({
   summary: "Reads what has happened from the audit stream, the audit or exported files, and decides, estimates or runs it again.",
   usage: `--mode ${modes.map(({ name }) => name).join("|")} ${SOURCE_USAGE} [options of the mode]`,
   details: [
@@ -36,7 +37,7 @@ export const replayOf = (modes: readonly ReplayMode[]): Command => ({
     const command = typed(given, (name) => !ASIDE.has(name));
     const resumeFile = typeof values["resume"] === "string" ? values["resume"] : undefined;
     const resumed = resumeFile === undefined ? null : readPlace(resumeFile, command);
-    const interruption = listenForInterruption();
+    const interruption = listen();
     try {
       return await withSource(wanted, { environment: context.environment, user: mode.name === "live" ? "replay-live" : "replay", progress: context.progress, signal: interruption.signal }, async (opened) => {
         const watched = watchSource(opened, { readBefore: resumed?.read ?? 0, isStrict: values["strict"] === true, tell: context.progress.tell, now: () => performance.now() });
