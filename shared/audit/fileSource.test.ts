@@ -17,7 +17,9 @@ const line = (i: number): string => lineOf(i + 1, { ...EVENT, request_id: `r-${i
 const file = (content: string | Buffer, name = "f"): AuditFile => ({ name, open: () => Readable.from([Buffer.from(content)]) });
 const running = new AbortController().signal;
 async function all(files: readonly AuditFile[], after?: string): Promise<AuditBatch[]> {
-  return Array.fromAsync(fileSource(files, { total: null }).batches({ signal: running, ...(after === undefined ? {} : { after }) }));
+  const batches: AuditBatch[] = [];
+  for await (const batch of fileSource(files, { total: null }).batches({ signal: running, ...(after === undefined ? {} : { after }) })) batches.push(batch);
+  return batches;
 }
 const seqsOf = (batches: readonly AuditBatch[]): (number | null)[] => batches.flatMap(({ records }) => records.map(({ seq }) => seq));
 const whole = (from: number, to: number): string => {

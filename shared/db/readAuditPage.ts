@@ -37,7 +37,8 @@ export const readAuditPage = (pool: Pool, wanted: AuditWanted, after: AuditKey |
     const from = after === null ? undefined : afterKey(place, isBySeq ? sql`::bigint` : sql`::timestamptz`, after);
     const rows = await db.select().from(requests).where(and(conditions(wanted), from)).orderBy(asc(place), asc(requests.tenant_id), asc(requests.request_id)).limit(most);
     const ofRows = rows.length === 0 ? [] : await db.select().from(attempts).where(inArray(attempts.request_id, rows.map(({ request_id }) => request_id))).orderBy(asc(attempts.attempt));
-    const byRequest = Map.groupBy(ofRows, keyOf) as ReadonlyMap<string, AttemptRow[]>;
+    const byRequest = new Map<string, AttemptRow[]>(rows.map((row) => [keyOf(row), []]));
+    for (const attempt of ofRows) byRequest.get(keyOf(attempt))?.push(attempt);
     return rows.map((row): AuditRow => ({ key: [isBySeq ? String(row.stream_seq) : row.completed_at, row.tenant_id, row.request_id], seq: row.stream_seq, event: eventOf(row, byRequest.get(keyOf(row)) ?? []) }));
   }));
 

@@ -14,7 +14,7 @@ let jsm: JetStreamManager;
 let js: JetStreamClient;
 let reader: CompletionsReader;
 const STORED = 1_300;
-const LOST = [5, 6, 7, 640, STORED - 1, STORED];
+const LOST = [5, 6, 7, 640, STORED - 1];
 const running = new AbortController().signal;
 
 /** A stream from which messages can be taken, as age takes them. */
@@ -25,7 +25,7 @@ beforeAll(async () => {
   js = jetstream(nats);
   await jsm.streams.add({ name: "COMPLETIONS", subjects: ["infer.completion.*.*"], retention: RetentionPolicy.Limits, storage: StorageType.File, discard: DiscardPolicy.New, allow_direct: true });
   await publish(0, STORED);
-  for (const seq of LOST.slice(0, -1)) await jsm.streams.deleteMessage("COMPLETIONS", seq);
+  for (const seq of LOST) await jsm.streams.deleteMessage("COMPLETIONS", seq);
   reader = await makeCompletionsReader(nats);
 });
 afterAll(async () => {
@@ -35,13 +35,18 @@ afterAll(async () => {
 async function publish(from: number, to: number): Promise<void> {
   for (let first = from; first < to; first += 100) await Promise.all(Array.from({ length: Math.min(100, to - first) }, (_, i) => js.publish(`infer.completion.t${(first + i) % 2}.r-${first + i}`, String(first + i))));
 }
-const read = (options: Partial<Parameters<CompletionsReader["read"]>[0]> = {}): Promise<CompletionsBatch[]> => Array.fromAsync(reader.read({ prefix: "infer", tenantId: null, from: 1, to: STORED, signal: running, ...options }));
+async function listOf<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = [];
+  for await (const item of items) list.push(item);
+  return list;
+}
+const read = (options: Partial<Parameters<CompletionsReader["read"]>[0]> = {}): Promise<CompletionsBatch[]> => listOf(reader.read({ prefix: "infer", tenantId: null, from: 1, to: STORED, signal: running, ...options }));
 const seqsOf = (batches: readonly CompletionsBatch[]): number[] => batches.flatMap(({ messages }) => messages.map(({ seq }) => seq));
 const all = Array.from({ length: STORED }, (_, i) => i + 1);
-const consumers = async (): Promise<string[]> => (await Array.fromAsync(jsm.consumers.list("COMPLETIONS"))).map(({ name }) => name);
+const consumers = async (): Promise<string[]> => (await listOf(jsm.consumers.list("COMPLETIONS"))).map(({ name }) => name);
 
 it("gives what is there, in order, and names what is not", async () => {
-  const kept = all.filter((seq) => !LOST.slice(0, -1).includes(seq));
+  const kept = all.filter((seq) => !LOST.includes(seq));
   const batches = await read();
   expect(seqsOf(batches)).toEqual(kept);
   expect(batches.length).toBeGreaterThan(2);
@@ -59,7 +64,7 @@ it("goes on from any place, and ends where it is to end", async () => {
 
 it("gives one tenant's alone, without a word about gaps", async () => {
   const batches = await read({ tenantId: "t1" });
-  expect(seqsOf(batches)).toEqual(all.filter((seq) => seq % 2 === 0 && !LOST.slice(0, -1).includes(seq)));
+  expect(seqsOf(batches)).toEqual(all.filter((seq) => seq % 2 === 0 && !LOST.includes(seq)));
   expect(batches.flatMap(({ gone }) => gone)).toEqual([]);
   expect(await read({ tenantId: "nobody" })).toMatchObject([{ messages: [], nextSeq: STORED + 1 }]);
 });
@@ -86,7 +91,7 @@ it("goes on after its consumer was lost, and loses and repeats nothing", async (
     seqs.push(...messages.map(({ seq }) => seq));
     for (const name of await consumers()) await jsm.consumers.delete("COMPLETIONS", name);
   }
-  expect(seqs).toEqual(all.filter((seq) => !LOST.slice(0, -1).includes(seq)));
+  expect(seqs).toEqual(all.filter((seq) => !LOST.includes(seq)));
 });
 
 it("ends when it is asked to", async () => {
