@@ -1,10 +1,10 @@
 /** The lines of a file of audit events, compressed or not, as they stream by. A checksum that does not agree ends it with an error. */
 import { createHash, type Hash } from "node:crypto";
-import { type Readable, pipeline, Readable as Streams } from "node:stream";
+import { pipeline, Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 
-import { AppError } from "#shared/contracts/errors.ts";
 import { describeIssues } from "#shared/contracts/describeIssues.ts";
+import { AppError } from "#shared/contracts/errors.ts";
 import { byteLines, isBlankLine } from "#shared/runtime/byteLines.ts";
 
 import { ExportFooter, ExportHeader, isFooter, isHeader } from "./exportFormat.ts";
@@ -128,6 +128,6 @@ async function* decompressed(stream: Readable): AsyncGenerator<Uint8Array> {
   };
   if (head[0] !== GZIP[0] || head[1] !== GZIP[1]) return yield* all();
   const gunzip = createGunzip();
-  pipeline(Streams.from(all(), { objectMode: false }), gunzip, () => undefined); // what fails is thrown by whoever reads it
+  pipeline(Readable.from(all(), { objectMode: false }), gunzip, () => undefined); // what fails is thrown by whoever reads it
   yield* gunzip as AsyncIterable<Buffer>;
 }

@@ -74,7 +74,7 @@ const newBatch = () => ({ records: [] as AuditRecord[], unreadable: [] as Unread
 const Line = z.object({ seq: z.int().positive().nullable(), completion: z.unknown() });
 
 /** As an export has it, or the event alone. Pure. */
-export function readLine({ bytes, isUnended }: Pick<AuditLine, "bytes" | "isUnended">): { readonly record: AuditRecord } | Pick<Unreadable, "why" | "what"> {
+function readLine({ bytes, isUnended }: Pick<AuditLine, "bytes" | "isUnended">): { readonly record: AuditRecord } | Pick<Unreadable, "why" | "what"> {
   let value: unknown;
   try {
     value = parseJson(bytes);

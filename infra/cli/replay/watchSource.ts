@@ -27,7 +27,7 @@ const TELL_EVERY_MS = 200;
 const MOST_NAMED = 10;
 /** What is in order: the first of two is read, and what was erased was to be gone. */
 const HARMLESS: ReadonlySet<Unreadable["why"]> = new Set(["duplicate", "erased"]);
-export const WHY: Readonly<Record<Unreadable["why"], string>> = {
+const WHY: Readonly<Record<Unreadable["why"], string>> = {
   not_json: "not JSON", invalid: "not as its schema says", newer_version: "of a later release", unknown_type: "of an unknown type", truncated: "cut off", duplicate: "there before", gone: "not there any more", erased: "erased",
 };
 
