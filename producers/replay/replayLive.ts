@@ -105,7 +105,7 @@ export async function replayLive(run: LiveRun): Promise<{ readonly end: LiveEnd;
     const left = await workThrough<LiveTally>({
       source: run.source, after: run.after, signal: stopped, concurrency,
       newTally: () => { const tally = newLiveTally(); open.add(tally); return tally; },
-      unreadable: (batch, tally) => { for (const { why, count = 1 } of batch.unreadable as readonly { why: string; count?: number }[]) countIn(tally.unreadable, why, count); },
+      unreadable: (batch, tally) => { for (const { why, count = 1 } of batch.unreadable) countIn(tally.unreadable, why, count); },
       async begin({ completion }, tally) {
         const planned = await plan(completion);
         if ("skipped" in planned) {

@@ -91,7 +91,7 @@ export async function replayShadow(run: ShadowRun): Promise<{ readonly end: Shad
   const left = await workThrough<ShadowTally>({
     source: run.source, after: run.after, signal, concurrency,
     newTally: () => { const tally = newShadowTally(); open.add(tally); return tally; },
-    unreadable: (batch, tally) => { for (const { why, count = 1 } of batch.unreadable as readonly { why: string; count?: number }[]) countIn(tally.unreadable, why, count); },
+    unreadable: (batch, tally) => { for (const { why, count = 1 } of batch.unreadable) countIn(tally.unreadable, why, count); },
     async begin({ completion }, tally) {
       const task = isSampled(completion) ? await plan(completion) : { skipped: "not_sampled" as const };
       if ("skipped" in task) {

@@ -181,7 +181,7 @@ async function estimateOf({ source, signal }: ReplayContext, plan: Plan, tierFil
   const estimate = newEstimate(), tally = newLiveTally();
   const rates = new Map(servedBy(tierFile).map(({ name, price }) => [name, price]));
   for await (const { records, unreadable } of source.batches({ signal })) {
-    for (const { why, count = 1 } of unreadable as readonly { why: string; count?: number }[]) countIn(tally.unreadable, why, count);
+    for (const { why, count = 1 } of unreadable) countIn(tally.unreadable, why, count);
     for (const { completion } of records) {
       const planned = await plan(completion);
       if ("skipped" in planned) countIn(tally.skipped, planned.skipped);

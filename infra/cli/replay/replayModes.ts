@@ -1,4 +1,6 @@
+import { liveMode } from "./liveMode.ts";
 import type { ReplayMode } from "./replayMode.ts";
+import { shadowMode } from "./shadowMode.ts";
 
 /** Every mode of `inferctl replay`, in the order of its help. */
-export const REPLAY_MODES: readonly ReplayMode[] = [];
+export const REPLAY_MODES: readonly ReplayMode[] = [liveMode, shadowMode];
