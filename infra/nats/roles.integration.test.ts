@@ -62,7 +62,9 @@ const REFUSED: [role: RoleUser, what: string, publishes: readonly string[]][] = 
   ["replay", "writes to no live subject", LIVE],
   ["replay", "takes nothing from others, acks nothing, makes and removes no consumer but under its own names, and reads no stored message but outcomes and models", NOT_REPLAYS],
   ["replay-live", "writes nothing but requests", LIVE.filter((subject) => subject !== "infer.request.t1.x")],
-  ["replay-live", "takes nothing from others, acks nothing, makes and removes no consumer but under its own names, and reads no stored message but outcomes and models", NOT_REPLAYS],
+  ["replay-live", "takes nothing from others, acks nothing, makes and removes no consumer but under its own names, and reads no stored message but requests, outcomes and models", NOT_REPLAYS.filter((subject) => subject !== "$JS.API.STREAM.MSG.GET.REQUESTS")],
+  ["replay-shadow", "writes nothing but shadow jobs and labels without a call", LIVE.filter((subject) => !["infer.shadowjob.small.t1.x", "infer.shadow.t1.x"].includes(subject))],
+  ["replay-shadow", "takes nothing from others, acks nothing, and makes and removes no consumer but under its own names", NOT_REPLAYS.filter((subject) => !/^\$JS\.API\.STREAM\.MSG\.GET\.(REQUESTS|RESULTS|SHADOWS|SHADOW_JOBS)$/.test(subject))],
   ["worker-small", "cannot have breakers reset", ["infer.breakerreset.small", "infer.breakerreset.large"]],
   ["admin", "writes no message of ours but requests, and acks none", ["infer.feedback.t1.x", "infer.deadletter.REQUESTS.t1", ...jobs, ...outcomes, ...results, "infer.cancel.t1.x", "$JS.ACK.REQUESTS.router-requests.1.1.1.1.0", "$KV.infer-tiers.small.x", "$SYS.REQ.SERVER.PING"]],
 ];
@@ -91,7 +93,7 @@ test.each<[RoleUser, readonly string[], readonly Source[]]>([
   for (const durable of durables) expect(await ackFloorOf(places, durable)).toBe(0);
 }));
 
-test.each<RoleUser>(["replay", "replay-live"])("%s reads COMPLETIONS and models, and leaves no consumer", (role) => withRole(role, async (nats) => {
+test.each<RoleUser>(["replay", "replay-live", "replay-shadow"])("%s reads COMPLETIONS and models, and leaves no consumer", (role) => withRole(role, async (nats) => {
   const gateway = await server.connectRole("gateway");
   const { acks } = await brokerOver(gateway, "infer", undefined, inboxOf("gateway"));
   await acks.publish(`infer.completion.t1.${role}`, new TextEncoder().encode(role));
@@ -132,7 +134,8 @@ test.each<[RoleUser, string[]]>([
   ["metrics-sink", ["infer.reply.>", "infer.token.>", "infer.cancel.>"]],
   ["console", ["infer.reply.>", "infer.token.>", "infer.cancel.>", "infer.breakerreset.>"]],
   ["replay", ["infer.reply.>", "infer.token.>", "infer.cancel.>"]],
-  ["replay-live", ["infer.token.>", "infer.cancel.>"]],
+  ["replay-live", ["infer.reply.>", "infer.token.>", "infer.cancel.>"]],
+  ["replay-shadow", ["infer.reply.>", "infer.token.>", "infer.cancel.>"]],
 ])("%s listens to nothing but its own inbox and the core subjects it is for", (role, more) => withRole(role, async (nats) => {
   const violations = watchViolations(nats);
   const subjects = [...EAVESDROPPING, ...more].filter((subject) => subject !== `_INBOX.${role}.>`);
