@@ -26,16 +26,6 @@ export interface ReplayOptions {
 export type Content = Omit<InferBody, "request_id" | "tenant_id">;
 export type RequestOf = { readonly id: Id; readonly content: Content } | { readonly problem: string };
 
-/** What an event says of the request beside its own fields. Absent: an older event. */
-interface Terms {
-  readonly deadline_at_ms: number;
-  readonly min_quality?: number | undefined;
-  readonly min_tier?: string | undefined;
-  readonly max_tier?: string | undefined;
-  readonly priority?: "batch" | undefined;
-}
-type Recorded = Completion & { readonly terms?: Terms | undefined };
-
 /** Of the 16 entries that metadata may have, two are the replay's. */
 const MOST_METADATA = 14;
 
@@ -54,7 +44,7 @@ export function requestOf(completion: Completion, asked: Asked, options: ReplayO
   return problem === null ? { id, content } : { problem };
 }
 
-function fieldsOf(completion: Recorded, { input, message }: Asked, { runId, policy, budgetNanoUsd }: ReplayOptions): object {
+function fieldsOf(completion: Completion, { input, message }: Asked, { runId, policy, budgetNanoUsd }: ReplayOptions): object {
   const { user_id, budget_nano_usd, latency_slo_ms, task, metadata, terms } = completion;
   const budget = budgetNanoUsd ?? budget_nano_usd;
   return {

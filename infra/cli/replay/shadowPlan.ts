@@ -36,7 +36,7 @@ export const makeShadowPlan = ({ tierFile, shadowTiers, streams, prefix, findAsk
   if (stored === null ? await tenants.isLabelled(completion) : label === null || label.at_ms < startedAtMs) return { skipped: "labelled" };
   const asked = await findAsked(completion);
   if (asked !== null && isEmbed(asked.input)) return { skipped: "no_answer" };
-  const { max_tier } = (completion as { readonly terms?: { readonly max_tier?: string } }).terms ?? asked?.message ?? {};
+  const { max_tier } = completion.terms ?? asked?.message ?? {};
   const request = asked === null ? null : { input: asked.input, max_tier, allowed_tiers: standing.settings.allowed_tiers };
   const step = shadowStep(completion, kept, { request, outputs: await earlierOutputs({ streams, prefix }, completion, earlierAnswers(completion, kept)) }, { tierFile, shadowTiers }, now());
   switch (step.kind) {
