@@ -2,7 +2,7 @@
 import { verifyRequest, type KeptVersions } from "#router/evaluation/verify/verifyRequest.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 
-import { decisionRecord, firstDifference, pinned } from "./decisionRecord.ts";
+import { decisionRecord, firstDifference, liveInputs, pinned } from "./decisionRecord.ts";
 
 export interface DoorCase {
   readonly http: Completion;
@@ -41,7 +41,7 @@ export function compareDoors(cases: readonly DoorCase[], versions: KeptVersions)
       differingPinned += 1;
       first ??= `${http.request_id} pinned: ${JSON.stringify(verdict)}`;
     }
-    if (JSON.stringify(replayed.decisions.map(({ facts }) => facts)) !== JSON.stringify(http.decisions.map(({ facts }) => facts))) liveDiffered += 1;
+    if (liveInputs(replayed) !== liveInputs(http)) liveDiffered += 1;
   }
   return { requests: cases.length, decisions, attempts, differing, differing_pinned: differingPinned, live_inputs_differed: liveDiffered, first };
 }

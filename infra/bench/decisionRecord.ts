@@ -24,6 +24,9 @@ function withoutLive({ facts: { at_ms: _at, quotes, ...facts }, ...decision }: D
   return { ...decision, facts: { ...facts, quotes: kept } };
 }
 
+/** Those that the record leaves out, but for the time. One text for what is equal. */
+export const liveInputs = ({ decisions }: Completion): string => JSON.stringify(decisions.map(({ facts: { quotes } }) => quotes.map((quote) => LIVE.map((name) => quote[name]))));
+
 /** The event with the live inputs of another of the same request, decision by decision: what was known of the moment then. `null`: they do not have as many decisions. */
 export function pinned(completion: Completion, recorded: Completion): Completion | null {
   if (completion.decisions.length !== recorded.decisions.length) return null;
