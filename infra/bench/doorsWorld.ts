@@ -17,7 +17,7 @@ export function requestsOf(count: number, seed: number): Asked[] {
   const behaviour = (): Behaviour => drawn<Behaviour>([{ confidence: 0.99 }, { confidence: 0.95 }, { confidence: 0.5 }, { confidence: 0.8 }, { finish: "length" }, { status: 500 }]) ?? {};
   return Array.from({ length: count }, (_, i) => {
     const policy = drawn(POLICIES);
-    const range = drawn<Partial<InferBody>>([{}, {}, {}, { min_tier: "medium" }, { max_tier: "medium" }, { min_quality: 0.97 }]) ?? {};
+    const range = drawn<Pick<InferBody, "min_tier" | "max_tier" | "min_quality">>([{}, {}, {}, { min_tier: "medium" }, { max_tier: "medium" }, { min_quality: 0.97 }]) ?? {};
     return {
       request_id: String(i), tenant_id: TENANT, user_id: `u-${i % 7}`, input: prompt(`n-${i}`, { small: behaviour(), medium: behaviour(), large: { confidence: 0.9 } }), budget: drawn([5, 1, 0.000_2, 0.000_000_1]) ?? 1,
       deadline_ms: 120_000, ...range, ...(policy === undefined ? {} : { policy }), ...(i % 3 === 0 ? { task: "mail" } : {}),

@@ -2,6 +2,7 @@ import { expect, it } from "vitest";
 
 import { Completion } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
+import { nanoUsd } from "#shared/contracts/money.ts";
 
 import { addOutcome, latencyOf, LiveTally, mergedTallies, mixChange, newLiveTally } from "./liveTally.ts";
 
@@ -11,8 +12,8 @@ const of = (tier: string, over: Partial<Completion> = {}): Completion => Complet
 
 it("compares what came with what is recorded, request by request and in all", () => {
   const tally = newLiveTally();
-  addOutcome(tally, of("small"), of("small", { cost_nano_usd: 90 }));
-  addOutcome(tally, of("small"), of("large", { cost_nano_usd: 500, latency_ms: 400 }));
+  addOutcome(tally, of("small"), of("small", { cost_nano_usd: nanoUsd(90) }));
+  addOutcome(tally, of("small"), of("large", { cost_nano_usd: nanoUsd(500), latency_ms: 400 }));
   addOutcome(tally, of("small", { attempts: [] }), of("small", { outcome: "rejected" }));
   addOutcome(tally, of("large"), null);
   expect(tally).toMatchObject({ requests: 4, unanswered: 1, same_tier: 2, same_path: 1, now: { tiers: { small: 2, large: 1 }, cost_nano_usd: 690 }, recorded: { tiers: { small: 3 }, cost_nano_usd: 300 } });

@@ -20,7 +20,7 @@ import { makeSubmitRequest } from "#shared/messaging/submitRequest.ts";
 
 import { EXIT_INCOMPLETE, EXIT_USAGE, type ParsedArguments, wrongUse } from "../command.ts";
 import { estimateReport, estimateText, howFar, liveReport, liveText } from "./liveText.ts";
-import { knownTenants } from "./knownTenants.ts";
+import { withKnownTenants } from "./knownTenants.ts";
 import { type ReplayBroker, withReplayBroker } from "./replayBroker.ts";
 import type { ReplayContext, ReplayMode } from "./replayMode.ts";
 
@@ -61,9 +61,8 @@ export const liveMode: ReplayMode = {
     const runId = found?.run_id ?? wanted.runId ?? newRunId();
     const file = wanted.inputs === null ? null : await openInputs(wanted.inputs);
     try {
-      return await withReplayBroker(context.environment, "replay-live", async (broker) => {
+      return await withReplayBroker(context.environment, "replay-live", (broker) => withKnownTenants(context.environment, async (tenants) => {
         const { streams, prefix, tierFile } = broker;
-        await using tenants = knownTenants(context.environment);
         const plan = makePlan({
           runId, tierFile, tenantMap: wanted.tenantMap, policy: wanted.policy, budgetNanoUsd: wanted.budgetNanoUsd,
           findAsked: makeFindAsked({ file, streams, prefix, now: Date.now }), isTenantKnown: async (tenantId) => (await tenants.standingOf(tenantId)) !== null,
@@ -71,7 +70,7 @@ export const liveMode: ReplayMode = {
         const most = found?.confirmed ?? (await confirmed(context, wanted, plan, tierFile));
         if (most === null) return 0;
         return send(context, wanted, { broker, plan, most, runId, found });
-      });
+      }));
     } finally {
       await file?.close();
     }

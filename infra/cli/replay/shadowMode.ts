@@ -8,7 +8,7 @@ import { isSampled } from "#router/shadowStep.ts";
 import { type NanoUsd, UsdAmount } from "#shared/contracts/money.ts";
 
 import { EXIT_INCOMPLETE, EXIT_USAGE, type ParsedArguments, wrongUse } from "../command.ts";
-import { knownTenants } from "./knownTenants.ts";
+import { withKnownTenants } from "./knownTenants.ts";
 import { numberOf, openInputs, rateOf } from "./liveMode.ts";
 import { withReplayBroker } from "./replayBroker.ts";
 import type { ReplayMode } from "./replayMode.ts";
@@ -46,8 +46,7 @@ export const shadowMode: ReplayMode = {
     const found = resumed === null ? { started_at_ms: Date.now(), tally: newShadowTally() } : foundIn(resumed.found);
     const file = wanted.inputs === null ? null : await openInputs(wanted.inputs);
     try {
-      return await withReplayBroker(environment, "replay-shadow", async ({ streams, publisher, prefix, tierFile }) => {
-        await using tenants = knownTenants(environment);
+      return await withReplayBroker(environment, "replay-shadow", ({ streams, publisher, prefix, tierFile }) => withKnownTenants(environment, async (tenants) => {
         const unknown = wanted.tiers === "baseline" || wanted.tiers === "all" ? [] : wanted.tiers.filter((name) => !tierFile.tiers.some((tier) => tier.name === name));
         if (unknown.length > 0) throw wrongUse("replay", `--tiers: there is no tier ${unknown.join(", ")}; there are ${tierFile.tiers.map(({ name }) => name).join(", ")}`);
         const plan = makeShadowPlan({ tierFile, shadowTiers: wanted.tiers, streams, prefix, findAsked: makeFindAsked({ file, streams, prefix, now: Date.now }), tenants, startedAtMs: found.started_at_ms, now: Date.now });
@@ -63,7 +62,7 @@ export const shadowMode: ReplayMode = {
         }), (done) => `${done.tally.requests} requests`);
         print(values["json"] === true ? JSON.stringify(shadowReport(end, tally)) : shadowText(end, tally));
         return end === "budget" || tally.unanswered > 0 ? EXIT_INCOMPLETE : 0;
-      });
+      }));
     } finally {
       await file?.close();
     }
