@@ -6,7 +6,7 @@ import { connectBroker } from "#infra/e2e/callers.ts";
 import { startModelServer } from "#infra/e2e/modelServer.ts";
 import { jsonIn, startSystem } from "#infra/e2e/system.ts";
 import { connectInferClient, type InferClient, isInferError } from "#producers/client/inferClient.ts";
-import { Completion } from "#shared/contracts/events.ts";
+import type { Completion } from "#shared/contracts/events.ts";
 import type { TierFile } from "#shared/contracts/tiers.ts";
 import { openTierFileStore } from "#shared/messaging/tierFileStore.ts";
 

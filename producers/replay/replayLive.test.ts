@@ -13,7 +13,7 @@ const COUNT = 9;
 const event = (n: number): Completion => Completion.parse({ ...fixture, tenant_id: "t1", request_id: `r-${n}`, accepted_at_ms: n, cost_nano_usd: 10 });
 /** Three batches of three. */
 const SOURCE: LiveRun["source"] = {
-  // eslint-disable-next-line @typescript-eslint/require-await -- a source is asynchronous
+   
   async *batches({ after = "0", signal }): AsyncGenerator<AuditBatch> {
     for (let from = Number(after) + 1; from <= COUNT && !signal.aborted; from += 3) yield { records: [from, from + 1, from + 2].map((n) => ({ seq: n, completion: event(n) })), unreadable: [], cursor: String(from + 2) };
   },

@@ -73,7 +73,7 @@ export async function replayLive(run: LiveRun): Promise<{ readonly end: LiveEnd;
   const { signal, replies, concurrency, plan, now, pace } = run;
   const stop = new AbortController();
   const stopped = AbortSignal.any([signal, stop.signal]);
-  let end: LiveEnd = "all";
+  let end = "all" as LiveEnd;
   let kept = run.tally;
   let begun = run.tally.requests;
   let spentNanoUsd = run.tally.now.cost_nano_usd;

@@ -56,7 +56,7 @@ const LAST_RESULTS_MS = 10_000;
 
 export async function replayShadow(run: ShadowRun): Promise<{ readonly end: ShadowEnd; readonly tally: ShadowTally }> {
   const { signal, concurrency, plan, isSampled, budgetNanoUsd, now } = run;
-  let end: ShadowEnd = "all";
+  let end = "all" as ShadowEnd;
   let kept = run.tally;
   let spentNanoUsd = spentOf(run.tally);
   let committedNanoUsd = 0;
