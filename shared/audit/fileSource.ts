@@ -44,7 +44,7 @@ export function fileSource(files: readonly AuditFile[], { total }: { readonly to
           if ("bytes" in one && begun.lines < LINES_TO_JUDGE_BY) {
             begun.lines++;
             if ("why" in read && read.why === "not_json") begun.notJson++;
-            if (begun.notJson === LINES_TO_JUDGE_BY) throw new AppError("invalid_json", `${file.name}: is no file of JSON lines`);
+            if (begun.notJson === LINES_TO_JUDGE_BY) throw noJsonLines(file);
           }
           if ("record" in read) {
             const { seq, completion } = read.record;
@@ -58,6 +58,7 @@ export function fileSource(files: readonly AuditFile[], { total }: { readonly to
           if (batch.records.length + batch.unreadable.length > 0) yield whole(line);
           batch = newBatch();
         }
+        if (begun.notJson > 0 && begun.notJson === begun.lines && !signal.aborted) throw noJsonLines(file); // fewer than are judged by, and that is all
         if (batch.records.length + batch.unreadable.length > 0) yield whole(line);
         if (signal.aborted) return;
 
@@ -69,6 +70,7 @@ export function fileSource(files: readonly AuditFile[], { total }: { readonly to
   };
 }
 
+const noJsonLines = ({ name }: AuditFile): AppError => new AppError("invalid_json", `${name}: is no file of JSON lines`);
 const newBatch = () => ({ records: [] as AuditRecord[], unreadable: [] as Unreadable[], bytes: 0 });
 
 const Line = z.object({ seq: z.int().positive().nullable(), completion: z.unknown() });

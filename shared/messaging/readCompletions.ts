@@ -2,7 +2,9 @@
  * COMPLETIONS in order, fast, for whoever may read nothing else: by a consumer under one of a few names that are the reader's alone, so that its user
  * needs no right at consumers of others. It acks nothing, and is gone with its reader.
  */
-import { AckPolicy, type Consumer, DeliverPolicy, JetStreamApiError, jetstreamManager, type JetStreamManager, jetstream, type JetStreamClient, type JsMsg } from "@nats-io/jetstream";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { AckPolicy, type Consumer, DeliverPolicy, jetstream, JetStreamApiError, type JetStreamClient, jetstreamManager, type JetStreamManager, type JsMsg } from "@nats-io/jetstream";
 import { nanos, type NatsConnection } from "@nats-io/transport-node";
 
 import { AppError } from "#shared/contracts/errors.ts";
@@ -21,6 +23,7 @@ const ENDS_AFTER_MS = 30_000;
 const FETCH = { expires: 5_000, idle_heartbeat: 1_000 } as const;
 /** In which no message comes though there are some, a consumer that is lost and made anew among it. */
 const PATIENCE_MS = 30_000;
+const RETRY_MS = 100;
 
 /** What the stream is now: nothing after `lastSeq` is read. */
 export interface CompletionsStand {
@@ -71,13 +74,14 @@ export async function makeCompletionsReader(nats: NatsConnection): Promise<Compl
           }
           if (fetched === null || (fetched.messages.length === 0 && !fetched.isAtEnd)) {
             if (performance.now() - lastMs > PATIENCE_MS) throw new AppError("broker_unavailable", `${STREAM} says nothing after #${next - 1} for ${PATIENCE_MS} ms`);
+            await sleep(RETRY_MS);
             continue;
           }
-          lastMs = performance.now();
           const read = fetched.messages.filter(({ seq }) => seq <= to);
           const end = fetched.isAtEnd ? to + 1 : (read.at(-1)?.seq ?? to) + 1;
           yield { messages: read, gone: tenantId === null ? gapsOf(read.map(({ seq }) => seq), next, end) : [], nextSeq: end };
           next = end;
+          lastMs = performance.now(); // whoever reads may have taken his time, and the consumer with it
         }
       } catch (cause) {
         throw cause instanceof AppError ? cause : new AppError("broker_unavailable", `cannot read ${STREAM}`, { cause });

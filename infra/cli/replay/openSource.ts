@@ -90,6 +90,7 @@ const explained = (source: AuditSource): AuditSource => ({
 function rethrown(error: unknown): never {
   if (error instanceof AppError) throw error.isOutage ? unavailable(error.message, error.cause ?? error) : new SetupError(error.message, "What was read so far is void. Take another source, or have the export made again.", { exitCode: EXIT_DATA, cause: error });
   const { code, path } = error as NodeJS.ErrnoException;
+  if (code === "EISDIR") throw new SetupError("a folder is named where a file should be", "Name a file that is there and may be read.", { exitCode: EXIT_NO_INPUT, cause: error });
   if (error instanceof Error && code !== undefined && path !== undefined) throw new SetupError(`${path} cannot be read: ${code}`, "Name a file that is there and may be read.", { exitCode: EXIT_NO_INPUT, cause: error });
   throw error;
 }
