@@ -116,7 +116,7 @@ export function makeVerifyWorld({ seed, traffic }: WorldOptions): World {
       const { counted, ...later } = state;
       const decided = move({ type: "DECIDED", decision: decide(asked, saga.context, saga.context.attempt === 0 && counted !== undefined ? state : later) });
       if (decided !== null) return decided;
-      if (mixed(0.03)) return move({ type: "CLOSED", error: { code: chance(0.5) ? "deadline_exceeded" : "internal_error", message: "given up" } }) ?? never();
+      if (mixed(0.03)) return move({ type: "CLOSED", error: { code: chance(0.5) ? "deadline_exceeded" : "internal", message: "given up" } }) ?? never();
       const result = attempt(saga.context.attempt, saga.context.tier, nowMs);
       nowMs += Math.ceil(result.latency_ms);
       const hasAnswer = result.outcome.kind === "answered";

@@ -11,7 +11,7 @@ import { TierFile } from "#shared/contracts/tiers.ts";
 import { type KeptVersions, type Verdict, verifyRequest } from "./verifyRequest.ts";
 
 const world = makeVerifyWorld({ seed: 7, traffic: "mixed" });
-const EVENTS = Array.from({ length: 1_500 }, () => world.next());
+const EVENTS = Array.from({ length: 700 }, () => world.next());
 const verify = (completion: Completion, versions: KeptVersions = world.versions): Verdict => verifyRequest(completion, versions);
 const decisionsOf = (events: readonly Completion[]): Decision[] => events.flatMap(({ decisions }) => decisions);
 
@@ -68,7 +68,6 @@ const WORKED_OUT: [string, Change][] = [
   ["the class of the task", learned(({ features, candidates }) => (candidates.length === 0 ? null : { features: { ...features, classes: Object.fromEntries(Object.entries(features.classes).map(([name, share]) => [name, share / 2])) } }))],
   ["λ", learned(({ lambda_per_usd }) => ({ lambda_per_usd: (lambda_per_usd ?? 0) + 1 }))],
   ["a candidate's value", learned(({ candidates }) => (candidates.length === 0 ? null : { candidates: candidates.map((one) => ({ ...one, value: one.value + 1e-9 })) }))],
-  ["what is not learned", first((decision) => { const { learned: said, ...rest } = decision; return said === undefined || said.candidates.length === 0 ? null : rest; })],
   ["the share of exploration", first((decision) => (decision.exploration === undefined || decision.exploration.withheld_by !== null ? null : changed(decision, { exploration: { ...decision.exploration, share: 0.1 } })))],
   ["a propensity", explored({ propensity: 0.123 })],
   ["why nothing is explored", first((decision) => (decision.exploration?.withheld_by === "no_alternative" ? changed(decision, { exploration: { ...decision.exploration, withheld_by: "deadline" } }) : null))],
@@ -121,6 +120,7 @@ const GIVEN: [string, Change][] = [
   ["a breaker", quotes(() => ({ breaker: "open" }))],
   ["workers", quotes(() => ({ workers: 0 }))],
   ["how careful the guard was", learned(({ floor_steps }) => ({ floor_steps: floor_steps === "all" ? 0 : "all" }))],
+  ["whether a model decided", first((decision) => { const { learned: said, ...rest } = decision; return said === undefined ? null : rest; })],
   ["the most that exploring may cost", explored({ max_extra_cost_nano_usd: 0 })],
   ["the confidence of an answer", attempts(({ outcome }) => (outcome.kind === "answered" ? { outcome: { ...outcome, confidence: 0 } } : {}))],
   ["soundness of an answer", attempts(({ outcome }) => (outcome.kind === "answered" ? { outcome: { ...outcome, is_sound: !outcome.is_sound } } : {}))],
