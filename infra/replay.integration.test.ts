@@ -151,9 +151,9 @@ describe("live", () => {
 
   it("interrupted and gone on with comes to the same totals, and sends none twice", async () => {
     const resume = join(folder, "live.json");
-    const values = { mode: "live", max: true, run: "twice", concurrency: "4", confirm: CONFIRM, resume };
+    const values = { mode: "live", rate: "30", run: "twice", concurrency: "4", confirm: CONFIRM, resume };
     const before = await lastSeqs();
-    const interrupted = await replay(values, 10);
+    const interrupted = await replay(values, 4);
     expect(interrupted.code).toBe(130);
     expect(reportOf(interrupted)).toMatchObject({ end: "interrupted" });
     expect(reportOf(interrupted).requests).toBeLessThan(COUNT);
@@ -202,8 +202,8 @@ describe("shadow", () => {
 
   it("gains a label for each kept answer, interrupted or not, on its own line of the books, which no tenant pays", async () => {
     const resume = join(folder, "shadow.json");
-    const values = { mode: "shadow", tiers: "all", rate: "1000", concurrency: "2", budget: "1", resume };
-    const interrupted = await replay(values, 4);
+    const values = { mode: "shadow", tiers: "all", rate: "30", concurrency: "4", budget: "1", resume };
+    const interrupted = await replay(values, 2);
     expect(interrupted.code).toBe(130);
     const whole = reportOf(await replay(values));
     const kept = (await Promise.all(ASKED.map(({ request_id }) => find(`http-${request_id}`)))).filter(({ outcome, policy }) => outcome === "completed" && policy?.startsWith("always-") === false);

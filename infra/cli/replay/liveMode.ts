@@ -21,6 +21,7 @@ import { makeSubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { EXIT_INCOMPLETE, EXIT_USAGE, type ParsedArguments, wrongUse } from "../command.ts";
 import { estimateReport, estimateText, howFar, liveReport, liveText } from "./liveText.ts";
 import { withKnownTenants } from "./knownTenants.ts";
+import { nowAndThen } from "./nowAndThen.ts";
 import { type ReplayBroker, withReplayBroker } from "./replayBroker.ts";
 import type { ReplayContext, ReplayMode } from "./replayMode.ts";
 
@@ -211,7 +212,7 @@ async function send(context: ReplayContext, wanted: Wanted, { broker, plan, most
       maxCostNanoUsd: wanted.maxCostNanoUsd, pace: wanted.pace, concurrency: wanted.concurrency, looksFirst: found !== null || wanted.runId !== null,
       submit: makeSubmitRequest({ acks, streams: null, prefix }), longestDeadlineMs: LONGEST_DEADLINE_MS,
       keep: (now) => keep(now.cursor, now.tally),
-      onProgress: (now, underWay) => { progress.tell?.(howFar({ done: now.requests, doneBefore: before.requests, of: most, underWay, costNanoUsd: now.now.cost_nano_usd, forMs: performance.now() - startedMs })); },
+      onProgress: nowAndThen((now, underWay) => { progress.tell?.(howFar({ done: now.requests, doneBefore: before.requests, of: most, underWay, costNanoUsd: now.now.cost_nano_usd, forMs: performance.now() - startedMs })); }, () => performance.now()),
       now: () => performance.now(),
     }), (done) => `${done.tally.requests} requests`);
     print(wanted.isJson ? JSON.stringify(liveReport(runId, end, tally)) : liveText(runId, end, tally));

@@ -10,6 +10,7 @@ import { type NanoUsd, UsdAmount } from "#shared/contracts/money.ts";
 import { EXIT_INCOMPLETE, EXIT_USAGE, type ParsedArguments, wrongUse } from "../command.ts";
 import { withKnownTenants } from "./knownTenants.ts";
 import { numberOf, openInputs, rateOf } from "./liveMode.ts";
+import { nowAndThen } from "./nowAndThen.ts";
 import { withReplayBroker } from "./replayBroker.ts";
 import type { ReplayMode } from "./replayMode.ts";
 import { makeShadowPlan } from "./shadowPlan.ts";
@@ -57,7 +58,7 @@ export const shadowMode: ReplayMode = {
           source, signal, plan, publisher, streams, prefix, tally: found.tally, after: resumed === null || resumed.cursor === FROM_THE_START ? undefined : resumed.cursor,
           isSampled: (completion) => isSampled(completion, wanted.share), perS: wanted.perS, concurrency: wanted.concurrency, budgetNanoUsd: wanted.budgetNanoUsd, patienceMs: PATIENCE_MS,
           keep: (now) => keep(now.cursor, now.tally),
-          onProgress: (now, underWay) => { progress.tell?.(shadowHowFar({ asked: now.requests, askedBefore: found.tally.requests, underWay, spentNanoUsd: spentOf(now), budgetNanoUsd: wanted.budgetNanoUsd, forMs: performance.now() - startedMs })); },
+          onProgress: nowAndThen((now, underWay) => { progress.tell?.(shadowHowFar({ asked: now.requests, askedBefore: found.tally.requests, underWay, spentNanoUsd: spentOf(now), budgetNanoUsd: wanted.budgetNanoUsd, forMs: performance.now() - startedMs })); }, () => performance.now()),
           now: () => performance.now(),
         }), (done) => `${done.tally.requests} requests`);
         print(values["json"] === true ? JSON.stringify(shadowReport(end, tally)) : shadowText(end, tally));
