@@ -17,6 +17,8 @@ export interface DoorFindings {
   readonly differing: { readonly nats: number; readonly replayed: number };
   /** Replayed, decided again from the live inputs of the recorded one: not the same, value for value. */
   readonly differing_pinned: number;
+  /** Replayed, that were decided again and came out the same; the others had nothing to decide. */
+  readonly same_pinned: number;
   /** Such that some live input was another one: else the line above says little. */
   readonly live_inputs_differed: number;
   readonly first: string | null;
@@ -24,7 +26,7 @@ export interface DoorFindings {
 
 export function compareDoors(cases: readonly DoorCase[], versions: KeptVersions): DoorFindings {
   const differing = { nats: 0, replayed: 0 };
-  let differingPinned = 0, liveDiffered = 0, decisions = 0, attempts = 0;
+  let differingPinned = 0, samePinned = 0, liveDiffered = 0, decisions = 0, attempts = 0;
   let first: string | null = null;
   for (const { http, nats, replayed } of cases) {
     decisions += http.decisions.length;
@@ -37,11 +39,12 @@ export function compareDoors(cases: readonly DoorCase[], versions: KeptVersions)
     }
     const again = pinned(replayed, http);
     const verdict = again === null ? null : verifyRequest(again, versions);
-    if (verdict?.kind !== "same" && !(verdict?.kind === "unverifiable" && verdict.why === "nothing_decided")) {
+    if (verdict?.kind === "same") samePinned += 1;
+    else if (verdict?.kind !== "unverifiable" || verdict.why !== "nothing_decided") {
       differingPinned += 1;
       first ??= `${http.request_id} pinned: ${JSON.stringify(verdict)}`;
     }
     if (liveInputs(replayed) !== liveInputs(http)) liveDiffered += 1;
   }
-  return { requests: cases.length, decisions, attempts, differing, differing_pinned: differingPinned, live_inputs_differed: liveDiffered, first };
+  return { requests: cases.length, decisions, attempts, differing, differing_pinned: differingPinned, same_pinned: samePinned, live_inputs_differed: liveDiffered, first };
 }

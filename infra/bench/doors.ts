@@ -67,7 +67,7 @@ async function main(): Promise<void> {
         machine,
         `${findings.requests} requests by each door, ${findings.decisions} decisions and ${findings.attempts} attempts of them`,
         `apart from ids, times and live inputs: ${findings.differing.nats} differ over NATS, ${findings.differing.replayed} replayed`,
-        `with live inputs pinned: ${findings.differing_pinned} differ; of ${findings.live_inputs_differed} some live input was another`,
+        `with live inputs pinned: ${findings.same_pinned} decided again value for value, ${findings.differing_pinned} differ; of ${findings.live_inputs_differed} some live input was another`,
         ...(findings.first === null ? [] : [findings.first]),
       ].map((line) => `${line}\n`).join(""));
     }
