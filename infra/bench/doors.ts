@@ -1,4 +1,6 @@
 /** `npm run bench:doors`: the same requests over HTTP, over NATS and replayed live; are they decided alike? */
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 
@@ -43,8 +45,7 @@ async function main(): Promise<void> {
     note(`${asked.length} over NATS`);
     await askAll(byNats, "nats", asked, concurrency);
     note(`${asked.length} replayed live`);
-    const live = jsonIn(await system.inferctl("replay", "--mode", "live", "--from-seq", String(from), "--to-seq", String(to), "--max", "--concurrency", String(concurrency), "--run", "doors", "--confirm", `${asked.length} requests`, "--json")
-      .catch((error: unknown) => (error as { stdout?: string }).stdout ?? Promise.reject(error as Error)));
+    const live = jsonIn(await printedBy(system.start("replay", "--mode", "live", "--from-seq", String(from), "--to-seq", String(to), "--max", "--concurrency", String(concurrency), "--run", "doors", "--confirm", `${asked.length} requests`, "--json")));
     note("comparing");
     const find = (id: string): Promise<Completion> => broker.completion(TENANT, id);
     const cases: DoorCase[] = [];
@@ -76,6 +77,15 @@ async function main(): Promise<void> {
     await system.remove();
     await models.close();
   }
+}
+
+/** Its results; what it tells goes on. That requests failed is an outcome, too, so any exit code will do. */
+async function printedBy(child: ChildProcess): Promise<string> {
+  child.stderr?.pipe(process.stderr, { end: false });
+  const chunks: Buffer[] = [];
+  child.stdout?.on("data", (chunk: Buffer) => { chunks.push(chunk); });
+  await once(child, "close");
+  return Buffer.concat(chunks).toString();
 }
 
 async function askAll(client: InferClient, door: string, asked: readonly Asked[], concurrency: number): Promise<void> {

@@ -117,6 +117,28 @@ test.each<RoleUser>(["replay", "replay-live", "replay-shadow"])("%s reads COMPLE
   });
 }));
 
+test("replay-live asks in a tenant's name, hears what callers over NATS are answered, and reads requests", () => withRole("replay-live", async (nats) => {
+  const { acks, streams } = await brokerOver(nats, "infer", undefined, inboxOf("replay-live"));
+  const heard = new Promise<string>((resolve) => { nats.subscribe("infer.reply.direct.>", { callback: (_error, message) => { resolve(message.subject); } }); });
+  await nats.flush();
+  expect(await acks.publish("infer.request.t1.replay-run-x", new TextEncoder().encode("{}"))).toBe("stored");
+  expect((await streams.last("REQUESTS", "infer.request.t1.replay-run-x"))?.string()).toBe("{}");
+  await withRole("router", async (router) => {
+    router.publish("infer.reply.direct.t1.replay-run-x", "{}");
+    await router.flush();
+  });
+  expect(await heard).toBe("infer.reply.direct.t1.replay-run-x");
+  await acks.close();
+}));
+
+test("replay-shadow publishes shadow jobs and labels, and reads what it makes them of", () => withRole("replay-shadow", async (nats) => {
+  const { acks, streams } = await brokerOver(nats, "infer", undefined, inboxOf("replay-shadow"));
+  for (const subject of ["infer.shadowjob.small.t1.replayed", "infer.shadow.t1.replayed"]) expect(await acks.publish(subject, new TextEncoder().encode("{}"))).toBe("stored");
+  for (const stream of ["REQUESTS", "RESULTS"]) expect(await streams.last(stream, "infer.none.>")).toBeNull();
+  for (const [stream, subject] of [["SHADOW_JOBS", "infer.shadowjob.small.t1.replayed"], ["SHADOWS", "infer.shadow.t1.replayed"]] as const) expect((await streams.last(stream, subject))?.string()).toBe("{}");
+  await acks.close();
+}));
+
 test("admin sends the request of a dead letter again", () => withRole("admin", async (nats) => {
   const { acks, js } = await brokerOver(nats, "infer", undefined, inboxOf("admin"));
   expect(await acks.publish("infer.request.t1.dlq-1", new TextEncoder().encode("{}"))).toBe("stored");

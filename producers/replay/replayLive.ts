@@ -102,12 +102,12 @@ export async function replayLive(run: LiveRun): Promise<{ readonly end: LiveEnd;
   };
 
   try {
-    const left = await workThrough<LiveTally>({
+    const left = await workThrough<LiveTally, Planned>({
       source: run.source, after: run.after, signal: stopped, concurrency,
       newTally: () => { const tally = newLiveTally(); open.add(tally); return tally; },
       unreadable: (batch, tally) => { for (const { why, count = 1 } of batch.unreadable) countIn(tally.unreadable, why, count); },
-      async begin({ completion }, tally) {
-        const planned = await plan(completion);
+      prepare: ({ completion }) => plan(completion),
+      async begin({ completion }, planned, tally) {
         if ("skipped" in planned) {
           countIn(tally.skipped, planned.skipped);
           return null;

@@ -25,6 +25,7 @@ export interface ShadowTask {
   /** The most that the calls may cost. */
   readonly mostNanoUsd: number;
 }
+export type ShadowPlan = ShadowTask | { readonly skipped: ShadowSkip };
 export interface ShadowRun {
   readonly source: Pick<AuditSource, "batches">;
   readonly after?: string | undefined;
@@ -32,7 +33,7 @@ export interface ShadowRun {
   readonly tally: ShadowTally;
   /** By its id, so that a run that goes on samples the same. */
   readonly isSampled: (completion: Completion) => boolean;
-  readonly plan: (completion: Completion) => Promise<ShadowTask | { readonly skipped: ShadowSkip }>;
+  readonly plan: (completion: Completion) => Promise<ShadowPlan>;
   readonly perS: number;
   readonly concurrency: number;
   /** What has been spent, and what is under way at its most, never pass it together. */
@@ -88,12 +89,12 @@ export async function replayShadow(run: ShadowRun): Promise<{ readonly end: Shad
     return fits();
   };
 
-  const left = await workThrough<ShadowTally>({
+  const left = await workThrough<ShadowTally, ShadowPlan>({
     source: run.source, after: run.after, signal, concurrency,
     newTally: () => { const tally = newShadowTally(); open.add(tally); return tally; },
     unreadable: (batch, tally) => { for (const { why, count = 1 } of batch.unreadable) countIn(tally.unreadable, why, count); },
-    async begin({ completion }, tally) {
-      const task = isSampled(completion) ? await plan(completion) : { skipped: "not_sampled" as const };
+    prepare: ({ completion }) => (isSampled(completion) ? plan(completion) : Promise.resolve({ skipped: "not_sampled" as const })),
+    async begin({ completion }, task, tally) {
       if ("skipped" in task) {
         countIn(tally.skipped, task.skipped);
         return null;

@@ -20,9 +20,9 @@ const kept = () => {
   const places: [string, number][] = [];
   return { places, ended: async (cursor: string, { sum }: Sums) => void places.push([cursor, sum]) };
 };
-const options = (over: Partial<WorkOptions<Sums>> & Pick<WorkOptions<Sums>, "ended">): WorkOptions<Sums> => ({
-  source: sourceOf(9), signal: new AbortController().signal, concurrency: 4, newTally: () => ({ sum: 0 }), unreadable: () => undefined,
-  begin: async ({ seq }, tally) => async () => { tally.sum += seq ?? 0; return "done"; }, ...over,
+const options = (over: Partial<WorkOptions<Sums, number>> & Pick<WorkOptions<Sums, number>, "ended">): WorkOptions<Sums, number> => ({
+  source: sourceOf(9), signal: new AbortController().signal, concurrency: 4, newTally: () => ({ sum: 0 }), unreadable: () => undefined, prepare: async ({ seq }) => Promise.resolve(seq ?? -1),
+  begin: async (_record, seq, tally) => async () => { tally.sum += seq; return "done"; }, ...over,
 });
 const gate = () => {
   let open: () => void = () => undefined;
@@ -39,10 +39,10 @@ it("keeps no batch before those in front of it have ended, and never has more un
   const { places, ended } = kept();
   const first = gate(), others = gate();
   let underWay = 0, most = 0;
-  const running = workThrough(options({ ended, begin: async ({ seq }, tally) => async () => {
+  const running = workThrough(options({ ended, begin: async (_record, seq, tally) => async () => {
     most = Math.max(most, ++underWay);
     await (seq === 1 ? first.passed : Promise.resolve());
-    tally.sum += seq ?? 0;
+    tally.sum += seq;
     underWay -= 1;
     if (seq === 9) others.open();
     return "done";
@@ -58,8 +58,8 @@ it("keeps no batch before those in front of it have ended, and never has more un
 it("at the signal begins no more, lets what is under way end, and comes to the same as an uninterrupted run when it goes on", async () => {
   const { places, ended } = kept();
   const stop = new AbortController();
-  const left = await workThrough(options({ ended, signal: stop.signal, begin: async ({ seq }, tally) => async () => {
-    tally.sum += seq ?? 0;
+  const left = await workThrough(options({ ended, signal: stop.signal, begin: async (_record, seq, tally) => async () => {
+    tally.sum += seq;
     if (seq === 5) stop.abort();
     return "done";
   } }));
@@ -71,19 +71,19 @@ it("at the signal begins no more, lets what is under way end, and comes to the s
 
 it("stops where it is told to, and does not keep that batch", async () => {
   const { places, ended } = kept();
-  await workThrough(options({ ended, begin: async ({ seq }, tally) => (seq === 6 ? "stop" : async () => { tally.sum += seq ?? 0; return "done"; }) }));
+  await workThrough(options({ ended, begin: async (_record, seq, tally) => (seq === 6 ? "stop" : async () => { tally.sum += seq; return "done"; }) }));
   expect(places).toEqual([["3", 6]]);
 });
 
 it("throws what a piece of work throws, and keeps neither its batch nor one after it", async () => {
   const { places, ended } = kept();
-  const failing = workThrough(options({ ended, concurrency: 1, begin: async ({ seq }) => async () => { if (seq === 5) throw new Error("no"); return "done"; } }));
+  const failing = workThrough(options({ ended, concurrency: 1, begin: async (_record, seq) => async () => { if (seq === 5) throw new Error("no"); return "done"; } }));
   await expect(failing).rejects.toThrow("no");
   expect(places).toEqual([["3", 0]]);
 });
 
 it("does not keep a batch of which something has to be done again", async () => {
   const { places, ended } = kept();
-  await workThrough(options({ ended, begin: async ({ seq }) => async () => (seq === 8 ? "unfinished" : "done") }));
+  await workThrough(options({ ended, begin: async (_record, seq) => async () => (seq === 8 ? "unfinished" : "done") }));
   expect(places.map(([cursor]) => cursor)).toEqual(["3", "6"]);
 });

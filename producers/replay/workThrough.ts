@@ -5,7 +5,11 @@
  */
 import type { AuditBatch, AuditRecord, AuditSource } from "#shared/audit/auditSource.ts";
 
-export interface WorkOptions<T> {
+import { preparedInOrder } from "./preparedInOrder.ts";
+
+/** Round trips to the broker are made side by side. */
+export const AHEAD = 64;
+export interface WorkOptions<T, P> {
   readonly source: Pick<AuditSource, "batches">;
   readonly after?: string | undefined;
   /** No more is begun. What is under way ends. */
@@ -13,8 +17,10 @@ export interface WorkOptions<T> {
   /** Most that are under way at once. */
   readonly concurrency: number;
   readonly newTally: () => T;
+  /** Looks up what is to be known of an event; of several at once, a little ahead. */
+  readonly prepare: (record: AuditRecord) => Promise<P>;
   /** One after the other. `null`: nothing is to be done; "stop": neither with this one nor with those after it. Else what to do beside others; "unfinished": it has to be done again, so that its batch is not kept. */
-  readonly begin: (record: AuditRecord, tally: T) => Promise<Work | null | "stop">;
+  readonly begin: (record: AuditRecord, prepared: P, tally: T) => Promise<Work | null | "stop">;
   readonly unreadable: (batch: Pick<AuditBatch, "unreadable">, tally: T) => void;
   /** Of a batch that has ended, in order. */
   readonly ended: (cursor: string, tally: T) => Promise<void>;
@@ -28,7 +34,7 @@ interface Open<T> {
 }
 
 /** Resolves when all that was begun has ended, with what the batches that are not kept came to. Throws the first error of a piece of work, then begins no more. */
-export async function workThrough<T>({ source, after, signal, concurrency, newTally, begin, unreadable, ended }: WorkOptions<T>): Promise<readonly T[]> {
+export async function workThrough<T, P>({ source, after, signal, concurrency, newTally, prepare, begin, unreadable, ended }: WorkOptions<T, P>): Promise<readonly T[]> {
   const failing = new AbortController();
   const stop = AbortSignal.any([signal, failing.signal]);
   const open: Open<T>[] = [];
@@ -65,10 +71,11 @@ export async function workThrough<T>({ source, after, signal, concurrency, newTa
       open.push(one);
       unreadable(batch, one.tally);
       // As they were accepted: a stream has them as they ended.
-      for (const record of batch.records.toSorted((a, b) => a.completion.accepted_at_ms - b.completion.accepted_at_ms)) {
+      const records = batch.records.toSorted((a, b) => a.completion.accepted_at_ms - b.completion.accepted_at_ms);
+      for await (const [record, prepared] of preparedInOrder(records, prepare, AHEAD)) {
         await changed(() => underWay < concurrency);
         if (stop.aborted) break reading;
-        const work = await begin(record, one.tally);
+        const work = await begin(record, prepared, one.tally);
         if (work === "stop") break reading;
         if (work !== null) void run(work, one);
       }

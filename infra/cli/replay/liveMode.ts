@@ -10,7 +10,9 @@ import { BadInputFile, type InputFile, openInputFile } from "#producers/replay/i
 import { countIn, LiveTally, newLiveTally } from "#producers/replay/liveTally.ts";
 import { type Pace, speedOf } from "#producers/replay/pace.ts";
 import { RunId } from "#producers/replay/replayedId.ts";
+import { preparedInOrder } from "#producers/replay/preparedInOrder.ts";
 import { makePlan, type Planned, replayLive } from "#producers/replay/replayLive.ts";
+import { AHEAD } from "#producers/replay/workThrough.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import { DIRECT_ORIGIN, TenantId } from "#shared/contracts/ids.ts";
 import { type NanoUsd, UsdAmount } from "#shared/contracts/money.ts";
@@ -182,8 +184,7 @@ async function estimateOf({ source, signal }: ReplayContext, plan: Plan, tierFil
   const rates = new Map(servedBy(tierFile).map(({ name, price }) => [name, price]));
   for await (const { records, unreadable } of source.batches({ signal })) {
     for (const { why, count = 1 } of unreadable) countIn(tally.unreadable, why, count);
-    for (const { completion } of records) {
-      const planned = await plan(completion);
+    for await (const [{ completion }, planned] of preparedInOrder(records, (record) => plan(record.completion), AHEAD)) {
       if ("skipped" in planned) countIn(tally.skipped, planned.skipped);
       else addTo(estimate, completion, { tenantId: planned.id.tenant_id, content: planned.content }, (tier) => rates.get(tier));
     }
