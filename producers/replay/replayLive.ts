@@ -2,6 +2,8 @@
  * Publishes recorded requests as new ones, through the door that every NATS publisher uses: limits, budgets and admission hold for them as
  * for any. What is sent has been counted before and confirmed, and no more than that is sent.
  */
+import { setMaxListeners } from "node:events";
+
 import type { AuditSource } from "#shared/audit/auditSource.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
@@ -73,6 +75,7 @@ export async function replayLive(run: LiveRun): Promise<{ readonly end: LiveEnd;
   const { signal, replies, concurrency, plan, now, pace } = run;
   const stop = new AbortController();
   const stopped = AbortSignal.any([signal, stop.signal]);
+  setMaxListeners(0, signal, stopped); // each request that is under way listens
   let end = "all" as LiveEnd;
   let kept = run.tally;
   let begun = run.tally.requests;

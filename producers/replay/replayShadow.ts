@@ -2,6 +2,8 @@
  * Asks recorded requests again of chosen tiers, off the live path: the jobs are those of shadow sampling, so workers run them in slots of their
  * own, SHADOWS has the labels, and the ledger books what they cost as `shadow`, which no tenant pays.
  */
+import { setMaxListeners } from "node:events";
+
 import type { AuditSource } from "#shared/audit/auditSource.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import { Shadow, type ShadowJob, ShadowTierEvent } from "#shared/contracts/shadow.ts";
@@ -57,6 +59,7 @@ const LAST_RESULTS_MS = 10_000;
 
 export async function replayShadow(run: ShadowRun): Promise<{ readonly end: ShadowEnd; readonly tally: ShadowTally }> {
   const { signal, concurrency, plan, isSampled, budgetNanoUsd, now } = run;
+  setMaxListeners(0, signal); // each request that is under way listens
   let end = "all" as ShadowEnd;
   let kept = run.tally;
   let spentNanoUsd = spentOf(run.tally);
