@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 
 import { callInferctl } from "#infra/cli/callInferctl.ts";
+import "#infra/cli/commands/export.ts"; // read before the first test's time begins
 
 import { BAD_REPLAY_FILES, exported } from "./replayFiles.ts";
 

@@ -115,18 +115,21 @@ const isOfCompression = (error: unknown): error is Error => error instanceof Err
 const GZIP = [0x1f, 0x8b] as const;
 /** By its first bytes, whatever its name is. Members may follow each other. */
 async function* decompressed(stream: Readable): AsyncGenerator<Uint8Array> {
-  const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer, undefined>;
   let head = Buffer.alloc(0);
   while (head.length < GZIP.length) {
-    const { value, done } = await chunks.next();
-    if (done === true) break;
-    head = Buffer.concat([head, value]);
+    const next = await chunks.next();
+    if (next.done === true) break;
+    head = Buffer.concat([head, next.value]);
   }
   const all = async function* (): AsyncGenerator<Buffer> {
     if (head.length > 0) yield head;
     yield* { [Symbol.asyncIterator]: () => chunks };
   };
-  if (head[0] !== GZIP[0] || head[1] !== GZIP[1]) return yield* all();
+  if (head[0] !== GZIP[0] || head[1] !== GZIP[1]) {
+    yield* all();
+    return;
+  }
   const gunzip = createGunzip();
   pipeline(Readable.from(all(), { objectMode: false }), gunzip, () => undefined); // what fails is thrown by whoever reads it
   yield* gunzip as AsyncIterable<Buffer>;

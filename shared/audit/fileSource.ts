@@ -70,6 +70,8 @@ export function fileSource(files: readonly AuditFile[], { total }: { readonly to
   };
 }
 
+/** Without it no text can have what cannot be stored. */
+const ESCAPE = Buffer.from("\\u");
 const noJsonLines = ({ name }: AuditFile): AppError => new AppError("invalid_json", `${name}: is no file of JSON lines`);
 const newBatch = () => ({ records: [] as AuditRecord[], unreadable: [] as Unreadable[], bytes: 0 });
 
@@ -84,7 +86,7 @@ function readLine({ bytes, isUnended }: Pick<AuditLine, "bytes" | "isUnended">):
     if (!(error instanceof AppError)) throw error;
     return isUnended ? { why: "truncated", what: "the last line has no end" } : { why: "not_json", what: error.message };
   }
-  if (!isStorable(value, bytes.toString("utf8"))) return { why: "invalid", what: "has text with NUL or a lone surrogate, which no event of ours has" };
+  if (bytes.includes(ESCAPE) && !isStorable(value, bytes.toString("utf8"))) return { why: "invalid", what: "has text with NUL or a lone surrogate, which no event of ours has" };
   const line = Line.safeParse(value);
   const read = readAuditEvent(line.success && !(typeof value === "object" && value !== null && "type" in value) ? line.data.completion : value);
   return "completion" in read ? { record: { seq: line.success ? line.data.seq : null, completion: read.completion } } : read;

@@ -108,8 +108,11 @@ it("ends when it is asked to", async () => {
 it("finds a sequence by time", async () => {
   const stand = await reader.stand();
   const hundredth = await jsm.streams.getMessage("COMPLETIONS", { seq: 100 });
-  const found = await reader.sequenceAt(stand, hundredth?.time.getTime() ?? NaN);
-  expect(found).toBeLessThanOrEqual(100);
+  const atMs = hundredth?.time.getTime() ?? NaN;
+  const found = await reader.sequenceAt(stand, atMs);
+  const timeOf = async (seq: number) => (await jsm.streams.getMessage("COMPLETIONS", { seq }))?.time.getTime() ?? NaN;
+  expect(await timeOf(found)).toBeGreaterThanOrEqual(atMs);
+  for (let seq = found - 1; seq >= 1; seq--) expect([seq, LOST.includes(seq) || (await timeOf(seq)) < atMs]).toEqual([seq, true]);
   expect(await reader.sequenceAt(stand, 0)).toBe(1);
   expect(await reader.sequenceAt(stand, Date.now() + 60_000)).toBe(stand.lastSeq + 1);
 });

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, expect, inject, it } from "vitest";
 import { generatedEvent } from "#infra/bench/generatedEvents.ts";
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
-import { Completion } from "#shared/contracts/events.ts";
+import type { Completion } from "#shared/contracts/events.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { toRows } from "#sinks/audit/toRows.ts";
 import { makeAuditWriter } from "#sinks/audit/writeBatch.ts";

@@ -13,7 +13,6 @@ it.each([
 
 const sourceOf = (unreadable: readonly Unreadable[]): AuditSource => ({
   name: "s", total: null,
-  // eslint-disable-next-line @typescript-eslint/require-await -- what it has is there
   async *batches() { yield { records: [], unreadable, cursor: "1" }; },
 });
 const watched = (unreadable: readonly Unreadable[], isStrict: boolean) => watchSource(sourceOf(unreadable), { readBefore: 0, isStrict, tell: undefined, now: () => 0 });
