@@ -14,7 +14,7 @@ export interface Estimated {
 }
 /** Beyond so many tenants the rest is one line. */
 const MOST_TENANTS = 1_000;
-export const OTHER_TENANTS = "(others)";
+const OTHER_TENANTS = "(others)";
 
 export interface Estimate extends Estimated {
   readonly tenants: Map<string, Estimated>;
