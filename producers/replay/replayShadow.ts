@@ -73,17 +73,20 @@ export async function replayShadow(run: ShadowRun): Promise<{ readonly end: Shad
   signal.addEventListener("abort", () => { lastLookMs = now() + LAST_RESULTS_MS; whenOneEnds(); }, { once: true });
 
   const ask = async (task: ShadowTask, tally: ShadowTally): Promise<"done" | "unfinished"> => {
-    const results = await publishAndAwait(run, task, () => lastLookMs).finally(() => {
+    try {
+      const results = await publishAndAwait(run, task, () => lastLookMs);
+      if (results === null) return "unfinished";
+      const before = spentOf(tally);
+      addEvents(tally, results.events, { mostNanoUsd: task.mostNanoUsd, isComplete: results.isComplete });
+      spentNanoUsd += spentOf(tally) - before;
+      return "done";
+    } finally {
+      // In one go with the above: there is no moment when it counts as neither.
       underWay -= 1;
       committedNanoUsd -= task.mostNanoUsd;
+      run.onProgress([...open].reduce(mergedShadowTallies, kept), underWay);
       whenOneEnds();
-    });
-    if (results === null) return "unfinished";
-    const before = spentOf(tally);
-    addEvents(tally, results.events, { mostNanoUsd: task.mostNanoUsd, isComplete: results.isComplete });
-    spentNanoUsd += spentOf(tally) - before;
-    run.onProgress([...open].reduce(mergedShadowTallies, kept), underWay);
-    return "done";
+    }
   };
   /** Whether there is money for it, perhaps once what is under way has come back and cost less than it might have. */
   const canAfford = async ({ mostNanoUsd }: ShadowTask): Promise<boolean> => {
