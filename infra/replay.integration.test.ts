@@ -1,5 +1,5 @@
 /** Replay of what real roles have done: as the third door, for labels, and without any effect. On real servers, by the command itself. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -13,7 +13,7 @@ import type { CliContext } from "#infra/cli/command.ts";
 import { replayOf } from "#infra/cli/commands/replay.ts";
 import { REPLAY_MODES } from "#infra/cli/replay/replayModes.ts";
 import { PLAIN_SCREEN } from "#infra/cli/screen.ts";
-import { type ModelServer, startModelServer } from "#infra/e2e/modelServer.ts";
+import { type ModelServer, prompt, startModelServer } from "#infra/e2e/modelServer.ts";
 import { writeTierFile } from "#infra/e2e/tierFile.ts";
 import { anyFreePort } from "#infra/embedded/freePort.ts";
 import { isDrained } from "#infra/embedded/isDrained.ts";
@@ -169,6 +169,16 @@ describe("live", () => {
     expect(ran.code).toBe(2);
     expect(reportOf(ran)).toMatchObject({ end: "max_cost" });
     expect(((await lastSeqs())["REQUESTS"] ?? 0) - (before["REQUESTS"] ?? 0)).toBeLessThan(COUNT);
+  });
+
+  it("asks what a file says, where one is named", async () => {
+    const inputs = join(folder, "inputs.jsonl");
+    writeFileSync(inputs, ASKED.map(({ request_id }) => JSON.stringify({ tenant_id: TENANT, request_id: `http-${request_id}`, input: prompt(`file-${request_id}`, {}) })).join("\n"));
+    const ran = await replay({ mode: "live", max: true, run: "inputs", inputs, budget: "5", confirm: CONFIRM });
+    expect(reportOf(ran)).toMatchObject({ end: "all", requests: COUNT });
+    const attempts = await Promise.all(ASKED.map(async ({ request_id }) => (await find(`replay-inputs-http-${request_id}`)).attempts.length));
+    expect(ASKED.map(({ request_id }) => models.calls(`file-${request_id}`).length)).toEqual(attempts);
+    expect(Math.max(...attempts)).toBeGreaterThan(0);
   });
 
   it("asks another tenant under another policy", async () => {
