@@ -47,6 +47,6 @@ export function count(tally: Tally, { seq, completion: { tenant_id, request_id }
 }
 const asShown = ({ path, recorded = null, decided = null }: Difference) => ({ path, recorded, decided });
 
-export function countUnreadable(tally: Tally, { why }: Unreadable): void {
-  tally.unreadable[why] = (tally.unreadable[why] ?? 0) + 1;
+export function countUnreadable(tally: Tally, { why, count: events = 1 }: Unreadable): void {
+  tally.unreadable[why] = (tally.unreadable[why] ?? 0) + events;
 }
