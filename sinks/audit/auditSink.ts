@@ -17,6 +17,7 @@ import { startTracing } from "#shared/telemetry/tracing.ts";
 
 import { AuditSinkConfig } from "./config.ts";
 import { drain, type Feed } from "./drain.ts";
+import { eraseAsked } from "./eraseAsked.ts";
 import { feedbackFeed } from "./feedbackFeed.ts";
 import { lateFeed } from "./lateFeed.ts";
 import { reconcileBooks } from "./reconcileBooks.ts";
@@ -56,6 +57,7 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     const { js, publisher, now, observeRun } = broker;
     sweep(signal);
     keepFor(pool, { auditDays: config.retentionDays, ledgerDays: config.ledgerRetentionDays }, log, signal);
+    eraseAsked(config, context);
     reconcileBooks({ config, broker, registry }, context);
     readiness.started();
     log.info("ready");

@@ -3,6 +3,7 @@ import { books } from "../doctor/checks/books.ts";
 import { clocks } from "../doctor/checks/clocks.ts";
 import { configuration } from "../doctor/checks/configuration.ts";
 import { deadLetters } from "../doctor/checks/deadLetters.ts";
+import { erasures } from "../doctor/checks/erasures.ts";
 import { machine } from "../doctor/checks/machine.ts";
 import { models } from "../doctor/checks/models.ts";
 import { nats } from "../doctor/checks/nats.ts";
@@ -16,7 +17,7 @@ import { countOf, runChecks } from "../doctor/finding.ts";
 import { paintFor } from "../paint.ts";
 import { openPlace } from "../place.ts";
 
-const CHECKS = [machine, configuration, roles, nats, redis, postgres, permissions, prices, models, clocks, deadLetters, books];
+const CHECKS = [machine, configuration, roles, nats, redis, postgres, permissions, prices, models, clocks, deadLetters, books, erasures];
 /** Of each check. */
 const DEADLINE_MS = 20_000;
 
@@ -36,6 +37,7 @@ export const doctor: Command = {
     "clocks           this machine's against NATS's, Redis's and Postgres's",
     "dead letters     what was given up and nobody has handled",
     "books            open differences that reconciliation found",
+    "erasures         that nothing is left of who was erased: no row, no key and, in time, no message",
     "--json           { problems, warnings, findings: [{ check, level, what, next }] }",
     `All checks run, whatever one of them finds. Ends with ${EXIT_PROBLEMS} when something is a problem, with 0 when there are warnings alone.`,
   ],

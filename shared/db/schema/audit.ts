@@ -1,11 +1,15 @@
 /** The audit tables: rows of events, whose columns are named as in the event (`shared/contracts/events.ts`). */
 import { sql } from "drizzle-orm";
-import { bigint, boolean, doublePrecision, index, integer, jsonb, pgTable, primaryKey, smallint, text } from "drizzle-orm/pg-core";
+import { bigint, boolean, customType, doublePrecision, index, integer, jsonb, pgTable, primaryKey, smallint, text } from "drizzle-orm/pg-core";
 
 import type { Attempt, Completion, Outcome } from "#shared/contracts/events.ts";
 import type { Shadow, ShadowTier } from "#shared/contracts/shadow.ts";
 
 import { key, nanoUsd, time } from "./columns.ts";
+
+type Question = NonNullable<Completion["input"]>;
+/** Perhaps a text alone, read as the driver has it, which is parsed: `jsonb()` would parse a text once more, and make a number of "42". */
+const question = customType<{ data: Question }>({ dataType: () => "jsonb", fromDriver: (value) => value as Question });
 
 /** One row per finished request. Append-only; rebuildable by reading COMPLETIONS again. */
 export const requests = pgTable(
@@ -35,11 +39,13 @@ export const requests = pgTable(
     completed_at: time().notNull(),
     origin: text().notNull(),
     output: text(),
+    /** In place of `output` and `message`, where the tenant's retention has outputs hashed: SHA-256 in hex of the text, or of the message's JSON. */
+    output_sha256: text(),
     message: jsonb().$type<NonNullable<Completion["message"]>>(),
     input_bytes: integer(),
     input_sha256: text(),
     /** What was asked, where the tenant's retention has it stored. */
-    input: jsonb().$type<Completion["input"]>(),
+    input: question(),
     fingerprint: text(),
     metadata: jsonb().$type<Completion["metadata"]>(),
     /** The answer was made for another request. */
