@@ -34,7 +34,7 @@ export type RequestRow = typeof requests.$inferSelect;
 export type AttemptRow = typeof attempts.$inferSelect;
 /** The event that the rows were made from, for its schema to read. Pure. */
 export function eventOf(row: RequestRow, attemptRows: readonly AttemptRow[]): object {
-  const { message, key_id, error_code, error_message, accepted_at, completed_at, input, input_sha256, cache, experiment, attempt_count: _count, stream_seq: _seq, ...same } = row;
+  const { message, key_id, error_code, error_message, accepted_at, completed_at, input, input_sha256, cache, experiment, terms, latency_slo_ms, attempt_count: _count, stream_seq: _seq, ...same } = row;
   return {
     ...same,
     message: message ?? undefined,
@@ -43,6 +43,8 @@ export function eventOf(row: RequestRow, attemptRows: readonly AttemptRow[]): ob
     cache: cache ?? undefined,
     experiment: experiment ?? undefined,
     input_sha256: input_sha256 ?? undefined,
+    terms: terms ?? undefined,
+    latency_slo_ms: latency_slo_ms ?? undefined,
     type: "completion.v1",
     error: error_code === null ? null : { code: error_code, message: error_message ?? "" },
     accepted_at_ms: Date.parse(accepted_at),

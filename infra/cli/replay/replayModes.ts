@@ -1,4 +1,5 @@
 import type { ReplayMode } from "./replayMode.ts";
+import { verifyMode } from "./verifyMode.ts";
 
 /** Every mode of `inferctl replay`, in the order of its help. */
-export const REPLAY_MODES: readonly ReplayMode[] = [];
+export const REPLAY_MODES: readonly ReplayMode[] = [verifyMode];
