@@ -16,8 +16,8 @@ import { readModel } from "#shared/runtime/readModel.ts";
 import { tierFileVersion } from "#shared/runtime/tierFileVersion.ts";
 
 import { EXIT_USAGE } from "../exitCodes.ts";
-import { loginFor } from "../loginFor.ts";
 import { serverUrl } from "../serverUrl.ts";
+import { replayLogin } from "./replayLogin.ts";
 
 export interface VersionFiles {
   /** Tier files in YAML, and files or folders of models in JSON. None: of this kind NATS is asked. */
@@ -62,7 +62,7 @@ export async function openRecordedVersions({ tiers, models }: VersionFiles, envi
 type Stores = Awaited<ReturnType<typeof openStores>>;
 async function openStores(environment: Environment) {
   const home = openHome(environment);
-  const nats = await connectNats({ url: serverUrl("nats", environment, home), name: "inferctl", ...loginFor(environment, home) }).catch((error: unknown) => {
+  const nats = await connectNats({ url: serverUrl("nats", environment, home), name: "inferctl", ...replayLogin(environment, home, "replay") }).catch((error: unknown) => {
     throw new SetupError(`NATS, which keeps the tier files and models that were decided by, cannot be reached: ${String(error)}`, "Is it up? See: inferctl status; or name files: --tiers FILE --models FOLDER.", { cause: error });
   });
   try {

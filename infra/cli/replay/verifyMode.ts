@@ -23,7 +23,7 @@ export const verifyMode: ReplayMode = {
     "--show         so many of the requests that differ are shown (default 10)",
     "               With --tiers and --models, and events from a file, no server is needed. Exit code 1 when something differs.",
   ],
-  example: "inferctl replay --mode verify --from file audit.jsonl.gz --tiers infra/config/tiers.yaml --models models/",
+  example: "inferctl replay --mode verify audit.jsonl.gz --tiers infra/config/tiers.yaml --models models/",
   options: { tiers: { type: "string" }, models: { type: "string" }, show: { type: "string" } },
   async run(values, context) {
     const { source, resumed, keep, signal, progress, print, environment } = context;
