@@ -28,7 +28,7 @@ export const doctor: Command = {
     "machine          Node.js, and the disk of the home",
     "configuration    all variables of all roles, the tier file, API keys of its tiers (whether they are there; none is printed)",
     "roles            whether each that was started here runs at its port and is ready, and what it warns of; else whether their ports are free",
-    "NATS             version and its known hole, max_payload; streams, buckets and consumers against what they should be, how full and how far behind",
+    "NATS             version and its known hole, max_payload; streams, buckets and consumers, with their settings, against what they should be, how full and how far behind",
     "Redis            version, memory and what becomes of it when it is short, append-only file",
     "Postgres         version, migrations, tables, roles, row-level security, what is append-only",
     "permissions      what Postgres grants each role; with INFER_AUTH=keys each login that is kept here is tried at its server",

@@ -35,6 +35,8 @@ export const requests = pgTable(
     budget_nano_usd: nanoUsd(),
     attempt_count: smallint().notNull(),
     latency_ms: integer().notNull(),
+    /** Wanted by the request. `null`: it named none, or was written by an older release. */
+    latency_slo_ms: integer(),
     accepted_at: time().notNull(),
     completed_at: time().notNull(),
     origin: text().notNull(),
@@ -53,7 +55,6 @@ export const requests = pgTable(
     decisions: jsonb().$type<Completion["decisions"]>().notNull(),
     /** For making the decisions again. None: of an older event. */
     terms: jsonb().$type<NonNullable<Completion["terms"]>>(),
-    latency_slo_ms: integer(),
     trace_id: text().notNull(),
     /** Of the event in COMPLETIONS. */
     stream_seq: bigint({ mode: "number" }).notNull(),
