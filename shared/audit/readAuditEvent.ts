@@ -21,6 +21,7 @@ export const ABSENT: Readonly<Record<string, string>> = {
   input: "the tenant's retention has no prompts stored: it can be decided again, and not be run again",
   webhook: "no webhook endpoint is told",
   latency_slo_ms: "the request asked for no latency",
+  experiment: "it was in none, or which arm chose its policy is not known",
   terms: "which limits it asked for is not known: its decisions cannot be made again",
   "attempts.replica": "the tier has one backend",
   "attempts.first_token_ms": "it was not streamed",

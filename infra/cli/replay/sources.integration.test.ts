@@ -51,7 +51,7 @@ async function exported(...args: string[]) {
 const seqs = ({ records }: { readonly records: readonly { seq: number }[] }): number[] => records.map(({ seq }) => seq);
 /** What the audit has no column for. */
 const inTheAudit = (event: Completion): unknown => {
-  const { webhook: _webhook, latency_slo_ms: _slo, ...kept } = event;
+  const { webhook: _webhook, ...kept } = event;
   return kept;
 };
 
