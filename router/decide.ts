@@ -10,8 +10,9 @@ import { drawsFor } from "#shared/runtime/drawsFor.ts";
 import { guardedPlace } from "./learning/floorGuard.ts";
 import { valuesFor } from "./policy/cascadeRouting.ts";
 import { chooseStep } from "./policy/chooseStep.ts";
+import { drawStep } from "./policy/drawStep.ts";
 import { explore, type ExploreSettings } from "./policy/explore.ts";
-import type { Learned } from "./policy/policy.ts";
+import type { Learned, Situation } from "./policy/policy.ts";
 import { queryFeatures } from "./policy/queryFeatures.ts";
 import { pacedPlace } from "./policy/pacing.ts";
 import { type CountedTokens, factsFor, type LiveTiers, MIN_WITHIN_SLO } from "./policy/quoteTiers.ts";
@@ -35,23 +36,31 @@ export interface Known {
   readonly nowMs: number;
 }
 
-/** Policies that read a routing model. */
-const LEARNED = ["cascade-routing", "predictive", "cascade"];
+/** Policies that read a routing model. `random` only has recorded what it says of the query, so that others can be judged by its log. */
+const LEARNED = ["cascade-routing", "predictive", "cascade", "random"];
 
 /** Pure: what the router does, what `POST /decide` explains, what replay repeats. */
 export function decide(request: InferenceRequest, saga: SagaContext, { file: whole, live, counted = countedBefore(saga), model, floorSteps, exploration, pacing, budgetLeft, nowMs }: Known): Decision {
   const file = fileFor(whole, request);
   const facts: Facts = { ...factsFor(request, file, live, nowMs, counted), ...(pacing === undefined ? {} : { pacing }), ...(budgetLeft === undefined ? {} : { budget_left: budgetLeft }) };
   const decision = { after_attempt: saga.attempt, policy: request.policy };
-  if (model === null || !LEARNED.includes(request.policy)) return { ...decision, facts, step: chooseStep({ request, saga, facts }, file) };
+  if (model === null || !LEARNED.includes(request.policy)) {
+    const step = chooseStep({ request, saga, facts }, file);
+    return { ...decision, facts, step, ...drawn({ request, saga, facts }, step) };
+  }
   const { learned, recorded } = learnedFrom({ model, floorSteps, pacing }, request, saga);
   const weighsLateness = recorded.lambda_per_usd !== null && request.latency_slo_ms !== null && model.latency_slo_ms !== null && model.latency_slo_ms <= request.latency_slo_ms;
   const priced = weighsLateness ? { ...facts, min_within_slo: MIN_WITHIN_SLO } : facts;
   const situation = { request, saga, facts: priced, learned };
   const greedy = chooseStep(situation, file);
+  if (request.policy === "random") return { ...decision, facts: priced, learned: recorded, step: greedy, ...drawn({ request, saga, facts: priced }, greedy) };
   if (budgetLeft !== undefined) return { ...decision, facts: priced, step: greedy, learned: recorded }; // what is left is not for trying things out
   return { ...decision, facts: priced, step: greedy, learned: recorded, ...explore(situation, greedy, exploration, drawsFor("explore", request)) };
 }
+
+/** What was drawn in the place of `step`, under `random`. */
+const drawn = (situation: Situation & { readonly request: InferenceRequest }, step: Decision["step"]): Partial<Pick<Decision, "step" | "draw">> =>
+  (situation.request.policy === "random" ? (drawStep(situation, step, drawsFor("random", situation.request, situation.saga.attempt)[situation.facts.budget_left === undefined ? 0 : 1]) ?? {}) : {});
 
 /** A prompt is counted once: what a decision recorded holds for those after it, and for whoever decides again. */
 const countedBefore = ({ decisions }: Pick<SagaContext, "decisions">): CountedTokens =>
