@@ -17,8 +17,11 @@ export interface SeenQuery {
   readonly features: readonly number[];
 }
 export function seenBy({ classes: known }: Pick<RoutingModel, "classes">, query: QueryFeatures): SeenQuery {
-  const classes = classProbabilities(known, query);
-  return { classes, features: [1, ...classes, ...classes.map((share) => share * query.log_length), query.digits, query.negation] };
+  return seenAs(classProbabilities(known, query), query);
+}
+/** Of a query of which only its shape is known, and the classes' probabilities. */
+export function seenAs(classes: readonly number[], { log_length, digits, negation }: Omit<QueryFeatures, "words">): SeenQuery {
+  return { classes, features: [1, ...classes, ...classes.map((share) => share * log_length), digits, negation] };
 }
 
 /** The first and the latest tier that answered (one when they are the same), with their raw confidences; none before an answer. */
