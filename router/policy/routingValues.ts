@@ -16,13 +16,13 @@ export interface SeenQuery {
   /** As `stateFeatures` begins. */
   readonly features: readonly number[];
 }
-export function seenBy({ classes: known }: Pick<RoutingModel, "classes">, query: QueryFeatures): SeenQuery {
-  return seenAs(classProbabilities(known, query), query);
-}
-/** Of a query of which only its shape is known, and the classes' probabilities. */
-export function seenAs(classes: readonly number[], { log_length, digits, negation }: Omit<QueryFeatures, "words">): SeenQuery {
-  return { classes, features: [1, ...classes, ...classes.map((share) => share * log_length), digits, negation] };
-}
+/** What is read of a query besides its words. */
+export type QueryShape = Omit<QueryFeatures, "words">;
+export const seenBy = ({ classes: known }: Pick<RoutingModel, "classes">, query: QueryFeatures): SeenQuery => seenAs(query, classProbabilities(known, query));
+
+/** From what a decision records of a query. */
+export const seenAs = ({ log_length, digits, negation }: QueryShape, classes: readonly number[]): SeenQuery =>
+  ({ classes, features: [1, ...classes, ...classes.map((share) => share * log_length), digits, negation] });
 
 /** The first and the latest tier that answered (one when they are the same), with their raw confidences; none before an answer. */
 export type Answered = readonly { readonly place: number; readonly confidence: number }[];

@@ -74,7 +74,11 @@ function wantedIn(given: string): Wanted[] {
 }
 
 async function modelOf(version: string, environment: Environment): Promise<RoutingModelFile> {
-  if (!existsSync(version)) return withModelStore(environment, (store) => store.get(version));
+  if (!existsSync(version)) {
+    const found = await withModelStore(environment, (store) => store.get(version));
+    if (found === null) throw wrong(`there is no model ${version}, neither in the store (inferctl models list) nor as a file`);
+    return found;
+  }
   let value: unknown;
   try {
     value = JSON.parse(readFileSync(version, "utf8"));

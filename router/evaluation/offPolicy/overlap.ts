@@ -17,7 +17,7 @@ export interface Overlap {
 export function refusal({ impossibleShare, effectiveSampleSize, lacks }: Overlap): string | null {
   if (impossibleShare > MOST_IMPOSSIBLE) {
     const steps = lacks.slice(0, 3).map(({ step, share }) => `${step} (${percent(share)})`);
-    return `the log could not hold the outcome of ${percent(impossibleShare)} of requests${steps.length === 0 ? "" : `: it never runs ${steps.join(", ")} where this policy would`}`;
+    return `the log could not hold the outcome of ${percent(impossibleShare)} of requests${steps.length === 0 ? "" : `: it never takes ${steps.join(", ")}, as this policy would`}`;
   }
   if (effectiveSampleSize < LEAST_EFFECTIVE) return `what the log holds says as much as ${Math.round(effectiveSampleSize)} requests would, and it takes ${LEAST_EFFECTIVE}`;
   return null;

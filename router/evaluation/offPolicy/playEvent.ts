@@ -132,5 +132,5 @@ function learnedFor({ learned }: Candidate, event: RecordedEvent): Learned | nul
 function seenOf({ classes }: Pick<RoutingModel, "classes">, { query, seen }: RecordedEvent): SeenQuery | null {
   if (query !== null) return seenBy({ classes }, query);
   if (seen === null || classes.names.some((name) => !Object.hasOwn(seen.classes, name))) return null;
-  return seenAs(classes.names.map((name) => seen.classes[name] ?? 0), seen);
+  return seenAs(seen, classes.names.map((name) => seen.classes[name] ?? 0));
 }

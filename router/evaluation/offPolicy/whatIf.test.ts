@@ -135,7 +135,7 @@ describe("from a log of one policy that leaves nothing to chance", () => {
     expect(report?.shares).toMatchObject({ exact: 1, unknown: 0 });
     expect(report?.cost.estimate?.value).toBeCloseTo(truth.cost, 3);
     expect((report?.cost.estimate?.high ?? NaN) - (report?.cost.estimate?.low ?? NaN)).toBeLessThan(1e-6);
-    expect(report?.quality_refused).toContain("never runs stop after small"); // nobody judged an answer that was not kept
+    expect(report?.quality_refused).toContain("never takes stop after small"); // nobody judged an answer that was not kept
   });
   it("computes what happened again, quality included", () => {
     const [report] = reportOf(log, [plain("cascade")]).candidates;
@@ -144,7 +144,7 @@ describe("from a log of one policy that leaves nothing to chance", () => {
   });
   it("refuses what needs tiers that it never ran there, and says which", () => {
     const [report] = reportOf(log, [plain("always-large")]).candidates;
-    expect(report).toMatchObject({ refused: expect.stringMatching(/could not hold the outcome of 100.0 % of requests: it never runs large first/) as unknown, shares: { unknown: expect.closeTo(1, 1) as unknown } });
+    expect(report).toMatchObject({ refused: expect.stringMatching(/could not hold the outcome of 100.0 % of requests: it never takes large first/) as unknown, shares: { unknown: expect.closeTo(1, 1) as unknown } });
     expect(report?.quality.estimate).toBeNull();
     expect(report?.cost.estimate).toBeNull();
   });
