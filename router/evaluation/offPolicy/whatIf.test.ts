@@ -69,7 +69,7 @@ describe("from a log of the policy random", () => {
     const [candidate, report] = [CANDIDATES[i], candidates[i]];
     if (candidate === undefined || report === undefined) throw new Error("no report");
     const truth = truthOf(log, candidate);
-    const within = (estimate: Estimate | null, is: number) => { if (estimate === null) throw new Error("refused"); expect(Math.abs(estimate.value - is)).toBeLessThan(2 * (estimate.high - estimate.low)); };
+    const within = (estimate: Estimate | null, is: number) => { if (estimate === null) throw new Error("refused"); expect(Math.abs(estimate.value - is)).toBeLessThanOrEqual(2 * (estimate.high - estimate.low) + 1e-9 * is); };
     within(report.quality.estimate, truth.quality);
     within(report.quality.snips, truth.quality);
     within(report.quality.ips, truth.quality);
@@ -106,11 +106,11 @@ describe("from a log of the policy random", () => {
 });
 
 it("covers the truth in 95 of 100 logs, is unbiased, and DR is closer to it than IPS", () => {
-  const seeds = 60, wanted = CANDIDATES.slice(4, 8);
+  const seeds = 40, wanted = CANDIDATES.slice(4, 8);
   let inside = 0, asked = 0;
   const errors = { ips: [] as number[], dr: [] as number[] };
   for (let seed = 100; seed < 100 + seeds; seed++) {
-    const log = logOf(seed, 1_500);
+    const log = logOf(seed, 1_000);
     for (const [i, report] of reportOf(log, wanted).candidates.entries()) {
       const candidate = wanted[i];
       if (candidate === undefined) throw new Error("no candidate");
@@ -135,7 +135,7 @@ describe("from a log of one policy that leaves nothing to chance", () => {
     expect(report?.shares).toMatchObject({ exact: 1, unknown: 0 });
     expect(report?.cost.estimate?.value).toBeCloseTo(truth.cost, 3);
     expect((report?.cost.estimate?.high ?? NaN) - (report?.cost.estimate?.low ?? NaN)).toBeLessThan(1e-6);
-    expect(report?.quality_refused).toContain("never takes stop after small"); // nobody judged an answer that was not kept
+    expect(report?.quality_refused).toContain("stop after small"); // nobody judged an answer that was not kept
   });
   it("computes what happened again, quality included", () => {
     const [report] = reportOf(log, [plain("cascade")]).candidates;
