@@ -31,11 +31,11 @@ const HELP = `Sends requests under the policy random through a set-up of its own
 estimates twenty other policies from that log alone, and compares with what they bring on the full outcomes of the same requests. The same again on
 logs that the pure code makes of other draws, so that it is known how often intervals hold the truth.
 
-  npm run bench:what-if -- --outcomes <file> --tiers <a,b,c> [--requests <n>] [--resamples <n>] [--seed <n>] [--time-scale <n>] [--simulated] [--json]
+  npm run bench:what-if -- --outcomes <file> --tiers <a,b,c> [--requests <n>] [--resamples <n>] [--resample-requests <n>] [--seed <n>] [--time-scale <n>] [--simulated] [--json]
 
   --outcomes     JSON lines of outcomes with answers (inferctl serve-recorded --help)
-  --requests     of each log (default 20000)
-  --resamples    logs of the pure code (default 20)
+  --requests     of the pipeline's log (default 20000)
+  --resamples    logs of the pure code (default 20), of --resample-requests each (default 5000)
   --time-scale   of recorded latencies (default 0.01)
   --simulated    leaves the real pipeline out
 
@@ -48,7 +48,7 @@ const CONCURRENCY = 32;
 const BOOKS_DEADLINE_MS = 120_000;
 
 const { values } = parseArgs({ options: {
-  outcomes: { type: "string" }, tiers: { type: "string" }, requests: { type: "string", default: "20000" }, resamples: { type: "string", default: "20" }, seed: { type: "string", default: "1" },
+  outcomes: { type: "string" }, tiers: { type: "string" }, requests: { type: "string", default: "20000" }, resamples: { type: "string", default: "20" }, "resample-requests": { type: "string", default: "5000" }, seed: { type: "string", default: "1" },
   "time-scale": { type: "string", default: "0.01" }, simulated: { type: "boolean" }, json: { type: "boolean" }, help: { type: "boolean", short: "h" },
 } });
 const print = (text: string) => void process.stdout.write(`${text}\n`);
@@ -60,7 +60,7 @@ if (values.help === true || values.outcomes === undefined || values.tiers === un
 } else process.exitCode = await bench(values.outcomes, values.tiers.split(","));
 
 async function bench(file: string, models: string[]): Promise<number> {
-  const [requests, resamples, seed] = [Number(values.requests), Number(values.resamples), Number(values.seed)];
+  const [requests, resamples, resampleRequests, seed] = [Number(values.requests), Number(values.resamples), Number(values["resample-requests"]), Number(values.seed)];
   const wholeLog = await readOutcomeLog(file, models);
   const costOf = (place: number) => wholeLog.reduce((sum, { tiers }) => sum + (tiers[place]?.cost_usd ?? 0), 0);
   const order = models.map((_model, place) => place).sort((a, b) => costOf(a) - costOf(b));
@@ -74,11 +74,11 @@ async function bench(file: string, models: string[]): Promise<number> {
   const realRows = real === null ? null : await progress.step("estimates from the real log", () => Promise.resolve(compare(real.log, candidates, estimate(real.log, candidates), false)));
   const logs = await progress.step(`${resamples} other logs`, () => Promise.resolve(Array.from({ length: resamples }, (_, i) => {
     progress.tell?.(`${i} of ${resamples} logs`);
-    const log = simulatedLog(asked, priors, { seed: 1_000 * seed + i, requests, policy: "random" });
+    const log = simulatedLog(asked, priors, { seed: 1_000 * seed + i, requests: resampleRequests, policy: "random" });
     return compare(log, candidates, estimate(log, candidates), true);
   })));
   const poor = refusals(asked, candidates, priors, seed);
-  return report({ real: realRows, logs, poor, requests });
+  return report({ real: realRows, logs, poor, requests, resampleRequests });
 }
 
 /** Of a log of a cascade without a draw: whatever runs another tier first must be refused. */
@@ -88,7 +88,7 @@ function refusals(asked: readonly OutcomeRow[], candidates: readonly Candidate[]
   return { asked: found.length, refused: found.filter(({ quality }) => quality.estimate === null).length, answered: found.filter(({ quality }) => quality.estimate !== null).map(({ name }) => name) };
 }
 
-function report({ real, logs, poor, requests }: { readonly real: readonly Compared[] | null; readonly logs: readonly (readonly Compared[])[]; readonly poor: ReturnType<typeof refusals>; readonly requests: number }): number {
+function report({ real, logs, poor, requests, resampleRequests }: { readonly real: readonly Compared[] | null; readonly logs: readonly (readonly Compared[])[]; readonly poor: ReturnType<typeof refusals>; readonly requests: number; readonly resampleRequests: number }): number {
   const each = logs.map(summarise);
   const pooled = summarise(logs.flat());
   const average = (of: (one: Summary) => number) => each.reduce((sum, one) => sum + of(one), 0) / Math.max(1, each.length);
@@ -98,10 +98,10 @@ function report({ real, logs, poor, requests }: { readonly real: readonly Compar
     refused === 0 && coverage >= BOUNDS.coverage && quality_error <= BOUNDS.quality && cost_error <= BOUNDS.cost && Math.min(quality_rank_correlation, cost_rank_correlation) >= BOUNDS.correlation;
   const isShown = holds(simulated) && (realSummary === null || holds(realSummary)) && poor.refused > 0;
   const machine = `${cpus().length} x ${cpus()[0]?.model.trim() ?? "?"}, Node ${process.versions.node}`;
-  if (values.json === true) print(JSON.stringify({ machine, requests, real: realSummary, simulated, logs: each.length, poor, is_shown: isShown, rows: real }));
+  if (values.json === true) print(JSON.stringify({ machine, requests, resample_requests: resampleRequests, real: realSummary, simulated, logs: each.length, poor, is_shown: isShown, rows: real }));
   else {
     const line = (name: string, one: Summary) => [name, String(one.asked), (100 * one.coverage).toFixed(1), (100 * one.quality_error).toFixed(2), (100 * one.cost_error).toFixed(2), one.quality_rank_correlation.toFixed(3), one.cost_rank_correlation.toFixed(3)];
-    print(`${machine}; ${requests} requests in each log, 20 policies`);
+    print(`${machine}; 20 policies; ${requests} requests through the pipeline, ${resampleRequests} in each log of the pure code`);
     print(textTable(["LOG", "INTERVALS", "COVER %", "QUALITY OFF BY, POINTS", "COST OFF BY %", "RANKS: QUALITY", "RANKS: COST"], [...(realSummary === null ? [] : [line("the pipeline's", realSummary)]), line(`${each.length} of the pure code`, simulated)]));
     if (real !== null) print(textTable(["POLICY", "QUALITY %", "ESTIMATE", "USD / 1,000", "ESTIMATE"], policyRows(real)));
     print(`covered by measure: ${Object.entries(simulated.by_measure).map(([measure, share]) => `${measure} ${(100 * share).toFixed(1)} %`).join(", ")}`);

@@ -115,7 +115,7 @@ it("covers the truth in 95 of 100 logs, is unbiased, and DR is closer to it than
       const candidate = wanted[i];
       if (candidate === undefined) throw new Error("no candidate");
       const truth = truthOf(log, candidate);
-      for (const [estimate, is] of [[report.quality.estimate, truth.quality], [report.cost.estimate, truth.cost], [report.quality.snips, truth.quality], [report.cost.ips, truth.cost]] as const) { asked++; if (covers(estimate, is)) inside++; }
+      for (const [estimate, is] of [[report.quality.estimate, truth.quality], [report.cost.estimate, truth.cost], [report.escalated.estimate, truth.escalated]] as const) { asked++; if (covers(estimate, is)) inside++; }
       errors.ips.push((report.quality.ips?.value ?? NaN) - truth.quality);
       errors.dr.push((report.quality.estimate?.value ?? NaN) - truth.quality);
     }
