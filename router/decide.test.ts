@@ -10,6 +10,7 @@ import { type RoutingLevel, type RoutingModelFile, WORD_PLACES } from "#shared/c
 import { fileFor, TierFile } from "#shared/contracts/tiers.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
 import { newSaga, type SagaContext } from "#shared/saga/inferenceMachine.ts";
+import { tierFileVersion } from "#shared/runtime/tierFileVersion.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
 import { decide, type Known } from "./decide.ts";
@@ -108,6 +109,13 @@ describe.each(SITUATIONS)("the record of %s", (_what, policy, sagaOf) => {
       expect(replayed(decision, request, saga)).toEqual(decision.step);
     }
   });
+});
+
+it("names the tier file that it was made by, the whole one for texts to embed too", () => {
+  const version = tierFileVersion(FILE);
+  expect([decide(requestOf("cheapest", "Hi"), FRESH, known()).tier_file, decide(requestOf("cascade-routing", "Hi"), FRESH, known()).tier_file]).toEqual([version, version]);
+  const cheaper = TierFile.parse({ ...tierFixture, default_policy: "static" });
+  expect(decide(requestOf("cheapest", "Hi"), FRESH, known({ file: cheaper })).tier_file).not.toBe(version);
 });
 
 it("counts no prompt twice: what the decision before recorded holds, and with it a decision is made again", () => {

@@ -13,6 +13,7 @@ import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { makeJudgedProof } from "#shared/messaging/judgedProof.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
 import type { RequestLimits } from "#shared/messaging/readRequest.ts";
+import { openTierFileStore } from "#shared/messaging/tierFileStore.ts";
 import { sourcesOf } from "#shared/messaging/topology.ts";
 import { untilItWorks } from "#shared/runtime/lifecycle.ts";
 import { loadTierFile } from "#shared/runtime/loadConfig.ts";
@@ -106,6 +107,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
       consume({ ...loop, source: routerRequests, handle: (delivery) => route.request(delivery) }),
       consume({ ...loop, source: routerResults, handle: (delivery) => route.result(delivery) }),
       budgets.settle(),
+      untilItWorks(context, "keep the tier file for replay", async () => (await openTierFileStore(nats, prefix)).put(tierFile)),
       consume({ ...loop, source: deadLetterService, handle: makeDeadLetterService({ streams, giveUp, tracer }) }),
       runShadows({ publisher, streams, prefix, standingOf, share: config.shadowShare, shadowTiers: config.shadowTiers, tierFile, tracer, observeGone: metrics.observeGone, now }, { js, jsm, log, signal, observeRun, drainMs: context.drainMs }),
       runFloorWatch({ nats, js, observeRun, streams, prefix, used: () => followed().activation, log, now, isGenuine: makeJudgedProof(config.isKeyless ? null : config.secret, prefix).isGenuine, signal, drainMs: context.drainMs }),

@@ -163,8 +163,7 @@ async function readLog(rights: Rights, ids: readonly string[]): Promise<Logged[]
       return [...found.values()].every(({ feedback }) => feedback["label"] !== undefined) ? found : undefined;
     }, { deadlineMs: BOOKS_DEADLINE_MS, everyMs: 200, describe: () => "the audit has not got all feedback yet" });
     for (const id of wanted) {
-      const completion = await readCompletion(rights.pool, id.request_id, null);
-      if (completion === null) throw new Error(`the audit has no ${id.request_id}`);
+      const completion = await waitUntil(async () => (await readCompletion(rights.pool, id.request_id, null)) ?? undefined, { deadlineMs: BOOKS_DEADLINE_MS, everyMs: 200, describe: () => `the audit has no ${id.request_id}` });
       logged.push({ completion, score: judged.get(judgedKey(id))?.feedback["label"] });
     }
     progress.tell?.(`${logged.length} of ${ids.length}`);

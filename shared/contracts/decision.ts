@@ -131,6 +131,8 @@ export const Decision = z.object({
   /** The attempt after which it was decided; 0 for the first decision. */
   after_attempt: z.int().nonnegative(),
   policy: z.string(),
+  /** Version of the tier file that it was decided by (`shared/runtime/tierFileVersion.ts`). Absent: an older event. */
+  tier_file: z.string().optional(),
   facts: Facts,
   step: Step,
   learned: LearnedFacts.optional(),

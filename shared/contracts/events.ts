@@ -14,6 +14,7 @@ import { NanoUsd } from "./money.ts";
 import { Probability } from "./probability.ts";
 import { EpochMs, InferenceRequest } from "./request.ts";
 import { MOST_TOKENS, Rates } from "./rates.ts";
+import { Terms } from "./terms.ts";
 import { TierName } from "./tiers.ts";
 
 const AttemptNumber = z.int().min(1).max(99);
@@ -157,6 +158,8 @@ export const Completion = z.object({
   latency_ms: z.int().nonnegative(),
   /** Wanted by the request. Absent: it said none, or an older event. */
   latency_slo_ms: z.int().positive().optional(),
+  /** What else decisions read of the request. Absent: an older event, or the request could not be read. */
+  terms: Terms.optional(),
   trace_id: z.string(),
 });
 export type Completion = z.infer<typeof Completion>;

@@ -31,7 +31,7 @@ export async function readCompletionIn(client: PoolClient, requestId: string, te
 }
 
 function toCompletion(row: typeof requests.$inferSelect, attemptRows: (typeof attempts.$inferSelect)[]): Completion {
-  const { message, key_id, error_code, error_message, accepted_at, completed_at, input, input_sha256, cache, attempt_count: _count, stream_seq: _seq, ...same } = row;
+  const { message, key_id, error_code, error_message, accepted_at, completed_at, input, input_sha256, cache, terms, latency_slo_ms, attempt_count: _count, stream_seq: _seq, ...same } = row;
   return Completion.parse({
     ...same,
     message: message ?? undefined,
@@ -39,6 +39,8 @@ function toCompletion(row: typeof requests.$inferSelect, attemptRows: (typeof at
     input: input ?? undefined,
     cache: cache ?? undefined,
     input_sha256: input_sha256 ?? undefined,
+    terms: terms ?? undefined,
+    latency_slo_ms: latency_slo_ms ?? undefined,
     type: "completion.v1",
     error: error_code === null ? null : { code: error_code, message: error_message ?? "" },
     accepted_at_ms: Date.parse(accepted_at),

@@ -86,7 +86,7 @@ function routerLists(prefix: string, tiers: readonly string[]): Permissions {
       ...sinkSourcesOf(prefix).map(({ stream, durable }) => api.consumerInfo(stream, durable)), // how far behind they are; and the ledger is loaded from what the audit does not hold yet
       // The sweeper reads the two streams from a place of its own.
       ...Object.entries(followed).flatMap(([stream, subject]) => [api.streamInfo(stream), ...ephemerals(stream, subject), api.makeConsumer(stream, "*")]),
-      ...ephemerals(streamOfBucket(tierKeys), keyIn(tierKeys, ">")), api.flowControl(streamOfBucket(tierKeys)), keyIn(sweeper, ">"), keyIn(models, "floor.>"),
+      ...ephemerals(streamOfBucket(tierKeys), keyIn(tierKeys, ">")), api.flowControl(streamOfBucket(tierKeys)), keyIn(sweeper, ">"), keyIn(models, "floor.>"), keyIn(models, "tiers.*"),
       ...[tierKeys, sweeper, models].map((bucket) => api.message(streamOfBucket(bucket))),
     ],
     subscribe: [admittersOf(prefix)],

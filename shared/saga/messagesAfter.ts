@@ -4,6 +4,7 @@ import { type Completion, Outcome, type SagaMessage } from "#shared/contracts/ev
 import type { NanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import { costOf } from "#shared/contracts/rates.ts";
+import { termsOf } from "#shared/contracts/terms.ts";
 
 import { advance, type MachineEvent, Saga, type SagaContext, spentOn } from "./inferenceMachine.ts";
 
@@ -31,15 +32,25 @@ export function messagesAfter(request: InferenceRequest, saga: Saga, event: Mach
 }
 
 function toCompletion(request: InferenceRequest, outcome: Outcome, context: SagaContext, { nowMs, traceId }: Occasion): Completion {
-  const { best, finished, decisions, baseline, degraded_reason, error } = context;
-  const last = finished.at(-1);
+  const { best, finished, decisions } = context;
   return {
     ...recordOf(request, { nowMs, traceId }),
+    ...endOf(outcome, context),
+    output: best?.output ?? null,
+    ...(best?.message === undefined ? {} : { message: best.message }),
+    attempts: finished,
+    decisions,
+  };
+}
+
+/** What a terminal event says of how its request ended, but for the answer itself. */
+export function endOf(outcome: Outcome, context: SagaContext) {
+  const { best, finished, baseline, degraded_reason, error } = context;
+  const last = finished.at(-1);
+  return {
     outcome,
     degraded_reason,
     error,
-    output: best?.output ?? null,
-    ...(best?.message === undefined ? {} : { message: best.message }),
     tier: best?.tier ?? last?.tier ?? null,
     model: best?.model ?? last?.model ?? null,
     confidence: best?.confidence ?? null,
@@ -47,8 +58,6 @@ function toCompletion(request: InferenceRequest, outcome: Outcome, context: Saga
     cost_nano_usd: spentOn(context),
     baseline_cost_nano_usd: baselineCost(context),
     baseline_tier: baseline.tier,
-    attempts: finished,
-    decisions,
   };
 }
 
@@ -74,6 +83,7 @@ export function recordOf(request: InferenceRequest, { nowMs, traceId }: Occasion
     completed_at_ms: nowMs,
     latency_ms: Math.max(0, nowMs - request.accepted_at_ms),
     ...(request.latency_slo_ms === null ? {} : { latency_slo_ms: request.latency_slo_ms }),
+    terms: termsOf(request),
     trace_id: traceId,
   };
 }

@@ -55,6 +55,8 @@ export function toRows(event: Completion, streamSeq: number): Rows {
     metadata: event.metadata,
     cache: event.cache ?? null,
     decisions: event.decisions,
+    terms: event.terms ?? null,
+    latency_slo_ms: event.latency_slo_ms ?? null,
     trace_id: event.trace_id,
     stream_seq: streamSeq,
   };

@@ -41,6 +41,12 @@ describe("a batch", () => {
     expect([await count("requests"), await count("attempts")]).toEqual([4, 9]);
   });
 
+  it("keeps what decisions read of the request", async () => {
+    const decided = event("a", { latency_slo_ms: 900, terms: { deadline_at_ms: 1_767_225_630_000, min_quality: 0.25, min_tier: "medium", allowed_tiers: ["medium", "large"], priority: "batch", asked: { kind: "chat", max_output_tokens: 7, has_tools: true } }, decisions: COMPLETION.decisions.map((decision) => ({ ...decision, tier_file: "0123456789abcdef" })) });
+    await makeAuditWriter(pool).write(rows(decided));
+    expect(await readCompletion(pool, "a", "t1")).toEqual(decided);
+  });
+
   it("keeps each count of tokens that a model's server told", async () => {
     const usage = { input_tokens: 40, output_tokens: 5, cached_input_tokens: 30, cache_write_input_tokens: 8, reasoning_output_tokens: 2, source: "reported" as const };
     const told = event("a", { attempts: COMPLETION.attempts.map((attempt) => ({ ...attempt, usage })) });

@@ -87,8 +87,12 @@ export function toRecordedEvent(completion: Completion, { shadow, score, labels 
 }
 
 const OF_THE_CALLER: readonly Exclusion[] = ["not_allowed", "below_min_tier", "above_max_tier"];
-/** What the caller asked for, as far as the first decision shows it. */
-function wishOf({ task, budget_nano_usd }: Completion, { facts, step }: Decision): RecordedEvent["wish"] {
+/** What the caller asked for. An older event does not say it: as far as the first decision shows it. */
+function wishOf({ task, budget_nano_usd, terms }: Completion, { facts, step }: Decision): RecordedEvent["wish"] {
+  if (terms !== undefined) {
+    const { min_tier = null, max_tier = null, min_quality = null, allowed_tiers } = terms;
+    return { task, min_tier, max_tier, min_quality, budget_nano_usd: budget_nano_usd ?? nanoUsd(0), ...(allowed_tiers === undefined ? {} : { allowed_tiers }) };
+  }
   const allowed = facts.quotes.map(({ tier }) => tier).filter((tier) => { const limit = step.excluded[tier]; return limit === undefined || !OF_THE_CALLER.includes(limit); });
   return { task, min_tier: null, max_tier: null, min_quality: null, budget_nano_usd: budget_nano_usd ?? nanoUsd(0), ...(allowed.length === facts.quotes.length ? {} : { allowed_tiers: allowed }) };
 }
@@ -110,8 +114,8 @@ function chancesOf({ draw, exploration }: Decision, taken: string | null): Logge
 }
 
 /** Decided by what the first decision knew, which is the same on every path. */
-function isFree({ decisions, budget_nano_usd, latency_slo_ms, attempts }: Completion, { facts, draw, step }: Decision): boolean {
-  if (draw === undefined || latency_slo_ms !== undefined || decisions.some((one) => one.draw === undefined)) return false;
+function isFree({ decisions, budget_nano_usd, latency_slo_ms, attempts, terms }: Completion, { facts, draw, step }: Decision): boolean {
+  if (draw === undefined || (terms?.min_quality ?? 0) > 0 || latency_slo_ms !== undefined || decisions.some((one) => one.draw === undefined)) return false;
   if (attempts.some(({ outcome }) => outcome.kind === "answered" && outcome.confidence_source === "tier_agreement")) return false;
   const isOpen = facts.quotes.every(({ tier }) => { const limit = step.excluded[tier]; return limit === undefined || OF_THE_CALLER.includes(limit); });
   const most = facts.quotes.reduce((sum, quote) => sum + (draw.from.includes(quote.tier) ? quote.max_cost_nano_usd : 0), 0);

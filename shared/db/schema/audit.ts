@@ -43,6 +43,9 @@ export const requests = pgTable(
     /** The answer was made for another request. */
     cache: jsonb().$type<NonNullable<Completion["cache"]>>(),
     decisions: jsonb().$type<Completion["decisions"]>().notNull(),
+    /** For making the decisions again. None: of an older event. */
+    terms: jsonb().$type<NonNullable<Completion["terms"]>>(),
+    latency_slo_ms: integer(),
     trace_id: text().notNull(),
     /** Of the event in COMPLETIONS. */
     stream_seq: bigint({ mode: "number" }).notNull(),
