@@ -24,6 +24,8 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["report", async () => (await import("./commands/report.ts")).report],
   ["statement", async () => (await import("./commands/statement.ts")).statement],
   ["reconcile", async () => (await import("./commands/reconcile.ts")).reconcile],
+  ["replay", async () => (await import("./commands/replay.ts")).replay],
+  ["export", async () => (await import("./commands/export.ts")).exportEvents],
   ["submit", async () => (await import("./commands/submit.ts")).submit],
   ["nats-users", async () => (await import("./commands/natsUsers.ts")).natsUsers],
   ["logins", async () => (await import("./commands/logins.ts")).logins],

@@ -8,7 +8,7 @@ import { z } from "zod";
 import { GatewayConfig } from "../../producers/gateway/config.ts";
 import { RouterConfig } from "../../router/config.ts";
 import { servedBy, TierFile } from "../../shared/contracts/tiers.ts";
-import { roleUsers } from "../../shared/messaging/permissions.ts";
+import { COMMAND_USERS, roleUsers } from "../../shared/messaging/permissions.ts";
 import { ENVIRONMENT, type VariableName } from "../../shared/runtime/environment.ts";
 import { AuditSinkConfig } from "../../sinks/audit/config.ts";
 import { MetricsSinkConfig } from "../../sinks/metrics/config.ts";
@@ -127,7 +127,7 @@ it("docs/security.md shows an override in which each role that has a NATS user r
   const { services, secrets } = Override.parse(parse(text));
   const seeds = Object.entries(services).flatMap(([name, { environment: variables, secrets: named = [] }]) =>
     named.map((secret) => [name, variables?.["NATS_NKEY_SEED_FILE"] === `/run/secrets/${secret}` ? secrets[secret]?.file : "another"]));
-  const roles = roleUsers(facts.tiers).map((role) => [role === "admin" ? "setup" : role, `./secrets/nats-users/${role}.nk`]);
+  const roles = roleUsers(facts.tiers).filter((role) => !COMMAND_USERS.some((user) => user === role)).map((role) => [role === "admin" ? "setup" : role, `./secrets/nats-users/${role}.nk`]);
   expect(seeds.sort()).toEqual(roles.sort());
   expect(Object.keys(services).filter((name) => !(name in compose().services))).toEqual([]);
 });

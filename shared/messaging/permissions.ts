@@ -9,12 +9,14 @@ import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 
 import {
   admittersOf, anyIdOf, anyReply, anyToken, batchWorkerSource, breakerResetSubject, cacheAuditJobSubject, cancelsTo, cancelSubject, completionSubject, deadLetterSubject, feedbackSubject, inboxOf, jetStreamApi as api, keyIn, loadsOf,
-  modelBucket, replySubject, repliesTo, requestSubject, resultSubject, shadowJobSubject, shadowSource, shadowSubject, shadowTierSubject, shadowWorkerSource, sinkSourcesOf, type Source, sourcesOf, streamNamesOf, streamOfBucket, subjectsOf,
+  modelBucket, replySubject, repliesTo, requestSubject, resultSubject, shadowJobSubject, shadowSource, shadowSubject, shadowTierSubject, shadowWorkerSource, REPLAY_READERS, sinkSourcesOf, type Source, sourcesOf, streamNamesOf, streamOfBucket, subjectsOf,
   stepSubjects, sweeperBucket, tierBucket, tokenSubject, tokensTo, workerSource,
 } from "./topology.ts";
 
-/** `admin`: whoever makes streams, as `inferctl` does. A worker is of one tier. */
-export type RoleUser = "admin" | "gateway" | "router" | "audit-sink" | "metrics-sink" | "console" | `worker-${string}`;
+/** `admin`: whoever makes streams, as `inferctl` does. `replay` and `replay-live`: `inferctl replay` and `export`. A worker is of one tier. */
+export type RoleUser = "admin" | "gateway" | "router" | "audit-sink" | "metrics-sink" | "console" | (typeof COMMAND_USERS)[number] | `worker-${string}`;
+/** Of commands: no process that runs all the time has them. */
+export const COMMAND_USERS = ["replay", "replay-live"] as const;
 export interface Permissions {
   readonly publish: readonly string[];
   readonly subscribe: readonly string[];
@@ -25,7 +27,7 @@ export interface PermissionOptions {
   readonly tiers: readonly string[];
 }
 
-export const roleUsers = (tiers: readonly string[]): RoleUser[] => ["admin", "gateway", "router", ...tiers.map((tier) => `worker-${tier}` as const), "audit-sink", "metrics-sink", "console"];
+export const roleUsers = (tiers: readonly string[]): RoleUser[] => ["admin", "gateway", "router", ...tiers.map((tier) => `worker-${tier}` as const), "audit-sink", "metrics-sink", "console", ...COMMAND_USERS];
 
 export function rolePermissions(role: RoleUser, { prefix, tiers }: PermissionOptions): Permissions {
   const own = listsOf(role, prefix, tiers);
@@ -42,6 +44,8 @@ function listsOf(role: RoleUser, prefix: string, tiers: readonly string[]): Perm
     case "audit-sink": return auditSinkLists(prefix);
     case "metrics-sink": return sinkLists(prefix, [sources.metricsCompletions]);
     case "console": return consoleLists(prefix, tiers);
+    case "replay": return replayLists(prefix);
+    case "replay-live": return replayLiveLists(prefix);
     default: return workerLists(prefix, role.slice("worker-".length));
   }
 }
@@ -134,6 +138,19 @@ function consoleLists(prefix: string, tiers: readonly string[]): Permissions {
     ],
     subscribe: [loadsOf(prefix)],
   };
+}
+
+/** It reads what has ended and the routing models that it was decided with, and writes nothing: consumers under names of its own alone, so none of others. */
+function replayLists(prefix: string): Permissions {
+  const { stream, filter } = sourcesOf(prefix).auditCompletions;
+  const own = REPLAY_READERS.flatMap((name) => [api.makeConsumer(stream, name, filter), api.consumerInfo(stream, name), api.next(stream, name), api.removeConsumer(stream, name)]);
+  return { publish: [api.streamInfo(stream), api.message(stream), ...own, api.message(streamOfBucket(modelBucket(prefix).name))], subscribe: [] };
+}
+
+/** For `--mode live`: asks as a caller does, in any tenant's name. */
+function replayLiveLists(prefix: string): Permissions {
+  const { publish, subscribe } = replayLists(prefix);
+  return { publish: [...publish, requestSubject(prefix, ANY)], subscribe };
 }
 
 /** What crosses between the services' account and a tenant's own; with `*` for the tenant, what the services offer at all. */

@@ -1,0 +1,6 @@
+import type { ReplayMode } from "./replayMode.ts";
+import { verifyMode } from "./verifyMode.ts";
+import { whatIfMode } from "./whatIfMode.ts";
+
+/** Every mode of `inferctl replay`, in the order of its help. */
+export const REPLAY_MODES: readonly ReplayMode[] = [verifyMode, whatIfMode];
