@@ -3,7 +3,7 @@
 /** Share of requests of which the log could not hold the outcome, above which it is not taken for an answer about all. */
 export const MOST_IMPOSSIBLE = 0.01;
 /** Below this an interval by the normal distribution is not to be believed, and would be too wide to help. */
-export const LEAST_EFFECTIVE = 100;
+const LEAST_EFFECTIVE = 100;
 
 export interface Overlap {
   /** In [0, 1]. */

@@ -34,7 +34,7 @@ export interface Expected {
   /** Quality of the kept answer, given how sure its tier was. */
   readonly ofAnswer: number;
 }
-export const OF_TIER = "tier:";
+const OF_TIER = "tier:";
 /** What is measured of an outcome that is known, besides its latency and how good it is. */
 export const measuresOf = ({ tried, kept, costNanoUsd }: Played, tiers: readonly string[]): Record<string, number> =>
   ({ cost: costNanoUsd, escalated: tried.length > 1 ? 1 : 0, ...Object.fromEntries(tiers.map((tier) => [`${OF_TIER}${tier}`, tier === kept ? 1 : 0])) });
