@@ -79,7 +79,13 @@ interface Reading {
   readonly knownOf: (batch: AuditBatch) => Promise<(record: AuditBatch["records"][number]) => Known>;
 }
 async function readAll({ source, signal, keep, progress }: ReplayContext, after: string | undefined, { whatIf, counts, knownOf }: Reading): Promise<void> {
-  let read = 0;
+  let read = 0, keptMs = -Infinity, cursor: string | null = null;
+  const keepSums = async (): Promise<void> => {
+    const sums = whatIf.state();
+    if (sums === null || cursor === null) return;
+    await keep(cursor, { sums, ...counts });
+    keptMs = performance.now();
+  };
   for await (const batch of source.batches({ signal, ...(after === undefined ? {} : { after }) })) {
     const known = await knownOf(batch);
     for (const record of batch.records) {
@@ -89,11 +95,14 @@ async function readAll({ source, signal, keep, progress }: ReplayContext, after:
     }
     for (const { why } of batch.unreadable) counts.unreadable[why] = (counts.unreadable[why] ?? 0) + 1;
     read += batch.records.length;
-    const sums = whatIf.state();
-    if (sums !== null) await keep(batch.cursor, { sums, ...counts });
+    cursor = batch.cursor;
+    if (performance.now() - keptMs >= KEEP_EVERY_MS) await keepSums();
     progress.tell?.(`${read.toLocaleString("en")} events`);
   }
+  await keepSums(); // the sums go on, so that a place is only right with those of its own moment
 }
+/** They are hundreds of kilobytes. */
+const KEEP_EVERY_MS = 2_000;
 
 const Count = z.record(z.string(), z.int().nonnegative());
 const Place = z.object({ sums: z.unknown(), unusable: Count, unreadable: Count });
