@@ -7,7 +7,7 @@ import type { LaneLoad } from "#shared/contracts/load.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import { sayLoad } from "#shared/messaging/loads.ts";
 import type { Broker } from "#shared/messaging/openBroker.ts";
-import type { Lane } from "#shared/messaging/topology.ts";
+import { CARRYING_STREAMS, type Lane } from "#shared/messaging/topology.ts";
 import { makeShedding, type Waiting } from "#shared/overload/shedding.ts";
 import { every, type Lifecycle } from "#shared/runtime/lifecycle.ts";
 
@@ -17,7 +17,6 @@ import { makeWorkload } from "./workload.ts";
 
 const SAY_EVERY_MS = 250;
 const LOOK_AT_STREAMS_EVERY_MS = 2_000;
-const STREAMS = ["REQUESTS", "COMPLETIONS"];
 
 export interface ShareLoadOptions {
   readonly broker: Pick<Broker, "nats" | "jsm" | "instance">;
@@ -37,7 +36,7 @@ export function shareLoad({ broker: { nats, jsm, instance }, prefix, live, fold,
   let fullestShare = 0;
   const workload = makeWorkload({ slots: (lane) => slots[lane], learnsFromMs: now() });
   const lookAtStreams = async (): Promise<void> => {
-    const infos = await Promise.all(STREAMS.map((stream) => jsm.streams.info(stream)));
+    const infos = await Promise.all(CARRYING_STREAMS.map((stream) => jsm.streams.info(stream)));
     fullestShare = Math.max(...infos.map(({ state, config }) => (config.max_bytes > 0 ? Math.min(1, state.bytes / config.max_bytes) : 0)));
   };
   every(LOOK_AT_STREAMS_EVERY_MS, signal, () => lookAtStreams().catch((error: unknown) => { log.debug({ err: error }, "cannot see how full the streams are"); }));

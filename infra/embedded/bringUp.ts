@@ -121,7 +121,7 @@ async function ensureServers(options: UpOptions, settings: Settings, notebook: N
   const formerPorts = Object.fromEntries(before.flatMap(({ service, port }) => (port === undefined ? [] : [[service, port]])));
   const start = () =>
     startServers({
-      home, environment, ports: serverPorts, forTests: false, durability: settings.durability, natsUsers, logins, only: missing, formerPorts,
+      home, environment, ports: serverPorts, forTests: false, durability: settings.durability, streamsGib: settings.streamsGib, natsUsers, logins, only: missing, formerPorts,
       onProgress: progress.note, onServer: (server) => notebook.change((state) => withServer(state, server)),
     });
   await progress.step(`servers: ${missing.map((name) => SERVICES[name].title).join(", ")}`, start, ({ servers }) => servers.map(({ service, version, provider }) => `${service} ${version} (${provider})`).join(", "));

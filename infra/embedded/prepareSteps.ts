@@ -11,12 +11,12 @@ import type { PrepareSteps } from "./prepare.ts";
 import { SetupError } from "./setupError.ts";
 
 export const prepareSteps: PrepareSteps = {
-  topology: async (url, { prefix, tiers, completionsMaxAgeMs, streamReplicas }, update, login) => {
+  topology: async (url, { prefix, tiers, completionsMaxAgeMs, streamsGib, streamReplicas }, update, login) => {
     const nats = await connectNats({ url, name: "inferctl", ...login }).catch((err: unknown) => {
       throw new SetupError(`no usable NATS server at ${withoutPassword(url)}: ${messageOf(err)}`, "Start it, or correct NATS_URL.", { cause: err });
     });
     try {
-      await ensureTopology(nats, { prefix, tiers: servedBy(tiers), completionsMaxAgeMs, replicas: streamReplicas, update });
+      await ensureTopology(nats, { prefix, tiers: servedBy(tiers), completionsMaxAgeMs, streamsGib, replicas: streamReplicas, update });
     } catch (err) {
       throw new SetupError(`NATS topology: ${messageOf(err)}`, "Correct what it names; `inferctl topology --update` changes existing streams.", { cause: err });
     } finally {

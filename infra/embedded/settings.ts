@@ -20,7 +20,7 @@ const EX_CONFIG = 78;
 export const UpEnvironment = pick(
   ...NATS_VARIABLES, "REDIS_URL", "DATABASE_URL", "INFER_PREFIX", "INFER_TIERS_FILE", "INFER_PRICES_FILE", "INFER_LOCAL_MODELS_DIR", "INFER_DURABILITY", "INFER_STREAM_REPLICAS", "INFER_HTTP_HOST", "INFER_AUTH",
   "INFER_GATEWAY_PORT", "INFER_GATEWAY_ADMIN_HOST", "INFER_GATEWAY_ADMIN_PORT", "INFER_ROUTER_PORT", "INFER_AUDIT_SINK_PORT", "INFER_METRICS_SINK_PORT", "INFER_WEBHOOK_SENDER_PORT", "INFER_CONSOLE_PORT", "INFER_WORKER_PORT",
-  "INFER_COMPLETIONS_MAX_AGE_HOURS", "INFER_SHUTDOWN_GRACE_MS",
+  "INFER_STREAMS_GIB", "INFER_COMPLETIONS_MAX_AGE_HOURS", "INFER_SHUTDOWN_GRACE_MS",
 );
 
 export interface Settings {
@@ -43,6 +43,7 @@ export interface Settings {
   readonly tiers: TierFile;
   readonly localModelsDir: string;
   readonly completionsMaxAgeMs: number;
+  readonly streamsGib: number;
   readonly shutdownGraceMs: number;
 }
 
@@ -79,7 +80,7 @@ function readChecked(environment: Environment, home: Home, { alsoReading, accept
     roleHost: reachable(env.INFER_HTTP_HOST), adminHost: reachable(env.INFER_GATEWAY_ADMIN_HOST),
     ports: env, chosenPorts: new Set(PORT_VARIABLES.filter((name) => given[name] !== undefined && env[name] !== 0)),
     localModelsDir: given["INFER_LOCAL_MODELS_DIR"] === undefined ? resolve(home.root, "local-models") : resolve(home.project, env.INFER_LOCAL_MODELS_DIR),
-    completionsMaxAgeMs: env.INFER_COMPLETIONS_MAX_AGE_HOURS * 3_600_000, shutdownGraceMs: env.INFER_SHUTDOWN_GRACE_MS,
+    completionsMaxAgeMs: env.INFER_COMPLETIONS_MAX_AGE_HOURS * 3_600_000, streamsGib: env.INFER_STREAMS_GIB, shutdownGraceMs: env.INFER_SHUTDOWN_GRACE_MS,
   };
 }
 

@@ -4,6 +4,8 @@ import { join } from "node:path";
 
 import { SERVICES_ACCOUNT } from "#infra/nats/serverUsers.ts";
 
+import { STREAMS_GIB } from "#shared/messaging/topology.ts";
+
 import { LOOPBACK } from "./freePort.ts";
 import { replaceFile } from "./replaceFile.ts";
 import { runServer, type RunningServer, type StartOptions } from "./runningServer.ts";
@@ -27,7 +29,9 @@ export interface NatsUsers {
   readonly seedFile: string;
 }
 
-const MAX_FILE_STORE_BYTES = 16 * 2 ** 30;
+/** Beside the streams: buckets, consumers, and what a store needs for itself. */
+const STORE_ROOM = 1.25;
+export const fileStoreFor = (streamsGib: number): number => Math.ceil(streamsGib * STORE_ROOM + 1) * 2 ** 30;
 const MAX_PAYLOAD_BYTES = 2 ** 20;
 
 /** Throws a `SetupError` with the end of the log. 0.1-0.3 s. */
@@ -59,7 +63,7 @@ function keepStreams(store: string, account: string): void {
 }
 
 /** JSON strings are valid in this format too, so a folder with a space or a quote is no problem. */
-function natsConfig({ port, dataDir, durability = "fast", serverName = "infer", maxFileStoreBytes = MAX_FILE_STORE_BYTES, cluster, users }: NatsOptions): string {
+function natsConfig({ port, dataDir, durability = "fast", serverName = "infer", maxFileStoreBytes = fileStoreFor(STREAMS_GIB), cluster, users }: NatsOptions): string {
   return `# Written at every start by infra/embedded/startNats.ts. No monitoring port is opened.
 host: "${LOOPBACK}"
 port: ${port}

@@ -15,7 +15,7 @@ import type { RunningServer, StartOptions } from "./runningServer.ts";
 import type { ServerInfo } from "./serverInfo.ts";
 import { type Located, SERVICE_NAMES, type ServerBinary, type ServiceName, SERVICES } from "./services.ts";
 import { SetupError } from "./setupError.ts";
-import { type NatsUsers, startNats } from "./startNats.ts";
+import { fileStoreFor, type NatsUsers, startNats } from "./startNats.ts";
 import { createDatabase, startPostgres } from "./startPostgres.ts";
 import { startRedis } from "./startRedis.ts";
 import { locateAll } from "./thisMachine.ts";
@@ -27,6 +27,8 @@ export interface StartServersOptions {
   readonly ports: "documented" | "free";
   readonly forTests: boolean;
   readonly durability?: "fast" | "strict" | undefined;
+  /** What the streams of NATS may hold. */
+  readonly streamsGib?: number | undefined;
   /** Of NATS. Missing: it is open. */
   readonly natsUsers?: NatsUsers | undefined;
   /** Of Redis and Postgres. Missing: they are open. */
@@ -116,7 +118,7 @@ async function choosePort(service: ServiceName, { ports, formerPorts, onProgress
 }
 
 function startOnPort(binary: ServerBinary, port: number, options: StartServersOptions, testFolder: string | undefined): Promise<RunningServer> {
-  const { home, durability, natsUsers, logins, onServer } = options;
+  const { home, durability, streamsGib, natsUsers, logins, onServer } = options;
   const { service } = binary;
   const start: StartOptions = {
     binary, port, onSpawn: onServer,
@@ -124,7 +126,7 @@ function startOnPort(binary: ServerBinary, port: number, options: StartServersOp
     logFile: testFolder === undefined ? join(home.logs, `${service}.log`) : join(testFolder, `${service}.log`),
     endsWithUs: testFolder === undefined ? undefined : { removes: testFolder },
   };
-  if (service === "nats") return startNats({ ...start, durability, users: natsUsers, serverName: testFolder === undefined ? "infer" : "infer-test" });
+  if (service === "nats") return startNats({ ...start, durability, ...(streamsGib === undefined ? {} : { maxFileStoreBytes: fileStoreFor(streamsGib) }), users: natsUsers, serverName: testFolder === undefined ? "infer" : "infer-test" });
   if (service === "redis") return startRedis({ ...start, logins: logins?.redis });
   return startPostgres({ ...start, logins: logins?.postgres, withoutFsync: testFolder !== undefined });
 }

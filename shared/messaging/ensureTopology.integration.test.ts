@@ -90,7 +90,7 @@ it("adapts a consumer without losing its place", async () => {
 it("says what all streams together need where the server's store is too small for them", async () => {
   const small = await startTestServer("nats", { maxFileStoreBytes: 3 * 2 ** 30 });
   const connected = await connectNats({ url: small.url, name: "test" });
-  await expect(ensureTopology(connected, WANTED)).rejects.toThrow(/^stream COMPLETIONS does not fit: all streams together may hold 8\.\d\d GiB.*max_file_store/);
+  await expect(ensureTopology(connected, WANTED)).rejects.toThrow(/^stream JOBS does not fit: all streams together may hold 11\.\d\d GiB.*INFER_STREAMS_GIB lower.*max_file_store/);
   await connected.close();
   await small.remove();
 });

@@ -10,6 +10,8 @@ export interface TopologyOptions {
   readonly completionsMaxAgeMs: number;
   /** Of every stream and bucket; default 1. Consumers have as many as their stream. */
   readonly replicas?: Replicas | undefined;
+  /** What all streams together may hold. */
+  readonly streamsGib?: number | undefined;
   /** Changes streams that exist with other settings. Without it they are an error. */
   readonly update?: boolean;
 }
@@ -18,9 +20,9 @@ export interface TopologyOptions {
  * Creates what is missing: streams, consumers, buckets. Idempotent. A stream that exists with other settings is an
  * error that prints the difference, never a silent change; consumers are adapted, which loses nothing.
  */
-export async function ensureTopology(nats: NatsConnection, { prefix, tiers, completionsMaxAgeMs, replicas = 1, update = false }: TopologyOptions): Promise<void> {
+export async function ensureTopology(nats: NatsConnection, { prefix, tiers, completionsMaxAgeMs, replicas = 1, streamsGib, update = false }: TopologyOptions): Promise<void> {
   const jsm = await jetstreamManager(nats);
-  const wantedStreams = streamsOf(prefix, completionsMaxAgeMs, replicas);
+  const wantedStreams = streamsOf(prefix, completionsMaxAgeMs, { replicas, gib: streamsGib });
   for (const wanted of wantedStreams) await ensureStream(jsm, wanted, update).catch((error: unknown) => { throw noRoom(error, wanted, wantedStreams) ?? error; });
   for (const source of allSources(prefix, tiers)) await ensureConsumer(jsm, source);
   const kvm = new Kvm(nats);
@@ -70,7 +72,7 @@ function noRoom(cause: unknown, { name }: StreamSpec, all: readonly StreamSpec[]
   if (!(cause instanceof JetStreamApiError) || !STORE_TOO_SMALL.includes(cause.code)) return null;
   const gib = (bytes: number) => (bytes / 1024 ** 3).toFixed(2);
   const sum = all.reduce((total, { max_bytes }) => total + max_bytes, 0);
-  return new Error(`stream ${name} does not fit: all streams together may hold ${gib(sum)} GiB (max_bytes), and the server's store is smaller. Set jetstream.max_file_store of nats-server, or the account's limit, to ${gib(sum * 1.1)} GiB at least`, { cause });
+  return new Error(`stream ${name} does not fit: all streams together may hold ${gib(sum)} GiB (max_bytes), and the server's store is smaller. Set INFER_STREAMS_GIB lower, or jetstream.max_file_store of nats-server, or the account's limit, to ${gib(sum * 1.1)} GiB at least`, { cause });
 }
 
 /** What a stream is kept with that is not as wanted, each in words. */

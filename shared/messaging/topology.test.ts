@@ -11,6 +11,7 @@ import shadow from "#shared/contracts/fixtures/shadow.v1.json" with { type: "jso
 import shadowJob from "#shared/contracts/fixtures/shadow_job.v1.json" with { type: "json" };
 import shadowTier from "#shared/contracts/fixtures/shadow_tier.v1.json" with { type: "json" };
 import { Shadow, ShadowJob, ShadowTierEvent } from "#shared/contracts/shadow.ts";
+import { ENVIRONMENT } from "#shared/runtime/environment.ts";
 
 import { anyJob, batchWorkerSource, completionSubject, consumerOf, deadLetterSubject, feedbackSubject, idOf, replySubject, requestSubject, shadowSource, shadowSubject, shadowTierSubject, shadowWorkerSource, sourcesOf, stepSubjects, streamsOf, subjectOf, templateOf, workerSource } from "./topology.ts";
 
@@ -74,6 +75,27 @@ describe("streams and consumers", () => {
   it("are bounded and refuse, rather than drop, when they are full", () => {
     for (const { name, max_bytes, max_age, discard, deny_delete, deny_purge } of streams) {
       expect([name, max_bytes > 0, max_age > 0, discard, deny_delete, deny_purge]).toEqual([name, true, true, "new", true, true]);
+    }
+  });
+
+  it("share the room that they are given", () => {
+    for (const gib of [1, 12, 100]) {
+      const sized = streamsOf("infer", 86_400_000, { gib });
+      const sum = sized.reduce((total, { max_bytes }) => total + max_bytes, 0);
+      expect(sum / 2 ** 30).toBeGreaterThan(0.98 * gib);
+      expect(sum / 2 ** 30).toBeLessThan(1.07 * gib); // those of a fixed size are beside it
+      for (const { max_bytes } of sized) expect(Number.isInteger(max_bytes)).toBe(true);
+    }
+  });
+
+  it("keep a job until nobody can be at work on it any more, and hardly longer: it takes room from those that come", () => {
+    const longestDeadlineMs = 1_800_000;
+    expect(ENVIRONMENT.INFER_MAX_DEADLINE_MS.safeParse(longestDeadlineMs).success).toBe(true);
+    expect(ENVIRONMENT.INFER_MAX_DEADLINE_MS.safeParse(longestDeadlineMs + 1).success).toBe(false);
+    for (const name of ["JOBS", "RESULTS"]) {
+      const ageMs = (streams.find((one) => one.name === name)?.max_age ?? 0) / 1e6;
+      expect(ageMs).toBeGreaterThan(longestDeadlineMs + 5 * 60_000);
+      expect(ageMs).toBeLessThanOrEqual(1.5 * longestDeadlineMs);
     }
   });
 

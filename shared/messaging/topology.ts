@@ -106,6 +106,8 @@ export function templateOf(prefix: string, subject: string): string {
 export const STREAM_OF = { "job.v1": "JOBS", "result.v1": "RESULTS", "completion.v1": "COMPLETIONS", "shadow_job.v1": "SHADOW_JOBS", "cache_audit_job.v1": "SHADOW_JOBS", "shadow.v1": "SHADOWS", "shadow_tier.v1": "SHADOWS", "cache_audit.v1": "SHADOWS" } as const;
 /** The longest deadline must fit well inside: what ages out here unanswered could not be closed any more. */
 export const REQUESTS_MAX_AGE_MS = HOUR_MS;
+/** Past the longest deadline that can be set (`INFER_MAX_DEADLINE_MS`, 30 min) and the sweep after it nobody works on a job or reads it any more; every minute more is room that carries no request. */
+const JOBS_MAX_AGE_MS = 40 * 60_000;
 
 /** Servers that hold a copy of each message. */
 export type Replicas = 1 | 3 | 5;
@@ -128,20 +130,37 @@ const FIRST_WINS = { max_msgs_per_subject: 1, discard_new_per_subject: true };
 const advisory = (kind: string) => `$JS.EVENT.ADVISORY.CONSUMER.${kind}.>`;
 
 export type StreamSpec = ReturnType<typeof stream> & Partial<StreamConfig> & { readonly num_replicas: Replicas };
-export const streamsOf = (prefix: string, completionsMaxAgeMs: number, replicas: Replicas = 1): StreamSpec[] => specsOf(prefix, completionsMaxAgeMs).map((spec) => ({ ...spec, num_replicas: replicas }));
-const specsOf = (prefix: string, completionsMaxAgeMs: number): Omit<StreamSpec, "num_replicas">[] => [
-  { ...stream("REQUESTS", `${prefix}.request.*.*`, REQUESTS_MAX_AGE_MS, 1_024 * MIB), ...FIRST_WINS, allow_direct: true },
-  { ...stream("JOBS", `${prefix}.job.*.*.*.*`, 2 * HOUR_MS, 1_024 * MIB), ...FIRST_WINS, subjects: Object.values(LANES).map((lane) => `${prefix}.${lane}.*.*.*.*`) },
-  { ...stream("RESULTS", `${prefix}.result.*.*.*`, 2 * HOUR_MS, 1_024 * MIB), ...FIRST_WINS },
-  { ...stream("COMPLETIONS", `${prefix}.completion.*.*`, completionsMaxAgeMs, 4_096 * MIB), ...FIRST_WINS, allow_direct: true },
-  /** Several messages per subject: each source has its say, and may change its mind. */
-  stream("FEEDBACK", `${prefix}.feedback.*.*`, 30 * DAY_MS, 1_024 * MIB),
-  // Streams of their own, so that what nobody waits for takes no room from what somebody does.
-  { ...stream("SHADOW_JOBS", `${prefix}.shadowjob.*.*.*`, 2 * HOUR_MS, 256 * MIB), ...FIRST_WINS, subjects: [`${prefix}.shadowjob.*.*.*`, `${prefix}.auditjob.*.*.*`] },
-  { ...stream("SHADOWS", `${prefix}.shadow.*.*`, 7 * DAY_MS, 256 * MIB), ...FIRST_WINS, subjects: [`${prefix}.shadow.*.*`, `${prefix}.shadow.*.*.*`] },
-  stream("DEAD_LETTERS", `${prefix}.deadletter.*.*`, 30 * DAY_MS, 64 * MIB),
-  { ...stream("ADVISORIES", "", 30 * DAY_MS, 16 * MIB), subjects: ["MAX_DELIVERIES", "MSG_TERMINATED"].map(advisory) },
-];
+export interface StreamOptions {
+  /** Default 1. */
+  readonly replicas?: Replicas | undefined;
+  /** What all streams together may hold, in GiB. */
+  readonly gib?: number | undefined;
+}
+/** What all streams together may hold where nobody says otherwise. */
+export const STREAMS_GIB = 12;
+export const streamsOf = (prefix: string, completionsMaxAgeMs: number, { replicas = 1, gib = STREAMS_GIB }: StreamOptions = {}): StreamSpec[] =>
+  specsOf(prefix, completionsMaxAgeMs, gib).map((spec) => ({ ...spec, num_replicas: replicas }));
+/**
+ * Each has its share of the room, by what a request leaves in it and for how long (docs/operations.md, "Room for streams").
+ */
+function specsOf(prefix: string, completionsMaxAgeMs: number, gib: number): Omit<StreamSpec, "num_replicas">[] {
+  const share = (percent: number) => Math.floor((gib * 1_024 * percent) / 100) * MIB;
+  return [
+    { ...stream("REQUESTS", `${prefix}.request.*.*`, REQUESTS_MAX_AGE_MS, share(13)), ...FIRST_WINS, allow_direct: true },
+    { ...stream("JOBS", `${prefix}.job.*.*.*.*`, JOBS_MAX_AGE_MS, share(24)), ...FIRST_WINS, subjects: Object.values(LANES).map((lane) => `${prefix}.${lane}.*.*.*.*`) },
+    { ...stream("RESULTS", `${prefix}.result.*.*.*`, JOBS_MAX_AGE_MS, share(10)), ...FIRST_WINS },
+    { ...stream("COMPLETIONS", `${prefix}.completion.*.*`, completionsMaxAgeMs, share(42)), ...FIRST_WINS, allow_direct: true },
+    /** Several messages per subject: each source has its say, and may change its mind. */
+    stream("FEEDBACK", `${prefix}.feedback.*.*`, 30 * DAY_MS, share(4)),
+    // Streams of their own, so that what nobody waits for takes no room from what somebody does.
+    { ...stream("SHADOW_JOBS", `${prefix}.shadowjob.*.*.*`, 2 * HOUR_MS, share(2)), ...FIRST_WINS, subjects: [`${prefix}.shadowjob.*.*.*`, `${prefix}.auditjob.*.*.*`] },
+    { ...stream("SHADOWS", `${prefix}.shadow.*.*`, 7 * DAY_MS, share(4)), ...FIRST_WINS, subjects: [`${prefix}.shadow.*.*`, `${prefix}.shadow.*.*.*`] },
+    stream("DEAD_LETTERS", `${prefix}.deadletter.*.*`, 30 * DAY_MS, 64 * MIB),
+    { ...stream("ADVISORIES", "", 30 * DAY_MS, 16 * MIB), subjects: ["MAX_DELIVERIES", "MSG_TERMINATED"].map(advisory) },
+  ];
+}
+/** Those that a request cannot do without: where one of them is full, it would be accepted and could not end well. */
+export const CARRYING_STREAMS: readonly string[] = ["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS"];
 export const streamNamesOf = (prefix: string): readonly string[] => streamsOf(prefix, 0).map(({ name }) => name);
 /** Streams whose messages are a request on its way: the dead-letter service ends it. */
 export const CUSTODY_STREAMS: readonly string[] = ["REQUESTS", "JOBS", "RESULTS"];

@@ -91,6 +91,8 @@ export const ENVIRONMENT = {
   INFER_BUDGET_MONTH_USD: globalBudget("month"),
   INFER_BUDGET_KIND: z.enum(["hard", "soft"]).default("hard").describe("`hard`: nothing is spent beyond INFER_BUDGET_DAY_USD and INFER_BUDGET_MONTH_USD. `soft`: what goes beyond is let through, and counted."),
   INFER_BUDGET_TIME_ZONE: TimeZone.default("UTC").describe("By whose calendar the days and months of these budgets begin."),
+  INFER_STREAMS_GIB: number().min(1).max(100_000).default(12)
+    .describe("What all streams together may hold on NATS's disk, in GiB; each has its share. From 90 % of one on requests are refused, so give them what your traffic leaves in them (docs/operations.md, \"Room for streams\"). `inferctl topology --update` changes streams that exist."),
   INFER_COMPLETIONS_MAX_AGE_HOURS: number().int().min(24).default(168).describe("How long the audit stream keeps events."),
   INFER_AUDIT_RETENTION_DAYS: number().int().min(1).default(90).describe("Audit rows older than this are deleted."),
   INFER_LEDGER_RETENTION_DAYS: number().int().min(62).default(400).describe("Lines of the ledger older than this are deleted: what was paid and for whom, without texts. Reports and statements reach back so far, and budgets of a month are loaded from them."),

@@ -33,7 +33,7 @@ export const nats: Check<Place> = {
     if (server instanceof Error) return [problem(server.message, "Start it (inferctl up), or correct NATS_URL and the user's seed; it has to be nats-server 2.10 or newer with JetStream.")];
     const { info } = server.nats;
     const refusesHole = environment["INFER_AUTH"] === "keys" && environment["INFER_ALLOW_NATS_HOLE"] !== "yes";
-    const specs = streamsOf(prefix, settings?.completionsMaxAgeMs ?? 0, settings?.streamReplicas);
+    const specs = streamsOf(prefix, settings?.completionsMaxAgeMs ?? 0, { replicas: settings?.streamReplicas, gib: settings?.streamsGib });
     const tiers = settings === null ? [] : servedBy(settings.tiers);
     const streams = await Promise.all(specs.map((spec) => lookAtStream(server, spec, settings !== null)));
     const buckets = await Promise.all([tierBucket, sweeperBucket, modelBucket].map((bucket) => streamOfBucket(bucket(prefix).name)).map((name) => lookAtBucket(server, name)));
