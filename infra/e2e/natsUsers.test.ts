@@ -95,6 +95,15 @@ test("killed roles come back with their users, and so does a killed server", asy
   expect((await overNats("after-kill-nats", CLEAR)).outcome).toBe("completed");
 });
 
+test("what has ended is exported from the stream and from the audit, by a user that may only read it", async () => {
+  const exported = async (...from: string[]) => jsonIn(await system.inferctl("export", "--out", join(system.folder, `events${from.join("")}.jsonl.gz`), "--json", ...from)) as { events: number; not_read: object };
+  const stream = await exported();
+  const { state } = await broker.jsm.streams.info("COMPLETIONS");
+  expect(stream).toMatchObject({ events: state.messages, not_read: {} });
+  await audit.awaitRow("after-kill-nats");
+  expect(await exported("--from-audit", "--tenant", TENANT)).toMatchObject({ events: state.messages, not_read: {} });
+});
+
 test("the command line works as admin, and what it makes is in the audit", async () => {
   expect(await system.inferctl("models", "list")).toContain("no model yet");
   const { findings } = jsonIn(await system.inferctl("doctor", "--json")) as { findings: readonly { check: string; level: string; what: string }[] };
@@ -104,7 +113,7 @@ test("the command line works as admin, and what it makes is in the audit", async
   await system.inferctl("topology");
   expect(jsonIn(await system.inferctl("status", "--json"))).toMatchObject({ lines: expect.arrayContaining([expect.objectContaining({ name: "nats", state: "ready" })]) as unknown });
   const made = await audit.rows<{ role: string }>("SELECT change->>'role' AS role FROM admin_audit WHERE action = 'nats_user.create' AND tenant_id IS NULL");
-  expect(made.map(({ role }) => role).sort()).toEqual(["admin", "audit-sink", "console", "gateway", "metrics-sink", "router", "worker-large", "worker-medium", "worker-small"]);
+  expect(made.map(({ role }) => role).sort()).toEqual(["admin", "audit-sink", "console", "gateway", "metrics-sink", "replay", "replay-live", "router", "worker-large", "worker-medium", "worker-small"]);
 });
 
 test("no role was refused anything in all this, and no seed and no password is in a log, in the list of what runs or in the note of it", async () => {
