@@ -1,5 +1,5 @@
 import { askedIn, type Input } from "#shared/contracts/chat.ts";
-import type { Decision, Facts, LearnedFacts } from "#shared/contracts/decision.ts";
+import type { Decision, Facts, LearnedFacts, Step } from "#shared/contracts/decision.ts";
 import type { Steps } from "#shared/contracts/floorGuard.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
@@ -11,9 +11,9 @@ import { tierFileVersion } from "#shared/runtime/tierFileVersion.ts";
 import { guardedPlace } from "./learning/floorGuard.ts";
 import { valuesFor } from "./policy/cascadeRouting.ts";
 import { chooseStep } from "./policy/chooseStep.ts";
-import { drawStep } from "./policy/drawStep.ts";
+import { type Drawn, drawStep } from "./policy/drawStep.ts";
 import { explore, type ExploreSettings } from "./policy/explore.ts";
-import type { Learned, Situation, StaticRoutes, Wish } from "./policy/policy.ts";
+import type { Learned, StaticRoutes, Wish } from "./policy/policy.ts";
 import { queryFeatures } from "./policy/queryFeatures.ts";
 import { pacedPlace } from "./policy/pacing.ts";
 import { type CountedTokens, factsFor, type LiveTiers, MIN_WITHIN_SLO } from "./policy/quoteTiers.ts";
@@ -78,27 +78,33 @@ export interface Given {
 
 /** Pure: the decision itself, which replay repeats from what was recorded. Chance is drawn by the request's ids. */
 export function decideFrom(request: Asked, saga: SagaContext, { file, tierFileVersion: tier_file, facts, routing, exploration }: Given): Decision {
-  const decision = { after_attempt: saga.attempt, policy: request.policy, tier_file };
+  // Field by field, as everywhere below: replay makes millions of decisions, and spreads would cost as much as all the rest.
+  const { policy } = request;
+  const after_attempt = saga.attempt;
   if (routing === null) {
     const step = chooseStep({ request, saga, facts }, file);
-    return { ...decision, facts, step, ...drawn({ request, saga, facts }, step) };
+    const drawn = policy === "random" ? drawFor(request, saga, facts, step) : null;
+    return drawn === null ? { after_attempt, policy, tier_file, facts, step } : { after_attempt, policy, tier_file, facts, step: drawn.step, draw: drawn.draw };
   }
   const { model } = routing;
-  const { learned, recorded } = learnedFrom({ ...routing, pacing: facts.pacing }, request.policy, saga);
+  const { learned, recorded } = learnedFrom(routing, facts.pacing, policy, saga);
   const weighsLateness = recorded.lambda_per_usd !== null && request.latency_slo_ms !== null && model.latency_slo_ms !== null && model.latency_slo_ms <= request.latency_slo_ms;
   const priced = weighsLateness ? { ...facts, min_within_slo: MIN_WITHIN_SLO } : facts;
   const situation = { request, saga, facts: priced, learned };
   const greedy = chooseStep(situation, file);
-  if (request.policy === "random") return { ...decision, facts: priced, step: greedy, learned: recorded, ...drawn(situation, greedy) };
-  if (facts.budget_left !== undefined) return { ...decision, facts: priced, step: greedy, learned: recorded }; // what is left is not for trying things out
-  return { ...decision, facts: priced, step: greedy, learned: recorded, ...explore(situation, greedy, exploration, () => drawsFor("explore", request)) };
+  if (policy === "random") {
+    const drawn = drawFor(request, saga, priced, greedy);
+    return drawn === null ? { after_attempt, policy, tier_file, facts: priced, step: greedy, learned: recorded } : { after_attempt, policy, tier_file, facts: priced, step: drawn.step, learned: recorded, draw: drawn.draw };
+  }
+  const explored = facts.budget_left === undefined ? explore(situation, greedy, exploration, () => drawsFor("explore", request)) : null; // what is left is not for trying things out
+  if (explored === null) return { after_attempt, policy, tier_file, facts: priced, step: greedy, learned: recorded };
+  return { after_attempt, policy, tier_file, facts: priced, step: explored.step, learned: recorded, exploration: explored.exploration };
 }
 
-/** What was drawn in the place of `step`, under `random`: anew, where budgets leave too little for what was drawn first. */
-const drawn = (situation: Situation & { readonly request: Asked }, step: Decision["step"]): Partial<Pick<Decision, "step" | "draw">> =>
-  (situation.request.policy === "random" ? (drawStep(situation, step, drawsFor("random", situation.request, situation.saga.attempt)[situation.facts.budget_left === undefined ? 0 : 1]) ?? {}) : {});
+/** What was drawn in the place of `step`: anew, where budgets leave too little for what was drawn first. */
+const drawFor = (request: Asked, saga: SagaContext, facts: Facts, step: Step): Drawn | null => drawStep({ request, saga, facts }, step, drawsFor("random", request, saga.attempt)[facts.budget_left === undefined ? 0 : 1]);
 
-function learnedFrom({ model, floorSteps, query: { shape, seen }, pacing }: NonNullable<Given["routing"]> & Pick<Facts, "pacing">, policy: string, saga: SagaContext): { learned: Learned; recorded: LearnedFacts } {
+function learnedFrom({ model, floorSteps, query: { shape, seen } }: NonNullable<Given["routing"]>, pacing: Facts["pacing"], policy: string, saga: SagaContext): { learned: Learned; recorded: LearnedFacts } {
   const { cascade_routing_level, predictive_level, cascade_keep_from } = model.operating;
   const named = policy === "predictive" || policy === "cascade-routing" ? policy : null; // those that have a level
   const ownPlace = named === "predictive" ? predictive_level : named === "cascade-routing" ? cascade_routing_level : null;
@@ -107,12 +113,14 @@ function learnedFrom({ model, floorSteps, query: { shape, seen }, pacing }: NonN
   const place = paced ?? floorPlace;
   const level = place === null ? null : (model.levels[place] ?? null);
   const { stop, go } = named === null || level === null ? { stop: -Infinity, go: [] } : valuesFor(named, { model, level, query: seen }, saga);
+  const classes: LearnedFacts["features"]["classes"] = {};
+  for (let i = 0; i < model.classes.names.length; i++) classes[model.classes.names[i] ?? ""] = seen.classes[i] ?? 0;
   return {
     learned: { model, query: seen, level: ownPlace !== null && place === null ? "in_doubt" : level, keepFrom: cascade_keep_from },
     recorded: {
       model_version: model.version,
       floor_steps: ownPlace === null ? 0 : floorSteps,
-      features: { log_length: shape.log_length, digits: shape.digits, negation: shape.negation, classes: Object.fromEntries(model.classes.names.map((name, i) => [name, seen.classes[i] ?? 0])) },
+      features: { log_length: shape.log_length, digits: shape.digits, negation: shape.negation, classes },
       lambda_per_usd: level?.lambda_per_usd ?? null,
       ...(paced === null ? {} : { lambda_source: "pacing" as const }),
       stop_value: Number.isFinite(stop) ? stop : null,

@@ -4,8 +4,8 @@ import { Completion } from "#shared/contracts/events.ts";
 
 import { makeVerifyWorld } from "./verifyWorld.ts";
 
-const EVENTS = 20_000;
-const ROUNDS = 6;
+const EVENTS = 4_000;
+const ROUNDS = 5;
 
 /** Requests for each second of CPU, the most of some rounds. */
 function rateOf(run: (i: number) => unknown): number {

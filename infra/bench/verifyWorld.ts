@@ -105,7 +105,7 @@ export function makeVerifyWorld({ seed, traffic }: WorldOptions): World {
     let saga: Saga = newSaga(baselineOf(fileFor(file, asked)));
     let nowMs = asked.accepted_at_ms + 2;
     const move = (event: MachineEvent): Completion | null => {
-      for (const message of messagesAfter(asked, saga, event, { nowMs, traceId: "4bf92f3577b34da6a3ce929d0e0e4736" }) as SagaMessage[]) {
+      for (const message of messagesAfter(asked, saga, event, { nowMs, traceId: "4bf92f3577b34da6a3ce929d0e0e4736" })) {
         if (message.type === "completion.v1") return Completion.parse(JSON.parse(JSON.stringify(message)));
         saga = readSaga(JSON.parse(JSON.stringify(message.saga)) as Record<string, unknown>);
       }

@@ -19,7 +19,7 @@ let dropDatabase: () => Promise<void>;
 beforeAll(async () => {
   const database = await makeTestDatabase(inject("adminDatabaseUrl"), "e2e_learning");
   dropDatabase = database.drop;
-  system = await startSystem({ isSingleProcess: true, env: { DATABASE_URL: database.url, REDIS_URL: `${inject("redisUrl")}/6`, INFER_SHADOW_SHARE: "1", INFER_SHADOW_TIERS: "all", INFER_EXPLORE_SHARE: "0.2" } });
+  system = await startSystem({ isSingleProcess: true, env: { DATABASE_URL: database.url, REDIS_URL: `${inject("redisUrl")}/6`, INFER_SHADOW_SHARE: "1", INFER_SHADOW_TIERS: "all" } });
   broker = await connectBroker(system.url("nats"));
   audit = openAudit(database.url);
   await untilSampling(broker);
@@ -56,7 +56,7 @@ test("what the running system has seen of itself becomes a model that decides", 
   expect(await waitUntil(decidedBy, { deadlineMs: 20_000, everyMs: 200, describe: () => "no decision names a model" })).toBe(version);
 });
 
-test("every decision that was made comes out the same again: with and without a model, explored, escalated, refused for want of money", async () => {
+test("every decision that was made comes out the same again: with and without a model, escalated, refused for want of money", async () => {
   const wishes: Partial<InferBody>[] = [
     {}, { min_quality: 1 }, { policy: "cascade", min_quality: 1 }, { policy: "predictive" }, { policy: "static" }, { policy: "cheapest" }, { policy: "always-large" }, { min_tier: "medium" }, { max_tier: "small", min_quality: 1 },
     { budget: 0 }, { budget: 0.000_000_3 }, { latency_slo_ms: 1 }, { latency_slo_ms: 5_000 }, { deadline_ms: 50 }, { priority: "batch" }, { task: "mail" },
@@ -66,9 +66,8 @@ test("every decision that was made comes out the same again: with and without a 
   const verified = await verifyStream(broker);
   expect(verified.filter(({ verdict }) => verdict.kind === "differs").map(({ completion: { request_id }, verdict }) => [request_id, verdict])).toEqual([]);
   const { same = 0, nothing_decided = 0, ...others } = tallyOf(verified);
-  expect(others).toEqual({}); // refused at once: its deadline had passed
-  expect(same + nothing_decided).toBeGreaterThanOrEqual(MAILS + asked.length);
-  expect(same).toBeGreaterThan(MAILS + 0.8 * asked.length);
+  expect([others, same + nothing_decided]).toEqual([{}, verified.length]);
+  expect(same).toBeGreaterThan(MAILS + asked.length / 2); // a busy service refuses at the door what it would make late
   const made = verified.flatMap(({ completion }) => completion.decisions);
-  expect([made.some(({ learned }) => learned !== undefined), made.some(({ exploration }) => exploration?.is_explored === true), made.some(({ after_attempt }) => after_attempt > 0), made.some(({ step }) => step.kind === "stop")]).toEqual([true, true, true, true]);
+  expect([made.some(({ learned }) => learned !== undefined), made.some(({ after_attempt }) => after_attempt > 0), made.some(({ step }) => step.kind === "stop")]).toEqual([true, true, true]);
 });

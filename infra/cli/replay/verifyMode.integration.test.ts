@@ -39,7 +39,7 @@ afterAll(async () => {
 /** Ends after `most` batches as at Ctrl-C. */
 const sourceOf = (events: readonly Completion[], { unreadable = [], most = Infinity, stop = () => undefined }: { unreadable?: readonly Unreadable[]; most?: number; stop?: () => void } = {}): AuditSource => ({
   name: "a list", total: events.length,
-  // eslint-disable-next-line @typescript-eslint/require-await -- a source is asynchronous
+   
   async *batches({ after = "0" }) {
     let batches = 0;
     for (let at = Number(after); at < events.length; at += BATCH) {

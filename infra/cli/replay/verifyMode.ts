@@ -7,7 +7,7 @@ import type { TierFile } from "#shared/contracts/tiers.ts";
 
 import { sayer, wrongUse } from "../command.ts";
 import { openRecordedVersions, type RecordedVersions } from "./recordedVersions.ts";
-import type { ReplayContext, ReplayMode } from "./replayMode.ts";
+import type { ReplayMode } from "./replayMode.ts";
 
 const SHOWN = 10;
 /** That stay in memory, beside those of one batch. */

@@ -9,20 +9,31 @@ export interface Difference {
 
 type Fields = Readonly<Record<string, unknown>>;
 const isObject = (value: unknown): value is Fields => typeof value === "object" && value !== null;
-/** Tiers and classes have names of anybody's choice, `constructor` among them. */
-const own = (fields: Fields, key: string): unknown => (Object.hasOwn(fields, key) ? fields[key] : undefined);
 const asJson = (value: unknown): unknown => (typeof value === "number" && !Number.isFinite(value) ? null : value);
+/** Tiers and classes have names of anybody's choice, `constructor` among them; JSON itself has no functions. */
+function own(fields: Fields, key: string): unknown {
+  const value = fields[key];
+  return (typeof value === "function" || key === "__proto__") && !Object.hasOwn(fields, key) ? undefined : value;
+}
 
 /** `null`: they are equal. */
 export function firstDifference(recorded: unknown, decided: unknown): Difference | null {
   if (recorded === decided) return null;
   if (!isObject(recorded) || !isObject(decided) || Array.isArray(recorded) !== Array.isArray(decided)) return asJson(recorded) === asJson(decided) ? null : { path: "", recorded, decided };
-  for (const key of Object.keys(recorded)) {
-    const inner = firstDifference(recorded[key], own(decided, key));
+  let fields = 0;
+  for (const key in recorded) {
+    const value = recorded[key];
+    if (value === undefined) continue;
+    fields++;
+    const again = own(decided, key);
+    if (value === again) continue;
+    const inner = firstDifference(value, again);
     if (inner !== null) return under(key, inner);
   }
-  for (const key of Object.keys(decided)) if (decided[key] !== undefined && own(recorded, key) === undefined) return { path: key, decided: decided[key] };
-  return null;
+  for (const key in decided) if (decided[key] !== undefined) fields--;
+  if (fields === 0) return null;
+  const added = Object.keys(decided).find((key) => decided[key] !== undefined && own(recorded, key) === undefined);
+  return added === undefined ? null : { path: added, decided: decided[added] };
 }
 
 export const under = (place: string, { path, ...values }: Difference): Difference => ({ path: path === "" ? place : `${place}.${path}`, ...values });

@@ -60,12 +60,14 @@ function wrongEnd(completion: Completion, ends: readonly Played[]): Difference |
   for (const { state, context } of ends) {
     if (state === "received" || state === "awaitingResult") continue;
     const { error, ...end } = endOf(state, context);
-    const difference = firstDifference(pick(completion, end), end) ?? firstDifference(completion.error?.code, error?.code);
+    const difference = endDifference(completion, end) ?? firstDifference(completion.error?.code, error?.code);
     if (difference === null) return null;
-    first ??= under(difference.path === "" ? "error.code" : "", difference);
+    first ??= difference.path === "" ? under("error.code", difference) : difference;
   }
   return first;
 }
 
-/** The same fields of the record. */
-const pick = (completion: Completion, end: Omit<ReturnType<typeof endOf>, "error">): object => Object.fromEntries(Object.keys(end).map((key) => [key, completion[key as keyof typeof end]]));
+function endDifference(completion: Completion, end: Omit<ReturnType<typeof endOf>, "error">): Difference | null {
+  for (const key of Object.keys(end) as (keyof typeof end)[]) if (completion[key] !== end[key]) return { path: key, recorded: completion[key], decided: end[key] };
+  return null;
+}

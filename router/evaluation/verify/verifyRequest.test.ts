@@ -6,7 +6,7 @@ import { Completion } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
-import { TierFile } from "#shared/contracts/tiers.ts";
+import type { TierFile } from "#shared/contracts/tiers.ts";
 
 import { type KeptVersions, type Verdict, verifyRequest } from "./verifyRequest.ts";
 

@@ -115,8 +115,12 @@ function factsAgain({ at_ms, min_on_time, quotes, pacing, budget_left }: Facts, 
     quotes: quotes.map((quote, i) => {
       const tier = file.tiers[i];
       if (tier === undefined) throw new Error("quotes and tiers have been compared");
-      const { on_time, within_slo, expected_latency_ms, breaker, workers, queue_depth } = quote;
-      return { ...fixedQuote(tier, { task, bytes, shape, counted: quote.tokens_source === "counted" ? quote.input_tokens : undefined }), on_time, within_slo, expected_latency_ms, breaker, workers, queue_depth };
+      const { quality, accept_confidence, input_tokens, tokens_source, expected_cost_nano_usd, max_cost_nano_usd } = fixedQuote(tier, { task, bytes, shape, counted: quote.tokens_source === "counted" ? quote.input_tokens : undefined });
+      // Field by field: a spread costs as much as all the rest.
+      return {
+        tier: tier.name, quality, accept_confidence, input_tokens, tokens_source, expected_cost_nano_usd, max_cost_nano_usd,
+        on_time: quote.on_time, within_slo: quote.within_slo, expected_latency_ms: quote.expected_latency_ms, breaker: quote.breaker, workers: quote.workers, queue_depth: quote.queue_depth,
+      };
     }),
     ...(pacing === undefined ? {} : { pacing }),
     ...(budget_left === undefined ? {} : { budget_left }),
