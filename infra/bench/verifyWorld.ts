@@ -1,7 +1,6 @@
 /** Audit events as the service writes them, of requests that were really decided and moved on, without servers: for replay's checks and their throughput. */
 import { decide, type Known } from "#router/decide.ts";
-import { Completion } from "#shared/contracts/events.ts";
-import type { Attempt, SagaMessage } from "#shared/contracts/events.ts";
+import { type Attempt, Completion } from "#shared/contracts/events.ts";
 import { featuresKnown } from "#shared/contracts/modelShape.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
 import { type InferenceRequest, InferenceRequest as Request } from "#shared/contracts/request.ts";

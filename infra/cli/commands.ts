@@ -16,6 +16,7 @@ export const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["evaluate", async () => (await import("./commands/evaluate.ts")).evaluate],
   ["train", async () => (await import("./commands/train.ts")).train],
   ["models", async () => (await import("./commands/models.ts")).models],
+  ["experiment", async () => (await import("./commands/experiment.ts")).experiment],
   ["prices", async () => (await import("./commands/prices.ts")).prices],
   ["tenants", async () => (await import("./commands/tenants.ts")).tenants],
   ["budgets", async () => (await import("./commands/budgets.ts")).budgets],

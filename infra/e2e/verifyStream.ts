@@ -8,6 +8,8 @@ import { openTierFileStore } from "#shared/messaging/tierFileStore.ts";
 
 import type { Broker } from "./callers.ts";
 
+const AT_ONCE = 64;
+
 export interface Verified {
   readonly completion: Completion;
   readonly verdict: Verdict;
@@ -15,9 +17,9 @@ export interface Verified {
 export async function verifyStream({ nats, jsm }: Broker): Promise<Verified[]> {
   const { state: { first_seq, last_seq, messages } } = await jsm.streams.info("COMPLETIONS");
   const completions: Completion[] = [];
-  for (let seq = first_seq; seq <= last_seq && messages > 0; seq++) {
-    const message = await jsm.streams.getMessage("COMPLETIONS", { seq });
-    if (message !== null) completions.push(Completion.parse(message.json()));
+  for (let seq = first_seq; seq <= last_seq && messages > 0; seq += AT_ONCE) {
+    const found = await Promise.all(Array.from({ length: Math.min(AT_ONCE, last_seq - seq + 1) }, (_, i) => jsm.streams.getMessage("COMPLETIONS", { seq: seq + i })));
+    for (const message of found) if (message !== null) completions.push(Completion.parse(message.json()));
   }
   const versions = await keptVersions(nats, completions);
   return completions.map((completion) => ({ completion, verdict: verifyRequest(completion, versions) }));

@@ -143,7 +143,7 @@ describe.skipIf(programs === null)("a Prometheus that scrapes them", () => {
       const found = (await rulesNow()).data.groups.flatMap((group) => group.rules);
       return found.some(({ health }) => health === "unknown") ? undefined : found;
     }, { deadlineMs: 20_000, everyMs: 200, describe: () => "some rule is not evaluated" });
-    expect(rules.length).toBe(32);
+    expect(rules.length).toBe(33);
     expect(rules.filter(({ health }) => health !== "ok")).toEqual([]);
   });
 

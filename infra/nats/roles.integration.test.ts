@@ -43,10 +43,10 @@ const NOT_REPLAYS = [
 ];
 const REFUSED: [role: RoleUser, what: string, publishes: readonly string[]][] = [
   ["gateway", "cannot take or ack what it accepted", [...takes("REQUESTS", "router-requests"), ...takes("COMPLETIONS", "sink-audit"), ...jobs, ...results, "infer.deadletter.REQUESTS.t1", "infer.shadow.t1.x"]],
-  ["gateway", "cannot make a consumer, write a bucket but for which model is active, or read what is no request of a caller", ["$JS.API.CONSUMER.CREATE.COMPLETIONS.spy", "$JS.API.CONSUMER.CREATE.REQUESTS.spy", "$KV.infer-models.model.v1", "$KV.infer-models.floor.v1", "$KV.infer-tiers.small.x", "$JS.API.STREAM.MSG.GET.SHADOWS", "$JS.API.STREAM.MSG.GET.FEEDBACK"]],
+  ["gateway", "cannot make a consumer, write a bucket but for which model is active, or read what is no request of a caller", ["$JS.API.CONSUMER.CREATE.COMPLETIONS.spy", "$JS.API.CONSUMER.CREATE.REQUESTS.spy", "$KV.infer-models.model.v1", "$KV.infer-models.floor.v1", "$KV.infer-models.experiment.e1", "$KV.infer-tiers.small.x", "$JS.API.STREAM.MSG.GET.SHADOWS", "$JS.API.STREAM.MSG.GET.FEEDBACK"]],
   ["router", "cannot ask in a tenant's name, or say what workers say", [...requests, ...results, "infer.cancel.t1.x", "infer.shadow.t1.x.small"]],
   ["router", "cannot take jobs or audit events from those who handle them", [...takes("JOBS", "worker-small"), ...takes("SHADOW_JOBS", "shadow-worker-small"), "$JS.ACK.COMPLETIONS.sink-audit.1.1.1.1.0", "$JS.API.CONSUMER.DELETE.COMPLETIONS.sink-audit"]],
-  ["router", "cannot activate a model, or say how a tier is", [...models, "$KV.infer-tiers.small.x"]],
+  ["router", "cannot activate a model, start an experiment, or say how a tier is", [...models, "$KV.infer-models.latest_experiment", "$KV.infer-tiers.small.x"]],
   ["worker-small", "cannot take or ack another tier's jobs, or write its state", [...takes("JOBS", "worker-large"), ...takes("SHADOW_JOBS", "shadow-worker-large"), "$KV.infer-tiers.large.x", "infer.shadow.t1.x.large"]],
   ["worker-small", "cannot ask, decide, cancel or read requests", [...requests, "infer.auditjob.small.t1.x", ...jobs.slice(0, 1), "infer.cancel.t1.x", ...takes("REQUESTS", "router-requests"), "$JS.API.STREAM.MSG.GET.REQUESTS", "$JS.API.STREAM.INFO.JOBS"]],
   ["worker-small", "cannot make a consumer, not even of its own jobs", ["$JS.API.CONSUMER.CREATE.JOBS.spy", "$JS.API.CONSUMER.CREATE.JOBS.worker-small", "$JS.API.CONSUMER.DURABLE.CREATE.JOBS.worker-small", ...models]],

@@ -7,10 +7,12 @@ import { makeAuditHit } from "#shared/cache/auditHit.ts";
 import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
 import { openAnswerCache } from "#shared/cache/openAnswerCache.ts";
 import { AppError } from "#shared/contracts/errors.ts";
+import type { Experiment } from "#shared/contracts/experiment.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { makeAdmissionProof } from "#shared/limits/admissionProof.ts";
 import { openLimiter } from "#shared/limits/openLimiter.ts";
 import { makeAnswerStreams } from "#shared/messaging/answerStream.ts";
+import { followExperiment } from "#shared/messaging/followExperiment.ts";
 import { followRouting } from "#shared/messaging/followRouting.ts";
 import { followLoads } from "#shared/messaging/loads.ts";
 import { makeJudgedProof } from "#shared/messaging/judgedProof.ts";
@@ -59,7 +61,8 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
   async start(config, context) {
     const { log, signal, onClose } = context;
     const { prefix } = config;
-    const limits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile: loadTierFile(config) };
+    let experiment: () => Experiment | null = () => null;
+    const limits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile: loadTierFile(config), experiment: () => experiment() };
     const registry = makeRegistry("gateway");
     const readiness = makeReadiness(signal);
     const { tracer, close: closeTracing } = startTracing(config.tracing, "infer-gateway", log);
@@ -92,6 +95,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     now = broker.now;
     operating = broker;
     const limiter = await openLimiter({ redisUrl: config.redisUrl, prefix, door: "http", registry, broker }, context);
+    experiment = await followExperiment({ nats, prefix, tierFile: limits.tierFile, log }, context);
     const { sign } = makeAdmissionProof(config.secret, prefix);
     const replies = makeReplies({ nats, streams, prefix, origin: instance, log, now });
     onClose("replies", () => { replies.close(); });

@@ -9,6 +9,7 @@ import { CacheUse } from "./cache.ts";
 import { AnswerMessage, Input } from "./chat.ts";
 import { Decision, StopReason } from "./decision.ts";
 import { ERROR_CODE_NAMES } from "./errors.ts";
+import { ExperimentArm } from "./experimentArm.ts";
 import { Origin, RequestId, TenantId } from "./ids.ts";
 import { NanoUsd } from "./money.ts";
 import { Probability } from "./probability.ts";
@@ -142,6 +143,8 @@ export const Completion = z.object({
   /** The API key that it came with. Absent: none, or an older event. */
   key_id: z.string().optional(),
   policy: z.string().nullable(),
+  /** The arm that chose the policy, and with what probability it was drawn. Absent: no experiment, or an older event. */
+  experiment: ExperimentArm.optional(),
   task: z.string().nullable(),
   budget_nano_usd: NanoUsd.nullable(),
   metadata: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).nullable(),

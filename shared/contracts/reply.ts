@@ -6,6 +6,7 @@ import { AnswerDelta, AnswerMessage } from "./chat.ts";
 import { type Decision, Draw, Exclusion, Exploration, Facts, LearnedFacts, SoftLimit, StopReason } from "./decision.ts";
 import { ERROR_CODE_NAMES, ERROR_CODES } from "./errors.ts";
 import { type Attempt, type Completion, EventError, Outcome } from "./events.ts";
+import { ExperimentArm } from "./experimentArm.ts";
 import { RequestId, TenantId } from "./ids.ts";
 import { toUsd } from "./money.ts";
 import { Probability } from "./probability.ts";
@@ -44,6 +45,7 @@ export const StepReply = z.object({
 
 export const DecisionReply = z.object({
   policy: z.string().nullable(),
+  experiment: ExperimentArm.optional().describe("The experiment that chose the policy, its arm, and with what probability it was drawn."),
   why: z.string().describe("The whole way to the answer in one sentence."),
   steps: z.array(StepReply),
 });
@@ -115,7 +117,7 @@ export function toReply(event: Completion, options: ReplyOptions = {}): InferRep
     latency_ms: event.latency_ms,
     ...(event.cache === undefined ? {} : { cache: event.cache }),
     attempts: event.attempts.map(toAttemptReply),
-    decision: { policy: event.policy, why: why(event), steps: event.decisions.map((decision) => toStepReply(decision, options)) },
+    decision: { policy: event.policy, ...(event.experiment === undefined ? {} : { experiment: event.experiment }), why: why(event), steps: event.decisions.map((decision) => toStepReply(decision, options)) },
     trace_id: event.trace_id,
     error: event.error,
   };

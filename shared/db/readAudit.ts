@@ -34,13 +34,14 @@ export type RequestRow = typeof requests.$inferSelect;
 export type AttemptRow = typeof attempts.$inferSelect;
 /** The event that the rows were made from, for its schema to read. Pure. */
 export function eventOf(row: RequestRow, attemptRows: readonly AttemptRow[]): object {
-  const { message, key_id, error_code, error_message, accepted_at, completed_at, input, input_sha256, cache, terms, latency_slo_ms, attempt_count: _count, stream_seq: _seq, ...same } = row;
+  const { message, key_id, error_code, error_message, accepted_at, completed_at, input, input_sha256, cache, experiment, terms, latency_slo_ms, attempt_count: _count, stream_seq: _seq, ...same } = row;
   return {
     ...same,
     message: message ?? undefined,
     key_id: key_id ?? undefined,
     input: input ?? undefined,
     cache: cache ?? undefined,
+    experiment: experiment ?? undefined,
     input_sha256: input_sha256 ?? undefined,
     terms: terms ?? undefined,
     latency_slo_ms: latency_slo_ms ?? undefined,

@@ -90,7 +90,7 @@ function routerLists(prefix: string, tiers: readonly string[]): Permissions {
       ...sinkSourcesOf(prefix).map(({ stream, durable }) => api.consumerInfo(stream, durable)), // how far behind they are; and the ledger is loaded from what the audit does not hold yet
       // The sweeper reads the two streams from a place of its own.
       ...Object.entries(followed).flatMap(([stream, subject]) => [api.streamInfo(stream), ...ephemerals(stream, subject), api.makeConsumer(stream, "*")]),
-      ...ephemerals(streamOfBucket(tierKeys), keyIn(tierKeys, ">")), api.flowControl(streamOfBucket(tierKeys)), keyIn(sweeper, ">"), keyIn(models, "floor.>"), keyIn(models, "tiers.*"),
+      ...ephemerals(streamOfBucket(tierKeys), keyIn(tierKeys, ">")), api.flowControl(streamOfBucket(tierKeys)), keyIn(sweeper, ">"), ...["floor.>", "experiment.>", "tiers.*"].map((keys) => keyIn(models, keys)),
       ...[tierKeys, sweeper, models].map((bucket) => api.message(streamOfBucket(bucket))),
     ],
     subscribe: [admittersOf(prefix)],

@@ -1,6 +1,7 @@
 import { bytesOf } from "#shared/contracts/chat.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { type Completion, Outcome, type SagaMessage } from "#shared/contracts/events.ts";
+import type { ExperimentArm } from "#shared/contracts/experimentArm.ts";
 import type { NanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import { costOf } from "#shared/contracts/rates.ts";
@@ -71,6 +72,7 @@ export function recordOf(request: InferenceRequest, { nowMs, traceId }: Occasion
     user_id: request.user_id,
     ...(request.key_id === undefined ? {} : { key_id: request.key_id }),
     policy: request.policy,
+    ...(request.experiment === undefined ? {} : { experiment: drawnIn(request.experiment) }),
     task: request.task,
     budget_nano_usd: request.budget_nano_usd,
     metadata: request.metadata,
@@ -87,6 +89,9 @@ export function recordOf(request: InferenceRequest, { nowMs, traceId }: Occasion
     trace_id: traceId,
   };
 }
+
+/** Which model decided is in the decisions. */
+const drawnIn = ({ experiment_id, arm, share }: ExperimentArm): ExperimentArm => ({ experiment_id, arm, share });
 
 /**
  * What the request would have cost on the baseline tier. Where that tier ran, what it charged; elsewhere the tokens of

@@ -32,6 +32,7 @@ export function toRows(event: Completion, streamSeq: number): Rows {
     error_code: event.error?.code ?? null,
     error_message: event.error?.message ?? null,
     policy: event.policy,
+    experiment: event.experiment ?? null,
     task: event.task,
     tier: event.tier,
     model: event.model,

@@ -66,6 +66,7 @@ export function headersOf(event: Completion): Record<string, string> {
   const known: Record<string, string | null> = {
     tier: event.tier, model: event.model, outcome: event.outcome, "cost-usd": decimal(toUsd(event.cost_nano_usd)), "saving-usd": saving === null ? null : decimal(saving),
     attempts: String(event.attempts.length), confidence: event.confidence === null ? null : String(event.confidence),
+    experiment: event.experiment === undefined ? null : `${event.experiment.experiment_id}/${event.experiment.arm}`,
   };
   return { ...cacheHeadersOf(event), ...Object.fromEntries(Object.entries(known).flatMap(([name, value]) => (value === null ? [] : [[`x-optimizer-${name}`, headerText(value)]]))) };
 }

@@ -20,6 +20,7 @@ function own(fields: Fields, key: string): unknown {
 export function firstDifference(recorded: unknown, decided: unknown): Difference | null {
   if (recorded === decided) return null;
   if (!isObject(recorded) || !isObject(decided) || Array.isArray(recorded) !== Array.isArray(decided)) return asJson(recorded) === asJson(decided) ? null : { path: "", recorded, decided };
+  if (Array.isArray(recorded) && Array.isArray(decided)) return differenceInLists(recorded, decided);
   let fields = 0;
   for (const key in recorded) {
     const value = recorded[key];
@@ -34,6 +35,14 @@ export function firstDifference(recorded: unknown, decided: unknown): Difference
   if (fields === 0) return null;
   const added = Object.keys(decided).find((key) => decided[key] !== undefined && own(recorded, key) === undefined);
   return added === undefined ? null : { path: added, decided: decided[added] };
+}
+
+function differenceInLists(recorded: readonly unknown[], decided: readonly unknown[]): Difference | null {
+  for (let i = 0; i < recorded.length; i++) {
+    const inner = firstDifference(recorded[i], decided[i]);
+    if (inner !== null) return under(String(i), inner);
+  }
+  return recorded.length === decided.length ? null : { path: String(recorded.length), decided: decided[recorded.length] };
 }
 
 export const under = (place: string, { path, ...values }: Difference): Difference => ({ path: path === "" ? place : `${place}.${path}`, ...values });

@@ -22,7 +22,9 @@ interface Playing {
 export function playSaga(completion: Completion, { baseline, hasMessages, check }: Playing): Difference | null {
   let saga: Played = newSaga(baseline);
   let last: { readonly before: Played; readonly event: Result } | null = null;
-  for (const [i, decision] of completion.decisions.entries()) {
+  for (let i = 0; i < completion.decisions.length; i++) {
+    const decision = completion.decisions[i];
+    if (decision === undefined) break;
     const difference = check(decision, saga.context);
     if (difference !== null) return under(`decisions.${i}`, difference);
     const decided = played(saga, { type: "DECIDED", decision });

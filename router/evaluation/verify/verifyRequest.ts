@@ -35,7 +35,7 @@ export interface KeptVersions {
 }
 
 /** The request as decisions see it, from its audit event; `null`: the event is older than this, or its request could not be read. */
-export function recordedRequest(completion: Completion): RecordedRequest | null {
+function recordedRequest(completion: Completion): RecordedRequest | null {
   const { tenant_id, request_id, policy, task, budget_nano_usd, input_bytes, latency_slo_ms = null, terms } = completion;
   if (terms === undefined || policy === null || budget_nano_usd === null || input_bytes === null) return null;
   const { deadline_at_ms, min_quality = null, min_tier = null, max_tier = null, allowed_tiers, asked } = terms;
@@ -44,7 +44,7 @@ export function recordedRequest(completion: Completion): RecordedRequest | null 
     inputBytes: input_bytes, shape: asked,
   };
 }
-export interface RecordedRequest {
+interface RecordedRequest {
   readonly asked: Asked;
   readonly inputBytes: number;
   readonly shape: Terms["asked"];

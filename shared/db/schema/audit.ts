@@ -1,4 +1,5 @@
 /** The audit tables: rows of events, whose columns are named as in the event (`shared/contracts/events.ts`). */
+import { sql } from "drizzle-orm";
 import { bigint, boolean, doublePrecision, index, integer, jsonb, pgTable, primaryKey, smallint, text } from "drizzle-orm/pg-core";
 
 import type { Attempt, Completion, Outcome } from "#shared/contracts/events.ts";
@@ -18,6 +19,7 @@ export const requests = pgTable(
     error_code: text(),
     error_message: text(),
     policy: text(),
+    experiment: jsonb().$type<NonNullable<Completion["experiment"]>>(),
     task: text(),
     tier: text(),
     model: text(),
@@ -52,7 +54,7 @@ export const requests = pgTable(
   },
   (t) => [
     primaryKey({ columns: [t.request_id, t.tenant_id] }), index("requests_by_time").on(t.tenant_id, t.completed_at), index("requests_by_age").on(t.completed_at),
-    index("requests_by_sequence").on(t.stream_seq),
+    index("requests_by_sequence").on(t.stream_seq), index("requests_by_experiment").on(sql`(${t.experiment} ->> 'experiment_id')`).where(sql`${t.experiment} IS NOT NULL`),
   ],
 );
 
