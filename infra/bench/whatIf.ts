@@ -7,6 +7,7 @@ import { textTable } from "#infra/cli/textTable.ts";
 import { terminalProgress } from "#infra/cli/terminalProgress.ts";
 import { withTenancy } from "#infra/cli/tenancy.ts";
 import { roleUrl } from "#infra/cli/serverUrl.ts";
+import { withSource } from "#infra/cli/replay/openSource.ts";
 import { halves } from "#infra/demo/recordedTiers.ts";
 import { type RecordedSetUp, withRecordedSetUp } from "#infra/demo/recordedSetUp.ts";
 import { prepareSteps } from "#infra/embedded/prepareSteps.ts";
@@ -18,7 +19,6 @@ import { type OutcomeRow, readOutcomeLog } from "#router/evaluation/outcomeLog.t
 import { priorsOf } from "#router/evaluation/trainModel.ts";
 import type { Attempt, Completion } from "#shared/contracts/events.ts";
 import { replicasOf } from "#shared/contracts/tiers.ts";
-import { readCompletion } from "#shared/db/readAudit.ts";
 import { judgedKey, readJudged } from "#shared/db/readJudged.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
@@ -154,7 +154,7 @@ async function throughPipeline({ environment, settings, items, name }: RecordedS
     }
     await waitUntil(async () => ((await missing(rights, answered)) === 0 ? true : undefined), { deadlineMs: BOOKS_DEADLINE_MS, everyMs: 500, describe: () => "the audit has not got all feedback yet" });
     const idOf = new Map(planned.map(({ request_id, item }) => [request_id, item?.id ?? ""]));
-    const completions = await progress.step("the log", () => readLog(rights, [...idOf.keys()]), (found) => `${found.length} requests`);
+    const completions = await progress.step("the log", () => readLog(environment, rights, new Set(idOf.keys())), (found) => `${found.length} requests`);
     const rows = new Map((await readOutcomeLog(file, models)).map((row) => [row.id, row]));
     return { names, log: toLog(completions, { names, rowOf: (requestId) => rows.get(idOf.get(requestId) ?? "") }) };
   });
@@ -176,19 +176,20 @@ async function judgedAmong(rights: Rights, ids: readonly string[]): Promise<Read
   return found;
 }
 
-/** Of those that were asked and judged by now. */
-async function readLog(rights: Rights, ids: readonly string[]): Promise<Logged[]> {
+/** Of those that were asked and judged by now, from the stream. */
+async function readLog(environment: RecordedSetUp["environment"], rights: Rights, ids: ReadonlySet<string>): Promise<Logged[]> {
   const logged: Logged[] = [];
-  for (let at = 0; at < ids.length; at += 200) {
-    const judged = await readJudged(rights.pool, ids.slice(at, at + 200).map((request_id) => ({ tenant_id: TENANT, request_id })));
-    const found = await Promise.all(ids.slice(at, at + 200).map(async (request_id): Promise<Logged[]> => {
-      const score = judged.get(judgedKey({ tenant_id: TENANT, request_id }))?.feedback["label"];
-      const completion = score === undefined ? null : await readCompletion(rights.pool, request_id, null);
-      return completion === null ? [] : [{ completion, score }];
-    }));
-    logged.push(...found.flat());
-    progress.tell?.(`${at} of ${ids.length}`);
-  }
+  const { signal } = new AbortController();
+  await withSource({ from: { kind: "stream" }, tenantId: TENANT, fromSeq: null, toSeq: null, sinceMs: null, untilMs: null, limit: null }, { environment, user: "replay", progress, signal }, async (source) => {
+    for await (const { records } of source.batches({ signal })) {
+      const judged = await readJudged(rights.pool, records.map(({ completion }) => completion));
+      for (const { completion } of records) {
+        const score = judged.get(judgedKey(completion))?.feedback["label"];
+        if (score !== undefined && ids.has(completion.request_id)) logged.push({ completion, score });
+      }
+      progress.tell?.(`${logged.length} of ${ids.size}`);
+    }
+  });
   return logged;
 }
 
