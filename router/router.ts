@@ -40,6 +40,7 @@ import type { OpenRequests } from "./openRequests.ts";
 import { followArms, NO_EXPERIMENT, type RunningExperiment } from "./followArms.ts";
 import { followModel, NO_ROUTING, type Routing } from "./followModel.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
+import { eraseKeysAsked } from "./eraseKeysAsked.ts";
 import { reconcileCounters } from "./reconcileCounters.ts";
 import { makeRouteEvent } from "./routeEvent.ts";
 import { shareLoad } from "./shareLoad.ts";
@@ -104,6 +105,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const { observer, shedDirect } = shareLoad({ broker, prefix, live, fold: () => fold, maxQueueMs: config.maxQueueMs, registry, now }, context);
     const route = makeRouteEvent({ snapshots, shed: shedDirect, cached, budgets, pacing, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, makePromptTokens(tierFile, count), now), live, countTokens, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now });
     const loop = { js, log, now, giveUp, observeRun, concurrency: config.concurrency, signal, drainMs: context.drainMs };
+    eraseKeysAsked(config, context);
     reconcileCounters({ config, broker, registry }, context);
     watchBudgets({ redisUrl: config.redisUrl, prefix, global: config.globalBudgets, standingOf, registry, now }, context);
     await watchStreams({ broker, prefix, tiers: servedBy(tierFile), registry, now }, context);

@@ -84,6 +84,9 @@ const ELSEWHERE: readonly BadInput[] = [
   { id: "R-158", input: "an event of the first release", expected: "taken; what it lacks means what `shared/audit/readAuditEvent.ts` says", tests: [test("shared/audit/readAuditEvent.test.ts", "an event of the first release")] },
   { id: "R-160", input: "a file without end", expected: "a batch is in memory, and no more is read ahead", tests: [test("shared/audit/fileSource.test.ts", "reads no more of an endless file than it hands over")] },
   { id: "R-161", input: "`--out` that goes through `..` or a symbolic link, or that is there", expected: "exit 64, nothing is written", tests: [test(FILE, "R-161")] },
+  { id: "R-162", input: "`--mode live` of an event whose tenant is not here", expected: "skipped and counted, or `--tenant-map` names another", tests: [test("producers/replay/replayLive.test.ts", "of a tenant that is not here"), test("infra/replay.integration.test.ts", "asks another tenant under another policy")], note: "Without API keys every name is a tenant." },
+  { id: "R-165", input: "`--mode live` without `--confirm`, or with another number", expected: "exit 64, nothing is sent", tests: [test("infra/replay.integration.test.ts", "nobody has confirmed it"), test("infra/replay.integration.test.ts", "another number was confirmed")] },
+  { id: "R-166", input: "Ctrl-C in the middle of `--mode live`, then `--resume`", expected: "the same totals, and no request twice", tests: [test("infra/replay.integration.test.ts", "interrupted and gone on with comes to the same totals, and sends none twice")] },
   { id: "R-166", input: "Ctrl-C in the middle, then `--resume`", expected: "exit 130, then the same totals and events as without it", tests: [test("infra/cli/commands/replay.test.ts", "the same totals after an interruption"), test("infra/cli/commands/export.test.ts", "the same events after an interruption")] },
 ];
 

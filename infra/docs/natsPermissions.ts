@@ -22,7 +22,7 @@ const WORDS: readonly (readonly [RegExp, (...parts: string[]) => Right | null])[
   [/^\$KV\.([\w-]+)\.(.*)$/, (bucket = "", key = "") => ({ column: "else", text: `writes \`${key}\` of ${bucket}` })],
 ];
 
-const COMMAND_TITLES: Readonly<Partial<Record<string, string>>> = { admin: "admin (`inferctl`)", replay: "replay (`inferctl replay`, `export`)", "replay-live": "replay-live (`inferctl replay --mode live`)" };
+const COMMAND_TITLES: Readonly<Partial<Record<string, string>>> = { admin: "admin (`inferctl`)", replay: "replay (`inferctl replay`, `export`)", "replay-live": "replay-live (`inferctl replay --mode live`)", "replay-shadow": "replay-shadow (`inferctl replay --mode shadow`)" };
 
 /** One row per user: of a tenant, and of each role, with a worker of one tier. */
 export function natsPermissionsTable(): string {

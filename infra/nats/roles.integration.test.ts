@@ -62,7 +62,9 @@ const REFUSED: [role: RoleUser, what: string, publishes: readonly string[]][] = 
   ["replay", "writes to no live subject", LIVE],
   ["replay", "takes nothing from others, acks nothing, makes and removes no consumer but under its own names, and reads no stored message but outcomes and models", NOT_REPLAYS],
   ["replay-live", "writes nothing but requests", LIVE.filter((subject) => subject !== "infer.request.t1.x")],
-  ["replay-live", "takes nothing from others, acks nothing, makes and removes no consumer but under its own names, and reads no stored message but outcomes and models", NOT_REPLAYS],
+  ["replay-live", "takes nothing from others, acks nothing, makes and removes no consumer but under its own names, and reads no stored message but requests, outcomes and models", NOT_REPLAYS.filter((subject) => subject !== "$JS.API.STREAM.MSG.GET.REQUESTS")],
+  ["replay-shadow", "writes nothing but shadow jobs and labels without a call", LIVE.filter((subject) => !["infer.shadowjob.small.t1.x", "infer.shadow.t1.x"].includes(subject))],
+  ["replay-shadow", "takes nothing from others, acks nothing, and makes and removes no consumer but under its own names", NOT_REPLAYS.filter((subject) => !/^\$JS\.API\.STREAM\.MSG\.GET\.(REQUESTS|RESULTS|SHADOWS|SHADOW_JOBS)$/.test(subject))],
   ["worker-small", "cannot have breakers reset", ["infer.breakerreset.small", "infer.breakerreset.large"]],
   ["admin", "writes no message of ours but requests, and acks none", ["infer.feedback.t1.x", "infer.deadletter.REQUESTS.t1", ...jobs, ...outcomes, ...results, "infer.cancel.t1.x", "$JS.ACK.REQUESTS.router-requests.1.1.1.1.0", "$KV.infer-tiers.small.x", "$SYS.REQ.SERVER.PING"]],
 ];
@@ -91,7 +93,7 @@ test.each<[RoleUser, readonly string[], readonly Source[]]>([
   for (const durable of durables) expect(await ackFloorOf(places, durable)).toBe(0);
 }));
 
-test.each<RoleUser>(["replay", "replay-live"])("%s reads COMPLETIONS and models, and leaves no consumer", (role) => withRole(role, async (nats) => {
+test.each<RoleUser>(["replay", "replay-live", "replay-shadow"])("%s reads COMPLETIONS and models, and leaves no consumer", (role) => withRole(role, async (nats) => {
   const gateway = await server.connectRole("gateway");
   const { acks } = await brokerOver(gateway, "infer", undefined, inboxOf("gateway"));
   await acks.publish(`infer.completion.t1.${role}`, new TextEncoder().encode(role));
@@ -115,6 +117,28 @@ test.each<RoleUser>(["replay", "replay-live"])("%s reads COMPLETIONS and models,
   });
 }));
 
+test("replay-live asks in a tenant's name, hears what callers over NATS are answered, and reads requests", () => withRole("replay-live", async (nats) => {
+  const { acks, streams } = await brokerOver(nats, "infer", undefined, inboxOf("replay-live"));
+  const heard = new Promise<string>((resolve) => { nats.subscribe("infer.reply.direct.>", { callback: (_error, message) => { resolve(message.subject); } }); });
+  await nats.flush();
+  expect(await acks.publish("infer.request.t1.replay-run-x", new TextEncoder().encode("{}"))).toBe("stored");
+  expect((await streams.last("REQUESTS", "infer.request.t1.replay-run-x"))?.string()).toBe("{}");
+  await withRole("router", async (router) => {
+    router.publish("infer.reply.direct.t1.replay-run-x", "{}");
+    await router.flush();
+  });
+  expect(await heard).toBe("infer.reply.direct.t1.replay-run-x");
+  await acks.close();
+}));
+
+test("replay-shadow publishes shadow jobs and labels, and reads what it makes them of", () => withRole("replay-shadow", async (nats) => {
+  const { acks, streams } = await brokerOver(nats, "infer", undefined, inboxOf("replay-shadow"));
+  for (const subject of ["infer.shadowjob.small.t1.replayed", "infer.shadow.t1.replayed"]) expect(await acks.publish(subject, new TextEncoder().encode("{}"))).toBe("stored");
+  for (const stream of ["REQUESTS", "RESULTS"]) expect(await streams.last(stream, "infer.none.>")).toBeNull();
+  for (const [stream, subject] of [["SHADOW_JOBS", "infer.shadowjob.small.t1.replayed"], ["SHADOWS", "infer.shadow.t1.replayed"]] as const) expect((await streams.last(stream, subject))?.string()).toBe("{}");
+  await acks.close();
+}));
+
 test("admin sends the request of a dead letter again", () => withRole("admin", async (nats) => {
   const { acks, js } = await brokerOver(nats, "infer", undefined, inboxOf("admin"));
   expect(await acks.publish("infer.request.t1.dlq-1", new TextEncoder().encode("{}"))).toBe("stored");
@@ -132,7 +156,8 @@ test.each<[RoleUser, string[]]>([
   ["metrics-sink", ["infer.reply.>", "infer.token.>", "infer.cancel.>"]],
   ["console", ["infer.reply.>", "infer.token.>", "infer.cancel.>", "infer.breakerreset.>"]],
   ["replay", ["infer.reply.>", "infer.token.>", "infer.cancel.>"]],
-  ["replay-live", ["infer.token.>", "infer.cancel.>"]],
+  ["replay-live", ["infer.reply.>", "infer.token.>", "infer.cancel.>"]],
+  ["replay-shadow", ["infer.reply.>", "infer.token.>", "infer.cancel.>"]],
 ])("%s listens to nothing but its own inbox and the core subjects it is for", (role, more) => withRole(role, async (nats) => {
   const violations = watchViolations(nats);
   const subjects = [...EAVESDROPPING, ...more].filter((subject) => subject !== `_INBOX.${role}.>`);

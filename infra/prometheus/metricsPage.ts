@@ -50,6 +50,7 @@ mounts both. Its administrator's password is a file that \`make compose-up\` mak
 | reserved, left, forecast, pacing | \`infer_budget_reserved_usd\`, \`infer_budget_left_usd\`, \`infer_budget_accounts\`, \`infer_pacing_lambda\` |
 | cache; rate limits; overload | \`infer_cache_requests_total\`, \`infer_cached_completions_total\`; \`infer_rate_limited_total\`; \`infer_shed_total\` |
 | lag of streams, consumers and sinks | \`infer_stream_oldest_seconds\`, \`infer_queue_messages\`, \`infer_sink_lag_seconds\`, \`infer_sink_pending_messages\`, \`infer_oldest_unrouted_seconds\` |
+| answered within its latency SLO | \`infer_requests_with_slo_total\` |
 | open requests | \`infer_requests_open\`, \`infer_requests_oldest_open_seconds\` |
 | the service's own overhead | \`infer_request_overhead_seconds\`: no model's time |
 `;

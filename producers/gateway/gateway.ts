@@ -9,6 +9,7 @@ import { openAnswerCache } from "#shared/cache/openAnswerCache.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import type { Experiment } from "#shared/contracts/experiment.ts";
 import { makePool } from "#shared/db/pool.ts";
+import { followErasures } from "#shared/erasure/readErasures.ts";
 import { makeAdmissionProof } from "#shared/limits/admissionProof.ts";
 import { openLimiter } from "#shared/limits/openLimiter.ts";
 import { makeAnswerStreams } from "#shared/messaging/answerStream.ts";
@@ -17,7 +18,7 @@ import { followRouting } from "#shared/messaging/followRouting.ts";
 import { followLoads } from "#shared/messaging/loads.ts";
 import { makeJudgedProof } from "#shared/messaging/judgedProof.ts";
 import { type Broker, openBroker } from "#shared/messaging/openBroker.ts";
-import { makeReplies } from "#shared/messaging/replies.ts";
+import { makeReplies, type Replies } from "#shared/messaging/replies.ts";
 import { makeSubmitFeedback } from "#shared/messaging/submitFeedback.ts";
 import { makeSubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { sourcesOf } from "#shared/messaging/topology.ts";
@@ -43,7 +44,7 @@ import { makeCachedRuns } from "./cachedRuns.ts";
 import { makeCallers } from "#shared/http/callers.ts";
 import { GatewayConfig } from "./config.ts";
 import type { Desk } from "./desk.ts";
-import { makeFindRequest } from "./findRequest.ts";
+import { assertNotErased, makeFindRequest } from "./findRequest.ts";
 import { boundConnections } from "./idleConnections.ts";
 import { AFTER_SWEEP_MS, makeInference } from "./inference.ts";
 import { makeKnownWork } from "./knownWork.ts";
@@ -99,6 +100,14 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     const { sign } = makeAdmissionProof(config.secret, prefix);
     const replies = makeReplies({ nats, streams, prefix, origin: instance, log, now });
     onClose("replies", () => { replies.close(); });
+    const erasures = followErasures(pool, log, signal);
+    const stored: Pick<Replies, "expect" | "find"> = {
+      ...replies,
+      async find(id) {
+        const found = await replies.find(id);
+        return found === null ? null : assertNotErased(erasures(), found);
+      },
+    };
     const answers = makeAnswerStreams(nats, { prefix, origin: instance, log });
     onClose("answers", () => { answers.close(); });
     const cached = makeCachedRuns({
@@ -110,10 +119,10 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     followLoads(nats, prefix, known.heard);
     const { isStalled } = await watchRouting({ broker, prefix, longestMs: config.maxDeadlineMs + config.sweepGraceMs, now }, registry, context);
     const shedding = makeShedding({ door: "http", maxQueueMs: config.maxQueueMs, lagMs: measureLag(signal), isRoutingStalled: isStalled, work: known.work, registry, now: () => performance.now() });
-    const inference = makeInference({ letIn: makeLetIn({ known, shedding, streams, prefix }), admit: makeAdmit(limiter, makePromptTokens(limits.tierFile, await openTokenCounter(tokenizersOf(limits.tierFile)))), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now });
+    const inference = makeInference({ letIn: makeLetIn({ known, shedding, streams, prefix }), admit: makeAdmit(limiter, makePromptTokens(limits.tierFile, await openTokenCounter(tokenizersOf(limits.tierFile)))), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies: stored, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now });
     const watches = makeWatches({ nats, streams, prefix, replies, limits, sweepGraceMs: config.sweepGraceMs, mostWatches: config.maxEventStreams, log });
     waiting = replies.waiting;
-    desk = { inference, find: makeFindRequest({ streams, pool, prefix }), listen: (id, onMessage) => answers.listen(id, onMessage), submitFeedback: makeSubmitFeedback({ acks, prefix, sign: makeJudgedProof(config.secret, prefix).sign }), watches };
+    desk = { inference, find: makeFindRequest({ streams, pool, prefix, erasures }), listen: (id, onMessage) => answers.listen(id, onMessage), submitFeedback: makeSubmitFeedback({ acks, prefix, sign: makeJudgedProof(config.secret, prefix).sign }), watches };
     onClose("requests", async () => {
       watches.close();
       const late = setTimeout(() => { replies.giveUp(); }, context.drainMs); // their clients ask again with the same request_id

@@ -13,10 +13,10 @@ import {
   stepSubjects, sweeperBucket, tierBucket, tokenSubject, tokensTo, workerSource,
 } from "./topology.ts";
 
-/** `admin`: whoever makes streams, as `inferctl` does. `replay` and `replay-live`: `inferctl replay` and `export`. A worker is of one tier. */
+/** `admin`: whoever makes streams, as `inferctl` does. `replay` and those named after it: `inferctl replay` and `export`. A worker is of one tier. */
 export type RoleUser = "admin" | "gateway" | "router" | "audit-sink" | "metrics-sink" | "console" | (typeof COMMAND_USERS)[number] | `worker-${string}`;
 /** Of commands: no process that runs all the time has them. */
-export const COMMAND_USERS = ["replay", "replay-live"] as const;
+export const COMMAND_USERS = ["replay", "replay-live", "replay-shadow"] as const;
 export interface Permissions {
   readonly publish: readonly string[];
   readonly subscribe: readonly string[];
@@ -46,6 +46,7 @@ function listsOf(role: RoleUser, prefix: string, tiers: readonly string[]): Perm
     case "console": return consoleLists(prefix, tiers);
     case "replay": return replayLists(prefix);
     case "replay-live": return replayLiveLists(prefix);
+    case "replay-shadow": return replayShadowLists(prefix);
     default: return workerLists(prefix, role.slice("worker-".length));
   }
 }
@@ -147,10 +148,16 @@ function replayLists(prefix: string): Permissions {
   return { publish: [api.streamInfo(stream), api.message(stream), ...own, api.message(streamOfBucket(modelBucket(prefix).name))], subscribe: [] };
 }
 
-/** For `--mode live`: asks as a caller does, in any tenant's name. */
+/** For `--mode live`: asks as a caller does, in any tenant's name, hears what such callers are answered, and reads what was asked for as long as REQUESTS has it. */
 function replayLiveLists(prefix: string): Permissions {
   const { publish, subscribe } = replayLists(prefix);
-  return { publish: [...publish, requestSubject(prefix, ANY)], subscribe };
+  return { publish: [...publish, requestSubject(prefix, ANY), api.message("REQUESTS")], subscribe: [...subscribe, repliesTo(prefix, DIRECT_ORIGIN)] };
+}
+
+/** For `--mode shadow`: has requests that have ended asked again, apart from everybody's, and writes the label of those that need no call. */
+function replayShadowLists(prefix: string): Permissions {
+  const { publish, subscribe } = replayLists(prefix);
+  return { publish: [...publish, shadowJobSubject(prefix, "*", ANY), shadowSubject(prefix, ANY), ...["REQUESTS", "RESULTS", "SHADOW_JOBS", "SHADOWS"].map(api.message)], subscribe };
 }
 
 /** What crosses between the services' account and a tenant's own; with `*` for the tenant, what the services offer at all. */

@@ -161,6 +161,8 @@ function specsOf(prefix: string, completionsMaxAgeMs: number, gib: number): Omit
 }
 /** Those that a request cannot do without: where one of them is full, it would be accepted and could not end well. */
 export const CARRYING_STREAMS: readonly string[] = ["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS"];
+/** Of everything that is stored now, by when the last of it has aged out. */
+export const longestMaxAgeMs = (prefix: string, completionsMaxAgeMs: number): number => Math.max(...streamsOf(prefix, completionsMaxAgeMs).map(({ max_age }) => max_age)) / 1e6;
 export const streamNamesOf = (prefix: string): readonly string[] => streamsOf(prefix, 0).map(({ name }) => name);
 /** Streams whose messages are a request on its way: the dead-letter service ends it. */
 export const CUSTODY_STREAMS: readonly string[] = ["REQUESTS", "JOBS", "RESULTS"];

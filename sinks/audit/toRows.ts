@@ -44,6 +44,7 @@ export function toRows(event: Completion, streamSeq: number): Rows {
     budget_nano_usd: event.budget_nano_usd,
     attempt_count: event.attempts.length,
     latency_ms: event.latency_ms,
+    latency_slo_ms: event.latency_slo_ms ?? null,
     accepted_at: iso(event.accepted_at_ms),
     completed_at: iso(event.completed_at_ms),
     origin: event.origin,
@@ -57,7 +58,6 @@ export function toRows(event: Completion, streamSeq: number): Rows {
     cache: event.cache ?? null,
     decisions: event.decisions,
     terms: event.terms ?? null,
-    latency_slo_ms: event.latency_slo_ms ?? null,
     trace_id: event.trace_id,
     stream_seq: streamSeq,
   };

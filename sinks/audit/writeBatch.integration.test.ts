@@ -208,6 +208,9 @@ describe("readCompletion", () => {
     ["a degraded one", event("x", { outcome: "degraded", degraded_reason: "deadline" })],
     ["a failed one", event("x", { outcome: "failed", error: { code: "deadline_exceeded", message: "too late" }, output: null, tier: null, model: null, confidence: null, confidence_source: null, attempts: COMPLETION.attempts.slice(0, 1) })],
     ["one that could not be read", event("x", { user_id: null, policy: null, task: null, budget_nano_usd: null, metadata: null, input_bytes: null, fingerprint: null, baseline_tier: null, baseline_cost_nano_usd: null, decisions: [], attempts: [] })],
+    ["one with a question, where those are stored", event("x", { input: "Is it spam? \"yes\"" })],
+    ["one with a question that is JSON", event("x", { input: "42" })],
+    ["one with a question in messages", event("x", { input: { messages: [{ role: "user", content: "Is it spam?" }] } })],
     ["one with an empty message", event("x", { outcome: "failed", error: { code: "internal", message: "" } })],
     ["one beyond 2^32 nano-dollars", event("x", { cost_nano_usd: 9_007_199_254_740_991 as Completion["cost_nano_usd"] })],
   ])("gives back %s as it was", async (_name, completion) => {

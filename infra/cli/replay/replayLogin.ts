@@ -1,4 +1,4 @@
-/** Who `replay` and `export` are to a NATS server that asks for users: one that may read COMPLETIONS, and for `--mode live` one that may publish requests too. Never `admin`. */
+/** Who `replay` and `export` are to a NATS server that asks for users: one that may read COMPLETIONS, and for the modes `live` and `shadow` one that may publish requests or shadow jobs too. Never `admin`. */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 
@@ -6,10 +6,11 @@ import type { Environment, Home } from "#infra/embedded/homeFolder.ts";
 import type { NatsLogin } from "#infra/embedded/natsLogin.ts";
 import { SetupError } from "#infra/embedded/setupError.ts";
 import { readState } from "#infra/embedded/stateFile.ts";
+import type { COMMAND_USERS } from "#shared/messaging/permissions.ts";
 import { inboxOf } from "#shared/messaging/topology.ts";
 import { readNatsSeed, seedFileIn } from "#shared/runtime/natsSeed.ts";
 
-export type ReplayUser = "replay" | "replay-live";
+export type ReplayUser = (typeof COMMAND_USERS)[number];
 
 /** Undefined for a server that lets everybody in. Throws a `SetupError` where the user has no seed. */
 export function replayLogin(environment: Environment, home: Pick<Home, "stateFile">, user: ReplayUser): NatsLogin | undefined {

@@ -36,7 +36,7 @@ export function watchSource(source: AuditSource, { readBefore, isStrict, tell, n
   let read = readBefore;
   const counts = new Map<Unreadable["why"], number>();
   const named: string[] = [];
-  const startedMs = now();
+  let startedMs = now();
   let toldMs = -Infinity;
   const note = (one: Unreadable): void => {
     if (isStrict && !HARMLESS.has(one.why)) throw new SetupError(`${source.name}, ${one.at}: ${one.what}`, "Without --strict it is skipped and counted.", { exitCode: EXIT_DATA });
@@ -46,7 +46,10 @@ export function watchSource(source: AuditSource, { readBefore, isStrict, tell, n
   return {
     source: {
       name: source.name, total: source.total,
+      /** Counts anew: a mode may look through all of it before it begins. */
       async *batches(options) {
+        [read, startedMs, named.length] = [readBefore, now(), 0];
+        counts.clear();
         for await (const batch of source.batches(options)) {
           batch.unreadable.forEach(note);
           read += batch.records.length;

@@ -2,7 +2,7 @@
 import { cacheHeadersOf } from "../cacheHeaders.ts";
 import type { FinishReason } from "#shared/contracts/chat.ts";
 import type { Completion } from "#shared/contracts/events.ts";
-import { toUsd } from "#shared/contracts/money.ts";
+import { sumToUsd, toUsd } from "#shared/contracts/money.ts";
 import type { ChatCompletion, CompletionUsage, OptimizerReply } from "#shared/contracts/openAi.ts";
 import { toReply } from "#shared/contracts/reply.ts";
 
@@ -57,7 +57,7 @@ export function optimizerOf(event: Completion, { explain }: { readonly explain: 
 }
 
 function savingUsd({ cost_nano_usd, baseline_cost_nano_usd }: Completion): number | null {
-  return baseline_cost_nano_usd === null ? null : (baseline_cost_nano_usd - cost_nano_usd) / 1e9;
+  return baseline_cost_nano_usd === null ? null : sumToUsd(baseline_cost_nano_usd - cost_nano_usd);
 }
 
 /** What was decided, as response headers. */
