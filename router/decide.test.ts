@@ -179,3 +179,17 @@ it("runs texts to embed on the embedder that is named, whose worst case is that 
   expect(facts.quotes.map(({ tier, max_cost_nano_usd }) => [tier, max_cost_nano_usd])).toEqual([["vectors", (16 + 64) * 20]]); // a token per byte of ["twelve chars"], and a template
   expect(decide({ ...request, budget_nano_usd: nanoUsd(1) }, newSaga(baselineOf(fileFor(file, request))).context, known).step).toMatchObject({ kind: "stop", reason: "budget" });
 });
+
+describe("random", () => {
+  const stepsOf = (request: InferenceRequest) => [FRESH, after(["small", 0.5])].map((saga) => decide(request, saga, known()));
+  it("draws by the request's id and the step, so that who repeats a decision comes to the same", () => {
+    const requests = INPUTS.map((input, i) => ({ ...requestOf("random", input), request_id: `r-${i}` }));
+    const decided = requests.map(stepsOf);
+    expect(requests.map(stepsOf)).toEqual(decided);
+    const paths = new Set(decided.map((decisions) => decisions.map(({ step }) => (step.kind === "run" ? step.tier : step.kind)).join()));
+    expect(paths.size).toBe(9); // three tiers at the start, two and a stop afterwards: the draws of steps do not depend on each other
+  });
+  it("records what the model says of the query, and no preference of its own", () => {
+    expect(decide(requestOf("random", "What?"), FRESH, known())).toMatchObject({ learned: { model_version: "v1", candidates: [], lambda_per_usd: null }, draw: { from: NAMES, propensity: 1 / 3 } });
+  });
+});

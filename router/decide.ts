@@ -1,5 +1,5 @@
 import { askedIn, type Input } from "#shared/contracts/chat.ts";
-import type { Decision, Facts, LearnedFacts } from "#shared/contracts/decision.ts";
+import type { Decision, Facts, LearnedFacts, Step } from "#shared/contracts/decision.ts";
 import type { Steps } from "#shared/contracts/floorGuard.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
@@ -11,6 +11,7 @@ import { tierFileVersion } from "#shared/runtime/tierFileVersion.ts";
 import { guardedPlace } from "./learning/floorGuard.ts";
 import { valuesFor } from "./policy/cascadeRouting.ts";
 import { chooseStep } from "./policy/chooseStep.ts";
+import { type Drawn, drawStep } from "./policy/drawStep.ts";
 import { explore, type ExploreSettings } from "./policy/explore.ts";
 import type { Learned, StaticRoutes, Wish } from "./policy/policy.ts";
 import { queryFeatures } from "./policy/queryFeatures.ts";
@@ -36,7 +37,8 @@ export interface Known {
   readonly nowMs: number;
 }
 
-const LEARNED = ["cascade-routing", "predictive", "cascade"];
+/** `random` only has recorded what the model says of the query, so that others can be judged by its log. */
+const LEARNED = ["cascade-routing", "predictive", "cascade", "random"];
 export const readsModel = (policy: string): boolean => LEARNED.includes(policy);
 
 /** Pure: what the router does, and what `POST /decide` explains. */
@@ -79,17 +81,28 @@ export function decideFrom(request: Asked, saga: SagaContext, { file, tierFileVe
   // Field by field, as everywhere below: replay makes millions of decisions, and spreads would cost as much as all the rest.
   const { policy } = request;
   const after_attempt = saga.attempt;
-  if (routing === null) return { after_attempt, policy, tier_file, facts, step: chooseStep({ request, saga, facts }, file) };
+  if (routing === null) {
+    const step = chooseStep({ request, saga, facts }, file);
+    const drawn = policy === "random" ? drawFor(request, saga, facts, step) : null;
+    return drawn === null ? { after_attempt, policy, tier_file, facts, step } : { after_attempt, policy, tier_file, facts, step: drawn.step, draw: drawn.draw };
+  }
   const { model } = routing;
   const { learned, recorded } = learnedFrom(routing, facts.pacing, policy, saga);
   const weighsLateness = recorded.lambda_per_usd !== null && request.latency_slo_ms !== null && model.latency_slo_ms !== null && model.latency_slo_ms <= request.latency_slo_ms;
   const priced = weighsLateness ? { ...facts, min_within_slo: MIN_WITHIN_SLO } : facts;
   const situation = { request, saga, facts: priced, learned };
   const greedy = chooseStep(situation, file);
+  if (policy === "random") {
+    const drawn = drawFor(request, saga, priced, greedy);
+    return drawn === null ? { after_attempt, policy, tier_file, facts: priced, step: greedy, learned: recorded } : { after_attempt, policy, tier_file, facts: priced, step: drawn.step, learned: recorded, draw: drawn.draw };
+  }
   const explored = facts.budget_left === undefined ? explore(situation, greedy, exploration, () => drawsFor("explore", request)) : null; // what is left is not for trying things out
   if (explored === null) return { after_attempt, policy, tier_file, facts: priced, step: greedy, learned: recorded };
   return { after_attempt, policy, tier_file, facts: priced, step: explored.step, learned: recorded, exploration: explored.exploration };
 }
+
+/** What was drawn in the place of `step`: anew, where budgets leave too little for what was drawn first. */
+const drawFor = (request: Asked, saga: SagaContext, facts: Facts, step: Step): Drawn | null => drawStep({ request, saga, facts }, step, drawsFor("random", request, saga.attempt)[facts.budget_left === undefined ? 0 : 1]);
 
 function learnedFrom({ model, floorSteps, query: { shape, seen } }: NonNullable<Given["routing"]>, pacing: Facts["pacing"], policy: string, saga: SagaContext): { learned: Learned; recorded: LearnedFacts } {
   const { cascade_routing_level, predictive_level, cascade_keep_from } = model.operating;

@@ -98,6 +98,6 @@ function namesUpTo(tiers: readonly { readonly name: string }[], maxTier: string 
 /** What routed a request, by its first decision. */
 export function routedBy({ decisions: [first] }: Pick<Completion, "decisions">): Pick<Shadow, "model_version" | "floor_steps"> {
   // Else another tier than the policy's began, or λ was not the floor's.
-  const isPolicys = first?.exploration?.is_explored !== true && first?.learned?.lambda_source === undefined;
+  const isPolicys = first?.exploration?.is_explored !== true && first?.draw === undefined && first?.learned?.lambda_source === undefined;
   return { model_version: first?.learned?.model_version ?? null, floor_steps: isPolicys ? (first?.learned?.floor_steps ?? null) : null };
 }

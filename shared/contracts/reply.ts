@@ -3,7 +3,7 @@ import { z } from "zod";
 
 import { CacheUse } from "./cache.ts";
 import { AnswerDelta, AnswerMessage } from "./chat.ts";
-import { type Decision, Exclusion, Exploration, Facts, LearnedFacts, SoftLimit, StopReason } from "./decision.ts";
+import { type Decision, Draw, Exclusion, Exploration, Facts, LearnedFacts, SoftLimit, StopReason } from "./decision.ts";
 import { ERROR_CODE_NAMES, ERROR_CODES } from "./errors.ts";
 import { type Attempt, type Completion, EventError, Outcome } from "./events.ts";
 import { ExperimentArm } from "./experimentArm.ts";
@@ -40,6 +40,7 @@ export const StepReply = z.object({
   facts: Facts.optional().describe("With `explain`: what was known of each tier. Money as in the audit event, in nano-dollars (1e-9 USD)."),
   learned: LearnedFacts.optional().describe("With `explain`, where a routing model decided: what it said of the query and of each next step, λ and its version."),
   exploration: Exploration.optional().describe("With `explain`, where the tier was drawn: among which, and with what probability."),
+  draw: Draw.optional().describe("The same of a step of the policy `random`."),
 });
 
 export const DecisionReply = z.object({
@@ -149,7 +150,8 @@ export function toStepReply(decision: Decision, { explain = false }: ReplyOption
 function factsFor({ budget_left, ...facts }: Decision["facts"]): Decision["facts"] {
   return budget_left === undefined || budget_left.is_global === true ? facts : { ...facts, budget_left };
 }
-const recordOf = ({ facts, learned, exploration }: Decision) => ({ facts: factsFor(facts), ...(learned === undefined ? {} : { learned }), ...(exploration === undefined ? {} : { exploration }) });
+const recordOf = ({ facts, learned, exploration, draw }: Decision) =>
+  ({ facts: factsFor(facts), ...(learned === undefined ? {} : { learned }), ...(exploration === undefined ? {} : { exploration }), ...(draw === undefined ? {} : { draw }) });
 
 /** Cut, not rounded: 0.9996 is not 1. */
 const threeDigits = (share: number) => (Math.floor(share * 1_000) / 1_000).toFixed(3);

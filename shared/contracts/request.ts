@@ -77,7 +77,7 @@ const fields = {
   min_quality: Probability.optional().describe("Least confidence of an answer that is kept; below it the request escalates."),
   min_tier: TierName.optional(),
   max_tier: TierName.optional(),
-  policy: z.string().min(1).max(64).optional().describe("`cascade-routing`, `cascade`, `predictive`, `cheapest`, `static` or `always-<tier>`. Default: the tier file's."),
+  policy: z.string().min(1).max(64).optional().describe("`cascade-routing`, `cascade`, `predictive`, `cheapest`, `static`, `random` or `always-<tier>`. Default: the tier file's."),
   task: z.string().regex(/^[a-z0-9_-]{1,64}$/).optional().describe("Class of work, for static routes and statistics."),
   metadata: Metadata.optional().describe("Kept in the audit as it is: up to 16 short values."),
   cache_control: z.string().max(256).optional().describe("Of kept answers, as HTTP's request header: `no-cache`, `no-store`, `exact-only`, `max-age=<seconds>`, `only-if-cached`. No part of the request's content."),

@@ -344,4 +344,4 @@ export const methodFor = ({ confidence }: Pick<Tier, "confidence">, task: string
   (task !== null && Object.hasOwn(confidence.tasks, task) ? confidence.tasks[task] : undefined) ?? confidence.default;
 
 /** Every policy that a request may name, with these tiers. */
-export const policyNames = (tiers: readonly { readonly name: string }[]): string[] => ["static", "cheapest", "cascade", "predictive", "cascade-routing", ...tiers.map(({ name }) => `always-${name}`)];
+export const policyNames = (tiers: readonly { readonly name: string }[]): string[] => ["static", "cheapest", "cascade", "predictive", "cascade-routing", "random", ...tiers.map(({ name }) => `always-${name}`)];
