@@ -43,6 +43,7 @@ export const ABSENT: Readonly<Record<string, string>> = {
   "decisions.facts.budget_left": "no budget over several requests stood in the way",
   "decisions.learned": "no routing model was active",
   "decisions.learned.lambda_source": "the floor",
+  "decisions.draw": "nothing was drawn: another policy than `random`",
   "decisions.exploration": "the choice was certain: a propensity of 1",
 };
 

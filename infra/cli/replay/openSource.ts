@@ -13,6 +13,8 @@ import { checkFiles, fileSource } from "#shared/audit/fileSource.ts";
 import { openTableSource } from "#shared/audit/tableSource.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { makePool } from "#shared/db/pool.ts";
+import { type Erasures, isErased, NOBODY_ERASED } from "#shared/erasure/erasures.ts";
+import { readErasures } from "#shared/erasure/readErasures.ts";
 import { connectNats, permissionViolation } from "#shared/messaging/connect.ts";
 import { makeCompletionsReader } from "#shared/messaging/readCompletions.ts";
 
@@ -32,9 +34,25 @@ const STATEMENT_TIMEOUT_MS = 120_000;
 /** What its reading throws is a `SetupError`: 65 for what cannot be used, 66 for a file that is not there, 69 for a server that cannot be reached. */
 export async function withSource<T>(wanted: SourceWanted, options: OpenOptions, use: (source: AuditSource) => Promise<T>): Promise<T> {
   const { from, tenantId, limit } = wanted;
-  const chosen = (source: AuditSource): AuditSource => explained(chosenRecords(source, { tenantId, limit }));
+  const erasures = await erasuresFor(from.kind, options);
+  const chosen = (source: AuditSource): AuditSource => explained(chosenRecords(source, { tenantId, limit, isErased: (completion) => isErased(erasures, completion) }));
   if (from.kind === "files") return use(chosen(await ofFiles(from.files, options).catch(rethrown)));
   return from.kind === "audit" ? ofAudit(wanted, options, (source) => use(chosen(source))) : ofStream(wanted, options, (source) => use(chosen(source)));
+}
+
+/** Events of who was erased are in streams until they age out, and in files for ever: they are left out. Files may be read where there is no Postgres; that is said. */
+async function erasuresFor(kind: SourceWanted["from"]["kind"], { environment, progress }: OpenOptions): Promise<Erasures> {
+  const read = async () => {
+    const pool = makePool(serverUrl("postgres", environment, openHome(environment)), "inferctl", () => undefined);
+    return readErasures(pool).finally(() => pool.end());
+  };
+  try {
+    return await read();
+  } catch (error) {
+    if (kind !== "files") throw error instanceof AppError ? unavailable("Postgres, which says who was erased, cannot be read", error.cause ?? error) : error;
+    progress.note("no Postgres is known or can be read here, so events of users and tenants that were erased are not left out");
+    return NOBODY_ERASED;
+  }
 }
 
 /** Files are read twice: nothing is done with events of one whose checksum does not agree. What comes through a pipe is known at its end alone. */

@@ -91,3 +91,18 @@ it("a server that cannot be reached is 69", async () => {
   expect(await callInferctl(["export", "--out", join(folder, "x.jsonl")], away)).toMatchObject({ code: 69 });
   expect(await callInferctl(["export", "--out", join(folder, "x.jsonl"), "--from-audit"], away)).toMatchObject({ code: 69 });
 });
+
+it("leaves out, and counts, what is of an erased user, from wherever it comes: also of an export that was made before", async () => {
+  const before = await exported();
+  const [{ tenant_id, user_id } = events[0] as Completion] = events.filter((event) => event.user_id !== null);
+  const isTheirs = (event: Completion) => event.tenant_id === tenant_id && event.user_id === user_id;
+  const theirs = events.filter(isTheirs).length;
+  expect(theirs).toBeGreaterThan(0);
+  const erased = await callInferctl(["tenants", "erase", tenant_id, "--user", user_id ?? "", "--yes", "--json"], { INFER_HOME: join(folder, "home"), NATS_URL: broker.server.url, DATABASE_URL: database.url, REDIS_URL: inject("redisUrl") });
+  expect(erased).toMatchObject({ code: 0 });
+  for (const found of [await exported(), await exported(before.out)]) {
+    expect(found).toMatchObject({ code: 0 });
+    expect(found.records).toHaveLength(EVENTS - theirs);
+    expect(found.records.some(({ completion }) => isTheirs(completion as Completion))).toBe(false);
+  }
+});
