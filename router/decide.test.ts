@@ -10,6 +10,7 @@ import { type RoutingLevel, type RoutingModelFile, WORD_PLACES } from "#shared/c
 import { fileFor, TierFile } from "#shared/contracts/tiers.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
 import { newSaga, type SagaContext } from "#shared/saga/inferenceMachine.ts";
+import { tierFileVersion } from "#shared/runtime/tierFileVersion.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
 import { decide, type Known } from "./decide.ts";
@@ -110,6 +111,13 @@ describe.each(SITUATIONS)("the record of %s", (_what, policy, sagaOf) => {
   });
 });
 
+it("names the tier file that it was made by, the whole one for texts to embed too", () => {
+  const version = tierFileVersion(FILE);
+  expect([decide(requestOf("cheapest", "Hi"), FRESH, known()).tier_file, decide(requestOf("cascade-routing", "Hi"), FRESH, known()).tier_file]).toEqual([version, version]);
+  const cheaper = TierFile.parse({ ...tierFixture, default_policy: "static" });
+  expect(decide(requestOf("cheapest", "Hi"), FRESH, known({ file: cheaper })).tier_file).not.toBe(version);
+});
+
 it("counts no prompt twice: what the decision before recorded holds, and with it a decision is made again", () => {
   const request = requestOf("cheapest", "Hi");
   const first = decide(request, FRESH, known({ counted: new Map([["medium", 77]]) }));
@@ -170,4 +178,18 @@ it("runs texts to embed on the embedder that is named, whose worst case is that 
   expect(step).toMatchObject({ kind: "run", tier: "vectors" });
   expect(facts.quotes.map(({ tier, max_cost_nano_usd }) => [tier, max_cost_nano_usd])).toEqual([["vectors", (16 + 64) * 20]]); // a token per byte of ["twelve chars"], and a template
   expect(decide({ ...request, budget_nano_usd: nanoUsd(1) }, newSaga(baselineOf(fileFor(file, request))).context, known).step).toMatchObject({ kind: "stop", reason: "budget" });
+});
+
+describe("random", () => {
+  const stepsOf = (request: InferenceRequest) => [FRESH, after(["small", 0.5])].map((saga) => decide(request, saga, known()));
+  it("draws by the request's id and the step, so that who repeats a decision comes to the same", () => {
+    const requests = INPUTS.map((input, i) => ({ ...requestOf("random", input), request_id: `r-${i}` }));
+    const decided = requests.map(stepsOf);
+    expect(requests.map(stepsOf)).toEqual(decided);
+    const paths = new Set(decided.map((decisions) => decisions.map(({ step }) => (step.kind === "run" ? step.tier : step.kind)).join()));
+    expect(paths.size).toBe(9); // three tiers at the start, two and a stop afterwards: the draws of steps do not depend on each other
+  });
+  it("records what the model says of the query, and no preference of its own", () => {
+    expect(decide(requestOf("random", "What?"), FRESH, known())).toMatchObject({ learned: { model_version: "v1", candidates: [], lambda_per_usd: null }, draw: { from: NAMES, propensity: 1 / 3 } });
+  });
 });

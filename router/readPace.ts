@@ -1,7 +1,7 @@
 /** What pacing goes by, of one tenant's budget: what is left (the ledger, or the books where that does not know), what came by hour, and what the latest requests cost. */
 import type { Pool } from "pg";
 
-import { nanoUsd } from "#shared/contracts/money.ts";
+import { nanoUsd, sumToUsd } from "#shared/contracts/money.ts";
 import { type Balance, type BudgetedAccount, leftIn } from "#shared/ledger/accounts.ts";
 import { windowOf } from "#shared/ledger/windows.ts";
 
@@ -18,7 +18,6 @@ const HISTORY_MS = 35 * 24 * HOUR_MS;
 const AGAIN_MS = 2 * HOUR_MS;
 const ALL_AGAIN_MS = HOUR_MS;
 const MOST_TENANTS = 1_000;
-const NANO = 1e9;
 
 interface KeptHours {
   readonly counts: Map<number, number>;
@@ -59,7 +58,7 @@ export function makeReadPace({ pool, balanceOf }: ReadPaceDeps): (account: Budge
     const [demand, recent, balance] = await Promise.all([demandOf(tenantId, nowMs), recentOf(pool, tenantId, nowMs), balanceOf(account).catch(() => null)]);
     const spent = balance ?? { spentNanoUsd: await spentIn(pool, account), reservedNanoUsd: 0 };
     return {
-      leftUsd: leftIn(account, spent) / NANO, recent,
+      leftUsd: sumToUsd(leftIn(account, spent)), recent,
       forecast: forecastDemand(demand, { fromMs: nowMs, untilMs: window.endsAtMs, offsetMs: Date.parse(`${day.id}T00:00:00Z`) - day.startsAtMs }),
     };
   };
@@ -82,7 +81,7 @@ const LATEST = `SELECT cost_nano_usd::text AS cost, decisions #>> '{0,learned,la
 /** Of all requests, also those that no λ decided: the forecast counts them, too. */
 async function recentOf(pool: Pick<Pool, "query">, tenantId: string, nowMs: number): Promise<RecentSpend> {
   const { rows } = await pool.query<{ cost: string; lambda: string | null }>(LATEST, [tenantId, new Date(nowMs - HISTORY_MS)]);
-  return { requests: rows.length, meanCostUsd: rows.reduce((sum, { cost }) => sum + Number(cost), 0) / NANO / Math.max(1, rows.length), lambdas: rows.flatMap(({ lambda }) => (lambda === null ? [] : [Number(lambda)])) };
+  return { requests: rows.length, meanCostUsd: sumToUsd(rows.reduce((sum, { cost }) => sum + Number(cost), 0)) / Math.max(1, rows.length), lambdas: rows.flatMap(({ lambda }) => (lambda === null ? [] : [Number(lambda)])) };
 }
 
 async function spentIn(pool: Pick<Pool, "query">, { tenantId, window }: BudgetedAccount): Promise<number> {

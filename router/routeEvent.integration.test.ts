@@ -8,6 +8,7 @@ import { makeAnswerCache } from "#shared/cache/answerCache.ts";
 import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
 import type { Decision, Facts } from "#shared/contracts/decision.ts";
 import { type Attempt, Completion, DeadLetter, type EventError, Job, Result } from "#shared/contracts/events.ts";
+import { Experiment } from "#shared/contracts/experiment.ts";
 import completionFixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import requestFixture from "#shared/contracts/fixtures/request.v1.json" with { type: "json" };
@@ -108,6 +109,23 @@ describe("a request", () => {
     const stored = await broker.streams.last("JOBS", `infer.job.small.t1.r-${n}.1`);
     expect(Job.parse(stored?.json())).toMatchObject({ tier: "small", attempt: 1, request: { ...id(), accepted_at_ms: AT, origin: requestFixture.origin }, saga: { state: "awaitingResult" } });
     expect([stored?.header.get("traceparent"), decisions]).toMatchObject([TRACE, [{ after_attempt: 0, step: { kind: "run", tier: "small" } }]]);
+  });
+
+  it("of the running experiment is decided by its arm's policy and model, which its job and each later decision go by, also once it is over", async () => {
+    const at = new Date(0).toISOString();
+    const arms = [{ name: "control", policy: "cascade-routing", model_version: "v1", share: 0.999_999 }, { name: "canary", policy: "static", share: 0.000_001 }];
+    let running: Experiment | null = Experiment.parse({ experiment_id: "e1", kind: "ab", arms, scope: {}, unit: "request", metric: { quality: "feedback", max_loss: 0.02, risk: 0.05 }, max_requests: 10, ends_at: null, started_at: at, status: "running", history: [{ at, status: "running", why: "test" }] });
+    const arm = { experiment_id: "e1", arm: "control", share: 0.999_999, model_version: "v1" };
+    const experimenting = makeRouteEvent({ ...deps(), limits: { ...LIMITS, experiment: () => running }, routing: (given) => ({ model: given?.model_version === "v1" ? MODEL : null, floorSteps: 0 }) });
+    await experimenting.request(request({}, { policy: undefined }));
+    const stored = Job.parse((await broker.streams.last("JOBS", `infer.job.small.t1.r-${n}.1`))?.json());
+    expect(stored.request).toMatchObject({ policy: "cascade-routing", experiment: arm });
+    running = null;
+    await experimenting.result(delivery(`infer.result.t1.r-${n}.2`, { ...renamed(resultFixture), request: stored.request }));
+    expect(decisions).toMatchObject([{ policy: "cascade-routing", learned: { model_version: "v1" } }, { policy: "cascade-routing", learned: { model_version: "v1" } }]);
+    const [ended] = messagesAfter(stored.request, readSaga(stored.saga), { type: "CLOSED", error: { code: "poison", message: "given up" } }, { nowMs, traceId: "t" });
+    expect(ended).toMatchObject({ type: "completion.v1", experiment: { experiment_id: "e1", arm: "control", share: 0.999_999 } });
+    expect(ended).not.toHaveProperty("experiment.model_version");
   });
 
   it("has its prompt counted once, for all of its decisions, which record it", async () => {

@@ -57,8 +57,8 @@ export interface RouterDeps {
   readonly live: () => LiveTiers;
   /** What a prompt counts as on the tiers of a file, by their names. */
   readonly countTokens: (file: TierFile, input: Input) => CountedTokens;
-  /** The active routing model, and how careful the guard of its floor is. */
-  readonly routing: () => Pick<Known, "model" | "floorSteps">;
+  /** The routing model that decides, and how careful the guard of its floor is: the active one, or that of an experiment's arm. */
+  readonly routing: (arm?: InferenceRequest["experiment"]) => Pick<Known, "model" | "floorSteps">;
   readonly exploration: ExploreSettings;
   /** Absent: no tenant's budget is paced. */
   readonly pacing?: Pacing;
@@ -189,7 +189,7 @@ async function nextEvent({ streams, prefix, limits, live, countTokens, routing, 
   const counted = saga.state === "received" ? { counted: countTokens(fileFor(limits.tierFile, request), request.input) } : {};
   // Where the settings cannot be read nothing is paced: what holds the budget is asked below.
   const standing = pacing === undefined ? null : await standingOf(request.tenant_id).catch(() => null);
-  const paced = standing === null ? undefined : await pacing?.factsFor(request, standing.settings.budgets, routing().model);
+  const paced = standing === null ? undefined : await pacing?.factsFor(request, standing.settings.budgets, routing(request.experiment).model);
   const paid = await paidFor({
     request, saga: saga.context, aside, lease,
     async budgets() {
@@ -198,7 +198,7 @@ async function nextEvent({ streams, prefix, limits, live, countTokens, routing, 
     },
     // This router may have been blocked, and another one have ended the request meanwhile.
     endedAtSeq: async () => (mayBeRepeat || isHeldLong?.() === true || lease.aborted ? ((await streams.last("COMPLETIONS", completionSubject(prefix, request)))?.seq ?? null) : null),
-    decide: (budgetLeft) => decide(request, saga.context, { file: limits.tierFile, live: live(), ...counted, ...routing(), exploration, ...(paced === undefined ? {} : { pacing: paced }), ...(budgetLeft === undefined ? {} : { budgetLeft }), nowMs: now() }),
+    decide: (budgetLeft) => decide(request, saga.context, { file: limits.tierFile, live: live(), ...counted, ...routing(request.experiment), exploration, ...(paced === undefined ? {} : { pacing: paced }), ...(budgetLeft === undefined ? {} : { budgetLeft }), nowMs: now() }),
   });
   failpoint("after_ledger_call");
   if ("hasEnded" in paid) return null;

@@ -8,11 +8,14 @@ import { servedBy } from "#shared/contracts/tiers.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { makeAdmissionProof } from "#shared/limits/admissionProof.ts";
 import { openLimiter } from "#shared/limits/openLimiter.ts";
+import type { AssignedArm } from "#shared/contracts/experimentArm.ts";
 import { consume } from "#shared/messaging/consume.ts";
+import { makeExperimentStore } from "#shared/messaging/experimentStore.ts";
 import { makeGiveUp } from "#shared/messaging/giveUp.ts";
 import { makeJudgedProof } from "#shared/messaging/judgedProof.ts";
 import { openBroker } from "#shared/messaging/openBroker.ts";
 import type { RequestLimits } from "#shared/messaging/readRequest.ts";
+import { openTierFileStore } from "#shared/messaging/tierFileStore.ts";
 import { sourcesOf } from "#shared/messaging/topology.ts";
 import { untilItWorks } from "#shared/runtime/lifecycle.ts";
 import { loadTierFile } from "#shared/runtime/loadConfig.ts";
@@ -34,8 +37,10 @@ import { openBudgets } from "./openBudgets.ts";
 import { openPacing } from "./openPacing.ts";
 import { makeRouterMetrics } from "./metrics.ts";
 import type { OpenRequests } from "./openRequests.ts";
+import { followArms, NO_EXPERIMENT, type RunningExperiment } from "./followArms.ts";
 import { followModel, NO_ROUTING, type Routing } from "./followModel.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
+import { eraseKeysAsked } from "./eraseKeysAsked.ts";
 import { reconcileCounters } from "./reconcileCounters.ts";
 import { makeRouteEvent } from "./routeEvent.ts";
 import { shareLoad } from "./shareLoad.ts";
@@ -43,6 +48,7 @@ import { runShadows } from "./runShadows.ts";
 import { makeSnapshots } from "./snapshots.ts";
 import { runSweeper } from "./sweeper.ts";
 import { watchBudgets } from "./watchBudgets.ts";
+import { makeExperimentMetrics, makeJudgedArms, runExperimentGuard } from "./watchExperiment.ts";
 import { runFloorWatch } from "./watchFloor.ts";
 import { watchStreams } from "./watchStreams.ts";
 
@@ -53,18 +59,19 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const { log, signal, onClose } = context;
     const { prefix } = config;
     const tierFile = loadTierFile(config);
-    const limits: RequestLimits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile };
+    let experiments: RunningExperiment = NO_EXPERIMENT;
+    const limits: RequestLimits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile, experiment: () => experiments.running() };
     const registry = makeRegistry("router");
     const readiness = makeReadiness(signal);
     let live: () => LiveTiers = () => new Map();
     let followed: () => Routing = () => NO_ROUTING;
-    const routing = () => ({ model: followed().model, floorSteps: followed().guard?.steps ?? 0 });
+    const routing = (arm?: AssignedArm) => experiments.modelOf(arm) ?? { model: followed().model, floorSteps: followed().guard?.steps ?? 0 };
     let fold: OpenRequests | null = null;
     let now: () => number = Date.now;
     const app = buildRoleServer(registry, readiness.problems, readiness.warnings);
     const count = await openTokenCounter(tokenizersOf(tierFile));
     const countTokens = makeCountedTiers(count);
-    addDecideRoute(app, limits, () => ({ live: live(), ...routing(), exploration: config.exploration, nowMs: now() }), countTokens);
+    addDecideRoute(app, limits, (arm) => ({ live: live(), ...routing(arm), exploration: config.exploration, nowMs: now() }), countTokens);
     onClose("http", () => app.close());
     await listen(app, { host: config.host, port: config.port, variable: "INFER_ROUTER_PORT" });
 
@@ -87,6 +94,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const standingOf = followStandings(makeDirectory({ pool, pepper: null, now }), { isKeyless: config.isKeyless, log });
     const metrics = makeRouterMetrics(registry, { fold: () => fold, routing: () => followed(), now });
     followed = await followModel({ nats, prefix, tierFile, log, observe: (change) => { metrics.observeModel(change); } }, context);
+    experiments = await followArms({ nats, prefix, tierFile, log }, context);
     const limiter = await openLimiter({ redisUrl: config.redisUrl, prefix, door: "nats", registry, broker }, context);
     const { isGenuine } = makeAdmissionProof(config.secret, prefix);
     const snapshots = makeSnapshots({ keys: config.snapshotKeys, streams, prefix, observe: metrics.observeSnapshot });
@@ -97,18 +105,23 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const { observer, shedDirect } = shareLoad({ broker, prefix, live, fold: () => fold, maxQueueMs: config.maxQueueMs, registry, now }, context);
     const route = makeRouteEvent({ snapshots, shed: shedDirect, cached, budgets, pacing, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, makePromptTokens(tierFile, count), now), live, countTokens, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now });
     const loop = { js, log, now, giveUp, observeRun, concurrency: config.concurrency, signal, drainMs: context.drainMs };
+    eraseKeysAsked(config, context);
     reconcileCounters({ config, broker, registry }, context);
     watchBudgets({ redisUrl: config.redisUrl, prefix, global: config.globalBudgets, standingOf, registry, now }, context);
     await watchStreams({ broker, prefix, tiers: servedBy(tierFile), registry, now }, context);
+    const experimentMetrics = makeExperimentMetrics(registry);
+    const watched = { store: makeExperimentStore(nats, prefix), streams, prefix, running: () => experiments.running(), log, observeRollback: experimentMetrics.observeRollback };
+    runExperimentGuard({ ...watched, pool: slowPool, metrics: experimentMetrics, now, signal });
     readiness.started();
     log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");
     await Promise.all([
       consume({ ...loop, source: routerRequests, handle: (delivery) => route.request(delivery) }),
       consume({ ...loop, source: routerResults, handle: (delivery) => route.result(delivery) }),
       budgets.settle(),
+      untilItWorks(context, "keep the tier file for replay", async () => (await openTierFileStore(nats, prefix)).put(tierFile)),
       consume({ ...loop, source: deadLetterService, handle: makeDeadLetterService({ streams, giveUp, tracer }) }),
       runShadows({ publisher, streams, prefix, standingOf, share: config.shadowShare, shadowTiers: config.shadowTiers, tierFile, tracer, observeGone: metrics.observeGone, now }, { js, jsm, log, signal, observeRun, drainMs: context.drainMs }),
-      runFloorWatch({ nats, js, observeRun, streams, prefix, used: () => followed().activation, log, now, isGenuine: makeJudgedProof(config.isKeyless ? null : config.secret, prefix).isGenuine, signal, drainMs: context.drainMs }),
+      runFloorWatch({ nats, js, observeRun, streams, prefix, used: () => followed().activation, log, now, isGenuine: makeJudgedProof(config.isKeyless ? null : config.secret, prefix).isGenuine, judgedArms: makeJudgedArms(watched), signal, drainMs: context.drainMs }),
       untilItWorks(context, "start the sweeper", () => runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, tracer, log, now, observer, snapshots, signal }, (made) => { fold = made; })),
     ]);
   },

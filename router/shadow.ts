@@ -68,19 +68,26 @@ export const makeShadow = (deps: ShadowDeps) => {
   };
 };
 
-async function find({ streams, prefix, standingOf }: ShadowDeps, completion: Completion, earlier: readonly Attempt[]): Promise<Found> {
+async function find(deps: ShadowDeps, completion: Completion, earlier: readonly Attempt[]): Promise<Found> {
+  const { streams, prefix, standingOf } = deps;
   const stored = await streams.last("REQUESTS", requestSubject(prefix, completion));
   const message = stored === null ? null : parseRequestMessage(stored.data);
+  const outputs = await earlierOutputs(deps, completion, earlier);
+  // Another fingerprint: REQUESTS had forgotten the id, and it was used again.
+  const isSame = message !== null && fingerprintOf(message) === completion.fingerprint;
+  const { allowed_tiers } = (await standingOf(completion.tenant_id)).settings;
+  return { request: isSame ? { input: askedBy(message), max_tier: message.max_tier, allowed_tiers } : null, outputs };
+}
+
+/** Texts of these answers of the request, by the number of the attempt, as far as RESULTS still has them. */
+export async function earlierOutputs({ streams, prefix }: Pick<ShadowDeps, "streams" | "prefix">, completion: Completion, earlier: readonly Attempt[]): Promise<Found["outputs"]> {
   const outputs = new Map<number, string>();
   for (const { attempt } of earlier) {
     const result = await streams.last("RESULTS", resultSubject(prefix, completion, attempt));
     const best = result === null ? null : bestAfter(readStored(Result, result));
     if (best?.attempt === attempt) outputs.set(attempt, best.output);
   }
-  // Another fingerprint: REQUESTS had forgotten the id, and it was used again.
-  const isSame = message !== null && fingerprintOf(message) === completion.fingerprint;
-  const { allowed_tiers } = (await standingOf(completion.tenant_id)).settings;
-  return { request: isSame ? { input: askedBy(message), max_tier: message.max_tier, allowed_tiers } : null, outputs };
+  return outputs;
 }
 
 /** A sound answer is the best one when it comes, so the result that hands it on has its text. */

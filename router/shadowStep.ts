@@ -42,8 +42,8 @@ export interface Found {
 }
 export interface SampleOptions {
   readonly tierFile: Pick<TierFile, "baseline_tier"> & { readonly tiers: readonly { readonly name: string }[] };
-  /** Who is asked: the baseline tier alone, or every tier whose answer is not known, so that the request becomes a row to learn from. */
-  readonly shadowTiers: "baseline" | "all";
+  /** Who is asked: the baseline tier alone, or beside it these tiers, or every one, whose answer is not known, so that the request becomes a row to learn from. */
+  readonly shadowTiers: "baseline" | "all" | readonly string[];
 }
 export type ShadowStep =
   /** Asks the baseline tier. */
@@ -70,7 +70,7 @@ export function shadowStep(completion: Completion, keptAnswer: KeptAnswer, { req
   const allowed = namesUpTo(tierFile.tiers, request?.max_tier).filter((tier) => request?.allowed_tiers?.includes(tier) !== false);
   if (!isKnown(baseline_tier) && request === null) return { kind: "gone" };
   if (!isKnown(baseline_tier) && !allowed.includes(baseline_tier)) return { kind: "none" };
-  const others = shadowTiers === "all" ? allowed.filter((tier) => tier !== baseline_tier) : [];
+  const others = shadowTiers === "baseline" ? [] : allowed.filter((tier) => tier !== baseline_tier && (shadowTiers === "all" || shadowTiers.includes(tier)));
   const [tier, ...next_tiers] = request === null ? [] : [baseline_tier, ...others].filter((name) => !isKnown(name));
   const job: ShadowJob | null = request === null || tier === undefined ? null : { type: "shadow_job.v1", ...sample, tier, next_tiers, input: request.input };
   return job?.tier === baseline_tier ? { kind: "run", job } : { kind: "known", shadow: compareAnswers(sample, nowMs), job };
@@ -98,6 +98,6 @@ function namesUpTo(tiers: readonly { readonly name: string }[], maxTier: string 
 /** What routed a request, by its first decision. */
 export function routedBy({ decisions: [first] }: Pick<Completion, "decisions">): Pick<Shadow, "model_version" | "floor_steps"> {
   // Else another tier than the policy's began, or λ was not the floor's.
-  const isPolicys = first?.exploration?.is_explored !== true && first?.learned?.lambda_source === undefined;
+  const isPolicys = first?.exploration?.is_explored !== true && first?.draw === undefined && first?.learned?.lambda_source === undefined;
   return { model_version: first?.learned?.model_version ?? null, floor_steps: isPolicys ? (first?.learned?.floor_steps ?? null) : null };
 }

@@ -2,6 +2,7 @@
 import { Gauge, type Registry } from "prom-client";
 import type { Logger } from "pino";
 
+import { sumToUsd } from "#shared/contracts/money.ts";
 import { GLOBAL, type GlobalBudgets, SCOPES } from "#shared/ledger/accounts.ts";
 import { readCounters } from "#shared/ledger/readCounters.ts";
 import { WINDOW_KINDS } from "#shared/ledger/windows.ts";
@@ -44,7 +45,6 @@ export function watchBudgets({ redisUrl, prefix, global, standingOf, registry, n
   every(LOOK_EVERY_MS, signal, tick);
 }
 
-const NANO_USD_PER_USD = 1e9;
 function makeGauges(registry: Registry): (standings: readonly Standings[]) => void {
   const registers = [registry];
   const gauge = (name: string, help: string) => new Gauge({ name, help, labelNames: ["scope", "window"], registers });
@@ -57,10 +57,10 @@ function makeGauges(registry: Registry): (standings: readonly Standings[]) => vo
     for (const scope of [...SCOPES, "global"] as const) {
       for (const window of WINDOW_KINDS) {
         const found = standings.find((one) => one.scope === scope && one.window === window);
-        limit.set({ scope, window }, (found?.limitNanoUsd ?? 0) / NANO_USD_PER_USD);
-        spent.set({ scope, window }, (found?.spentNanoUsd ?? 0) / NANO_USD_PER_USD);
-        reserved.set({ scope, window }, (found?.reservedNanoUsd ?? 0) / NANO_USD_PER_USD);
-        left.set({ scope, window }, (found?.leftNanoUsd ?? 0) / NANO_USD_PER_USD);
+        limit.set({ scope, window }, sumToUsd(found?.limitNanoUsd ?? 0));
+        spent.set({ scope, window }, sumToUsd(found?.spentNanoUsd ?? 0));
+        reserved.set({ scope, window }, sumToUsd(found?.reservedNanoUsd ?? 0));
+        left.set({ scope, window }, sumToUsd(found?.leftNanoUsd ?? 0));
         for (const outlook of OUTLOOKS) accounts.set({ scope, window, outlook }, found?.accounts[outlook] ?? 0);
       }
     }

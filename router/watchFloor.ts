@@ -22,6 +22,7 @@ import { completionSubject, idOf, type Source, sourcesOf } from "#shared/messagi
 import { untilItWorks } from "#shared/runtime/lifecycle.ts";
 
 import { afterLabel, type Counted, type FloorTerms, floorTerms, type Label, labelOfFeedback, labelOfShadow } from "./floorStep.ts";
+import type { JudgedArms } from "./watchExperiment.ts";
 
 export interface FloorDeps {
   readonly store: Pick<ModelStore, "active" | "get" | "floor" | "putFloor">;
@@ -33,13 +34,15 @@ export interface FloorDeps {
   readonly now: () => number;
   /** Whether a gateway let somebody judge, as the message says. */
   readonly isGenuine: JudgedProof["isGenuine"];
+  /** What counts the same labels for an experiment. Absent: nothing does. */
+  readonly judgedArms?: JudgedArms;
 }
 
 /** Only the other source's label, and a router that was paused and goes on, can be in the way. */
 const MOST_RACES = 20;
 
 /** Handlers by source. The caller acks after one resolves. A crash before that repeats it, and the label is counted once. */
-export const makeWatchFloor = ({ store, streams, prefix, used, log, now, isGenuine }: FloorDeps) => {
+export const makeWatchFloor = ({ store, streams, prefix, used, log, now, isGenuine, judgedArms }: FloorDeps) => {
   const said = new Set<string>();
   const sayOnce = (version: string, problem: string) => {
     if (!said.has(version)) log.warn({ version, problem }, "the quality floor of this routing model cannot be watched");
@@ -47,21 +50,30 @@ export const makeWatchFloor = ({ store, streams, prefix, used, log, now, isGenui
   };
   let known: RoutingModelFile | null = null; // a version names its content
   return {
-    shadow: async (delivery: Delivery): Promise<void> => count(labelOfShadow(readEvent(Shadow, prefix, delivery)), delivery),
+    shadow: async (delivery: Delivery): Promise<void> => {
+      const shadow = readEvent(Shadow, prefix, delivery);
+      await count(labelOfShadow(shadow), delivery);
+      await judgedArms?.shadow(shadow, delivery);
+    },
     /** Throws as `parseMessage` does. */
-    feedback: async (delivery: Delivery): Promise<void> => count(await judged(delivery), delivery),
+    feedback: async (delivery: Delivery): Promise<void> => {
+      const found = await judged(delivery);
+      if (found === null) return;
+      await count(found.label, delivery);
+      await judgedArms?.feedback(found.feedback, found.completion, delivery);
+    },
   };
 
-  async function judged({ subject, data, seq, admitted }: Delivery): Promise<Label | null> {
+  async function judged({ subject, data, seq, admitted }: Delivery): Promise<{ feedback: FeedbackMessage; completion: Completion; label: Label | null } | null> {
     const id = idOf(prefix, subject);
     if (id === null) return null;
     const feedback = parseMessage(FeedbackMessage, "feedback.v1", data);
     if (!isJudged(feedback) || !isGenuine(id, feedback, admitted)) return null;
-    const stored = await streams.last("COMPLETIONS", completionSubject(prefix, id));
-    const label = stored === null ? null : labelOfFeedback(feedback, readEvent(Completion, prefix, stored));
-    if (label === null) return null;
+    const [stored, first] = await Promise.all([streams.last("COMPLETIONS", completionSubject(prefix, id)), streams.first("FEEDBACK", subject)]);
     // Each request once. What comes later is a change of mind, or was asked for because of what was said before.
-    return (await streams.first("FEEDBACK", subject))?.seq === seq ? label : null;
+    if (stored === null || first?.seq !== seq) return null;
+    const completion = readEvent(Completion, prefix, stored);
+    return { feedback, completion, label: labelOfFeedback(feedback, completion) };
   }
 
   async function count(label: Label | null, delivery: Delivery): Promise<void> {
@@ -128,14 +140,14 @@ interface Running extends Omit<FloorDeps, "store"> {
  * Runs until the signal, and never rejects: requests go on, whatever ends it. Also where this router samples nothing, since
  * others may.
  */
-export async function runFloorWatch({ nats, js, observeRun = () => undefined, streams, prefix, used, log, now, isGenuine, signal, drainMs }: Running): Promise<void> {
+export async function runFloorWatch({ nats, js, observeRun = () => undefined, streams, prefix, used, log, now, isGenuine, judgedArms, signal, drainMs }: Running): Promise<void> {
   const waiting = { log, signal };
   const ended = (error: unknown) => {
     if (!signal.aborted) log.error({ err: error }, "the quality floor is not watched any more; requests go on");
   };
   try {
     const store = await untilItWorks(waiting, "open the bucket of models", () => openModelStore(nats, prefix));
-    const { shadow, feedback } = makeWatchFloor({ store, streams, prefix, used, log, now, isGenuine });
+    const { shadow, feedback } = makeWatchFloor({ store, streams, prefix, used, log, now, isGenuine, ...(judgedArms === undefined ? {} : { judgedArms }) });
     const loop = (source: Source, given: Pick<ConsumeOptions, "handle" | "giveUp">) =>
       untilItWorks(waiting, `read ${source.durable}`, () => consume({ js, log, now, observeRun, source, concurrency: 1, signal, drainMs, ...given })).catch(ended);
     const { routerFloor, routerFloorFeedback } = sourcesOf(prefix);

@@ -4,6 +4,7 @@ import { listedConfigurations } from "./configurations.ts";
 import { listedBodies } from "./httpBodies.ts";
 import { listedRequests } from "./httpRequests.ts";
 import { listedPublishes } from "./natsPublishes.ts";
+import { listedReplayFiles } from "./replayFiles.ts";
 
 export interface Category {
   readonly title: string;
@@ -19,4 +20,5 @@ export const badInputs = (): readonly Category[] => [
   { title: "Messages that a publisher writes to NATS", inputs: sorted(listedPublishes()) },
   { title: "Answers of models' servers", inputs: sorted(listedReplies()) },
   { title: "Configuration", inputs: sorted(listedConfigurations()) },
+  { title: "Files to replay, and exports", inputs: sorted(listedReplayFiles()) },
 ];

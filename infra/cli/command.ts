@@ -9,7 +9,7 @@ import { SetupError } from "#infra/embedded/setupError.ts";
 import { EXIT_USAGE } from "./exitCodes.ts";
 import type { Screen } from "./screen.ts";
 
-export { EXIT_INCOMPLETE, EXIT_NOT_RUNNING, EXIT_PROBLEMS, EXIT_UNAVAILABLE, EXIT_USAGE } from "./exitCodes.ts";
+export { EXIT_DATA, EXIT_INCOMPLETE, EXIT_NO_INPUT, EXIT_NOT_RUNNING, EXIT_PROBLEMS, EXIT_UNAVAILABLE, EXIT_USAGE } from "./exitCodes.ts";
 
 export interface CliContext {
   readonly environment: Environment;

@@ -4,10 +4,14 @@ import type { Compared, TenantResult } from "#infra/demo/demoResult.ts";
 import type { DemoRun } from "#infra/demo/runDemo.ts";
 import type { SeenRequest } from "#infra/demo/sendDemo.ts";
 
+import { wrapped } from "./paint.ts";
 import { usdText } from "./reportText.ts";
 import { textTable } from "./textTable.ts";
 
 const BAR_WIDTH = 24;
+/** Of the result, but for commands, which are copied whole. */
+const COLUMNS = 100;
+const OUTCOMES_COLUMNS = 27, FEWEST_COLUMNS = 16;
 
 /** Of the answers so far; saved by those for which a tier was chosen. `baseline_cost_usd`: what the baseline tier would have cost, as the router says. */
 export function demoBar(seen: readonly SeenRequest[], planned: number, elapsedMs: number): string {
@@ -35,15 +39,17 @@ export function demoText(result: DemoRun, { consoleUrl, baselineTier, before, no
   return [
     `\nrun ${run}: ${asked} requests in ${(elapsedMs / 1_000).toFixed(1)} s${there === 0 ? "" : `, ${there} of them from before`}${rate === null ? "" : ` (${rate} a second)`}`,
     "",
-    textTable(["TENANT", "POLICY", "ASKED", "OUTCOMES", "ANSWERED BY", "SPENT", "BASELINE", "SAVED, 95 %", "RIGHT, 95 %"], tenants.map(cellsOf)),
-    `USD. Baseline: what the answers would have cost with always-${baselineTier}. Right: by the labels, sent as feedback of users.`,
+    askedTable(tenants),
     "",
-    ...(compared === null ? [] : [comparedText(compared, baselineTier), ""]),
-    ...(escalation === null ? [] : [`One escalation, ${escalation.request_id} of ${escalation.tenant_id}: ${escalation.words}`, ""]),
+    textTable(["TENANT", "SPENT", "BASELINE", "SAVED, 95 %", "RIGHT, 95 %"], tenants.map(moneyOf)),
+    ...wrapped(`USD. Baseline: what the answers would have cost with always-${baselineTier}. Right: by the labels, sent as feedback of users.`, COLUMNS),
+    "",
+    ...(compared === null ? [] : [...wrapped(comparedText(compared, baselineTier), COLUMNS), ""]),
+    ...(escalation === null ? [] : [...wrapped(`One escalation, ${escalation.request_id} of ${escalation.tenant_id}: ${escalation.words}`, COLUMNS), ""]),
     ...(shadows === 0 ? [] : [`Shadow labels so far: ${shadows}; their cost counts against the saving.`]),
     books.agree ? `The books say the same of all ${books.requests} requests: ${typed(`report --by tenant`)}`
       : `The books have ${books.requests} of ${asked} requests${books.requests < asked ? " so far" : ", and differ from what callers were told"}: ${typed("reconcile")}`,
-    ...notes.map((note) => `- ${note}`),
+    ...notes.flatMap((note) => wrapped(`- ${note}`, COLUMNS)),
     "",
     "Next:",
     `  open ${consoleUrl}`,
@@ -53,20 +59,28 @@ export function demoText(result: DemoRun, { consoleUrl, baselineTier, before, no
   ].join("\n");
 }
 
-function cellsOf({ tenant_id, policy, asked, outcomes, by_tier, cached, spend_nano_usd, baseline_nano_usd, net_saving_nano_usd: net, net_saving_95: range, quality }: TenantResult): string[] {
-  const listed = (counts: Readonly<Record<string, number>>): string => Object.entries(counts).filter(([, count]) => count > 0).sort(([, a], [, b]) => b - a).map(([what, count]) => `${count} ${what}`).join(", ");
+function askedTable(tenants: readonly TenantResult[]): string {
+  const head = ["TENANT", "POLICY", "ASKED", "OUTCOMES", "ANSWERED BY"];
+  const left = [0, 1, 2].reduce((columns, i) => columns - 2 - Math.max(...[head, ...tenants.map(namesOf)].map((row) => row[i]?.length ?? 0)), COLUMNS - OUTCOMES_COLUMNS - 2);
+  return textTable(head, tenants.map((tenant) => [...namesOf(tenant), listed(tenant.outcomes, OUTCOMES_COLUMNS), listed({ ...tenant.by_tier, "from the cache": tenant.cached }, Math.max(FEWEST_COLUMNS, left))]));
+}
+const namesOf = ({ tenant_id, policy, asked }: TenantResult): string[] => [tenant_id, policy, String(asked)];
+
+/** What there is most of first, in lines of at most so many columns unless one of them is longer. */
+const listed = (counts: Readonly<Record<string, number>>, columns: number): string => Object.entries(counts).filter(([, count]) => count > 0).sort(([, a], [, b]) => b - a)
+  .map(([what, count], i, { length }) => `${count} ${what}${i === length - 1 ? "" : ","}`)
+  .reduce((text, one) => (text === "" ? one : `${text}${(text.split("\n").at(-1) ?? "").length + 1 + one.length > columns ? "\n" : " "}${one}`), "");
+
+function moneyOf({ tenant_id, spend_nano_usd, baseline_nano_usd, net_saving_nano_usd: net, net_saving_95: range, quality }: TenantResult): string[] {
   const share = baseline_nano_usd === 0 ? "" : ` (${percent(net / baseline_nano_usd)})`;
   const half = range === null ? "" : ` +-${usdText(String(BigInt(range.upper) - BigInt(net)))}`;
-  return [
-    tenant_id, policy, String(asked), listed(outcomes), listed({ ...by_tier, "from the cache": cached }),
-    usdText(String(spend_nano_usd)), usdText(String(baseline_nano_usd)), `${usdText(String(net))}${half}${share}`, intervalText(quality),
-  ];
+  return [tenant_id, usdText(String(spend_nano_usd)), usdText(String(baseline_nano_usd)), `${usdText(String(net))}${half}${share}`, intervalText(quality)];
 }
 
 const comparedText = ({ items, spend_nano_usd, baseline_spend_nano_usd, saving, quality, baseline_quality, difference }: Compared, baselineTier: string): string => [
   `The same ${items} asked of both: ${usdText(String(spend_nano_usd))} USD with cascade-routing, ${usdText(String(baseline_spend_nano_usd))} with always-${baselineTier}: saved ${percent(saving.estimate)} (95 %: ${percent(saving.low)} to ${percent(saving.high)}),`,
   `at ${percent(quality.estimate)} right against ${percent(baseline_quality.estimate)} (difference ${points(difference.estimate)} points, 95 %: ${points(difference.low)} to ${points(difference.high)}).`,
-].join("\n");
+].join(" ");
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const points = (share: number): string => { const text = (100 * share).toFixed(1); return share > 0 ? `+${text}` : text === "-0.0" ? "0.0" : text; };

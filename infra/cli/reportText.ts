@@ -23,11 +23,11 @@ const shareText = (part: number, whole: number): string => (whole === 0 ? "-" : 
 const ownLines = ({ shadow_nano_usd, cache_audit_nano_usd }: ReportRow): string => String(BigInt(shadow_nano_usd) + BigInt(cache_audit_nano_usd));
 const intervalText = ({ net_saving_95 }: ReportRow): string => (net_saving_95 === null ? "-" : `${usdText(net_saving_95.lower)} to ${usdText(net_saving_95.upper)}`);
 
-const HEAD = ["requests", "spend", "shadows, audits", "waste", "baseline", "net saving", "95 %", "cached", "completed", "degraded", "failed", "same as baseline, 95 %"];
+const HEAD = ["requests", "spend", "shadows, audits", "waste", "baseline", "net saving", "95 %", "cached", "completed", "degraded", "failed", "within SLO", "same as baseline, 95 %"];
 const cellsOf = (row: ReportRow): string[] => [
   String(row.requests), usdText(row.spend_nano_usd), usdText(ownLines(row)), usdText(row.waste_nano_usd), usdText(row.baseline_nano_usd),
   `${usdText(row.net_saving_nano_usd)}${row.net_saving_nano_usd.startsWith("-") ? " LOSS" : ""}`, intervalText(row),
-  shareText(row.cached, row.requests), shareText(row.outcomes.completed, row.requests), shareText(row.outcomes.degraded, row.requests), shareText(row.outcomes.failed + row.outcomes.rejected, row.requests),
+  shareText(row.cached, row.requests), shareText(row.outcomes.completed, row.requests), shareText(row.outcomes.degraded, row.requests), shareText(row.outcomes.failed + row.outcomes.rejected, row.requests), shareText(row.slo.within, row.slo.requests),
   row.agreement === null ? "-" : `${percent(row.agreement.lower)} to ${percent(row.agreement.upper)} of ${row.agreement.labels}`,
 ];
 
@@ -51,7 +51,7 @@ const COLUMNS: readonly (readonly [string, (row: ReportRow) => string | number |
   ["net_saving_95_lower", (row) => row.net_saving_95?.lower ?? null], ["net_saving_95_upper", (row) => row.net_saving_95?.upper ?? null],
   ["cached", (row) => row.cached], ["cached_saved_nano_usd", (row) => row.cached_saved_nano_usd],
   ["labels", (row) => row.agreement?.labels ?? 0], ["agreeing", (row) => row.agreement?.agreeing ?? 0], ["agreement_lower", (row) => row.agreement?.lower ?? null], ["agreement_upper", (row) => row.agreement?.upper ?? null],
-  ["partly_known", (row) => row.partly_known],
+  ["partly_known", (row) => row.partly_known], ["with_slo", (row) => row.slo.requests], ["within_slo", (row) => row.slo.within],
 ];
 
 export const reportCsv = ({ by, rows, total }: Report): string =>

@@ -83,7 +83,7 @@ describe("a tier file is refused with the place and the reason:", () => {
     ["a baseline that is not there", "tiers.yaml", "baseline_tier: large", "baseline_tier: huge", "baseline_tier", "there is no tier huge; there are small, medium, large"],
     ["a static route to nowhere", "tiers.yaml", "{ default: medium }", "{ default: medum }", "static_routes.default", "there is no tier medum"],
     ["a task's route to nowhere", "tiers.yaml", "{ default: medium }", "{ default: medium, tasks: { spam: tiny } }", "static_routes.tasks.spam", "there is no tier tiny"],
-    ["a policy that is not there", "tiers.yaml", "default_policy: cascade-routing", "default_policy: cheap", "default_policy", "there is no policy cheap; there are static, cheapest, cascade, predictive, cascade-routing, always-small"],
+    ["a policy that is not there", "tiers.yaml", "default_policy: cascade-routing", "default_policy: cheap", "default_policy", "there is no policy cheap; there are static, cheapest, cascade, predictive, cascade-routing, random, always-small"],
     ["always a tier that is not there", "tiers.yaml", "default_policy: cascade-routing", "default_policy: always-huge", "default_policy", "there is no policy always-huge"],
     ["a misspelt key", "tiers.yaml", "timeout_ms: 1000", "timeout: 1000", "tiers[0]", "Unrecognized key: \"timeout\""],
     ["a key that is missing", "tiers.yaml", "timeout_ms: 1000", "max_tries: 1", "tiers[0].timeout_ms", "expected number, received undefined"],

@@ -78,9 +78,21 @@ describe("for people", () => {
   it("ends with what was saved at which quality, and what to open and run next", () => {
     const text = demoText({ ...run, ...demoFigures(RUN, RUN.map((one) => booked(one)), "large") }, place);
     expect(text).toContain("run 1: 7 requests in 2.0 s, 2 of them from before (2.5 a second)");
-    expect(text).toMatch(/demo-helpdesk +cascade-routing +3 +3 completed +2 small, 1 large +0\.000003 +0\.000008 +0\.000004 \(56\.0 %\) +66\.7 %/);
-    expect(text).toMatch(/The same 3 asked of both: 0\.000003 USD with cascade-routing, 0\.000008 with always-large: saved 56\.0 % \(95 %:[^]*at 66\.7 % right against 100\.0 % \(difference -33\.3 points/);
+    expect(text).toMatch(/demo-helpdesk +cascade-routing +3 +3 completed +2 small, 1 large\n/);
+    expect(text).toMatch(/demo-helpdesk +0\.000003 +0\.000008 +0\.000004 \(56\.0 %\) +66\.7 %/);
+    const whole = text.replaceAll(/\n(?=\S)/g, " ");
+    expect(whole).toContain(demoFigures(RUN, [], "large").escalation?.words);
+    expect(whole).toMatch(/The same 3 asked of both: 0\.000003 USD with cascade-routing, 0\.000008 with always-large: saved 56\.0 % \(95 %:[^]*at 66\.7 % right against 100\.0 % \(difference -33\.3 points/);
     expect(text).toMatch(/The books say the same of all 7 requests[^]*\n- one thing more\n\nNext:\n {2}open http:\/\/localhost:8079\/console\n {2}npx inferctl trace h-2 --tenant demo-helpdesk\n {2}npx inferctl report --by tier\n {2}npx inferctl down$/);
+  });
+
+  it("fits a terminal of 100 columns, whatever there is of it, but for commands", () => {
+    const figures = demoFigures(RUN, RUN.map((one) => booked(one)), "large");
+    const many = { small: 1_234, "a-model-of-a-long-name": 567, medium: 89, large: 12, "and-another-of-a-long-name": 3 };
+    const wide = figures.tenants.map((tenant) => ({ ...tenant, asked: 100_000, outcomes: { completed: 90_000, degraded: 9_000, failed: 900, rejected: 100 }, by_tier: many, cached: 77, net_saving_nano_usd: -999_999_999, net_saving_95: { lower: "-1999999998", upper: "0" } }));
+    const lines = demoText({ ...run, ...figures, tenants: wide }, { ...place, notes: ["one thing more, ".repeat(20)] }).split("\n");
+    expect(lines.filter((line) => line.length > 100 && !line.includes("inferctl"))).toEqual([]);
+    for (const said of ["90000 completed,", "100 rejected", "1234 small,", "3 and-another-of-a-long-name"]) expect(lines.filter((line) => line.includes(said))).toHaveLength(figures.tenants.length);
   });
 
   it("says where to look when the books are not whole", () => {

@@ -8,7 +8,7 @@ import { z } from "zod";
 import { GatewayConfig } from "../../producers/gateway/config.ts";
 import { RouterConfig } from "../../router/config.ts";
 import { servedBy, TierFile } from "../../shared/contracts/tiers.ts";
-import { roleUsers } from "../../shared/messaging/permissions.ts";
+import { COMMAND_USERS, roleUsers } from "../../shared/messaging/permissions.ts";
 import { ENVIRONMENT, type VariableName } from "../../shared/runtime/environment.ts";
 import { AuditSinkConfig } from "../../sinks/audit/config.ts";
 import { MetricsSinkConfig } from "../../sinks/metrics/config.ts";
@@ -97,7 +97,7 @@ describe("docker-compose.yml", () => {
     const { groups } = z.strictObject({ groups: z.array(z.strictObject({ name: z.string(), rules: z.array(Rule).min(1) })) }).parse(parse(read("infra/prometheus/alerts.yml")));
     const runbook = read("docs/operations.md");
     const alerts = groups.flatMap(({ rules }) => rules);
-    expect(alerts.map(({ alert }) => alert)).toEqual(["ErrorBudgetBurnsFast", "ErrorBudgetBurnsSlowly", "LatencyBudgetBurnsFast", "LatencyBudgetBurnsSlowly", "RoleDown", "FloorInDoubt", "FloorTightened", "PriceOver", "UsageClamped", "CostUnknown", "BudgetOverdrawn", "BudgetUnknown", "BudgetEndsEarly", "MoneyDiffers", "ReconcileStale", "StreamFilling", "RoutingStalled", "SinkBehind", "SinkLosesSoon", "JobsWait", "DeadLetters"]);
+    expect(alerts.map(({ alert }) => alert)).toEqual(["ErrorBudgetBurnsFast", "ErrorBudgetBurnsSlowly", "LatencyBudgetBurnsFast", "LatencyBudgetBurnsSlowly", "RoleDown", "FloorInDoubt", "FloorTightened", "ExperimentRolledBack", "PriceOver", "UsageClamped", "CostUnknown", "BudgetOverdrawn", "BudgetUnknown", "BudgetEndsEarly", "MoneyDiffers", "ReconcileStale", "StreamFilling", "RoutingStalled", "SinkBehind", "SinkLosesSoon", "JobsWait", "DeadLetters"]);
     expect(alerts.filter(({ alert }) => !runbook.includes(`\`${alert}\``))).toEqual([]);
   });
 
@@ -127,7 +127,7 @@ it("docs/security.md shows an override in which each role that has a NATS user r
   const { services, secrets } = Override.parse(parse(text));
   const seeds = Object.entries(services).flatMap(([name, { environment: variables, secrets: named = [] }]) =>
     named.map((secret) => [name, variables?.["NATS_NKEY_SEED_FILE"] === `/run/secrets/${secret}` ? secrets[secret]?.file : "another"]));
-  const roles = roleUsers(facts.tiers).map((role) => [role === "admin" ? "setup" : role, `./secrets/nats-users/${role}.nk`]);
+  const roles = roleUsers(facts.tiers).filter((role) => !COMMAND_USERS.some((user) => user === role)).map((role) => [role === "admin" ? "setup" : role, `./secrets/nats-users/${role}.nk`]);
   expect(seeds.sort()).toEqual(roles.sort());
   expect(Object.keys(services).filter((name) => !(name in compose().services))).toEqual([]);
 });

@@ -1,5 +1,6 @@
 /** Who may do what on NATS, in words, from the lists that the server's users are made from. Pure. */
 import { type Permissions, rolePermissions, roleUsers, tenantPermissions } from "#shared/messaging/permissions.ts";
+import { REPLAY_READERS } from "#shared/messaging/topology.ts";
 
 const COLUMNS = ["publishes", "takes and acks", "reads of", "else", "listens to"] as const;
 interface Right {
@@ -8,6 +9,7 @@ interface Right {
 }
 /** The first that fits; `null`: told of everybody, below the table. What fits none is told as it is. */
 const WORDS: readonly (readonly [RegExp, (...parts: string[]) => Right | null])[] = [
+  [/^\$JS\.API\.CONSUMER\.(?:CREATE|DELETE|MSG\.NEXT)\.(\w+)\.replay-\d(?:\..*)?$/, (stream = "") => ({ column: "else", text: `makes, reads and removes consumers \`${REPLAY_READERS[0] ?? ""}\` to \`${REPLAY_READERS.at(-1) ?? ""}\` of ${stream}` })],
   [/^\$JS\.(API\.(INFO|STREAM\.INFO\..*|CONSUMER\.INFO\..*)|FC\..*)$/, () => null],
   [/^\$JS\.API\.CONSUMER\.MSG\.NEXT\.(\w+)\.([^*]+)$/, (stream = "", durable = "") => ({ column: "takes and acks", text: `${stream} as \`${durable}\`` })],
   [/^\$JS\.ACK\.(\w+)\.([^*]+)\.>$/, (stream = "", durable = "") => ({ column: "takes and acks", text: `${stream} as \`${durable}\`` })],
@@ -20,10 +22,12 @@ const WORDS: readonly (readonly [RegExp, (...parts: string[]) => Right | null])[
   [/^\$KV\.([\w-]+)\.(.*)$/, (bucket = "", key = "") => ({ column: "else", text: `writes \`${key}\` of ${bucket}` })],
 ];
 
+const COMMAND_TITLES: Readonly<Partial<Record<string, string>>> = { admin: "admin (`inferctl`)", replay: "replay (`inferctl replay`, `export`)", "replay-live": "replay-live (`inferctl replay --mode live`)", "replay-shadow": "replay-shadow (`inferctl replay --mode shadow`)" };
+
 /** One row per user: of a tenant, and of each role, with a worker of one tier. */
 export function natsPermissionsTable(): string {
   const options = { prefix: "infer", tiers: ["<tier>"] };
-  const users: [string, Permissions][] = [["tenant", tenantPermissions(options.prefix, "<tenant>")], ...roleUsers(options.tiers).map((role): [string, Permissions] => [role === "admin" ? "admin (`inferctl`)" : role.replace(/^worker-.*/, "worker of a tier"), rolePermissions(role, options)])];
+  const users: [string, Permissions][] = [["tenant", tenantPermissions(options.prefix, "<tenant>")], ...roleUsers(options.tiers).map((role): [string, Permissions] => [COMMAND_TITLES[role] ?? role.replace(/^worker-.*/, "worker of a tier"), rolePermissions(role, options)])];
   const rows = users.map(([name, permissions]) => `| ${name} | ${cellsOf(permissions).join(" | ")} |`);
   return [`| who | ${COLUMNS.join(" | ")} |`, `|---${"|---".repeat(COLUMNS.length)}|`, ...rows].join("\n");
 }

@@ -9,6 +9,7 @@ import { UsdAmount } from "#shared/contracts/money.ts";
 import { body, type Broker, connectBroker, openAudit, postJson, recordOf } from "./callers.ts";
 import { type CountingServer, startCountingServer } from "./killedBatch.ts";
 import { jsonIn, startSystem, type System } from "./system.ts";
+import { tallyOf, verifyStream } from "./verifyStream.ts";
 
 /** Of every answer; at a price of 1 USD per million tokens a token costs 1,000 nano-dollars. */
 const USAGE = { prompt_tokens: 60, completion_tokens: 100 };
@@ -116,4 +117,12 @@ describe("a budget for 500 requests", () => {
     expect(completed).toBeGreaterThanOrEqual(0.99 * AFFORDABLE);
     expect(await spentOf("killed", 1_000)).toEqual({ fold: completed * COST, postgres: completed * COST, redis: completed * COST });
   }, 180_000);
+
+  it("leaves decisions that come out the same again, also of those that it refused", async () => {
+    const verified = await verifyStream(broker);
+    expect(verified.filter(({ verdict }) => verdict.kind === "differs").slice(0, 3)).toEqual([]);
+    const { same = 0, nothing_decided = 0, ...others } = tallyOf(verified);
+    expect([others, same + nothing_decided]).toEqual([{}, verified.length]);
+    expect(verified.filter(({ completion: { decisions }, verdict }) => verdict.kind === "same" && decisions.some(({ facts }) => facts.budget_left !== undefined)).length).toBeGreaterThan(1_000);
+  }, 60_000);
 });

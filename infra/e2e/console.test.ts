@@ -4,11 +4,14 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
 import type { AdminAuditRow } from "#shared/tenancy/adminAudit.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
+import { DeadLetter } from "#shared/contracts/events.ts";
+import letterFixture from "#shared/contracts/fixtures/dead_letter.v1.json" with { type: "json" };
 import type { Report } from "#shared/contracts/report.ts";
+import type { TierStatus } from "#shared/contracts/tierStatus.ts";
 import { formatUsd } from "#sinks/console/web/pure/money.ts";
 
 import { findChromium, launchChromium, lookAt, NO_CHROMIUM, watchPage } from "./browser.ts";
-import { connectBroker } from "./callers.ts";
+import { connectBroker, connectPlain } from "./callers.ts";
 import { makeTenants, planRequests, sendRequests } from "./consoleTraffic.ts";
 import { jsonIn, startSystem, type System } from "./system.ts";
 
@@ -109,7 +112,9 @@ describe.skipIf(program === null)("the console", () => {
     const all = [...VIEWS, ["/console/requests/acme/mail-0001", "Request mail-0001"]] as const;
     for (const [path, title] of all) {
       await expectSound(path, title);
-      await expectSound(path, title, phone);
+      const page = await expectSound(path, title, phone);
+      if (await page.locator("table.requests").count() === 0) continue;
+      expect(await page.evaluate<number>('(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector("table.requests").parentElement)'), `${path}: the list of requests does not fit its card`).toBe(0);
     }
   });
 
@@ -203,6 +208,60 @@ describe.skipIf(program === null)("the console", () => {
     await page.getByRole("button", { name: "Discard", exact: true }).click();
     await page.getByText("There are no dead letters").waitFor();
     expect(await audited("dead_letter.discard")).toHaveLength(1);
+  });
+
+  /** Cancelled, it changes nothing; told to, it does, and the admin audit says so. */
+  async function doesOnlyWhenTold(page: Page, button: Locator, { action, writes }: { readonly action: string; readonly writes: AdminAuditRow["action"] }): Promise<void> {
+    const dialog = page.getByRole("dialog");
+    const before = (await audited(writes)).length;
+    await button.click();
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await dialog.waitFor({ state: "detached" });
+    expect((await audited(writes)).length).toBe(before);
+    await button.click();
+    await dialog.getByRole("button", { name: action, exact: true }).click();
+    await dialog.waitFor({ state: "detached" });
+    expect((await audited(writes)).length).toBe(before + 1);
+  }
+
+  it("sends a dead letter's request again, and resets a breaker, only when it is told to", async () => {
+    const loginOf = (role: string) => ({ seed: system.natsSeed(role), inboxPrefix: `_INBOX.${role}` });
+    const [admin, router, worker] = await Promise.all([connectBroker(system.url("nats"), loginOf("admin")), connectPlain(system.url("nats"), loginOf("router")), connectPlain(system.url("nats"), loginOf("worker-small"))]);
+    const [tenant_id, request_id] = ["globex", "mail-0014"]; // whose budget no tier fits, so that it has no answer
+    const subject = `infer.request.${tenant_id}.${request_id}`;
+    const given = await admin.jsm.streams.getMessage("REQUESTS", { last_by_subj: subject });
+    const letter = DeadLetter.parse({ ...letterFixture, stream: "REQUESTS", stream_seq: given?.seq, subject, tenant_id, request_id, reason: "poison", late_attempt: null, at_ms: Date.now() });
+    router.publish(`infer.deadletter.REQUESTS.${tenant_id}`, JSON.stringify(letter));
+    // A second worker of the tier, whose backend is away: it says so as long as it is there.
+    const status: TierStatus = { tier: "small", instance: "second", breaker: "open", retry_in_ms: 60_000, slots: 1, busy: 0, batch_slots: 0, batch_busy: 0 };
+    const say = () => { worker.publish("$KV.infer-tiers.small.second", JSON.stringify(status)); };
+    say();
+    const saying = setInterval(say, 1_000);
+    try {
+      await Promise.all([router.flush(), worker.flush()]);
+      const { page } = await open("/console/tiers");
+      const retry = page.getByRole("button", { name: /^Retry letter/ });
+      const seq = /\d+/.exec((await retry.getAttribute("aria-label")) ?? "")?.[0] ?? "";
+      await doesOnlyWhenTold(page, retry, { action: "Send again", writes: "dead_letter.retry" });
+      await page.getByText("There are no dead letters").waitFor();
+      expect((await admin.completion(tenant_id, `dlq-${seq}`, WAIT_MS)).outcome).toBe((await admin.completion(tenant_id, request_id)).outcome);
+      await doesOnlyWhenTold(page, page.getByRole("button", { name: "Reset the breaker of small" }), { action: "Reset", writes: "breaker.reset" });
+    } finally {
+      clearInterval(saying);
+      await Promise.all([admin.close(), router.drain(), worker.drain()]);
+    }
+  });
+
+  it("activates, deactivates and brings back a routing model only when it is told to", async () => {
+    const { version } = jsonIn(await system.inferctl("models", "import", "shared/contracts/fixtures/routing_model.v1.json", "--json")) as { version: string };
+    const { page } = await open("/console/tiers");
+    const row = page.locator("tr", { has: page.getByRole("rowheader", { name: version }) });
+    await doesOnlyWhenTold(page, page.getByRole("button", { name: `Activate model ${version}` }), { action: "Activate", writes: "model.activate" });
+    await row.getByText("active").waitFor();
+    await doesOnlyWhenTold(page, page.getByRole("button", { name: "Deactivate…" }), { action: "Deactivate", writes: "model.deactivate" });
+    await row.getByText("stored").waitFor();
+    await doesOnlyWhenTold(page, page.getByRole("button", { name: "Roll back…" }), { action: "Roll back", writes: "model.rollback" });
+    await row.getByText("active").waitFor();
   });
 
   it("says what is away and what to do, and keeps what it has", async () => {

@@ -3,8 +3,10 @@ import { afterAll, beforeAll, expect, inject, test } from "vitest";
 
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
+import type { InferBody } from "#shared/contracts/request.ts";
 import { heldOutMails } from "#workers/backends/local/mails.ts";
 
+import { tallyOf, verifyStream } from "./verifyStream.ts";
 import { type Audit, body, type Broker, connectBroker, openAudit, postJson, recordOf, untilSampling } from "./callers.ts";
 import { startSystem, type System } from "./system.ts";
 
@@ -52,4 +54,20 @@ test("what the running system has seen of itself becomes a model that decides", 
     return (await audit.rows<{ version: string | null }>("SELECT decisions->0->'learned'->>'model_version' AS version FROM requests WHERE request_id = $1", id))[0]?.version ?? undefined;
   };
   expect(await waitUntil(decidedBy, { deadlineMs: 20_000, everyMs: 200, describe: () => "no decision names a model" })).toBe(version);
+});
+
+test("every decision that was made comes out the same again: with and without a model, escalated, refused for want of money", async () => {
+  const wishes: Partial<InferBody>[] = [
+    {}, { min_quality: 1 }, { policy: "cascade", min_quality: 1 }, { policy: "predictive" }, { policy: "static" }, { policy: "cheapest" }, { policy: "always-large" }, { min_tier: "medium" }, { max_tier: "small", min_quality: 1 },
+    { budget: 0 }, { budget: 0.000_000_3 }, { latency_slo_ms: 1 }, { latency_slo_ms: 5_000 }, { deadline_ms: 50 }, { priority: "batch" }, { task: "mail" },
+  ];
+  const asked = (await heldOutMails(6)).flatMap(({ input }, mail) => wishes.map((wish, i) => ({ id: `wish-${mail}-${i}`, input, wish })));
+  await Promise.all(asked.map(({ id, input, wish }) => postJson(`${system.url("gateway")}/infer`, body(id, input, { deadline_ms: 20_000, ...wish }))));
+  const verified = await verifyStream(broker);
+  expect(verified.filter(({ verdict }) => verdict.kind === "differs").map(({ completion: { request_id }, verdict }) => [request_id, verdict])).toEqual([]);
+  const { same = 0, nothing_decided = 0, ...others } = tallyOf(verified);
+  expect([others, same + nothing_decided]).toEqual([{}, verified.length]);
+  expect(same).toBeGreaterThan(MAILS + asked.length / 2); // a busy service refuses at the door what it would make late
+  const made = verified.flatMap(({ completion }) => completion.decisions);
+  expect([made.some(({ learned }) => learned !== undefined), made.some(({ after_attempt }) => after_attempt > 0), made.some(({ step }) => step.kind === "stop")]).toEqual([true, true, true]);
 });

@@ -46,13 +46,16 @@ export async function startModelServer(): Promise<ModelServer> {
   const released = new Set<string>();
   const waiting = new Map<string, (() => void)[]>();
   const until = (hold: string) => (released.has(hold) ? Promise.resolve() : new Promise<void>((resolve) => void waiting.set(hold, [...(waiting.get(hold) ?? []), resolve])));
+  const counts = new Map<string, number>();
   const of = (name: string, model?: string) => calls.filter((call) => call.name === name && (model === undefined || call.model === model));
 
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
     const { model, messages } = JSON.parse(await textOf(request)) as { model: string; messages: { content: string }[] };
     const { name, script } = scriptIn(messages.at(-1)?.content ?? "");
     calls.push({ name, model, traceparent: request.headers["traceparent"]?.toString(), authorization: request.headers.authorization });
-    const behaviour = [script[model] ?? {}].flat()[of(name, model).length - 1] ?? [script[model] ?? {}].flat().at(-1) ?? {};
+    const place = counts.get(`${model} ${name}`) ?? 0;
+    counts.set(`${model} ${name}`, place + 1);
+    const behaviour = [script[model] ?? {}].flat()[place] ?? [script[model] ?? {}].flat().at(-1) ?? {};
     if (behaviour.delay_ms !== undefined) await delay(behaviour.delay_ms);
     if (behaviour.hold !== undefined) await until(behaviour.hold);
     response.statusCode = behaviour.status ?? 200;

@@ -95,6 +95,22 @@ test("killed roles come back with their users, and so does a killed server", asy
   expect((await overNats("after-kill-nats", CLEAR)).outcome).toBe("completed");
 });
 
+test("what has ended is exported from the stream and from the audit, by a user that may only read it", async () => {
+  const exported = async (...from: string[]) => jsonIn(await system.inferctl("export", "--out", join(system.folder, `events${from.join("")}.jsonl.gz`), "--json", ...from)) as { events: number; not_read: object };
+  const stream = await exported();
+  const { state } = await broker.jsm.streams.info("COMPLETIONS");
+  expect(stream).toMatchObject({ events: state.messages, not_read: {} });
+  await audit.awaitRow("after-kill-nats");
+  expect(await exported("--from-audit", "--tenant", TENANT)).toMatchObject({ events: state.messages, not_read: {} });
+});
+
+test("what has ended is asked again, live and as shadows, by users that may do no more than that", async () => {
+  const replay = async (...options: string[]) => jsonIn(await system.inferctl("replay", "--limit", "3", "--json", ...options)) as { requests: number };
+  expect(await replay("--mode", "live", "--max", "--run", "users", "--confirm", "3 requests")).toMatchObject({ end: "all", requests: 3, unanswered: 0, now: { outcomes: { completed: 3 } } });
+  expect((await broker.completion(TENANT, "replay-users-http-1")).metadata).toEqual({ replay_run: "users", replay_of: "http-1" });
+  expect(await replay("--mode", "shadow", "--budget", "1", "--tiers", "all")).toMatchObject({ end: "all", unanswered: 0 });
+});
+
 test("the command line works as admin, and what it makes is in the audit", async () => {
   expect(await system.inferctl("models", "list")).toContain("no model yet");
   const { findings } = jsonIn(await system.inferctl("doctor", "--json")) as { findings: readonly { check: string; level: string; what: string }[] };
@@ -104,7 +120,7 @@ test("the command line works as admin, and what it makes is in the audit", async
   await system.inferctl("topology");
   expect(jsonIn(await system.inferctl("status", "--json"))).toMatchObject({ lines: expect.arrayContaining([expect.objectContaining({ name: "nats", state: "ready" })]) as unknown });
   const made = await audit.rows<{ role: string }>("SELECT change->>'role' AS role FROM admin_audit WHERE action = 'nats_user.create' AND tenant_id IS NULL");
-  expect(made.map(({ role }) => role).sort()).toEqual(["admin", "audit-sink", "console", "gateway", "metrics-sink", "router", "worker-large", "worker-medium", "worker-small"]);
+  expect(made.map(({ role }) => role).sort()).toEqual(["admin", "audit-sink", "console", "gateway", "metrics-sink", "replay", "replay-live", "replay-shadow", "router", "worker-large", "worker-medium", "worker-small"]);
 });
 
 test("no role was refused anything in all this, and no seed and no password is in a log, in the list of what runs or in the note of it", async () => {

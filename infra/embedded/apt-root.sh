@@ -1,5 +1,5 @@
 #!/bin/sh
-# apt-root.sh redis|nats|prometheus|faketime DIR: unpacks that server, or the library that sets a program's clock wrong, into DIR, by the machine's own apt. No root rights, nothing of the system changed.
+# apt-root.sh redis|nats|prometheus|faketime|zsh|fish DIR: unpacks that server or shell, or the library that sets a program's clock wrong, into DIR, by the machine's own apt. No root rights, nothing of the system changed.
 set -u; export LC_ALL=C; . /etc/os-release; DIR=$2; R=$DIR.tmp$$; HERE=$(dirname "$0"); trap 'rm -rf "$R"' EXIT; trap 'exit 130' INT TERM HUP
 view() { # view NAME: a private apt state in $V
   V=$R/$1; mkdir -p "$V/lists/partial" "$V/cache/archives/partial" "$V/parts"; : > "$V/none.list"
@@ -32,6 +32,12 @@ if [ "$1" = faketime ]; then
 fi
 if [ "$1" = prometheus ]; then
   view own; apt update; download prometheus && unpack && "$R/out/usr/bin/promtool" --version && "$R/out/usr/bin/prometheus" --version && keep; exit 1
+fi
+if [ "$1" = zsh ]; then
+  view own; apt update; download zsh zsh-common && unpack && "$R/out/bin/zsh" --version && keep; exit 1
+fi
+if [ "$1" = fish ]; then
+  view own; apt update; download fish fish-common libpcre2-32-0 && unpack && LD_LIBRARY_PATH=$(libs "$R/out") "$R/out/usr/bin/fish" --version && keep; exit 1
 fi
 for suite in testing stable own; do
   view "$suite"; [ "$suite" = own ] || derive "$suite"

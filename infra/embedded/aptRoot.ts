@@ -1,5 +1,5 @@
 /**
- * NATS, Redis and, for tests, Prometheus and libfaketime from the machine's own apt, unpacked into a private folder by `apt-root.sh`: no root rights, nothing of
+ * NATS, Redis and, for tests, Prometheus, libfaketime and shells from the machine's own apt, unpacked into a private folder by `apt-root.sh`: no root rights, nothing of
  * the system changed. Done once; a second start finds the folder and needs no network.
  */
 import { existsSync, readdirSync } from "node:fs";
@@ -58,7 +58,25 @@ export async function prometheusPrograms(home: Home, environment: Environment, o
   return programs;
 }
 
-async function unpack(what: AptService | "prometheus" | "faketime", root: string, home: Home, environment: Environment): Promise<void> {
+export interface ShellProgram extends EmbeddedProgram {
+  /** Below which its modules and functions are; empty for one of the machine, which finds them by itself. */
+  readonly root: string;
+}
+/** That of the machine where it is on its PATH. Throws as `aptRoot` does. */
+export async function shellProgram(name: "zsh" | "fish", home: Home, environment: Environment, onProgress: (line: string) => void): Promise<ShellProgram> {
+  const onPath = (environment["PATH"] ?? "").split(":").filter(isAbsolute).map((folder) => join(folder, name)).find((path) => existsSync(path));
+  if (onPath !== undefined) return { path: onPath, root: "" };
+  const root = join(home.servers, name);
+  if (!existsSync(root)) {
+    onProgress(`fetching ${name} with apt into ${root}`);
+    await unpack(name, root, home, environment);
+  }
+  const path = ["bin", "usr/bin"].map((folder) => join(root, folder, name)).find((one) => existsSync(one));
+  if (path === undefined) throw new Error(`${root} has no ${name}`);
+  return { path, root, libraryPath: libraryFolders(root).join(":") };
+}
+
+async function unpack(what: AptService | "prometheus" | "faketime" | "zsh" | "fish", root: string, home: Home, environment: Environment): Promise<void> {
   if (!existsSync("/usr/bin/apt-get") || !existsSync("/usr/bin/dpkg-deb")) throw new Error("this machine has no apt");
   const script = join(home.project, "infra", "embedded", "apt-root.sh");
   await runProgram("/bin/sh", [script, what, root], { cwd: home.root, env: aptEnvironment(environment), timeoutMs: TIMEOUT_MS });

@@ -5,11 +5,13 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 
 import { Pool } from "pg";
 import { Registry } from "prom-client";
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from "vitest";
 
+import { callInferctl } from "#infra/cli/callInferctl.ts";
 import { body, getText, postJson } from "#infra/e2e/callers.ts";
 import { type ModelServer, prompt, type Script, startModelServer } from "#infra/e2e/modelServer.ts";
 import { writeTierFile } from "#infra/e2e/tierFile.ts";
@@ -23,6 +25,7 @@ import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { startTestRoles, type TestRole, testRole, type TestRoles } from "#infra/testRoles.ts";
 import { gateway } from "#producers/gateway/gateway.ts";
 import { router } from "#router/router.ts";
+import { Report } from "#shared/contracts/report.ts";
 import { createTenant } from "#shared/tenancy/tenants.ts";
 import { auditSink } from "#sinks/audit/auditSink.ts";
 import { metricsSink } from "#sinks/metrics/metricsSink.ts";
@@ -78,7 +81,7 @@ async function round(): Promise<number[]> {
   const name = `r${rounds++}`;
   const ask = (suffix: string, script: Script, more = {}) => postJson(`${urls.get("gateway") ?? ""}/infer`, body(`${name}-${suffix}`, prompt(`${name}-${suffix}`, script), more));
   const same = (suffix: string) => postJson(`${urls.get("gateway") ?? ""}/infer`, body(`${name}-${suffix}`, prompt(`${name}-same`, {}), { tenant_id: TENANT }));
-  const answers = await Promise.all([ask("kept", {}), ask("escalated", { alpha: { confidence: 0.5 } }), ask("failed", { alpha: { status: 500 }, beta: { status: 500 } }), same("first"), postJson(`${urls.get("gateway") ?? ""}/infer`, {})]);
+  const answers = await Promise.all([ask("kept", {}, { latency_slo_ms: 5_000 }), ask("escalated", { alpha: { confidence: 0.5 } }), ask("failed", { alpha: { status: 500 }, beta: { status: 500 } }), same("first"), postJson(`${urls.get("gateway") ?? ""}/infer`, {})]);
   return [...answers, await same("second")].map(({ status }) => status);
 }
 
@@ -137,13 +140,41 @@ describe.skipIf(programs === null)("a Prometheus that scrapes them", () => {
     expect(await prometheus.query('max by (outlook) (infer_budget_accounts{scope="global",window="day"}) == 1')).toMatchObject([{ metric: { outlook: "lasts" } }]);
   }, 60_000);
 
+  /**
+   * `increase` and `rate` extrapolate to the ends of a time, so their digits are nobody's. Counters began at 0 with this run, so over all of it
+   * they have risen by what they are.
+   */
+  const overWholeRun = (expr: string) => expr.replaceAll(/(?:increase|rate)\(([a-z_]+(?:\{[^}]*\})?)\[\$__[a-z_]+\]\)/g, "$1");
+  const exprsOf = (title: string) => panels.filter((panel) => panel.title === title).flatMap(({ queries: own }) => own.map(({ expr }) => overWholeRun(expr)));
+  const samplesOf = async (title: string) => (await Promise.all(exprsOf(title).map((expr) => prometheus.query(expr)))).flat();
+  const figureOf = async (title: string) => Number((await samplesOf(title))[0]?.value[1]);
+  const inNano = async (title: string) => Math.round((await figureOf(title)) * 1e9);
+
+  it("shows over the whole run what inferctl report says, to the nano-dollar", async () => {
+    expect(exprsOf("Spent")).toEqual(["(sum(infer_cost_usd_total) or vector(0))"]);
+    let told: object = {};
+    const { report, tierMix, slo } = await waitUntil(async () => {
+      const { printed } = await callInferctl(["report", "--by", "tier", "--from", "2020-01-01", "--to", "2100-01-01", "--json"], { DATABASE_URL: database.url });
+      const { total, rows } = Report.parse(JSON.parse(printed));
+      const answered = (tier: string) => rows.filter(({ group }) => group === tier).reduce((sum, { outcomes }) => sum + outcomes.completed + outcomes.degraded, 0);
+      const whole = total.outcomes.completed + total.outcomes.degraded;
+      const mine = { requests: total.requests, spent: Number(total.spend_nano_usd), saved: Number(total.net_saving_nano_usd), tiers: Object.fromEntries(TIERS.map((tier) => [tier, answered(tier) / whole])), slo: Object.fromEntries(rows.filter((row) => row.slo.requests > 0).map((row) => [row.group ?? "none", row.slo.within / row.slo.requests])) };
+      const byTier = async (title: string) => Object.fromEntries((await samplesOf(title)).map(({ metric, value }) => [metric["tier"] ?? "", Number(value[1])]));
+      const grafana = { requests: await figureOf("Requests"), spent: await inNano("Spent"), saved: await inNano("Saved"), tiers: await byTier("Which tier answers"), slo: await byTier("Answered within their latency SLO") };
+      told = { report: mine, grafana };
+      return isDeepStrictEqual(mine, grafana) && total.shadow_nano_usd !== "0" ? { report: total, tierMix: grafana.tiers, slo: grafana.slo } : undefined;
+    }, { deadlineMs: 60_000, everyMs: 500, describe: () => `they differ: ${JSON.stringify(told)}` });
+    expect([report.requests > 5, report.spend_nano_usd !== "0", report.cached > 0, report.outcomes.failed > 0, report.slo.requests > 0]).toEqual([true, true, true, true, true]);
+    expect([Object.keys(tierMix).sort(), Object.keys(slo)]).toEqual([[...TIERS], expect.arrayContaining(["alpha"])]);
+  }, 90_000);
+
   it("loads every rule, and evaluates each without an error", async () => {
     const rulesNow = async () => (await prometheus.get("rules")) as { data: { groups: { rules: { name: string; health: string; lastError?: string }[] }[] } };
     const rules = await waitUntil(async () => {
       const found = (await rulesNow()).data.groups.flatMap((group) => group.rules);
       return found.some(({ health }) => health === "unknown") ? undefined : found;
     }, { deadlineMs: 20_000, everyMs: 200, describe: () => "some rule is not evaluated" });
-    expect(rules.length).toBe(32);
+    expect(rules.length).toBe(33);
     expect(rules.filter(({ health }) => health !== "ok")).toEqual([]);
   });
 

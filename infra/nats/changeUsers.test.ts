@@ -10,11 +10,11 @@ const tenant = (tenant_id: string, public_key: string): NatsUser => ({ kind: "te
 const actionsOf = ({ unaudited }: UserList) => unaudited.map(({ action, user }) => [action, user.public_key]);
 
 it("misses every role of an empty list, one worker per tier", () => {
-  expect(missingRoles(EMPTY, ["small", "large"], () => true)).toEqual(["admin", "gateway", "router", "worker-small", "worker-large", "audit-sink", "metrics-sink", "console"]);
+  expect(missingRoles(EMPTY, ["small", "large"], () => true)).toEqual(["admin", "gateway", "router", "worker-small", "worker-large", "audit-sink", "metrics-sink", "console", "replay", "replay-live", "replay-shadow"]);
 });
 
 it("misses a role whose seed is gone, and no tenant's user stands in for one", () => {
-  const users = [role("admin"), role("gateway"), role("router"), role("audit-sink"), role("metrics-sink"), role("console"), tenant("worker-small", "t")];
+  const users = [role("admin"), role("gateway"), role("router"), role("audit-sink"), role("metrics-sink"), role("console"), role("replay"), role("replay-live"), role("replay-shadow"), tenant("worker-small", "t")];
   expect(missingRoles({ users }, ["small"], (name) => name !== "router")).toEqual(["router", "worker-small"]);
 });
 

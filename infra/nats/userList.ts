@@ -14,7 +14,7 @@ import { TenantId } from "#shared/contracts/ids.ts";
 const PublicKey = z.string().regex(/^U[A-Z2-7]{55}$/, "must be the public key of a user: U and 55 of A-Z 2-7");
 const known = { public_key: PublicKey, created_at: z.iso.datetime() };
 export const NatsUser = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("role"), role: z.string().regex(/^(admin|gateway|router|audit-sink|metrics-sink|console|worker-[a-z][a-z0-9-]*)$/), ...known }),
+  z.strictObject({ kind: z.literal("role"), role: z.string().regex(/^(admin|gateway|router|audit-sink|metrics-sink|console|replay|replay-live|replay-shadow|worker-[a-z][a-z0-9-]*)$/), ...known }),
   z.strictObject({ kind: z.literal("tenant"), tenant_id: TenantId, /** Of what uses it. */ name: z.string().min(1).max(128), ...known }),
 ]);
 export type NatsUser = z.infer<typeof NatsUser>;

@@ -14,7 +14,7 @@ const SECTIONS: readonly (readonly [title: string, prefixes: readonly string[]])
   ["Messages, streams and sinks", ["message", "queue_messages", "stream", "sink", "dead_letters", "audit", "nats"]],
   ["Decisions", ["decisions", "exclusions", "last_resorts", "explored", "routing_model", "snapshots"]],
   ["Tiers", ["attempt", "backend", "replica", "worker", "breaker", "concurrency"]],
-  ["Confidence, labels and the quality floor", ["calibration", "floor", "shadow", "feedback"]],
+  ["Confidence, labels and the quality floor", ["calibration", "floor", "shadow", "feedback", "experiment"]],
   ["Money and budgets", ["cost", "baseline", "waste", "price", "usage", "budget", "ledger", "pacing", "reconcile"]],
   ["The cache", ["cache"]],
   ["Webhooks", ["webhook"]],
@@ -45,10 +45,12 @@ mounts both. Its administrator's password is a file that \`make compose-up\` mak
 | decisions, by reason; escalations | \`infer_decisions_total\`, \`infer_exclusions_total\`, \`infer_last_resorts_total\`, \`infer_escalations_total\` |
 | confidence and calibration error | \`infer_attempt_confidence\`, \`infer_calibration_*\`, of which the rule \`infer:calibration_error:increase1d\` is made |
 | the quality floor and its test | \`infer_floor_in_doubt\`, \`infer_floor_steps_tightened\`, \`infer_floor_evidence\`, \`infer_floor_mean_low\`, \`infer_floor_margins\` |
+| experiments | \`infer_experiment_labels\`, \`infer_experiment_evidence\`, \`infer_experiment_rollbacks_total\`; \`inferctl experiment status\` |
 | spent, saved, wasted | \`infer_cost_usd_total\`, against \`infer_baseline_cost_usd_total\`, less \`infer_shadow_cost_usd_total\`, \`infer_cache_audit_cost_usd_total\`, \`infer_waste_cost_usd_total\` |
 | reserved, left, forecast, pacing | \`infer_budget_reserved_usd\`, \`infer_budget_left_usd\`, \`infer_budget_accounts\`, \`infer_pacing_lambda\` |
 | cache; rate limits; overload | \`infer_cache_requests_total\`, \`infer_cached_completions_total\`; \`infer_rate_limited_total\`; \`infer_shed_total\` |
 | lag of streams, consumers and sinks | \`infer_stream_oldest_seconds\`, \`infer_queue_messages\`, \`infer_sink_lag_seconds\`, \`infer_sink_pending_messages\`, \`infer_oldest_unrouted_seconds\` |
+| answered within its latency SLO | \`infer_requests_with_slo_total\` |
 | open requests | \`infer_requests_open\`, \`infer_requests_oldest_open_seconds\` |
 | the service's own overhead | \`infer_request_overhead_seconds\`: no model's time |
 `;

@@ -11,6 +11,7 @@ import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts"
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
 import type { ApiKey, CreatedKey, KeyRole } from "#shared/contracts/apiKey.ts";
+import type { ErasureReply } from "#shared/contracts/erasure.ts";
 import type { Tenant } from "#shared/contracts/tenant.ts";
 import type { EndpointWithSecret, WebhookEndpoint } from "#shared/contracts/webhook.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
@@ -109,6 +110,8 @@ const MATRIX: readonly { readonly what: string; readonly make: () => Promise<Cal
   { what: "lists the operator's keys", make: async () => ({ method: "GET", url: "/keys" }), expected: { operator: 200, "own admin": 403, "other admin": 403 } },
   { what: "makes an operator's key", make: async () => ({ method: "POST", url: "/keys", body: { role: "admin", name: `k${n++}` } }), expected: { operator: 201, "own admin": 403, "other admin": 403 } },
   { what: "revokes an operator's key", make: async () => ({ method: "DELETE", url: `/keys/${await keyOf("/keys")}` }), expected: { operator: 200, "own admin": 403, "other admin": 403 } },
+  { what: "lists erasures", make: async () => ({ method: "GET", url: "/tenants/own/erasures" }), expected: { operator: 200, "own admin": 403, "other admin": 404 } },
+  { what: "erases a user", make: async () => ({ method: "POST", url: "/tenants/own/erasures", body: { user_id: "ann" } }), expected: { operator: 202, "own admin": 403, "other admin": 404 } },
   { what: "reads the audit of a tenant", make: async () => ({ method: "GET", url: "/audit?tenant_id=own" }), expected: { operator: 200, "own admin": 200, "other admin": 404 } },
   { what: "reads the audit", make: async () => ({ method: "GET", url: "/audit" }), expected: { operator: 200, "own admin": 200, "other admin": 200 } },
   { what: "lists webhook endpoints", make: async () => ({ method: "GET", url: "/tenants/own/webhooks" }), expected: { operator: 200, "own admin": 200, "other admin": 404 } },
@@ -241,4 +244,17 @@ describe("reports", () => {
   it.each(["/reports?by=colour", "/reports?from=yesterday", "/reports?from=2026-02-30", "/reports?tz=Mars/Olympus", "/reports?limit=0", "/reports?since=2026-11-01", "/reports?from=2026-11-02&to=2026-11-01", "/reports?tenant_id=a.b", "/reports/statement?month=2026-13&tenant_id=own", "/reports/statement"])("%s is a 400", async (url) => {
     expect(await get("operator", url)).toMatchObject({ status: 400, json: { error: { code: "invalid_request" } } });
   });
+});
+
+it("an erasure is in the list and in the audit, by a hash, and the tenant is suspended where all of it goes", async () => {
+  await call("operator", { method: "POST", url: "/tenants", body: { tenant_id: "gone" } });
+  const user = (await call("operator", { method: "POST", url: "/tenants/gone/erasures", body: { user_id: "ann@example.com" } })).json as ErasureReply;
+  expect([((await call("operator", { method: "GET", url: "/tenants/gone" })).json as Tenant).status, user]).toMatchObject(["active", { tenant_id: "gone", subject: expect.stringMatching(/^erased-[0-9a-f]{32}$/) as string, rows_done_at: null, keys_done_at: null, counts: {} }]);
+  const whole = (await call("operator", { method: "POST", url: "/tenants/gone/erasures", body: {} })).json as ErasureReply;
+  expect([((await call("operator", { method: "GET", url: "/tenants/gone" })).json as Tenant).status, whole.subject]).toEqual(["suspended", null]);
+  const { erasures } = (await call("operator", { method: "GET", url: "/tenants/gone/erasures" })).json as { erasures: ErasureReply[] };
+  const audit = await call("operator", { method: "GET", url: "/audit?tenant_id=gone" });
+  expect(erasures).toEqual([whole, user]);
+  expect((audit.json as { changes: AdminAuditRow[] }).changes.slice(0, 2).map(({ action, object }) => [action, object])).toEqual([["erasure.ask", "gone"], ["erasure.ask", user.subject]]);
+  expect(JSON.stringify([audit.json, erasures, (await pool.query("SELECT * FROM erasures")).rows])).not.toContain("ann@example.com");
 });

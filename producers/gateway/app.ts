@@ -15,6 +15,7 @@ import { openApiWebhooks } from "./openApiWebhooks.ts";
 import { type AdminDeps, adminRoutes } from "./routes/admin.ts";
 import { batchesRoutes } from "./routes/batches.ts";
 import { consoleRoutes } from "./routes/console.ts";
+import { erasureRoutes } from "./routes/erasures.ts";
 import { feedbackRoute } from "./routes/feedback.ts";
 import { inferRoute } from "./routes/infer.ts";
 import { type OperationsDeps, operationsRoutes } from "./routes/operations.ts";
@@ -65,6 +66,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<GatewayServers> {
   addHealthRoutes(service, deps.registry, deps.problems, deps.warnings);
   const admin = await buildHardenedServer({ ...both, openApi: adminApi(deps.version) }, async (api) => {
     await api.register(adminRoutes(deps.admin), { prefix: "/admin" });
+    await api.register(erasureRoutes({ pool: deps.admin.pool, ...deps.operations }), { prefix: "/admin" });
     await api.register(webhookRoutes(deps.webhooks), { prefix: "/admin" });
     await api.register(operationsRoutes({ pool: deps.admin.pool, tierFile: deps.door.tierFile, ...deps.operations }), { prefix: "/admin" });
   });

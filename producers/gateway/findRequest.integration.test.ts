@@ -10,6 +10,7 @@ import { makePool } from "#shared/db/pool.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { ensureTopology } from "#shared/messaging/ensureTopology.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
+import { erasedName, type Erasures, groupErasures, NOBODY_ERASED, WHOLE_TENANT } from "#shared/erasure/erasures.ts";
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
 import { type FindRequest, makeFindRequest } from "./findRequest.ts";
@@ -20,6 +21,7 @@ let database: Awaited<ReturnType<typeof makeTestDatabase>>;
 let nats: NatsConnection;
 let pool: Pool;
 let find: FindRequest;
+let erasures: Erasures = NOBODY_ERASED;
 beforeAll(async () => {
   [server, database] = await Promise.all([startTestServer("nats"), makeTestDatabase(inject("adminDatabaseUrl"), "find")]);
   nats = await connectNats({ url: server.url, name: "test" });
@@ -27,7 +29,7 @@ beforeAll(async () => {
   await ensureTopology(nats, { prefix: "infer", tiers: [{ name: "small", slots: 1 }], completionsMaxAgeMs: 86_400_000 });
   const { streams, acks, publisher } = await brokerOver(nats, "infer");
   pool = makePool(database.url, "test", () => undefined);
-  find = makeFindRequest({ streams, pool, prefix: "infer" });
+  find = makeFindRequest({ streams, pool, prefix: "infer", erasures: () => erasures });
   for (const subject of ["infer.request.t1.pending", "infer.request.t1.done", "infer.request.t1.shared", "infer.request.t2.shared"]) await acks.publish(subject, new Uint8Array());
   await publisher.emit(completion("t1", "done"), newTraceparent());
   await acks.publish("infer.completion.t1.newer", new TextEncoder().encode('{"type":"completion.v2"}'));
@@ -61,4 +63,16 @@ it("shows no tenant another one's request", async () => {
 it("asks which tenant is meant when several used the id", async () => {
   await expect(find("shared", null)).rejects.toMatchObject({ code: "invalid_request" });
   expect(await find("shared", "t2")).toEqual({ kind: "pending", id: { tenant_id: "t2", request_id: "shared" } });
+});
+
+it.each([["a user", erasedName("s", "t1", completionFixture.user_id)], ["a tenant", WHOLE_TENANT]])("gives nobody what the stream still holds of %s that was erased, and gives what came after it", async (_who, subject) => {
+  const erasedUntil = (coversUntilMs: number) => { erasures = groupErasures([{ tenantId: "t1", subject, salt: "s", coversUntilMs }]); };
+  try {
+    erasedUntil(completionFixture.accepted_at_ms);
+    for (const tenant of ["t1", null]) await expect(find("done", tenant)).rejects.toMatchObject({ code: "erased" });
+    erasedUntil(completionFixture.accepted_at_ms - 1);
+    expect(await find("done", "t1")).toMatchObject({ kind: "done" });
+  } finally {
+    erasures = NOBODY_ERASED;
+  }
 });

@@ -7,15 +7,18 @@ import { makeAuditHit } from "#shared/cache/auditHit.ts";
 import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
 import { openAnswerCache } from "#shared/cache/openAnswerCache.ts";
 import { AppError } from "#shared/contracts/errors.ts";
+import type { Experiment } from "#shared/contracts/experiment.ts";
 import { makePool } from "#shared/db/pool.ts";
+import { followErasures } from "#shared/erasure/readErasures.ts";
 import { makeAdmissionProof } from "#shared/limits/admissionProof.ts";
 import { openLimiter } from "#shared/limits/openLimiter.ts";
 import { makeAnswerStreams } from "#shared/messaging/answerStream.ts";
+import { followExperiment } from "#shared/messaging/followExperiment.ts";
 import { followRouting } from "#shared/messaging/followRouting.ts";
 import { followLoads } from "#shared/messaging/loads.ts";
 import { makeJudgedProof } from "#shared/messaging/judgedProof.ts";
 import { type Broker, openBroker } from "#shared/messaging/openBroker.ts";
-import { makeReplies } from "#shared/messaging/replies.ts";
+import { makeReplies, type Replies } from "#shared/messaging/replies.ts";
 import { makeSubmitFeedback } from "#shared/messaging/submitFeedback.ts";
 import { makeSubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { sourcesOf } from "#shared/messaging/topology.ts";
@@ -41,7 +44,7 @@ import { makeCachedRuns } from "./cachedRuns.ts";
 import { makeCallers } from "#shared/http/callers.ts";
 import { GatewayConfig } from "./config.ts";
 import type { Desk } from "./desk.ts";
-import { makeFindRequest } from "./findRequest.ts";
+import { assertNotErased, makeFindRequest } from "./findRequest.ts";
 import { boundConnections } from "./idleConnections.ts";
 import { AFTER_SWEEP_MS, makeInference } from "./inference.ts";
 import { makeKnownWork } from "./knownWork.ts";
@@ -59,7 +62,8 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
   async start(config, context) {
     const { log, signal, onClose } = context;
     const { prefix } = config;
-    const limits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile: loadTierFile(config) };
+    let experiment: () => Experiment | null = () => null;
+    const limits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile: loadTierFile(config), experiment: () => experiment() };
     const registry = makeRegistry("gateway");
     const readiness = makeReadiness(signal);
     const { tracer, close: closeTracing } = startTracing(config.tracing, "infer-gateway", log);
@@ -92,9 +96,18 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     now = broker.now;
     operating = broker;
     const limiter = await openLimiter({ redisUrl: config.redisUrl, prefix, door: "http", registry, broker }, context);
+    experiment = await followExperiment({ nats, prefix, tierFile: limits.tierFile, log }, context);
     const { sign } = makeAdmissionProof(config.secret, prefix);
     const replies = makeReplies({ nats, streams, prefix, origin: instance, log, now });
     onClose("replies", () => { replies.close(); });
+    const erasures = followErasures(pool, log, signal);
+    const stored: Pick<Replies, "expect" | "find"> = {
+      ...replies,
+      async find(id) {
+        const found = await replies.find(id);
+        return found === null ? null : assertNotErased(erasures(), found);
+      },
+    };
     const answers = makeAnswerStreams(nats, { prefix, origin: instance, log });
     onClose("answers", () => { answers.close(); });
     const cached = makeCachedRuns({
@@ -106,10 +119,10 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     followLoads(nats, prefix, known.heard);
     const { isStalled } = await watchRouting({ broker, prefix, longestMs: config.maxDeadlineMs + config.sweepGraceMs, now }, registry, context);
     const shedding = makeShedding({ door: "http", maxQueueMs: config.maxQueueMs, lagMs: measureLag(signal), isRoutingStalled: isStalled, work: known.work, registry, now: () => performance.now() });
-    const inference = makeInference({ letIn: makeLetIn({ known, shedding, streams, prefix }), admit: makeAdmit(limiter, makePromptTokens(limits.tierFile, await openTokenCounter(tokenizersOf(limits.tierFile)))), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now });
+    const inference = makeInference({ letIn: makeLetIn({ known, shedding, streams, prefix }), admit: makeAdmit(limiter, makePromptTokens(limits.tierFile, await openTokenCounter(tokenizersOf(limits.tierFile)))), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies: stored, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now });
     const watches = makeWatches({ nats, streams, prefix, replies, limits, sweepGraceMs: config.sweepGraceMs, mostWatches: config.maxEventStreams, log });
     waiting = replies.waiting;
-    desk = { inference, find: makeFindRequest({ streams, pool, prefix }), listen: (id, onMessage) => answers.listen(id, onMessage), submitFeedback: makeSubmitFeedback({ acks, prefix, sign: makeJudgedProof(config.secret, prefix).sign }), watches };
+    desk = { inference, find: makeFindRequest({ streams, pool, prefix, erasures }), listen: (id, onMessage) => answers.listen(id, onMessage), submitFeedback: makeSubmitFeedback({ acks, prefix, sign: makeJudgedProof(config.secret, prefix).sign }), watches };
     onClose("requests", async () => {
       watches.close();
       const late = setTimeout(() => { replies.giveUp(); }, context.drainMs); // their clients ask again with the same request_id

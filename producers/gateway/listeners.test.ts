@@ -36,6 +36,7 @@ const ADMIN_ROUTES = [
   "GET /admin/audit", "GET /admin/keys", "POST /admin/keys", "DELETE /admin/keys/{key_id}",
   "GET /admin/tenants", "POST /admin/tenants", "GET /admin/tenants/{tenant_id}", "PATCH /admin/tenants/{tenant_id}",
   "GET /admin/tenants/{tenant_id}/keys", "POST /admin/tenants/{tenant_id}/keys", "DELETE /admin/tenants/{tenant_id}/keys/{key_id}",
+  "GET /admin/tenants/{tenant_id}/erasures", "POST /admin/tenants/{tenant_id}/erasures",
   "GET /admin/tenants/{tenant_id}/webhooks", "POST /admin/tenants/{tenant_id}/webhooks", "PATCH /admin/tenants/{tenant_id}/webhooks/{endpoint_id}", "DELETE /admin/tenants/{tenant_id}/webhooks/{endpoint_id}", "POST /admin/tenants/{tenant_id}/webhooks/{endpoint_id}/rotate",
   "GET /admin/tenants/{tenant_id}/webhook-deliveries", "POST /admin/tenants/{tenant_id}/webhook-deliveries/{webhook_id}/retry",
   "GET /admin/models", "POST /admin/models/{version}/activate", "POST /admin/models/deactivate", "POST /admin/models/rollback",

@@ -50,7 +50,7 @@ function greedyOf({ request = {}, quotes = {}, saga = FRESH, learned = {} }: Ove
 }
 function explored(draws: readonly [number, number], over: Over = {}) {
   const { situation, greedy } = greedyOf(over);
-  return explore(situation, greedy, { ...SETTINGS, ...over.settings }, draws);
+  return explore(situation, greedy, { ...SETTINGS, ...over.settings }, () => draws);
 }
 const stepOf = (draws: readonly [number, number], over: Over = {}) => explored(draws, over)?.step;
 const recordOf = (over: Over = {}) => explored([NO, 0], over)?.exploration;
@@ -134,7 +134,7 @@ describe("over many ids", () => {
   const N = 100_000;
   const IDS = Array.from({ length: N }, (_, i) => ({ tenant_id: `t${i % 7}`, request_id: `order-${String(i).padStart(8, "0")}` }));
   const { situation, greedy } = greedyOf({});
-  const play = (share: number, ids = IDS) => ids.map((id) => explore(situation, greedy, { ...SETTINGS, share }, drawsFor("explore", id)) ?? never());
+  const play = (share: number, ids = IDS) => ids.map((id) => explore(situation, greedy, { ...SETTINGS, share }, () => drawsFor("explore", id)) ?? never());
   const tierOf = ({ step }: { step: Decision["step"] }) => (step.kind === "run" ? step.tier : never());
   /** Five standard errors of a share. */
   const tolerance = (p: number) => 5 * Math.sqrt((p * (1 - p)) / N);

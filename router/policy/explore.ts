@@ -29,7 +29,7 @@ export interface Explored {
 const MEDIANS_PER_TRY = 3;
 
 /** `greedy`: what `chooseStep` chose. `null` where the choice is certain: a later step, another policy, nothing learned or nothing trusted, a stop. */
-export function explore({ request, saga, facts, learned }: Explorable, greedy: Step, { share, maxExtraCostNanoUsd }: ExploreSettings, [whether, which]: Draws): Explored | null {
+export function explore({ request, saga, facts, learned }: Explorable, greedy: Step, { share, maxExtraCostNanoUsd }: ExploreSettings, draws: () => Draws): Explored | null {
   const { level } = learned;
   if (saga.attempt > 0 || request.policy !== "cascade-routing" || level === null || level === "in_doubt" || greedy.kind !== "run") return null;
   const chosen = facts.quotes.find(({ tier }) => tier === greedy.tier);
@@ -38,6 +38,7 @@ export function explore({ request, saga, facts, learned }: Explorable, greedy: S
   const drawnFrom = facts.quotes.filter((quote) => quote === chosen || (greedy.excluded[quote.tier] === undefined && canBeJudged(values, quote.tier) && extraCost(quote, chosen) <= maxExtraCostNanoUsd));
   const withheld_by = reasonAgainst({ request, facts }, greedy.excluded) ?? (drawnFrom.length < 2 ? "no_alternative" : null);
   const eligible = withheld_by === null ? drawnFrom : [chosen];
+  const [whether, which] = draws();
   const quote = (whether < share ? eligible[Math.floor(which * eligible.length)] : undefined) ?? chosen;
   const is_explored = quote !== chosen;
   const exploration: Exploration = {

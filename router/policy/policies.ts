@@ -45,6 +45,10 @@ const baselineFirst = (baseline: string): Policy => ({ request, saga, facts }, f
   return { order: [...order.filter(isBaseline), ...order.filter((quote) => !isBaseline(quote))], minConfidence: (quote) => (isBaseline(quote) ? 0 : minConfidence(quote)) };
 };
 
+/** Any tier that was not tried, none before another: `drawStep` takes one of those that the limits leave. The worker always asks, since whether to go on is drawn, too. */
+const anyTier: Policy = ({ facts }) => ({ order: facts.quotes, minConfidence: () => NEVER });
+const NEVER = 2;
+
 /** One tier and no other: the baseline. */
 const always = (tier: string): Policy => ({ facts }) => ({ order: facts.quotes.filter((quote) => quote.tier === tier), minConfidence: anyAnswer });
 
@@ -63,6 +67,7 @@ export function preferenceOf(situation: Situation, file: StaticRoutes): Preferen
   if (name === "static") return staticRoute(situation, file);
   if (name === "cheapest") return cheapest(situation, file);
   if (name === "cascade") return cascade(situation, file);
+  if (name === "random") return anyTier(situation, file);
   if (name === "cascade-routing" || name === "predictive") return (learnedPolicy(name, situation) ?? cascade)(situation, file);
   return always(name.slice("always-".length))(situation, file);
 }

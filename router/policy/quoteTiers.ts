@@ -1,9 +1,10 @@
-import { bytesOf, type Input } from "#shared/contracts/chat.ts";
+import { bytesOf } from "#shared/contracts/chat.ts";
 import type { Facts, TierQuote } from "#shared/contracts/decision.ts";
 import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
-import { mostTokensOf } from "#shared/contracts/mostTokens.ts";
+import { mostTokensFor } from "#shared/contracts/mostTokens.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import { costOf, estimateTokens, mostCostOf, type TokenCount } from "#shared/contracts/rates.ts";
+import { type AskedShape, askedShape } from "#shared/contracts/terms.ts";
 import { batchSlotsOf, type ConfidenceMethod, methodFor, replicasOf, type Tier, type TierFile, type TierReplica } from "#shared/contracts/tiers.ts";
 
 import { type LatencyQuantiles, probabilityWithin } from "./onTime.ts";
@@ -47,18 +48,8 @@ function quote(tier: Tier, request: InferenceRequest, { live, counted }: { reado
   const slots = Math.max(1, lane?.slots ?? (isBatch ? batchSlotsOf(tier) : tier.slots));
   const waitMs = Math.max(0, queueDepth + 1 - slots) * (latency.p50 / slots);
   const within = (atMs: number) => probabilityWithin(latency, atMs - nowMs - waitMs);
-  const method = methodFor(tier, request.task);
-  const inputTokens = counted ?? estimateTokens(bytesOf(request.input));
-  const quotes = replicasOf(tier).map((replica) => costsOf(replica, method, request.input, inputTokens));
   return {
-    tier: tier.name,
-    quality: tier.prior.quality,
-    accept_confidence: tier.accept_confidence,
-    input_tokens: inputTokens,
-    tokens_source: counted === undefined ? "estimated" : "counted",
-    // Nobody knows yet which replica will answer: the dearest counts.
-    expected_cost_nano_usd: nanoUsd(Math.max(...quotes.map(({ expected }) => expected))),
-    max_cost_nano_usd: nanoUsd(Math.max(...quotes.map(({ most }) => most))),
+    ...fixedQuote(tier, { task: request.task, bytes: bytesOf(request.input), shape: askedShape(request.input), counted }),
     on_time: within(request.deadline_at_ms),
     within_slo: request.latency_slo_ms === null ? 1 : within(request.accepted_at_ms + request.latency_slo_ms),
     expected_latency_ms: waitMs + latency.p50,
@@ -68,12 +59,41 @@ function quote(tier: Tier, request: InferenceRequest, { live, counted }: { reado
   };
 }
 
+/** What is asked, as far as it says what a call may cost. */
+export interface AskedSize {
+  readonly task: string | null;
+  /** Of all that a model reads, in UTF-8. */
+  readonly bytes: number;
+  readonly shape: AskedShape | undefined;
+  /** Tokens of the prompt, as the tier's tokenizer counts it; `undefined`: they are estimated. */
+  readonly counted: number | undefined;
+}
+/** The part of a quote that the tier file and the request say, whatever the moment. */
+export function fixedQuote(tier: Tier, { task, bytes, shape, counted }: AskedSize) {
+  const method = methodFor(tier, task);
+  const inputTokens = counted ?? estimateTokens(bytes);
+  let expected = 0, most = 0; // nobody knows yet which replica will answer: the dearest counts
+  for (const replica of replicasOf(tier)) {
+    const costs = costsOf(replica, method, mostTokensFor(replica.backend, bytes, shape), inputTokens);
+    expected = Math.max(expected, costs.expected);
+    most = Math.max(most, costs.most);
+  }
+  return {
+    tier: tier.name,
+    quality: tier.prior.quality,
+    accept_confidence: tier.accept_confidence,
+    input_tokens: inputTokens,
+    tokens_source: counted === undefined ? ("estimated" as const) : ("counted" as const),
+    expected_cost_nano_usd: nanoUsd(expected),
+    max_cost_nano_usd: nanoUsd(most),
+  };
+}
+
 /** Room for the question of a verification, and for its answer, in tokens. */
 const VERDICT = { asked: 128, answered: 8 };
 
 /** Of a call of a replica and of those that tell how sure its answer is. */
-function costsOf(replica: TierReplica, method: ConfidenceMethod, input: Input, inputTokens: number): { expected: NanoUsd; most: NanoUsd } {
-  const worst = mostTokensOf(replica.backend, input);
+function costsOf(replica: TierReplica, method: ConfidenceMethod, worst: Pick<TokenCount, "input_tokens" | "output_tokens">, inputTokens: number): { expected: NanoUsd; most: NanoUsd } {
   const likely = { input_tokens: Math.min(inputTokens, worst.input_tokens), output_tokens: Math.ceil(worst.output_tokens / 2) };
   const withChecks = (priced: typeof costOf, call: TokenCount): NanoUsd => {
     const cost = priced(replica.price, call);

@@ -16,10 +16,13 @@ export interface SeenQuery {
   /** As `stateFeatures` begins. */
   readonly features: readonly number[];
 }
-export function seenBy({ classes: known }: Pick<RoutingModel, "classes">, query: QueryFeatures): SeenQuery {
-  const classes = classProbabilities(known, query);
-  return { classes, features: [1, ...classes, ...classes.map((share) => share * query.log_length), query.digits, query.negation] };
-}
+/** What is read of a query besides its words. */
+export type QueryShape = Omit<QueryFeatures, "words">;
+export const seenBy = ({ classes: known }: Pick<RoutingModel, "classes">, query: QueryFeatures): SeenQuery => seenAs(query, classProbabilities(known, query));
+
+/** From what a decision records of a query. */
+export const seenAs = ({ log_length, digits, negation }: QueryShape, classes: readonly number[]): SeenQuery =>
+  ({ classes, features: [1, ...classes, ...classes.map((share) => share * log_length), digits, negation] });
 
 /** The first and the latest tier that answered (one when they are the same), with their raw confidences; none before an answer. */
 export type Answered = readonly { readonly place: number; readonly confidence: number }[];
@@ -33,20 +36,25 @@ const centred = (logOdds: number): number => 2 * logistic(logOdds) - 1;
 const LOG_ODDS_SCALE = 3;
 
 /** `logOdds`: calibrated, of the first and the latest answer. */
-export function stateFeatures({ classes, features }: SeenQuery, logOdds: readonly number[]): number[] {
+export const stateFeatures = ({ classes, features }: SeenQuery, logOdds: readonly number[]): number[] => [...features, ...answerFeatures(classes, logOdds)];
+
+function answerFeatures(classes: readonly number[], logOdds: readonly number[]): number[] {
   const latest = logOdds.at(-1);
-  if (latest === undefined) return [...features];
+  if (latest === undefined) return [];
   const confidence = centred(latest);
-  const found = [...features, confidence, latest / LOG_ODDS_SCALE];
+  const found = [confidence, latest / LOG_ODDS_SCALE];
   for (const share of classes) found.push(share * confidence);
   const first = logOdds.length > 1 ? logOdds[0] : undefined;
   if (first !== undefined) found.push(centred(first), centred(first) * confidence);
   return found;
 }
 
-function dot(weights: readonly number[], features: readonly number[]): number {
-  let sum = 0;
-  for (let i = 0; i < weights.length; i++) sum += (weights[i] ?? 0) * (features[i] ?? 0);
+const dot = (weights: readonly number[], features: readonly number[]): number => dotOn(0, weights, features, 0);
+
+/** Goes on from `sum`, with the weights from `at` on. */
+function dotOn(begun: number, weights: readonly number[], features: readonly number[], at: number): number {
+  let sum = begun;
+  for (let i = at; i < weights.length; i++) sum += (weights[i] ?? 0) * (features[i - at] ?? 0);
   return sum;
 }
 
@@ -101,12 +109,23 @@ function leastConfidence(isEnough: (confidence: number) => boolean): number {
   return least;
 }
 
-/** As `leastConfidence`, for stopping to be the better step should the tier at `place` answer next. */
-export function keepFrom(learned: LearnedValues, answered: Answered, place: number): number {
-  const first = answered.slice(0, 1);
+/**
+ * As `leastConfidence`, for stopping to be the better step should the tier at `place` answer next: `stop >= go` of `valuesAt`, with the same
+ * sums in the same order, of which the query's part is added up once and not for each confidence.
+ */
+export function keepFrom({ model, level, query }: LearnedValues, answered: Answered, place: number): number {
+  const [first] = answered;
+  const state = level.states[stateKey(first === undefined ? [place] : [first.place, place])];
+  if (state === undefined) return leastConfidence(() => true);
+  const known = query.features.length;
+  const begin = (weights: readonly number[]) => ({ weights, sum: dot(weights.slice(0, known), query.features) });
+  const stop = state.stop === null ? null : begin(state.stop);
+  const steps = [...state.blind, ...state.read].flatMap((weights) => (weights === null ? [] : [begin(weights)]));
+  const firstLogOdds = first === undefined ? [] : [logOddsOf(model, query, first.place, first.confidence)];
   return leastConfidence((confidence) => {
-    const { stop, go } = valuesAt(learned, [...first, { place, confidence }]);
-    return (go[0]?.value ?? -Infinity) <= stop;
+    const rest = answerFeatures(query.classes, [...firstLogOdds, logOddsOf(model, query, place, confidence)]);
+    const stopValue = stop === null ? -Infinity : dotOn(stop.sum, stop.weights, rest, known);
+    return steps.every(({ weights, sum }) => dotOn(sum, weights, rest, known) <= stopValue);
   });
 }
 

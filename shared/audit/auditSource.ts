@@ -13,6 +13,8 @@ export interface Unreadable {
   readonly why: "not_json" | "invalid" | "newer_version" | "unknown_type" | "truncated" | "duplicate" | "gone" | "erased";
   /** In words, one line. */
   readonly what: string;
+  /** Events that it stands for. Absent: one. */
+  readonly count?: number;
 }
 export interface AuditBatch {
   readonly records: readonly AuditRecord[];

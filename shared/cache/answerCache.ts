@@ -106,10 +106,12 @@ ${IF_LED_BY} redis.call('DEL', KEYS[#KEYS]) end`;
 const Reply = z.tuple([z.enum(["exact", "semantic", "follow", "lead", "none"]), z.string(), z.string()]);
 const NONE = ["none", "", ""] as const;
 
+/** What all keys of a tenant begin with: all in one slot of a cluster. */
+export const cacheKeysOf = (prefix: string, tenantId: string): string => `${prefix}:cache:{${tenantId}}:`;
+
 export function makeAnswerCache({ redis, prefix, sealKey, observe, now }: AnswerCacheDeps): AnswerCache {
   const gate = makeMemoryGate(() => redis.info("memory"), () => performance.now());
-  // Both in one slot of a cluster, the tenant's.
-  const homeOf = (tenantId: string) => `${prefix}:cache:{${tenantId}}:`;
+  const homeOf = (tenantId: string) => cacheKeysOf(prefix, tenantId);
   const placesOf = (tenantId: string, key: string) => ({ answer: `${homeOf(tenantId)}${key}`, leader: `${homeOf(tenantId)}${key}:leader` });
   const formPlace = (tenantId: string, semanticKey: string) => `${homeOf(tenantId)}${semanticKey}:form`;
   let restsUntilMs = 0;

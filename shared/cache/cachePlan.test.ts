@@ -35,6 +35,13 @@ describe("what is deterministic", () => {
 });
 
 describe("the plan", () => {
+  it("of a request in an experiment reads nothing, and keeps its answer with those that its arm's model made", () => {
+    const experiment = { experiment_id: "e1", arm: "canary", share: 0.1 };
+    expect(plan({ experiment })).toMatchObject({ key: plan()?.key, reads: false, readsSemantic: false });
+    expect(plan({ experiment: { ...experiment, model_version: "v2" } })?.key).toBe(plan({}, ALL, { ...DECIDERS, routing: { version: "v2", floorSteps: 0 } })?.key);
+    expect(plan({ experiment: { ...experiment, model_version: null } })?.key).not.toBe(plan()?.key);
+  });
+
   it.each<[string, Parameters<typeof plan>]>([
     ["whose tenant has no cache", [{}, { mode: "off", ttl_s: 60 }]],
     ["whose tenant keeps what is deterministic, and it is not", [{ input: "hi" }, { mode: "deterministic", ttl_s: 60 }]],

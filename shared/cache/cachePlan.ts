@@ -40,13 +40,15 @@ export function cachePlan(request: InferenceRequest, settings: TenantSettings["c
   if (mode === "off") return null;
   const { noCache, noStore, exactOnly, maxAgeS } = readCacheControl(request.cache_control);
   if (noStore || (mode === "deterministic" && !isDeterministic(request, deciders.tierFile))) return null;
-  const { tierFileHash, routing: { version, floorSteps } } = deciders;
+  const { tierFileHash } = deciders;
+  const { version, floorSteps } = request.experiment?.model_version === undefined ? deciders.routing : { version: request.experiment.model_version, floorSteps: 0 };
   const partition = `${tierFileHash} ${version ?? ""} ${floorSteps}`;
+  const reads = !noCache && request.experiment === undefined; // a kept answer says nothing of the arm, and the larger arm would find more of them
   const form = semanticOf(settings) === null ? null : inItsForm(request);
   return {
     key: keyOf(request, partition),
     semanticKey: form === null ? null : keyOf({ ...request, input: form }, `${partition} guard ${GUARD_VERSION}`),
-    ttl_s, reads: !noCache, readsSemantic: form !== null && !noCache && !exactOnly,
+    ttl_s, reads, readsSemantic: form !== null && reads && !exactOnly,
     maxAgeMs: 1_000 * Math.min(ttl_s, maxAgeS ?? Infinity),
   };
 }

@@ -38,6 +38,7 @@ describe("an answer is for others", () => {
     ["was filtered", { message: { finish_reason: "content_filter", refusal: null } }, "unsound"],
     ["comes from others already", { attempts: [] }, "unsound"],
     ["is of a tier that was drawn by lot", { decisions: [decided({ exploration: EXPLORED })] }, "explored"],
+    ["is of the policy `random`", { decisions: [decided({ draw: { from: ["small", "large"], may_stop: false, propensity: 0.5 } })] }, "explored"],
     ["was kept before it was whole, and fell short", { decisions: [decided({}, { acceptance: { min_confidence: 1 } })] }, "committed_early"],
     ["is of a tier that is not the model's first choice, which the budget ruled out", learned, "constrained"],
   ])("not when it %s", (_name, over, why) => {

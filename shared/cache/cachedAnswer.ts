@@ -32,7 +32,7 @@ export function whyUnshared(completion: Completion): Unshared | null {
   const kept = attempts.findLast((attempt) => attempt.tier === tier && attempt.outcome.kind === "answered");
   if (output === null || tier === null || model === null || kept?.outcome.kind !== "answered" || !kept.outcome.is_sound) return "unsound";
   if (message !== undefined && (message.refusal !== null || message.finish_reason === "length" || message.finish_reason === "content_filter")) return "unsound";
-  if (decisions.some(({ exploration }) => exploration?.is_explored === true)) return "explored";
+  if (decisions.some(({ exploration, draw }) => exploration?.is_explored === true || draw !== undefined)) return "explored";
   const last = decisions.at(-1);
   if (last?.step.kind !== "run") return null; // the router looked at the answer and found it good
   const least = last.step.acceptance?.min_confidence ?? 0;

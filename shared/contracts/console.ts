@@ -5,7 +5,7 @@
 import { z } from "zod";
 
 import { Completion, Outcome } from "./events.ts";
-import { ReportRow } from "./report.ts";
+import { ReportRow, Slo } from "./report.ts";
 import { TenantId } from "./ids.ts";
 import { LineKind } from "./ledger.ts";
 import { Probability } from "./probability.ts";
@@ -84,6 +84,7 @@ export const ConsoleLatency = z.strictObject({
   rows: z.array(z.strictObject({
     tier: z.string().nullable().describe("`null`: all answered requests."), requests: count(),
     p50_ms: z.number().nullable(), p95_ms: z.number().nullable(), p99_ms: z.number().nullable(),
+    slo: Slo,
     histogram: z.array(z.strictObject({ below_ms: z.number().nullable().describe("`null`: no bound."), requests: count() })),
   })),
   on_time: z.strictObject({ requests: count(), within: count() }).describe("Requests that were accepted, and of those the ones that ended before their deadline, whatever the outcome but `failed: deadline_exceeded`."),
@@ -127,6 +128,7 @@ export const ConsoleRequestsQuery = ConsoleQuery.extend({
   policy: z.string().max(64).optional(),
   escalated: z.enum(["true", "false"]).optional(),
   request_id: z.string().max(64).optional().describe("This one alone, of any tenant that the caller sees."),
+  slo: z.enum(["within", "missed"]).optional().describe("Of those that named a latency SLO: answered within it, or not."),
   min_latency_ms: z.coerce.number().int().nonnegative().optional(),
   before: z.string().max(200).optional().describe("`next` of the page before."),
   limit: z.coerce.number().int().min(1).max(200).default(50),

@@ -116,14 +116,28 @@ export const Exploration = z.object({
 });
 export type Exploration = z.infer<typeof Exploration>;
 
+/** How a step of the policy `random` was drawn: by tenant, request id and step alone. */
+export const Draw = z.object({
+  /** Tiers that the limits left, each as likely as the others and as stopping. */
+  from: z.array(TierName),
+  /** Stopping with the answer in hand was drawn from, too. */
+  may_stop: z.boolean(),
+  /** Probability with which the step was chosen. */
+  propensity: Probability,
+});
+export type Draw = z.infer<typeof Draw>;
+
 export const Decision = z.object({
   /** The attempt after which it was decided; 0 for the first decision. */
   after_attempt: z.int().nonnegative(),
   policy: z.string(),
+  /** Version of the tier file that it was decided by (`shared/runtime/tierFileVersion.ts`). Absent: an older event. */
+  tier_file: z.string().optional(),
   facts: Facts,
   step: Step,
   learned: LearnedFacts.optional(),
-  /** Without it the choice was certain: a propensity of 1. */
+  /** Without it and `draw` the choice was certain: a propensity of 1. */
   exploration: Exploration.optional(),
+  draw: Draw.optional(),
 });
 export type Decision = z.infer<typeof Decision>;

@@ -32,6 +32,8 @@ export const ERROR_CODES = {
   conflict: { httpStatus: 409, retryable: false },
   /** The same request was accepted before and has no outcome yet. */
   idempotency_in_progress: { httpStatus: 409, retryable: true },
+  /** Its tenant or user was erased. */
+  erased: { httpStatus: 410, retryable: false },
   payload_too_large: { httpStatus: 413, retryable: false },
   idempotency_mismatch: { httpStatus: 422, retryable: false },
   /** The caller went away, and with it the wish for an answer. */

@@ -9,11 +9,13 @@ import { CacheUse } from "./cache.ts";
 import { AnswerMessage, Input } from "./chat.ts";
 import { Decision, StopReason } from "./decision.ts";
 import { ERROR_CODE_NAMES } from "./errors.ts";
+import { ExperimentArm } from "./experimentArm.ts";
 import { Origin, RequestId, TenantId } from "./ids.ts";
 import { NanoUsd } from "./money.ts";
 import { Probability } from "./probability.ts";
 import { EpochMs, InferenceRequest } from "./request.ts";
 import { MOST_TOKENS, Rates } from "./rates.ts";
+import { Terms } from "./terms.ts";
 import { TierName } from "./tiers.ts";
 
 const AttemptNumber = z.int().min(1).max(99);
@@ -141,6 +143,8 @@ export const Completion = z.object({
   /** The API key that it came with. Absent: none, or an older event. */
   key_id: z.string().optional(),
   policy: z.string().nullable(),
+  /** The arm that chose the policy, and with what probability it was drawn. Absent: no experiment, or an older event. */
+  experiment: ExperimentArm.optional(),
   task: z.string().nullable(),
   budget_nano_usd: NanoUsd.nullable(),
   metadata: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).nullable(),
@@ -157,6 +161,8 @@ export const Completion = z.object({
   latency_ms: z.int().nonnegative(),
   /** Wanted by the request. Absent: it said none, or an older event. */
   latency_slo_ms: z.int().positive().optional(),
+  /** What else decisions read of the request. Absent: an older event, or the request could not be read. */
+  terms: Terms.optional(),
   trace_id: z.string(),
 });
 export type Completion = z.infer<typeof Completion>;

@@ -46,7 +46,8 @@ export const ratesOf = (price: Rates): Rates => Rates.parse(price);
 
 /** Those of a call of so much input: without `above`. */
 export function ratesFor(rates: Rates, inputTokens: number): Omit<Rates, "above"> {
-  const { above = [], ...base } = rates;
+  if (rates.above === undefined) return rates;
+  const { above, ...base } = rates;
   const reached = above.findLast(({ input_tokens }) => inputTokens > input_tokens);
   if (reached === undefined) return base;
   const { input_tokens: _from, ...higher } = reached;
@@ -80,7 +81,9 @@ export function isPriceKnown(rates: Rates, { input_tokens, cache_write_input_tok
  * price changes with the prompt, a shorter one may be the dearer.
  */
 export function mostCostOf(rates: Rates, { input_tokens, output_tokens }: Pick<TokenCount, "input_tokens" | "output_tokens">): NanoUsd {
-  const lengths = [...(rates.above ?? []).map((one) => one.input_tokens).filter((length) => length < input_tokens), input_tokens];
+  const { above = [] } = rates;
+  if (above.length === 0 && rates.cache_write_nano_usd_per_million === undefined && rates.reasoning_output_nano_usd_per_million === undefined) return costOf(rates, { input_tokens, output_tokens });
+  const lengths = [...above.map((one) => one.input_tokens).filter((length) => length < input_tokens), input_tokens];
   const inputs = lengths.flatMap((length) => [{ input_tokens: length, cache_write_input_tokens: 0 }, { input_tokens: length, cache_write_input_tokens: length }]);
   const outputs = [{ reasoning_output_tokens: 0 }, { reasoning_output_tokens: output_tokens }];
   return nanoUsd(Math.max(...inputs.flatMap((read) => outputs.map((thought) => costOf(rates, { output_tokens, ...read, ...thought })))));

@@ -3,9 +3,10 @@ import { z } from "zod";
 
 import { CacheUse } from "./cache.ts";
 import { AnswerDelta, AnswerMessage } from "./chat.ts";
-import { type Decision, Exclusion, Exploration, Facts, LearnedFacts, SoftLimit, StopReason } from "./decision.ts";
+import { type Decision, Draw, Exclusion, Exploration, Facts, LearnedFacts, SoftLimit, StopReason } from "./decision.ts";
 import { ERROR_CODE_NAMES, ERROR_CODES } from "./errors.ts";
 import { type Attempt, type Completion, EventError, Outcome } from "./events.ts";
+import { ExperimentArm } from "./experimentArm.ts";
 import { RequestId, TenantId } from "./ids.ts";
 import { toUsd } from "./money.ts";
 import { Probability } from "./probability.ts";
@@ -39,10 +40,12 @@ export const StepReply = z.object({
   facts: Facts.optional().describe("With `explain`: what was known of each tier. Money as in the audit event, in nano-dollars (1e-9 USD)."),
   learned: LearnedFacts.optional().describe("With `explain`, where a routing model decided: what it said of the query and of each next step, λ and its version."),
   exploration: Exploration.optional().describe("With `explain`, where the tier was drawn: among which, and with what probability."),
+  draw: Draw.optional().describe("The same of a step of the policy `random`."),
 });
 
 export const DecisionReply = z.object({
   policy: z.string().nullable(),
+  experiment: ExperimentArm.optional().describe("The experiment that chose the policy, its arm, and with what probability it was drawn."),
   why: z.string().describe("The whole way to the answer in one sentence."),
   steps: z.array(StepReply),
 });
@@ -114,7 +117,7 @@ export function toReply(event: Completion, options: ReplyOptions = {}): InferRep
     latency_ms: event.latency_ms,
     ...(event.cache === undefined ? {} : { cache: event.cache }),
     attempts: event.attempts.map(toAttemptReply),
-    decision: { policy: event.policy, why: why(event), steps: event.decisions.map((decision) => toStepReply(decision, options)) },
+    decision: { policy: event.policy, ...(event.experiment === undefined ? {} : { experiment: event.experiment }), why: why(event), steps: event.decisions.map((decision) => toStepReply(decision, options)) },
     trace_id: event.trace_id,
     error: event.error,
   };
@@ -147,7 +150,8 @@ export function toStepReply(decision: Decision, { explain = false }: ReplyOption
 function factsFor({ budget_left, ...facts }: Decision["facts"]): Decision["facts"] {
   return budget_left === undefined || budget_left.is_global === true ? facts : { ...facts, budget_left };
 }
-const recordOf = ({ facts, learned, exploration }: Decision) => ({ facts: factsFor(facts), ...(learned === undefined ? {} : { learned }), ...(exploration === undefined ? {} : { exploration }) });
+const recordOf = ({ facts, learned, exploration, draw }: Decision) =>
+  ({ facts: factsFor(facts), ...(learned === undefined ? {} : { learned }), ...(exploration === undefined ? {} : { exploration }), ...(draw === undefined ? {} : { draw }) });
 
 /** Cut, not rounded: 0.9996 is not 1. */
 const threeDigits = (share: number) => (Math.floor(share * 1_000) / 1_000).toFixed(3);

@@ -11,6 +11,13 @@ const count = () => z.int().nonnegative();
 export const ReportBy = z.enum(["tenant", "user", "tier", "model", "policy", "day"]);
 export type ReportBy = z.infer<typeof ReportBy>;
 
+/** Of a time before this was booked: none. */
+export const Slo = z.strictObject({
+  requests: count().describe("Requests that named a latency SLO (`latency_slo_ms`), whatever became of them."),
+  within: count().describe("Of those, the ones that were answered, and took no longer."),
+});
+export type Slo = z.infer<typeof Slo>;
+
 export const ReportRow = z.strictObject({
   group: z.string().nullable().describe("`null`: not known, as the tier of a request that none was run for."),
   requests: count(),
@@ -31,6 +38,7 @@ export const ReportRow = z.strictObject({
   agreement: z.strictObject({ labels: count(), agreeing: count(), lower: z.number(), upper: z.number(), mean: z.number() }).nullable()
     .describe("Answers that were compared with the baseline tier's (shadow labels), and how many are the same in most of their words, with the share's exact 95 % interval. `null`: none was."),
   partly_known: count().describe("Requests with a call that was cut off, whose server may have charged something that it did not tell, or with tokens that have no price."),
+  slo: Slo,
 });
 export type ReportRow = z.infer<typeof ReportRow>;
 

@@ -141,7 +141,7 @@ describe("unknownName", () => {
     [{ min_tier: "tiny" }, "min_tier: there is no tier tiny; there are small, medium, large"],
     [{ max_tier: "huge" }, "max_tier: there is no tier huge; there are small, medium, large"],
     [{ min_tier: "large", max_tier: "small" }, "min_tier: lies above max_tier"],
-    [{ policy: "always-tiny" }, "policy: there is no policy always-tiny; there are static, cheapest, cascade, predictive, cascade-routing, always-small, always-medium, always-large"],
+    [{ policy: "always-tiny" }, "policy: there is no policy always-tiny; there are static, cheapest, cascade, predictive, cascade-routing, random, always-small, always-medium, always-large"],
     [{ policy: "a\0\ud83c" }, expect.stringContaining("there is no policy a\ufffd\ufffd;")],
     [{ policy: "constructor" }, expect.stringContaining("there is no policy constructor")],
   ])("%j gives %j", (named, problem) => {

@@ -5,6 +5,7 @@
 import { z } from "zod";
 
 import { Chat, Embed, Input } from "./chat.ts";
+import { AssignedArm } from "./experimentArm.ts";
 import { DIRECT_ORIGIN, Origin, RequestId, TenantId } from "./ids.ts";
 import { NanoUsd, UsdAmount } from "./money.ts";
 import { Probability } from "./probability.ts";
@@ -76,7 +77,7 @@ const fields = {
   min_quality: Probability.optional().describe("Least confidence of an answer that is kept; below it the request escalates."),
   min_tier: TierName.optional(),
   max_tier: TierName.optional(),
-  policy: z.string().min(1).max(64).optional().describe("`cascade-routing`, `cascade`, `predictive`, `cheapest`, `static` or `always-<tier>`. Default: the tier file's."),
+  policy: z.string().min(1).max(64).optional().describe("`cascade-routing`, `cascade`, `predictive`, `cheapest`, `static`, `random` or `always-<tier>`. Default: the tier file's."),
   task: z.string().regex(/^[a-z0-9_-]{1,64}$/).optional().describe("Class of work, for static routes and statistics."),
   metadata: Metadata.optional().describe("Kept in the audit as it is: up to 16 short values."),
   cache_control: z.string().max(256).optional().describe("Of kept answers, as HTTP's request header: `no-cache`, `no-store`, `exact-only`, `max-age=<seconds>`, `only-if-cached`. No part of the request's content."),
@@ -136,7 +137,10 @@ export const InferenceRequest = z.object({
   keeps_input: z.boolean().optional(),
   /** The tenant's webhook endpoints are told of the outcome. */
   webhook: z.boolean().optional(),
+  /** Of an experiment's arm where there is one. */
   policy: z.string(),
+  /** Absent: it is part of no experiment. */
+  experiment: AssignedArm.optional(),
   task: z.string().nullable(),
   metadata: Metadata.nullable(),
   /** SHA-256 of what the caller asked for, to tell a repeated request from another one with the same id. */
@@ -156,13 +160,15 @@ interface Defaults {
   readonly defaultPolicy: string;
   /** Of the tenant; absent where nothing depends on them. */
   readonly settings?: Pick<TenantSettings, "policy" | "allowed_tiers" | "retention"> | undefined;
+  /** Of the running experiment, with its policy; absent or `null`: the request is not part of one. */
+  readonly arm?: { readonly policy: string; readonly assigned: AssignedArm } | null;
   readonly fingerprint: string;
   readonly inputSha256?: string | undefined;
 }
 
 /** Pure. `id` is what the subject says: that is what the broker authorised. */
 export function toRequest(id: { tenant_id: string; request_id: string }, message: RequestMessage, defaults: Defaults): InferenceRequest {
-  const { settings } = defaults;
+  const { settings, arm } = defaults;
   const deadlineMs = Math.min(message.deadline_ms ?? defaults.defaultDeadlineMs, defaults.maxDeadlineMs) - (message.waited_ms ?? 0);
   return {
     ...id,
@@ -182,7 +188,8 @@ export function toRequest(id: { tenant_id: string; request_id: string }, message
     ...(settings?.allowed_tiers == null ? {} : { allowed_tiers: settings.allowed_tiers }),
     ...(settings?.retention.prompts === "stored" ? { keeps_input: true } : {}),
     ...(message.webhook === true ? { webhook: true } : {}),
-    policy: message.policy ?? settings?.policy ?? defaults.defaultPolicy,
+    policy: message.policy ?? arm?.policy ?? settings?.policy ?? defaults.defaultPolicy,
+    ...(arm == null ? {} : { experiment: arm.assigned }),
     task: message.task ?? null,
     metadata: message.metadata ?? null,
     fingerprint: defaults.fingerprint,

@@ -67,6 +67,7 @@ export const TenantSettings = z.strictObject({
   }).default({ mode: "off", ttl_s: 3_600 }),
   retention: z.strictObject({
     prompts: z.enum(["hashed", "stored"]).default("hashed").describe("What the audit keeps of what was asked: its SHA-256, or the text."),
+    outputs: z.enum(["stored", "hashed"]).optional().describe("What audit rows keep of answers: the text, or its SHA-256. Absent: the text. The audit stream has answers for its time in any case, since whoever asks again is given the same."),
     days: z.int().min(1).max(3_650).nullable().default(null).describe("Audit rows older than this are deleted. `null`: as INFER_AUDIT_RETENTION_DAYS says."),
   }).default({ prompts: "hashed", days: null }),
 });

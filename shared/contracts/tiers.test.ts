@@ -93,6 +93,6 @@ describe("the tier file", () => {
   });
 
   it("offers a baseline policy for every tier", () => {
-    expect(policyNames([{ name: "a" }, { name: "b" }])).toEqual(["static", "cheapest", "cascade", "predictive", "cascade-routing", "always-a", "always-b"]);
+    expect(policyNames([{ name: "a" }, { name: "b" }])).toEqual(["static", "cheapest", "cascade", "predictive", "cascade-routing", "random", "always-a", "always-b"]);
   });
 });

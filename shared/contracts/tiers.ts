@@ -10,6 +10,7 @@ import { Probability } from "./probability.ts";
 import { nanoUsd, UsdAmount } from "./money.ts";
 import { hasNestedRepetition } from "./nestedRepetition.ts";
 import { isRising, MOST_USD_PER_MILLION } from "./prices.ts";
+import { Rates } from "./rates.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
 /** Also a subject token and part of a durable name, hence the narrow alphabet. */
@@ -316,12 +317,23 @@ export const TierFile = z
   });
 export type TierFile = z.infer<typeof TierFile>;
 
+/** Prices in nano-dollars. */
+const HeldPrice = Rates.extend({ source: z.string(), valid_from: z.string(), valid_until: z.string().optional() });
+const HeldTier = tierFields.extend({ price: HeldPrice, replicas: z.array(Replica.extend({ price: HeldPrice.optional() })).min(1).optional() });
+/** A tier file as `TierFile` reads it, to be read again: prices are in nano-dollars and defaults are filled in. */
+export const HeldTierFile = z.object({
+  ...TierFile.shape, tiers: z.array(HeldTier).min(1), embedders: z.array(HeldTier.extend({ dimensions: z.int() })),
+}) as unknown as z.ZodType<TierFile>; // optional fields alone are typed otherwise: absent, or undefined
 /** All that has workers: tiers, then embedders. */
 export const servedBy = ({ tiers, embedders }: Pick<TierFile, "tiers" | "embedders">): Tier[] => [...tiers, ...embedders];
 
 /** The tiers of which one may be chosen: texts to embed have the one embedder that is named, measured against itself. `policy`: of the request. */
 export function fileFor(file: TierFile, { input, policy }: { readonly input: Input; readonly policy: string }): TierFile {
-  if (!isEmbed(input)) return file;
+  return isEmbed(input) ? fileOfEmbedder(file, policy) : file;
+}
+
+/** The same of texts to embed. */
+export function fileOfEmbedder(file: TierFile, policy: string): TierFile {
   const named = file.embedders.filter((embedder) => policy === `always-${embedder.name}`);
   const [one] = named;
   return one === undefined ? file : { ...file, tiers: named, baseline_tier: one.name };
@@ -332,4 +344,4 @@ export const methodFor = ({ confidence }: Pick<Tier, "confidence">, task: string
   (task !== null && Object.hasOwn(confidence.tasks, task) ? confidence.tasks[task] : undefined) ?? confidence.default;
 
 /** Every policy that a request may name, with these tiers. */
-export const policyNames = (tiers: readonly { readonly name: string }[]): string[] => ["static", "cheapest", "cascade", "predictive", "cascade-routing", ...tiers.map(({ name }) => `always-${name}`)];
+export const policyNames = (tiers: readonly { readonly name: string }[]): string[] => ["static", "cheapest", "cascade", "predictive", "cascade-routing", "random", ...tiers.map(({ name }) => `always-${name}`)];

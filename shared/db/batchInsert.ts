@@ -33,21 +33,23 @@ function batchOf<T extends PgTable>(table: T) {
   const columnNames = columns.map(([, column]) => column.name);
   const arrays = columns.map(([, column], i) => `$${i + 1}::${column.getSQLType()}[]`).join(", ");
   const run = (query: { name: string; text: string }) => async (client: ClientBase, rows: readonly InferInsertModel<T>[]): Promise<number> => {
-    const values = columns.map(([property]) => rows.map((row) => cell((row as Record<string, unknown>)[property])));
+    const values = columns.map(([property, column]) => rows.map((row) => cell((row as Record<string, unknown>)[property], column.getSQLType() === "jsonb")));
     const { rowCount } = await client.query({ ...query, values });
     return rowCount ?? 0;
   };
   return { name: getTableName(table), columnNames, names: columnNames.map((column) => `"${column}"`).join(", "), from: `unnest(${arrays})`, run };
 }
 
-function cell(value: unknown): unknown {
-  if (typeof value === "string") return storable(value);
-  return typeof value === "object" && value !== null ? storableJson(value) : (value ?? null);
+/** A text in a column of JSON is JSON too, with quotes around it. */
+function cell(value: unknown, isJson: boolean): unknown {
+  if (value === null || value === undefined) return null;
+  if (isJson || typeof value === "object") return storableJson(value);
+  return typeof value === "string" ? storable(value) : value;
 }
 
 /** `JSON.stringify` escapes NUL and lone surrogates. A backslash in the text may look like it: then the walk changes nothing. */
 const MAY_BE_UNSTORABLE = /\\u(?:0000|d[89a-f])/;
-function storableJson(value: object): string {
+function storableJson(value: unknown): string {
   const json = JSON.stringify(value);
   return MAY_BE_UNSTORABLE.test(json) ? JSON.stringify(storableTree(value)) : json;
 }

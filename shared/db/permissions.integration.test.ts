@@ -46,7 +46,7 @@ it("no role has more than its line says, not even in a column", async () => {
   const { rows } = await owner.query<{ role: DatabaseRole; table: string; verb: string }>(`
     SELECT role, "table", verb FROM unnest($1::text[]) AS role, unnest($2::text[]) AS "table", unnest($3::text[]) AS verb
     WHERE has_table_privilege('infer_' || role, "table", verb) OR (verb IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND has_any_column_privilege('infer_' || role, "table", verb))`,
-  [[...SERVICES, "tenant", "viewer", "operator", "retention"], Object.keys(TABLES), verbs]);
+  [[...SERVICES, "tenant", "viewer", "operator", "retention", "eraser"], Object.keys(TABLES), verbs]);
   const had = rows.map(({ role, table, verb }) => `${role} ${verb} ${table}`).sort();
   const said = Object.entries(TABLES).flatMap(([table, { rights }]) => Object.entries(rights).flatMap(([role, list]) => list.map((verb) => `${role} ${verb.replace(/ \(.*/, "")} ${table}`)));
   expect(had).toEqual([...new Set(said)].sort());
@@ -86,7 +86,7 @@ it.each<[string, string, string]>([
   await expect(poolOf(service).query(sql)).rejects.toMatchObject(REFUSED);
 });
 
-it.each<["tenant" | "operator" | "retention", string]>([
+it.each<["tenant" | "operator" | "retention" | "eraser", string]>([
   ["tenant", "SELECT secret_hmac FROM api_keys"],
   ["tenant", "UPDATE tenants SET settings = '{}'"],
   ["tenant", "DELETE FROM ledger"],
@@ -97,6 +97,21 @@ it.each<["tenant" | "operator" | "retention", string]>([
   ["retention", "DELETE FROM tenants"],
   ["retention", "DELETE FROM admin_audit"],
   ["retention", "SELECT 1 FROM api_keys"],
+  ["tenant", "SELECT 1 FROM erasures"],
+  ["operator", "DELETE FROM erasures"],
+  ["retention", "UPDATE ledger SET user_id = 'erased-0123456789abcdef0123456789abcdef'"],
+  ["eraser", "DELETE FROM ledger"],
+  ["eraser", "DELETE FROM ledger_requests"],
+  ["eraser", "UPDATE ledger SET cost_nano_usd = 0"],
+  ["eraser", "UPDATE ledger SET user_id = 'somebody else'"],
+  ["eraser", "UPDATE ledger SET user_id = NULL"],
+  ["eraser", "DELETE FROM admin_audit"],
+  ["eraser", "UPDATE admin_audit SET actor = 'somebody else'"],
+  ["eraser", "UPDATE tenants SET status = 'active'"],
+  ["eraser", "SELECT secret_hmac FROM api_keys"],
+  ["eraser", "SELECT secret_sealed FROM webhook_endpoints"],
+  ["eraser", "UPDATE requests SET output = ''"],
+  ["eraser", "INSERT INTO erasures (tenant_id) VALUES ('t1')"],
 ])("who became %s is refused: %s", async (role, sql) => {
   await expect(inTransactionAs(poolOf("admin"), role, (client) => client.query(sql))).rejects.toMatchObject(REFUSED);
 });
@@ -113,6 +128,17 @@ it("only the retention deletes from the ledger", async () => {
     return rowCount;
   });
   expect(await forgotten).toBe(2);
+});
+
+it("the eraser changes a user's name in the books to a hash, and what was changed in the admin audit to nothing", async () => {
+  const name = "erased-0123456789abcdef0123456789abcdef";
+  await owner.query("INSERT INTO admin_audit (actor, tenant_id, action, object, change) VALUES ('a', 't1', 'tenant.create', 't1', '{\"name\":\"n\"}')");
+  await inTransactionAs(poolOf("audit_sink"), "eraser", async (client) => {
+    expect((await client.query("UPDATE ledger SET user_id = $1 WHERE tenant_id = 't1'", [name])).rowCount).toBe(1);
+    expect((await client.query("UPDATE admin_audit SET change = '{}' WHERE tenant_id = 't1'")).rowCount).toBeGreaterThan(0);
+  });
+  await expect(inTransactionAs(poolOf("audit_sink"), "eraser", (client) => client.query(`UPDATE admin_audit SET change = '{"name":"other"}'`))).rejects.toMatchObject(REFUSED);
+  expect((await owner.query("SELECT user_id FROM ledger WHERE tenant_id = 't1'")).rows).toEqual([{ user_id: name }]);
 });
 
 it("a tenant's rows are seen by its own callers, all by an operator, none without a tenant", async () => {
@@ -145,7 +171,7 @@ it("one that logs in as a service is only what that service may become", async (
   const other = makePool(url.href, "test", () => undefined, { service: "gateway" });
   try {
     expect((await pool.query("SELECT current_user, session_user")).rows).toEqual([{ current_user: "infer_webhook_sender", session_user: login }]);
-    for (const role of ["tenant", "operator", "retention"] as const) await expect(inTransactionAs(pool, role, (client) => client.query("SELECT 1")), role).rejects.toMatchObject(REFUSED);
+    for (const role of ["tenant", "operator", "retention", "eraser"] as const) await expect(inTransactionAs(pool, role, (client) => client.query("SELECT 1")), role).rejects.toMatchObject(REFUSED);
     await expect(other.query("SELECT 1")).rejects.toThrow(/permission denied to set role/);
   } finally {
     await Promise.all([pool.end(), other.end()]);
@@ -166,7 +192,7 @@ it("what was granted by hand is taken back, and a policy that was changed is mad
   await expect(poolOf("router").query("UPDATE ledger SET cost_nano_usd = 0")).rejects.toMatchObject(REFUSED);
   await expect(poolOf("metrics_sink").query("SELECT 1 FROM api_keys")).rejects.toMatchObject(REFUSED);
   const { rows } = await owner.query("SELECT relforcerowsecurity, (SELECT roles::text FROM pg_policies WHERE tablename = 'ledger' AND policyname = 'all_rows') AS roles FROM pg_class WHERE relname = 'ledger'");
-  expect(rows).toEqual([{ relforcerowsecurity: true, roles: "{infer_admin,infer_audit_sink,infer_console,infer_operator,infer_retention,infer_router}" }]);
+  expect(rows).toEqual([{ relforcerowsecurity: true, roles: "{infer_admin,infer_audit_sink,infer_console,infer_eraser,infer_operator,infer_retention,infer_router}" }]);
 });
 
 it("databases of one server may be migrated at the same time", async () => {

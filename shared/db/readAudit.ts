@@ -27,28 +27,34 @@ export async function readCompletionIn(client: PoolClient, requestId: string, te
   const [row] = rows;
   if (row === undefined) return null;
   const ofRequest = and(eq(attempts.tenant_id, row.tenant_id), eq(attempts.request_id, requestId));
-  return toCompletion(row, await db.select().from(attempts).where(ofRequest).orderBy(asc(attempts.attempt)));
+  return Completion.parse(eventOf(row, await db.select().from(attempts).where(ofRequest).orderBy(asc(attempts.attempt))));
 }
 
-function toCompletion(row: typeof requests.$inferSelect, attemptRows: (typeof attempts.$inferSelect)[]): Completion {
-  const { message, key_id, error_code, error_message, accepted_at, completed_at, input, input_sha256, cache, attempt_count: _count, stream_seq: _seq, ...same } = row;
-  return Completion.parse({
+export type RequestRow = typeof requests.$inferSelect;
+export type AttemptRow = typeof attempts.$inferSelect;
+/** The event that the rows were made from, for its schema to read. Pure. */
+export function eventOf(row: RequestRow, attemptRows: readonly AttemptRow[]): object {
+  const { message, key_id, error_code, error_message, accepted_at, completed_at, input, input_sha256, cache, experiment, terms, latency_slo_ms, attempt_count: _count, stream_seq: _seq, ...same } = row;
+  return {
     ...same,
     message: message ?? undefined,
     key_id: key_id ?? undefined,
     input: input ?? undefined,
     cache: cache ?? undefined,
+    experiment: experiment ?? undefined,
     input_sha256: input_sha256 ?? undefined,
+    terms: terms ?? undefined,
+    latency_slo_ms: latency_slo_ms ?? undefined,
     type: "completion.v1",
     error: error_code === null ? null : { code: error_code, message: error_message ?? "" },
     accepted_at_ms: Date.parse(accepted_at),
     completed_at_ms: Date.parse(completed_at),
     attempts: attemptRows.map(toAttempt),
-  });
+  };
 }
 
 /** Without the wait that a server asked for: it is over by now. */
-function toAttempt(row: typeof attempts.$inferSelect): unknown {
+function toAttempt(row: AttemptRow): unknown {
   const { attempt, tier, model, tries, latency_ms, cost_nano_usd, cost_is_partial, input_tokens, output_tokens, usage_source: source } = row;
   const replica = row.replica ?? undefined;
   const first_token_ms = row.first_token_ms ?? undefined;

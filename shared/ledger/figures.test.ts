@@ -5,13 +5,13 @@ import { seededRandom } from "#shared/statistics/seededRandom.ts";
 import { forecastOf, rowOf, savingInterval, type Sums, togetherLabels } from "./figures.ts";
 
 const SUMS: Sums = {
-  group: "g", requests: "10", completed: "7", degraded: "1", failed: "1", rejected: "1", unknown_baselines: "2", cached: "3", partly_known: "1",
+  group: "g", requests: "10", completed: "7", degraded: "1", failed: "1", rejected: "1", unknown_baselines: "2", cached: "3", partly_known: "1", with_slo: "4", within_slo: "3",
   attempt: "100", verification: "20", exploration: "3", shadow: "40", cache_audit: "5", waste: "6", baseline: "500", cached_saved: "50", pairs: "10", net: "20", square: "76",
 };
 
 describe("a row", () => {
   it("has what tenants pay for apart from what is on other lines, and all of it against the baseline", () => {
-    expect(rowOf(SUMS, undefined)).toMatchObject({ group: "g", outcomes: { completed: 7, degraded: 1, failed: 1, rejected: 1 }, spend_nano_usd: "123", total_nano_usd: "174", net_saving_nano_usd: "326", unknown_baselines: 2, agreement: null, net_saving_95: null });
+    expect(rowOf(SUMS, undefined)).toMatchObject({ group: "g", outcomes: { completed: 7, degraded: 1, failed: 1, rejected: 1 }, spend_nano_usd: "123", total_nano_usd: "174", net_saving_nano_usd: "326", unknown_baselines: 2, slo: { requests: 4, within: 3 }, agreement: null, net_saving_95: null });
   });
 
   it("that lost money says so", () => {

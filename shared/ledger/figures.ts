@@ -2,7 +2,7 @@
 import type { Report, ReportRow } from "#shared/contracts/report.ts";
 import { clopperPearson } from "#shared/statistics/clopperPearson.ts";
 
-const COUNTS = ["requests", "completed", "degraded", "failed", "rejected", "unknown_baselines", "cached", "partly_known"] as const;
+const COUNTS = ["requests", "completed", "degraded", "failed", "rejected", "unknown_baselines", "cached", "partly_known", "with_slo", "within_slo"] as const;
 const AMOUNTS = ["attempt", "verification", "exploration", "shadow", "cache_audit", "waste", "baseline", "cached_saved"] as const;
 /** Whole numbers as Postgres sends `numeric`: digits. */
 export type Sums = Readonly<Record<(typeof COUNTS)[number] | (typeof AMOUNTS)[number], string>> & {
@@ -47,7 +47,7 @@ export function rowOf(sums: Sums, labels: Labels | undefined): ReportRow {
   const amounts = Object.fromEntries(AMOUNTS.map((name) => [name, BigInt(sums[name])])) as Record<(typeof AMOUNTS)[number], bigint>;
   const counts = Object.fromEntries(COUNTS.map((name) => [name, Number(sums[name])])) as Record<(typeof COUNTS)[number], number>;
   const { attempt, verification, exploration, shadow, cache_audit, waste, baseline, cached_saved } = amounts;
-  const { requests, completed, degraded, failed, rejected, unknown_baselines, cached, partly_known } = counts;
+  const { requests, completed, degraded, failed, rejected, unknown_baselines, cached, partly_known, with_slo, within_slo } = counts;
   const spend = attempt + verification + exploration;
   const total = spend + shadow + cache_audit + waste;
   const net = baseline - total;
@@ -59,7 +59,7 @@ export function rowOf(sums: Sums, labels: Labels | undefined): ReportRow {
     net_saving_nano_usd: String(net), net_saving_95: savingInterval(net, Number(sums.pairs), varianceOf(BigInt(sums.pairs), BigInt(sums.net), BigInt(sums.square))),
     cached, cached_saved_nano_usd: String(cached_saved),
     agreement: labels === undefined || labels.labels === 0 ? null : { labels: labels.labels, agreeing: labels.agreeing, ...clopperPearson(labels.agreeing, labels.labels), mean: labels.mean },
-    partly_known,
+    partly_known, slo: { requests: with_slo, within: within_slo },
   };
 }
 

@@ -5,6 +5,8 @@
 import { LATENCY_BOUNDS_MS, latencyColumns } from "./latencyBuckets.ts";
 
 const ANSWERED = "outcome IN ('completed', 'degraded')";
+/** Of a request that named a latency SLO, whatever became of it: an answer came, and in time. */
+export const WITHIN_SLO = `${ANSWERED} AND latency_ms <= latency_slo_ms`;
 const PATH = "CASE WHEN cache IS NOT NULL THEN 'cache' WHEN attempted <> '' THEN '>' || replace(attempted, ',', '>') ELSE '' END";
 const counted = (where: string): string => `(count(*) FILTER (WHERE ${where}))::int`;
 const amount = (of: string, where = "true"): string => `COALESCE(sum(${of}) FILTER (WHERE ${where}), 0)`;
@@ -18,6 +20,7 @@ const REQUEST_SUMS: Readonly<Record<string, string>> = {
   completed: counted("outcome = 'completed'"), degraded: counted("outcome = 'degraded'"), failed: counted("outcome = 'failed'"), rejected: counted("outcome = 'rejected'"),
   late: counted("outcome = 'failed' AND error_code = 'deadline_exceeded'"),
   unknown_baselines: counted(`${ANSWERED} AND baseline_cost_nano_usd IS NULL`), partly_known: counted("cost_is_partial"),
+  with_slo: counted("latency_slo_ms IS NOT NULL"), within_slo: counted(WITHIN_SLO),
   baseline_nano_usd: amount("baseline_cost_nano_usd", ANSWERED), paid_nano_usd: amount("paid_nano_usd"), paid_to_answer_tier_nano_usd: amount("paid_to_answer_tier_nano_usd"),
   net_square: amount("net::numeric * net"), net_of_tier_square: amount("net_of_tier::numeric * net_of_tier"),
   slowest_ms: "COALESCE(max(latency_ms), 0)",
@@ -29,7 +32,7 @@ export const REQUEST_COLUMNS = Object.keys(REQUEST_SUMS);
 export function requestSums(rows: string, key: readonly string[], columns: readonly string[] = REQUEST_COLUMNS): string {
   return `SELECT ${[...key, ...columns.map((name) => `${REQUEST_SUMS[name] ?? ""} AS ${name}`)].join(", ")}
   FROM (SELECT tenant_id, at, date_trunc('hour', at, 'UTC') AS hour, COALESCE(tier, '') AS tier, COALESCE(policy, '') AS policy, ${PATH} AS path, COALESCE(baseline_tier, '') AS baseline_tier,
-      outcome, error_code, baseline_cost_nano_usd, cost_is_partial, paid_nano_usd, paid_to_answer_tier_nano_usd, latency_ms, ${NETS},
+      outcome, error_code, baseline_cost_nano_usd, cost_is_partial, paid_nano_usd, paid_to_answer_tier_nano_usd, latency_ms, latency_slo_ms, ${NETS},
       CASE WHEN ${ANSWERED} THEN width_bucket(latency_ms, ARRAY[${LATENCY_BOUNDS_MS.join(", ")}]) END AS bucket
     FROM ${rows} AS booked) AS one
   GROUP BY ${places(key)}`;
@@ -61,7 +64,7 @@ function addedTo(table: string, key: readonly string[], columns: readonly string
 }
 /** Each row for its tenant and for all of them together. */
 const twice = (columns: string, rows: string): string => `(SELECT shown.tenant_id, ${columns} FROM ${rows} AS row_of CROSS JOIN LATERAL (VALUES (row_of.tenant_id), ('')) AS shown(tenant_id))`;
-const OF_REQUESTS = "at, tier, policy, cache, attempted, baseline_tier, outcome, error_code, baseline_cost_nano_usd, cost_is_partial, paid_nano_usd, paid_to_answer_tier_nano_usd, latency_ms";
+const OF_REQUESTS = "at, tier, policy, cache, attempted, baseline_tier, outcome, error_code, baseline_cost_nano_usd, cost_is_partial, paid_nano_usd, paid_to_answer_tier_nano_usd, latency_ms, latency_slo_ms";
 /** `rows`: the transition table of a trigger, or the table itself. */
 export const addRequests = (rows: string): string => addedTo("request_hours", REQUEST_KEY, REQUEST_COLUMNS, requestSums(twice(OF_REQUESTS, rows), REQUEST_KEY));
 /** An id is of one tenant alone, and two tenants may use the same: so it is told apart by both where all tenants are summed. */

@@ -38,7 +38,7 @@ export function linesOfCompletion({ tenant_id, request_id, user_id, key_id, poli
 const checksCost = ({ checks = [], cost_nano_usd }: Attempt): number => Math.min(cost_nano_usd, checks.reduce((sum, check) => sum + check.cost_nano_usd, 0));
 
 /** `streamSeq`: its place in COMPLETIONS; `lines`: those of this completion. */
-export const bookedRequestOf = ({ tenant_id, request_id, user_id, key_id, policy, tier, model, outcome, cache, baseline_tier, baseline_cost_nano_usd, attempts, latency_ms, error, accepted_at_ms }: Completion, streamSeq: number, lines: readonly Line[]): BookedRequest => ({
+export const bookedRequestOf = ({ tenant_id, request_id, user_id, key_id, policy, tier, model, outcome, cache, baseline_tier, baseline_cost_nano_usd, attempts, latency_ms, latency_slo_ms, error, accepted_at_ms }: Completion, streamSeq: number, lines: readonly Line[]): BookedRequest => ({
   tenant_id, request_id, user_id, key_id: key_id ?? null, policy, tier, model, outcome, baseline_tier, baseline_cost_nano_usd,
   cache: cache?.kind ?? null,
   cost_is_partial: attempts.some(({ cost_is_partial }) => cost_is_partial),
@@ -48,6 +48,7 @@ export const bookedRequestOf = ({ tenant_id, request_id, user_id, key_id, policy
   at: iso(accepted_at_ms),
   attempted: attempts.map((one) => one.tier).join(","),
   latency_ms,
+  latency_slo_ms: latency_slo_ms ?? null,
   error_code: error?.code ?? null,
   stream_seq: streamSeq,
 });

@@ -54,7 +54,7 @@ const Hash = z.array(z.string().nullable());
 
 /** Throws `budget_unknown` when Redis does not answer: an outage. */
 export async function readCounters(redis: Redis, { prefix, tenantId, most = MOST }: ReadCountersOptions): Promise<Counters> {
-  const root = `${prefix}:ledger:{${prefix}}`;
+  const root = ledgerRoot(prefix);
   try {
     const epoch = await redis.hget(`${root}:state`, "epoch");
     if (epoch === null) return NONE;
@@ -98,6 +98,15 @@ async function leasesOf(redis: Redis, key: string, most: number): Promise<{ read
   const flat = await redis.zrange(key, "0", String(most), "WITHSCORES");
   const held = Array.from({ length: flat.length / 2 }, (_, i) => ({ name: flat[2 * i] ?? "", endsAtMs: Number(flat[2 * i + 1]) }));
   return { held: held.slice(0, most), hasMore: held.length > most };
+}
+
+const ledgerRoot = (prefix: string): string => `${prefix}:ledger:{${prefix}}`;
+/** What the keys of all epochs' accounts begin with. */
+export const accountKeysOf = (prefix: string): string => `${ledgerRoot(prefix)}:`;
+/** After that: whose account it is, in whatever epoch; `null`: another key. An epoch holds no colon. */
+export function accountIn(rest: string): Pick<Counter, "scope" | "tenantId" | "owner"> | null {
+  const [, kind, ...account] = rest.split(":");
+  return kind === "account" ? parse(account.join(":")) : null;
 }
 
 /** Ids of users may hold a colon, nothing before them can. */

@@ -41,7 +41,7 @@ afterAll(async () => {
 const [insertLines, insertRequests] = [makeBatchInsert(ledger), makeBatchInsert(ledgerRequests)];
 const attempt = (tier: string, cost: number): Attempt => ({ ...(COMPLETION.attempts[1] as Attempt), tier, model: `${tier}-1`, cost_nano_usd: nanoUsd(cost), cost_is_partial: false });
 const made: Completion[] = [];
-interface Asked extends Partial<Pick<Completion, "user_id" | "policy" | "outcome" | "tier" | "cache">> { readonly tenant: string; readonly id: string; readonly time: string; readonly attempts?: readonly (readonly [tier: string, cost: number])[]; readonly baseline?: number | null }
+interface Asked extends Partial<Pick<Completion, "user_id" | "policy" | "outcome" | "tier" | "cache" | "latency_slo_ms">> { readonly tenant: string; readonly id: string; readonly time: string; readonly attempts?: readonly (readonly [tier: string, cost: number])[]; readonly baseline?: number | null }
 const asked = ({ tenant, id, time, attempts = [], baseline = null, ...over }: Asked): Completion => {
   const tier = over.tier === undefined ? (attempts.at(-1)?.[0] ?? null) : over.tier;
   return {
@@ -55,10 +55,10 @@ const late = (tenant: string, id: string, time: string, cost: number): DeadLette
 /** Tenant `a` saves, tenant `b` loses, October and the 9th of November at night are there to be left out or cut by a time zone. */
 async function book(): Promise<void> {
   made.push(
-    asked({ tenant: "a", id: "cheap", time: "2026-11-02T10:00:00Z", attempts: [["small", 100]], baseline: 1_000 }),
-    asked({ tenant: "a", id: "up", time: "2026-11-03T10:00:00Z", user_id: "u2", policy: "predictive", attempts: [["small", 100], ["large", 900]], baseline: 900 }),
+    asked({ tenant: "a", id: "cheap", time: "2026-11-02T10:00:00Z", attempts: [["small", 100]], baseline: 1_000, latency_slo_ms: 1_620 }),
+    asked({ tenant: "a", id: "up", time: "2026-11-03T10:00:00Z", user_id: "u2", policy: "predictive", attempts: [["small", 100], ["large", 900]], baseline: 900, latency_slo_ms: 1_619 }),
     asked({ tenant: "a", id: "cached", time: "2026-11-09T23:30:00Z", tier: "large", cache: { kind: "exact", stored_at_ms: 1, age_ms: 1, source_request_id: "up" }, baseline: 900 }),
-    asked({ tenant: "a", id: "failed", time: "2026-11-03T11:00:00Z", outcome: "failed", attempts: [["small", 50]], baseline: 500 }),
+    asked({ tenant: "a", id: "failed", time: "2026-11-03T11:00:00Z", outcome: "failed", attempts: [["small", 50]], baseline: 500, latency_slo_ms: 60_000 }),
     asked({ tenant: "a", id: "unknown", time: "2026-11-03T12:00:00Z", outcome: "degraded", user_id: null, attempts: [["small", 10]] }),
     asked({ tenant: "b", id: "cheap", time: "2026-11-04T10:00:00Z", attempts: [["small", 300], ["large", 700]], baseline: 700 }),
     asked({ tenant: "a", id: "before", time: "2026-10-31T23:59:59.999Z", attempts: [["small", 7]], baseline: 70 }),
@@ -100,6 +100,11 @@ describe("a report of this month", () => {
   it("by user and by policy: a shadow and a late run are of whose request they were, and of nobody where that is not known", async () => {
     expect(N((await report({ by: "user", tenant_id: "a" })).rows)).toEqual([[null, 1, 10, 5, 0, 0, -15], ["u1", 3, 150, 950, 0, 1_900, 800], ["u2", 1, 1_000, 0, 0, 900, -100]]);
     expect(N((await report({ by: "policy" })).rows)).toEqual([["cascade", 5, 1_160, 950, 30, 2_600, 460], [null, 0, 0, 5, 0, 0, -5], ["predictive", 1, 1_000, 0, 0, 900, -100]]);
+  });
+
+  it("says of requests with a latency SLO how many were answered within it, all of which took 1,620 ms", async () => {
+    const { rows, total } = await report({ by: "policy" });
+    expect([total.slo, rows.map(({ group, slo }) => [group, slo])]).toEqual([{ requests: 3, within: 1 }, expect.arrayContaining([["cascade", { requests: 2, within: 1 }], ["predictive", { requests: 1, within: 0 }], [null, { requests: 0, within: 0 }]])]);
   });
 
   it("by day, in the days of a time zone", async () => {

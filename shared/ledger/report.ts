@@ -9,6 +9,7 @@ import { AppError } from "#shared/contracts/errors.ts";
 import type { Report, ReportBy, ReportQuery, Statement, StatementQuery } from "#shared/contracts/report.ts";
 import { type Rights, withRights } from "#shared/tenancy/database.ts";
 
+import { WITHIN_SLO } from "./hourSums.ts";
 import { forecastOf, type Labels, rowOf, type Sums, togetherLabels, type Window } from "./figures.ts";
 
 export interface ReportOptions {
@@ -106,7 +107,7 @@ function groupOf(by: ReportBy, day: string): { readonly asked: string; readonly 
 const PAID_IN_ALL = "q.paid_nano_usd";
 const OF_COMPLETION = "l.stream = 'COMPLETIONS'";
 
-const COUNTED = ["requests", "completed", "degraded", "failed", "rejected", "unknown_baselines", "cached", "partly_known", "baseline", "cached_saved"] as const;
+const COUNTED = ["requests", "completed", "degraded", "failed", "rejected", "unknown_baselines", "cached", "partly_known", "with_slo", "within_slo", "baseline", "cached_saved"] as const;
 const PAID = ["attempt", "verification", "exploration", "shadow", "cache_audit", "waste"] as const;
 const ANSWERED = "outcome IN ('completed', 'degraded')";
 const outcomeIs = (outcome: string): string => `COALESCE(sum(n) FILTER (WHERE outcome = '${outcome}'), 0)`;
@@ -116,6 +117,8 @@ const OF_COUNTS: Readonly<Record<(typeof COUNTED)[number], string>> = {
   unknown_baselines: `COALESCE(sum(n) FILTER (WHERE ${ANSWERED} AND is_unknown), 0)`,
   cached: "COALESCE(sum(n) FILTER (WHERE is_cached), 0)",
   partly_known: "COALESCE(sum(n) FILTER (WHERE cost_is_partial), 0)",
+  with_slo: "COALESCE(sum(with_slo), 0)",
+  within_slo: "COALESCE(sum(within_slo), 0)",
   baseline: `COALESCE(sum(cost) FILTER (WHERE ${ANSWERED}), 0)`,
   cached_saved: `COALESCE(sum(cost) FILTER (WHERE ${ANSWERED} AND is_cached), 0)`,
 };
@@ -140,7 +143,7 @@ function sumsQuery(by: ReportBy): string {
   return `
     WITH asked AS (
       SELECT ${KEY}, ${COUNTED.map((name) => `${OF_COUNTS[name]} AS ${name}`).join(", ")}, ${ofTotal("sum(whole)", "sum(net)")} AS net, ${ofTotal("sum(whole_square)", "sum(square)")} AS square
-      FROM (SELECT grp, outcome, cache IS NOT NULL AS is_cached, cost_is_partial, baseline_cost_nano_usd IS NULL AS is_unknown, count(*) AS n, COALESCE(sum(baseline_cost_nano_usd), 0) AS cost,
+      FROM (SELECT grp, outcome, cache IS NOT NULL AS is_cached, cost_is_partial, baseline_cost_nano_usd IS NULL AS is_unknown, count(*) AS n, count(latency_slo_ms) AS with_slo, count(*) FILTER (WHERE ${WITHIN_SLO}) AS within_slo, COALESCE(sum(baseline_cost_nano_usd), 0) AS cost,
           sum(net) AS net, sum(net::numeric * net) AS square, sum(${whole}) AS whole, sum(${whole}::numeric * ${whole}) AS whole_square
         FROM (${rows}) AS one GROUP BY 1, 2, 3, 4, 5) AS kinds ${TOTAL_TOO}
     ),

@@ -73,11 +73,13 @@ export function makeLimiter({ redis, prefix, admitters, observe, now }: LimiterD
   };
 }
 
-/** Of one tenant all in one slot of a cluster, by what is in braces. */
+/** What all keys of a tenant begin with: all in one slot of a cluster, by what is in braces. */
+export const limitKeysOf = (prefix: string, tenantId: string): string => `${prefix}:limit:{${tenantId}}:`;
+
 function keysOf(prefix: string, tenantId: string, buckets: readonly Bucket[], once: Once | undefined): string[] {
-  const ofTenant = `${prefix}:limit:{${tenantId}}`;
-  const keys = buckets.map(({ scope, kind, owner }) => `${ofTenant}:${scope}:${kind}:${owner}`);
-  return once === undefined ? keys : [...keys, `${ofTenant}:verdict:${once.requestId}:${once.fingerprint}`];
+  const ofTenant = limitKeysOf(prefix, tenantId);
+  const keys = buckets.map(({ scope, kind, owner }) => `${ofTenant}${scope}:${kind}:${owner}`);
+  return once === undefined ? keys : [...keys, `${ofTenant}verdict:${once.requestId}:${once.fingerprint}`];
 }
 function argumentsOf(buckets: readonly Bucket[], once: Once | undefined): number[] {
   const amounts = buckets.flatMap((bucket) => [bucket.ratePerS, bucket.limit.burst, bucket.amount, reserveOf(bucket)]);

@@ -1,4 +1,4 @@
-import { jetstreamManager, type JetStreamManager, JetStreamApiError, type StreamConfig } from "@nats-io/jetstream";
+import { type ConsumerConfig, jetstreamManager, type JetStreamManager, JetStreamApiError, type StreamConfig } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 
@@ -75,10 +75,10 @@ function noRoom(cause: unknown, { name }: StreamSpec, all: readonly StreamSpec[]
   return new Error(`stream ${name} does not fit: all streams together may hold ${gib(sum)} GiB (max_bytes), and the server's store is smaller. Set INFER_STREAMS_GIB lower, or jetstream.max_file_store of nats-server, or the account's limit, to ${gib(sum * 1.1)} GiB at least`, { cause });
 }
 
-/** What a stream is kept with that is not as wanted, each in words. */
-export function differences(wanted: StreamSpec, kept: StreamConfig): string[] {
+/** What a stream, or a consumer, is kept with that is not as wanted, each in words. */
+export function differences<Kept extends StreamConfig | ConsumerConfig>(wanted: Partial<Kept>, kept: Kept): string[] {
   return Object.entries(wanted).flatMap(([key, value]) => {
-    const actual: unknown = kept[key as keyof StreamConfig];
+    const actual: unknown = kept[key as keyof Kept];
     return JSON.stringify(actual) === JSON.stringify(value) ? [] : [`${key}: wanted ${JSON.stringify(value)}, is ${JSON.stringify(actual)}`];
   });
 }

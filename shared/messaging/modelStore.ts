@@ -1,6 +1,4 @@
 /** Routing models in NATS KV: each version under its own key, which of them is active, and the guards of their floors. */
-import { gunzipSync, gzipSync } from "node:zlib";
-
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
@@ -11,6 +9,7 @@ import { type StoredFloor, WatchedFloor } from "#shared/contracts/floorGuard.ts"
 import type { RoutingModelFile } from "#shared/contracts/routingModel.ts";
 import { readModel } from "#shared/runtime/readModel.ts";
 
+import { packedJson, unpackedJson } from "./storedJson.ts";
 import type { StoredMessages } from "./storedMessages.ts";
 import { keyIn, modelBucket, streamOfBucket } from "./topology.ts";
 
@@ -75,8 +74,6 @@ export async function storedVersions(streams: Pick<StoredMessages, "subjects">, 
 const REMEMBERED = 20;
 /** What a message has beside its body. */
 const HEADER_ROOM_BYTES = 512;
-/** Far above any model, far below what would hurt a router. */
-const MOST_JSON_BYTES = 64 * 1024 ** 2;
 const STREAM_IS_FULL = 10_077;
 const LOST_RACE: readonly number[] = [JetStreamApiCodes.StreamWrongLastSequence, JetStreamApiCodes.StreamWrongLastSequenceUnknown];
 /** Whether somebody else was first to change what a write was based on. */
@@ -113,7 +110,7 @@ export async function openModelStore(nats: NatsConnection, prefix: string): Prom
   const follow = (before: Active, version: string | null, revision: number) => put({ version, previous: [...before.previous, before.version].slice(-REMEMBERED) }, revision);
   return {
     async put(model) {
-      const bytes = gzipSync(JSON.stringify(model));
+      const bytes = packedJson(model);
       const mostBytes = (nats.info?.max_payload ?? Infinity) - HEADER_ROOM_BYTES;
       if (bytes.length > mostBytes) throw new ModelNotStored(`model ${model.version} has ${bytes.length} bytes, compressed, and the NATS server takes ${mostBytes}`, `Train for fewer tiers (inferctl train --tiers), or raise max_payload of the NATS server above ${bytes.length + HEADER_ROOM_BYTES} bytes.`);
       await bucket.put(keyOf(model.version), bytes).catch((error: unknown) => {
@@ -173,11 +170,9 @@ function readFloor(version: string, bytes: Uint8Array): StoredFloor {
   }
 }
 
-const isGzip = ([first, second]: Uint8Array): boolean => first === 0x1f && second === 0x8b;
-/** Plain or gzip: a person may have put it there. */
 function jsonOf(key: string, bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder().decode(isGzip(bytes) ? gunzipSync(bytes, { maxOutputLength: MOST_JSON_BYTES }) : bytes));
+    return unpackedJson(bytes);
   } catch (error) {
     throw new UnreadableModel(`${key} cannot be read: ${String(error)}`, { cause: error });
   }

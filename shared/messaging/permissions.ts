@@ -9,12 +9,14 @@ import { DIRECT_ORIGIN } from "#shared/contracts/ids.ts";
 
 import {
   admittersOf, anyIdOf, anyReply, anyToken, batchWorkerSource, breakerResetSubject, cacheAuditJobSubject, cancelsTo, cancelSubject, completionSubject, deadLetterSubject, feedbackSubject, inboxOf, jetStreamApi as api, keyIn, loadsOf,
-  modelBucket, replySubject, repliesTo, requestSubject, resultSubject, shadowJobSubject, shadowSource, shadowSubject, shadowTierSubject, shadowWorkerSource, sinkSourcesOf, type Source, sourcesOf, streamNamesOf, streamOfBucket, subjectsOf,
+  modelBucket, replySubject, repliesTo, requestSubject, resultSubject, shadowJobSubject, shadowSource, shadowSubject, shadowTierSubject, shadowWorkerSource, REPLAY_READERS, sinkSourcesOf, type Source, sourcesOf, streamNamesOf, streamOfBucket, subjectsOf,
   stepSubjects, sweeperBucket, tierBucket, tokenSubject, tokensTo, workerSource,
 } from "./topology.ts";
 
-/** `admin`: whoever makes streams, as `inferctl` does. A worker is of one tier. */
-export type RoleUser = "admin" | "gateway" | "router" | "audit-sink" | "metrics-sink" | "console" | `worker-${string}`;
+/** `admin`: whoever makes streams, as `inferctl` does. `replay` and those named after it: `inferctl replay` and `export`. A worker is of one tier. */
+export type RoleUser = "admin" | "gateway" | "router" | "audit-sink" | "metrics-sink" | "console" | (typeof COMMAND_USERS)[number] | `worker-${string}`;
+/** Of commands: no process that runs all the time has them. */
+export const COMMAND_USERS = ["replay", "replay-live", "replay-shadow"] as const;
 export interface Permissions {
   readonly publish: readonly string[];
   readonly subscribe: readonly string[];
@@ -25,7 +27,7 @@ export interface PermissionOptions {
   readonly tiers: readonly string[];
 }
 
-export const roleUsers = (tiers: readonly string[]): RoleUser[] => ["admin", "gateway", "router", ...tiers.map((tier) => `worker-${tier}` as const), "audit-sink", "metrics-sink", "console"];
+export const roleUsers = (tiers: readonly string[]): RoleUser[] => ["admin", "gateway", "router", ...tiers.map((tier) => `worker-${tier}` as const), "audit-sink", "metrics-sink", "console", ...COMMAND_USERS];
 
 export function rolePermissions(role: RoleUser, { prefix, tiers }: PermissionOptions): Permissions {
   const own = listsOf(role, prefix, tiers);
@@ -42,6 +44,9 @@ function listsOf(role: RoleUser, prefix: string, tiers: readonly string[]): Perm
     case "audit-sink": return auditSinkLists(prefix);
     case "metrics-sink": return sinkLists(prefix, [sources.metricsCompletions]);
     case "console": return consoleLists(prefix, tiers);
+    case "replay": return replayLists(prefix);
+    case "replay-live": return replayLiveLists(prefix);
+    case "replay-shadow": return replayShadowLists(prefix);
     default: return workerLists(prefix, role.slice("worker-".length));
   }
 }
@@ -86,7 +91,7 @@ function routerLists(prefix: string, tiers: readonly string[]): Permissions {
       ...sinkSourcesOf(prefix).map(({ stream, durable }) => api.consumerInfo(stream, durable)), // how far behind they are; and the ledger is loaded from what the audit does not hold yet
       // The sweeper reads the two streams from a place of its own.
       ...Object.entries(followed).flatMap(([stream, subject]) => [api.streamInfo(stream), ...ephemerals(stream, subject), api.makeConsumer(stream, "*")]),
-      ...ephemerals(streamOfBucket(tierKeys), keyIn(tierKeys, ">")), api.flowControl(streamOfBucket(tierKeys)), keyIn(sweeper, ">"), keyIn(models, "floor.>"),
+      ...ephemerals(streamOfBucket(tierKeys), keyIn(tierKeys, ">")), api.flowControl(streamOfBucket(tierKeys)), keyIn(sweeper, ">"), ...["floor.>", "experiment.>", "tiers.*"].map((keys) => keyIn(models, keys)),
       ...[tierKeys, sweeper, models].map((bucket) => api.message(streamOfBucket(bucket))),
     ],
     subscribe: [admittersOf(prefix)],
@@ -134,6 +139,25 @@ function consoleLists(prefix: string, tiers: readonly string[]): Permissions {
     ],
     subscribe: [loadsOf(prefix)],
   };
+}
+
+/** It reads what has ended and the routing models that it was decided with, and writes nothing: consumers under names of its own alone, so none of others. */
+function replayLists(prefix: string): Permissions {
+  const { stream, filter } = sourcesOf(prefix).auditCompletions;
+  const own = REPLAY_READERS.flatMap((name) => [api.makeConsumer(stream, name, filter), api.consumerInfo(stream, name), api.next(stream, name), api.removeConsumer(stream, name)]);
+  return { publish: [api.streamInfo(stream), api.message(stream), ...own, api.message(streamOfBucket(modelBucket(prefix).name))], subscribe: [] };
+}
+
+/** For `--mode live`: asks as a caller does, in any tenant's name, hears what such callers are answered, and reads what was asked for as long as REQUESTS has it. */
+function replayLiveLists(prefix: string): Permissions {
+  const { publish, subscribe } = replayLists(prefix);
+  return { publish: [...publish, requestSubject(prefix, ANY), api.message("REQUESTS")], subscribe: [...subscribe, repliesTo(prefix, DIRECT_ORIGIN)] };
+}
+
+/** For `--mode shadow`: has requests that have ended asked again, apart from everybody's, and writes the label of those that need no call. */
+function replayShadowLists(prefix: string): Permissions {
+  const { publish, subscribe } = replayLists(prefix);
+  return { publish: [...publish, shadowJobSubject(prefix, "*", ANY), shadowSubject(prefix, ANY), ...["REQUESTS", "RESULTS", "SHADOW_JOBS", "SHADOWS"].map(api.message)], subscribe };
 }
 
 /** What crosses between the services' account and a tenant's own; with `*` for the tenant, what the services offer at all. */

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 
+import { Experiment } from "#shared/contracts/experiment.ts";
 import fixture from "#shared/contracts/fixtures/request.v1.json" with { type: "json" };
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
+import { DEFAULT_SETTINGS } from "#shared/contracts/tenant.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 
 import { fingerprintOf, originOf, parseRequestMessage, readRequest } from "./readRequest.ts";
@@ -14,6 +16,17 @@ const read = (value: unknown) => readRequest(ID, bytes(value), 1_000, LIMITS);
 
 it("reads what knows only subject and schema", () => {
   expect(read(LEAST)).toMatchObject({ ...ID, origin: "direct", policy: "cascade", budget_nano_usd: 10_000_000, deadline_at_ms: 31_000 });
+});
+
+it("gives what names no policy to an arm of the running experiment, whose policy counts before the tenant's", () => {
+  const arms = [{ name: "control", policy: "cheapest", share: 0.5 }, { name: "canary", policy: "cheapest", model_version: null, share: 0.5 }];
+  const at = new Date(0).toISOString();
+  const experiment = Experiment.parse({ experiment_id: "e1", kind: "ab", arms, scope: {}, unit: "request", metric: { quality: "feedback", max_loss: 0.02, risk: 0.05 }, max_requests: 10, ends_at: null, started_at: at, status: "running", history: [{ at, status: "running", why: "test" }] });
+  const limits = { ...LIMITS, experiment: () => experiment };
+  expect(readRequest(ID, bytes(LEAST), 1_000, limits, { ...DEFAULT_SETTINGS, policy: "static" })).toMatchObject({ policy: "cheapest", experiment: { experiment_id: "e1", share: 0.5 } });
+  expect(readRequest(ID, bytes({ ...LEAST, policy: "cascade" }), 1_000, limits)).toMatchObject({ policy: "cascade" });
+  expect(readRequest(ID, bytes({ ...LEAST, policy: "cascade" }), 1_000, limits)).not.toHaveProperty("experiment");
+  expect(readRequest(ID, bytes(LEAST), 1_000, { ...limits, experiment: () => null })).not.toHaveProperty("experiment");
 });
 
 it("reads what a gateway wrote", () => {

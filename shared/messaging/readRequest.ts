@@ -4,10 +4,12 @@ import { z } from "zod";
 
 import type { Input } from "#shared/contracts/chat.ts";
 import { AppError } from "#shared/contracts/errors.ts";
+import type { Experiment } from "#shared/contracts/experiment.ts";
 import { DIRECT_ORIGIN, Origin } from "#shared/contracts/ids.ts";
 import { askedBy, canonicalContent, type InferenceRequest, RequestMessage, toRequest, unknownName } from "#shared/contracts/request.ts";
 import type { TenantSettings } from "#shared/contracts/tenant.ts";
 import type { TierFile } from "#shared/contracts/tiers.ts";
+import { armFor } from "#shared/experiments/armFor.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
 
 import { parseMessage, quoted } from "./parseMessage.ts";
@@ -17,6 +19,8 @@ export interface RequestLimits {
   readonly defaultDeadlineMs: number;
   readonly maxDeadlineMs: number;
   readonly tierFile: TierFile;
+  /** The one that runs. Absent: none ever does. */
+  readonly experiment?: () => Experiment | null;
 }
 
 /** Throws `invalid_json`, `invalid_unicode`, `unsupported_version` or `invalid_request`. */
@@ -39,8 +43,8 @@ export function readRequest(id: Id, bytes: Uint8Array, acceptedAtMs: number, lim
 
 /** As `readRequest`, of a message that was read and checked. */
 export function requestFrom(id: Id, message: RequestMessage, acceptedAtMs: number, limits: RequestLimits, settings?: TenantSettings): InferenceRequest {
-  const { defaultDeadlineMs, maxDeadlineMs, tierFile } = limits;
-  return toRequest(id, message, { acceptedAtMs, defaultDeadlineMs, maxDeadlineMs, defaultPolicy: tierFile.default_policy, settings, fingerprint: fingerprintOf(message), inputSha256: sha256Of(askedBy(message)) });
+  const { defaultDeadlineMs, maxDeadlineMs, tierFile, experiment } = limits;
+  return toRequest(id, message, { acceptedAtMs, arm: armFor(experiment?.() ?? null, id, message, acceptedAtMs), defaultDeadlineMs, maxDeadlineMs, defaultPolicy: tierFile.default_policy, settings, fingerprint: fingerprintOf(message), inputSha256: sha256Of(askedBy(message)) });
 }
 
 const WithOrigin = z.object({ origin: Origin });

@@ -161,6 +161,8 @@ function specsOf(prefix: string, completionsMaxAgeMs: number, gib: number): Omit
 }
 /** Those that a request cannot do without: where one of them is full, it would be accepted and could not end well. */
 export const CARRYING_STREAMS: readonly string[] = ["REQUESTS", "JOBS", "RESULTS", "COMPLETIONS"];
+/** Of everything that is stored now, by when the last of it has aged out. */
+export const longestMaxAgeMs = (prefix: string, completionsMaxAgeMs: number): number => Math.max(...streamsOf(prefix, completionsMaxAgeMs).map(({ max_age }) => max_age)) / 1e6;
 export const streamNamesOf = (prefix: string): readonly string[] => streamsOf(prefix, 0).map(({ name }) => name);
 /** Streams whose messages are a request on its way: the dead-letter service ends it. */
 export const CUSTODY_STREAMS: readonly string[] = ["REQUESTS", "JOBS", "RESULTS"];
@@ -254,6 +256,9 @@ export const consumerOf = (s: Source) =>
     ...(s.onlyNewWithinMs === undefined ? {} : { deliver_policy: DeliverPolicy.New, inactive_threshold: nanos(s.onlyNewWithinMs) }),
   }) satisfies Partial<ConsumerConfig>;
 
+/** Names of the consumers of COMPLETIONS that `replay` makes for itself, one for each that reads at the same time: no right reaches a consumer of another name. */
+export const REPLAY_READERS: readonly string[] = Array.from({ length: 8 }, (_, i) => `replay-${i + 1}`);
+
 /** Live state of tiers; a key that is not written again within `ttlMs` is gone, as its worker is. */
 export const tierBucket = (prefix: string) => ({ name: `${prefix}-tiers`, ttlMs: 15_000 });
 export const sweeperBucket = (prefix: string) => ({ name: `${prefix}-sweeper` });
@@ -279,6 +284,7 @@ export const jetStreamApi = {
   lastMessage: (stream: string, subject: string) => `$JS.API.DIRECT.GET.${stream}.${subject}`,
   consumerInfo: (stream: string, consumer: string) => `$JS.API.CONSUMER.INFO.${stream}.${consumer}`,
   makeConsumer: (stream: string, consumer: string, filter?: string) => `$JS.API.CONSUMER.CREATE.${stream}.${consumer}${filter === undefined ? "" : `.${filter}`}`,
+  removeConsumer: (stream: string, consumer: string) => `$JS.API.CONSUMER.DELETE.${stream}.${consumer}`,
   next: (stream: string, consumer: string) => `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`,
   ack: (stream: string, consumer: string) => `$JS.ACK.${stream}.${consumer}.>`,
   flowControl: (stream: string) => `$JS.FC.${stream}.>`,

@@ -5,6 +5,7 @@ import type { DifferenceKind } from "#shared/contracts/difference.ts";
 import { type Attempt, Completion, Outcome } from "#shared/contracts/events.ts";
 import fixture from "#shared/contracts/fixtures/completion.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
+import { erasedName, groupErasures, NOBODY_ERASED } from "#shared/erasure/erasures.ts";
 import { linesOfCompletion } from "#shared/ledger/linesOf.ts";
 import { tokens } from "#shared/messaging/topology.ts";
 
@@ -13,7 +14,7 @@ import { keyOf } from "./difference.ts";
 
 const EVENT = Completion.parse(fixture);
 const [ATTEMPT] = EVENT.attempts as [Attempt];
-const ALL_KEPT: KeptSince = { audit: () => 0, ledger: 0 };
+const ALL_KEPT: KeptSince = { audit: () => 0, ledger: 0, erasures: NOBODY_ERASED };
 
 type Rows = { -readonly [K in "audit" | "strays" | "booked" | "lines"]: Books[K][number][] } & { heldTwice: ReadonlySet<string> };
 /** What Postgres has when nothing is wrong. */
@@ -90,9 +91,21 @@ describe("outcomes against the audit and the books", () => {
     const { booked, lines } = booksOf(stored);
     const nothing: Books = { audit: [], heldTwice: new Set(), strays: [], booked: [], lines: [] };
     const later = EVENT.completed_at_ms + 1;
-    expect(compareOutcomes(stored, { ...nothing, booked, lines }, { audit: (tenant) => (tenant === "t1" ? later : 0), ledger: 0 }).differences).toEqual([]);
-    expect(compareOutcomes(stored, nothing, { audit: () => later, ledger: 0 }).differences.map(({ kind }) => kind)).toEqual(["outcome_not_booked"]);
-    expect(compareOutcomes(stored, nothing, { audit: () => later, ledger: later }).differences).toEqual([]);
+    expect(compareOutcomes(stored, { ...nothing, booked, lines }, { ...ALL_KEPT, audit: (tenant) => (tenant === "t1" ? later : 0) }).differences).toEqual([]);
+    expect(compareOutcomes(stored, nothing, { ...ALL_KEPT, audit: () => later }).differences.map(({ kind }) => kind)).toEqual(["outcome_not_booked"]);
+    expect(compareOutcomes(stored, nothing, { ...ALL_KEPT, audit: () => later, ledger: later }).differences).toEqual([]);
+  });
+
+  it("of who was erased are missed in the books alone", () => {
+    const stored = [{ tenant_id: "t1", request_id: "r-1", seq: 1, completion: EVENT }];
+    const { booked, lines } = booksOf(stored);
+    const nothing: Books = { audit: [], heldTwice: new Set(), strays: [], booked: [], lines: [] };
+    const erased = (userId: string) => ({ ...ALL_KEPT, erasures: groupErasures([{ tenantId: EVENT.tenant_id, subject: erasedName("s", EVENT.tenant_id, userId), salt: "s", coversUntilMs: EVENT.accepted_at_ms }]) });
+    const kindsOf = (books: Books, kept: KeptSince) => compareOutcomes(stored, books, kept).differences.map(({ kind }) => kind);
+    const user = EVENT.user_id ?? "";
+    expect(kindsOf({ ...nothing, booked, lines }, erased(user))).toEqual([]);
+    expect(kindsOf(nothing, erased(user))).toEqual(["outcome_not_booked"]);
+    expect(kindsOf({ ...nothing, booked, lines }, erased("another"))).toEqual(["outcome_not_audited"]);
   });
 
   it("that cannot be read must have a row all the same", () => {

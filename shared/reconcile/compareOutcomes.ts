@@ -1,6 +1,7 @@
 /** Outcomes of COMPLETIONS against the audit and the books: what is not the same in all of them. Pure. */
 import type { Difference } from "#shared/contracts/difference.ts";
 import type { Completion, Outcome } from "#shared/contracts/events.ts";
+import { type Erasures, isErased } from "#shared/erasure/erasures.ts";
 import { type Line, linesOfCompletion } from "#shared/ledger/linesOf.ts";
 import { type Id, tokens } from "#shared/messaging/topology.ts";
 
@@ -47,6 +48,8 @@ export interface Books {
 export interface KeptSince {
   readonly audit: (tenantId: string) => number;
   readonly ledger: number;
+  /** Those who were erased: of their events the books are left. */
+  readonly erasures: Erasures;
 }
 export interface Tally {
   readonly outcomes: number;
@@ -106,7 +109,7 @@ function compareOne({ tenant_id, request_id, seq, completion }: StoredOutcome, {
   if (completion === null) {
     return { differences: isOwn ? [] : [differenceOf({ ...about, kind: "outcome_not_audited", says: { completions: "cannot be read by this version", audit: "nothing" } })], tally };
   }
-  const isAuditKept = completion.completed_at_ms >= kept.audit(tenant_id);
+  const isAuditKept = completion.completed_at_ms >= kept.audit(tenant_id) && !isErased(kept.erasures, completion);
   const isLedgerKept = completion.accepted_at_ms >= kept.ledger;
   const isBooked = booked !== undefined || lines.length > 0;
   const cost = String(completion.cost_nano_usd);

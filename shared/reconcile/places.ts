@@ -49,7 +49,8 @@ export async function ackFloorOf({ jsm }: Pick<Places, "jsm">, { stream, durable
 const DAY_MS = 86_400_000;
 /** Rows are deleted by the hour, by another clock. */
 const SLACK_MS = 2 * 3_600_000;
-export const keptSince = ({ auditDays, ledgerDays }: KeptDays, { days }: TenantRules, nowMs: number): KeptSince => ({
+export const keptSince = ({ auditDays, ledgerDays }: KeptDays, { days, erasures }: TenantRules, nowMs: number): KeptSince => ({
   audit: (tenantId) => nowMs - (days.get(tenantId) ?? auditDays) * DAY_MS + SLACK_MS,
   ledger: nowMs - ledgerDays * DAY_MS + SLACK_MS,
+  erasures,
 });

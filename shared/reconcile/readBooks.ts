@@ -2,6 +2,8 @@
 import type { Pool, QueryResultRow } from "pg";
 
 import { AppError } from "#shared/contracts/errors.ts";
+import type { Erasures } from "#shared/erasure/erasures.ts";
+import { readErasures } from "#shared/erasure/readErasures.ts";
 import { GLOBAL } from "#shared/ledger/accounts.ts";
 import { type Id, tokens } from "#shared/messaging/topology.ts";
 
@@ -75,10 +77,11 @@ export async function readDays(pool: Pool, { from, to }: { readonly from: string
 export interface TenantRules {
   /** Days for which a tenant's audit rows are kept, where it has a time of its own. */
   readonly days: ReadonlyMap<string, number>;
+  readonly erasures: Erasures;
 }
 export async function readTenantRules(pool: Pool): Promise<TenantRules> {
   const rows = await rowsOf<{ tenant_id: string; days: number }>(pool, "the tenants", "SELECT tenant_id, (settings #>> '{retention,days}')::int AS days FROM tenants WHERE settings #>> '{retention,days}' IS NOT NULL", []);
-  return { days: new Map(rows.map(({ tenant_id, days }) => [tenant_id, days])) };
+  return { days: new Map(rows.map(({ tenant_id, days }) => [tenant_id, days])), erasures: await readErasures(pool) };
 }
 
 /** What a window's charged lines cost, by user and key; of the global one, of all tenants. */

@@ -39,7 +39,7 @@ it.each(REDIS_SERVICES.flatMap((service) => DANGEROUS.map((line) => [service, li
 it.each<[RedisService, string]>([
   ["gateway", "GET other:key"], ["gateway", "GET infer:ledger:{infer}:state"], ["gateway", "HGET infer:ledger:{infer}:state epoch"], ["gateway", "LRANGE infer:latency:small 0 1"],
   ["gateway", "DEL infer:limit:{t1}:tenant:requests:t1"], ["gateway", "SCAN 0"], ["gateway", "EVAL return(redis.call('DEL',KEYS[1])) 1 infer:limit:{t1}:x"], ["gateway", "EVAL return(redis.call('GET','infer:ledger:x')) 0"],
-  ["router", "GET other:key"], ["router", "LPUSH infer:latency:small 1"], ["router", "DEL infer:latency:small"], ["router", "EVALSHA x 1 other:key"], ["router", "HSET infer:cache:{t1}:k a b"], ["router", "FLUSHDB"],
+  ["router", "GET other:key"], ["worker", "DEL infer:limit:{t1}:x"], ["admin", "DEL infer:limit:{t1}:x"], ["admin", "DEL infer:cache:{t1}:k"], ["router", "LPUSH infer:latency:small 1"], ["router", "DEL infer:latency:small"], ["router", "EVALSHA x 1 other:key"], ["router", "HSET infer:cache:{t1}:k a b"], ["router", "FLUSHDB"],
   ["worker", "GET infer:limit:{t1}:tenant:requests:t1"], ["worker", "HGET infer:ledger:{infer}:state epoch"], ["worker", "LRANGE infer:latency:small 0 1"], ["worker", "EVAL return(redis.call('HINCRBY',KEYS[1],'spent',-1)) 1 infer:ledger:{infer}:a"], ["worker", "SET infer:latency:small 1"],
   ["admin", "HSET infer:ledger:{infer}:state epoch f"], ["admin", "DEL infer:ledger:{infer}:state"], ["admin", "GET infer:cache:{t1}:k"], ["admin", "EVAL return(1) 0"],
 ])("%s may not %s", async (service, line) => {

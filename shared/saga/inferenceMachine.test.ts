@@ -1,9 +1,10 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import type { Step, StopReason } from "#shared/contracts/decision.ts";
 import { nanoUsd } from "#shared/contracts/money.ts";
 
-import { advance, type MachineEvent, newSaga, Saga, spentOn } from "./inferenceMachine.ts";
+import { advance, type MachineEvent, newSaga, played, Saga, spentOn } from "./inferenceMachine.ts";
 
 const BASELINE = { tier: "large", rates: { input_nano_usd_per_million: nanoUsd(1), output_nano_usd_per_million: nanoUsd(1), request_nano_usd: nanoUsd(0) } };
 const decided = (after_attempt: number, step: Step): MachineEvent =>
@@ -123,4 +124,29 @@ it("keeps every decision, in order", () => {
   const { context } = [run(0, "small"), result(1, 0.1), run(1, "large"), failure(2), stop(2, "budget")]
     .reduce<ReturnType<typeof advance>>((now, event) => advance(Saga.parse(JSON.parse(JSON.stringify(now))), event), { ...newSaga(BASELINE), commands: [] });
   expect(context.decisions.map(({ after_attempt, step }) => [after_attempt, step.kind])).toEqual([[0, "run"], [1, "run"], [2, "stop"]]);
+});
+
+it("goes the same way when it is played without xstate, whatever comes in whatever order", () => {
+  const answer = (event: MachineEvent, over: object): MachineEvent => ({ ...event, ...over });
+  const CUT = { finish_reason: "length" as const, refusal: null };
+  const events: MachineEvent[] = [0, 1, 2].flatMap((n) => [
+    run(n, "small"), run(n, "large", null), stop(n, "good_enough"), stop(n, "tiers_exhausted"), stop(n, "budget"), result(n + 1, 0.9), result(n + 1, 0.1), result(n + 1, 1, false), failure(n + 1),
+    answer(result(n + 1, 0.1), { isFinal: true }), answer(result(n + 1, 0.1, false), { isFinal: true }), answer(failure(n + 1), { isFinal: true }), answer(result(n + 1, 0.9, false), { message: CUT }),
+  ]);
+  events.push(closed(), closed("poison"), { type: "REFUSED", error: { code: "tenant_suspended", message: "m" } });
+  const ends = new Set<string>();
+  fc.assert(fc.property(fc.array(fc.constantFrom(...events), { maxLength: 8 }), (sequence) => {
+    let saga = newSaga(BASELINE);
+    for (const event of sequence) {
+      const { state, context } = advance(saga, event);
+      expect(played(saga, event)).toEqual({ state, context });
+      ends.add(state);
+      if (state !== "received" && state !== "awaitingResult") {
+        expect(played({ state: state, context }, event)).toEqual({ state, context });
+        return;
+      }
+      saga = { state, context };
+    }
+  }), { numRuns: 2_000 });
+  expect(ends.size).toBe(6);
 });

@@ -6,6 +6,7 @@ import completionFixture from "#shared/contracts/fixtures/completion.v1.json" wi
 import jobFixture from "#shared/contracts/fixtures/job.v1.json" with { type: "json" };
 import resultFixture from "#shared/contracts/fixtures/result.v1.json" with { type: "json" };
 import { nanoUsd } from "#shared/contracts/money.ts";
+import { termsOf } from "#shared/contracts/terms.ts";
 
 import type { SagaContext } from "./inferenceMachine.ts";
 import { baselineCost, messagesAfter, readSaga } from "./messagesAfter.ts";
@@ -19,7 +20,7 @@ const unsure = (attempt: Attempt): Attempt => ({ ...attempt, outcome: { kind: "a
 describe("messagesAfter", () => {
   it("turns the accepted result of a recorded job into the recorded completion", () => {
     if (LAST === undefined) throw new Error("the fixture has attempts");
-    expect(messagesAfter(JOB.request, readSaga(JOB.saga), { type: "RESULT", result: LAST, output: "spam 🌍" }, OCCASION)).toEqual([{ ...completionFixture, latency_slo_ms: JOB.request.latency_slo_ms }]); // which the fixture is too old for
+    expect(messagesAfter(JOB.request, readSaga(JOB.saga), { type: "RESULT", result: LAST, output: "spam 🌍" }, OCCASION)).toEqual([{ ...completionFixture, latency_slo_ms: JOB.request.latency_slo_ms, terms: termsOf(JOB.request) }]); // which the fixture is too old for
   });
 
   it("hands on a result that the rule does not accept, with its job's request and the saga so far", () => {

@@ -1,9 +1,11 @@
 import { bytesOf } from "#shared/contracts/chat.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { type Completion, Outcome, type SagaMessage } from "#shared/contracts/events.ts";
+import type { ExperimentArm } from "#shared/contracts/experimentArm.ts";
 import type { NanoUsd } from "#shared/contracts/money.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import { costOf } from "#shared/contracts/rates.ts";
+import { termsOf } from "#shared/contracts/terms.ts";
 
 import { advance, type MachineEvent, Saga, type SagaContext, spentOn } from "./inferenceMachine.ts";
 
@@ -31,15 +33,25 @@ export function messagesAfter(request: InferenceRequest, saga: Saga, event: Mach
 }
 
 function toCompletion(request: InferenceRequest, outcome: Outcome, context: SagaContext, { nowMs, traceId }: Occasion): Completion {
-  const { best, finished, decisions, baseline, degraded_reason, error } = context;
-  const last = finished.at(-1);
+  const { best, finished, decisions } = context;
   return {
     ...recordOf(request, { nowMs, traceId }),
+    ...endOf(outcome, context),
+    output: best?.output ?? null,
+    ...(best?.message === undefined ? {} : { message: best.message }),
+    attempts: finished,
+    decisions,
+  };
+}
+
+/** What a terminal event says of how its request ended, but for the answer itself. */
+export function endOf(outcome: Outcome, context: SagaContext) {
+  const { best, finished, baseline, degraded_reason, error } = context;
+  const last = finished.at(-1);
+  return {
     outcome,
     degraded_reason,
     error,
-    output: best?.output ?? null,
-    ...(best?.message === undefined ? {} : { message: best.message }),
     tier: best?.tier ?? last?.tier ?? null,
     model: best?.model ?? last?.model ?? null,
     confidence: best?.confidence ?? null,
@@ -47,8 +59,6 @@ function toCompletion(request: InferenceRequest, outcome: Outcome, context: Saga
     cost_nano_usd: spentOn(context),
     baseline_cost_nano_usd: baselineCost(context),
     baseline_tier: baseline.tier,
-    attempts: finished,
-    decisions,
   };
 }
 
@@ -62,6 +72,7 @@ export function recordOf(request: InferenceRequest, { nowMs, traceId }: Occasion
     user_id: request.user_id,
     ...(request.key_id === undefined ? {} : { key_id: request.key_id }),
     policy: request.policy,
+    ...(request.experiment === undefined ? {} : { experiment: drawnIn(request.experiment) }),
     task: request.task,
     budget_nano_usd: request.budget_nano_usd,
     metadata: request.metadata,
@@ -74,9 +85,13 @@ export function recordOf(request: InferenceRequest, { nowMs, traceId }: Occasion
     completed_at_ms: nowMs,
     latency_ms: Math.max(0, nowMs - request.accepted_at_ms),
     ...(request.latency_slo_ms === null ? {} : { latency_slo_ms: request.latency_slo_ms }),
+    terms: termsOf(request),
     trace_id: traceId,
   };
 }
+
+/** Which model decided is in the decisions. */
+const drawnIn = ({ experiment_id, arm, share }: ExperimentArm): ExperimentArm => ({ experiment_id, arm, share });
 
 /**
  * What the request would have cost on the baseline tier. Where that tier ran, what it charged; elsewhere the tokens of

@@ -8,7 +8,7 @@ export type Actor = { readonly kind: "key"; readonly keyId: string } | { readonl
 
 export interface AdminEntry {
   readonly tenantId: string | null;
-  readonly action: "tenant.create" | "tenant.change" | "key.create" | "key.revoke" | "nats_user.create" | "nats_user.remove" | "logins.init" | "cache.evaluate" | "webhook.create" | "webhook.rotate" | "webhook.enable" | "webhook.disable" | "webhook.remove" | "webhook.retry" | "dead_letter.retry" | "dead_letter.discard" | "model.activate" | "model.deactivate" | "model.rollback" | "breaker.reset";
+  readonly action: "tenant.create" | "tenant.change" | "erasure.ask" | "key.create" | "key.revoke" | "nats_user.create" | "nats_user.remove" | "logins.init" | "cache.evaluate" | "webhook.create" | "webhook.rotate" | "webhook.enable" | "webhook.disable" | "webhook.remove" | "webhook.retry" | "dead_letter.retry" | "dead_letter.discard" | "model.activate" | "model.deactivate" | "model.rollback" | "breaker.reset";
   readonly object: string;
   /** Never a secret. */
   readonly change: object;

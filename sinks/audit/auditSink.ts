@@ -17,6 +17,7 @@ import { startTracing } from "#shared/telemetry/tracing.ts";
 
 import { AuditSinkConfig } from "./config.ts";
 import { drain, type Feed } from "./drain.ts";
+import { eraseAsked } from "./eraseAsked.ts";
 import { feedbackFeed } from "./feedbackFeed.ts";
 import { lateFeed } from "./lateFeed.ts";
 import { reconcileBooks } from "./reconcileBooks.ts";
@@ -24,6 +25,7 @@ import { keepFor } from "./retention.ts";
 import { shadowFeed } from "./shadowFeed.ts";
 import { stopDisproved } from "./stopDisproved.ts";
 import { type Rows, toRows } from "./toRows.ts";
+import { type CountWaste, makeCountWaste } from "./wasteMetric.ts";
 import { makeAuditWriter } from "./writeBatch.ts";
 import type { Writer } from "./writer.ts";
 
@@ -43,11 +45,12 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     onClose("tracing", close);
     const pool = makePool(config.databaseUrl, "audit-sink", (error) => { log.warn({ err: error }, "a Postgres connection broke"); }, { service: "audit_sink" });
     onClose("postgres", () => pool.end());
-    const completions = completionFeed(pool, registry, config);
+    const countWaste = makeCountWaste(registry);
+    const completions = completionFeed(pool, registry, config, countWaste);
     const feedback = feedbackFeed(pool, registry, prefix);
     const { falseHit, sweep } = stopDisproved({ pool, registry, log });
     const shadows = shadowFeed(pool, registry, prefix, falseHit);
-    const late = lateFeed(pool, registry, prefix);
+    const late = lateFeed(pool, registry, prefix, countWaste);
     const needed = [completions.source, feedback.source, shadows.source, late.source];
     const broker = await openBroker({ url: config.natsUrl, role: "audit-sink", prefix, needed, readiness, registry }, context);
     readiness.watch(await watchTables(pool, "audit_sink", log, signal));
@@ -56,6 +59,7 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     const { js, publisher, now, observeRun } = broker;
     sweep(signal);
     keepFor(pool, { auditDays: config.retentionDays, ledgerDays: config.ledgerRetentionDays }, log, signal);
+    eraseAsked(config, context);
     reconcileBooks({ config, broker, registry }, context);
     readiness.started();
     log.info("ready");
@@ -66,7 +70,7 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
 
 /** `parent`: of the span, as the metrics sink tells the request. */
 type Read = Rows & { readonly parent: string | null };
-const completionFeed = (pool: Pool, registry: Registry, { prefix, tracing }: Pick<z.infer<typeof AuditSinkConfig>, "prefix" | "tracing">): Feed<Read> => ({
+const completionFeed = (pool: Pool, registry: Registry, { prefix, tracing }: Pick<z.infer<typeof AuditSinkConfig>, "prefix" | "tracing">, countWaste: CountWaste): Feed<Read> => ({
   source: sourcesOf(prefix).auditCompletions,
   table: "requests",
   read(delivery) {
@@ -75,6 +79,7 @@ const completionFeed = (pool: Pool, registry: Registry, { prefix, tracing }: Pic
   },
   writer: observed(makeAuditWriter(pool), registry),
   parentOf: ({ parent }) => parent,
+  observe({ lines }) { countWaste(lines); },
 });
 
 function observed(writer: Writer<Rows>, registry: Registry): Writer<Rows> {

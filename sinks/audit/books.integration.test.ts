@@ -31,6 +31,7 @@ import { lateFeed } from "./lateFeed.ts";
 import { deleteOldLines } from "./retention.ts";
 import { shadowFeed, toShadowItem } from "./shadowFeed.ts";
 import { toRows } from "./toRows.ts";
+import { makeCountWaste } from "./wasteMetric.ts";
 import { makeAuditWriter } from "./writeBatch.ts";
 
 const COMPLETION = Completion.parse(completionFixture);
@@ -147,7 +148,7 @@ describe("late runs", () => {
     await ensureTopology(nats, { prefix: "infer", tiers: [{ name: "small", slots: 1 }], completionsMaxAgeMs: 86_400_000 });
     broker = await brokerOver(nats, "infer");
     const { tracer } = startTracing(undefined, "test");
-    loop = drain(lateFeed(pool, registry, "infer"), { ...broker, prefix: "infer", batchSize: 100, batchDelayMs: 20, tracer, log: pino({ level: "silent" }), signal: shutdown.signal, drainMs: 1_000 });
+    loop = drain(lateFeed(pool, registry, "infer", makeCountWaste(registry)), { ...broker, prefix: "infer", batchSize: 100, batchDelayMs: 20, tracer, log: pino({ level: "silent" }), signal: shutdown.signal, drainMs: 1_000 });
   });
   afterAll(async () => {
     shutdown.abort();

@@ -11,6 +11,7 @@ import { parseMessage } from "#shared/messaging/parseMessage.ts";
 import { idOf, sourcesOf } from "#shared/messaging/topology.ts";
 
 import type { Feed } from "./drain.ts";
+import { placesOfErased } from "./leftOut.ts";
 import { makeWriter } from "./writer.ts";
 
 export type FeedbackRow = typeof feedback.$inferInsert;
@@ -34,7 +35,8 @@ export function feedbackFeed(pool: Pool, registry: Registry, prefix: string): Fe
     table: "feedback",
     read: (delivery) => toFeedbackRow(prefix, delivery),
     writer: makeWriter(pool, async (client, rows: readonly FeedbackRow[]) => {
-      await replaceFeedback(client, rows);
+      const erased = await placesOfErased(client, rows);
+      await replaceFeedback(client, rows.filter((_row, place) => !erased.has(place)));
       return new Set(rows.keys()); // one that a later one replaced was said, too
     }),
     observe: ({ source }) => { counted.inc({ source: COUNTED_SOURCES.includes(source) ? source : "other" }); },

@@ -4,7 +4,6 @@ import { Counter, type Registry } from "prom-client";
 
 import { AppError, ERROR_CODES } from "#shared/contracts/errors.ts";
 import { DeadLetter } from "#shared/contracts/events.ts";
-import { toUsd } from "#shared/contracts/money.ts";
 import { makeBatchInsert } from "#shared/db/batchInsert.ts";
 import { ledger } from "#shared/db/schema/books.ts";
 import { type Line, linesOfLetter } from "#shared/ledger/linesOf.ts";
@@ -13,6 +12,7 @@ import { parseMessage } from "#shared/messaging/parseMessage.ts";
 import { deadLetterSubject, sourcesOf, streamNamesOf } from "#shared/messaging/topology.ts";
 
 import type { Feed } from "./drain.ts";
+import type { CountWaste } from "./wasteMetric.ts";
 import { makeWriter } from "./writer.ts";
 
 const insertLines = makeBatchInsert(ledger);
@@ -36,8 +36,7 @@ function toLate(prefix: string, { subject, data, seq }: Pick<Delivery, "subject"
   return { letter, lines: linesOfLetter(letter, seq) };
 }
 
-export function lateFeed(pool: Pool, registry: Registry, prefix: string): Feed<Late> {
-  const waste = new Counter({ name: "infer_waste_cost_usd_total", help: "What late and duplicate runs cost. No request pays for it.", registers: [registry] });
+export function lateFeed(pool: Pool, registry: Registry, prefix: string, countWaste: CountWaste): Feed<Late> {
   const letters = new Counter({ name: "infer_dead_letters_total", help: "Letters in DEAD_LETTERS by the stream of the message that was given up and by reason: an error code, late_result, shadow_input_gone, or other.", labelNames: ["stream", "reason"], registers: [registry] });
   return {
     source: sourcesOf(prefix).auditDeadLetters,
@@ -49,7 +48,7 @@ export function lateFeed(pool: Pool, registry: Registry, prefix: string): Feed<L
     }),
     observe({ letter, lines }) {
       letters.inc(labelsOf(prefix, letter));
-      for (const { cost_nano_usd } of lines) waste.inc(toUsd(cost_nano_usd));
+      countWaste(lines);
     },
   };
 }

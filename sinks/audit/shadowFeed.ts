@@ -14,6 +14,7 @@ import { sourcesOf } from "#shared/messaging/topology.ts";
 
 import { makeCalibrationMetrics } from "./calibrationMetrics.ts";
 import type { Feed } from "./drain.ts";
+import { placesOfErased } from "./leftOut.ts";
 import { makePlacesOfOwnRows } from "./ownRows.ts";
 import { type Insert, makeWriter } from "./writer.ts";
 
@@ -94,14 +95,17 @@ function insertOwn<T extends ShadowRow | ShadowTierRow | CacheAuditRow>(table: S
 }
 
 async function insert(client: ClientBase, batch: readonly ShadowItem[]): Promise<ReadonlySet<number>> {
-  const labels = batch.flatMap((item, place) => (item.table === "shadows" ? [{ place, row: item.row }] : []));
-  const tiers = batch.flatMap((item, place) => (item.table === "shadow_tiers" ? [{ place, row: item.row }] : []));
-  const audits = batch.flatMap((item, place) => (item.table === "cache_audits" ? [{ place, row: item.row }] : []));
+  const erased = await placesOfErased(client, batch.map(({ row }) => row));
+  const kept = batch.map((item, place) => (erased.has(place) ? null : item));
+  const labels = kept.flatMap((item, place) => (item?.table === "shadows" ? [{ place, row: item.row }] : []));
+  const tiers = kept.flatMap((item, place) => (item?.table === "shadow_tiers" ? [{ place, row: item.row }] : []));
+  const audits = kept.flatMap((item, place) => (item?.table === "cache_audits" ? [{ place, row: item.row }] : []));
   const written = await insertShadows(client, labels.map(({ row }) => row));
   const writtenTiers = await insertShadowTiers(client, tiers.map(({ row }) => row));
   const writtenAudits = await insertCacheAudits(client, audits.map(({ row }) => row));
   await insertLines(client, batch.flatMap(({ lines }) => lines));
-  return new Set([...labels.filter((_item, i) => written.has(i)), ...tiers.filter((_item, i) => writtenTiers.has(i)), ...audits.filter((_item, i) => writtenAudits.has(i))].map(({ place }) => place));
+  const own = [...labels.filter((_item, i) => written.has(i)), ...tiers.filter((_item, i) => writtenTiers.has(i)), ...audits.filter((_item, i) => writtenAudits.has(i))];
+  return new Set([...erased, ...own.map(({ place }) => place)]);
 }
 
 /** `onFalseHit`: told once an audit is written that found one. */

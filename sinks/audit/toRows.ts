@@ -32,6 +32,7 @@ export function toRows(event: Completion, streamSeq: number): Rows {
     error_code: event.error?.code ?? null,
     error_message: event.error?.message ?? null,
     policy: event.policy,
+    experiment: event.experiment ?? null,
     task: event.task,
     tier: event.tier,
     model: event.model,
@@ -43,6 +44,7 @@ export function toRows(event: Completion, streamSeq: number): Rows {
     budget_nano_usd: event.budget_nano_usd,
     attempt_count: event.attempts.length,
     latency_ms: event.latency_ms,
+    latency_slo_ms: event.latency_slo_ms ?? null,
     accepted_at: iso(event.accepted_at_ms),
     completed_at: iso(event.completed_at_ms),
     origin: event.origin,
@@ -55,6 +57,7 @@ export function toRows(event: Completion, streamSeq: number): Rows {
     metadata: event.metadata,
     cache: event.cache ?? null,
     decisions: event.decisions,
+    terms: event.terms ?? null,
     trace_id: event.trace_id,
     stream_seq: streamSeq,
   };

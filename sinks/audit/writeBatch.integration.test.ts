@@ -41,6 +41,12 @@ describe("a batch", () => {
     expect([await count("requests"), await count("attempts")]).toEqual([4, 9]);
   });
 
+  it("keeps what decisions read of the request", async () => {
+    const decided = event("a", { latency_slo_ms: 900, terms: { deadline_at_ms: 1_767_225_630_000, min_quality: 0.25, min_tier: "medium", allowed_tiers: ["medium", "large"], priority: "batch", asked: { kind: "chat", max_output_tokens: 7, has_tools: true } }, decisions: COMPLETION.decisions.map((decision) => ({ ...decision, tier_file: "0123456789abcdef" })) });
+    await makeAuditWriter(pool).write(rows(decided));
+    expect(await readCompletion(pool, "a", "t1")).toEqual(decided);
+  });
+
   it("keeps each count of tokens that a model's server told", async () => {
     const usage = { input_tokens: 40, output_tokens: 5, cached_input_tokens: 30, cache_write_input_tokens: 8, reasoning_output_tokens: 2, source: "reported" as const };
     const told = event("a", { attempts: COMPLETION.attempts.map((attempt) => ({ ...attempt, usage })) });
@@ -202,6 +208,9 @@ describe("readCompletion", () => {
     ["a degraded one", event("x", { outcome: "degraded", degraded_reason: "deadline" })],
     ["a failed one", event("x", { outcome: "failed", error: { code: "deadline_exceeded", message: "too late" }, output: null, tier: null, model: null, confidence: null, confidence_source: null, attempts: COMPLETION.attempts.slice(0, 1) })],
     ["one that could not be read", event("x", { user_id: null, policy: null, task: null, budget_nano_usd: null, metadata: null, input_bytes: null, fingerprint: null, baseline_tier: null, baseline_cost_nano_usd: null, decisions: [], attempts: [] })],
+    ["one with a question, where those are stored", event("x", { input: "Is it spam? \"yes\"" })],
+    ["one with a question that is JSON", event("x", { input: "42" })],
+    ["one with a question in messages", event("x", { input: { messages: [{ role: "user", content: "Is it spam?" }] } })],
     ["one with an empty message", event("x", { outcome: "failed", error: { code: "internal", message: "" } })],
     ["one beyond 2^32 nano-dollars", event("x", { cost_nano_usd: 9_007_199_254_740_991 as Completion["cost_nano_usd"] })],
   ])("gives back %s as it was", async (_name, completion) => {

@@ -66,7 +66,7 @@ function completion(i: number): Completion {
     ...COMPLETION, tenant_id: `t${draw(3)}`, request_id: `r${i}`, user_id: `u${draw(5)}`, policy: draw(3) === 0 ? "cascade" : "cascade-routing", outcome: isRejected ? "rejected" : isLate ? "failed" : draw(9) === 0 ? "degraded" : "completed",
     error: isLate ? { code: "deadline_exceeded", message: "late" } : isRejected ? { code: "budget_exceeded", message: "none left" } : null,
     tier, model: tier === null ? null : `${tier}-1`, attempts, decisions: [], baseline_tier: isRejected ? null : "large", baseline_cost_nano_usd: draw(10) === 0 ? null : nanoUsd(draw(2e9)),
-    accepted_at_ms: FROM + draw(DAYS * 86_400_000), latency_ms: Math.round(Math.exp(random() * 9)), cost_nano_usd: nanoUsd(attempts.reduce((sum, one) => sum + one.cost_nano_usd, 0)),
+    accepted_at_ms: FROM + draw(DAYS * 86_400_000), latency_ms: Math.round(Math.exp(random() * 9)), ...(draw(3) === 0 ? { latency_slo_ms: 1 + draw(2_000) } : {}), cost_nano_usd: nanoUsd(attempts.reduce((sum, one) => sum + one.cost_nano_usd, 0)),
     ...(isCached ? { cache: { kind: "exact" as const, stored_at_ms: 1, age_ms: 1, source_request_id: "earlier" } } : {}),
   };
 }
@@ -219,6 +219,8 @@ it("flow has every request once at its beginning and once at its end", async () 
   for (const place of new Set(links.map(({ to }) => to).filter((to) => !isOutcome(to)))) expect(sum(({ to }) => to === place), place).toBe(sum(({ from }) => from === place));
 });
 
+const isWithinSlo = ({ outcome, latency_ms, latency_slo_ms = -1 }: Completion): boolean => (outcome === "completed" || outcome === "degraded") && latency_ms <= latency_slo_ms;
+
 it("latencies are those of answered requests, within what a bucket is wide", async () => {
   const { rows, on_time } = await view(ConsoleLatency, "latency", { from: "2026-11-20T00:00:00Z", to: "2026-11-29T00:00:00Z" });
   const answered = events.filter(({ outcome }) => outcome === "completed" || outcome === "degraded").map(({ latency_ms }) => latency_ms).sort((a, b) => a - b);
@@ -228,6 +230,9 @@ it("latencies are those of answered requests, within what a bucket is wide", asy
   expect(Math.abs((rows[0]?.p95_ms ?? 0) / exact - 1)).toBeLessThan(0.3);
   const accepted = events.filter(({ outcome }) => outcome !== "rejected");
   expect(on_time).toEqual({ requests: accepted.length, within: accepted.filter(({ error }) => error?.code !== "deadline_exceeded").length });
+  const sloOf = (of: readonly Completion[]) => { const asked = of.filter((event) => event.latency_slo_ms !== undefined); return { requests: asked.length, within: asked.filter(isWithinSlo).length }; };
+  expect(rows.map(({ tier, slo }) => [tier, slo])).toEqual([[null, sloOf(events)], ...["large", "medium", "small"].map((tier) => [tier, sloOf(events.filter((event) => event.tier === tier))])]);
+  expect(rows.every(({ slo }) => slo.within > 0 && slo.within < slo.requests)).toBe(true);
 });
 
 it("the frontier has each tier and each policy, and the baseline's own quality is 1", async () => {
@@ -268,6 +273,8 @@ describe("the list of requests", () => {
     ["of a tier", { tier: "medium", limit: "37" }, ({ tier }) => tier === "medium"],
     ["that failed", { outcome: "failed", limit: "5" }, ({ outcome }) => outcome === "failed"],
     ["that were slow", { min_latency_ms: "7000", limit: "3" }, ({ latency_ms }) => latency_ms >= 7_000],
+    ["that were answered within their SLO", { slo: "within", limit: "50" }, isWithinSlo],
+    ["that missed it, of a tier", { slo: "missed", tier: "large", limit: "4" }, (one) => one.tier === "large" && one.latency_slo_ms !== undefined && !isWithinSlo(one)],
     ["that escalated, of a tenant and a policy", { tenant_id: "t1", policy: "cascade", escalated: "true" }, (one) => one.tenant_id === "t1" && one.policy === "cascade" && one.attempts.length > 1],
     ["that did not", { escalated: "false", limit: "100" }, ({ attempts }) => attempts.length < 2],
     ["of a time", { from: "2026-11-22T03:20:00Z", to: "2026-11-22T19:40:00Z", limit: "10" }, ({ accepted_at_ms }) => accepted_at_ms >= Date.parse("2026-11-22T03:20:00Z") && accepted_at_ms < Date.parse("2026-11-22T19:40:00Z")],

@@ -102,7 +102,7 @@ function figuresOf(tier: string | null, sums: readonly Sums[], lines: readonly S
   const square = of(isTotal ? "net_square" : "net_of_tier_square") + (isTotal ? 0n : paid("apart_square"));
   const text = (...names: readonly string[]) => Object.fromEntries(names.map((name) => [name, String(of(name))]));
   return {
-    group: tier === "" ? null : tier, requests: String(addUp(sums, requestsOf)), ...text("completed", "degraded", "failed", "rejected", "unknown_baselines", "partly_known"),
+    group: tier === "" ? null : tier, requests: String(addUp(sums, requestsOf)), ...text("completed", "degraded", "failed", "rejected", "unknown_baselines", "partly_known", "with_slo", "within_slo"),
     cached: String(addUp(sums.filter(isCached), requestsOf)), baseline: String(of("baseline_nano_usd")), cached_saved: String(addUp(sums.filter(isCached), ({ sum }) => sum("baseline_nano_usd"))),
     ...Object.fromEntries(["attempt", "verification", "exploration", "shadow", "cache_audit", "waste"].map((kind) => [kind, String(paid(kind))])),
     pairs: String(addUp(sums, requestsOf) + (isTotal ? 0n : paid("apart")) + BigInt(moved?.pairs ?? 0)), net: String(net + BigInt(moved?.net ?? 0)), square: String(square + BigInt(moved?.square ?? 0)),

@@ -7,11 +7,12 @@ import { z } from "zod";
 
 import type { ConsoleRequestRow, ConsoleRequests, ConsoleRequestsQuery } from "#shared/contracts/console.ts";
 import { AppError } from "#shared/contracts/errors.ts";
+import { WITHIN_SLO } from "#shared/ledger/hourSums.ts";
 
 import { iso, type Scope } from "./readSums.ts";
 
 const HOUR_MS = 3_600_000;
-type Filters = Pick<ConsoleRequestsQuery, "outcome" | "policy" | "escalated" | "min_latency_ms" | "before" | "limit">;
+type Filters = Pick<ConsoleRequestsQuery, "outcome" | "policy" | "escalated" | "slo" | "min_latency_ms" | "before" | "limit">;
 
 /** Of the last request of a page, by what pages are in the order of. */
 const Place = z.tuple([z.iso.datetime(), z.string().max(128), z.string().max(128)]);
@@ -51,26 +52,28 @@ interface Hour {
   readonly hour: Date;
   readonly requests: number;
 }
-async function hoursWithAny(client: ClientBase, { span, tenantId, tier }: Scope, { outcome, policy, escalated, min_latency_ms }: Filters, before: Place | null): Promise<Hour[]> {
+async function hoursWithAny(client: ClientBase, { span, tenantId, tier }: Scope, { outcome, policy, escalated, slo, min_latency_ms }: Filters, before: Place | null): Promise<Hour[]> {
   const toMs = before === null ? span.toMs : Math.min(span.toMs, Date.parse(before[0]) + 1);
   const values: unknown[] = [tenantId ?? "", iso(Math.floor(span.fromMs / HOUR_MS) * HOUR_MS), iso(toMs)];
   const bind = (value: unknown): string => `$${values.push(value)}`;
   const wheres = [
     ...(tier === null ? [] : [`tier = ${bind(tier)}`]), ...(policy === undefined ? [] : [`policy = ${bind(policy)}`]),
     ...(escalated === undefined ? [] : [`path ${escalated === "true" ? "LIKE" : "NOT LIKE"} '>%>%'`]), ...(min_latency_ms === undefined ? [] : [`slowest_ms >= ${bind(min_latency_ms)}`]),
+    ...(slo === undefined ? [] : [slo === "within" ? "within_slo > 0" : "with_slo > within_slo"]),
   ].map((one) => ` AND ${one}`).join("");
   const requests = outcome ?? "completed + degraded + failed + rejected"; // a name of a column, by its schema
   const { rows } = await client.query<Hour>(`SELECT hour, sum(${requests})::int AS requests FROM request_hours WHERE tenant_id = $1 AND hour >= $2 AND hour < $3${wheres} GROUP BY hour HAVING sum(${requests}) > 0 ORDER BY hour DESC`, values);
   return rows;
 }
 
-async function readHours(client: ClientBase, { span, tenantId, tier }: Scope, { outcome, policy, escalated, min_latency_ms }: Filters, { before, hours, most }: { readonly before: Place | null; readonly hours: readonly Hour[]; readonly most: number }): Promise<ConsoleRequestRow[]> {
+async function readHours(client: ClientBase, { span, tenantId, tier }: Scope, { outcome, policy, escalated, slo, min_latency_ms }: Filters, { before, hours, most }: { readonly before: Place | null; readonly hours: readonly Hour[]; readonly most: number }): Promise<ConsoleRequestRow[]> {
   const values: unknown[] = [hours.map(({ hour }) => hour.toISOString()), iso(span.fromMs), iso(span.toMs), most];
   const bind = (value: unknown): string => `$${values.push(value)}`;
   const wheres = [
     ...(tenantId === null ? [] : [`q.tenant_id = ${bind(tenantId)}`]), ...(tier === null ? [] : [`q.tier = ${bind(tier)}`]), ...(policy === undefined ? [] : [`q.policy = ${bind(policy)}`]),
     ...(outcome === undefined ? [] : [`q.outcome = ${bind(outcome)}`]), ...(escalated === undefined ? [] : [`${escalated === "true" ? "" : "NOT "}COALESCE(q.cache IS NULL AND q.attempted LIKE '%,%', false)`]),
     ...(min_latency_ms === undefined ? [] : [`q.latency_ms >= ${bind(min_latency_ms)}`]),
+    ...(slo === undefined ? [] : [slo === "within" ? `(${WITHIN_SLO})` : `q.latency_slo_ms IS NOT NULL AND NOT (${WITHIN_SLO})`]),
     ...(before === null ? [] : [`q.at <= ${bind(before[0])}`, `(q.at, q.request_id, q.tenant_id) < (${before.map(bind).join(", ")})`]),
   ].map((one) => ` AND ${one}`).join("");
   // The audit forgets sooner than the books, and has the first use of an id alone. As a value the look-up is made row by row, and never for more than a page.

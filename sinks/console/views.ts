@@ -102,11 +102,12 @@ export async function readFlow(client: ClientBase, scope: Scope): Promise<Consol
 }
 
 export async function readLatency(client: ClientBase, scope: Scope): Promise<ConsoleLatency> {
-  const sums = await readRequestSums(client, scope, ["tier"], { columns: [...latencyColumns, ...OUTCOMES, "late"] });
+  const sums = await readRequestSums(client, scope, ["tier"], { columns: [...latencyColumns, ...OUTCOMES, "late", "with_slo", "within_slo"] });
   const rowOf = (tier: string | null, of: readonly Sums[]): ConsoleLatency["rows"][number] => {
     const counts = addCounts(of.map(latenciesOf));
     const { p50, p95, p99 } = quantiles(counts);
-    return { tier, requests: of.reduce((total, one) => total + answeredOf(one), 0), p50_ms: p50, p95_ms: p95, p99_ms: p99, histogram: counts.map((requests, i) => ({ below_ms: LATENCY_BOUNDS_MS[i] ?? null, requests })) };
+    const slo = { requests: toNumber(of, ({ sum }) => sum("with_slo")), within: toNumber(of, ({ sum }) => sum("within_slo")) };
+    return { tier, requests: of.reduce((total, one) => total + answeredOf(one), 0), p50_ms: p50, p95_ms: p95, p99_ms: p99, slo, histogram: counts.map((requests, i) => ({ below_ms: LATENCY_BOUNDS_MS[i] ?? null, requests })) };
   };
   const tiers = [...new Set(sums.map(({ key }) => String(key["tier"])))].filter((tier) => tier !== "").sort();
   const accepted = toNumber(sums, (one) => requestsOf(one) - one.sum("rejected"));

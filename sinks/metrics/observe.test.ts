@@ -38,6 +38,16 @@ it("counts a failure by its code, under no tier and no policy when it has none",
   expect(lines).toContain("infer_baseline_cost_usd_total 0");
 });
 
+it("counts what was answered within its latency SLO, and what was not or had no answer; what named none is no part of it", async () => {
+  const asked: Completion = { ...COMPLETION, latency_ms: 900, latency_slo_ms: 900 };
+  const lines = await metricsAfter(asked, { ...asked, latency_ms: 901 }, { ...asked, outcome: "failed", error: { code: "deadline_exceeded", message: "m" } }, COMPLETION);
+  expect(lines.filter((line) => line.startsWith("infer_requests_with_slo_total"))).toEqual(['infer_requests_with_slo_total{tier="large",result="within"} 1', 'infer_requests_with_slo_total{tier="large",result="missed"} 2']);
+});
+
+it("counts what the baseline would have cost for answers alone, as reports do", async () => {
+  expect(await metricsAfter({ ...COMPLETION, outcome: "failed", error: { code: "backend_unavailable", message: "m" } })).toContain("infer_baseline_cost_usd_total 0");
+});
+
 it("counts answers that were made for another request, and what they saved", async () => {
   const hit: Completion = { ...COMPLETION, attempts: [], decisions: [], cache: { kind: "exact", stored_at_ms: 1, age_ms: 1, source_request_id: "r-0" } };
   const lines = await metricsAfter(hit, { ...hit, cache: { kind: "shared", stored_at_ms: 1, age_ms: 1, source_request_id: "r-0" } }, hit);

@@ -9,6 +9,8 @@ import { Pool } from "pg";
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { writeTierFile } from "#infra/e2e/tierFile.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
+import { ensureConsumer } from "#shared/messaging/ensureTopology.ts";
+import { sourcesOf } from "#shared/messaging/topology.ts";
 
 import { callInferctl } from "../callInferctl.ts";
 import type { CheckedFinding } from "../doctor/finding.ts";
@@ -29,7 +31,7 @@ async function doctor(environment: Record<string, string> = {}) {
 }
 
 beforeAll(async () => {
-  [database, own] = await Promise.all([makeTestDatabase(inject("adminDatabaseUrl"), "cli_doctor"), startTestBroker([{ name: "small", slots: 1 }])]);
+  [database, own] = await Promise.all([makeTestDatabase(inject("adminDatabaseUrl"), "cli_doctor"), startTestBroker([{ name: "small", slots: 8 }])]);
   pool = new Pool({ connectionString: database.url, max: 1 });
   tiersFile = writeTierFile(join(folder, "tiers.json"), "http://127.0.0.1:9/v1", [{ name: "small", usd_per_million: 1 }]);
 });
@@ -48,15 +50,19 @@ it("finds a system as it should be without a problem", async () => {
   expect(of("clocks", "ok")[0]).toMatch(/^this machine's is within \d+ ms of NATS, Redis, Postgres$/);
 });
 
-it("names a stream of other settings, a consumer that is gone, a right that was taken back, row-level security that is off, and money that differs", async () => {
+it("names a stream of other settings, a consumer of other settings and one that is gone, a right that was taken back, row-level security that is off, and money that differs", async () => {
   const { jsm } = own.broker;
   await jsm.streams.update("JOBS", { max_bytes: 1024 ** 2 });
   await jsm.consumers.delete("JOBS", "worker-small");
+  await jsm.consumers.update("REQUESTS", "router-requests", { ack_wait: 1_000_000_000, max_deliver: 9, max_ack_pending: 10, filter_subject: "infer.request.acme.>" });
   await pool.query("REVOKE SELECT ON tenants FROM infer_gateway; ALTER TABLE requests NO FORCE ROW LEVEL SECURITY; ALTER TABLE ledger DISABLE TRIGGER append_only");
   await pool.query("INSERT INTO reconcile_differences (key, part, kind, difference) VALUES ('k', 'p', 'line_differs', '{}')");
   const { code, problems, of } = await doctor();
-  expect([code, problems]).toEqual([4, 6]);
-  expect(of("NATS", "problem")).toEqual([expect.stringMatching(/^stream JOBS has other settings: max_bytes: wanted 1073741824, is 1048576$/), "consumers are missing: worker-small on JOBS"]);
+  expect([code, problems]).toEqual([4, 7]);
+  expect(of("NATS", "problem")).toEqual([expect.stringMatching(/^stream JOBS has other settings: max_bytes: wanted 3092250624, is 1048576$/), "consumers are missing: worker-small on JOBS",
+    'consumer router-requests on REQUESTS has other settings: filter_subject: wanted "infer.request.>", is "infer.request.acme.>"; ack_wait: wanted 15000000000, is 1000000000; max_deliver: wanted 4, is 9; max_ack_pending: wanted 4000, is 10']);
+  await ensureConsumer(jsm, sourcesOf("infer").routerRequests); // as inferctl topology does
+  expect((await doctor()).of("NATS", "problem")).toHaveLength(2);
   expect(of("permissions", "problem")).toEqual(["Postgres does not grant what is needed: infer_gateway: SELECT on tenants"]);
   expect(of("Postgres", "problem")).toEqual(["row-level security does not keep tenants apart on requests", "nothing keeps from changing what is append-only: ledger"]);
   expect(of("books", "problem")).toEqual(["open differences: line_differs (1)"]);

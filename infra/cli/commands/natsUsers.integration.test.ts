@@ -22,7 +22,7 @@ import { createTenant } from "#shared/tenancy/tenants.ts";
 import { dispatch } from "../dispatch.ts";
 import { PLAIN_SCREEN } from "../screen.ts";
 
-const ROLES = ["admin", "gateway", "router", "worker-small", "worker-medium", "worker-large", "audit-sink", "metrics-sink", "console"];
+const ROLES = ["admin", "gateway", "router", "worker-small", "worker-medium", "worker-large", "audit-sink", "metrics-sink", "console", "replay", "replay-live", "replay-shadow"];
 const home = mkdtempSync(join(tmpdir(), "infer-nats-users-"));
 let database: Awaited<ReturnType<typeof makeTestDatabase>>;
 let pool: Pool;

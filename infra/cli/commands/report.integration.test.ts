@@ -10,7 +10,7 @@ let database: Awaited<ReturnType<typeof makeTestDatabase>>;
 beforeAll(async () => {
   database = await makeTestDatabase(inject("adminDatabaseUrl"), "cli_report");
   const pool = new Pool({ connectionString: database.url });
-  await pool.query("INSERT INTO ledger_requests (tenant_id, request_id, at, user_id, policy, tier, model, outcome, baseline_tier, baseline_cost_nano_usd, cost_is_partial, paid_nano_usd, paid_to_answer_tier_nano_usd, paid_to_answer_model_nano_usd, stream_seq) VALUES ('acme', 'r', '2026-11-03T10:00:00Z', '=1+1', 'cascade', 'small', 's-1', 'completed', 'large', 5000000000, false, 1250000000, 1250000000, 1250000000, 1)");
+  await pool.query("INSERT INTO ledger_requests (tenant_id, request_id, at, user_id, policy, tier, model, outcome, baseline_tier, baseline_cost_nano_usd, cost_is_partial, paid_nano_usd, paid_to_answer_tier_nano_usd, paid_to_answer_model_nano_usd, latency_ms, latency_slo_ms, stream_seq) VALUES ('acme', 'r', '2026-11-03T10:00:00Z', '=1+1', 'cascade', 'small', 's-1', 'completed', 'large', 5000000000, false, 1250000000, 1250000000, 1250000000, 400, 500, 1)");
   await pool.query("INSERT INTO ledger (tenant_id, request_id, kind, part, user_id, tier, model, policy, cost_nano_usd, is_charged, cost_is_partial, is_to_answer_tier, is_to_answer_model, at, stream, stream_seq) VALUES ('acme', 'r', 'attempt', '1', '=1+1', 'small', 's-1', 'cascade', 1250000000, true, false, true, true, '2026-11-03T10:00:00Z', 'COMPLETIONS', 1)");
   await pool.end();
 });
@@ -22,7 +22,7 @@ const MONTH = ["--from", "2026-11-01", "--to", "2026-12-01"];
 it("prints a table, JSON and CSV of the same figures", async () => {
   expect((await inferctl("report", "--by", "model", ...MONTH)).printed).toMatch(/^s-1 +1 +1\.2500 +0\.000000 +0\.000000 +5\.0000 +3\.7500 /m);
   const report = Report.parse(JSON.parse((await inferctl("report", "--by", "user", ...MONTH, "--json")).printed));
-  expect(report.rows).toMatchObject([{ group: "=1+1", spend_nano_usd: "1250000000", net_saving_nano_usd: "3750000000" }]);
+  expect(report.rows).toMatchObject([{ group: "=1+1", spend_nano_usd: "1250000000", net_saving_nano_usd: "3750000000", slo: { requests: 1, within: 1 } }]);
   expect((await inferctl("report", "--by", "user", ...MONTH, "--csv")).printed).toMatch(/^group,'=1\+1,1,1,0,0,0,1250000000,/m);
 });
 

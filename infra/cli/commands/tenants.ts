@@ -9,13 +9,14 @@ import { budgetLines, budgetsWith, pacedWith, type PacingChange, readBudget, rea
 import { limitLines, limitsWith, readLimit } from "../limitText.ts";
 import { withTenancy } from "../tenancy.ts";
 import { textTable } from "../textTable.ts";
+import { eraseTenant, printErasures } from "./tenantErasure.ts";
 
 const ACTOR = { kind: "inferctl" } as const;
 const MOST_LISTED = 1_000;
 
 export const tenants: Command = {
   summary: "Makes, changes and lists tenants: their limits, budgets, policy, allowed tiers, cache and retention.",
-  usage: "list | show <tenant> | create <tenant> [options] | set <tenant> [options] | suspend <tenant> | resume <tenant> | history [<tenant>]",
+  usage: "list | show <tenant> | create <tenant> [options] | set <tenant> [options] | suspend <tenant> | resume <tenant> | history [<tenant>] | erase <tenant> [--user <id>] [--dry-run] [--yes] | erasures [<tenant>]",
   details: [
     "--name <text>               what people call it",
     "--limit <scope>.<kind>=<n>/s|min[,burst=<n>]   scope: tenant, user or key (each user, each API key); kind: requests or tokens; `none` takes it away. May be repeated",
@@ -27,19 +28,24 @@ export const tenants: Command = {
     "--cache off|deterministic|all, --cache-ttl <seconds>   which finished answers are given again, and for how long",
     "--semantic on|off, --max-false-hit-rate <share>, --cache-audit-share <share>   the same for questions in other words; needs `inferctl cache evaluate --store`",
     "--prompts hashed|stored     what the audit keeps of what is asked",
+    "--outputs stored|hashed     what the audit's rows keep of answers; the audit stream has them for its time in any case",
     "--retention-days <n>        audit rows older than this are deleted; `default`: as INFER_AUDIT_RETENTION_DAYS says",
     "history                     who changed what of tenants and keys, the latest first",
+    "erase                       deletes what is kept of a tenant, which is suspended first, or of one of its users; the books stay, without the user's id. It cannot be undone; repeated, it goes on (docs/privacy.md)",
+    "--user <id>, --dry-run, --yes   of erase: of this `user_id` alone; count what it would take; do it",
+    "erasures                    who was erased, and when the streams are clear of it",
     "--json                      for programs",
     "Gateways and routers follow a change within 30 s.",
   ],
   example: "inferctl tenants create acme --limit tenant.requests=100/s,burst=50 --limit user.tokens=20000/min --allow-tier small --allow-tier large",
   options: {
-    json: { type: "boolean" }, name: { type: "string" }, limit: { type: "string", multiple: true }, budget: { type: "string", multiple: true }, pacing: { type: "string", multiple: true }, "time-zone": { type: "string" }, policy: { type: "string" }, "allow-tier": { type: "string", multiple: true },
-    cache: { type: "string" }, "cache-ttl": { type: "string" }, semantic: { type: "string" }, "max-false-hit-rate": { type: "string" }, "cache-audit-share": { type: "string" }, prompts: { type: "string" }, "retention-days": { type: "string" },
+    json: { type: "boolean" }, user: { type: "string" }, "dry-run": { type: "boolean" }, yes: { type: "boolean" }, name: { type: "string" }, limit: { type: "string", multiple: true }, budget: { type: "string", multiple: true }, pacing: { type: "string", multiple: true }, "time-zone": { type: "string" }, policy: { type: "string" }, "allow-tier": { type: "string", multiple: true },
+    cache: { type: "string" }, "cache-ttl": { type: "string" }, semantic: { type: "string" }, "max-false-hit-rate": { type: "string" }, "cache-audit-share": { type: "string" }, prompts: { type: "string" }, outputs: { type: "string" }, "retention-days": { type: "string" },
   },
   maxPositionals: 2,
-  verbs: ["list", "show", "create", "set", "suspend", "resume", "history"],
-  run: ({ values, positionals: [verb, tenantId] }, { environment, print }) => withTenancy(environment, async (rights) => {
+  verbs: ["list", "show", "create", "set", "suspend", "resume", "history", "erase", "erasures"],
+  run: ({ values, positionals: [verb, tenantId] }, context) => withTenancy(context.environment, async (rights) => {
+    const { print } = context;
     const say = sayer({ values }, { print });
     const named = (): string => tenantId ?? refuse(`say which tenant to ${verb ?? ""}`);
     switch (verb ?? "") {
@@ -74,6 +80,8 @@ export const tenants: Command = {
         say({ changes }, changes.length === 0 ? "nothing was changed yet" : textTable(["at", "by", "tenant", "what", "of", "change"], changes.map(({ at, actor, tenant_id, action, object, change }) => [at, actor, tenant_id ?? "-", action, object, JSON.stringify(change)])));
         return 0;
       }
+      case "erase": return eraseTenant(named(), { values }, context, rights);
+      case "erasures": return printErasures(tenantId, { values }, context, rights);
       default: return refuse(verb === undefined ? "say what to do with the tenants" : `there is no "tenants ${verb}"`);
     }
   }),
@@ -100,7 +108,7 @@ function changeOf(values: ParsedArguments["values"], before: Tenant | null) {
   const cache = { mode: text("cache"), ttl_s: number("cache-ttl") };
   const semantic = { max_false_hit_rate: number("max-false-hit-rate"), audit_share: number("cache-audit-share") };
   const days = text("retention-days");
-  const retention = { prompts: text("prompts"), days: days === undefined ? undefined : days === "default" ? null : Number(days) };
+  const retention = { prompts: text("prompts"), outputs: text("outputs"), days: days === undefined ? undefined : days === "default" ? null : Number(days) };
   const tiers = texts("allow-tier");
   const { settings: had } = before ?? {};
   const settings = {
@@ -140,6 +148,6 @@ function describe({ tenant_id, name, status, settings: { policy, allowed_tiers, 
     `  limits         ${lines.length === 0 ? "none" : lines.join("\n                 ")}`,
     `  budgets        ${money.length === 0 ? "none" : [...money, `(${budgets.time_zone})`].join("\n                 ")}`,
     `  cache          ${cache.mode}${cache.mode === "off" ? "" : `, for ${cache.ttl_s} s`}${cache.semantic === undefined ? "" : `; semantic ${semanticOf(cache) === null ? "off, until it is evaluated again" : "on"}: at most ${cache.semantic.max_false_hit_rate} false hits, ${cache.semantic.audit_share} audited`}`,
-    `  retention      prompts ${retention.prompts}, ${retention.days === null ? "audit rows as INFER_AUDIT_RETENTION_DAYS says" : `audit rows for ${retention.days} days`}`,
+    `  retention      prompts ${retention.prompts}, answers ${retention.outputs ?? "stored"}, ${retention.days === null ? "audit rows as INFER_AUDIT_RETENTION_DAYS says" : `audit rows for ${retention.days} days`}`,
   ].join("\n");
 }

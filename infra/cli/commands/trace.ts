@@ -6,6 +6,7 @@ import { AppError } from "#shared/contracts/errors.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import { RequestId, TenantId } from "#shared/contracts/ids.ts";
 import { makePool } from "#shared/db/pool.ts";
+import { readErasures } from "#shared/erasure/readErasures.ts";
 import { connectNats } from "#shared/messaging/connect.ts";
 import { brokerOver } from "#shared/messaging/openBroker.ts";
 
@@ -59,7 +60,7 @@ async function look(environment: Environment, requestId: string, tenantId: strin
   try {
     const { streams, acks } = await brokerOver(nats, prefix).catch((error: unknown) => { throw unreachable("JetStream", error); });
     try {
-      const found = await makeFindRequest({ streams, pool, prefix })(requestId, tenantId);
+      const found = await makeFindRequest({ streams, pool, prefix, erasures: await readErasures(pool).then((known) => () => known) })(requestId, tenantId);
       if (found === null) throw new SetupError(`there is no request ${requestId}${tenantId === null ? "" : ` of tenant ${tenantId}`}`, "Look at its spelling and tenant; what is older than the audit's retention is gone.");
       return found.kind === "done" ? { state: "done", completion: found.completion } : { state: "under_way", ...(await readUnderWay(streams, prefix, found)) };
     } finally {

@@ -62,11 +62,11 @@ test("streams: as they should be, missing, different, filling and full", () => {
   ]);
 });
 
-test("consumers: with work under way, missing, behind, and about to lose", () => {
-  const consumer = (durable: string, behind: number, ageS: number) => ({ stream: "COMPLETIONS", durable, found: { behind, ageS }, mostAgeS: 7_200 });
+test("consumers: with work under way, missing, different, behind, and about to lose", () => {
+  const consumer = (durable: string, behind: number, ageS: number, differs: string[] = []) => ({ stream: "COMPLETIONS", durable, found: { behind, ageS, differs }, mostAgeS: 7_200 });
   expect(judgeConsumers([consumer("a", 3, 599), consumer("b", 0, 0)])).toEqual([ok("2 consumers, 3 messages under way")]);
-  expect(short(judgeConsumers([consumer("a", 3, 601), consumer("b", 4, 3_601), { stream: "JOBS", durable: "c", found: null, mostAgeS: 1 }]))).toEqual([
-    "problem: consumers are missing: c on JOBS", "warning: a is 3 messages and 601 s behind on COMPLETIONS", "problem: b is 4 messages and 3601 s behind on COMPLETIONS, which forgets them soon",
+  expect(short(judgeConsumers([consumer("a", 3, 601), consumer("b", 4, 3_601), consumer("d", 0, 0, ["ack_wait: wanted 2, is 1", "max_deliver: wanted 4, is 5"]), { stream: "JOBS", durable: "c", found: null, mostAgeS: 1 }]))).toEqual([
+    "problem: consumers are missing: c on JOBS", "problem: consumer d on COMPLETIONS has other settings: ack_wait: wanted 2, is 1; max_deliver: wanted 4, is 5", "warning: a is 3 messages and 601 s behind on COMPLETIONS", "problem: b is 4 messages and 3601 s behind on COMPLETIONS, which forgets them soon",
   ]);
 });
 

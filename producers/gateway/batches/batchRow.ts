@@ -2,6 +2,7 @@
 import type { ClientBase } from "pg";
 
 import type { BatchDefaults, BatchReply, BatchStatus } from "#shared/contracts/batch.ts";
+import { sumToUsd } from "#shared/contracts/money.ts";
 import { batchFinished } from "#shared/contracts/webhook.ts";
 import { isoOf, isoOrNull } from "#shared/tenancy/database.ts";
 import { insertDeliveries } from "#shared/webhooks/deliveries.ts";
@@ -30,13 +31,12 @@ export interface EndedRow extends BatchRow {
   readonly finished_at: Date;
 }
 
-const usd = (nanoUsd: bigint): number => Number(nanoUsd) / 1e9;
 export function toReply(row: BatchRow): BatchReply {
   const [cost, baseline] = [BigInt(row.cost_nano_usd), BigInt(row.baseline_cost_nano_usd)];
   return {
     batch_id: row.batch_id, tenant_id: row.tenant_id, name: row.name, status: row.status, lines: row.line_count,
     ended: { completed: row.completed_count, degraded: row.degraded_count, failed: row.failed_count, rejected: row.rejected_count },
-    cost_usd: usd(cost), baseline_cost_usd: usd(baseline), saving_usd: usd(baseline - cost),
+    cost_usd: sumToUsd(cost), baseline_cost_usd: sumToUsd(baseline), saving_usd: sumToUsd(baseline - cost),
     created_at: isoOf(row.created_at), started_at: isoOrNull(row.started_at), finished_at: isoOrNull(row.finished_at),
   };
 }

@@ -2,7 +2,7 @@
 import { cacheHeadersOf } from "../cacheHeaders.ts";
 import type { FinishReason } from "#shared/contracts/chat.ts";
 import type { Completion } from "#shared/contracts/events.ts";
-import { toUsd } from "#shared/contracts/money.ts";
+import { sumToUsd, toUsd } from "#shared/contracts/money.ts";
 import type { ChatCompletion, CompletionUsage, OptimizerReply } from "#shared/contracts/openAi.ts";
 import { toReply } from "#shared/contracts/reply.ts";
 
@@ -57,7 +57,7 @@ export function optimizerOf(event: Completion, { explain }: { readonly explain: 
 }
 
 function savingUsd({ cost_nano_usd, baseline_cost_nano_usd }: Completion): number | null {
-  return baseline_cost_nano_usd === null ? null : (baseline_cost_nano_usd - cost_nano_usd) / 1e9;
+  return baseline_cost_nano_usd === null ? null : sumToUsd(baseline_cost_nano_usd - cost_nano_usd);
 }
 
 /** What was decided, as response headers. */
@@ -66,6 +66,7 @@ export function headersOf(event: Completion): Record<string, string> {
   const known: Record<string, string | null> = {
     tier: event.tier, model: event.model, outcome: event.outcome, "cost-usd": decimal(toUsd(event.cost_nano_usd)), "saving-usd": saving === null ? null : decimal(saving),
     attempts: String(event.attempts.length), confidence: event.confidence === null ? null : String(event.confidence),
+    experiment: event.experiment === undefined ? null : `${event.experiment.experiment_id}/${event.experiment.arm}`,
   };
   return { ...cacheHeadersOf(event), ...Object.fromEntries(Object.entries(known).flatMap(([name, value]) => (value === null ? [] : [[`x-optimizer-${name}`, headerText(value)]]))) };
 }

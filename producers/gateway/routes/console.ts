@@ -17,7 +17,7 @@ const MOST_UNDER_WAY = 80;
 const CONNECT_MS = 2_000;
 const ANSWER_MS = 15_000;
 const PASSED_ON = ["authorization", "accept", "accept-encoding", "if-none-match", "last-event-id"] as const;
-const PASSED_BACK = ["content-type", "content-length", "content-encoding", "cache-control", "content-security-policy", "x-content-type-options", "referrer-policy", "www-authenticate", "retry-after", "x-accel-buffering", "etag", "location"] as const;
+const PASSED_BACK = ["content-type", "content-length", "content-encoding", "vary", "cache-control", "content-security-policy", "x-content-type-options", "referrer-policy", "www-authenticate", "retry-after", "x-accel-buffering", "etag", "location"] as const;
 
 export const consoleRoutes = ({ consoleUrl, isKeyless, log }: ConsoleDeps): FastifyPluginCallback => (app, _options, done) => {
   const agent = new Agent({ connections: MOST_UNDER_WAY, connect: { timeout: CONNECT_MS }, headersTimeout: ANSWER_MS, bodyTimeout: 60_000 });

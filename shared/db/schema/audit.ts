@@ -1,10 +1,15 @@
 /** The audit tables: rows of events, whose columns are named as in the event (`shared/contracts/events.ts`). */
-import { bigint, boolean, doublePrecision, index, integer, jsonb, pgTable, primaryKey, smallint, text } from "drizzle-orm/pg-core";
+import { sql } from "drizzle-orm";
+import { bigint, boolean, customType, doublePrecision, index, integer, jsonb, pgTable, primaryKey, smallint, text } from "drizzle-orm/pg-core";
 
 import type { Attempt, Completion, Outcome } from "#shared/contracts/events.ts";
 import type { Shadow, ShadowTier } from "#shared/contracts/shadow.ts";
 
 import { key, nanoUsd, time } from "./columns.ts";
+
+type Question = NonNullable<Completion["input"]>;
+/** Perhaps a text alone, read as the driver has it, which is parsed: `jsonb()` would parse a text once more, and make a number of "42". */
+const question = customType<{ data: Question }>({ dataType: () => "jsonb", fromDriver: (value) => value as Question });
 
 /** One row per finished request. Append-only; rebuildable by reading COMPLETIONS again. */
 export const requests = pgTable(
@@ -18,6 +23,7 @@ export const requests = pgTable(
     error_code: text(),
     error_message: text(),
     policy: text(),
+    experiment: jsonb().$type<NonNullable<Completion["experiment"]>>(),
     task: text(),
     tier: text(),
     model: text(),
@@ -29,27 +35,33 @@ export const requests = pgTable(
     budget_nano_usd: nanoUsd(),
     attempt_count: smallint().notNull(),
     latency_ms: integer().notNull(),
+    /** Wanted by the request. `null`: it named none, or was written by an older release. */
+    latency_slo_ms: integer(),
     accepted_at: time().notNull(),
     completed_at: time().notNull(),
     origin: text().notNull(),
     output: text(),
+    /** In place of `output` and `message`, where the tenant's retention has outputs hashed: SHA-256 in hex of the text, or of the message's JSON. */
+    output_sha256: text(),
     message: jsonb().$type<NonNullable<Completion["message"]>>(),
     input_bytes: integer(),
     input_sha256: text(),
     /** What was asked, where the tenant's retention has it stored. */
-    input: jsonb().$type<Completion["input"]>(),
+    input: question(),
     fingerprint: text(),
     metadata: jsonb().$type<Completion["metadata"]>(),
     /** The answer was made for another request. */
     cache: jsonb().$type<NonNullable<Completion["cache"]>>(),
     decisions: jsonb().$type<Completion["decisions"]>().notNull(),
+    /** For making the decisions again. None: of an older event. */
+    terms: jsonb().$type<NonNullable<Completion["terms"]>>(),
     trace_id: text().notNull(),
     /** Of the event in COMPLETIONS. */
     stream_seq: bigint({ mode: "number" }).notNull(),
   },
   (t) => [
     primaryKey({ columns: [t.request_id, t.tenant_id] }), index("requests_by_time").on(t.tenant_id, t.completed_at), index("requests_by_age").on(t.completed_at),
-    index("requests_by_sequence").on(t.stream_seq),
+    index("requests_by_sequence").on(t.stream_seq), index("requests_by_experiment").on(sql`(${t.experiment} ->> 'experiment_id')`).where(sql`${t.experiment} IS NOT NULL`),
   ],
 );
 

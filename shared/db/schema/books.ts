@@ -69,6 +69,8 @@ export const ledgerRequests = pgTable(
     attempted: text(),
     latency_ms: integer(),
     error_code: text(),
+    /** As of `requests`. */
+    latency_slo_ms: integer(),
     /** Of the event in COMPLETIONS. */
     stream_seq: bigint({ mode: "number" }).notNull(),
   },
@@ -98,6 +100,8 @@ export const requestHours = pgTable(
     /** Of answered ones. */
     unknown_baselines: whole(),
     partly_known: whole(),
+    /** That named a latency SLO, and of those the ones that were answered within it. Hours that an older release booked have none. */
+    with_slo: whole().default(0), within_slo: whole().default(0),
     /** Of answered ones. */
     baseline_nano_usd: exact(),
     paid_nano_usd: exact(), paid_to_answer_tier_nano_usd: exact(),

@@ -1,10 +1,10 @@
-import { JetStreamApiError } from "@nats-io/jetstream";
+import { type ConsumerConfig, JetStreamApiError } from "@nats-io/jetstream";
 
 import { servedBy } from "#shared/contracts/tiers.ts";
 import { allSources, differences } from "#shared/messaging/ensureTopology.ts";
 import { natsAdvisory, natsVerdict } from "#shared/messaging/natsAdvisory.ts";
 import { isSupported } from "#shared/messaging/connect.ts";
-import { modelBucket, type Source, streamOfBucket, streamsOf, type StreamSpec, sweeperBucket, tierBucket } from "#shared/messaging/topology.ts";
+import { consumerOf, modelBucket, type Source, streamOfBucket, streamsOf, type StreamSpec, sweeperBucket, tierBucket } from "#shared/messaging/topology.ts";
 
 import { type NatsPlace, type Place, Unreached } from "../../place.ts";
 import { type Check, type Finding, ok, orOk, problem, warning } from "../finding.ts";
@@ -20,7 +20,7 @@ export interface StreamLooked { readonly name: string; readonly found: { readonl
 export interface ConsumerLooked {
   readonly stream: string;
   readonly durable: string;
-  readonly found: { readonly behind: number; /** Of the oldest message that it has not done. */ readonly ageS: number } | null;
+  readonly found: { /** From what the topology says. */ readonly differs: readonly string[]; readonly behind: number; /** Of the oldest message that it has not done. */ readonly ageS: number } | null;
   /** Of the stream's messages. */
   readonly mostAgeS: number;
 }
@@ -53,7 +53,8 @@ async function lookAtBucket({ jsm }: NatsPlace, name: string): Promise<StreamLoo
   const info = await jsm.streams.info(name).catch(absent);
   return { name, found: info === null ? null : { differs: [], bytes: info.state.bytes, mostBytes: info.config.max_bytes } };
 }
-async function lookAtConsumer({ jsm, streams }: NatsPlace, { stream, durable }: Source, specs: readonly StreamSpec[]): Promise<ConsumerLooked> {
+async function lookAtConsumer({ jsm, streams }: NatsPlace, source: Source, specs: readonly StreamSpec[]): Promise<ConsumerLooked> {
+  const { stream, durable } = source;
   const mostAgeS = (specs.find(({ name }) => name === stream)?.max_age ?? 0) / 1e9;
   const info = await jsm.consumers.info(stream, durable).catch(absent);
   if (info === null) return { stream, durable, found: null, mostAgeS };
@@ -61,7 +62,7 @@ async function lookAtConsumer({ jsm, streams }: NatsPlace, { stream, durable }: 
   // What has aged out is not there any more: the first one that is left is the oldest then. A filter may leave out what lies between.
   const first = behind === 0 ? null : (await streams.bySequence(stream, info.ack_floor.stream_seq + 1)) ?? (await streams.first(stream, ">"));
   const nowMs = Date.parse(info.ts ?? "") || Date.now();
-  return { stream, durable, found: { behind, ageS: first === null ? 0 : Math.max(0, (nowMs - first.time.getTime()) / 1_000) }, mostAgeS };
+  return { stream, durable, found: { differs: differences<ConsumerConfig>(consumerOf(source), info.config), behind, ageS: first === null ? 0 : Math.max(0, (nowMs - first.time.getTime()) / 1_000) }, mostAgeS };
 }
 
 const NOT_FOUND: readonly number[] = [10_059, 10_014];
@@ -108,6 +109,7 @@ export function judgeConsumers(looked: readonly ConsumerLooked[]): readonly Find
   const behind = looked.reduce((sum, { found }) => sum + (found?.behind ?? 0), 0);
   return orOk([
     ...(missing.length === 0 ? [] : [problem(`consumers are missing: ${missing.join(", ")}`, "Make them: inferctl topology")]),
+    ...looked.flatMap(({ stream, durable, found }) => (found === null || found.differs.length === 0 ? [] : [problem(`consumer ${durable} on ${stream} has other settings: ${found.differs.join("; ")}`, "Set it to them: inferctl topology")])),
     ...late.map(({ stream, durable, behind: count, ageS, isLostSoon }) => (isLostSoon ? problem : warning)(
       `${durable} is ${count} messages and ${Math.round(ageS)} s behind on ${stream}${isLostSoon ? ", which forgets them soon" : ""}`, "Is its role up and ready? inferctl status; docs/operations.md says what else may hold it up.")),
   ], `${looked.length} consumers, ${behind === 0 ? "none of them behind" : `${behind} messages under way`}`);

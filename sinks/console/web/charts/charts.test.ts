@@ -69,7 +69,7 @@ describe("the flow", () => {
 });
 
 describe("latency", () => {
-  const row: ConsoleLatency["rows"][number] = { tier: null, requests: 6, p50_ms: 8, p95_ms: 80, p99_ms: 90, histogram: [{ below_ms: 5, requests: 0 }, { below_ms: 10, requests: 4 }, { below_ms: 20, requests: 0 }, { below_ms: null, requests: 2 }] };
+  const row: ConsoleLatency["rows"][number] = { tier: null, requests: 6, p50_ms: 8, p95_ms: 80, p99_ms: 90, slo: { requests: 0, within: 0 }, histogram: [{ below_ms: 5, requests: 0 }, { below_ms: 10, requests: 4 }, { below_ms: 20, requests: 0 }, { below_ms: null, requests: 2 }] };
 
   it("begins and ends where there are requests", () => {
     expect(barsOf(row)).toEqual([{ fromMs: 5, belowMs: 10, requests: 4 }, { fromMs: 10, belowMs: 20, requests: 0 }, { fromMs: 20, belowMs: null, requests: 2 }]);

@@ -12,7 +12,7 @@ interface RequestTableProps {
   readonly zone: string;
 }
 
-/** Narrow screens leave out the columns that matter less. */
+/** Narrow screens have three columns: some are left out, some stand below another. */
 export function RequestTable({ caption, rows, filters, zone }: RequestTableProps) {
   const today = formatDay(Date.now(), zone);
   const timeWords = ({ accepted_at }: ConsoleRequestRow) => (formatDay(accepted_at, zone) === today ? formatClock(accepted_at, zone) : formatTime(accepted_at, zone));
@@ -23,7 +23,7 @@ export function RequestTable({ caption, rows, filters, zone }: RequestTableProps
         <thead>
           <tr>
             <th scope="col" class="roomy">Accepted</th><th scope="col">Request</th><th scope="col" class="roomy">Tenant</th><th scope="col">Outcome</th><th scope="col" class="roomy">Tier</th><th scope="col" class="roomy num">Attempts</th>
-            <th scope="col" class="roomy num">Confidence</th><th scope="col" class="num">Cost</th><th scope="col" class="roomy num">Baseline</th><th scope="col" class="num">Latency</th>
+            <th scope="col" class="roomy num">Confidence</th><th scope="col" class="num">Cost<span class="tight">and latency</span></th><th scope="col" class="roomy num">Baseline</th><th scope="col" class="roomy num">Latency</th>
           </tr>
         </thead>
         <tbody>
@@ -36,9 +36,9 @@ export function RequestTable({ caption, rows, filters, zone }: RequestTableProps
               <td class="roomy">{row.tier ?? "–"}</td>
               <td class="roomy num">{row.attempts}</td>
               <td class="roomy num">{formatConfidence(row.confidence)}</td>
-              <td class="num">{formatUsd(row.cost_nano_usd)}</td>
+              <td class="num">{formatUsd(row.cost_nano_usd)}<span class="tight note">{formatMs(row.latency_ms)}</span></td>
               <td class="roomy num">{row.baseline_cost_nano_usd === null ? "–" : formatUsd(row.baseline_cost_nano_usd)}</td>
-              <td class="num">{formatMs(row.latency_ms)}</td>
+              <td class="roomy num">{formatMs(row.latency_ms)}</td>
             </tr>
           ))}
         </tbody>

@@ -35,8 +35,9 @@ export function candidatesOf(decision: Decision): Candidate[] {
   });
 }
 
-function whyChosen({ exploration, learned, policy }: Decision, tier: string): string {
+function whyChosen({ exploration, draw, learned, policy }: Decision, tier: string): string {
   if (exploration?.is_explored === true) return `drawn to learn from, with probability ${exploration.propensity.toFixed(2)}; the policy would have asked ${exploration.greedy}`;
+  if (draw !== undefined) return `drawn by lot, with probability ${draw.propensity.toFixed(2)}`;
   const value = learned?.candidates.find((candidate) => candidate.tier === tier)?.value;
   if (value !== undefined) return `worth most to ${policy}: ${value.toFixed(3)}`;
   return `the choice of ${policy} among those that meet the limits`;

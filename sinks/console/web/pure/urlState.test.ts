@@ -20,7 +20,7 @@ describe("an address", () => {
     const token = fc.stringMatching(/^[A-Za-z0-9_-]{1,64}$/);
     const filters = fc.record({
       tenant_id: token, tier: fc.constantFrom("small", "medium-2"), last: fc.constantFrom("1h", "7d"), tz: fc.constantFrom("UTC", "Europe/Berlin"), outcome: fc.constantFrom("completed", "failed"),
-      policy: fc.stringMatching(/^[a-z &=?#%+-]{1,20}$/), escalated: fc.constantFrom("true", "false"), request_id: token, min_latency_ms: fc.nat(999_999_999).map(String), before: fc.base64String({ minLength: 4, maxLength: 80 }),
+      policy: fc.stringMatching(/^[a-z &=?#%+-]{1,20}$/), escalated: fc.constantFrom("true", "false"), slo: fc.constantFrom("within", "missed"), request_id: token, min_latency_ms: fc.nat(999_999_999).map(String), before: fc.base64String({ minLength: 4, maxLength: 80 }),
     }, { requiredKeys: [] });
     const view = fc.oneof(fc.constantFrom<View>({ name: "overview" }, { name: "requests" }, { name: "tiers" }, { name: "budgets" }), fc.record({ name: fc.constant("request" as const), tenantId: token, requestId: token }));
     fc.assert(fc.property(view, filters, (where, narrowed) => {
@@ -29,7 +29,7 @@ describe("an address", () => {
   });
 
   it("leaves out what cannot be", () => {
-    expect(placeAt("/console?tenant_id=a%20b&tier=Large&last=5y&from=yesterday&tz=Nowhere&outcome=lost&escalated=maybe&min_latency_ms=-3&what=ever").filters).toEqual({});
+    expect(placeAt("/console?tenant_id=a%20b&tier=Large&last=5y&from=yesterday&tz=Nowhere&outcome=lost&escalated=maybe&slo=late&min_latency_ms=-3&what=ever").filters).toEqual({});
   });
 });
 
@@ -49,6 +49,6 @@ describe("a question of the API", () => {
   it("has the time of the filters, if they have one", () => expect(asked({ last: "1h", from: "2026-11-01T00:00:00Z", tz: "UTC" })).toEqual({ from: "2026-11-01T00:00:00Z", tz: "UTC" }));
   it("is one that the server reads", () => {
     expect(ConsoleQuery.parse(asked({ tenant_id: "acme", tier: "small", last: "30d" }))).toMatchObject({ tenant_id: "acme", tz: "Europe/Berlin" });
-    expect(ConsoleRequestsQuery.parse(asked({ outcome: "failed", escalated: "true", min_latency_ms: "250", before: "x", policy: "cascade", request_id: "r-1" }))).toMatchObject({ min_latency_ms: 250, outcome: "failed" });
+    expect(ConsoleRequestsQuery.parse(asked({ outcome: "failed", escalated: "true", slo: "missed", min_latency_ms: "250", before: "x", policy: "cascade", request_id: "r-1" }))).toMatchObject({ min_latency_ms: 250, outcome: "failed" });
   });
 });

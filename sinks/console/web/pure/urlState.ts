@@ -25,13 +25,14 @@ export interface Filters {
   readonly outcome?: Outcome;
   readonly policy?: string;
   readonly escalated?: "true" | "false";
+  readonly slo?: "within" | "missed";
   readonly request_id?: string;
   readonly min_latency_ms?: string;
   readonly before?: string;
 }
 /** Of every view; the rest is of the list alone. */
 const COMMON = ["tenant_id", "tier", "last", "from", "to", "tz"] as const;
-const ORDER = [...COMMON, "outcome", "policy", "escalated", "request_id", "min_latency_ms", "before"] as const satisfies (keyof Filters)[];
+const ORDER = [...COMMON, "outcome", "policy", "escalated", "slo", "request_id", "min_latency_ms", "before"] as const satisfies (keyof Filters)[];
 
 export interface Place {
   readonly view: View;
@@ -41,7 +42,7 @@ export interface Place {
 const isTime = (value: string) => !Number.isNaN(Date.parse(value));
 const READS: { readonly [Name in keyof Filters]-?: (value: string) => boolean } = {
   tenant_id: isToken, tier: (value) => /^[a-z][a-z0-9-]{0,30}$/.test(value), last: (value) => Object.hasOwn(LASTS, value), from: isTime, to: isTime, tz: isZone,
-  outcome: (value) => OUTCOMES.includes(value), policy: (value) => value.length <= 64, escalated: (value) => value === "true" || value === "false",
+  outcome: (value) => OUTCOMES.includes(value), policy: (value) => value.length <= 64, escalated: (value) => value === "true" || value === "false", slo: (value) => value === "within" || value === "missed",
   request_id: isToken, min_latency_ms: (value) => /^\d{1,9}$/.test(value), before: (value) => value.length <= 200,
 };
 

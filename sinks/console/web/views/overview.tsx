@@ -1,5 +1,5 @@
 import type { ConsoleBudgets, ConsoleFlow, ConsoleFrontier, ConsoleLatency, ConsoleOverview, ConsoleRequestRow, ConsoleRequests, ConsoleSeries, ConsoleTiers } from "#shared/contracts/console.ts";
-import type { ReportRow } from "#shared/contracts/report.ts";
+import type { ReportRow, Slo } from "#shared/contracts/report.ts";
 import type { ComponentChildren } from "preact";
 
 import { Chart } from "../charts/chart.tsx";
@@ -212,17 +212,27 @@ interface LatencyProps {
 function Latency({ loaded, to }: LatencyProps) {
   const share = ({ on_time: { requests, within } }: ConsoleLatency) => formatShare(requests === 0 ? null : within / requests);
   return (
-    <Panel title="Latency against the deadline" loaded={loaded} emptyWords={({ rows }) => (rows.some(({ requests }) => requests > 0) ? null : NO_REQUESTS)}>
+    <Panel title="Latency against SLO and deadline" loaded={loaded} emptyWords={({ rows }) => (rows.some(({ requests }) => requests > 0) ? null : NO_REQUESTS)}>
       {(value) => {
         const all = value.rows.find(({ tier }) => tier === null) ?? value.rows[0];
         return (
           <>
+            {all !== undefined && <SloShare slo={all.slo} to={to} />}
             <p><strong class="figure">{share(value)}</strong> of <a href={to()}>{plural(value.on_time.requests, "request")}</a> ended before their deadline.</p>
             {all !== undefined && <Chart title="Latency of answered requests" model={latencyChart({ row: all, hrefOf: (ms) => to(slowerThan(ms)) })} />}
           </>
         );
       }}
     </Panel>
+  );
+}
+
+function SloShare({ slo: { requests, within }, to }: { readonly slo: Slo } & Pick<LatencyProps, "to">) {
+  if (requests === 0) return <p class="note">No request of this time named a latency SLO (<code>latency_slo_ms</code>).</p>;
+  return (
+    <p>
+      <strong class="figure">{formatShare(within / requests)}</strong> of {plural(requests, "request")} with a latency SLO were <a href={to({ slo: "within" })}>answered within it</a>; <a href={to({ slo: "missed" })}>{formatCount(requests - within)} missed it</a>.
+    </p>
   );
 }
 
@@ -233,13 +243,14 @@ function LatencyByTier({ latency: { rows }, to }: { readonly latency: ConsoleLat
     <div class="scroll" tabIndex={0} role="region" aria-label="Latency by tier">
       <table>
         <caption class="sr-only">Latency by tier</caption>
-        <thead><tr><th scope="col">Tier</th><th scope="col" class="num">Answered</th><th scope="col" class="num">Median</th><th scope="col" class="num">95 %</th><th scope="col" class="num">99 %</th></tr></thead>
+        <thead><tr><th scope="col">Tier</th><th scope="col" class="num">Answered</th><th scope="col" class="num">Median</th><th scope="col" class="num">95 %</th><th scope="col" class="num">99 %</th><th scope="col" class="num">Within SLO</th></tr></thead>
         <tbody>
           {rows.filter(({ requests }) => requests > 0).map((row) => (
             <tr key={row.tier ?? ""}>
               <th scope="row">{row.tier ?? "all"}</th>
               <td class="num"><a href={to(row.tier === null ? {} : { tier: row.tier })}>{formatCount(row.requests)}</a></td>
               {[row.p50_ms, row.p95_ms, row.p99_ms].map((ms, i) => <td key={i} class="num">{ms === null ? "–" : <a href={to(slowerThan(ms, row.tier))}>{formatMs(ms)}</a>}</td>)}
+              <td class="num">{row.slo.requests === 0 ? "–" : <a href={to({ slo: "within", ...(row.tier === null ? {} : { tier: row.tier }) })}>{formatShare(row.slo.within / row.slo.requests)}</a>}</td>
             </tr>
           ))}
         </tbody>

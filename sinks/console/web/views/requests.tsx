@@ -51,6 +51,13 @@ export function ListFilters({ filters }: Pick<ViewProps, "filters">) {
           <option value="false">One attempt at most</option>
         </select>
       </label>
+      <label>Latency SLO
+        <select value={filters.slo ?? ""} onChange={({ currentTarget }) => change({ slo: currentTarget.value })}>
+          <option value="">Any, or none</option>
+          <option value="within">Answered within it</option>
+          <option value="missed">Missed</option>
+        </select>
+      </label>
       <label>Policy<input type="text" maxLength={64} value={filters.policy ?? ""} placeholder="any" onChange={({ currentTarget }) => change({ policy: currentTarget.value.trim() })} /></label>
       <label>Took at least (ms)<input type="text" inputMode="numeric" pattern="\d{1,9}" value={filters.min_latency_ms ?? ""} placeholder="any" onChange={({ currentTarget }) => { if (currentTarget.reportValidity()) change({ min_latency_ms: currentTarget.value }); }} /></label>
       <label>Request id<input type="text" maxLength={64} pattern="[A-Za-z0-9_\-]{1,64}" value={filters.request_id ?? ""} placeholder="any" onChange={({ currentTarget }) => { if (currentTarget.reportValidity()) change({ request_id: currentTarget.value.trim() }); }} /></label>

@@ -1,0 +1,138 @@
+/** How an experiment stands: arms with their figures and intervals, and in a sentence what to make of them. Pure. */
+import { evidenceNeeded, lossTerms } from "#router/experimentStep.ts";
+import { designLoss, labelsToFind, lossEvidence, lossState } from "#router/learning/lossTest.ts";
+import type { Arm, Experiment, ExperimentWatch } from "#shared/contracts/experiment.ts";
+import { differenceSequence, type Interval, meanSequence, sampleOf } from "#shared/statistics/confidenceSequence.ts";
+
+import { callUsdText } from "../reportText.ts";
+import { textTable } from "../textTable.ts";
+import type { ArmFigures } from "./readArms.ts";
+
+/** Of every interval here. */
+const RISK = 0.05;
+
+interface ArmRow {
+  readonly arm: string;
+  readonly policy: string;
+  readonly model_version?: string | null | undefined;
+  readonly share: number;
+  readonly requests: number;
+  readonly failed: number;
+  readonly labelled: number;
+  /** Mean label. `null`: none. */
+  readonly quality: number | null;
+  readonly quality_95: Interval | null;
+  readonly cost_nano_usd_per_request: number | null;
+  readonly cost_95: Interval | null;
+  readonly p95_ms: number | null;
+}
+interface Comparison {
+  readonly arm: string;
+  /** Quality less the control's. */
+  readonly difference: number | null;
+  readonly difference_95: Interval | null;
+  /** Cost per request less the control's, in nano-dollars. */
+  readonly cost_difference: number | null;
+  readonly cost_difference_95: Interval | null;
+  readonly evidence: number;
+  readonly evidence_needed: number;
+  /** Labels that would still be needed, were its loss `loss_to_find`. `null`: not known yet, or not asked any more. */
+  readonly labels_to_find: number | null;
+}
+export interface ArmReport {
+  readonly experiment: Experiment;
+  readonly arms: readonly ArmRow[];
+  readonly comparisons: readonly Comparison[];
+  readonly loss_to_find: number;
+  readonly verdict: string;
+}
+
+export function armReport(experiment: Experiment, watch: ExperimentWatch | null, figures: readonly ArmFigures[]): ArmReport {
+  const { arms, metric } = experiment;
+  const labelsOf = (name: string) => sampleOf(watch?.arms[name] ?? { labels: 0, sum: 0, squares: 0 });
+  const costsOf = (name: string) => {
+    const found = figures.find(({ arm }) => arm === name);
+    return { count: found?.requests ?? 0, mean: found?.cost_mean ?? 0, variance: found?.cost_variance ?? 0 };
+  };
+  const rows = arms.map(({ name, policy, model_version, share }): ArmRow => {
+    const [labels, costs, found] = [labelsOf(name), costsOf(name), figures.find(({ arm }) => arm === name)];
+    return {
+      arm: name, policy, model_version, share, requests: found?.requests ?? 0, failed: found?.failed ?? 0, labelled: labels.count,
+      quality: labels.count === 0 ? null : labels.mean, quality_95: meanSequence(labels, RISK),
+      cost_nano_usd_per_request: costs.count === 0 ? null : costs.mean, cost_95: meanSequence(costs, RISK), p95_ms: found?.p95_ms ?? null,
+    };
+  });
+  const [control, ...others] = arms;
+  const { quality: needed } = evidenceNeeded(experiment);
+  const comparisons = others.map(({ name }): Comparison => {
+    const [own, against, ownCosts, costs] = [labelsOf(name), labelsOf(control?.name ?? ""), costsOf(name), costsOf(control?.name ?? "")];
+    const state = watch?.tests[name] ?? lossState();
+    return {
+      arm: name,
+      difference: own.count === 0 || against.count === 0 ? null : own.mean - against.mean, difference_95: differenceSequence(own, against, RISK),
+      cost_difference: ownCosts.count === 0 || costs.count === 0 ? null : ownCosts.mean - costs.mean, cost_difference_95: differenceSequence(ownCosts, costs, RISK),
+      evidence: lossEvidence(state), evidence_needed: needed,
+      labels_to_find: experiment.status === "running" ? labelsToFind(state, lossTerms(experiment, name), needed) : null,
+    };
+  });
+  const loss_to_find = designLoss(metric.max_loss);
+  return { experiment, arms: rows, comparisons, loss_to_find, verdict: [whyOver(experiment), ...comparisons.map((one) => verdictOf(experiment, one, { rows, loss_to_find }))].filter((sentence) => sentence !== null).join(" ") };
+}
+
+function whyOver({ status, history }: Experiment): string | null {
+  const last = history.at(-1);
+  return status === "running" || last === undefined ? null : `It was ${status === "rolled_back" ? "rolled back" : status} at ${last.at}: ${last.why}.`;
+}
+
+/** `null`: it was rolled back, and why is said. */
+function verdictOf(experiment: Experiment, { arm, difference, difference_95: quality, cost_difference_95: cost, labels_to_find }: Comparison, { rows, loss_to_find }: { readonly rows: readonly ArmRow[]; readonly loss_to_find: number }): string | null {
+  const { metric: { max_loss }, status, arms: [control] } = experiment;
+  if (status === "rolled_back") return null;
+  const against = control?.name ?? "";
+  if (difference === null || quality === null) return `${arm}: too few labels to compare it with ${against}.`;
+  const costs = cost === null ? "what it costs is not known yet" : cost.upper < 0 ? `it costs ${shareText(rows, arm, against)} less` : cost.lower > 0 ? `it costs ${shareText(rows, arm, against)} more` : "it costs about the same";
+  if (quality.lower >= -max_loss) return `${arm}: its quality is ${quality.lower > 0 ? "better than that" : `at most ${pointsText(max_loss)} below that`} of ${against}, and ${costs}. ${howToPromote(experiment, arm)}`;
+  if (quality.upper < -max_loss) return `${arm}: it looks worse than is tolerated; the test that rolls it back waits for more labels.`;
+  const more = labels_to_find === null ? "" : `; were it ${pointsText(loss_to_find)} worse from now on, about ${labels_to_find} labels more would show it`;
+  return `${arm}: not decided between it and ${against}: its quality differs by ${signed(difference)}, from ${signed(quality.lower)} to ${signed(quality.upper)}${more}; ${costs}.`;
+}
+
+function shareText(rows: readonly ArmRow[], arm: string, against: string): string {
+  const costOf = (name: string): number => rows.find((row) => row.arm === name)?.cost_nano_usd_per_request ?? 0;
+  return costOf(against) === 0 ? `${callUsdText(Math.abs(costOf(arm)))} USD per request` : `${Math.abs(100 * (costOf(arm) / costOf(against) - 1)).toFixed(0)} %`;
+}
+
+/** Nothing changes by itself: what is to be the rule is said where rules are. */
+function howToPromote({ experiment_id, arms, scope }: Experiment, name: string): string {
+  const { policy, model_version } = arms.find((arm) => arm.name === name) as Arm;
+  const model = typeof model_version === "string" ? `; inferctl models activate ${model_version}` : "";
+  const where = scope.tenants?.map((tenant) => `inferctl tenants set ${tenant} --policy ${policy}`).join("; ") ?? `default_policy: ${policy} in the tier file, or inferctl tenants set <tenant> --policy ${policy}`;
+  return `To make it the rule: ${where}${model}; then: inferctl experiment stop ${experiment_id} --promoted`;
+}
+
+const pointsText = (share: number): string => `${Number((100 * share).toFixed(2))} points`;
+const signed = (share: number): string => `${share > 0 ? "+" : ""}${(100 * share).toFixed(1)} points`;
+const within = (interval: Interval | null, text: (value: number) => string): string => (interval === null ? "-" : `${text(interval.lower)} to ${text(interval.upper)}`);
+const quality = (value: number): string => value.toFixed(3);
+
+export function armReportText({ experiment, arms, comparisons, verdict }: ArmReport): string {
+  const { experiment_id, kind, unit, metric, status, started_at, scope, max_requests, ends_at } = experiment;
+  const usd = (value: number | null): string => (value === null ? "-" : callUsdText(Math.max(0, value)));
+  return [
+    `${kind} ${experiment_id}: ${status}, since ${started_at}${ends_at === null ? "" : `, until ${ends_at}`}, at most ${max_requests} requests; by ${unit}; ${scopeText(scope)}`,
+    textTable(
+      ["ARM", "POLICY", "MODEL", "SHARE", "REQUESTS", "FAILED", "LABELLED", `QUALITY (${metric.quality})`, "95 %", "USD/REQUEST", "95 %", "P95 MS"],
+      arms.map((row) => [
+        row.arm, row.policy, row.model_version === undefined ? "active" : (row.model_version ?? "none"), `${Number((100 * row.share).toFixed(2))} %`, String(row.requests), String(row.failed), String(row.labelled),
+        row.quality === null ? "-" : quality(row.quality), within(row.quality_95, quality), usd(row.cost_nano_usd_per_request), within(row.cost_95, usd), row.p95_ms === null ? "-" : String(Math.round(row.p95_ms)),
+      ]),
+    ),
+    ...comparisons.map(({ arm, evidence, evidence_needed }) => `${arm}: evidence that it loses more than ${pointsText(metric.max_loss)}: ${evidence.toPrecision(3)} of ${evidence_needed.toFixed(1)} needed to roll it back`),
+    verdict,
+  ].join("\n");
+}
+
+function scopeText({ tenants, tasks }: Experiment["scope"]): string {
+  const parts = [...(tenants === undefined ? [] : [`tenants ${tenants.join(", ")}`]), ...(tasks === undefined ? [] : [`tasks ${tasks.join(", ")}`])];
+  return `requests that name no policy${parts.length === 0 ? "" : ` of ${parts.join(" and ")}`}`;
+}

@@ -1,0 +1,2 @@
+ALTER TABLE "requests" ADD COLUMN "experiment" jsonb;--> statement-breakpoint
+CREATE INDEX "requests_by_experiment" ON "requests" USING btree (("experiment" ->> 'experiment_id')) WHERE "requests"."experiment" IS NOT NULL;

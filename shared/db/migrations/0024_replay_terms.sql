@@ -1,0 +1,2 @@
+ALTER TABLE "requests" ADD COLUMN "terms" jsonb;--> statement-breakpoint
+ALTER TABLE "requests" ADD COLUMN "latency_slo_ms" integer;
