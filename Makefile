@@ -1,6 +1,6 @@
 # Thin names for npm scripts, for hands that type `make`. Without make: npm run <the same word>.
 .DEFAULT_GOAL := help
-.PHONY: help up demo down status logs build test lint load bench bench-acceptance bench-pipeline faults soak compose-up
+.PHONY: help up demo down status logs build test lint load bench bench-acceptance bench-peers bench-pipeline faults soak compose-up
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,8 @@ bench-acceptance: ## Check every promise on 4,000 requests. ARGS="--kill --seed 
 	@npm run --silent bench:acceptance -- $(ARGS)
 bench-pipeline: ## Measure requests/s, latency and CPU at 1, 32 and 256 connections
 	@npm run --silent bench:pipeline -- $(ARGS)
+bench-peers: ## Compare with Portkey's gateway, a bare proxy and the bare hops. ARGS="--rounds 1 --delays 0"
+	@npm run --silent bench:peers -- $(ARGS)
 faults: ## Break the real system on purpose and check every promise. ARGS="--row F3 --seeds 5"
 	@npm run --silent faults -- $(ARGS)
 soak: ## Break it for hours, check after each period. HOURS=2 ARGS="--rate 200"

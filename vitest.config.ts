@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-const EXCLUDED = ["node_modules/**", "dist/**", "infra/load/**"];
+const EXCLUDED = ["**/node_modules/**", "dist/**", "infra/load/**"];
 
 /** Three kinds: pure logic; one part against real servers; the whole system as a user starts it. */
 export default defineConfig({

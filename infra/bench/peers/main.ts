@@ -19,7 +19,8 @@ OpenAI-compatible model, one after the other in each round, and the bare hops of
   --connections  closed loop (default 1,32,256)
   --delays       of the model, in milliseconds (default 0,50)
   --rates        open loop, requests per second at a delay of 50 ms: latency counts from when a request was due (default 100,300; none: "")
-  --out          the whole run as JSON into a file, which \`--plot\` of docs is made from
+  --out          the whole run as JSON into a file
+  --json         the same to standard output
 
 CPU counts every process between the caller and the model, servers too. What was on: validation, API keys, limits, budgets, ledger, traces sampled
 at 1 %, audit into Postgres. On a machine with nothing else to do about 25 minutes.`;

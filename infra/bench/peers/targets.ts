@@ -1,12 +1,10 @@
 /** What is compared: each is started for its turn, and ended after it. */
 import { spawn } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { anyFreePort } from "#infra/embedded/freePort.ts";
-import { projectFolder } from "#infra/embedded/homeFolder.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { startSpanReceiver } from "#infra/e2e/spanReceiver.ts";
 import { jsonIn, startSystem } from "#infra/e2e/system.ts";
