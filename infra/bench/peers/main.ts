@@ -32,7 +32,7 @@ const { values: options } = parseArgs({
   },
 });
 
-const WARM_UP_S = 6;
+const WARM_UP_S = 25;
 const FLOOR_CALLERS = 32;
 const OPEN_LOOP_DELAY_MS = 50;
 /** An open loop needs as many as are under way at once when a target falls behind. */
