@@ -5,7 +5,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, it, vi } fro
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
 import { makeAnswerCache } from "#shared/cache/answerCache.ts";
-import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
 import type { Decision, Facts } from "#shared/contracts/decision.ts";
 import { type Attempt, Completion, DeadLetter, type EventError, Job, Result } from "#shared/contracts/events.ts";
 import { Experiment } from "#shared/contracts/experiment.ts";
@@ -75,7 +74,7 @@ beforeAll(async () => {
 const deps = (): RouterDeps => ({
     snapshots: makeSnapshots({ keys: [], streams: broker.streams, prefix: "infer" }),
     budgets: { decide: async ({ decide }) => ({ decision: decide(undefined) }) }, pacing: { factsFor: async () => paced },
-    ...broker, cached: { cache, observe: () => undefined, observeOutdated: () => { outdated++; }, auditHit: () => undefined, tierFileHash: hashOfTierFile(FILE) }, prefix: "infer", limits: LIMITS, standingOf: async () => ({ status, settings }), isAdmitted: (_id, origin, proof) => origin !== "direct" && proof !== "forged", admit: async ({ request_id }) => { asked.push(request_id); return limited; }, observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
+    ...broker, cached: { cache, observe: () => undefined, observeOutdated: () => { outdated++; }, auditHit: () => undefined }, prefix: "infer", limits: LIMITS, standingOf: async () => ({ status, settings }), isAdmitted: (_id, origin, proof) => origin !== "direct" && proof !== "forged", admit: async ({ request_id }) => { asked.push(request_id); return limited; }, observe: (decision) => void decisions.push(decision), now: () => nowMs, routing: () => ({ model, floorSteps: 0 }), exploration: { share: SHARE, maxExtraCostNanoUsd: nanoUsd(10_000_000) },
     countTokens: (_file, input) => { counted.push(input); return new Map([["small", 3]]); },
     live: () => new Map(FILE.tiers.map(({ name }) => [name, { latency: null, queueDepth: 0, breaker: breakers[name] ?? "closed", workers: 1, slots: 1 }])),
     tracer: { span: (_name, { parent }, run) => run(parent ?? TRACE, () => undefined) },

@@ -65,7 +65,7 @@ export interface RouterDeps {
   /** Sees that budgets over several requests pay for what is decided. */
   readonly budgets: Pick<Budgets, "decide">;
   /** Absent: no answer is kept or given again. */
-  readonly cached?: { readonly cache: AnswerCache; readonly observe: (status: CacheStatus) => void; readonly observeOutdated: () => void; readonly auditHit: AuditHit; readonly tierFileHash: string };
+  readonly cached?: { readonly cache: AnswerCache; readonly observe: (status: CacheStatus) => void; readonly observeOutdated: () => void; readonly auditHit: AuditHit };
   readonly tracer: Tracer;
   readonly observe: (decision: Decision) => void;
   readonly now: () => number;
@@ -106,7 +106,7 @@ export const makeRouteEvent = (deps: RouterDeps) => ({
 function planFor({ cached, limits: { tierFile }, routing }: RouterDeps, request: InferenceRequest, { cache }: Standing["settings"]): CachePlan | null {
   if (cached === undefined || cache.mode === "off") return null;
   const { model, floorSteps } = routing();
-  return cachePlan(request, cache, { tierFile, tierFileHash: cached.tierFileHash, routing: { version: model?.version ?? null, floorSteps } });
+  return cachePlan(request, cache, { tierFile, routing: { version: model?.version ?? null, floorSteps } });
 }
 
 /** Whether a kept answer ended the request, or the lack of one. Else it leads those who ask the same through gateways; it does not wait for others itself. */

@@ -2,7 +2,6 @@
 import type { z } from "zod";
 
 import { makeAuditHit } from "#shared/cache/auditHit.ts";
-import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
 import { openAnswerCache } from "#shared/cache/openAnswerCache.ts";
 import { servedBy } from "#shared/contracts/tiers.ts";
 import { makePool } from "#shared/db/pool.ts";
@@ -99,7 +98,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const { isGenuine } = makeAdmissionProof(config.secret, prefix);
     const snapshots = makeSnapshots({ keys: config.snapshotKeys, streams, prefix, observe: metrics.observeSnapshot });
     const giveUp = makeGiveUp({ publisher, prefix, limits, now, readResult: snapshots.openOrJob });
-    const cached = { ...openAnswerCache({ role: "router", redisUrl: config.redisUrl, prefix, secret: config.secret, now, registry }, context), auditHit: makeAuditHit({ publisher, tierFile, registry, log, now }), tierFileHash: hashOfTierFile(tierFile) };
+    const cached = { ...openAnswerCache({ role: "router", redisUrl: config.redisUrl, prefix, secret: config.secret, now, registry }, context), auditHit: makeAuditHit({ publisher, tierFile, registry, log, now }) };
     const budgets = openBudgets({ redisUrl: config.redisUrl, prefix, sweepGraceMs: config.sweepGraceMs, global: config.globalBudgets, pool: slowPool, broker, fold: () => fold, registry, readiness }, context);
     const pacing = openPacing({ pool: slowPool, balanceOf: budgets.balanceOf, registry, log, now });
     const { observer, shedDirect } = shareLoad({ broker, prefix, live, fold: () => fold, maxQueueMs: config.maxQueueMs, registry, now }, context);

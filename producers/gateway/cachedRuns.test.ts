@@ -1,7 +1,6 @@
 import { pino } from "pino";
 import { expect, it } from "vitest";
 
-import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
 import type { Taken, TakeOptions } from "#shared/cache/answerCache.ts";
 import { KEYLESS } from "#shared/contracts/apiKey.ts";
 import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { type: "json" };
@@ -21,7 +20,7 @@ function world(taken: Taken) {
   const cached = makeCachedRuns({
     cache: { take: async (_tenant, _plan, options) => { looks.push(options); return taken; }, hold: never, release: never, keep: never },
     observe: never, observeOutdated: never, auditHit: never, publisher: { emit: never }, streams: { last: never }, replies: { expect: never, find: never },
-    prefix: "infer", limits: { defaultDeadlineMs: 30_000, maxDeadlineMs: 60_000, tierFile: FILE }, tierFileHash: hashOfTierFile(FILE), routing: () => ({ version: null, floorSteps: 0 }), origin: "gateway-1", graceMs: 1, tracer: startTracing(undefined, "test").tracer, log: pino({ level: "silent" }), now: () => 1_000,
+    prefix: "infer", limits: { defaultDeadlineMs: 30_000, maxDeadlineMs: 60_000, tierFile: FILE }, routing: () => ({ version: null, floorSteps: 0 }), origin: "gateway-1", graceMs: 1, tracer: startTracing(undefined, "test").tracer, log: pino({ level: "silent" }), now: () => 1_000,
   });
   return { looks, isKept: (mode: "all" | "off", more: { cache_control?: string } = {}) => cached.isKept(ID, { user_id: "u", input: "hi", budget: 1, ...more }, callOf(mode)) };
 }

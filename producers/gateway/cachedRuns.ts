@@ -73,7 +73,6 @@ export interface CachedRunsDeps {
   readonly replies: Pick<Replies, "expect" | "find">;
   readonly prefix: string;
   readonly limits: RequestLimits;
-  readonly tierFileHash: string;
   /** `null`: not known yet, so nothing is taken from the cache. */
   readonly routing: () => ActiveRouting | null;
   /** This gateway's instance id. */
@@ -93,11 +92,11 @@ const LINGER_MS = 500;
 const MOST_FOLLOWED = 2;
 
 export function makeCachedRuns(deps: CachedRunsDeps): CachedRuns {
-  const { cache, publisher, streams, prefix, limits, tierFileHash, routing, origin, graceMs, tracer, now } = deps;
+  const { cache, publisher, streams, prefix, limits, routing, origin, graceMs, tracer, now } = deps;
   const watch = makeWatch(deps);
   const planFor = (request: InferenceRequest, { caller }: Call): CachePlan | null => {
     const active = routing();
-    const deciders: Deciders | null = active === null ? null : { tierFile: limits.tierFile, tierFileHash, routing: active };
+    const deciders: Deciders | null = active === null ? null : { tierFile: limits.tierFile, routing: active };
     return deciders === null ? null : cachePlan(request, caller.standing.settings.cache, deciders);
   };
   /** What is stored under its id, which is another one's where the same id was used at the same time. */

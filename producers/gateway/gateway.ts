@@ -4,7 +4,6 @@ import { lookup } from "node:dns";
 import type { z } from "zod";
 
 import { makeAuditHit } from "#shared/cache/auditHit.ts";
-import { hashOfTierFile } from "#shared/cache/cachePlan.ts";
 import { openAnswerCache } from "#shared/cache/openAnswerCache.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import type { Experiment } from "#shared/contracts/experiment.ts";
@@ -112,7 +111,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     onClose("answers", () => { answers.close(); });
     const cached = makeCachedRuns({
       ...openAnswerCache({ role: "gateway", redisUrl: config.redisUrl, prefix, secret: config.secret, now, registry }, context),
-      auditHit: makeAuditHit({ publisher, tierFile: limits.tierFile, registry, log, now }), publisher, streams, replies, prefix, limits, tierFileHash: hashOfTierFile(limits.tierFile), routing: followRouting({ nats, prefix, log }, context),
+      auditHit: makeAuditHit({ publisher, tierFile: limits.tierFile, registry, log, now }), publisher, streams, replies: stored, prefix, limits, routing: followRouting({ nats, prefix, log }, context),
       origin: instance, graceMs: config.sweepGraceMs + AFTER_SWEEP_MS, tracer, log, now,
     });
     const known = makeKnownWork(() => performance.now());
@@ -120,7 +119,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
     const { isStalled } = await watchRouting({ broker, prefix, longestMs: config.maxDeadlineMs + config.sweepGraceMs, now }, registry, context);
     const shedding = makeShedding({ door: "http", maxQueueMs: config.maxQueueMs, lagMs: measureLag(signal), isRoutingStalled: isStalled, work: known.work, registry, now: () => performance.now() });
     const inference = makeInference({ letIn: makeLetIn({ known, shedding, streams, prefix }), admit: makeAdmit(limiter, makePromptTokens(limits.tierFile, await openTokenCounter(tokenizersOf(limits.tierFile)))), submit: makeSubmitRequest({ acks, streams, prefix, sign }), replies: stored, cancel: (id) => { answers.cancel(id); }, limits, cached, origin: instance, sweepGraceMs: config.sweepGraceMs, now });
-    const watches = makeWatches({ nats, streams, prefix, replies, limits, sweepGraceMs: config.sweepGraceMs, mostWatches: config.maxEventStreams, log });
+    const watches = makeWatches({ nats, streams, prefix, replies: stored, limits, sweepGraceMs: config.sweepGraceMs, mostWatches: config.maxEventStreams, log });
     waiting = replies.waiting;
     desk = { inference, find: makeFindRequest({ streams, pool, prefix, erasures }), listen: (id, onMessage) => answers.listen(id, onMessage), submitFeedback: makeSubmitFeedback({ acks, prefix, sign: makeJudgedProof(config.secret, prefix).sign }), watches };
     onClose("requests", async () => {

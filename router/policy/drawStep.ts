@@ -5,15 +5,12 @@
  */
 import type { Draw, Step } from "#shared/contracts/decision.ts";
 
-import { run, type Situation, stop } from "./policy.ts";
+import { ALWAYS_ASKS, run, type Situation, stop } from "./policy.ts";
 
 export interface Drawn {
   readonly step: Step;
   readonly draw: Draw;
 }
-
-/** Above every confidence: the worker asks. */
-const ALWAYS_ASKS = 2;
 
 /** `first`: what `chooseStep` found, whose limits count. `null` where it is certain: no answer and nothing left, or a tier in spite of a soft limit. `which` in [0, 1). */
 export function drawStep({ request, saga, facts }: Pick<Situation, "request" | "saga" | "facts">, first: Step, which: number): Drawn | null {

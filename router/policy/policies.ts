@@ -1,7 +1,7 @@
 import type { TierQuote } from "#shared/contracts/decision.ts";
 
 import { bestFirstStep, cascadeRouting } from "./cascadeRouting.ts";
-import type { Policy, Preference, Situation, StaticRoutes } from "./policy.ts";
+import { ALWAYS_ASKS, type Policy, type Preference, type Situation, type StaticRoutes } from "./policy.ts";
 import { predictive } from "./predictive.ts";
 import { keepFromCalibrated } from "./routingValues.ts";
 
@@ -46,8 +46,7 @@ const baselineFirst = (baseline: string): Policy => ({ request, saga, facts }, f
 };
 
 /** Any tier that was not tried, none before another: `drawStep` takes one of those that the limits leave. The worker always asks, since whether to go on is drawn, too. */
-const anyTier: Policy = ({ facts }) => ({ order: facts.quotes, minConfidence: () => NEVER });
-const NEVER = 2;
+const anyTier: Policy = ({ facts }) => ({ order: facts.quotes, minConfidence: () => ALWAYS_ASKS });
 
 /** One tier and no other: the baseline. */
 const always = (tier: string): Policy => ({ facts }) => ({ order: facts.quotes.filter((quote) => quote.tier === tier), minConfidence: anyAnswer });

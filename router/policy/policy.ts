@@ -51,6 +51,8 @@ export interface Preference {
 export type Policy = (situation: Situation, file: StaticRoutes) => Preference;
 
 export type Excluded = Record<string, Exclusion>;
+/** As `minConfidence`: above every confidence, so that the worker asks, whatever the answer. */
+export const ALWAYS_ASKS = 2;
 /** `minConfidence` above 1: the worker asks, whatever the answer. */
 export const run = (tier: string, minConfidence: number, excluded: Excluded, despite?: SoftLimit): Step =>
   ({ kind: "run", tier, acceptance: minConfidence > 1 ? null : { min_confidence: minConfidence }, ...(despite === undefined ? {} : { despite }), excluded });

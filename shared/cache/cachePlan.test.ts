@@ -5,13 +5,13 @@ import tierFixture from "#shared/contracts/fixtures/tier_file.v1.json" with { ty
 import { InferenceRequest } from "#shared/contracts/request.ts";
 import { TierFile } from "#shared/contracts/tiers.ts";
 
-import { cachePlan, hashOfTierFile, isDeterministic } from "./cachePlan.ts";
+import { cachePlan, isDeterministic } from "./cachePlan.ts";
 
 const HOSTED = TierFile.parse(tierFixture);
 /** `small` and `medium` in the process, `large` by a server. */
 const FILE: TierFile = { ...HOSTED, tiers: HOSTED.tiers.map((tier, place) => (place < 2 ? { ...tier, replicas: undefined, backend: { kind: "local" as const, model: "m" } } : { ...tier, replicas: undefined, backend: { kind: "openai-compatible" as const, model: "m", base_url: "http://127.0.0.1:1", max_output_tokens: 9, output_limit_field: "max_tokens" as const, logprobs: true, top_logprobs: 0, stream_usage: true, idle_timeout_ms: 1_000 } })) };
 const REQUEST = { ...InferenceRequest.parse(requestFixture.request), policy: "cascade", min_tier: null, max_tier: null };
-const DECIDERS = { tierFile: FILE, tierFileHash: hashOfTierFile(FILE), routing: { version: "v1", floorSteps: 0 } };
+const DECIDERS = { tierFile: FILE, routing: { version: "v1", floorSteps: 0 } };
 const ALL = { mode: "all" as const, ttl_s: 60 };
 const plan = (over: Partial<InferenceRequest> = {}, settings: Parameters<typeof cachePlan>[1] = ALL, deciders = DECIDERS) => cachePlan({ ...REQUEST, ...over }, settings, deciders);
 
@@ -62,7 +62,7 @@ describe("the plan", () => {
 
   it("has another key for another tier file, routing model or degree of care", () => {
     const dearer = { ...FILE, default_policy: "cheapest" };
-    const others = [{ ...DECIDERS, tierFile: dearer, tierFileHash: hashOfTierFile(dearer) }, { ...DECIDERS, routing: { version: "v2", floorSteps: 0 } }, { ...DECIDERS, routing: { version: "v1", floorSteps: 1 } }];
+    const others = [{ ...DECIDERS, tierFile: dearer }, { ...DECIDERS, routing: { version: "v2", floorSteps: 0 } }, { ...DECIDERS, routing: { version: "v1", floorSteps: 1 } }];
     expect(new Set([plan(), ...others.map((deciders) => plan({}, ALL, deciders))].map((one) => one?.key)).size).toBe(4);
   });
 });

@@ -6,6 +6,7 @@ import type { Steps } from "#shared/contracts/floorGuard.ts";
 import type { InferenceRequest } from "#shared/contracts/request.ts";
 import type { TenantSettings } from "#shared/contracts/tenant.ts";
 import { fileFor, replicasOf, type TierFile } from "#shared/contracts/tiers.ts";
+import { tierFileVersion } from "#shared/runtime/tierFileVersion.ts";
 
 import { readCacheControl } from "./cacheControl.ts";
 import { canonicalRequest } from "./canonicalRequest.ts";
@@ -15,8 +16,6 @@ import { inItsForm, semanticOf } from "./semanticKey.ts";
 /** Who decides what answers a request. */
 export interface Deciders {
   readonly tierFile: TierFile;
-  /** Of the tier file's content. */
-  readonly tierFileHash: string;
   /** The routing model that is active, and how careful the guard of its floor is. */
   readonly routing: { readonly version: string | null; readonly floorSteps: Steps };
 }
@@ -40,9 +39,8 @@ export function cachePlan(request: InferenceRequest, settings: TenantSettings["c
   if (mode === "off") return null;
   const { noCache, noStore, exactOnly, maxAgeS } = readCacheControl(request.cache_control);
   if (noStore || (mode === "deterministic" && !isDeterministic(request, deciders.tierFile))) return null;
-  const { tierFileHash } = deciders;
   const { version, floorSteps } = request.experiment?.model_version === undefined ? deciders.routing : { version: request.experiment.model_version, floorSteps: 0 };
-  const partition = `${tierFileHash} ${version ?? ""} ${floorSteps}`;
+  const partition = `${tierFileVersion(deciders.tierFile)} ${version ?? ""} ${floorSteps}`;
   const reads = !noCache && request.experiment === undefined; // a kept answer says nothing of the arm, and the larger arm would find more of them
   const form = semanticOf(settings) === null ? null : inItsForm(request);
   return {
@@ -57,8 +55,6 @@ const keyOf = (request: InferenceRequest, partition: string): string => createHa
 
 /** As it travels with the request, for whoever keeps its answer. */
 export const cacheOf = ({ key, semanticKey, ttl_s }: CachePlan): NonNullable<InferenceRequest["cache"]> => ({ key, ttl_s, ...(semanticKey === null ? {} : { semantic_key: semanticKey }) });
-
-export const hashOfTierFile = (file: TierFile): string => createHash("sha256").update(JSON.stringify(file)).digest("base64url");
 
 /** The answer would come out the same again, whichever tier gives it. */
 export function isDeterministic(request: Pick<InferenceRequest, "input" | "policy" | "min_tier" | "max_tier" | "allowed_tiers">, file: TierFile): boolean {

@@ -15,13 +15,13 @@ import { connectRedis } from "#shared/liveState/connectRedis.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
 import { type AnswerCache, makeAnswerCache, type Taken } from "./answerCache.ts";
-import { cacheOf, cachePlan, type Deciders, hashOfTierFile } from "./cachePlan.ts";
+import { cacheOf, cachePlan, type Deciders } from "./cachePlan.ts";
 import { GUARD_VERSION } from "./questionForm.ts";
 
 const DONE = Completion.parse(fixture);
 const REQUEST: InferenceRequest = { ...InferenceRequest.parse(jobFixture.request), min_tier: null, max_tier: null, task: null, input: "What is the capital of Peru?" };
 const FILE = TierFile.parse(tierFixture);
-const DECIDERS: Deciders = { tierFile: FILE, tierFileHash: hashOfTierFile(FILE), routing: { version: null, floorSteps: 0 } };
+const DECIDERS: Deciders = { tierFile: FILE, routing: { version: null, floorSteps: 0 } };
 const settingsOf = (cache: object) => TenantSettings.parse({ cache: { mode: "all", ttl_s: 60, ...cache } }).cache;
 const ON = settingsOf({ semantic: { guard_version: GUARD_VERSION } });
 const OFF = settingsOf({});
@@ -96,7 +96,7 @@ describe("a kept answer", () => {
 
   it("is of its tier file, routing model and degree of care, and of the guard that was evaluated", async () => {
     await keep();
-    for (const deciders of [{ ...DECIDERS, tierFileHash: "other" }, { ...DECIDERS, routing: { version: "m2", floorSteps: 0 } }, { ...DECIDERS, routing: { version: null, floorSteps: 1 } }]) expect(await take(PARAPHRASE, ON, deciders)).toEqual(NONE);
+    for (const deciders of [{ ...DECIDERS, tierFile: { ...FILE, default_policy: "cheapest" } }, { ...DECIDERS, routing: { version: "m2", floorSteps: 0 } }, { ...DECIDERS, routing: { version: null, floorSteps: 1 } }]) expect(await take(PARAPHRASE, ON, deciders)).toEqual(NONE);
     for (const settings of [OFF, settingsOf({ semantic: { guard_version: GUARD_VERSION - 1 } })]) expect(await take(PARAPHRASE, settings)).toEqual(NONE);
   });
 

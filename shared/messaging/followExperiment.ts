@@ -52,7 +52,6 @@ export async function followExperiment({ nats, prefix, tierFile, log, problemOf 
         }
         running = problem === null ? found : null;
       }
-      return;
     }
   };
   const tick = () => look().catch((error: unknown) => { log.debug({ err: error }, "cannot look for the running experiment"); });

@@ -10,6 +10,8 @@ import { nanos, type NatsConnection } from "@nats-io/transport-node";
 import { AppError } from "#shared/contracts/errors.ts";
 import { makeInstanceId } from "#shared/runtime/instanceId.ts";
 
+import { sequenceAt } from "./readRange.ts";
+import { makeStoredMessages } from "./storedMessages.ts";
 import { anyIdOf, completionSubject, REPLAY_READERS, sourcesOf } from "./topology.ts";
 
 const STREAM = "COMPLETIONS";
@@ -48,22 +50,13 @@ export interface CompletionsReader {
 export async function makeCompletionsReader(nats: NatsConnection): Promise<CompletionsReader> {
   const jsm = await jetstreamManager(nats).catch(unavailable("reach JetStream"));
   const js = jetstream(nats);
+  const streams = makeStoredMessages(jsm);
   return {
     async stand() {
       const { created, state } = await jsm.streams.info(STREAM).catch(unavailable(`see how far ${STREAM} has come`));
       return { created, firstSeq: Math.max(1, state.first_seq), lastSeq: state.last_seq };
     },
-    async sequenceAt({ firstSeq, lastSeq }, atMs) {
-      let [low, high] = [firstSeq, lastSeq + 1];
-      while (low < high) {
-        const middle = Math.floor((low + high) / 2);
-        const from = { seq: middle, next_by_subj: ">" }; // the server takes it here too; the client's type leaves it out
-        const next = await jsm.streams.getMessage(STREAM, from).catch(unavailable(`read ${STREAM} #${middle}`));
-        if (next === null || next.time.getTime() >= atMs) high = middle;
-        else low = next.seq + 1;
-      }
-      return low;
-    },
+    sequenceAt: ({ firstSeq, lastSeq }, atMs) => sequenceAt(streams, { stream: STREAM, from: firstSeq, to: lastSeq }, atMs),
     async *read({ prefix, tenantId, from, to, signal }) {
       let next = from;
       let opened: OpenConsumer | null = null;

@@ -1,7 +1,4 @@
-/**
- * Streams by sequence and by time, without a consumer: whoever may read a stored message may do this, and it takes nothing from anybody. Ours
- * delete nothing but what is too old, so sequences are without gaps from the first one on.
- */
+/** Streams by sequence and by time, without a consumer: whoever may read a stored message may do this, and it takes nothing from anybody. */
 import { setTimeout as sleep } from "node:timers/promises";
 
 import type { StoredMessages } from "./storedMessages.ts";
@@ -37,14 +34,14 @@ export async function readSequences(streams: Reader, stream: string, seqs: reado
   return { messages: read.flatMap(({ message }) => (message === null ? [] : [message])), gone: read.flatMap(({ seq, message }) => (message === null ? [seq] : [])) };
 }
 
-/** The first sequence of the range that was stored at that time (epoch milliseconds) or later; one after its end where none was. By halves. */
-export async function sequenceAt(streams: Reader, { stream, from, to }: Range, atMs: number): Promise<number> {
+/** The first sequence of the range that was stored at that time (epoch milliseconds) or later; one after its end where none was. By halves, whatever was lost in between. */
+export async function sequenceAt(streams: Pick<StoredMessages, "first">, { stream, from, to }: Range, atMs: number): Promise<number> {
   let [low, high] = [from, to + 1];
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
-    const message = await streams.bySequence(stream, middle);
-    if (message !== null && message.time.getTime() >= atMs) high = middle;
-    else low = middle + 1; // what is not there any more was stored before
+    const next = await streams.first(stream, ">", middle);
+    if (next === null || next.time.getTime() >= atMs) high = middle;
+    else low = next.seq + 1;
   }
   return low;
 }

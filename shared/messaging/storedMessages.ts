@@ -7,8 +7,8 @@ import { AppError } from "#shared/contracts/errors.ts";
 export interface StoredMessages {
   /** The last message on a subject, which may have wildcards. Asks the stream's leader, so it never lags. */
   last(stream: string, subject: string): Promise<StoredMsg | null>;
-  /** The first message on a subject that is still kept. */
-  first(stream: string, subject: string): Promise<StoredMsg | null>;
+  /** The first message on a subject that is still kept, from a sequence on; default: of all. */
+  first(stream: string, subject: string, fromSeq?: number): Promise<StoredMsg | null>;
   bySequence(stream: string, seq: number): Promise<StoredMsg | null>;
   /** The subjects in a stream that match, at most a few: for lookups by id. */
   subjects(stream: string, filter: string): Promise<string[]>;
@@ -24,9 +24,9 @@ export function makeStoredMessages(jsm: JetStreamManager): StoredMessages {
   };
   return {
     last: (stream, subject) => read(`${stream} ${subject}`, () => jsm.streams.getMessage(stream, { last_by_subj: subject })),
-    first: (stream, subject) => {
-      const fromTheStart = { seq: 1, next_by_subj: subject }; // the server takes it here too; the client's type leaves it out
-      return read(`${stream} ${subject}`, () => jsm.streams.getMessage(stream, fromTheStart));
+    first: (stream, subject, fromSeq = 1) => {
+      const query = { seq: fromSeq, next_by_subj: subject }; // the server takes it here too; the client's type leaves it out
+      return read(`${stream} ${subject}`, () => jsm.streams.getMessage(stream, query));
     },
     bySequence: (stream, seq) => read(`${stream} #${seq}`, () => jsm.streams.getMessage(stream, { seq })),
     subjects: (stream, filter) =>

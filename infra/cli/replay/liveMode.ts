@@ -6,7 +6,6 @@ import { z } from "zod";
 import { SetupError } from "#infra/embedded/setupError.ts";
 import { addTo, type Estimate, newEstimate } from "#producers/replay/estimate.ts";
 import { makeFindAsked } from "#producers/replay/findAsked.ts";
-import { BadInputFile, type InputFile, openInputFile } from "#producers/replay/inputFile.ts";
 import { countIn, LiveTally, newLiveTally } from "#producers/replay/liveTally.ts";
 import { type Pace, speedOf } from "#producers/replay/pace.ts";
 import { RunId } from "#producers/replay/replayedId.ts";
@@ -15,7 +14,7 @@ import { makePlan, type Planned, replayLive } from "#producers/replay/replayLive
 import { AHEAD } from "#producers/replay/workThrough.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import { DIRECT_ORIGIN, TenantId } from "#shared/contracts/ids.ts";
-import { type NanoUsd, UsdAmount } from "#shared/contracts/money.ts";
+import type { NanoUsd } from "#shared/contracts/money.ts";
 import { servedBy, type TierFile } from "#shared/contracts/tiers.ts";
 import { makeReplies } from "#shared/messaging/replies.ts";
 import { makeSubmitRequest } from "#shared/messaging/submitRequest.ts";
@@ -23,6 +22,7 @@ import { makeSubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { EXIT_INCOMPLETE, EXIT_USAGE, type ParsedArguments, wrongUse } from "../command.ts";
 import { estimateReport, estimateText, howFar, liveReport, liveText } from "./liveText.ts";
 import { withKnownTenants } from "./knownTenants.ts";
+import { openInputs, rateOf, textOf, usdOf, wholeNumberOf } from "./modeOptions.ts";
 import { nowAndThen } from "./nowAndThen.ts";
 import { type ReplayBroker, withReplayBroker } from "./replayBroker.ts";
 import type { ReplayContext, ReplayMode } from "./replayMode.ts";
@@ -98,47 +98,26 @@ type Plan = (completion: Completion) => Promise<Planned>;
 
 /** Throws a `SetupError` (64). Pure. */
 export function wantedOf(values: ParsedArguments["values"]): Wanted {
-  const text = (name: string): string | undefined => (typeof values[name] === "string" ? values[name] : undefined);
-  const usd = (name: string): NanoUsd | undefined => {
-    const given = text(name);
-    if (given === undefined) return undefined;
-    const read = UsdAmount.safeParse(given.trim() === "" ? NaN : Number(given));
-    if (!read.success) throw wrongUse("replay", `--${name} must be an amount in USD, as 0.50, not ${given}`);
-    return read.data;
-  };
-  const runId = text("run") ?? null;
+  const runId = textOf(values, "run") ?? null;
   if (runId !== null && !RunId.safeParse(runId).success) throw wrongUse("replay", "--run must be 1 to 16 of A-Z a-z 0-9");
-  const maxCostNanoUsd = usd("max-cost") ?? null;
+  const maxCostNanoUsd = usdOf(values, "max-cost") ?? null;
   const isYes = values["yes"] === true;
   if (isYes && maxCostNanoUsd === null) throw wrongUse("replay", "--yes needs --max-cost: nobody has looked at the estimate");
   return {
-    inputs: text("inputs") ?? null, pace: paceOf(values, text), concurrency: numberOf(text("concurrency"), "concurrency", MOST_CONCURRENCY) ?? CONCURRENCY, tenantMap: tenantMapOf(values["tenant-map"]),
-    policy: text("policy"), budgetNanoUsd: usd("budget"), confirm: text("confirm") ?? null, isYes, maxCostNanoUsd, runId, isDryRun: values["dry-run"] === true, isJson: values["json"] === true,
+    inputs: textOf(values, "inputs") ?? null, pace: paceOf(values), concurrency: wholeNumberOf(values, "concurrency", MOST_CONCURRENCY) ?? CONCURRENCY, tenantMap: tenantMapOf(values["tenant-map"]),
+    policy: textOf(values, "policy"), budgetNanoUsd: usdOf(values, "budget"), confirm: textOf(values, "confirm") ?? null, isYes, maxCostNanoUsd, runId, isDryRun: values["dry-run"] === true, isJson: values["json"] === true,
   };
 }
 
-function paceOf(values: ParsedArguments["values"], text: (name: string) => string | undefined): Pace {
+function paceOf(values: ParsedArguments["values"]): Pace {
   const named = ["speed", "rate", "max"].filter((name) => values[name] !== undefined);
   if (named.length > 1) throw wrongUse("replay", `--${named.join(" and --")} exclude each other`);
   if (values["max"] === true) return { kind: "max" };
-  const rate = text("rate");
+  const rate = textOf(values, "rate");
   if (rate !== undefined) return { kind: "rate", perS: rateOf(rate) };
-  const speed = speedOf(text("speed") ?? "1x");
-  if (speed === null) throw wrongUse("replay", `--speed must be a factor above 0, as 2x, not ${text("speed") ?? ""}`);
+  const speed = speedOf(textOf(values, "speed") ?? "1x");
+  if (speed === null) throw wrongUse("replay", `--speed must be a factor above 0, as 2x, not ${textOf(values, "speed") ?? ""}`);
   return { kind: "original", speed };
-}
-
-/** Per second. */
-export function rateOf(given: string): number {
-  const rate = Number(given);
-  if (given.trim() === "" || !(rate > 0 && rate <= 1e6)) throw wrongUse("replay", `--rate must be a number per second above 0, not ${given}`);
-  return rate;
-}
-
-export function numberOf(given: string | undefined, name: string, most: number): number | undefined {
-  if (given === undefined) return undefined;
-  if (!/^[1-9]\d{0,8}$/.test(given) || Number(given) > most) throw wrongUse("replay", `--${name} must be a whole number from 1 to ${most}, not ${given}`);
-  return Number(given);
 }
 
 function tenantMapOf(given: ParsedArguments["values"][string]): ReadonlyMap<string, string> {
@@ -159,11 +138,6 @@ function foundIn(found: unknown): Found {
 }
 
 const newRunId = (): string => randomBytes(4).toString("hex");
-
-export const openInputs = (path: string): Promise<InputFile> =>
-  openInputFile(path).catch((error: unknown) => {
-    throw error instanceof BadInputFile ? new SetupError(error.message, "Correct the file: a line is { tenant_id, request_id, input | chat | embed }.", { exitCode: EXIT_USAGE, cause: error }) : error;
-  });
 
 /** How many may be sent; `null`: none was to be. Throws a `SetupError` where nobody has confirmed it (R-165). */
 async function confirmed(context: ReplayContext, wanted: Wanted, plan: Plan, tierFile: TierFile): Promise<number | null> {

@@ -5,11 +5,11 @@ import { makeFindAsked } from "#producers/replay/findAsked.ts";
 import { replayShadow } from "#producers/replay/replayShadow.ts";
 import { newShadowTally, ShadowTally, spentOf } from "#producers/replay/shadowTally.ts";
 import { isSampled } from "#router/shadowStep.ts";
-import { type NanoUsd, UsdAmount } from "#shared/contracts/money.ts";
+import type { NanoUsd } from "#shared/contracts/money.ts";
 
 import { EXIT_INCOMPLETE, EXIT_USAGE, type ParsedArguments, wrongUse } from "../command.ts";
 import { withKnownTenants } from "./knownTenants.ts";
-import { numberOf, openInputs, rateOf } from "./liveMode.ts";
+import { openInputs, rateOf, textOf, usdOf, wholeNumberOf } from "./modeOptions.ts";
 import { nowAndThen } from "./nowAndThen.ts";
 import { withReplayBroker } from "./replayBroker.ts";
 import type { ReplayMode } from "./replayMode.ts";
@@ -72,17 +72,14 @@ export const shadowMode: ReplayMode = {
 
 /** Throws a `SetupError` (64). Pure. */
 export function shadowWantedOf(values: ParsedArguments["values"]): { readonly budgetNanoUsd: NanoUsd; readonly perS: number; readonly share: number; readonly tiers: "baseline" | "all" | readonly string[]; readonly inputs: string | null; readonly concurrency: number } {
-  const text = (name: string): string | undefined => (typeof values[name] === "string" ? values[name] : undefined);
-  const given = text("budget");
-  if (given === undefined) throw wrongUse("replay", "--mode shadow needs --budget: the most in USD that it may spend");
-  const budget = UsdAmount.safeParse(given.trim() === "" ? NaN : Number(given));
-  if (!budget.success) throw wrongUse("replay", `--budget must be an amount in USD, as 0.50, not ${given}`);
-  const share = Number(text("sample") ?? 1);
-  if (!(share > 0 && share <= 1)) throw wrongUse("replay", `--sample must be a share above 0 and at most 1, not ${text("sample") ?? ""}`);
-  const tiers = text("tiers");
+  const budgetNanoUsd = usdOf(values, "budget");
+  if (budgetNanoUsd === undefined) throw wrongUse("replay", "--mode shadow needs --budget: the most in USD that it may spend");
+  const share = Number(textOf(values, "sample") ?? 1);
+  if (!(share > 0 && share <= 1)) throw wrongUse("replay", `--sample must be a share above 0 and at most 1, not ${textOf(values, "sample") ?? ""}`);
+  const tiers = textOf(values, "tiers");
   return {
-    budgetNanoUsd: budget.data, share, inputs: text("inputs") ?? null, concurrency: numberOf(text("concurrency"), "concurrency", MOST_CONCURRENCY) ?? CONCURRENCY,
-    perS: rateOf(text("rate") ?? String(DEFAULT_RATE)), tiers: tiers === undefined ? "baseline" : tiers === "all" ? "all" : tiers.split(",").map((name) => name.trim()),
+    budgetNanoUsd, share, inputs: textOf(values, "inputs") ?? null, concurrency: wholeNumberOf(values, "concurrency", MOST_CONCURRENCY) ?? CONCURRENCY,
+    perS: rateOf(textOf(values, "rate") ?? String(DEFAULT_RATE)), tiers: tiers === undefined ? "baseline" : tiers === "all" ? "all" : tiers.split(",").map((name) => name.trim()),
   };
 }
 

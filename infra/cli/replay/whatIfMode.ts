@@ -21,12 +21,12 @@ import { judgedKey, readJudged } from "#shared/db/readJudged.ts";
 
 import { EXIT_USAGE, type ParsedArguments } from "../command.ts";
 import { serverUrl } from "../serverUrl.ts";
+import { textOf } from "./modeOptions.ts";
 import type { ReplayContext, ReplayMode } from "./replayMode.ts";
 import { candidatesOf } from "./whatIfCandidates.ts";
 import { whatIfPage, whatIfText } from "./whatIfText.ts";
 
 type Values = ParsedArguments["values"];
-const textOf = (values: Values, name: string): string | undefined => (typeof values[name] === "string" ? values[name] : undefined);
 const wrong = (message: string, cause?: unknown): SetupError => new SetupError(message, "Correct it; options: inferctl replay --help", { exitCode: EXIT_USAGE, ...(cause === undefined ? {} : { cause }) });
 
 export const whatIfMode: ReplayMode = {
