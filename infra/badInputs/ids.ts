@@ -4,5 +4,3 @@ const run = (letter: string, from: number, to: number): string[] => Array.from({
 export const BAD_INPUT_IDS: readonly string[] = [
   ...run("B", 1, 40), ...run("H", 41, 72), "H-167", "H-168", ...run("N", 73, 100), ...run("M", 101, 124), ...run("C", 125, 148), ...run("R", 149, 166),
 ];
-/** Not in the list, and why. */
-export const NOT_YET: ReadonlyMap<string, string> = new Map();
