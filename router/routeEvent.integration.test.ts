@@ -235,6 +235,12 @@ describe("a request", () => {
     expect([await jobs(), await completion(), decisions]).toMatchObject([[], { outcome: "failed", error: { code: "deadline_exceeded" } }, []]);
   });
 
+  it("that no tier can answer in what is left until its deadline is rejected without a call", async () => {
+    nowMs = AT + 19_999;
+    await route.request(request());
+    expect([await jobs(), await completion(), decisions]).toMatchObject([[], { outcome: "rejected", error: { code: "deadline_exceeded" } }, [{ step: { kind: "stop" } }]]);
+  });
+
   it.each([
     ["a direct publisher's", { origin: undefined }, {}],
     ["one that is delivered again", {}, { mayBeRepeat: true }],
