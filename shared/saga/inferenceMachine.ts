@@ -16,7 +16,7 @@
  *
  * Only the machine's pure transition is used: no live actors, no `invoke`, no `after`; a deadline is an event.
  */
-import { type AnyActorScope, assign, createActor, setup } from "xstate";
+import { assign, createActor, setup } from "xstate";
 import { z } from "zod";
 
 import { AnswerMessage } from "#shared/contracts/chat.ts";
@@ -142,7 +142,8 @@ const isCommand = (action: string): action is Command => ["publishJob", "publish
 /** What a transition is asked to be run in. xstate's own `transition()` makes an actor for each call, which is nearly all of its 50 µs; this one never starts and is told nothing. */
 const INERT = createActor(inferenceMachine, { input: { baseline: { tier: "none", rates: { input_nano_usd_per_million: nanoUsd(0), output_nano_usd_per_million: nanoUsd(0), request_nano_usd: nanoUsd(0) } } } });
 const nothing = () => undefined;
-const scopeOf = (actionExecutor: AnyActorScope["actionExecutor"]): AnyActorScope =>
+type Scope = Parameters<typeof inferenceMachine.transition>[2];
+const scopeOf = (actionExecutor: Scope["actionExecutor"]): Scope =>
   ({ self: INERT, id: INERT.id, sessionId: INERT.sessionId, system: INERT.system, logger: nothing, defer: nothing, emit: nothing, stopChild: nothing, actionExecutor });
 
 /** Applies one event. A stale one changes nothing and commands nothing. */
