@@ -35,6 +35,10 @@ describe("the verdict", () => {
   it("says how the canary becomes the rule once it is as good", () => {
     expect(verdict(EXPERIMENT, labelled(8_000, 0.91))).toBe("canary: its quality is at most 5 points below that of control, and it costs 50 % less. To make it the rule: inferctl tenants set acme --policy predictive; inferctl models activate v2; then: inferctl experiment stop predictive-1 --promoted");
   });
+  it("asks for no other policy where a model alone was tried", () => {
+    const ofModel: Experiment = { ...EXPERIMENT, arms: EXPERIMENT.arms.map((arm) => ({ ...arm, policy: "cascade-routing" })) };
+    expect(verdict(ofModel, labelled(8_000, 0.91))).toMatch(/To make it the rule: inferctl models activate v2; then: inferctl experiment stop predictive-1 --promoted$/);
+  });
   it("says when and why it was rolled back, that traffic is as before, and what to do next", () => {
     expect(verdict(ended("rolled_back", "canary loses"), labelled(400, 0.5))).toMatch(/^It was rolled back at 2026-11-29T01:00:00Z: canary loses\. Since then all requests go as their tenants and the tier file say; there is nothing to undo\.\nNext:\n- what the arm answered: SELECT .* = 'predictive-1' .*inferctl trace .*\n- when it is mended: .*--cost-margin$/);
   });

@@ -142,9 +142,11 @@ function shareText(rows: readonly ArmRow[], arm: string, against: string): strin
 /** Nothing changes by itself: what is to be the rule is said where rules are. */
 function howToPromote({ experiment_id, arms, scope, status }: Experiment, name: string): string {
   const { policy, model_version } = arms.find((arm) => arm.name === name) as Arm;
-  const model = typeof model_version === "string" ? `; inferctl models activate ${model_version}` : "";
-  const where = scope.tenants?.map((tenant) => `inferctl tenants set ${tenant} --policy ${policy}`).join("; ") ?? `default_policy: ${policy} in the tier file, or inferctl tenants set <tenant> --policy ${policy}`;
-  return `To make it the rule: ${where}${model}${status === "running" ? `; then: inferctl experiment stop ${experiment_id} --promoted` : ""}`;
+  const model = typeof model_version === "string" ? [`inferctl models activate ${model_version}`] : [];
+  const where = scope.tenants?.map((tenant) => `inferctl tenants set ${tenant} --policy ${policy}`) ?? [`default_policy: ${policy} in the tier file, or inferctl tenants set <tenant> --policy ${policy}`];
+  // A model alone is tried: the policy is the rule already.
+  const steps = [...(model.length > 0 && policy === arms[0]?.policy ? [] : where), ...model];
+  return `To make it the rule: ${steps.join("; ")}${status === "running" ? `; then: inferctl experiment stop ${experiment_id} --promoted` : ""}`;
 }
 
 const pointsText = (share: number): string => `${Number((100 * share).toFixed(2))} points`;

@@ -21,6 +21,7 @@ const HEADINGS = ["RANK", "POLICY", "QUALITY %", "± ", "DIFF", "USD / 1,000", "
 
 export function whatIfText(found: WhatIfFound): string {
   const { source, actual, ranked, mayLose } = found;
+  if (actual.requests === 0) return `${source}: no request that was decided${asideOf(found)}. There is nothing to compare: send requests first, or name another source (inferctl replay --help)`;
   return `${source}: ${actual.requests.toLocaleString("en")} requests that were decided${asideOf(found)}
 ${judgedText(actual)}
 
