@@ -92,12 +92,14 @@ export function guardReadings(experiment: Pick<Experiment, "arms" | "metric">, {
   });
 }
 
+/** What is above says no more. */
+const MOST_EXACT_EVIDENCE = 10_000;
 /** Why the experiment is to be rolled back, for people; `null`: nothing speaks for it. */
 export function excessFound(experiment: Pick<Experiment, "arms" | "metric">, state: OutcomeState): string | null {
   const found = guardReadings(experiment, state).find(({ evidence, evidence_needed }) => evidence >= evidence_needed);
   if (found === undefined) return null;
   const { arm, claim, seen, evidence, evidence_needed } = found;
-  return `${arm} ${claim} (${seen}; evidence ${evidence.toFixed(1)} of ${evidence_needed.toFixed(1)} needed)`;
+  return `${arm} ${claim} (${seen}; evidence ${evidence < MOST_EXACT_EVIDENCE ? evidence.toFixed(1) : `above ${MOST_EXACT_EVIDENCE}`} of ${evidence_needed.toFixed(1)} needed)`;
 }
 
 const usdText = (meanNanoUsd: number): string => `${toUsd(nanoUsd(Math.round(meanNanoUsd))).toFixed(9)} USD`;

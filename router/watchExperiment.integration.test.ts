@@ -228,7 +228,7 @@ describe("the guard over requests", () => {
   };
 
   it.each<[string, Partial<typeof requests.$inferInsert>, Partial<typeof requests.$inferInsert>, RegExp]>([
-    ["fails more", { outcome: "failed" }, {}, /^rolled_back: canary fails more than 2 points of requests more than control \(40 of 40 against 0 of 40; evidence \d+\.\d of 600\.0 needed\)$/],
+    ["fails more", { outcome: "failed" }, {}, /^rolled_back: canary fails more than 2 points of requests more than control \(40 of 40 against 0 of 40; evidence above 10000 of 600\.0 needed\)$/],
     ["is late more often", { latency_slo_ms: 100, latency_ms: 101 }, { latency_slo_ms: 100, latency_ms: 100 }, /^rolled_back: canary is late with more than 5 points of requests more than control \(40 of 40 against 0 of 40; /],
     ["costs more", { cost_nano_usd: nanoUsd(30) }, {}, /^rolled_back: canary costs more than 20 % more per request than control \(0\.000000030 USD over \d+ against 0\.000000010 USD over \d+; /],
   ])("rolls back an arm that %s, once, also where another router looks", async (_name, canary, control, why) => {

@@ -94,15 +94,15 @@ function whatHappened(experiment: Experiment, nowMs: number): string | null {
   const { status, history, ends_at } = experiment;
   const last = history.at(-1);
   if (status === "running") return isRunning(experiment, nowMs) ? null : `Its time was over at ${ends_at ?? ""}; the next router that looks ends it.`;
-  const how = { stopped: "stopped", rolled_back: "rolled back", promoted: "ended" }[status];
-  return `It was ${how} at ${last?.at ?? ""}: ${last?.why ?? ""}. Since then all requests go as their tenants and the tier file say; there is nothing to undo.`;
+  const how = { stopped: "was stopped", rolled_back: "was rolled back", promoted: "ended" }[status];
+  return `It ${how} at ${last?.at ?? ""}: ${last?.why ?? ""}. Since then all requests go as their tenants, the tier file and the active model say${status === "rolled_back" ? "; there is nothing to undo" : ""}.`;
 }
 
 /** `null`: it goes on, or the sentences on its arms say it. */
-function whatNext({ experiment_id, status, arms: [control, ...others], metric: { max_loss } }: Experiment, comparisons: readonly Comparison[]): string | null {
+function whatNext({ experiment_id, status, arms: [control], metric: { max_loss } }: Experiment, comparisons: readonly Comparison[]): string | null {
   switch (status) {
     case "running": return null;
-    case "promoted": return `Whether it is the rule is up to the tenants and the tier file: inferctl tenants show <tenant> says policy ${others[0]?.policy ?? ""} where it was set.`;
+    case "promoted": return "Whether it is the rule is up to those: inferctl tenants show <tenant>; inferctl models list.";
     case "stopped": return comparisons.every(({ difference_95: range }) => range !== null && (range.lower >= -max_loss || range.upper < -max_loss)) ? null
       : "To have it decided: inferctl experiment start under another --name, with more labels, a larger --share, or more --days and --max-requests.";
     case "rolled_back": return [

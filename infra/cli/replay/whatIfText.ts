@@ -54,7 +54,7 @@ function tierMix({ actual, ranked }: Pick<WhatIfFound, "actual" | "ranked">): st
 
 function refusals(ranked: readonly Ranked[]): string {
   const lines = ranked.flatMap(({ candidate: { name, refused, quality_refused } }) => (refused !== null ? [`${name}: refused: ${refused}`] : quality_refused !== null ? [`${name}: no quality: ${quality_refused}`] : []));
-  return lines.length === 0 ? "" : `\n\n${lines.join("\n")}\nWhat helps: a log of the policy random for some tenants or a share of requests, exploration, or shadows of all tiers (INFER_SHADOW_TIERS=all).`;
+  return lines.length === 0 ? "" : `\n\n${lines.join("\n")}\nWhat helps: a log of the policy random for some tenants or a share of requests, exploration, or shadows of all tiers (inferctl replay --mode shadow --tiers all; for the requests to come INFER_SHADOW_TIERS=all).`;
 }
 
 const asideOf = ({ unusable, unreadable }: Pick<WhatIfFound, "unusable" | "unreadable">): string => {
