@@ -155,7 +155,7 @@ const within = (interval: Interval | null, text: (value: number) => string): str
 const quality = (value: number): string => value.toFixed(3);
 
 function guardText({ arm, guard, claim, evidence, evidence_needed }: GuardReading, rows: readonly ArmRow[]): string {
-  if (guard === "late" && rows.every(({ limited }) => limited === 0)) return `${arm}: whether it is late more often is not watched: no request of it names a latency_slo_ms (--late-after says what is late without)`;
+  if (guard === "late" && rows.some(({ requests }) => requests > 0) && rows.every(({ limited }) => limited === 0)) return `${arm}: whether it is late more often is not watched: no request of it names a latency_slo_ms (--late-after says what is late without)`;
   return `${arm}: evidence that it ${claim}: ${evidence.toPrecision(3)} of ${evidence_needed.toFixed(1)} needed`;
 }
 
