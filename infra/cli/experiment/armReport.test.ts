@@ -33,7 +33,11 @@ describe("the verdict", () => {
     expect(verdict(EXPERIMENT, labelled(400, 0.9))).toMatch(/^canary: not decided between it and control: its quality differs by [+-]?\d+\.\d points, from -\d+\.\d points to \+\d+\.\d points; were it 12\.5 points worse from now on, about \d+ labels more would show it; it costs 50 % less\.$/);
   });
   it("says how the canary becomes the rule once it is as good", () => {
-    expect(verdict(EXPERIMENT, labelled(8_000, 0.91))).toBe("canary: its quality is at most 5 points below that of control, and it costs 50 % less. To make it the rule: inferctl tenants set acme --policy predictive; inferctl models activate v2; then: inferctl experiment stop predictive-1 --promoted");
+    expect(verdict(EXPERIMENT, labelled(8_000, 0.91))).toMatch(/^canary: its quality is at most 5 points below that of control \(it differs by \S+ points, from -\d\.\d points to \+\d\.\d points\), and it costs 50 % less\. To make it the rule: inferctl tenants set acme --policy predictive; inferctl models activate v2; then: inferctl experiment stop predictive-1 --promoted$/);
+  });
+  it.each([["it costs about the same", 1_001, 10_000], ["whether it costs less or more is not decided yet", 1_010, 1e9], ["it costs 20 % more", 1_200, 100]])("says of cost: %s", (said, cost_mean, cost_variance) => {
+    const [canary, ...others] = FIGURES;
+    expect(verdict(EXPERIMENT, labelled(400, 0.9), [{ ...canary as (typeof FIGURES)[number], cost_mean, cost_variance }, ...others])).toContain(`; ${said}.`);
   });
   it("asks for no other policy where a model alone was tried", () => {
     const ofModel: Experiment = { ...EXPERIMENT, arms: EXPERIMENT.arms.map((arm) => ({ ...arm, policy: "cascade-routing" })) };

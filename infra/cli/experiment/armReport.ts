@@ -119,11 +119,12 @@ function verdictOf(experiment: Experiment, { arm, difference, difference_95: qua
   if (status === "rolled_back") return null;
   const against = control?.name ?? "";
   if (difference === null || quality === null) return `${arm}: too few labels to compare it with ${against}.${howToLabel(experiment, rows)}`;
-  const costs = cost === null ? "what it costs is not known yet" : cost.upper < 0 ? `it costs ${shareText(rows, arm, against)} less` : cost.lower > 0 ? `it costs ${shareText(rows, arm, against)} more` : "it costs about the same";
-  if (quality.lower >= -max_loss) return `${arm}: its quality is ${quality.lower > 0 ? "better than that" : `at most ${pointsText(max_loss)} below that`} of ${against}, and ${costs}.${status === "promoted" ? "" : ` ${howToPromote(experiment, arm)}`}`;
+  const costs = costText(cost, rows, { arm, against });
+  const differs = `differs by ${signed(difference)}, from ${signed(quality.lower)} to ${signed(quality.upper)}`;
+  if (quality.lower >= -max_loss) return `${arm}: its quality is ${quality.lower > 0 ? "better than that" : `at most ${pointsText(max_loss)} below that`} of ${against} (it ${differs}), and ${costs}.${status === "promoted" ? "" : ` ${howToPromote(experiment, arm)}`}`;
   if (quality.upper < -max_loss) return `${arm}: it looks worse than is tolerated${status === "running" ? "; the test that rolls it back waits for more labels" : ""}.`;
   const more = labels_to_find === null ? "" : `; were it ${pointsText(loss_to_find)} worse from now on, about ${labels_to_find} labels more would show it`;
-  return `${arm}: not decided between it and ${against}: its quality differs by ${signed(difference)}, from ${signed(quality.lower)} to ${signed(quality.upper)}${more}; ${costs}.`;
+  return `${arm}: not decided between it and ${against}: its quality ${differs}${more}; ${costs}.`;
 }
 
 /** What is missing, where something is and can still come. */
@@ -134,6 +135,15 @@ function howToLabel({ status, metric: { quality } }: Experiment, rows: readonly 
   return quality === "feedback" ? " There is none yet: POST /requests/<id>/feedback with the source judge or label gives them." : " There is none yet: routers with INFER_SHADOW_SHARE above 0 give them.";
 }
 
+/** Of the control's cost: what differs by less is about the same. */
+const SAME_COST = 0.05;
+function costText(difference: Interval | null, rows: readonly ArmRow[], { arm, against }: { readonly arm: string; readonly against: string }): string {
+  if (difference === null) return "what it costs is not known yet";
+  if (difference.upper < 0) return `it costs ${shareText(rows, arm, against)} less`;
+  if (difference.lower > 0) return `it costs ${shareText(rows, arm, against)} more`;
+  const most = SAME_COST * (rows.find((row) => row.arm === against)?.cost_nano_usd_per_request ?? 0);
+  return Math.max(-difference.lower, difference.upper) <= most ? "it costs about the same" : "whether it costs less or more is not decided yet";
+}
 function shareText(rows: readonly ArmRow[], arm: string, against: string): string {
   const costOf = (name: string): number => rows.find((row) => row.arm === name)?.cost_nano_usd_per_request ?? 0;
   return costOf(against) === 0 ? `${callUsdText(Math.abs(costOf(arm)))} USD per request` : `${Math.abs(100 * (costOf(arm) / costOf(against) - 1)).toFixed(0)} %`;
