@@ -28,6 +28,9 @@ describe("the verdict", () => {
     expect(verdict(EXPERIMENT, null, [])).toBe("canary: too few labels to compare it with control. No request was given to an arm yet: those that name a policy, and those out of its scope, take no part.");
     expect(verdict(EXPERIMENT, null)).toBe("canary: too few labels to compare it with control. There is none yet: POST /requests/<id>/feedback with the source judge or label gives them.");
     expect(verdict(EXPERIMENT, labelled(4, 1))).toBe("canary: too few labels to compare it with control.");
+    const [control, canary] = armReport(EXPERIMENT, labelled(60, 1), AUDITED).arms;
+    expect([control?.quality_95?.upper, canary?.quality, canary?.quality_95?.upper]).toEqual([1, 1, 1]); // all of the canary's are right, which proves nothing yet
+    expect(verdict(EXPERIMENT, labelled(60, 1))).toMatch(/^canary: not decided/);
   });
   it("says how many more it takes while nothing is decided", () => {
     expect(verdict(EXPERIMENT, labelled(400, 0.9))).toMatch(/^canary: not decided between it and control: its quality differs by [+-]?\d+\.\d points, from -\d+\.\d points to \+\d+\.\d points; were it 12\.5 points worse from now on, about \d+ labels more would show it; it costs 50 % less\.$/);

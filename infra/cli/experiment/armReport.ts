@@ -68,7 +68,7 @@ export function armReport(experiment: Experiment, watch: ExperimentWatch | null,
     const [labels, costs, found] = [labelsOf(name), costsOf(name), figures.find(({ arm }) => arm === name)];
     return {
       arm: name, policy, model_version, share, requests: found?.requests ?? 0, failed: found?.failed ?? 0, limited: found?.limited ?? 0, late: found?.late ?? 0, labelled: labels.count,
-      quality: labels.count === 0 ? null : labels.mean, quality_95: meanSequence(labels, RISK),
+      quality: labels.count === 0 ? null : labels.mean, quality_95: inUnit(meanSequence(labels, RISK)),
       cost_nano_usd_per_request: costs.count === 0 ? null : costs.mean, cost_95: meanSequence(costs, RISK), p95_ms: found?.p95_ms ?? null,
     };
   });
@@ -88,6 +88,8 @@ export function armReport(experiment: Experiment, watch: ExperimentWatch | null,
   const loss_to_find = designLoss(metric.max_loss);
   return { experiment, arms: rows, comparisons, guards, loss_to_find, verdict: [whatHappened(experiment, nowMs), ...comparisons.map((one) => verdictOf(experiment, one, { rows, loss_to_find })), whatNext(experiment, comparisons)].filter((sentence) => sentence !== null).join("\n") };
 }
+
+const inUnit = (interval: Interval | null): Interval | null => (interval === null ? null : { lower: Math.max(0, interval.lower), upper: Math.min(1, interval.upper) });
 
 /** `null`: it goes on. */
 function whatHappened(experiment: Experiment, nowMs: number): string | null {
