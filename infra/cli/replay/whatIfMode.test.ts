@@ -84,6 +84,10 @@ describe("inferctl replay --mode what-if", () => {
     expect(text).toMatch(/no answer was judged/);
     expect(text).toMatch(/always-large: no quality/);
   });
+  it("says that there is nothing to compare where nothing was decided", async () => {
+    const { text } = await run({ policy: "always-large", labels }, sourceOf({ records: [], labels: "" }));
+    expect(text).toMatch(/^a log that was made up: no request that was decided\. There is nothing to compare/);
+  });
   it.each([
     ["no policy", {}, /say which policies/],
     ["a policy that there is not", { policy: "cleverest" }, /neither such a policy .* nor such a file/],
