@@ -39,7 +39,7 @@ function pathsIn(value: unknown, path: Path = []): Path[] {
 const GONE = Symbol("gone");
 function withAt(value: unknown, [key, ...rest]: Path, made: unknown): unknown {
   if (key === undefined) return made;
-  const copy: Record<string | number, unknown> = Array.isArray(value) ? ([...value] as never) : { ...(value as object) };
+  const copy = (Array.isArray(value) ? [...(value as unknown[])] : { ...(value as object) }) as Record<string | number, unknown>;
   const inner = withAt(copy[key], rest, made);
   if (inner === GONE) Reflect.deleteProperty(copy, key);
   else copy[key] = inner;
