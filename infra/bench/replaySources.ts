@@ -33,9 +33,10 @@ import { watchCommand, type WatchedRun } from "./watchedCommand.ts";
 const HELP = `Fills COMPLETIONS and the audit of servers that it starts itself with completions of requests that were really decided (20,000, each 50 times under other ids), exports them,
 and runs \`inferctl replay --mode verify\` on the stream, on the audit and on the file.
 
-  npm run bench:replay-sources -- [--events <n>]
+  npm run bench:replay-sources -- [--events <n>] [--sources <file,stream,audit>]
 
-  --events   of each source (default 1000000, at most 1200000: 4 GB in the stream, 8 in Postgres, 1 in the file)
+  --events   of each source (default 1000000, at most 1200000: 4 GB in the stream, 5 in Postgres, 0.4 in the file)
+  --sources  some of them, for runs in pieces
 
 MB: the most of the process's resident memory in each third of the time in which it read events. REQUESTS/S: while it read; CPU: of the whole process, a file's first
 reading included. Ends with 1 when an event is not decided again as it was; when anything is changed in any stream, bucket, table or key, in the consumers or in what was charged, when a
@@ -48,7 +49,7 @@ const KEYS = 1_000;
 const MOST_GROWTH = 1.1;
 const LEAST_JUDGED_MS = 10_000;
 const MODE = ["replay", "--mode", "verify", "--strict", "--json"];
-const { values } = parseArgs({ options: { events: { type: "string", default: "1000000" }, help: { type: "boolean" } } });
+const { values } = parseArgs({ options: { events: { type: "string", default: "1000000" }, sources: { type: "string", default: "file,stream,audit" }, help: { type: "boolean" } } });
 const say = (line: string): void => { process.stdout.write(`${line}\n`); };
 const tell = (line: string): void => { process.stderr.write(line); };
 
@@ -64,7 +65,13 @@ function eventsOf({ next, versions }: World, total: number): (i: number) => Comp
   };
 }
 
-async function fill(nats: NatsConnection, pool: Pool, eventAt: (i: number) => Completion, total: number): Promise<void> {
+interface Filled {
+  readonly total: number;
+  readonly stream: boolean;
+  /** Else the booked ones alone. */
+  readonly audit: boolean;
+}
+async function fill(nats: NatsConnection, pool: Pool, eventAt: (i: number) => Completion, { total, stream, audit }: Filled): Promise<void> {
   const js = jetstream(nats);
   const [insertRequests, insertAttempts] = [makeBatchInsert(requests), makeBatchInsert(attempts)];
   const books = makeAuditWriter(pool);
@@ -73,6 +80,7 @@ async function fill(nats: NatsConnection, pool: Pool, eventAt: (i: number) => Co
   };
   const write = async (events: readonly Completion[], first: number): Promise<void> => {
     const rows = events.map((event, i) => toRows(event, first + i + 1));
+    if (first >= BOOKED && !audit) return;
     if (first < BOOKED) {
       const wrong = (await books.write(rows)).find(({ ok }) => !ok);
       if (wrong !== undefined) throw new Error(JSON.stringify(wrong));
@@ -88,7 +96,7 @@ async function fill(nats: NatsConnection, pool: Pool, eventAt: (i: number) => Co
   for (let first = 0; first < total; first += CHUNK) {
     const events = Array.from({ length: Math.min(CHUNK, total - first) }, (_, i) => eventAt(first + i));
     await onTheWay; // the servers work while the next ones are made
-    onTheWay = Promise.all([publish(events), write(events, first)]);
+    onTheWay = Promise.all([stream ? publish(events) : null, write(events, first)]);
     if (first % (25 * CHUNK) === 0) tell(`${first} of ${total} made, ${((performance.now() - startedMs) / 1_000).toFixed(0)} s\n`);
   }
   await onTheWay;
@@ -126,7 +134,11 @@ function verified(source: string, total: number, run: WatchedRun, changed: reado
   return { source, run, requestsPerS: found.requests_per_s ?? 0, thirdsMb, problems };
 }
 
-async function run(total: number): Promise<boolean> {
+const ARGUMENTS = { file: [], stream: [], audit: ["--from-audit"] } as const;
+type SourceName = keyof typeof ARGUMENTS;
+const isSource = (name: string): name is SourceName => Object.hasOwn(ARGUMENTS, name);
+
+async function run(total: number, names: readonly SourceName[]): Promise<boolean> {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), "infer-replay-sources-")));
   const backend = await countCalls();
   const [broker, postgres, redisServer] = [await startTestBroker([]), await startTestServer("postgres"), await startTestServer("redis")];
@@ -140,21 +152,24 @@ async function run(total: number): Promise<boolean> {
     const world = makeVerifyWorld({ seed: 1, traffic: "typical", backendUrl: backend.url });
     await (await openModelStore(broker.nats, "infer")).put(world.model);
     await (await openTierFileStore(broker.nats, "infer")).put(world.file);
-    await fill(broker.nats, pool, eventsOf(world, total), total);
+    await fill(broker.nats, pool, eventsOf(world, total), { total, stream: names.some((name) => name !== "audit"), audit: names.includes("audit") });
 
     let live = 0;
     for (const subjects of ["infer.>", "$KV.>"]) broker.nats.subscribe(subjects, { callback: () => { live++; } });
     const environment = { INFER_HOME: join(folder, "home"), NATS_URL: broker.url, DATABASE_URL: postgres.url, REDIS_URL: redisServer.url };
     const watched = { jsm: broker.broker.jsm, pool, redis, others: () => ({ "calls of a backend": backend.calls(), "messages on live subjects": live }) };
     const file = join(folder, "events.jsonl.gz");
-    const exported = await watchCommand(["export", "--out", file, "--json"], environment, tell);
-    if (exported.code !== 0) throw new Error(`export ended with ${exported.code ?? "nothing"}`);
-    say(`exported in ${(exported.ms / 1_000).toFixed(0)} s: ${(statSync(file).size / 2 ** 20).toFixed(0)} MB, compressed`);
-    for (const [source, args] of [["a file", [file]], ["COMPLETIONS", []], ["the audit", ["--from-audit"]]] as const) {
+    if (names.includes("file")) {
+      const exported = await watchCommand(["export", "--out", file, "--json"], environment, tell);
+      if (exported.code !== 0) throw new Error(`export ended with ${exported.code ?? "nothing"}`);
+      say(`exported in ${(exported.ms / 1_000).toFixed(0)} s: ${(statSync(file).size / 2 ** 20).toFixed(0)} MB, compressed`);
+    }
+    for (const name of names) {
       stand = await standOfAll(watched);
-      const run = await watchCommand([...MODE, ...args], environment, tell);
+      const run = await watchCommand([...MODE, ...ARGUMENTS[name], ...(name === "file" ? [file] : [])], environment, tell);
       await broker.nats.flush();
-      all.push(verified(source, total, run, changes(stand, await standOfAll(watched))));
+      all.push(verified(name, total, run, changes(stand, await standOfAll(watched))));
+      tell(`${JSON.stringify({ ...all.at(-1), run: { ...run, samples: undefined } })}\n`);
     }
     redis.disconnect();
     await pool.end();
@@ -184,4 +199,4 @@ function inAll(stand: Stand): string {
 }
 
 if (values.help === true) say(HELP);
-else process.exit((await run(Number(values.events))) ? 0 : 1); // deadlines of a million publishes are still waited for
+else process.exit((await run(Number(values.events), values.sources.split(",").filter(isSource))) ? 0 : 1); // deadlines of a million publishes are still waited for
