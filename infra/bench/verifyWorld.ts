@@ -18,19 +18,19 @@ const START_MS = 1_795_000_000_000;
 const USD_PER_MILLION = { small: [0.1, 0.4], medium: [0.5, 2], large: [2.5, 10] } as const;
 const NAMES = ["small", "medium", "large"] as const;
 const price = (name: (typeof NAMES)[number]) => ({ usd_per_million_input_tokens: USD_PER_MILLION[name][0], usd_per_million_output_tokens: USD_PER_MILLION[name][1], source: "made up", valid_from: "2026-01-01" });
-const TIER_FILE = {
+const tierFileAt = (baseUrl: string) => ({
   version: 1, baseline_tier: "large", default_policy: "cascade-routing", static_routes: { default: "medium", tasks: { mail: "small" } },
   tiers: NAMES.map((name, place) => ({
     name, slots: 8, price: price(name), timeout_ms: 30_000, accept_confidence: 0.9 - 0.2 * place,
-    backend: { kind: "openai-compatible", model: `${name}-2026`, base_url: "http://127.0.0.1:9/v1", max_output_tokens: 512, system: "Be brief." },
+    backend: { kind: "openai-compatible", model: `${name}-2026`, base_url: baseUrl, max_output_tokens: 512, system: "Be brief." },
     confidence: { default: name === "medium" ? { kind: "self_verification" } : { kind: "token_logprobs" }, tasks: { sums: { kind: "sample_agreement", samples: 2 } } },
     prior: { quality: 0.7 + 0.12 * place, latency_p50_ms: 200 * (1 + place), latency_p95_ms: 900 * (1 + place) },
   })),
   embedders: [{
-    name: "vectors", slots: 4, dimensions: 8, timeout_ms: 5_000, backend: { kind: "openai-embeddings", model: "embed-3", base_url: "http://127.0.0.1:9/v1" },
+    name: "vectors", slots: 4, dimensions: 8, timeout_ms: 5_000, backend: { kind: "openai-embeddings", model: "embed-3", base_url: baseUrl },
     price: { usd_per_million_input_tokens: 0.02, source: "made up", valid_from: "2026-01-01" }, prior: { latency_p50_ms: 50, latency_p95_ms: 200 },
   }],
-};
+});
 const CLASSES = ["mail", "sums", "code", "law", "trivia", "chat", "books", "logic"];
 const LAMBDAS = [0, 200, 800, 3_000];
 const WORDS = "which of these is not the capital 1990 of France sort spam from mail 42 and say why the second law holds when x is even".split(" ");
@@ -39,6 +39,8 @@ export interface WorldOptions {
   readonly seed: number;
   /** `typical`: texts under `cascade-routing` alone, without other wishes. `mixed`: all policies, wishes, budgets, pacing, failures and ends. */
   readonly traffic: "typical" | "mixed";
+  /** Of every backend. Default: where nobody listens. */
+  readonly backendUrl?: string;
 }
 export interface World {
   readonly file: TierFile;
@@ -49,13 +51,14 @@ export interface World {
   readonly next: () => Completion;
 }
 
-export function makeVerifyWorld({ seed, traffic }: WorldOptions): World {
+export function makeVerifyWorld({ seed, traffic, backendUrl = "http://127.0.0.1:9/v1" }: WorldOptions): World {
   const random = seededRandom(seed);
   const isMixed = traffic === "mixed";
   const chance = (probability: number): boolean => random() < probability;
   const mixed = (probability: number): boolean => isMixed && chance(probability);
   const oneOf = <T>(all: readonly T[]): T => all[Math.floor(random() * all.length)] as T;
-  const file = TierFile.parse(TIER_FILE);
+  const source = tierFileAt(backendUrl);
+  const file = TierFile.parse(source);
   const model = modelOf(random);
   let n = 0;
 
@@ -123,7 +126,7 @@ export function makeVerifyWorld({ seed, traffic }: WorldOptions): World {
       if (ended !== null) return ended;
     }
   }
-  return { file, source: TIER_FILE, model, versions: { tierFiles: new Map([[tierFileVersion(file), file]]), models: new Map([[model.version, model]]) }, next };
+  return { file, source, model, versions: { tierFiles: new Map([[tierFileVersion(file), file]]), models: new Map([[model.version, model]]) }, next };
 }
 
 const never = (): never => { throw new Error("the world has no such thing"); };

@@ -113,6 +113,8 @@ async function* withEnds(lines: AsyncIterable<Buffer>): AsyncGenerator<{ readonl
 const isOfCompression = (error: unknown): error is Error => error instanceof Error && String((error as NodeJS.ErrnoException).code).startsWith("Z_");
 
 const GZIP = [0x1f, 0x8b] as const;
+/** Bytes. Another thread decompresses: more at once, and ahead of whoever reads, so that neither waits for the other. */
+const AHEAD = { chunkSize: 2 ** 17, readableHighWaterMark: 2 ** 20 } as const;
 /** By its first bytes, whatever its name is. Members may follow each other. */
 async function* decompressed(stream: Readable): AsyncGenerator<Uint8Array> {
   const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer, undefined>;
@@ -130,7 +132,7 @@ async function* decompressed(stream: Readable): AsyncGenerator<Uint8Array> {
     yield* all();
     return;
   }
-  const gunzip = createGunzip();
+  const gunzip = createGunzip(AHEAD);
   pipeline(Readable.from(all(), { objectMode: false }), gunzip, () => undefined); // what fails is thrown by whoever reads it
   yield* gunzip as AsyncIterable<Buffer>;
 }

@@ -35,6 +35,8 @@ describe("refuses as invalid_json", () => {
     ["a comment", "{} // x"],
     ["__proto__", '{"__proto__":{"admin":true}}'],
     ["__proto__ in escapes", '{"\\u005f_proto__":{}}'],
+    ["__proto__ all in escapes", '{"\\u005f\\u005F\\u0070\\u0072\\u006f\\u0074\\u006f\\u005f\\u005f":{}}'],
+    ["constructor.prototype in escapes", '{"const\\u0072uctor":{"prototyp\\u0065":1}}'],
     ["__proto__ deep inside", '{"a":{"b":[{"c":{"__proto__":1}}]}}'],
     ["constructor.prototype", '{"constructor":{"prototype":{"admin":true}}}'],
     ["constructor.prototype deep inside", '{"a":[{"constructor":{"prototype":1}}]}'],

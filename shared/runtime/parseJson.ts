@@ -23,11 +23,16 @@ export function parseJson(bytes: Uint8Array): unknown {
     throw new AppError("invalid_unicode", "the body is not valid UTF-8");
   }
   try {
-    return parse(text, null, { protoAction: "error", constructorAction: "error" }) as unknown;
+    return (isHarmless(text) ? JSON.parse(text) : parse(text, null, { protoAction: "error", constructorAction: "error" })) as unknown;
   } catch {
     throw new AppError("invalid_json", text === "" ? "the body is empty" : "the body is not valid JSON");
   }
 }
+
+const PROTOTYPE = /__proto__|constructor/;
+const BYTE_ORDER_MARK = "\ufeff";
+/** Neither says a word that the parser refuses as a key nor has an escape that could hide one, nor a second mark. The parser's own search takes several times as long. */
+const isHarmless = (text: string): boolean => !text.includes("\\u") && !PROTOTYPE.test(text) && !text.startsWith(BYTE_ORDER_MARK);
 
 const [QUOTE, BACKSLASH, COLON, OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = Buffer.from('"\\:[]{}') as unknown as readonly [number, number, number, number, number, number, number];
 /** Counts colons outside of texts, each of them a member. Of what is no JSON it may say anything: the parser refuses that. */

@@ -8,6 +8,9 @@ import { firstDifference } from "./firstDifference.ts";
 it.each<[string, unknown, unknown, object | null]>([
   ["equal values, whatever the order of keys", { a: 1, b: [{ c: null, d: "x" }] }, { b: [{ d: "x", c: null }], a: 1 }, null],
   ["what JSON leaves out", { a: undefined }, {}, null],
+  ["what JSON leaves out, on the other side", {}, { a: undefined }, null],
+  ["a field that only one has, beside one that JSON leaves out", { a: 1, b: undefined }, { a: 1, c: 2 }, { path: "c", decided: 2 }],
+  ["as many fields, of which JSON leaves out one", { a: 1 }, { b: 1, a: undefined }, { path: "a", recorded: 1, decided: undefined }],
   ["what JSON cannot say", { a: null, b: 0 }, { a: Infinity, b: -0 }, null],
   ["another value, deep inside", { a: [{ b: 1 }] }, { a: [{ b: 2 }] }, { path: "a.0.b", recorded: 1, decided: 2 }],
   ["a field that only one has", { a: 1 }, { a: 1, b: 2 }, { path: "b", decided: 2 }],

@@ -31,7 +31,8 @@ export function firstDifference(recorded: unknown, decided: unknown): Difference
     const inner = firstDifference(value, again);
     if (inner !== null) return under(key, inner);
   }
-  for (const key in decided) if (decided[key] !== undefined) fields--;
+  // All that is recorded is there: nothing else is, where there is no more of it. Looking at values again would cost as much as comparing them.
+  for (const _key in decided) fields--;
   if (fields === 0) return null;
   const added = Object.keys(decided).find((key) => decided[key] !== undefined && own(recorded, key) === undefined);
   return added === undefined ? null : { path: added, decided: decided[added] };

@@ -98,8 +98,11 @@ interface Situation {
   readonly models: KeptVersions["models"];
 }
 function checkDecision(recorded: Decision, { request, saga, file, models }: Situation): Difference | null {
-  const names = firstDifference(recorded.facts.quotes.map(({ tier }) => tier), file.tiers.map(({ name }) => name));
-  if (names !== null) return under("facts.quotes", names);
+  const { quotes } = recorded.facts;
+  if (quotes.length !== file.tiers.length || quotes.some(({ tier }, i) => tier !== file.tiers[i]?.name)) {
+    const names = firstDifference(quotes.map(({ tier }) => tier), file.tiers.map(({ name }) => name));
+    if (names !== null) return under("facts.quotes", names);
+  }
   const { exploration, learned, tier_file: tierFileVersion = "" } = recorded;
   return firstDifference(recorded, decideFrom(request.asked, saga, {
     file, tierFileVersion, facts: factsAgain(recorded.facts, file, request), routing: learned === undefined || !readsModel(request.asked.policy) ? null : routingAgain(learned, models),
