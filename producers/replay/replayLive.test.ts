@@ -100,7 +100,7 @@ it("throws what is no outage, and keeps only what had ended", async () => {
 });
 
 it.each<[string, Completion, boolean, unknown]>([
-  ["that is this run's own", { ...event(1), request_id: "replay-a-r-1" }, true, { skipped: "of_this_run" }],
+  ["that is this run's own", { ...event(1), request_id: "replay-a-r-1" }, true, { skipped: null }],
   ["of a tenant that is not here", event(1), false, { skipped: "tenant_unknown" }],
   ["whose input nobody kept", event(1), true, { skipped: "no_input" }],
 ])("leaves out an event %s", async (_what, completion, isKnown, expected) => {
