@@ -77,9 +77,9 @@ it("ends once more was spent than may be, counting what was spent before", async
   before.now.cost_nano_usd = 40;
   expect(await runOf(serviceOf(), { maxCostNanoUsd: 45, tally: before }).done).toMatchObject({ end: "max_cost", tally: { requests: 1 } });
   before.now.cost_nano_usd = 50;
-  const service = serviceOf();
-  expect(await runOf(service, { maxCostNanoUsd: 45, tally: before }).done).toMatchObject({ end: "max_cost", tally: { requests: 0 } });
-  expect(service.sent).toEqual([]);
+  const spent = serviceOf();
+  expect(await runOf(spent, { maxCostNanoUsd: 45, tally: before }).done).toMatchObject({ end: "max_cost", tally: { requests: 0 } });
+  expect(spent.sent).toEqual([]);
 });
 
 it("as fast as allowed waits as long as a refusal says", async () => {

@@ -60,7 +60,7 @@ export const replayOf = (modes: readonly ReplayMode[], listen: () => Interruptio
           return code;
         }
         if (place !== null && !isKeptAlways) keepPlace(placeFile, place);
-        context.progress.note(place === null ? "interrupted before anything was done; nothing to go on from" : `interrupted after ${(place as KeptPlace).read.toLocaleString("en")} events; ${goOn}`);
+        context.progress.note(place === null ? "interrupted before anything was done; nothing to go on from" : `interrupted after ${place.read.toLocaleString("en")} events; ${goOn}`);
         return interruption.exitCode();
       });
     } finally {
