@@ -66,19 +66,27 @@ export interface WhatIf {
 /** Only looked at by itself: whether it is of the same candidates. */
 const KeptState = z.looseObject({ tiers: z.array(z.string()), candidates: z.array(z.looseObject({ name: z.string() })), seen: z.int() });
 
-/** `shadowShare`: of requests that the log's router shadows, in [0, 1]; `null`: as many as the first requests say. `resumed`: an earlier `state()`; throws when it is of others. */
-export function makeWhatIf(candidates: readonly Candidate[], { shadowShare, resumed = null }: { readonly shadowShare: number | null; readonly resumed?: unknown }): WhatIf {
+export interface WhatIfOptions {
+  /** Of requests that the log's router shadows, in [0, 1]; `null`: as many as the first requests say. */
+  readonly shadowShare: number | null;
+  /** That those are measured by which name no SLO. It decides nothing. */
+  readonly sloMs?: number;
+  /** An earlier `state()`. */
+  readonly resumed?: unknown;
+}
+/** Throws when what is resumed is of other candidates. */
+export function makeWhatIf(candidates: readonly Candidate[], { shadowShare, sloMs, resumed = null }: WhatIfOptions): WhatIf {
   let kept: RecordedEvent[] = [];
   let state = resumed === null ? null : readState(resumed, candidates);
   const teach = (): State => {
     const taught = teachFrom(kept, candidates, shadowShare);
-    for (const event of kept) take(taught, candidates, event);
+    for (const event of kept) take(taught, candidates, event, sloMs);
     kept = [];
     return taught;
   };
   return {
     add(event) {
-      if (state !== null) take(state, candidates, event);
+      if (state !== null) take(state, candidates, event, sloMs);
       else if (kept.push(event) >= MOST_KEPT) state = teach();
     },
     state: () => state,
@@ -133,10 +141,11 @@ function confidenceOf({ outcomes }: RecordedEvent, tier: string): number {
 const predictedAnswer = (answers: OutcomeModel, event: RecordedEvent, { kept, fold, features }: { readonly kept: string; readonly fold: number; readonly features: readonly number[] }): number =>
   Math.min(1, Math.max(0, predicted(answers, { group: kept, fold, features: answerFeatures(features, confidenceOf(event, kept)) }, "quality")));
 
-function take(state: State, candidates: readonly Candidate[], event: RecordedEvent): void {
+function take(state: State, candidates: readonly Candidate[], event: RecordedEvent, otherwiseSloMs: number | undefined): void {
+  const sloMs = event.latencySloMs ?? otherwiseSloMs ?? null;
   const features = eventFeatures(event);
   const fold = foldOf(state.seen++);
-  addActual(state.actual, event);
+  addActual(state.actual, event, sloMs);
   for (const [i, candidate] of candidates.entries()) {
     const of = state.candidates[i];
     if (of === undefined) throw new Error(`nothing was taught of ${candidate.name}`);
@@ -147,7 +156,7 @@ function take(state: State, candidates: readonly Candidate[], event: RecordedEve
       of: (name) => predicted(of.model, { group, fold, features }, name),
       ofAnswer: played === null || played.kept === null || coverage.known === 0 ? 0 : predictedAnswer(state.answers, event, { kept: played.kept, fold, features }),
     };
-    addEvent(of.tally, event, { played, coverage, expected, judgedShare: of.judgedShare });
+    addEvent(of.tally, event, { played, coverage, expected, judgedShare: of.judgedShare, sloMs });
   }
 }
 const IMPOSSIBLE = { known: 0, judged: 0, impossible: 1, impossibleToJudge: 1, lacks: null };
@@ -155,7 +164,7 @@ const IMPOSSIBLE = { known: 0, judged: 0, impossible: 1, impossibleToJudge: 1, l
 const newActual = (tiers: readonly string[]): Actual =>
   ({ requests: 0, answered: 0, quality: newSums(), cost: newSums(), escalated: newSums(), withinSlo: newSums(), byTier: Object.fromEntries(tiers.map((tier) => [tier, newSums()])), latency: newHistogram() });
 
-function addActual(actual: Actual, { kept, path, qualities, costNanoUsd, latencyMs, latencySloMs }: RecordedEvent): void {
+function addActual(actual: Actual, { kept, path, qualities, costNanoUsd, latencyMs }: RecordedEvent, sloMs: number | null): void {
   const add = (sums: Sums, outcome: number): void => { addTerm(sums, { weight: 1, outcome, expected: 0 }); };
   actual.requests++;
   const quality = kept === null ? 0 : qualities.get(kept);
@@ -164,7 +173,7 @@ function addActual(actual: Actual, { kept, path, qualities, costNanoUsd, latency
   add(actual.cost, costNanoUsd);
   add(actual.escalated, path.length > 1 ? 1 : 0);
   for (const [tier, sums] of Object.entries(actual.byTier)) add(sums, tier === kept ? 1 : 0);
-  if (latencySloMs !== null) add(actual.withinSlo, kept !== null && latencyMs <= latencySloMs ? 1 : 0);
+  if (sloMs !== null) add(actual.withinSlo, kept !== null && latencyMs <= sloMs ? 1 : 0);
   addLatency(actual.latency, latencyMs, 1);
 }
 
