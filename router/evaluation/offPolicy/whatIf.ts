@@ -4,7 +4,8 @@
  */
 import { z } from "zod";
 
-import { coverageOf } from "./coverage.ts";
+import { type ArmWeights, armWeights, weightedByArm } from "./armWeights.ts";
+import { type Coverage, coverageOf } from "./coverage.ts";
 import { addTerm, doublyRobust, type Estimate, newSums, type Sums } from "./estimators.ts";
 import { addLatency, type Histogram, latencyQuantile, newHistogram } from "./latencyQuantiles.ts";
 import { answerFeatures, eventFeatures, fitOutcomes, FOLDS, type OutcomeModel, predicted, type Taught } from "./outcomeModel.ts";
@@ -23,7 +24,7 @@ interface State {
   readonly shadowShare: number;
   /** How good answers are, by tier. */
   readonly answers: OutcomeModel;
-  readonly candidates: readonly { readonly name: string; readonly model: OutcomeModel; readonly judgedShare: number; readonly tally: Tally }[];
+  readonly candidates: readonly { readonly name: string; readonly model: OutcomeModel; readonly judgedShare: number; readonly arms: ArmWeights; readonly tally: Tally }[];
   readonly actual: Actual;
   seen: number;
 }
@@ -117,16 +118,19 @@ function teachFrom(events: readonly RecordedEvent[], candidates: readonly Candid
   }));
   const taught = candidates.map((candidate) => {
     let judged = 0, withLabel = 0;
+    const plays = events.map((event) => playEvent(candidate, event));
+    const own = events.map((event, place) => coverageIn(event, plays[place] ?? null, shadowShare));
+    const arms = armWeights(events, own);
     const rows = events.flatMap((event, place): Taught[] => {
-      const played = playEvent(candidate, event);
-      const coverage = played === null ? null : coverageOf(event, played, shadowShare);
-      if (played === null || coverage === null || coverage.known === 0) return [];
+      const played = plays[place] ?? null;
+      const coverage = weightedByArm(own[place] ?? IMPOSSIBLE, event.arm, arms);
+      if (played === null || coverage.known === 0) return [];
       if (coverage.judged > 0 && played.kept !== null) { judged++; if (event.qualities.has(played.kept)) withLabel++; }
-      const [fold, own] = [foldOf(place), features[place] ?? []];
-      const quality = played.kept === null ? 0 : predictedAnswer(answers, event, { kept: played.kept, fold, features: own });
-      return [{ fold, group: groupOf(played), features: own, targets: { ...measuresOf(played, tiers), quality }, weight: coverage.known }];
+      const [fold, shape] = [foldOf(place), features[place] ?? []];
+      const quality = played.kept === null ? 0 : predictedAnswer(answers, event, { kept: played.kept, fold, features: shape });
+      return [{ fold, group: groupOf(played), features: shape, targets: { ...measuresOf(played, tiers), quality }, weight: coverage.known }];
     });
-    return { name: candidate.name, model: fitOutcomes(rows), judgedShare: judged === 0 ? 1 : Math.max(LEAST_JUDGED_SHARE, withLabel / judged), tally: newTally(tiers) };
+    return { name: candidate.name, model: fitOutcomes(rows), judgedShare: judged === 0 ? 1 : Math.max(LEAST_JUDGED_SHARE, withLabel / judged), arms, tally: newTally(tiers) };
   });
   return { tiers, shadowShare, answers, candidates: taught, actual: newActual(tiers), seen: 0 };
 }
@@ -150,7 +154,7 @@ function take(state: State, candidates: readonly Candidate[], event: RecordedEve
     const of = state.candidates[i];
     if (of === undefined) throw new Error(`nothing was taught of ${candidate.name}`);
     const played = playEvent(candidate, event);
-    const coverage = played === null ? IMPOSSIBLE : coverageOf(event, played, state.shadowShare);
+    const coverage = weightedByArm(coverageIn(event, played, state.shadowShare), event.arm, of.arms);
     const group = played === null ? "stop" : groupOf(played);
     const expected: Expected = {
       of: (name) => predicted(of.model, { group, fold, features }, name),
@@ -159,7 +163,8 @@ function take(state: State, candidates: readonly Candidate[], event: RecordedEve
     addEvent(of.tally, event, { played, coverage, expected, judgedShare: of.judgedShare, sloMs });
   }
 }
-const IMPOSSIBLE = { known: 0, judged: 0, impossible: 1, impossibleToJudge: 1, lacks: null };
+const IMPOSSIBLE: Coverage = { known: 0, judged: 0, impossible: 1, impossibleToJudge: 1, lacks: null };
+const coverageIn = (event: RecordedEvent, played: Played | null, shadowShare: number): Coverage => (played === null ? IMPOSSIBLE : coverageOf(event, played, shadowShare));
 
 const newActual = (tiers: readonly string[]): Actual =>
   ({ requests: 0, answered: 0, quality: newSums(), cost: newSums(), escalated: newSums(), withinSlo: newSums(), byTier: Object.fromEntries(tiers.map((tier) => [tier, newSums()])), latency: newHistogram() });
