@@ -25,7 +25,7 @@ export const replayOf = (modes: readonly ReplayMode[], listen: () => Interruptio
     "--strict       ends with 65 at the first that cannot be read; without it that is skipped, named and counted",
     "--resume       a file that keeps the place: an interrupted run goes on from there, with the same totals in the end. Not there yet: this run begins it",
     "--json         for programs",
-    "Ctrl-C finishes the events in hand, keeps the place and says how to go on (exit code 130).",
+    "Ctrl-C finishes the events in hand, keeps the place and says how to go on (exit code 130). live and shadow keep it all the time, in the working folder without --resume: killed, they go on too.",
     ...modes.flatMap(({ name, summary, details, example }) => ["", `--mode ${name}: ${summary}`, ...details, `Example: ${example}`]),
   ],
   example: modes[0]?.example ?? "inferctl replay --mode verify --since 7d",
