@@ -36,7 +36,7 @@ logs that the pure code makes of other draws, so that it is known how often inte
   --outcomes     JSON lines of outcomes with answers (inferctl serve-recorded --help)
   --requests     of the pipeline's log (default 20000)
   --resamples    logs of the pure code (default 20), of --resample-requests each (default 5000)
-  --time-scale   of recorded latencies (default 0.1)
+  --time-scale   of recorded latencies (default 1)
   --most-minutes sends no more after so long, and takes what was answered by then; 0: what an earlier run was answered
   --simulated    leaves the real pipeline out
 
@@ -45,12 +45,12 @@ at least, in the real log and over the others, and a log of one policy that leav
 
 const BOUNDS = { coverage: 0.93, quality: 0.01, cost: 0.02, correlation: 0.95 };
 const TENANT = "what-if";
-const CONCURRENCY = 32;
+const CONCURRENCY = 48;
 const BOOKS_DEADLINE_MS = 120_000;
 
 const { values } = parseArgs({ options: {
   outcomes: { type: "string" }, tiers: { type: "string" }, requests: { type: "string", default: "20000" }, resamples: { type: "string", default: "20" }, "resample-requests": { type: "string", default: "5000" }, seed: { type: "string", default: "1" },
-  "time-scale": { type: "string", default: "0.1" }, "most-minutes": { type: "string", default: "600" }, simulated: { type: "boolean" }, json: { type: "boolean" }, help: { type: "boolean", short: "h" },
+  "time-scale": { type: "string", default: "1" }, "most-minutes": { type: "string", default: "600" }, simulated: { type: "boolean" }, json: { type: "boolean" }, help: { type: "boolean", short: "h" },
 } });
 const print = (text: string) => void process.stdout.write(`${text}\n`);
 const progress = terminalProgress(process.stderr);
@@ -197,21 +197,29 @@ async function readLog(environment: RecordedSetUp["environment"], rights: Rights
   return logged;
 }
 
-/** What a tier answered to a query is what it answers each time: so the log itself has the cost and the confidence of every tier for every query, as the pipeline charges and reads them. */
+/**
+ * What a tier answered to a query is what it answers each time: so the log itself has the cost and the confidence of every tier for every query, as the pipeline charges and reads them. How long it
+ * took depends on what else the machine did: a tier that a request did not run has the latency that it had for that query at the nearest time.
+ */
 function toLog(logged: readonly Logged[], { names, rowOf }: { readonly names: readonly string[]; readonly rowOf: (requestId: string) => OutcomeRow | undefined }): Log {
-  const known = new Map<string, Attempt>();
+  const known = new Map<string, Attempt[]>();
   const key = (row: OutcomeRow, tier: string) => createHash("sha256").update(`${row.id}\n${tier}`).digest("base64");
   const events = logged.map(({ completion, score }) => {
     const row = rowOf(completion.request_id);
     if (row === undefined) throw new Error(`no row of ${completion.request_id}`);
-    for (const attempt of completion.attempts) if (attempt.outcome.kind === "answered") known.set(key(row, attempt.tier), attempt);
+    for (const attempt of completion.attempts) if (attempt.outcome.kind === "answered") known.set(key(row, attempt.tier), [...(known.get(key(row, attempt.tier)) ?? []), attempt]);
     const event = toRecordedEvent(completion, { score });
     if (typeof event === "string") throw new Error(`${completion.request_id}: ${event}`);
     return { event, row };
   });
   const truths = events.map(({ event, row }): RecordedEvent => {
-    const all = names.flatMap((tier): [string, Attempt][] => { const attempt = event.outcomes.get(tier) ?? known.get(key(row, tier)); return attempt === undefined ? [] : [[tier, attempt]]; });
+    const all = names.flatMap((tier): [string, Attempt][] => { const attempt = event.outcomes.get(tier) ?? nearest(known.get(key(row, tier)) ?? [], event.facts[0].at_ms); return attempt === undefined ? [] : [[tier, attempt]]; });
     return { ...event, outcomes: new Map(all), qualities: new Map(names.map((tier, place) => [tier, row.tiers[place]?.quality ?? 0])) };
   });
   return { events: events.map(({ event }) => event), truths };
+}
+
+function nearest(attempts: readonly Attempt[], atMs: number): Attempt | undefined {
+  const distanceOf = ({ started_at_ms }: Attempt): number => Math.abs(started_at_ms - atMs);
+  return attempts.reduce<Attempt | undefined>((best, one) => (best === undefined || distanceOf(one) < distanceOf(best) ? one : best), undefined);
 }
