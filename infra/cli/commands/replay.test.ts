@@ -88,6 +88,10 @@ it("of a mode that sends something the place is kept from the beginning, and tol
   }
 });
 
+it("without a file that can keep the place, nothing is done", async () => {
+  expect(await run({ mode: "live", resume: join(folder, "no such folder", "place.json") }, { mode: "live" })).toMatchObject({ code: 64, printed: expect.stringMatching(/^the place of this run cannot be kept in .*no such folder/) as string });
+});
+
 it.each<[Record<string, string | boolean>, readonly string[], RegExp]>([
   [{}, [events], /say --mode: what-if/],
   [{ mode: "verify" }, [events], /there is no --mode verify/],
