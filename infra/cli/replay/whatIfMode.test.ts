@@ -31,7 +31,7 @@ function logOf(requests: number) {
 const BATCH = 100;
 function sourceOf({ records }: ReturnType<typeof logOf>): AuditSource {
   return {
-    name: "a log that was made up", total: records.length,
+    name: "a log that was made up", total: records.length, start: "0",
     async *batches({ after, signal }) {
       for (let at = Number(after ?? 0); at < records.length && !signal.aborted; at += BATCH) {
         await Promise.resolve();
