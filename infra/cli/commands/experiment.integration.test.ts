@@ -41,7 +41,7 @@ const ASKED = ["--name", "cheap-1", "--control", "cascade", "--canary", "cheapes
 
 it("begins one, says how it stands, and ends it", async () => {
   expect(await experiment("list")).toMatchObject({ code: 0, output: expect.stringContaining("no experiment yet") as string });
-  expect(await experiment("start", ...ASKED, "--share", "20%", "--tenant", "acme", "--unit", "user", "--cost-margin", "35%", "--late-margin", "none", "--late-after", "2000")).toMatchObject({ code: 0, output: expect.stringContaining("experiment cheap-1 is running") as string });
+  expect(await experiment("start", ...ASKED, "--share", "20%", "--tenant", "acme", "--unit", "user", "--cost-margin", "35%", "--late-margin", "none", "--late-after", "2000")).toMatchObject({ code: 0, output: expect.stringContaining("experiment cheap-1 is running; routers follow within seconds. It is rolled back by itself when its canary is worse by more than 2 points of quality, or fails more than 2 points more, or costs more than 35 % more per request than the control.") as string });
   expect(await makeExperimentStore(nats, "infer").latest()).toMatchObject({
     kind: "canary", arms: [{ name: "control", policy: "cascade", share: 0.8 }, { name: "canary", policy: "cheapest", share: 0.2 }], scope: { tenants: ["acme"] }, unit: "user", metric: { quality: "feedback", max_loss: 0.02, risk: 0.05, max_late: null, late_after_ms: 2_000, max_extra_cost: 0.35 }, max_requests: 100_000, status: "running",
   });

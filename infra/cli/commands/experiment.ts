@@ -79,9 +79,18 @@ const start: Run = (given, { environment, print }) => withBuckets(environment, a
   const outcome = await experiments.start(asked);
   if (outcome === "exists") throw new SetupError(`there was an experiment ${asked.experiment_id} before`, "Give it another --name: what the audit has of that one is not mixed with it.", { exitCode: EXIT_USAGE });
   if (outcome === "another") throw new SetupError("an experiment is running, and there is one at a time", "See: inferctl experiment status; end it with: inferctl experiment stop", { exitCode: EXIT_USAGE });
-  sayer(given, { print })(asked, `experiment ${asked.experiment_id} is running; routers follow within seconds. How it stands: inferctl experiment status`);
+  sayer(given, { print })(asked, `experiment ${asked.experiment_id} is running; routers follow within seconds. It is rolled back by itself when its canary ${guardsText(asked.metric)} than the control. How it stands: inferctl experiment status`);
   return 0;
 });
+
+/** What nobody asked for holds, too, and should surprise nobody. */
+function guardsText({ max_loss, max_late, max_extra_cost }: Experiment["metric"]): string {
+  const percent = (share: number): string => String(Number((100 * share).toFixed(2)));
+  return [
+    `is worse by more than ${percent(max_loss)} points of quality`, `fails more than ${percent(max_loss)} points more`,
+    ...(max_late === null ? [] : [`is late more than ${percent(max_late)} points more`]), ...(max_extra_cost === null ? [] : [`costs more than ${percent(max_extra_cost)} % more per request`]),
+  ].join(", or ");
+}
 
 const status: Run = (given, { environment, print }) => withBuckets(environment, async ({ experiments }) => {
   const found = await named(experiments, given.positionals[1]);
