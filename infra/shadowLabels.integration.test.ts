@@ -77,10 +77,10 @@ beforeAll(async () => {
       close: async () => undefined,
     }),
   });
-  const worker = (tier: Tier) => consumePerSlot({ js: broker.js, log, source: shadowWorkerSource("infer", tier), concurrency: 1, signal, giveUp, handle: runShadowOf(tier) });
+  const worker = (tier: Tier) => consumePerSlot({ js: broker.js, wire: broker.wire, log, source: shadowWorkerSource("infer", tier), concurrency: 1, signal, giveUp, handle: runShadowOf(tier) });
   loops = [
-    runShadows(sampling, { js: broker.js, jsm: broker.jsm, log, signal, drainMs: 1_000 }),
-    consume({ js: broker.js, log, source: SECOND, concurrency: 16, signal, giveUp, handle: makeShadow(sampling) }),
+    runShadows(sampling, { js: broker.js, wire: broker.wire, jsm: broker.jsm, log, signal, drainMs: 1_000 }),
+    consume({ js: broker.js, wire: broker.wire, log, source: SECOND, concurrency: 16, signal, giveUp, handle: makeShadow(sampling) }),
     ...FILE.tiers.flatMap((tier) => [worker(tier), worker(tier)]), // of two processes
     drain(shadowFeed(pool, new Registry(), "infer"), { ...broker, prefix: "infer", batchSize: 10, batchDelayMs: 20, tracer, log, signal, drainMs: 1_000 }),
   ];

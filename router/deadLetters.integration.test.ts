@@ -36,7 +36,7 @@ it("ends a request on whose message every process died, as the broker alone can 
   expect((await consumer.next({ expires: 1_000 }))?.subject).toBe("infer.request.t1.r-1"); // and is never heard of again
 
   const shutdown = new AbortController();
-  const loop = consume({ js: broker.js, log: pino({ level: "silent" }), source: deadLetterService, concurrency: 8, signal: shutdown.signal, giveUp: giveUp(), handle: makeDeadLetterService({ streams: broker.streams, giveUp: giveUp(), tracer }) });
+  const loop = consume({ js: broker.js, wire: broker.wire, log: pino({ level: "silent" }), source: deadLetterService, concurrency: 8, signal: shutdown.signal, giveUp: giveUp(), handle: makeDeadLetterService({ streams: broker.streams, giveUp: giveUp(), tracer }) });
   await vi.waitFor(async () => {
     void consumer.next({ expires: 1_000 }).catch(() => undefined); // the broker looks when somebody pulls
     expect(Completion.parse((await broker.streams.last("COMPLETIONS", "infer.completion.t1.r-1"))?.json())).toMatchObject({ outcome: "failed", error: { code: "poison", message: "given up after 1 deliveries: the process that handled it did not finish" }, user_id: "u-1" });

@@ -235,6 +235,12 @@ describe("a request", () => {
     expect([await jobs(), await completion(), decisions]).toMatchObject([[], { outcome: "failed", error: { code: "deadline_exceeded" } }, []]);
   });
 
+  it("that no tier can answer in what is left until its deadline is rejected without a call", async () => {
+    nowMs = AT + 19_999;
+    await route.request(request());
+    expect([await jobs(), await completion(), decisions]).toMatchObject([[], { outcome: "rejected", error: { code: "deadline_exceeded" } }, [{ step: { kind: "stop" } }]]);
+  });
+
   it.each([
     ["a direct publisher's", { origin: undefined }, {}],
     ["one that is delivered again", {}, { mayBeRepeat: true }],
@@ -414,7 +420,7 @@ it("in its loop, answers for what a publisher sent wrongly, by the subject, and 
   const shutdown = new AbortController();
   const now = () => Date.now();
   const loop = consume({
-    js: broker.js, log: pino({ level: "silent" }), source: sourcesOf("infer").routerRequests, concurrency: 8, signal: shutdown.signal,
+    js: broker.js, wire: broker.wire, log: pino({ level: "silent" }), source: sourcesOf("infer").routerRequests, concurrency: 8, signal: shutdown.signal,
     giveUp: makeGiveUp({ publisher: broker.publisher, prefix: "infer", limits: LIMITS, now }), handle: (one) => route.request(one),
   });
   const bodies: Record<string, string> = { "infer.request.t1.text": "not json", "infer.request.t1.v99": '{"type":"request.v99"}', "infer.request.t1.nul": JSON.stringify({ user_id: "u", input: "a\0", budget: 1 }), "infer.request.t1.>": "{}", "infer.request.t1.good": JSON.stringify({ user_id: "u", input: "hi", budget: 1 }) };
@@ -449,7 +455,7 @@ it("in its loop, a result whose spent, tier or tenant was changed on its way is 
     await broker.publisher.emit(result, TRACE);
   }
   const loop = consume({
-    js: broker.js, log: pino({ level: "silent" }), source: sourcesOf("infer").routerResults, concurrency: 8, signal: shutdown.signal, handle: (one) => signing.result(one),
+    js: broker.js, wire: broker.wire, log: pino({ level: "silent" }), source: sourcesOf("infer").routerResults, concurrency: 8, signal: shutdown.signal, handle: (one) => signing.result(one),
     giveUp: makeGiveUp({ publisher: broker.publisher, prefix: "infer", limits: LIMITS, now: () => nowMs, readResult: snapshots.openOrJob }),
   });
   const endOf = async (request_id: string) => Completion.safeParse((await broker.streams.last("COMPLETIONS", completionSubject("infer", { tenant_id: "t1", request_id })))?.json()).data;

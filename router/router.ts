@@ -80,7 +80,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const needed = [routerRequests, routerResults, deadLetterService];
     const broker = await openBroker({ url: config.natsUrl, role: "router", prefix, needed, readiness, registry, tracer }, context);
     if (signal.aborted) return;
-    const { nats, js, jsm, streams, publisher, observeRun } = broker;
+    const { nats, wire, js, jsm, streams, publisher, observeRun } = broker;
     now = broker.now;
     live = await followLiveTiers({ nats, jsm, redisUrl: config.redisUrl, prefix, tiers: servedBy(tierFile), readiness, log }, context);
 
@@ -103,7 +103,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const pacing = openPacing({ pool: slowPool, balanceOf: budgets.balanceOf, registry, log, now });
     const { observer, shedDirect } = shareLoad({ broker, prefix, live, fold: () => fold, maxQueueMs: config.maxQueueMs, registry, now }, context);
     const route = makeRouteEvent({ snapshots, shed: shedDirect, cached, budgets, pacing, publisher, streams, prefix, limits, standingOf, isAdmitted: isGenuine, admit: makeAdmitDirect(limiter, makePromptTokens(tierFile, count), now), live, countTokens, routing, exploration: config.exploration, tracer, observe: (decision) => { metrics.observe(decision); }, now });
-    const loop = { js, log, now, giveUp, observeRun, concurrency: config.concurrency, signal, drainMs: context.drainMs };
+    const loop = { js, wire, log, now, giveUp, observeRun, concurrency: config.concurrency, signal, drainMs: context.drainMs };
     eraseKeysAsked(config, context);
     reconcileCounters({ config, broker, registry }, context);
     watchBudgets({ redisUrl: config.redisUrl, prefix, global: config.globalBudgets, standingOf, registry, now }, context);
@@ -119,8 +119,8 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
       budgets.settle(),
       untilItWorks(context, "keep the tier file for replay", async () => (await openTierFileStore(nats, prefix)).put(tierFile)),
       consume({ ...loop, source: deadLetterService, handle: makeDeadLetterService({ streams, giveUp, tracer }) }),
-      runShadows({ publisher, streams, prefix, standingOf, share: config.shadowShare, shadowTiers: config.shadowTiers, tierFile, tracer, observeGone: metrics.observeGone, now }, { js, jsm, log, signal, observeRun, drainMs: context.drainMs }),
-      runFloorWatch({ nats, js, observeRun, streams, prefix, used: () => followed().activation, log, now, isGenuine: makeJudgedProof(config.isKeyless ? null : config.secret, prefix).isGenuine, judgedArms: makeJudgedArms(watched), signal, drainMs: context.drainMs }),
+      runShadows({ publisher, streams, prefix, standingOf, share: config.shadowShare, shadowTiers: config.shadowTiers, tierFile, tracer, observeGone: metrics.observeGone, now }, { js, wire, jsm, log, signal, observeRun, drainMs: context.drainMs }),
+      runFloorWatch({ nats, js, wire, observeRun, streams, prefix, used: () => followed().activation, log, now, isGenuine: makeJudgedProof(config.isKeyless ? null : config.secret, prefix).isGenuine, judgedArms: makeJudgedArms(watched), signal, drainMs: context.drainMs }),
       untilItWorks(context, "start the sweeper", () => runSweeper({ nats, js, streams, publisher, prefix, limits, graceMs: config.sweepGraceMs, tracer, log, now, observer, snapshots, signal }, (made) => { fold = made; })),
     ]);
   },

@@ -84,10 +84,10 @@ afterEach(async () => {
 /** A router's loop, over a connection of its own. */
 async function start(): Promise<void> {
   const own = await connectNats({ url: test.url, name: "router" });
-  const { js, acks, streams } = await brokerOver(own, "infer");
+  const { js, wire, acks, streams } = await brokerOver(own, "infer");
   const shutdown = new AbortController();
   const judgedArms = makeJudgedArms({ store: makeExperimentStore(own, "infer"), streams, prefix: "infer", running: followed.running, log, observeRollback: () => { rollbacks++; } });
-  const loop = runFloorWatch({ nats: own, js, streams, prefix: "infer", used: () => null, log, now: Date.now, isGenuine: PROOF.isGenuine, judgedArms, signal: shutdown.signal, drainMs: 1_000 });
+  const loop = runFloorWatch({ nats: own, js, wire, streams, prefix: "infer", used: () => null, log, now: Date.now, isGenuine: PROOF.isGenuine, judgedArms, signal: shutdown.signal, drainMs: 1_000 });
   stops.push(async () => {
     shutdown.abort();
     await loop;

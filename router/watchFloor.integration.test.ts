@@ -90,9 +90,9 @@ afterEach(async () => {
 /** A router's loop, over a connection of its own. */
 async function start(): Promise<void> {
   const own = await connectNats({ url: test.url, name: "router" });
-  const { js, acks, streams } = await brokerOver(own, "infer");
+  const { js, wire, acks, streams } = await brokerOver(own, "infer");
   const shutdown = new AbortController();
-  const loop = runFloorWatch({ nats: own, js, streams, prefix: "infer", used, log, now: Date.now, isGenuine: PROOF.isGenuine, signal: shutdown.signal, drainMs: 1_000 });
+  const loop = runFloorWatch({ nats: own, js, wire, streams, prefix: "infer", used, log, now: Date.now, isGenuine: PROOF.isGenuine, signal: shutdown.signal, drainMs: 1_000 });
   stops.push(async () => {
     shutdown.abort();
     await loop;
@@ -435,7 +435,7 @@ describe("feedback", () => {
 
 it("ends with the signal, and never rejects", async () => {
   const shutdown = new AbortController();
-  const loop = runFloorWatch({ nats, js: broker.js, streams: broker.streams, prefix: "nowhere", used, log, now: Date.now, isGenuine: PROOF.isGenuine, signal: shutdown.signal, drainMs: 1_000 });
+  const loop = runFloorWatch({ nats, js: broker.js, wire: broker.wire, streams: broker.streams, prefix: "nowhere", used, log, now: Date.now, isGenuine: PROOF.isGenuine, signal: shutdown.signal, drainMs: 1_000 });
   shutdown.abort();
   await loop;
 });

@@ -131,6 +131,7 @@ const orOutage = <T>(work: Promise<T>): Promise<T> => work.catch((error: unknown
 interface Running extends Omit<FloorDeps, "store"> {
   readonly nats: Broker["nats"];
   readonly js: Broker["js"];
+  readonly wire: Broker["wire"];
   readonly observeRun?: Broker["observeRun"];
   readonly signal: AbortSignal;
   readonly drainMs: number;
@@ -140,7 +141,7 @@ interface Running extends Omit<FloorDeps, "store"> {
  * Runs until the signal, and never rejects: requests go on, whatever ends it. Also where this router samples nothing, since
  * others may.
  */
-export async function runFloorWatch({ nats, js, observeRun = () => undefined, streams, prefix, used, log, now, isGenuine, judgedArms, signal, drainMs }: Running): Promise<void> {
+export async function runFloorWatch({ nats, js, wire, observeRun = () => undefined, streams, prefix, used, log, now, isGenuine, judgedArms, signal, drainMs }: Running): Promise<void> {
   const waiting = { log, signal };
   const ended = (error: unknown) => {
     if (!signal.aborted) log.error({ err: error }, "the quality floor is not watched any more; requests go on");
@@ -149,7 +150,7 @@ export async function runFloorWatch({ nats, js, observeRun = () => undefined, st
     const store = await untilItWorks(waiting, "open the bucket of models", () => openModelStore(nats, prefix));
     const { shadow, feedback } = makeWatchFloor({ store, streams, prefix, used, log, now, isGenuine, ...(judgedArms === undefined ? {} : { judgedArms }) });
     const loop = (source: Source, given: Pick<ConsumeOptions, "handle" | "giveUp">) =>
-      untilItWorks(waiting, `read ${source.durable}`, () => consume({ js, log, now, observeRun, source, concurrency: 1, signal, drainMs, ...given })).catch(ended);
+      untilItWorks(waiting, `read ${source.durable}`, () => consume({ js, wire, log, now, observeRun, source, concurrency: 1, signal, drainMs, ...given })).catch(ended);
     const { routerFloor, routerFloorFeedback } = sourcesOf(prefix);
     await Promise.all([loop(routerFloor, { handle: shadow, giveUp: passOver(log) }), loop(routerFloorFeedback, { handle: feedback, giveUp: leaveToAudit })]);
   } catch (error) {

@@ -31,6 +31,7 @@ async function spanOf(input: Input, { call = answers, streams = false, tracesCon
   const limits = limitsOf({ deadlineAtMs: Date.now() + 60_000, lease: new AbortController().signal }, LARGE, Date.now());
   const replica = { ...replicasOf(LARGE)[0], server: { call, close: async () => undefined } };
   await callReplica({ tier: LARGE, tracer, limits, traceparent: TAKEN, mayTraceContent }, replica, input, streams ? { onDelta: () => undefined } : {}).catch(() => undefined);
+  limits.end();
   return found;
 }
 

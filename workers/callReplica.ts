@@ -19,18 +19,35 @@ export interface Limits {
   readonly deadlineAtMs: number;
   /** The deadline is that of whoever waits, not the tier's own. */
   readonly isCallersDeadline: boolean;
-  readonly timeout: AbortSignal;
+  readonly isTimedOut: () => boolean;
   readonly lease: AbortSignal;
   readonly cancelled: AbortSignal | undefined;
-  /** Any of them. */
+  /** Aborts at the first of them. */
   readonly signal: AbortSignal;
+  /** The attempt is over: nothing aborts any more. */
+  readonly end: () => void;
 }
+/** By hand: `AbortSignal.any` and `.timeout` leave weak references to the garbage collector, some for each call, and it spends more on them than the call costs here. */
 export function limitsOf({ deadlineAtMs: callersDeadlineAtMs, lease, cancelled }: { readonly deadlineAtMs: number; readonly lease: AbortSignal; readonly cancelled?: AbortSignal }, { timeout_ms }: Pick<Tier, "timeout_ms">, nowMs: number): Limits {
   const tiersDeadlineAtMs = nowMs + timeout_ms;
   const deadlineAtMs = Math.min(callersDeadlineAtMs, tiersDeadlineAtMs);
-  const timeout = AbortSignal.timeout(Math.max(1, deadlineAtMs - nowMs));
-  const signal = AbortSignal.any([timeout, lease, ...(cancelled === undefined ? [] : [cancelled])]);
-  return { deadlineAtMs, isCallersDeadline: callersDeadlineAtMs <= tiersDeadlineAtMs, timeout, lease, cancelled, signal };
+  const stop = new AbortController();
+  const ends = cancelled === undefined ? [lease] : [lease, cancelled];
+  const abort = () => { stop.abort(ends.find(({ aborted }) => aborted)?.reason); };
+  let isTimedOut = false;
+  const timer = setTimeout(() => {
+    isTimedOut = true;
+    stop.abort(new DOMException("the attempt's time is up", "TimeoutError"));
+  }, Math.max(1, deadlineAtMs - nowMs));
+  for (const end of ends) end.addEventListener("abort", abort, { once: true });
+  if (ends.some(({ aborted }) => aborted)) abort();
+  return {
+    deadlineAtMs, isCallersDeadline: callersDeadlineAtMs <= tiersDeadlineAtMs, isTimedOut: () => isTimedOut, lease, cancelled, signal: stop.signal,
+    end() {
+      clearTimeout(timer);
+      for (const end of ends) end.removeEventListener("abort", abort);
+    },
+  };
 }
 
 interface CallContext {
@@ -73,13 +90,13 @@ const billable = (error: unknown, charged: (told: Usage) => Usage): unknown => (
  * An aborted call says only "aborted", perhaps with what it had spent (`CutOff`): was it the caller's deadline, a backend that
  * took longer than its tier allows, or a lost lease? `hadItsTime`: it ran for longer than this tier's calls usually do.
  */
-function whyCut(error: unknown, { timeout, lease, cancelled, isCallersDeadline }: Limits, hadItsTime: boolean): unknown {
+function whyCut(error: unknown, { isTimedOut, lease, cancelled, isCallersDeadline }: Limits, hadItsTime: boolean): unknown {
   if (error instanceof BackendError) return error;
   const usage = error instanceof CutOff ? error.usage : null;
   const details = { mayHaveCost: usage?.source !== "reported", ...(usage === null ? {} : { usage }), cause: error };
   if (lease.aborted) return new BackendError("backend_unavailable", "the call was cut off: this worker lost the job", { ...details, isBackendsFault: false });
   if (cancelled?.aborted === true) return new BackendError("cancelled", "the caller went away", { ...details, isBackendsFault: false });
-  if (!timeout.aborted) return error;
+  if (!isTimedOut()) return error;
   if (isCallersDeadline) return new BackendError("deadline_exceeded", "the deadline passed during the call", { ...details, isBackendsFault: hadItsTime });
   return new BackendError("backend_unavailable", "no answer within the tier's timeout_ms", { ...details, isPushback: true });
 }

@@ -14,7 +14,7 @@ afterAll(() => test.remove());
 
 /** A worker of a tier of its own. Each job waits until it is let go. */
 async function world(name: string, tier: { slots: number; batch_slots?: number }, limit?: () => number) {
-  const { jsm, js, acks } = test.broker;
+  const { jsm, js, wire, acks } = test.broker;
   const sources = { job: workerSource("infer", { name, ...tier }), batchjob: { ...batchWorkerSource("infer", { name, ...tier }) } };
   for (const source of Object.values(sources)) await jsm.consumers.add(source.stream, consumerOf(source));
   const lanes = makeLanes("infer", { name, ...tier }, limit);
@@ -26,7 +26,7 @@ async function world(name: string, tier: { slots: number; batch_slots?: number }
     return new Promise<void>((resolve) => running.set(id, resolve)).finally(() => running.delete(id));
   };
   const shutdown = new AbortController();
-  const over = lanes.run({ js, log: pino({ level: "silent" }), giveUp: async () => undefined, signal: shutdown.signal, handle });
+  const over = lanes.run({ js, wire, log: pino({ level: "silent" }), giveUp: async () => undefined, signal: shutdown.signal, handle });
   return {
     lanes, started,
     publish: async (lane: keyof typeof sources, ...ids: string[]) => { for (const id of ids) expect(await acks.publish(`infer.${lane}.${name}.t1.${id}.1`, new Uint8Array())).toBe("stored"); },
@@ -94,7 +94,7 @@ it("gives back at shutdown what it has not begun", async () => {
   await stopped;
   const again = makeLanes("infer", { name: "ends", slots: 1 });
   const shutdown = new AbortController();
-  const over = again.run({ js: test.broker.js, log: pino({ level: "silent" }), giveUp: async () => undefined, signal: shutdown.signal, handle: async ({ subject }) => { started.push(subject); shutdown.abort(); } });
+  const over = again.run({ js: test.broker.js, wire: test.broker.wire, log: pino({ level: "silent" }), giveUp: async () => undefined, signal: shutdown.signal, handle: async ({ subject }) => { started.push(subject); shutdown.abort(); } });
   await over;
   expect(started).toEqual(["i-1", "infer.batchjob.ends.t1.b-1.1"]);
 });

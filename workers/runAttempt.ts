@@ -81,10 +81,18 @@ function capped(attempt: Attempt, { mostNanoUsd, beyondNanoUsd }: { readonly mos
 
 /** `beyondNanoUsd`: what its servers charged for tokens that were clamped away, where they told a number that can be. */
 async function callAndAssess(deps: CallDeps, task: Task): Promise<Run & { readonly beyondNanoUsd: number }> {
-  const { tier, now } = deps;
-  const startedAtMs = now();
+  const startedAtMs = deps.now();
+  const limits = limitsOf(task, deps.tier, startedAtMs);
+  try {
+    return await callWithin(deps, task, limits, startedAtMs);
+  } finally {
+    limits.end();
+  }
+}
+
+async function callWithin(deps: CallDeps, task: Task, limits: Limits, startedAtMs: number): Promise<Run & { readonly beyondNanoUsd: number }> {
+  const { tier } = deps;
   const started = performance.now();
-  const limits = limitsOf(task, tier, startedAtMs);
   const seen: Seen = { failed: new Set(), charges: [] };
   const { watcher } = task;
   const watched: Task = watcher === undefined ? task : { ...task, watcher: { ...watcher, take(delta, tokens) { seen.firstTokenMs ??= rounded(performance.now() - started); watcher.take(delta, tokens); } } };

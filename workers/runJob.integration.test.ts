@@ -52,7 +52,7 @@ beforeAll(async () => {
     }),
   });
   const source = workerSource("infer", LARGE);
-  loop = consumePerSlot({ js: broker.js, log: pino({ level: "silent" }), source, concurrency: 2, signal: shutdown.signal, giveUp: async ({ subject }, { code }) => void givenUp.push([subject, code]), handle: runJob });
+  loop = consumePerSlot({ js: broker.js, wire: broker.wire, log: pino({ level: "silent" }), source, concurrency: 2, signal: shutdown.signal, giveUp: async ({ subject }, { code }) => void givenUp.push([subject, code]), handle: runJob });
 });
 afterAll(async () => {
   shutdown.abort();

@@ -74,7 +74,7 @@ beforeAll(async () => {
       close: async () => undefined,
     }),
   });
-  loop = consumePerSlot({ js: broker.js, log: pino({ level: "silent" }), source: shadowWorkerSource("infer", LARGE), concurrency: 1, signal: shutdown.signal, giveUp: keepDeadLetter(broker.publisher, "infer", Date.now), handle: runShadow });
+  loop = consumePerSlot({ js: broker.js, wire: broker.wire, log: pino({ level: "silent" }), source: shadowWorkerSource("infer", LARGE), concurrency: 1, signal: shutdown.signal, giveUp: keepDeadLetter(broker.publisher, "infer", Date.now), handle: runShadow });
 });
 afterAll(async () => {
   shutdown.abort();

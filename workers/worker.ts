@@ -63,7 +63,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
       return { ...replica, server };
     }));
     const needed = [workerSource(config.prefix, tier), batchWorkerSource(config.prefix, tier)];
-    const { nats, js, streams, publisher, now, instance, observeRun } = await openBroker({ url: config.natsUrl, role: `worker-${tier.name}`, prefix: config.prefix, needed, readiness, registry, tracer }, context);
+    const { nats, wire, js, streams, publisher, now, instance, observeRun } = await openBroker({ url: config.natsUrl, role: `worker-${tier.name}`, prefix: config.prefix, needed, readiness, registry, tracer }, context);
     if (signal.aborted) return;
 
     let touch = (): void => undefined;
@@ -112,7 +112,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
     readiness.started();
     for (const { name, backend: { model }, price } of configured) log.info({ tier: tier.name, replica: name, model, ...price }, "price");
     log.info({ tier: tier.name, slots: lanes.slots.interactive, batch_slots: lanes.slots.batch, instance }, "ready");
-    const loop = { js, log, now, signal, observeRun, drainMs: context.drainMs, giveUp: makeGiveUp({ publisher, prefix: config.prefix, limits, now }) };
+    const loop = { js, wire, log, now, signal, observeRun, drainMs: context.drainMs, giveUp: makeGiveUp({ publisher, prefix: config.prefix, limits, now }) };
     const jobs = lanes.run({
       ...loop, handle: runJob,
       // A broken tier fails jobs faster than a healthy worker beside it runs them: it must not take most of them.

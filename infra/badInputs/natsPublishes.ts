@@ -9,6 +9,8 @@ export type NatsOutcome =
   | { readonly kind: "refused"; readonly code: number; readonly since?: string }
   /** It ends as a failed completion. */
   | { readonly kind: "failed"; readonly code: string }
+  /** It ends as `deadline_exceeded`: failed where the deadline had passed when it was read, rejected where no tier can answer in what is left. */
+  | { readonly kind: "late" }
   /** Its subject says for whom it would be: nobody is answered. */
   | { readonly kind: "deadLetter"; readonly reason: string }
   | { readonly kind: "answered" };
@@ -63,7 +65,7 @@ export const BAD_PUBLISHES: readonly BadPublish[] = [
   { id: "N-90", input: "a header of 4 KB", as: "tenant", headers: [["X-Long", `${CANARY}${"x".repeat(4_096)}`]], expected: ANSWERED },
   { id: "N-90", input: "a `traceparent` that is none", as: "tenant", headers: [["traceparent", CANARY]], expected: ANSWERED },
   { id: "N-93", input: "a completion", as: "tenant", subject: (id) => `infer.completion.t1.${id}`, expected: VIOLATION },
-  { id: "N-94", input: "a deadline that has passed when it is read", as: "tenant", payload: over({ deadline_ms: 1 }), expected: failed("deadline_exceeded"), note: "Deadlines are durations from acceptance on, by the broker's clock, so none can lie in the past." },
+  { id: "N-94", input: "a deadline that has passed when it is read", as: "tenant", payload: over({ deadline_ms: 1 }), expected: { kind: "late" }, note: "Deadlines are durations from acceptance on, by the broker's clock, so none can lie in the past." },
   { id: "N-95", input: "a deadline in ten years", as: "tenant", payload: over({ deadline_ms: 315_360_000_000 }), expected: ANSWERED, note: "Cut to INFER_MAX_DEADLINE_MS." },
   { id: "N-96", input: "`created_at`, in the future", as: "tenant", payload: over({ created_at: "2100-01-01T00:00:00Z" }), expected: failed("invalid_request"), note: "There is no such field: the broker's time counts." },
   { id: "N-96", input: "`accepted_at_ms`, negative", as: "tenant", payload: over({ accepted_at_ms: -1 }), expected: failed("invalid_request") },
@@ -100,6 +102,7 @@ function told({ expected }: BadPublish): string {
     case "violation": return "permission violation";
     case "refused": return `refused by the stream: ${expected.code}`;
     case "failed": return `failed: \`${expected.code}\``;
+    case "late": return "failed, or rejected where it is read a moment before: `deadline_exceeded`";
     case "deadLetter": return `DEAD_LETTERS, \`${expected.reason}\``;
     case "answered": return "an answer";
   }

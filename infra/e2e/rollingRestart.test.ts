@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, inject, test } from "vitest";
 
 import { makeTestDatabase } from "#infra/testDatabase.ts";
 import { connectInferClient, type InferClient } from "#producers/client/inferClient.ts";
+import type { InferReply } from "#shared/contracts/reply.ts";
 import { pause } from "#shared/runtime/lifecycle.ts";
 
 import { body, type Broker, connectBroker, errorOf, openAudit, postJson, recordOf } from "./callers.ts";
@@ -43,12 +44,12 @@ const isClimb = (i: number): boolean => i % 3 === 0;
 const content = (name: string, i: number) => body(name, prompt(name, { gamma: { confidence: isClimb(i) ? 0.5 : 0.99, delay_ms: 40 }, delta: { delay_ms: 40 } }), { min_tier: "gamma", deadline_ms: DEADLINE_MS });
 
 /** What a caller saw before its answer: statuses, or `null` where the connection was refused or broke. */
-async function overHttp(name: string, i: number): Promise<{ readonly before: (number | null)[]; readonly status: number; readonly outcome: string }> {
+async function overHttp(name: string, i: number): Promise<{ readonly before: (number | null)[]; readonly status: number; readonly record: InferReply }> {
   const before: (number | null)[] = [];
   for (;;) {
     const answer = await postJson(`${system.url("gateway")}/infer`, content(name, i)).catch(() => null);
     const code = answer === null || answer.status === 200 ? null : errorOf(answer).code;
-    if (answer !== null && answer.status !== 503 && code !== "idempotency_in_progress") return { before, status: answer.status, outcome: recordOf(answer).outcome };
+    if (answer !== null && answer.status !== 503 && code !== "idempotency_in_progress") return { before, status: answer.status, record: recordOf(answer) };
     before.push(answer?.status ?? null);
     await pause(100, AbortSignal.timeout(1_000));
   }
@@ -58,7 +59,7 @@ test("a rolling SIGTERM under load loses nothing, fails nobody who asks again, a
   const stop = new AbortController();
   const asked: { name: string; i: number }[] = [];
   const http = new Map<string, Awaited<ReturnType<typeof overHttp>>>();
-  const nats = new Map<string, string>();
+  const nats = new Map<string, InferReply>();
   const caller = async (door: string, ask: (name: string, i: number) => Promise<void>) => {
     while (!stop.signal.aborted) {
       const i = asked.length;
@@ -69,7 +70,7 @@ test("a rolling SIGTERM under load loses nothing, fails nobody who asks again, a
   };
   const callers = Promise.all(Array.from({ length: CALLERS }, () => [
     caller("http", async (name, i) => void http.set(name, await overHttp(name, i))),
-    caller("nats", async (name, i) => void nats.set(name, (await client.infer(content(name, i), { timeoutMs: DEADLINE_MS + 10_000 })).outcome)),
+    caller("nats", async (name, i) => void nats.set(name, await client.infer(content(name, i), { timeoutMs: DEADLINE_MS + 10_000 }))),
   ]).flat());
   await models.awaitCalls("http-0", 1);
   for (const group of GROUPS) {
@@ -84,12 +85,13 @@ test("a rolling SIGTERM under load loses nothing, fails nobody who asks again, a
   process.stdout.write(`${asked.length} requests, ${seen.filter(({ before }) => before.length > 0).length} of them asked again over HTTP\n`);
   expect(asked.length).toBeGreaterThan(50);
   // Each tier has one worker here: while it is away, a climb keeps the answer that it has.
-  const outcomes = new Map([...nats, ...[...http].map(([name, { outcome }]) => [name, outcome] as const)]);
-  const isAnswered = (name: string, i: number) => outcomes.get(name) === "completed" || (outcomes.get(name) === "degraded" && isClimb(i));
+  const records = new Map<string, InferReply>([...nats, ...[...http].map(([name, { record }]) => [name, record] as const)]);
+  const outcomeOf = (name: string) => records.get(name)?.outcome;
+  const isAnswered = (name: string, i: number) => outcomeOf(name) === "completed" || (outcomeOf(name) === "degraded" && isClimb(i));
   expect(seen.filter(({ status }) => status !== 200)).toEqual([]);
-  expect(asked.filter(({ name, i }) => !isAnswered(name, i)).map(({ name }) => [name, outcomes.get(name)])).toEqual([]);
+  expect(asked.filter(({ name, i }) => !isAnswered(name, i)).map(({ name }) => [name, outcomeOf(name), records.get(name)?.error, records.get(name)?.attempts])).toEqual([]);
   expect(seen.flatMap(({ before }) => before).filter((status) => status !== null && status !== 503 && status !== 409)).toEqual([]);
-  const wrongCalls = asked.map(({ name, i }) => [name, models.calls(name, "gamma").length, models.calls(name, "delta").length, isClimb(i) && outcomes.get(name) === "completed" ? 1 : 0]).filter(([, gamma, delta, wanted]) => gamma !== 1 || delta !== wanted);
+  const wrongCalls = asked.map(({ name, i }) => [name, models.calls(name, "gamma").length, models.calls(name, "delta").length, isClimb(i) && outcomeOf(name) === "completed" ? 1 : 0]).filter(([, gamma, delta, wanted]) => gamma !== 1 || delta !== wanted);
   expect(wrongCalls).toEqual([]);
   expect((await broker.jsm.streams.info("COMPLETIONS")).state.messages).toBe(asked.length);
   const audit = openAudit(databaseUrl);

@@ -46,8 +46,8 @@ export interface SentRequest {
   readonly replies: InferReply[];
   /** Answers that were no outcome, as `http 503` or `nats connection_failed`. */
   readonly refusals: string[];
-  /** Callers that gave up without an outcome. */
-  unanswered: number;
+  /** Of each caller that gave up without an outcome: when it asked last, in epoch milliseconds. */
+  readonly lastAsksMs: number[];
 }
 export interface Load {
   readonly sent: readonly SentRequest[];
@@ -104,7 +104,7 @@ function nextRequest({ random, natsShare = 0.4, unsureShare = 0.25, failShare = 
     ...(isUnsure ? { unsure: ["cheap"] } : {}), ...(isFailing ? { fails: ["dear"] } : {}),
   });
   return {
-    request: { tenant, id, door: random() < natsShare ? "nats" : "http", sentAtMs: performance.now(), isAccepted: false, answeredAtMs: null, replies: [], refusals: [], unanswered: 0 },
+    request: { tenant, id, door: random() < natsShare ? "nats" : "http", sentAtMs: performance.now(), isAccepted: false, answeredAtMs: null, replies: [], refusals: [], lastAsksMs: [] },
     body: { tenant_id: tenant, request_id: id, user_id: `user-${tenant}`, input, budget: 1, deadline_ms: deadlineMs },
   };
 }
@@ -114,8 +114,10 @@ type Ask = (tries: number) => Promise<InferReply | number>;
 
 async function persist(request: SentRequest, door: Door, ask: Ask): Promise<void> {
   const untilMs = performance.now() + PATIENCE_MS;
+  let askedAtMs = Date.now();
   for (let tries = 0; performance.now() < untilMs; tries++) {
     let againAfterMs = RETRY_MS;
+    askedAtMs = Date.now();
     try {
       const reply = await ask(tries);
       if (typeof reply === "number") againAfterMs = reply;
@@ -131,7 +133,7 @@ async function persist(request: SentRequest, door: Door, ask: Ask): Promise<void
     }
     await backoff(againAfterMs);
   }
-  request.unanswered += 1;
+  request.lastAsksMs.push(askedAtMs);
 }
 const nameOf = (error: unknown): string => (isInferError(error) ? error.code : error instanceof Error ? (error.cause instanceof Error ? error.cause.message.split("\n")[0] ?? "" : error.name) : "error");
 

@@ -15,7 +15,7 @@ const CANARIES = new Map([["t1", "canary-of-t1"], ["t2", "canary-of-t2"]]);
 const completionOf = (tenant_id: string, request_id: string): Completion => ({ ...FIXTURE, tenant_id, request_id, output: `answers ${CANARIES.get(tenant_id) ?? ""}` });
 const A = completionOf("t1", "a");
 const B = completionOf("t2", "b");
-const sentOf = (completion: Completion): SentRequest => ({ tenant: completion.tenant_id, id: completion.request_id, door: "http", sentAtMs: 0, isAccepted: true, answeredAtMs: 1, replies: [toReply(completion)], refusals: [], unanswered: 0 });
+const sentOf = (completion: Completion): SentRequest => ({ tenant: completion.tenant_id, id: completion.request_id, door: "http", sentAtMs: 0, isAccepted: true, answeredAtMs: 1, replies: [toReply(completion)], refusals: [], lastAsksMs: [] });
 const key = ({ tenant_id, request_id }: Completion) => `${tenant_id}/${request_id}`;
 
 const SOUND: Observed = {
@@ -60,7 +60,7 @@ describe("finds", () => {
     ["a call for what had ended", { calls: called(TRIES, 0, A.completed_at_ms + 6_000) }, [["calls after the outcome", 1]]],
     ["money that stays reserved", { reservations: [key(A), key(A)] }, [["orphan reservations", 1]]],
     ["counters that are not the ledger's", { spent: [{ tenant: "t1", inRedis: 5, inLedger: 6 }] }, [["Redis != ledger", 1]]],
-    ["callers that never got an outcome", { sent: [{ ...sentOf(A), unanswered: 2 }, sentOf(B)] }, [["callers without an answer", 2]]],
+    ["callers that never got an outcome", { sent: [{ ...sentOf(A), lastAsksMs: [1, 2] }, sentOf(B)] }, [["callers without an answer", 2]]],
   ])("%s", (_what, over, found) => { expect(broken(over)).toEqual(found); });
 
   it.each<[string, Partial<Observed>]>([

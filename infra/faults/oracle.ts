@@ -90,7 +90,7 @@ export function judge(all: Observed, allowed: Allowed): Verdict {
     counted("orphan reservations", [...new Set(reservations)]),
     counted("Redis != ledger", spent.filter(({ inRedis, inLedger }) => inRedis !== inLedger).map(({ tenant, inRedis, inLedger }) => `${tenant}: ${inRedis} != ${inLedger}`)),
     counted("canaries of others", canarySightings(all)),
-    beyond(counted("callers without an answer", sent.flatMap((one) => Array.from({ length: one.unanswered }, () => `${sentKey(one)} (${one.refusals.slice(-2).join(", ")})`))), allowed.unanswered ?? 0),
+    beyond(counted("callers without an answer", sent.flatMap((one) => one.lastAsksMs.map(() => `${sentKey(one)} (${one.refusals.slice(-2).join(", ")})`))), allowed.unanswered ?? 0),
   ];
   return {
     accepted: accepted.size, terminal: stored.size, violations,

@@ -12,7 +12,7 @@ import { ALL_CASES } from "./cases/allCases.ts";
 import { isGrowing, type MemorySample, trendsOf, trendText } from "./flatMemory.ts";
 import { startLoad } from "./load.ts";
 import { observe, startWatch } from "./observe.ts";
-import { brokenOf, judge, type Observed } from "./oracle.ts";
+import { brokenOf, judge, keyOf, type Observed } from "./oracle.ts";
 import { shuffled } from "./pick.ts";
 import { type Rig, startRig } from "./rig.ts";
 import { rssOf } from "./roleProcess.ts";
@@ -118,12 +118,17 @@ async function onePeriod(rig: Rig, { number, ratePerS, random }: { readonly numb
 }
 
 /**
- * Callers that were told each time to come back later, until they came no more, and of whose request nothing was accepted. While some processes of a machine that is busy
+ * Callers that were told each time to come back later, until they came no more, and whose request was not accepted by then: another caller may have had it accepted later. While some processes of a machine that is busy
  * without a fault are down, that is what a service has to say; the cases, whose load is a small part of what the machine can do, allow none.
  */
-function refusedToTheEnd({ sent, requests }: Pick<Observed, "sent" | "requests">): number {
-  const accepted = new Set(requests);
-  return sent.filter((one) => !one.isAccepted && !accepted.has(`${one.tenant}/${one.id}`)).reduce((sum, { unanswered }) => sum + unanswered, 0);
+function refusedToTheEnd({ sent, requests, completions }: Pick<Observed, "sent" | "requests" | "completions">): number {
+  const accepted = new Set<string>(requests);
+  const acceptedAtMs = new Map<string, number>(completions.map((one) => [keyOf(one), one.accepted_at_ms]));
+  return sent.reduce((sum, { tenant, id, isAccepted, lastAsksMs }) => {
+    const key = `${tenant}/${id}`;
+    const fromMs = acceptedAtMs.get(key) ?? (isAccepted || accepted.has(key) ? -Infinity : Infinity);
+    return sum + lastAsksMs.filter((askedAtMs) => askedAtMs < fromMs).length;
+  }, 0);
 }
 
 const note = (line: string): void => void process.stderr.write(`  ${line}\n`);

@@ -16,6 +16,7 @@ import { directMessages } from "#shared/messaging/storedMessages.ts";
 import { makeSubmitFeedback } from "#shared/messaging/submitFeedback.ts";
 import { assertSameRequest, makeSubmitRequest } from "#shared/messaging/submitRequest.ts";
 import { type Id, inboxOf } from "#shared/messaging/topology.ts";
+import { makeWire } from "#shared/messaging/wire.ts";
 import { unlessAborted } from "#shared/runtime/lifecycle.ts";
 
 import { fromAppError, InferError } from "./inferError.ts";
@@ -42,7 +43,7 @@ export async function openNatsTransport({ url, tenantId, nkeySeed, prefix, ackTi
   });
   const log = pino({ level: "silent" });
   const streams = await directMessages(nats);
-  const acks = makeAckInbox(nats, ackTimeoutMs, inboxPrefix);
+  const acks = makeAckInbox(makeWire(nats, inboxPrefix), ackTimeoutMs);
   const replies = makeReplies({ nats, streams, prefix, origin: DIRECT_ORIGIN, perTenant: true, log, now: () => performance.now() });
   const submit = makeSubmitRequest({ acks, streams: null, prefix });
   const submitFeedback = makeSubmitFeedback({ acks, prefix });

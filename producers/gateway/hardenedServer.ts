@@ -1,9 +1,12 @@
 /** A Fastify instance with all that keeps its callers in bounds: limits, time-outs, headers, one parser, typed errors, its own documents. Each listener of the gateway is one. */
-import helmet from "@fastify/helmet";
+import { IncomingMessage, ServerResponse } from "node:http";
+import { Socket } from "node:net";
+
 import swagger, { type FastifyDynamicSwaggerOptions } from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
+import helmet from "helmet";
 import type { Logger } from "pino";
 import { v7 as uuidv7 } from "uuid";
 
@@ -52,7 +55,8 @@ export async function buildHardenedServer({ callers, isKeyless, countRequests, o
   const { methodsOf } = addErrorHandlers(app, log);
   countRequests(app);
   app.addHook("onSend", readRestOfLargeBody);
-  await app.register(helmet, { global: true, hsts: false, contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } } });
+  const forBrowsers = headersForBrowsers();
+  app.addHook("onRequest", (_request, reply, done) => { done(void reply.headers(forBrowsers)); });
   await app.register(swagger, { openapi: openApi, transform: jsonSchemaTransform, hideUntagged: true });
   await app.register(async (api) => {
     if (isKeyless) api.addHook("onRequest", (request, _reply, done) => { done(hostProblem(request.hostname) ?? originProblem({ method: request.method, origin: request.headers.origin, host: request.host })); });
@@ -64,6 +68,15 @@ export async function buildHardenedServer({ callers, isKeyless, countRequests, o
   app.get("/openapi.json", () => app.swagger());
   await app.register(swaggerUi, { routePrefix: "/docs", staticCSP: true, uiConfig: { docExpansion: "full", tryItOutEnabled: true } });
   return app;
+}
+
+/** How a browser must treat any answer. They are the same for all, and making them anew took 4 % of what the gateway does for a request. */
+function headersForBrowsers(): ReturnType<ServerResponse["getHeaders"]> {
+  const response = new ServerResponse(new IncomingMessage(new Socket()));
+  helmet({ strictTransportSecurity: false, contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } } })(response.req, response, (problem) => {
+    if (problem instanceof Error) throw problem;
+  });
+  return { ...response.getHeaders() };
 }
 
 /** The parser of the NATS door. Other content types, charsets and encodings are 415. */

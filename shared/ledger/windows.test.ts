@@ -25,6 +25,12 @@ describe("a window", () => {
     expect([window.id, ...span(window)]).toEqual([id, starts, ends]);
   });
 
+  it("is the right one whichever was asked about before", () => {
+    const [before, within, after] = ["2026-11-28T23:59:59.999Z", "2026-11-29T00:00:00.000Z", "2026-11-30T00:00:00.000Z"].map(at) as [number, number, number];
+    expect([within, before, after, within].map((instant) => windowOf("day", instant, "UTC").id)).toEqual(["2026-11-29", "2026-11-28", "2026-11-30", "2026-11-29"]);
+    expect([windowOf("month", within, "UTC").id, windowOf("day", within, "Asia/Kathmandu").id]).toEqual(["2026-11", "2026-11-29"]);
+  });
+
   it("holds every instant in exactly one window, and the next one begins where it ends", () => {
     const zones = ["UTC", "Europe/Berlin", "America/New_York", "America/Santiago", "America/Havana", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca"];
     fc.assert(fc.property(fc.integer({ min: at("2020-01-01T00:00:00Z"), max: at("2034-12-31T00:00:00Z") }), fc.constantFrom(...zones), fc.constantFrom("day", "month"), (instant, zone, kind) => {

@@ -1,17 +1,17 @@
 /**
  * Awaited JetStream publishes for little more than plain ones: about 10 µs of client CPU against 50 for `js.publish()`,
- * which sets up a request and a timer for each message and writes to the socket once per microtask. Here all PubAcks
- * reach one subscription, a map finds the promise, one timer sweeps the late ones, and what is published in one
- * event-loop tick leaves together. Every ack is still awaited and checked.
+ * which sets up a request and a timer for each message. Here all PubAcks reach one subscription, a map finds the promise,
+ * and one timer sweeps the late ones. Every ack is still awaited and checked.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { createInbox, headers, type Msg, type NatsConnection } from "@nats-io/transport-node";
+import { headers, type Msg } from "@nats-io/transport-node";
 import { z } from "zod";
 
 import { AppError } from "#shared/contracts/errors.ts";
 
 import { permissionViolation } from "./connect.ts";
+import type { Wire } from "./wire.ts";
 
 /**
  * Refused are `taken`, a subject that has its message, and `full`. The broker has one error code for both and tells them
@@ -32,10 +32,9 @@ interface Waiting {
   readonly expiresAtMs: number;
 }
 
-export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inboxPrefix?: string): AckInbox {
-  const inbox = createInbox(inboxPrefix);
+export function makeAckInbox({ nats, newInbox, atTick, flush }: Wire, timeoutMs = 5_000): AckInbox {
+  const inbox = newInbox();
   const waiting = new Map<string, Waiting>(); // one timeout for all, so insertion order is expiry order
-  let outbox: (() => void)[] = [];
   let lastId = 0;
 
   const take = (id: string) => {
@@ -80,11 +79,6 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inboxPrefi
     }
   }, timeoutMs / 4);
 
-  const flush = () => {
-    const batch = outbox;
-    outbox = [];
-    for (const send of batch) send();
-  };
   return {
     publish: (subject, body, traceparent, more) =>
       new Promise((resolve, reject) => {
@@ -99,14 +93,13 @@ export function makeAckInbox(nats: NatsConnection, timeoutMs = 5_000, inboxPrefi
         }
         const id = String(++lastId);
         waiting.set(id, { subject, resolve, reject, expiresAtMs: performance.now() + timeoutMs });
-        outbox.push(() => {
+        atTick(() => {
           try {
             nats.publish(subject, body, { reply: `${inbox}.${id}`, ...(traceparent === undefined && more === undefined ? {} : { headers: headersWith(traceparent, more) }) });
           } catch (cause) {
             take(id)?.reject(new AppError("broker_unavailable", "the message broker cannot be reached", { cause }));
           }
         });
-        if (outbox.length === 1) setImmediate(flush);
       }),
     async close() {
       flush();

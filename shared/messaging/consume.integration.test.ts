@@ -40,7 +40,7 @@ async function world(tenant: string, over: Partial<Source> = {}) {
   const start = (handle: ConsumeOptions["handle"], more: Partial<ConsumeOptions> = {}) => {
     const shutdown = new AbortController();
     const giveUp = async (delivery: Delivery, { code }: { code: string }) => void givenUp.push([idIn(delivery), code]);
-    const done = consume({ js: broker.js, log: pino({ level: "silent" }), source, giveUp, concurrency: 8, signal: shutdown.signal, handle, ...more });
+    const done = consume({ js: broker.js, wire: broker.wire, log: pino({ level: "silent" }), source, giveUp, concurrency: 8, signal: shutdown.signal, handle, ...more });
     return { done, stop: async () => { shutdown.abort(); await done; }, shutdown };
   };
   const left = async () => {

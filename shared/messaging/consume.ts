@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { Consumer, JetStreamClient, JsMsg } from "@nats-io/jetstream";
+import type { Consumer, JetStreamClient } from "@nats-io/jetstream";
 import type { Logger } from "pino";
 
 import { AppError, ERROR_CODES, type ErrorCode } from "#shared/contracts/errors.ts";
@@ -12,10 +12,13 @@ import { hasEnded, pause, untilItWorks } from "#shared/runtime/lifecycle.ts";
 import { traceIdOf, traceparentFrom } from "#shared/telemetry/traceparent.ts";
 
 import { ADMITTED_HEADER, TRACEPARENT_HEADER } from "./ackInbox.ts";
+import type { HeldMessage } from "./heldMessage.ts";
 import type { HandlerRun, ObserveRun } from "./messageMetrics.ts";
 import { NewerVersion } from "./newerVersion.ts";
+import { makePulls } from "./pulls.ts";
 import { READING } from "./reading.ts";
 import type { Source } from "./topology.ts";
+import type { Wire } from "./wire.ts";
 
 export type Verdict =
   | { readonly action: "ack" }
@@ -73,6 +76,7 @@ export interface Delivery {
 }
 export interface ConsumeOptions {
   readonly js: JetStreamClient;
+  readonly wire: Wire;
   readonly log: Logger;
   readonly source: Source;
   /** Epoch milliseconds by NATS's clock: how old a message is. Default: this machine's, whose error costs a look or hides what the time since it came in shows. */
@@ -99,12 +103,12 @@ export interface SlotOptions extends ConsumeOptions {
 
 /** A message in this process's hands. */
 interface Held {
-  readonly message: JsMsg;
+  readonly message: HeldMessage;
   readonly receivedAtMs: number;
   readonly lease: AbortController;
   lastBeatAtMs: number;
 }
-const hold = (message: JsMsg): Held => ({ message, receivedAtMs: performance.now(), lease: new AbortController(), lastBeatAtMs: performance.now() });
+const hold = (message: HeldMessage): Held => ({ message, receivedAtMs: performance.now(), lease: new AbortController(), lastBeatAtMs: performance.now() });
 
 /** Enough for a lease to outlast a connection to a server that hangs: up to a beat that was sent into it, 9 s until it is noticed, another server and the next beat. */
 const BEATS_PER_LEASE = 6;
@@ -168,7 +172,7 @@ export async function consume(options: ConsumeOptions): Promise<void> {
     for (const held of [...running.keys(), ...waiting]) beat(held, source.ackWaitMs);
   }, source.ackWaitMs / BEATS_PER_LEASE);
 
-  const callback = (message: JsMsg) => {
+  const callback = (message: HeldMessage) => {
     waiting.push(hold(message));
     startNext();
   };
@@ -183,6 +187,7 @@ export async function consume(options: ConsumeOptions): Promise<void> {
   await Promise.all(running.values());
   drained();
   clearInterval(heartbeat);
+  options.wire.flush();
   if (failure instanceof Error) throw failure;
 }
 
@@ -191,7 +196,10 @@ export async function consumePerSlot(options: SlotOptions): Promise<void> {
   const { log, source, signal } = options;
   if (signal.aborted) return;
   const settle = makeSettle(options);
-  const consumer = await openConsumer(options);
+  await openConsumer(options); // it is there
+  const pulls = makePulls(options.wire, source);
+  // Before anything is given back: the server would send it to another pull of this very process, again and again, until its deliveries are used up.
+  signal.addEventListener("abort", () => void pulls.drain(), { once: true });
   const running = new Set<Held>();
   const drained = afterDrain(options, () => { for (const held of running) handBack(held); });
   const untilMayRun = async () => {
@@ -217,7 +225,7 @@ export async function consumePerSlot(options: SlotOptions): Promise<void> {
       const pauseMs = options.pauseMs?.() ?? 0;
       if (pauseMs > 0) await sleep(pauseMs, null, { signal }).catch(() => null);
       pulling += 1;
-      const message = await pull(consumer).catch((error: unknown) => {
+      const message = await pulls.next().catch((error: unknown) => {
         if (failures++ === 0) log.warn({ err: error, durable: source.durable }, "cannot pull; trying again");
         return sleep(backoffMs(Math.min(failures, 3), Math.random()), null, { signal }).catch(() => null);
       });
@@ -240,6 +248,7 @@ export async function consumePerSlot(options: SlotOptions): Promise<void> {
   };
   await Promise.all(Array.from({ length: options.concurrency }, (_, place) => slot(place)));
   drained();
+  options.wire.flush();
 }
 /** Doubles how many slots pull with each message that comes, so that many at once soon find all of them. */
 const WOKEN_BY_A_MESSAGE = 2;
@@ -252,25 +261,9 @@ function makeRests(signal: AbortSignal) {
 }
 /** Seldom enough not to take every moment in which a busy lane has a slot free between two of its jobs. */
 const ASK_AGAIN_MS = 250;
-const PULL_MS = 1_000;
-/** The longest wait at shutdown, too. */
-const PULL_ANSWER_WITHIN_MS = PULL_MS + 1_000;
-/** The client's own `next` waits for ever when the connection breaks during it. What comes too late is given back. */
-async function pull(consumer: Consumer): Promise<JsMsg | null> {
-  const next = consumer.next({ expires: PULL_MS });
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      void next.then((message) => message?.nak(), () => undefined);
-      reject(new Error("the broker does not answer a pull"));
-    }, PULL_ANSWER_WITHIN_MS);
-  });
-  return Promise.race([next, late]).finally(() => { clearTimeout(timer); });
-}
-
 const inPlace: NonNullable<Delivery["aside"]> = (wait) => wait;
 const RESULT_OF: Readonly<Record<Verdict["action"], HandlerRun["result"]>> = { ack: "handled", hold: "held", retry: "retried", giveUp: "given_up" };
-function makeSettle({ log, source, now = Date.now, handle, giveUp, signal, observeRun = () => undefined }: ConsumeOptions, aside = inPlace) {
+function makeSettle({ log, wire, source, now = Date.now, handle, giveUp, signal, observeRun = () => undefined }: ConsumeOptions, aside = inPlace) {
   const { durable } = source;
   return async function settle(held: Held): Promise<void> {
     const { message, lease } = held;
@@ -282,7 +275,7 @@ function makeSettle({ log, source, now = Date.now, handle, giveUp, signal, obser
         const verdict = await attempt(delivery, tries);
         observeRun({ durable, result: lease.signal.aborted ? "lost" : RESULT_OF[verdict.action], tookMs: performance.now() - startedMs, waitedMs });
         if (lease.signal.aborted) return; // another process has it; whatever was published was refused or was first
-        if (verdict.action === "ack") { message.ack(); return; }
+        if (verdict.action === "ack") { wire.atTick(() => { message.ack(); }); return; }
         if (verdict.action === "retry") { message.nak(verdict.delayMs); return; }
         if (verdict.action === "giveUp") {
           await giveUp(delivery, verdict.error);

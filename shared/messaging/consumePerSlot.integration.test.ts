@@ -29,7 +29,7 @@ async function world(tier: string, slots: number, over: Partial<Source> = {}) {
   };
   const start = (handle: ConsumeOptions["handle"], more: Pick<SlotOptions, "inUse"> = {}) => {
     const shutdown = new AbortController();
-    const done = consumePerSlot({ js: broker.js, log: pino({ level: "silent" }), source, giveUp: async () => undefined, concurrency: slots, signal: shutdown.signal, handle, ...more });
+    const done = consumePerSlot({ js: broker.js, wire: broker.wire, log: pino({ level: "silent" }), source, giveUp: async () => undefined, concurrency: slots, signal: shutdown.signal, handle, ...more });
     return { stop: async () => { shutdown.abort(); await done; } };
   };
   const left = async () => {
@@ -160,10 +160,10 @@ it("ends while the broker is away, also when it went away during a pull", async 
   const connection = await connectNats({ url: own.url, name: "away" });
   try {
     await ensureTopology(connection, { prefix: "infer", tiers: [{ name: "small", slots: 2 }], completionsMaxAgeMs: 86_400_000 });
-    const { js, jsm } = await brokerOver(connection, "infer");
+    const { js, wire, jsm } = await brokerOver(connection, "infer");
     const source = workerSource("infer", { name: "small", slots: 2 });
     const shutdown = new AbortController();
-    const done = consumePerSlot({ js, log: pino({ level: "silent" }), source, giveUp: async () => undefined, concurrency: 8, signal: shutdown.signal, handle: async () => undefined });
+    const done = consumePerSlot({ js, wire, log: pino({ level: "silent" }), source, giveUp: async () => undefined, concurrency: 8, signal: shutdown.signal, handle: async () => undefined });
     await vi.waitFor(async () => { expect((await jsm.consumers.info(source.stream, source.durable)).num_waiting).toBe(1); }, WAIT);
     await own.kill();
     shutdown.abort();
@@ -175,3 +175,20 @@ it("ends while the broker is away, also when it went away during a pull", async 
     await own.remove();
   }
 }, 30_000);
+
+it("gives a job that comes at its end to others, and not to its own free slots, where its deliveries would be used up", async () => {
+  const { publish, start, left, waiting } = await world("ending", 4);
+  let handled = 0;
+  const { stop } = start(async () => { handled++; await Promise.resolve(); });
+  await publish("a", "b", "c", "d");
+  await vi.waitFor(() => { expect(handled).toBe(4); }, WAIT);
+  await vi.waitFor(async () => { expect(await waiting()).toBeGreaterThan(1); }, WAIT); // slots that pull, each for itself
+  const over = stop();
+  await publish("late");
+  await over;
+  const deliveries: number[] = [];
+  const again = start(async (delivery) => { deliveries.push(delivery.deliveries); await Promise.resolve(); });
+  await vi.waitFor(async () => { expect(await left()).toEqual([0, 0, 0]); }, WAIT);
+  await again.stop();
+  expect([handled, deliveries]).toEqual([4, [expect.toSatisfy((count: number) => count <= 2)]]);
+});

@@ -19,10 +19,12 @@ import { makePublisher, type Publisher } from "./publish.ts";
 import { makeStoredMessages, type StoredMessages } from "./storedMessages.ts";
 import { inboxOf, type Source, streamOfBucket, tierBucket } from "./topology.ts";
 import { watchConnection } from "./watchConnection.ts";
+import { makeWire, type Wire } from "./wire.ts";
 
 /** A role's one connection to NATS and all that it does over it. */
 export interface Broker {
   readonly nats: NatsConnection;
+  readonly wire: Wire;
   readonly js: JetStreamClient;
   readonly jsm: JetStreamManager;
   readonly acks: AckInbox;
@@ -121,8 +123,9 @@ export async function brokerOver(nats: NatsConnection, prefix: string, ackTimeou
 }
 
 function brokerWith(nats: NatsConnection, jsm: JetStreamManager, prefix: string, { ackTimeoutMs, inboxPrefix, tracer }: { readonly ackTimeoutMs?: number | undefined; readonly inboxPrefix?: string | undefined; readonly tracer?: Tracer | undefined }): BrokerConnection {
-  const plain = makeAckInbox(nats, ackTimeoutMs, inboxPrefix);
+  const wire = makeWire(nats, inboxPrefix);
+  const plain = makeAckInbox(wire, ackTimeoutMs);
   const acks = tracer === undefined ? plain : tracedAcks(plain, tracer, prefix);
   const streams = makeStoredMessages(jsm);
-  return { nats, js: jetstream(nats), jsm, acks, streams, publisher: makePublisher(nats, streams, acks, prefix) };
+  return { nats, wire, js: jetstream(nats), jsm, acks, streams, publisher: makePublisher(wire, streams, acks, prefix) };
 }

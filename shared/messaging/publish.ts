@@ -1,5 +1,3 @@
-import type { NatsConnection } from "@nats-io/transport-node";
-
 import { AppError } from "#shared/contracts/errors.ts";
 import { CacheAudit, CacheAuditJob } from "#shared/contracts/cacheAudit.ts";
 import { Completion, type DeadLetter, Job, Result } from "#shared/contracts/events.ts";
@@ -9,6 +7,7 @@ import { type AckInbox, SERVED_BY_HEADER, SERVED_MS_HEADER, WITHOUT_REQUEST_HEAD
 import { readStored } from "./readStored.ts";
 import type { StoredMessages } from "./storedMessages.ts";
 import { deadLetterSubject, replySubject, STREAM_OF, subjectOf } from "./topology.ts";
+import type { Wire } from "./wire.ts";
 
 export interface Published<E extends OnceMessage> {
   /** Something else was first. The same message published twice is not a duplicate: it is stored. */
@@ -26,21 +25,27 @@ export interface Publisher {
 
 const SCHEMA_OF = { "job.v1": Job, "result.v1": Result, "completion.v1": Completion, "shadow_job.v1": ShadowJob, "cache_audit_job.v1": CacheAuditJob, "shadow.v1": Shadow, "shadow_tier.v1": ShadowTierEvent, "cache_audit.v1": CacheAudit } as const;
 
-export function makePublisher(nats: NatsConnection, streams: StoredMessages, acks: AckInbox, prefix: string): Publisher {
+export function makePublisher({ nats, atTick }: Wire, streams: StoredMessages, acks: AckInbox, prefix: string): Publisher {
   const encoder = new TextEncoder();
-  const reply = (stored: Completion) => {
-    nats.publish(replySubject(prefix, stored.origin, stored), JSON.stringify(stored));
+  /** Like any core publish it gets lost where the connection is not there; whoever waits looks what is stored. */
+  const replyWith = (stored: Completion, body: Uint8Array) => {
+    if (!nats.isClosed()) atTick(() => { nats.publish(replySubject(prefix, stored.origin, stored), body); });
   };
   return {
-    reply,
+    reply: (stored) => { replyWith(stored, encoder.encode(JSON.stringify(stored))); },
     async emit<E extends OnceMessage>(event: E, traceparent: string, { isWithoutRequest = false, isSwept = false } = {}): Promise<Published<E>> {
       const subject = subjectOf(prefix, event);
       const body = JSON.stringify(event);
-      const outcome = await acks.publish(subject, encoder.encode(body), traceparent, { [WITHOUT_REQUEST_HEADER]: isWithoutRequest ? "1" : undefined, ...(isSwept ? {} : servedHeaders(event)) });
-      const published = outcome === "stored" ? { isDuplicate: false, stored: event } : await readFirst(subject, event, body);
+      const bytes = encoder.encode(body);
+      const outcome = await acks.publish(subject, bytes, traceparent, { [WITHOUT_REQUEST_HEADER]: isWithoutRequest ? "1" : undefined, ...(isSwept ? {} : servedHeaders(event)) });
       // After the PubAck, and what is stored: a refused publish reaches core subscribers too, but nobody may answer from it.
-      if (published.stored?.type === "completion.v1") reply(published.stored);
-      return published;
+      if (outcome === "stored") {
+        if (event.type === "completion.v1") replyWith(event, bytes);
+        return { isDuplicate: false, stored: event };
+      }
+      const first = await readFirst(subject, event, body);
+      if (first.stored?.type === "completion.v1") this.reply(first.stored);
+      return first;
     },
     async deadLetter(letter) {
       const outcome = await acks.publish(deadLetterSubject(prefix, letter.stream, letter.tenant_id), encoder.encode(JSON.stringify(letter)));

@@ -56,14 +56,14 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     readiness.watch(await watchTables(pool, "audit_sink", log, signal));
     if (signal.aborted) return;
 
-    const { js, publisher, now, observeRun } = broker;
+    const { js, wire, publisher, now, observeRun } = broker;
     sweep(signal);
     keepFor(pool, { auditDays: config.retentionDays, ledgerDays: config.ledgerRetentionDays }, log, signal);
     eraseAsked(config, context);
     reconcileBooks({ config, broker, registry }, context);
     readiness.started();
     log.info("ready");
-    const deps = { js, publisher, now, observeRun, prefix, batchSize: config.batchSize, batchDelayMs: config.batchDelayMs, tracer, log, signal, drainMs: context.drainMs, readiness };
+    const deps = { js, wire, publisher, now, observeRun, prefix, batchSize: config.batchSize, batchDelayMs: config.batchDelayMs, tracer, log, signal, drainMs: context.drainMs, readiness };
     await Promise.all([drain(completions, deps), drain(feedback, deps), drain(shadows, deps), drain(late, deps)]);
   },
 };

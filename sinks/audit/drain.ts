@@ -27,6 +27,7 @@ export interface Feed<T> {
 }
 export interface DrainDeps {
   readonly js: Broker["js"];
+  readonly wire: Broker["wire"];
   readonly publisher: Broker["publisher"];
   /** Default: this machine's clock. */
   readonly now?: Broker["now"];
@@ -53,7 +54,7 @@ interface Received<T> {
 }
 
 /** Writes each message once and acks it after the commit, until the signal. What is unreadable or refused is dead-lettered. */
-export async function drain<T>({ source, table, read, writer, parentOf, observe }: Feed<T>, { js, publisher, now = Date.now, observeRun = () => undefined, prefix, batchSize, batchDelayMs, tracer, log, signal, drainMs, readiness }: DrainDeps): Promise<void> {
+export async function drain<T>({ source, table, read, writer, parentOf, observe }: Feed<T>, { js, wire, publisher, now = Date.now, observeRun = () => undefined, prefix, batchSize, batchDelayMs, tracer, log, signal, drainMs, readiness }: DrainDeps): Promise<void> {
   let refusal: string | null = null; // until a batch is written again: what was refused is held and tried again
   readiness?.watch(() => (refusal === null ? [] : [`rows of ${source.stream} cannot be written (${refusal})`]));
   const write = async (received: readonly Received<T>[]): Promise<Written> => {
@@ -70,7 +71,7 @@ export async function drain<T>({ source, table, read, writer, parentOf, observe 
   const batches = makeBatches<Received<T>, Written[number]>(batchSize, batchDelayMs, write, cap);
   signal.addEventListener("abort", () => { batches.flush(); }, { once: true });
   await consume({
-    js, log, now, source, signal, observeRun, drainMs, concurrency: source.maxAckPending,
+    js, wire, log, now, source, signal, observeRun, drainMs, concurrency: source.maxAckPending,
     giveUp: keepDeadLetter(publisher, prefix, Date.now),
     async handle(delivery) {
       const item = read(delivery);

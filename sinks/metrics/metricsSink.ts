@@ -35,14 +35,14 @@ export const metricsSink: Role<z.infer<typeof MetricsSinkConfig>> = {
     const { tracer, record, close } = startTracing(config.tracing, "infer-metrics-sink", log);
     onClose("tracing", close);
     const source = sourcesOf(prefix).metricsCompletions;
-    const { js, publisher, now, observeRun } = await openBroker({ url: config.natsUrl, role: "metrics-sink", prefix, needed: [source], readiness, registry }, context);
+    const { js, wire, publisher, now, observeRun } = await openBroker({ url: config.natsUrl, role: "metrics-sink", prefix, needed: [source], readiness, registry }, context);
     if (signal.aborted) return;
     const observe = makeCompletionMetrics(registry);
     const tell = makeTell(config.tracing, prefix, record);
     readiness.started();
     log.info("ready");
     await consume({
-      js, log, now, source, signal, observeRun, drainMs: context.drainMs, concurrency: 64,
+      js, wire, log, now, source, signal, observeRun, drainMs: context.drainMs, concurrency: 64,
       giveUp: keepDeadLetter(publisher, prefix, Date.now),
       async handle(delivery) {
         const completion = readEvent(Completion, prefix, delivery);

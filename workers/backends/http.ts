@@ -52,7 +52,7 @@ export async function open({ agent, url, headers, body, signal, firstByteTimeout
   const late = new AbortController();
   const timer = firstByteTimeoutMs === undefined ? null : setTimeout(() => { late.abort(); }, firstByteTimeoutMs);
   try {
-    const response = await request(url, { method: "POST", dispatcher: agent, headers: sent, body: JSON.stringify(body), signal: AbortSignal.any([signal, late.signal]), headersTimeout: 0, bodyTimeout: idleTimeoutMs });
+    const response = await request(url, { method: "POST", dispatcher: agent, headers: sent, body: JSON.stringify(body), signal: timer === null ? signal : AbortSignal.any([signal, late.signal]), headersTimeout: 0, bodyTimeout: idleTimeoutMs });
     if (response.statusCode !== 200) {
       letGo(response.body);
       throw errorOfStatus(response.statusCode, response.headers["retry-after"], Date.now());

@@ -125,7 +125,7 @@ it("covers the truth in 95 of 100 logs, is unbiased, and DR is closer to it than
   expect(inside / asked).toBeLessThan(0.98);
   for (const values of [errors.ips, errors.dr]) expect(Math.abs(mean(values))).toBeLessThan((4 * spread(values)) / Math.sqrt(values.length / wanted.length));
   expect(spread(errors.dr)).toBeLessThan(0.75 * spread(errors.ips));
-});
+}, 60_000); // 160 estimates of each kind, some seconds of arithmetic
 
 describe("from a log of one policy that leaves nothing to chance", () => {
   const log = logOf(3, 1_000, { policy: "cascade" });
