@@ -29,10 +29,11 @@ export function makePublisher({ nats, atTick }: Wire, streams: StoredMessages, a
   const encoder = new TextEncoder();
   /** Like any core publish it gets lost where the connection is not there; whoever waits looks what is stored. */
   const replyWith = (stored: Completion, body: Uint8Array) => {
-    if (!nats.isClosed()) atTick(() => { nats.publish(replySubject(prefix, stored.origin, stored), body); });
+    atTick(() => { if (!nats.isClosed()) nats.publish(replySubject(prefix, stored.origin, stored), body); });
   };
+  const reply = (stored: Completion) => { replyWith(stored, encoder.encode(JSON.stringify(stored))); };
   return {
-    reply: (stored) => { replyWith(stored, encoder.encode(JSON.stringify(stored))); },
+    reply,
     async emit<E extends OnceMessage>(event: E, traceparent: string, { isWithoutRequest = false, isSwept = false } = {}): Promise<Published<E>> {
       const subject = subjectOf(prefix, event);
       const body = JSON.stringify(event);
@@ -44,7 +45,7 @@ export function makePublisher({ nats, atTick }: Wire, streams: StoredMessages, a
         return { isDuplicate: false, stored: event };
       }
       const first = await readFirst(subject, event, body);
-      if (first.stored?.type === "completion.v1") this.reply(first.stored);
+      if (first.stored?.type === "completion.v1") reply(first.stored);
       return first;
     },
     async deadLetter(letter) {

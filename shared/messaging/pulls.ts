@@ -9,7 +9,7 @@ import { jetStreamApi, type Source } from "./topology.ts";
 import type { Wire } from "./wire.ts";
 
 export interface Pulls {
-  /** The next message; `null` when there is none in time. Rejects when the server does not answer, or refuses. */
+  /** The next message; `null` when there is none in time, and after `drain`. Rejects when the server does not answer, or refuses. */
   next(): Promise<HeldMessage | null>;
   /** Takes back what is asked for; what is on its way already still comes. After it no message comes twice: given back, it goes to another process. */
   drain(): Promise<void>;
@@ -33,6 +33,7 @@ export function makePulls({ nats, newInbox, atTick }: Wire, { stream, durable }:
   /** By the place in their order, in which the server answers them. A message does not say which of them it answers, so it is the oldest. */
   const waiting = new Map<string, Waiting>();
   let last = 0;
+  let isDraining = false;
   const take = (id: string | undefined): Waiting | null => {
     const found = id === undefined ? undefined : waiting.get(id);
     if (id === undefined || found === undefined) return null;
@@ -62,6 +63,10 @@ export function makePulls({ nats, newInbox, atTick }: Wire, { stream, durable }:
   });
   return {
     next: () => new Promise((resolve, reject) => {
+      if (isDraining) {
+        resolve(null);
+        return;
+      }
       const id = String(++last);
       const timer = setTimeout(() => { take(id)?.reject(new Error("the broker does not answer a pull")); }, PULL_ANSWER_WITHIN_MS);
       waiting.set(id, { resolve, reject, timer });
@@ -74,6 +79,7 @@ export function makePulls({ nats, newInbox, atTick }: Wire, { stream, durable }:
       });
     }),
     async drain() {
+      isDraining = true;
       await subscription.drain().catch(() => undefined); // without a connection there is nothing to take back
       for (const id of [...waiting.keys()]) take(id)?.resolve(null);
     },
