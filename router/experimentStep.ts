@@ -2,7 +2,6 @@
 import type { Completion } from "#shared/contracts/events.ts";
 import type { ArmLabels, Experiment, ExperimentWatch } from "#shared/contracts/experiment.ts";
 
-import { failureEvidence, type Outcomes } from "./learning/failureTest.ts";
 import { lossEvidence, lossState, type LossTerms, withLabel } from "./learning/lossTest.ts";
 
 /** A judged answer of a request that was part of an experiment. */
@@ -18,12 +17,13 @@ export function judgedArmOf({ experiment, output, cache }: Pick<Completion, "exp
   return { experiment_id: experiment.experiment_id, arm: experiment.arm, value };
 }
 
-/** Of the risk: the rest is for the requests that fail. */
+/** Of the risk: the rest is for what `outcomeStep.ts` tests, each an equal share of it. */
 const QUALITY_SHARE = 0.9;
+const OUTCOME_TESTS = 3;
 /** E-values from which on an arm is worse, so that all tests of an experiment together have its risk. */
-export function evidenceNeeded({ arms, metric: { risk } }: Pick<Experiment, "arms" | "metric">): { quality: number; failures: number } {
+export function evidenceNeeded({ arms, metric: { risk } }: Pick<Experiment, "arms"> & { readonly metric: Pick<Experiment["metric"], "risk"> }): { quality: number; outcomes: number } {
   const tested = arms.length - 1;
-  return { quality: tested / (QUALITY_SHARE * risk), failures: tested / ((1 - QUALITY_SHARE) * risk) };
+  return { quality: tested / (QUALITY_SHARE * risk), outcomes: (OUTCOME_TESTS * tested) / ((1 - QUALITY_SHARE) * risk) };
 }
 
 const NO_LABELS: ArmLabels = { labels: 0, sum: 0, squares: 0 };
@@ -46,9 +46,10 @@ export function afterJudged(before: ExperimentWatch | null, { arm, value }: Judg
 }
 
 /** Of an arm that is there. */
-export function lossTerms({ arms, metric }: Pick<Experiment, "arms" | "metric">, name: string): LossTerms {
-  const shareOf = (arm: (typeof arms)[number] | undefined): number => arm?.share ?? 0;
-  return { armShare: shareOf(arms.find((arm) => arm.name === name)), controlShare: shareOf(arms[0]), maxLoss: metric.max_loss };
+export const lossTerms = (experiment: Pick<Experiment, "arms" | "metric">, name: string): LossTerms => ({ ...sharesOf(experiment, name), maxLoss: experiment.metric.max_loss });
+
+export function sharesOf({ arms }: Pick<Experiment, "arms">, name: string): Pick<LossTerms, "armShare" | "controlShare"> {
+  return { armShare: arms.find((arm) => arm.name === name)?.share ?? 0, controlShare: arms[0]?.share ?? 0 };
 }
 
 /** Why the experiment is to be rolled back, for people; `null`: nothing speaks for it. */
@@ -65,19 +66,4 @@ export function lossFound(experiment: Experiment, watch: ExperimentWatch | null)
   return `${name} loses more than ${points(metric.max_loss)} of quality against ${control?.name ?? ""} (${metric.quality}: ${of(name)} labels against ${of(control?.name ?? "")}; evidence ${lossEvidence(state).toFixed(1)} of ${needed.toFixed(1)} needed)`;
 }
 
-/** The same for requests that failed. */
-export function failuresFound(experiment: Experiment, outcomes: ReadonlyMap<string, Outcomes>): string | null {
-  const [control, ...others] = experiment.arms;
-  const outcomesOf = (name: string): Outcomes => outcomes.get(name) ?? { requests: 0, failed: 0 };
-  const { failures: needed } = evidenceNeeded(experiment);
-  if (control === undefined) return null;
-  for (const { name } of others) {
-    const { armShare, controlShare, maxLoss } = lossTerms(experiment, name);
-    const [arm, against] = [outcomesOf(name), outcomesOf(control.name)];
-    if (failureEvidence(arm, against, { armShare, controlShare, mostMore: maxLoss }) < needed) continue;
-    return `${name} fails more than ${points(maxLoss)} of requests more than ${control.name} (${arm.failed} of ${arm.requests} against ${against.failed} of ${against.requests})`;
-  }
-  return null;
-}
-
-const points = (share: number): string => `${Number((100 * share).toFixed(2))} points`;
+export const points = (share: number): string => `${Number((100 * share).toFixed(2))} points`;

@@ -38,6 +38,7 @@ import { makeRouterMetrics } from "./metrics.ts";
 import type { OpenRequests } from "./openRequests.ts";
 import { followArms, NO_EXPERIMENT, type RunningExperiment } from "./followArms.ts";
 import { followModel, NO_ROUTING, type Routing } from "./followModel.ts";
+import { runExperimentGuard } from "./guardExperiment.ts";
 import type { LiveTiers } from "./policy/quoteTiers.ts";
 import { eraseKeysAsked } from "./eraseKeysAsked.ts";
 import { reconcileCounters } from "./reconcileCounters.ts";
@@ -47,7 +48,7 @@ import { runShadows } from "./runShadows.ts";
 import { makeSnapshots } from "./snapshots.ts";
 import { runSweeper } from "./sweeper.ts";
 import { watchBudgets } from "./watchBudgets.ts";
-import { makeExperimentMetrics, makeJudgedArms, runExperimentGuard } from "./watchExperiment.ts";
+import { makeExperimentMetrics, makeJudgedArms } from "./watchExperiment.ts";
 import { runFloorWatch } from "./watchFloor.ts";
 import { watchStreams } from "./watchStreams.ts";
 

@@ -4,6 +4,7 @@ import { pino } from "pino";
 import type { Pool } from "pg";
 import { Registry } from "prom-client";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it, vi } from "vitest";
+import type { z } from "zod";
 
 import { isDrained } from "#infra/embedded/isDrained.ts";
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
@@ -29,7 +30,8 @@ import { keyIn, modelBucket, streamOfBucket } from "#shared/messaging/topology.t
 import { newTraceparent } from "#shared/telemetry/traceparent.ts";
 
 import { followArms, type RunningExperiment } from "./followArms.ts";
-import { guardExperiment, makeExperimentMetrics, makeJudgedArms } from "./watchExperiment.ts";
+import { makeExperimentGuard } from "./guardExperiment.ts";
+import { makeExperimentMetrics, makeJudgedArms } from "./watchExperiment.ts";
 import { runFloorWatch } from "./watchFloor.ts";
 
 const FILE = TierFile.parse(tierFixture);
@@ -63,12 +65,13 @@ afterAll(async () => {
   await dropDatabase();
   await test.remove();
 });
-const experiment = (over: Partial<Experiment> = {}) => Experiment.parse({
-  experiment_id: `e${++n}`, kind: "canary", unit: "request", scope: {}, metric: { quality: "feedback", max_loss: 0.02, risk: 0.05 }, max_requests: 1_000, started_at: new Date().toISOString(), ends_at: null,
+const METRIC = { quality: "feedback" as const, max_loss: 0.02, risk: 0.05 };
+const experiment = (over: Partial<z.input<typeof Experiment>> = {}) => Experiment.parse({
+  experiment_id: `e${++n}`, kind: "canary", unit: "request", scope: {}, metric: METRIC, max_requests: 1_000, started_at: new Date().toISOString(), ends_at: null,
   arms: [{ name: "control", policy: "cascade", share: 0.5 }, { name: "canary", policy: "predictive", share: 0.5 }],
   status: "running", history: [{ at: new Date().toISOString(), status: "running", why: "test" }], ...over,
 });
-async function begin(over: Partial<Experiment> = {}): Promise<void> {
+async function begin(over: Partial<z.input<typeof Experiment>> = {}): Promise<void> {
   running = experiment(over);
   expect(await store.start(running)).toBe("started");
   await vi.waitFor(() => { expect(followed.running()?.experiment_id).toBe(running.experiment_id); }, WAIT);
@@ -150,8 +153,8 @@ describe("labels", () => {
     await settled();
     expect((await store.get(running.experiment_id))?.status).toBe("running");
     const registry = new Registry();
-    await makeExperimentMetrics(registry).show(running, store);
-    expect(await registry.metrics()).toContain('infer_experiment_labels{arm="canary"} 20');
+    await makeExperimentMetrics(registry).show(running, store, []);
+    expect(await registry.metrics()).toMatch(/infer_experiment_evidence\{arm="canary",test="quality"\} [^]*infer_experiment_labels\{arm="canary"\} 20|infer_experiment_labels\{arm="canary"\} 20[^]*infer_experiment_evidence\{arm="canary",test="quality"\} /);
   });
 
   it("are of the first request of each user alone, where users are the unit", async () => {
@@ -168,7 +171,7 @@ describe("labels", () => {
   });
 
   it("are agreement with the baseline where that is what quality is", async () => {
-    await begin({ metric: { quality: "shadow", max_loss: 0.02, risk: 0.05 } });
+    await begin({ metric: { ...METRIC, quality: "shadow" } });
     await start();
     await judge("canary", 0);
     const request_id = await completed("canary");
@@ -206,28 +209,65 @@ it("an experiment that a router cannot take part in is none for it", async () =>
 
 describe("the guard over requests", () => {
   const insert = makeBatchInsert(requests);
-  /** As the audit has them. */
-  const booked = (arm: string, count: number, failed: number, over: { user_id?: string } = {}) => inTransaction(pool, (client) => insert(client, Array.from({ length: count }, (_, i) => ({
-    tenant_id: "t1", request_id: `g-${++request}`, user_id: over.user_id ?? "u1", outcome: i < failed ? ("failed" as const) : ("completed" as const), cost_nano_usd: nanoUsd(10), attempt_count: 1, latency_ms: 5, accepted_at: new Date().toISOString(), completed_at: new Date().toISOString(),
-    origin: "direct", decisions: [], trace_id: "t", stream_seq: request, experiment: { experiment_id: running.experiment_id, arm, share: 0.5 },
+  /** As the audit has them, the arms by turns. */
+  const booked = (arm: string, count: number, over: Partial<typeof requests.$inferInsert> = {}) => inTransaction(pool, (client) => insert(client, Array.from({ length: count }, () => ({
+    tenant_id: "t1", request_id: `g-${++request}`, user_id: "u1", outcome: "completed" as const, cost_nano_usd: nanoUsd(10), attempt_count: 1, latency_ms: 5, accepted_at: new Date().toISOString(), completed_at: new Date().toISOString(),
+    origin: "direct", decisions: [], trace_id: "t", stream_seq: request, experiment: { experiment_id: running.experiment_id, arm, share: 0.5 }, ...over,
   }))));
-  const look = (nowMs = Date.now()) => guardExperiment({ store, pool, running: () => running, log, observeRollback: () => { rollbacks++; }, now: () => nowMs });
+  const both = async (rounds: number, canary: Partial<typeof requests.$inferInsert>, control: Partial<typeof requests.$inferInsert> = {}) => {
+    for (let i = 0; i < rounds; i++) {
+      await booked("control", 1, control);
+      await booked("canary", 1, canary);
+    }
+  };
+  const guardOf = (nowMs: () => number = Date.now) => makeExperimentGuard({ store, pool, running: () => running, log, observeRollback: () => { rollbacks++; }, now: nowMs });
+  const look = async (nowMs = Date.now()) => { await guardOf(() => nowMs)(); };
+  const whyEnded = async () => {
+    const { status, history } = (await store.get(running.experiment_id)) ?? running;
+    return `${status}: ${history.at(-1)?.why ?? ""}`;
+  };
 
-  it("rolls back an arm that fails more", async () => {
+  it.each<[string, Partial<typeof requests.$inferInsert>, Partial<typeof requests.$inferInsert>, RegExp]>([
+    ["fails more", { outcome: "failed" }, {}, /^rolled_back: canary fails more than 2 points of requests more than control \(40 of 40 against 0 of 40; evidence above 10000 of 600\.0 needed\)$/],
+    ["is late more often", { latency_slo_ms: 100, latency_ms: 101 }, { latency_slo_ms: 100, latency_ms: 100 }, /^rolled_back: canary is late with more than 5 points of requests more than control \(40 of 40 against 0 of 40; /],
+    ["costs more", { cost_nano_usd: nanoUsd(30) }, {}, /^rolled_back: canary costs more than 20 % more per request than control \(0\.000000030 USD over \d+ against 0\.000000010 USD over \d+; /],
+  ])("rolls back an arm that %s, once, also where another router looks", async (_name, canary, control, why) => {
     await begin();
-    await booked("control", 60, 0);
-    await booked("canary", 60, 2);
-    await look();
+    await both(2, canary, control);
+    const [guard, another] = [guardOf(), guardOf()];
+    await guard();
     expect((await store.get(running.experiment_id))?.status).toBe("running");
-    await booked("canary", 60, 50);
-    await Promise.all([look(), look()]);
-    expect(await store.get(running.experiment_id)).toMatchObject({ status: "rolled_back", history: [{}, { why: "canary fails more than 2 points of requests more than control (52 of 120 against 0 of 60)" }] });
+    await both(canary.cost_nano_usd === undefined ? 38 : 200, canary, control);
+    await Promise.all([guard(), another()]);
+    expect(await whyEnded()).toMatch(why);
     expect(rollbacks).toBe(1);
+  });
+
+  it("has what it needs to know of latency limits from the experiment where requests name none, and leaves a guard out that is not wanted", async () => {
+    await begin({ metric: { ...METRIC, max_extra_cost: null } });
+    await both(200, { cost_nano_usd: nanoUsd(30), latency_ms: 1_000 });
+    await look();
+    expect(await whyEnded()).toBe("running: test");
+    await store.end(running.experiment_id, "stopped", "test");
+    await begin({ metric: { ...METRIC, late_after_ms: 999 } });
+    await both(40, { latency_ms: 1_000 });
+    expect((await guardOf()()).map(({ arm, guard }) => `${arm} ${guard}`)).toEqual(["canary failures", "canary late", "canary cost"]);
+    expect(await whyEnded()).toContain("rolled_back: canary is late");
+  });
+
+  it("counts an outcome once, however often it looks", async () => {
+    await begin();
+    const guard = guardOf();
+    await both(3, { outcome: "failed" });
+    const first = await guard();
+    expect(await guard()).toEqual(first);
+    await both(1, { outcome: "failed" });
+    expect(await guard()).not.toEqual(first);
   });
 
   it("ends it when it has had its requests or its time", async () => {
     await begin({ max_requests: 5 });
-    await booked("control", 5, 0);
+    await booked("control", 5);
     await look();
     expect(await store.get(running.experiment_id)).toMatchObject({ status: "stopped", history: [{}, { why: "it has had its 5 requests" }] });
     await begin({ ends_at: new Date(Date.now() + 3_600_000).toISOString() });
@@ -239,8 +279,7 @@ describe("the guard over requests", () => {
 
   it("counts one request of each user where users are the unit", async () => {
     await begin({ unit: "user" });
-    await booked("canary", 100, 100);
-    await booked("control", 1, 0, { user_id: "u2" });
+    await both(50, { outcome: "failed" }, { user_id: "u2" });
     await look();
     expect((await store.get(running.experiment_id))?.status).toBe("running");
   });

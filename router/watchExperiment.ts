@@ -1,17 +1,16 @@
 /**
- * Watches the running experiment. Labels of its requests come through the durables that watch the floor and are counted into a
- * state beside its definition in NATS KV; failed requests are read from the audit. The router that finds an arm worse rolls the
- * experiment back, by a write that only the first can make; every router follows it within seconds. ADR 0041.
+ * Watches the quality of the running experiment's arms. Labels of its requests come through the durables that watch the floor and are
+ * counted into a state beside its definition in NATS KV. The router that finds an arm worse rolls the experiment back, by a write that
+ * only the first can make; every router follows it within seconds. What else is watched: `guardExperiment.ts`. ADR 0041.
  */
 import { createHash } from "node:crypto";
 
-import type { Pool } from "pg";
 import type { Logger } from "pino";
 import { Counter, Gauge, type Registry } from "prom-client";
 
 import { AppError } from "#shared/contracts/errors.ts";
 import { Completion } from "#shared/contracts/events.ts";
-import { type Experiment, type ExperimentWatch, isRunning } from "#shared/contracts/experiment.ts";
+import type { Experiment, ExperimentWatch } from "#shared/contracts/experiment.ts";
 import type { FeedbackMessage } from "#shared/contracts/feedback.ts";
 import type { LabelSource } from "#shared/contracts/floorGuard.ts";
 import type { Shadow } from "#shared/contracts/shadow.ts";
@@ -20,11 +19,10 @@ import { type ExperimentStore, UnreadableExperiment } from "#shared/messaging/ex
 import { readEvent } from "#shared/messaging/readEvent.ts";
 import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
 import { completionSubject } from "#shared/messaging/topology.ts";
-import { every } from "#shared/runtime/lifecycle.ts";
 
-import { afterJudged, failuresFound, judgedArmOf, lossFound } from "./experimentStep.ts";
-import type { Outcomes } from "./learning/failureTest.ts";
+import { afterJudged, judgedArmOf, lossFound } from "./experimentStep.ts";
 import { lossEvidence } from "./learning/lossTest.ts";
+import type { GuardReading } from "./outcomeStep.ts";
 
 export interface ExperimentDeps {
   readonly store: ExperimentStore;
@@ -100,7 +98,7 @@ export function makeJudgedArms({ store, streams, prefix, running, log, observeRo
 /** Of a key in NATS KV. */
 const unitOf = ({ tenant_id, user_id }: Pick<Completion, "tenant_id" | "user_id">): string => createHash("sha256").update(JSON.stringify([tenant_id, user_id])).digest("hex").slice(0, 32);
 
-async function rollBack({ store, log, observeRollback }: Pick<ExperimentDeps, "store" | "log" | "observeRollback">, { experiment_id }: Experiment, why: string): Promise<void> {
+export async function rollBack({ store, log, observeRollback }: Pick<ExperimentDeps, "store" | "log" | "observeRollback">, { experiment_id }: Experiment, why: string): Promise<void> {
   if ((await orOutage(store.end(experiment_id, "rolled_back", why))) === null) return; // somebody was first
   observeRollback();
   log.warn({ experiment_id, why }, "an experiment was rolled back: all requests go as their tenants and the tier file say");
@@ -108,65 +106,25 @@ async function rollBack({ store, log, observeRollback }: Pick<ExperimentDeps, "s
 
 const orOutage = <T>(work: Promise<T>): Promise<T> => work.catch((cause: unknown) => { throw new AppError("broker_unavailable", "cannot read or write the experiment", { cause }); });
 
-const GUARD_EVERY_MS = 10_000;
-
-interface Guarded extends Pick<ExperimentDeps, "store" | "running" | "log" | "observeRollback"> {
-  readonly pool: Pool;
-  readonly now: () => number;
-}
-/** Ends the running experiment when its time is over, it has had its requests, or an arm fails too many. Safe to repeat; routers do it side by side. */
-export async function guardExperiment({ store, pool, running, log, observeRollback, now }: Guarded): Promise<void> {
-  const experiment = running();
-  if (experiment === null) return;
-  const stop = async (why: string): Promise<void> => {
-    if ((await store.end(experiment.experiment_id, "stopped", why)) !== null) log.info({ experiment_id: experiment.experiment_id, why }, "an experiment has ended");
-  };
-  if (!isRunning(experiment, now())) return stop("its time is over");
-  const outcomes = await readOutcomes(pool, experiment);
-  const why = failuresFound(experiment, outcomes.counted);
-  if (why !== null) return rollBack({ store, log, observeRollback }, experiment, why);
-  if (outcomes.requests >= experiment.max_requests) await stop(`it has had its ${experiment.max_requests} requests`);
-}
-
-/** `counted`: of each unit the first alone, since those after it are not drawn anew. A request that was refused says nothing of its arm. */
-async function readOutcomes(pool: Pool, { experiment_id, unit }: Experiment): Promise<{ requests: number; counted: ReadonlyMap<string, Outcomes> }> {
-  const of = "FROM requests WHERE experiment ->> 'experiment_id' = $1 AND experiment IS NOT NULL AND outcome <> 'rejected'";
-  const counted = unit === "request" ? `SELECT experiment ->> 'arm' AS arm, outcome ${of}` : `SELECT DISTINCT ON (tenant_id, user_id) experiment ->> 'arm' AS arm, outcome ${of} ORDER BY tenant_id, user_id, accepted_at`;
-  const { rows } = await pool.query<{ arm: string; requests: number; failed: number; all_requests: number }>(
-    `SELECT arm, count(*)::int AS requests, (count(*) FILTER (WHERE outcome = 'failed'))::int AS failed, (SELECT count(*)::int ${of}) AS all_requests FROM (${counted}) AS one GROUP BY arm`, [experiment_id]);
-  return { requests: rows[0]?.all_requests ?? 0, counted: new Map(rows.map(({ arm, requests, failed }) => [arm, { requests, failed }])) };
-}
-
 export interface ExperimentMetrics {
   readonly observeRollback: () => void;
   /** Shows what is stored, so that all routers show the same. */
-  readonly show: (experiment: Experiment | null, store: Pick<ExperimentStore, "watch">) => Promise<void>;
+  readonly show: (experiment: Experiment | null, store: Pick<ExperimentStore, "watch">, guards: readonly GuardReading[]) => Promise<void>;
 }
 export function makeExperimentMetrics(registry: Registry): ExperimentMetrics {
   const registers = [registry];
   const rollbacks = new Counter({ name: "infer_experiment_rollbacks_total", help: "Experiments that this router has rolled back, as an arm was found worse than the control.", registers });
   const labels = new Gauge({ name: "infer_experiment_labels", help: "Labels of the running experiment, by arm.", labelNames: ["arm"], registers });
-  const evidence = new Gauge({ name: "infer_experiment_evidence", help: "E-value of an arm's labels against its loss being tolerated.", labelNames: ["arm"], registers });
+  const evidence = new Gauge({ name: "infer_experiment_evidence", help: "E-value of a test that an arm is worse than is tolerated: of its quality (from labels), failures, late requests or cost.", labelNames: ["arm", "test"], registers });
   return {
     observeRollback: () => { rollbacks.inc(); },
-    async show(experiment, store) {
+    async show(experiment, store, guards) {
       const watch = experiment === null ? null : (await store.watch(experiment.experiment_id)).watch;
       labels.reset();
       evidence.reset();
       for (const [arm, { labels: counted }] of Object.entries(watch?.arms ?? {})) labels.set({ arm }, counted);
-      for (const [arm, state] of Object.entries(watch?.tests ?? {})) evidence.set({ arm }, lossEvidence(state));
+      for (const [arm, state] of Object.entries(watch?.tests ?? {})) evidence.set({ arm, test: "quality" }, lossEvidence(state));
+      for (const { arm, guard, evidence: found } of guards) evidence.set({ arm, test: guard }, found);
     },
   };
-}
-
-/** Until the signal. What cannot be read now is read the next time. */
-export function runExperimentGuard({ metrics, signal, ...guarded }: Guarded & { readonly metrics: ExperimentMetrics; readonly signal: AbortSignal }): void {
-  every(GUARD_EVERY_MS, signal, async () => {
-    try {
-      await metrics.show(guarded.running(), guarded.store);
-      await guardExperiment(guarded);
-    } catch (error) {
-      guarded.log.warn({ err: error }, "cannot look after the running experiment now");
-    }
-  });
 }

@@ -12,12 +12,14 @@ import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
 import { questionFor, scoreOf, startAnswerServer } from "./canaryWorld.ts";
 import { labelsUntilRollback, type SimulatedCanary } from "./simulatedCanary.ts";
+import { requestsUntilRollback, type SimulatedArm } from "./simulatedExcess.ts";
 
 const HELP = `Says how many labelled requests it takes until a canary that is worse than the control is rolled back.
 
   npm run bench:canary -- [--runs 1000] [--most-labels 40000] [--seed 1] [--simulated | --system] [--json]
 
-Simulated: streams of labels whose means are known, through the test of the router (router/learning/lossTest.ts).
+Simulated: streams of labels whose means are known, through the test of the router (router/learning/lossTest.ts), and of requests
+that fail, are late or cost more with known probabilities, through its guards (router/outcomeStep.ts).
 In a whole system: two models whose answers are right in 90 and 85 of 100 requests. The canary asks the second for 10 % of the
 requests; each answer is judged over HTTP. It must be rolled back by itself, within the labels in which 95 % of the simulated
 runs were. Ends with 1 when it was not. The system has its own servers and takes some minutes.`;
@@ -27,13 +29,28 @@ const { values: options } = parseArgs({
 });
 
 const MAX_LOSS = 0.02, RISK = 0.05;
-const NEEDED = evidenceNeeded({ arms: [{ name: "control", policy: "", share: 0.9 }, { name: "canary", policy: "", share: 0.1 }], metric: { quality: "feedback", max_loss: MAX_LOSS, risk: RISK } }).quality;
+const NEEDED = evidenceNeeded({ arms: [{ name: "control", policy: "", share: 0.9 }, { name: "canary", policy: "", share: 0.1 }], metric: { risk: RISK } }).quality;
 /** In a whole system, and the first of the simulated. */
 const SHOWN = { share: 0.1, controlQuality: 0.9, canaryQuality: 0.85 };
 const WORLDS: readonly Pick<SimulatedCanary, "share" | "controlQuality" | "canaryQuality">[] = [
   SHOWN, { share: 0.1, controlQuality: 0.95, canaryQuality: 0.9 }, { share: 0.5, controlQuality: 0.9, canaryQuality: 0.85 }, { share: 0.1, controlQuality: 0.9, canaryQuality: 0.8 }, { share: 0.1, controlQuality: 0.9, canaryQuality: 0.5 },
   { share: 0.1, controlQuality: 0.9, canaryQuality: 0.9 }, { share: 0.1, controlQuality: 0.9, canaryQuality: 0.88 }, { share: 0.5, controlQuality: 0.9, canaryQuality: 0.88 }, { share: 0.1, controlQuality: 0.98, canaryQuality: 0.96 },
 ];
+
+/** Of what `inferctl experiment start` takes when nothing is said. */
+const GUARDED = {
+  arms: [{ name: "control", policy: "cascade-routing", share: 0.9 }, { name: "canary", policy: "predictive", share: 0.1 }],
+  metric: { quality: "feedback" as const, max_loss: MAX_LOSS, risk: RISK, max_late: 0.05, late_after_ms: null, max_extra_cost: 0.2 },
+};
+const USUAL: SimulatedArm = { failed: 0.01, late: 0.1, cost: 1_000 };
+/** What is worse about the canary; the last three are as much worse as is tolerated. */
+const EXCESSES: readonly (readonly [string, Partial<SimulatedArm>])[] = [
+  ["50 % fail, control 1 %", { failed: 0.5 }], ["10 % fail, control 1 %", { failed: 0.1 }],
+  ["50 % late, control 10 %", { late: 0.5 }], ["30 % late, control 10 %", { late: 0.3 }], ["20 % late, control 10 %", { late: 0.2 }],
+  ["costs 3 times as much", { cost: 3_000 }], ["costs twice as much", { cost: 2_000 }], ["costs 50 % more", { cost: 1_500 }],
+  ["nothing", {}], ["3 % fail, control 1 %", { failed: 0.03, late: 0.08 }], ["15 % late, control 10 %", { late: 0.15 }], ["costs 20 % more", { cost: 1_200 }],
+];
+const LOOK_EVERY = 100;
 
 const NAME = "bench";
 
@@ -48,9 +65,23 @@ interface Figure extends World {
 }
 function simulate(world: World, runs: number, mostLabels: number, seed: number): Figure {
   const found = Array.from({ length: runs }, (_, run) => labelsUntilRollback({ ...world, maxLoss: MAX_LOSS, needed: NEEDED, mostLabels, random: seededRandom(seed * 1_000_003 + run) }));
-  const sorted = found.filter((labels) => labels !== null).sort((a, b) => a - b);
-  const at = (share: number): number | null => sorted[Math.ceil(share * runs) - 1] ?? null;
-  return { ...world, runs, rolledBack: sorted.length / runs, median: at(0.5), within95: at(0.95) };
+  return { ...world, runs, ...quantiles(found) };
+}
+function quantiles(found: readonly (number | null)[]): Pick<Figure, "rolledBack" | "median" | "within95"> {
+  const sorted = found.filter((one) => one !== null).sort((a, b) => a - b);
+  const at = (share: number): number | null => sorted[Math.ceil(share * found.length) - 1] ?? null;
+  return { rolledBack: sorted.length / found.length, median: at(0.5), within95: at(0.95) };
+}
+
+interface ExcessFigure {
+  readonly what: string;
+  readonly rolledBack: number;
+  readonly median: number | null;
+  readonly within95: number | null;
+}
+function simulateExcess([what, over]: (typeof EXCESSES)[number], { runs, mostRequests, seed }: { readonly runs: number; readonly mostRequests: number; readonly seed: number }): ExcessFigure {
+  const found = Array.from({ length: runs }, (_, run) => requestsUntilRollback({ experiment: GUARDED, control: USUAL, canary: { ...USUAL, ...over }, mostRequests, lookEvery: LOOK_EVERY, random: seededRandom(seed * 1_000_003 + run) }));
+  return { what, ...quantiles(found) };
 }
 
 interface Shown {
@@ -123,16 +154,20 @@ const percent = (share: number): string => `${Number((100 * share).toFixed(1))}`
 async function main(): Promise<void> {
   if (options.help) return void process.stdout.write(`${HELP}\n`);
   const [runs, mostLabels, seed] = [Number(options.runs), Number(options["most-labels"]), Number(options.seed)];
+  const excesses = options.system ? [] : EXCESSES.map((excess) => simulateExcess(excess, { runs, mostRequests: mostLabels, seed }));
   const figures = (options.system ? [SHOWN] : WORLDS).map((world) => simulate(world, runs, mostLabels, seed));
   if (!options.json) {
     process.stdout.write(`tolerated loss ${percent(MAX_LOSS)} points, risk ${percent(RISK)} %, rolled back from evidence ${NEEDED.toFixed(1)} on; ${runs} runs of ${mostLabels} labels, seed ${seed}\n`);
     process.stdout.write(`${textTable(["CANARY %", "QUALITY", "CANARY'S", "ROLLED BACK %", "LABELS, MEDIAN", "95 % WITHIN", "OF THEM THE CANARY'S"], figures.map((f) => [
       percent(f.share), String(f.controlQuality), String(f.canaryQuality), percent(f.rolledBack), String(f.median ?? "-"), String(f.within95 ?? "-"), f.within95 === null ? "-" : String(Math.round(f.within95 * f.share)),
     ]))}\n`);
+    if (excesses.length > 0) process.stdout.write(`\nguards over failures, late requests and cost, at their defaults; of ${LOOK_EVERY} requests, between two looks, the last is looked at\n${textTable(["CANARY AT 10 %", "ROLLED BACK %", "REQUESTS, MEDIAN", "95 % WITHIN", "OF THEM THE CANARY'S"], excesses.map((f) => [
+      f.what, percent(f.rolledBack), String(f.median ?? "-"), String(f.within95 ?? "-"), f.within95 === null ? "-" : String(Math.round(f.within95 * 0.1)),
+    ]))}\n`);
   }
   const shown = options.simulated ? undefined : await show(seed);
   const stated = figures[0]?.within95 ?? Infinity;
-  if (options.json) process.stdout.write(`${JSON.stringify({ max_loss: MAX_LOSS, risk: RISK, needed: NEEDED, figures, shown }, null, 2)}\n`);
+  if (options.json) process.stdout.write(`${JSON.stringify({ max_loss: MAX_LOSS, risk: RISK, needed: NEEDED, figures, excesses, shown }, null, 2)}\n`);
   else if (shown !== undefined) process.stdout.write(shown === null ? "in a whole system: NOT rolled back\n" : `in a whole system: rolled back after ${shown.labels} labels (${shown.canaryLabels} of the canary), stated ${stated}; ${shown.requests} requests in ${shown.seconds.toFixed(0)} s; ${shown.lateRequests} of those sent after its end was written still went to the canary\n`);
   if (shown === null || (shown !== undefined && shown.labels > stated)) process.exitCode = 1;
 }

@@ -25,7 +25,7 @@ import { seededRandom } from "#shared/statistics/seededRandom.ts";
 import type { Rights } from "#shared/tenancy/database.ts";
 import { createTenant } from "#shared/tenancy/tenants.ts";
 
-import { compare, type Compared, estimate, type Log, simulatedLog, summarise, type Summary, twentyPolicies } from "./whatIfWorld.ts";
+import { compare, type Compared, estimate, type Log, simulatedLog, sloOf, summarise, type Summary, twentyPolicies } from "./whatIfWorld.ts";
 
 const HELP = `Sends requests under the policy random through a set-up of its own whose tiers are the models of an outcome log, judges each kept answer by its label,
 estimates twenty other policies from that log alone, and compares with what they bring on the full outcomes of the same requests. The same again on
@@ -36,7 +36,7 @@ logs that the pure code makes of other draws, so that it is known how often inte
   --outcomes     JSON lines of outcomes with answers (inferctl serve-recorded --help)
   --requests     of the pipeline's log (default 20000)
   --resamples    logs of the pure code (default 20), of --resample-requests each (default 5000)
-  --time-scale   of recorded latencies (default 0.01)
+  --time-scale   of recorded latencies (default 1)
   --most-minutes sends no more after so long, and takes what was answered by then; 0: what an earlier run was answered
   --simulated    leaves the real pipeline out
 
@@ -45,12 +45,12 @@ at least, in the real log and over the others, and a log of one policy that leav
 
 const BOUNDS = { coverage: 0.93, quality: 0.01, cost: 0.02, correlation: 0.95 };
 const TENANT = "what-if";
-const CONCURRENCY = 32;
+const CONCURRENCY = 48;
 const BOOKS_DEADLINE_MS = 120_000;
 
 const { values } = parseArgs({ options: {
   outcomes: { type: "string" }, tiers: { type: "string" }, requests: { type: "string", default: "20000" }, resamples: { type: "string", default: "20" }, "resample-requests": { type: "string", default: "5000" }, seed: { type: "string", default: "1" },
-  "time-scale": { type: "string", default: "0.01" }, "most-minutes": { type: "string", default: "600" }, simulated: { type: "boolean" }, json: { type: "boolean" }, help: { type: "boolean", short: "h" },
+  "time-scale": { type: "string", default: "1" }, "most-minutes": { type: "string", default: "600" }, simulated: { type: "boolean" }, json: { type: "boolean" }, help: { type: "boolean", short: "h" },
 } });
 const print = (text: string) => void process.stdout.write(`${text}\n`);
 const progress = terminalProgress(process.stderr);
@@ -72,14 +72,14 @@ async function bench(file: string, models: string[]): Promise<number> {
   const { learnt, asked } = halves(rows, seed);
   const candidates = await progress.step("twenty policies", () => Promise.resolve(twentyPolicies(learnt, names, seed, progress.note)));
   const priors = priorsOf({ tiers: names }, learnt).map((prior) => ({ ...prior, accept_confidence: 0.9 }));
-  const realRows = real === null ? null : await progress.step("estimates from the real log", () => Promise.resolve(compare(real.log, candidates, estimate(real.log, candidates), false)));
+  const realRows = real === null ? null : await progress.step("estimates from the real log", () => Promise.resolve(compare(real.log, candidates, estimate(real.log, candidates))));
   const logs = await progress.step(`${resamples} other logs`, () => Promise.resolve(Array.from({ length: resamples }, (_, i) => {
     progress.tell?.(`${i} of ${resamples} logs`);
     const log = simulatedLog(asked, priors, { seed: 1_000 * seed + i, requests: resampleRequests, policy: "random" });
-    return compare(log, candidates, estimate(log, candidates), true);
+    return compare(log, candidates, estimate(log, candidates));
   })));
   const poor = refusals(asked, candidates, priors, seed);
-  return report({ real: realRows, logs, poor, requests: real?.log.events.length ?? 0, resampleRequests });
+  return report({ real: realRows, logs, poor, requests: real?.log.events.length ?? 0, sloMs: real === null ? null : sloOf(real.log), resampleRequests });
 }
 
 /** Of a log of a cascade without a draw: whatever runs another tier first must be refused. */
@@ -89,23 +89,27 @@ function refusals(asked: readonly OutcomeRow[], candidates: readonly Candidate[]
   return { asked: found.length, refused: found.filter(({ quality }) => quality.estimate === null).length, answered: found.filter(({ quality }) => quality.estimate !== null).map(({ name }) => name) };
 }
 
-function report({ real, logs, poor, requests, resampleRequests }: { readonly real: readonly Compared[] | null; readonly logs: readonly (readonly Compared[])[]; readonly poor: ReturnType<typeof refusals>; readonly requests: number; readonly resampleRequests: number }): number {
+function report({ real, logs, poor, requests, sloMs, resampleRequests }: { readonly real: readonly Compared[] | null; readonly logs: readonly (readonly Compared[])[]; readonly poor: ReturnType<typeof refusals>; readonly requests: number; readonly sloMs: number | null; readonly resampleRequests: number }): number {
   const each = logs.map(summarise);
   const pooled = summarise(logs.flat());
   const average = (of: (one: Summary) => number) => each.reduce((sum, one) => sum + of(one), 0) / Math.max(1, each.length);
-  const simulated = { ...pooled, quality_error: average((one) => one.quality_error), cost_error: average((one) => one.cost_error), quality_rank_correlation: average((one) => one.quality_rank_correlation), cost_rank_correlation: average((one) => one.cost_rank_correlation) };
+  const simulated: Summary = { ...pooled, quality_rank_correlation: average((one) => one.quality_rank_correlation), cost_rank_correlation: average((one) => one.cost_rank_correlation) };
   const realSummary = real === null ? null : summarise(real);
   const holds = ({ coverage, quality_error, cost_error, quality_rank_correlation, cost_rank_correlation, refused }: Summary) =>
     refused === 0 && coverage >= BOUNDS.coverage && quality_error <= BOUNDS.quality && cost_error <= BOUNDS.cost && Math.min(quality_rank_correlation, cost_rank_correlation) >= BOUNDS.correlation;
   const isShown = (logs.length === 0 || holds(simulated)) && (realSummary === null || holds(realSummary)) && poor.refused > 0;
   const machine = `${cpus().length} x ${cpus()[0]?.model.trim() ?? "?"}, Node ${process.versions.node}`;
-  if (values.json === true) print(JSON.stringify({ machine, requests, resample_requests: resampleRequests, real: realSummary, simulated, logs: each.length, poor, is_shown: isShown, rows: real }));
+  if (values.json === true) print(JSON.stringify({ machine, requests, slo_ms: sloMs, resample_requests: resampleRequests, real: realSummary, simulated, logs: each.length, poor, is_shown: isShown, rows: real }));
   else {
-    const line = (name: string, one: Summary) => [name, String(one.asked), (100 * one.coverage).toFixed(1), (100 * one.quality_error).toFixed(2), (100 * one.cost_error).toFixed(2), one.quality_rank_correlation.toFixed(3), one.cost_rank_correlation.toFixed(3)];
+    const hundredths = (share: number) => (Number.isNaN(share) ? "-" : (100 * share).toFixed(2));
+    const line = (name: string, one: Summary) =>
+      [name, String(one.asked), (100 * one.coverage).toFixed(1), ...[one.quality_error, one.cost_error, one.latency_p50_error, one.latency_p95_error, one.within_slo_error].map(hundredths), one.quality_rank_correlation.toFixed(3), one.cost_rank_correlation.toFixed(3)];
+    const byMeasure = (one: Summary) => Object.entries(one.by_measure).map(([measure, share]) => `${measure} ${(100 * share).toFixed(1)} %`).join(", ");
     print(`${machine}; 20 policies; ${requests} requests through the pipeline, ${resampleRequests} in each log of the pure code`);
-    print(textTable(["LOG", "INTERVALS", "COVER %", "QUALITY OFF BY, POINTS", "COST OFF BY %", "RANKS: QUALITY", "RANKS: COST"], [...(realSummary === null ? [] : [line("the pipeline's", realSummary)]), ...(logs.length === 0 ? [] : [line(`${each.length} of the pure code`, simulated)])]));
-    if (real !== null) print(textTable(["POLICY", "QUALITY %", "ESTIMATE", "USD / 1,000", "ESTIMATE"], policyRows(real)));
-    if (logs.length > 0) print(`covered by measure: ${Object.entries(simulated.by_measure).map(([measure, share]) => `${measure} ${(100 * share).toFixed(1)} %`).join(", ")}`);
+    print(textTable(["LOG", "INTERVALS", "COVER %", "OFF BY: QUALITY, POINTS", "COST %", "P50 %", "P95 %", "WITHIN SLO, POINTS", "RANKS: QUALITY", "COST"], [...(realSummary === null ? [] : [line("the pipeline's", realSummary)]), ...(logs.length === 0 ? [] : [line(`${each.length} of the pure code`, simulated)])]));
+    if (real !== null) print(textTable(["POLICY", "QUALITY %", "ESTIMATE", "USD / 1,000", "ESTIMATE", "P50 MS", "ESTIMATE", "P95 MS", "ESTIMATE", `WITHIN ${Math.round(sloMs ?? NaN)} MS %`, "ESTIMATE"], policyRows(real)));
+    if (realSummary !== null) print(`covered by measure, the pipeline's: ${byMeasure(realSummary)}`);
+    if (logs.length > 0) print(`covered by measure, the pure code's: ${byMeasure(simulated)}`);
     print(`from a log of a cascade that leaves nothing to chance, ${poor.refused} of ${poor.asked} policies are refused${poor.answered.length === 0 ? "" : `; answered: ${poor.answered.join(", ")}`}`);
     print(isShown ? "shown" : "NOT shown");
   }
@@ -116,7 +120,7 @@ function policyRows(rows: readonly Compared[]): string[][] {
   const of = (policy: string, measure: string) => rows.find((row) => row.policy === policy && row.measure === measure);
   const said = (row: Compared | undefined, scale: number, digits: number) =>
     [(scale * (row?.truth ?? NaN)).toFixed(digits), row?.estimate == null ? "refused" : `${(scale * row.estimate.value).toFixed(digits)} ± ${((scale * (row.estimate.high - row.estimate.low)) / 2).toFixed(digits)}`];
-  return [...new Set(rows.map(({ policy }) => policy))].map((policy) => [policy, ...said(of(policy, "quality"), 100, 1), ...said(of(policy, "cost"), 1e-6, 4)]);
+  return [...new Set(rows.map(({ policy }) => policy))].map((policy) => [policy, ...said(of(policy, "quality"), 100, 1), ...said(of(policy, "cost"), 1e-6, 4), ...said(of(policy, "latency p50"), 1, 0), ...said(of(policy, "latency p95"), 1, 0), ...said(of(policy, "within SLO"), 100, 1)]);
 }
 
 interface Real { readonly log: Log; readonly names: readonly string[] }
@@ -193,21 +197,29 @@ async function readLog(environment: RecordedSetUp["environment"], rights: Rights
   return logged;
 }
 
-/** What a tier answered to a query is what it answers each time: so the log itself has the cost and the confidence of every tier for every query, as the pipeline charges and reads them. */
+/**
+ * What a tier answered to a query is what it answers each time: so the log itself has the cost and the confidence of every tier for every query, as the pipeline charges and reads them. How long it
+ * took depends on what else the machine did: a tier that a request did not run has the latency that it had for that query at the nearest time.
+ */
 function toLog(logged: readonly Logged[], { names, rowOf }: { readonly names: readonly string[]; readonly rowOf: (requestId: string) => OutcomeRow | undefined }): Log {
-  const known = new Map<string, Attempt>();
+  const known = new Map<string, Attempt[]>();
   const key = (row: OutcomeRow, tier: string) => createHash("sha256").update(`${row.id}\n${tier}`).digest("base64");
   const events = logged.map(({ completion, score }) => {
     const row = rowOf(completion.request_id);
     if (row === undefined) throw new Error(`no row of ${completion.request_id}`);
-    for (const attempt of completion.attempts) if (attempt.outcome.kind === "answered") known.set(key(row, attempt.tier), attempt);
+    for (const attempt of completion.attempts) if (attempt.outcome.kind === "answered") known.set(key(row, attempt.tier), [...(known.get(key(row, attempt.tier)) ?? []), attempt]);
     const event = toRecordedEvent(completion, { score });
     if (typeof event === "string") throw new Error(`${completion.request_id}: ${event}`);
     return { event, row };
   });
   const truths = events.map(({ event, row }): RecordedEvent => {
-    const all = names.flatMap((tier): [string, Attempt][] => { const attempt = event.outcomes.get(tier) ?? known.get(key(row, tier)); return attempt === undefined ? [] : [[tier, attempt]]; });
+    const all = names.flatMap((tier): [string, Attempt][] => { const attempt = event.outcomes.get(tier) ?? nearest(known.get(key(row, tier)) ?? [], event.facts[0].at_ms); return attempt === undefined ? [] : [[tier, attempt]]; });
     return { ...event, outcomes: new Map(all), qualities: new Map(names.map((tier, place) => [tier, row.tiers[place]?.quality ?? 0])) };
   });
   return { events: events.map(({ event }) => event), truths };
+}
+
+function nearest(attempts: readonly Attempt[], atMs: number): Attempt | undefined {
+  const distanceOf = ({ started_at_ms }: Attempt): number => Math.abs(started_at_ms - atMs);
+  return attempts.reduce<Attempt | undefined>((best, one) => (best === undefined || distanceOf(one) < distanceOf(best) ? one : best), undefined);
 }

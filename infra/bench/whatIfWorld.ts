@@ -52,8 +52,13 @@ export function simulatedLog(rows: readonly OutcomeRow[], tiers: readonly TierPr
   return log;
 }
 
-export function estimate({ events }: Pick<Log, "events">, candidates: readonly Candidate[]): WhatIfReport {
-  const whatIf = makeWhatIf(candidates, { shadowShare: 0 });
+/** Within which three quarters of a log's requests were answered, so that whether others would be is open. Requests name none, so that it decides nothing. */
+export const sloOf = ({ events }: Pick<Log, "events">): number => quantile(events.map(({ latencyMs }) => latencyMs), 0.75);
+const quantile = (values: readonly number[], share: number): number => values.toSorted((a, b) => a - b)[Math.ceil(share * values.length) - 1] ?? NaN;
+
+export function estimate(log: Pick<Log, "events">, candidates: readonly Candidate[]): WhatIfReport {
+  const { events } = log;
+  const whatIf = makeWhatIf(candidates, { shadowShare: 0, sloMs: sloOf(log) });
   for (const event of events) whatIf.add(event);
   return whatIf.report();
 }
@@ -65,21 +70,24 @@ export interface Compared {
   readonly estimate: Estimate | null;
   readonly truth: number;
 }
-/** Each candidate played on the full outcomes of the same requests. */
-export function compare({ truths }: Pick<Log, "truths">, candidates: readonly Candidate[], { candidates: reports }: WhatIfReport, withLatency: boolean): Compared[] {
+/** Each candidate played on the full outcomes of the same requests. Latencies are compared where the outcomes have any. */
+export function compare({ events, truths }: Log, candidates: readonly Candidate[], { candidates: reports }: WhatIfReport): Compared[] {
+  const sloMs = sloOf({ events });
   return candidates.flatMap((candidate, i): Compared[] => {
     const report = reports[i];
     if (report === undefined) return [];
     const played = truths.flatMap((event) => { const one = playEvent(candidate, event); return one === null || one.missing !== null ? [] : [{ one, quality: one.kept === null ? 0 : (event.qualities.get(one.kept) ?? NaN) }]; });
     if (played.length !== truths.length) throw new Error(`${candidate.name} was played on ${played.length} of ${truths.length} requests`);
-    const latencies = played.map(({ one }) => one.latencyMs).sort((a, b) => a - b);
-    const quantile = (share: number) => latencies[Math.ceil(share * latencies.length) - 1] ?? NaN;
+    const latencies = played.map(({ one }) => one.latencyMs);
     const row = (measure: string, estimated: Estimate | null, truth: number): Compared => ({ policy: candidate.name, measure, estimate: estimated, truth });
     return [
       row("quality", report.quality.estimate, mean(played.map(({ quality }) => quality))), row("cost", report.cost.estimate, mean(played.map(({ one }) => one.costNanoUsd))),
       row("escalated", report.escalated.estimate, mean(played.map(({ one }) => (one.tried.length > 1 ? 1 : 0)))),
       ...Object.entries(report.by_tier).map(([tier, measure]) => row(`kept ${tier}`, measure.estimate, mean(played.map(({ one }) => (one.kept === tier ? 1 : 0))))),
-      ...(withLatency ? [row("latency p50", report.latency_ms_p50, quantile(0.5)), row("latency p95", report.latency_ms_p95, quantile(0.95))] : []),
+      ...(latencies.every((ms) => ms === 0) ? [] : [
+        row("latency p50", report.latency_ms_p50, quantile(latencies, 0.5)), row("latency p95", report.latency_ms_p95, quantile(latencies, 0.95)),
+        row("within SLO", report.within_slo?.estimate ?? null, mean(played.map(({ one }) => (one.kept !== null && one.latencyMs <= sloMs ? 1 : 0)))),
+      ]),
     ];
   });
 }
@@ -95,6 +103,11 @@ export interface Summary {
   readonly quality_error: number;
   /** Of the true cost. */
   readonly cost_error: number;
+  /** Of the true quantile; `NaN`: the outcomes have no latencies. */
+  readonly latency_p50_error: number;
+  readonly latency_p95_error: number;
+  /** In [0, 1]. */
+  readonly within_slo_error: number;
   /** Spearman's, of the estimates with the truth. */
   readonly quality_rank_correlation: number;
   readonly cost_rank_correlation: number;
@@ -107,9 +120,12 @@ export function summarise(rows: readonly Compared[]): Summary {
   const of = (measure: string) => answered.filter((row) => row.measure === measure);
   const share = (some: typeof answered) => (some.length === 0 ? NaN : some.filter(holds).length / some.length);
   const quality = of("quality"), cost = of("cost");
+  const relativeError = (some: typeof answered) => mean(some.map(({ one, truth }) => Math.abs(one.value / truth - 1)));
+  const error = (some: typeof answered) => mean(some.map(({ one, truth }) => Math.abs(one.value - truth)));
   return {
     asked: rows.length, refused: rows.length - answered.length, coverage: share(answered), by_measure: Object.fromEntries([...new Set(answered.map(({ measure }) => measure))].map((measure) => [measure, share(of(measure))])),
-    quality_error: mean(quality.map(({ one, truth }) => Math.abs(one.value - truth))), cost_error: mean(cost.map(({ one, truth }) => Math.abs(one.value / truth - 1))),
+    quality_error: error(quality), cost_error: relativeError(cost),
+    latency_p50_error: relativeError(of("latency p50")), latency_p95_error: relativeError(of("latency p95")), within_slo_error: error(of("within SLO")),
     quality_rank_correlation: spearman(quality.map(({ one, truth }) => [one.value, truth])), cost_rank_correlation: spearman(cost.map(({ one, truth }) => [one.value, truth])),
   };
 }

@@ -15,8 +15,8 @@ export function usdText(nano: string): string {
 }
 
 const MOST_EXACT_NANO_USD = 1_000_000;
-/** Of one call: below a thousandth of a dollar every digit. */
-export const callUsdText = (nano: number): string => (Math.abs(nano) >= MOST_EXACT_NANO_USD ? usdText(String(nano)) : (nano / 1e9).toFixed(9));
+/** Of one call, or of a mean of some: below a thousandth of a dollar every digit. */
+export const callUsdText = (nano: number): string => (Math.abs(nano) >= MOST_EXACT_NANO_USD ? usdText(String(Math.round(nano))) : (nano / 1e9).toFixed(9));
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const shareText = (part: number, whole: number): string => (whole === 0 ? "-" : percent(part / whole));

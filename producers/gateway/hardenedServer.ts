@@ -5,13 +5,14 @@ import { Socket } from "node:net";
 import swagger, { type FastifyDynamicSwaggerOptions } from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { jsonSchemaTransform, serializerCompiler, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
+import { jsonSchemaTransform, type ZodTypeProvider } from "fastify-type-provider-zod";
 import helmet from "helmet";
 import type { Logger } from "pino";
 import { v7 as uuidv7 } from "uuid";
 
 import { AppError } from "#shared/contracts/errors.ts";
 import type { Callers } from "#shared/http/callers.ts";
+import { readByCompiled, writeByCompiled } from "#shared/http/compiledRoutes.ts";
 import { addErrorHandlers, answerFrameworkError, type MethodsOf } from "#shared/http/errors.ts";
 import { hostProblem, originProblem } from "#shared/http/hostProblem.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
@@ -49,8 +50,8 @@ export async function buildHardenedServer({ callers, isKeyless, countRequests, o
     routerOptions: { maxParamLength: 100 },
     frameworkErrors: (error, _request, reply) => { answerFrameworkError(error, reply); },
   }).withTypeProvider<ZodTypeProvider>();
-  app.setValidatorCompiler(validatorCompiler);
-  app.setSerializerCompiler(serializerCompiler);
+  app.setValidatorCompiler(readByCompiled);
+  app.setSerializerCompiler(writeByCompiled);
   addJsonParser(app);
   const { methodsOf } = addErrorHandlers(app, log);
   countRequests(app);

@@ -26,8 +26,8 @@ export const LiveTally = z.object({
   unreadable: counts,
 });
 export type LiveTally = z.infer<typeof LiveTally>;
-/** `no_input`: no input was kept. `tenant_unknown`: not in this set-up. `invalid`: the service would not take it. `of_this_run`: the run's own. */
-export type SkipReason = "no_input" | "tenant_unknown" | "invalid" | "of_this_run";
+/** `no_input`: no input was kept. `tenant_unknown`: not in this set-up. `invalid`: the service would not take it. */
+export type SkipReason = "no_input" | "tenant_unknown" | "invalid";
 
 const newSide = (): Side => ({ outcomes: {}, cost_nano_usd: 0, tiers: {}, latencies: Array.from({ length: LATENCY_BOUNDS_MS.length + 1 }, () => 0) });
 export const newLiveTally = (): LiveTally => ({ requests: 0, unanswered: 0, now: newSide(), recorded: newSide(), same_path: 0, same_tier: 0, skipped: {}, unreadable: {} });

@@ -76,6 +76,10 @@ it("ends once more was spent than may be, counting what was spent before", async
   const before = newLiveTally();
   before.now.cost_nano_usd = 40;
   expect(await runOf(serviceOf(), { maxCostNanoUsd: 45, tally: before }).done).toMatchObject({ end: "max_cost", tally: { requests: 1 } });
+  before.now.cost_nano_usd = 50;
+  const spent = serviceOf();
+  expect(await runOf(spent, { maxCostNanoUsd: 45, tally: before }).done).toMatchObject({ end: "max_cost", tally: { requests: 0 } });
+  expect(spent.sent).toEqual([]);
 });
 
 it("as fast as allowed waits as long as a refusal says", async () => {
@@ -100,7 +104,7 @@ it("throws what is no outage, and keeps only what had ended", async () => {
 });
 
 it.each<[string, Completion, boolean, unknown]>([
-  ["that is this run's own", { ...event(1), request_id: "replay-a-r-1" }, true, { skipped: "of_this_run" }],
+  ["that is this run's own", { ...event(1), request_id: "replay-a-r-1" }, true, { skipped: null }],
   ["of a tenant that is not here", event(1), false, { skipped: "tenant_unknown" }],
   ["whose input nobody kept", event(1), true, { skipped: "no_input" }],
 ])("leaves out an event %s", async (_what, completion, isKnown, expected) => {

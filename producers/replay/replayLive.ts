@@ -19,7 +19,8 @@ import { isOfRun } from "./replayedId.ts";
 import { type Asked, type Content, type ReplayOptions, requestOf } from "./requestOf.ts";
 import { workThrough } from "./workThrough.ts";
 
-export type Planned = { readonly id: Id; readonly content: Content } | { readonly skipped: SkipReason };
+/** `skipped: null`: it came of this run itself, so it is none of its events, whenever it is read. */
+export type Planned = { readonly id: Id; readonly content: Content } | { readonly skipped: SkipReason | null };
 export interface PlanDeps extends ReplayOptions {
   readonly findAsked: (completion: Completion) => Promise<Asked | null>;
   /** Whether the service would serve it. */
@@ -27,7 +28,7 @@ export interface PlanDeps extends ReplayOptions {
 }
 /** What becomes of one event; the same for the estimate and for the run. */
 export const makePlan = ({ findAsked, isTenantKnown, ...options }: PlanDeps) => async (completion: Completion): Promise<Planned> => {
-  if (isOfRun(options.runId, completion.request_id)) return { skipped: "of_this_run" };
+  if (isOfRun(options.runId, completion.request_id)) return { skipped: null };
   if (!(await isTenantKnown(options.tenantMap.get(completion.tenant_id) ?? completion.tenant_id))) return { skipped: "tenant_unknown" };
   const asked = await findAsked(completion);
   if (asked === null) return { skipped: "no_input" };
@@ -88,6 +89,12 @@ export async function replayLive(run: LiveRun): Promise<{ readonly end: LiveEnd;
   const told = () => { run.onProgress([...open].reduce(mergedTallies, kept), underWay); };
   const giveUp = setTimeoutAfter(signal, LAST_OUTCOMES_MS, () => { replies.giveUp(); });
 
+  const hasCostTooMuch = (): boolean => {
+    if (run.maxCostNanoUsd === null || spentNanoUsd <= run.maxCostNanoUsd) return false;
+    end = "max_cost";
+    return true;
+  };
+
   const ask = async (recorded: Completion, id: Id, content: Content, tally: LiveTally): Promise<"done" | "unfinished"> => {
     underWay += 1;
     const outcome = await outcomeOf(run, id, content).finally(() => { underWay -= 1; });
@@ -96,10 +103,7 @@ export async function replayLive(run: LiveRun): Promise<{ readonly end: LiveEnd;
     spentNanoUsd += outcome?.cost_nano_usd ?? 0;
     const waitMs = outcome?.outcome === "rejected" || outcome?.outcome === "failed" ? (outcome.error?.retry_after_ms ?? 0) : 0;
     if (pace.kind === "max") holdUntilMs = Math.max(holdUntilMs, now() + waitMs);
-    if (run.maxCostNanoUsd !== null && spentNanoUsd > run.maxCostNanoUsd) {
-      end = "max_cost";
-      stop.abort();
-    }
+    if (hasCostTooMuch()) stop.abort();
     told();
     return "done";
   };
@@ -112,10 +116,11 @@ export async function replayLive(run: LiveRun): Promise<{ readonly end: LiveEnd;
       prepare: ({ completion }) => plan(completion),
       async begin({ completion }, planned, tally) {
         if ("skipped" in planned) {
-          countIn(tally.skipped, planned.skipped);
+          if (planned.skipped !== null) countIn(tally.skipped, planned.skipped);
           return null;
         }
         if (begun >= run.most) return "stop"; // it came after the estimate: nobody has confirmed it
+        if (hasCostTooMuch()) return "stop"; // a run before this one, that went on from the same place, may have spent it
         const dueMs = Math.max(startedMs + dueAt(completion.accepted_at_ms), holdUntilMs);
         if (dueMs > now()) await pause(dueMs - now(), stopped);
         if (stopped.aborted) return "stop";

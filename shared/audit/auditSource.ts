@@ -27,6 +27,8 @@ export interface AuditSource {
   readonly name: string;
   /** Events that it holds, as far as it can tell without reading them. */
   readonly total: number | null;
+  /** Cursor before the first event: whoever begins there, whenever, reads the events that this source has now. */
+  readonly start: string;
   /** From the cursor on, or from the start. Ends early when the signal aborts; at most one batch is in memory. Throws `AppError`, or what a file system throws. */
   batches(options: { readonly after?: string; readonly signal: AbortSignal }): AsyncIterable<AuditBatch>;
 }

@@ -17,9 +17,11 @@ const Cursor = z.object({ taken: z.int().nonnegative(), cursor: z.string() });
 
 export function chosenRecords(source: AuditSource, { tenantId, limit, isErased }: Chosen): AuditSource {
   const most = limit ?? Infinity;
+  const cursorOf = (taken: number, cursor: string): string => JSON.stringify({ taken, cursor } satisfies z.infer<typeof Cursor>);
   return {
     name: tenantId === null ? source.name : `${source.name}, tenant ${tenantId}`,
     total: source.total === null ? null : Math.min(source.total, most),
+    start: cursorOf(0, source.start),
     async *batches({ after, signal }) {
       const done = after === undefined ? null : Cursor.parse(JSON.parse(after));
       let taken = done?.taken ?? 0;
@@ -38,7 +40,7 @@ export function chosenRecords(source: AuditSource, { tenantId, limit, isErased }
           taken++;
           records.push(record);
         }
-        yield { records, unreadable, cursor: JSON.stringify({ taken, cursor: batch.cursor } satisfies z.infer<typeof Cursor>) };
+        yield { records, unreadable, cursor: cursorOf(taken, batch.cursor) };
         if (taken === most) return;
       }
     },

@@ -28,9 +28,11 @@ export async function openCompletionsSource(reader: CompletionsReader, { prefix,
   const stand = await reader.stand();
   const first = fromSeq ?? (sinceMs === null ? stand.firstSeq : await reader.sequenceAt(stand, sinceMs));
   const last = Math.min(stand.lastSeq, toSeq ?? (untilMs === null ? stand.lastSeq : (await reader.sequenceAt(stand, untilMs)) - 1));
+  const cursorOf = (next: number, to: number): string => JSON.stringify({ created: stand.created, next, to } satisfies z.infer<typeof Cursor>);
   return {
     name: "COMPLETIONS",
     total: tenantId === null ? Math.max(0, last - first + 1) : null,
+    start: cursorOf(first, last),
     async *batches({ after, signal }) {
       const { created, next, to } = after === undefined ? { created: stand.created, next: first, to: last } : Cursor.parse(JSON.parse(after));
       if (created !== stand.created) throw new AppError("invalid_request", "COMPLETIONS was made anew since this run began: its sequences are those of other events now");
@@ -44,7 +46,7 @@ export async function openCompletionsSource(reader: CompletionsReader, { prefix,
           if ("completion" in read) records.push({ seq, completion: read.completion });
           else unreadable.push({ at: `#${seq}`, ...read });
         }
-        yield { records, unreadable, cursor: JSON.stringify({ created, next: nextSeq, to } satisfies z.infer<typeof Cursor>) };
+        yield { records, unreadable, cursor: cursorOf(nextSeq, to) };
       }
     },
   };

@@ -22,9 +22,11 @@ const LINES_TO_JUDGE_BY = 3;
  * reads the lines before it too, so that all is as if there had been no interruption.
  */
 export function fileSource(files: readonly AuditFile[], { total }: { readonly total: number | null }): AuditSource {
+  const cursorOf = (file: number, line: number): string => JSON.stringify({ file, line } satisfies z.infer<typeof Cursor>);
   return {
     name: files.map(({ name }) => name).join(", "),
     total,
+    start: cursorOf(0, 0),
     async *batches({ after, signal }) {
       const seen = makeSeenIds();
       const done = after === undefined ? null : Cursor.parse(JSON.parse(after));
@@ -32,7 +34,7 @@ export function fileSource(files: readonly AuditFile[], { total }: { readonly to
       let lastSeq = 0;
       for (const [index, file] of files.entries()) {
         let batch = newBatch();
-        const whole = (line: number): AuditBatch => ({ records: batch.records, unreadable: batch.unreadable, cursor: JSON.stringify({ file: index, line } satisfies z.infer<typeof Cursor>) });
+        const whole = (line: number): AuditBatch => ({ records: batch.records, unreadable: batch.unreadable, cursor: cursorOf(index, line) });
         const begun = { lines: 0, notJson: 0 };
         let line = 0;
         for await (const one of auditLines(file)) {

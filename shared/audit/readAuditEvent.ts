@@ -1,6 +1,5 @@
 /** An audit event of whatever version and origin, as the one that this release knows. Pure. */
-import { z } from "zod";
-
+import { compiled } from "#shared/contracts/compiled.ts";
 import { describeIssues } from "#shared/contracts/describeIssues.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import { isNewer } from "#shared/messaging/newerVersion.ts";
@@ -49,13 +48,6 @@ export const ABSENT: Readonly<Record<string, string>> = {
   "decisions.exploration": "the choice was certain: a propensity of 1",
 };
 
-/**
- * The same schema as code of its own, made with the first event: millions are read. It takes and refuses the same, in the same words, since what
- * it does not take is given to the schema itself.
- */
-let compiled: typeof Completion | undefined;
-const fastSchema = (): typeof Completion => (compiled ??= z.compile(Completion));
-
 export type ReadEvent = { readonly completion: Completion } | Pick<Unreadable, "why" | "what">;
 
 export function readAuditEvent(value: unknown): ReadEvent {
@@ -63,7 +55,7 @@ export function readAuditEvent(value: unknown): ReadEvent {
   const { type } = value;
   if (isNewer(type, CURRENT)) return { why: "newer_version", what: `${type} is of a later release than this one, which reads ${CURRENT}` };
   if (type !== CURRENT && !UPCASTS.has(type)) return { why: "unknown_type", what: `${JSON.stringify(type.slice(0, 64))} is no audit event` };
-  const read = fastSchema().safeParse(upcast(value as { type: string }));
+  const read = compiled(Completion).safeParse(upcast(value as { type: string }));
   return read.success ? { completion: read.data } : { why: "invalid", what: describeIssues(read.error) };
 }
 

@@ -43,6 +43,12 @@ export const Experiment = z
       max_loss: z.number().gte(0).lt(1),
       /** Probability with which an arm that loses no more is ever rolled back. */
       risk: z.number().gte(1e-6).lte(0.5),
+      /** As many more of the requests with a limit of latency, as a share of them, may be late: not answered within it. `null`: not watched. */
+      max_late: z.number().gte(0).lt(1).nullable().default(0.05),
+      /** The limit of requests that name no `latency_slo_ms`. `null`: they have none. */
+      late_after_ms: z.int().positive().nullable().default(null),
+      /** As much more a request may cost on average, as a share of the control's cost. `null`: not watched. */
+      max_extra_cost: z.number().gte(0).lte(100).nullable().default(0.2),
     }),
     /** It ends by itself after so many requests, and then. */
     max_requests: z.int().positive(),

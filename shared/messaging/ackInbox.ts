@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { headers, type Msg } from "@nats-io/transport-node";
 import { z } from "zod";
 
+import { compiled } from "#shared/contracts/compiled.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 
 import { permissionViolation } from "./connect.ts";
@@ -145,7 +146,7 @@ function jsonOf(message: Pick<Msg, "string">): unknown {
 /** Pure, so that every answer of a server is a row in a test table. */
 export function readPubAck(message: Pick<Msg, "headers" | "string">): PubOutcome | AppError {
   if (message.headers?.code === 503) return new AppError("broker_unavailable", "no stream takes this subject: run `inferctl topology`");
-  const ack = PubAnswer.safeParse(jsonOf(message));
+  const ack = compiled(PubAnswer).safeParse(jsonOf(message));
   if (!ack.success) return new AppError("accept_unknown", "the broker's answer is not a PubAck");
   const { error } = ack.data;
   if (error === undefined) return "stored";

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 
+import { compiled } from "#shared/contracts/compiled.ts";
 import { badRequest, inOneLine } from "#shared/contracts/describeIssues.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
@@ -15,7 +16,7 @@ export function parseMessage<T>(schema: z.ZodType<T>, expected: string, bytes: U
   const value = parseJson(bytes);
   const type = typeof value === "object" && value !== null && "type" in value ? value.type : undefined;
   if (typeof type === "string" && type !== expected) throw new AppError("unsupported_version", `type ${quoted(type)} is not known here; this service reads ${expected}`);
-  const message = schema.safeParse(value);
+  const message = compiled(schema).safeParse(value);
   if (!message.success) throw badRequest(message.error);
   return message.data;
 }

@@ -80,8 +80,11 @@ it("several at once each have all, none takes from another, and their number has
   expect(seqsOf(both[0])).toEqual(seqsOf(both[1]));
   const open = REPLAY_READERS.map(() => reader.read({ prefix: "infer", tenantId: null, from: 1, to: STORED, signal: running }));
   for (const one of open) expect((await one.next()).done).toBe(false);
-  await expect(read()).rejects.toMatchObject({ code: "conflict" });
+  const patient = read(); // a name is free once one has ended, or was killed
+  const impatient = await makeCompletionsReader(nats, { namePatienceMs: 0 });
+  await expect(impatient.read({ prefix: "infer", tenantId: null, from: 1, to: STORED, signal: running }).next()).rejects.toMatchObject({ code: "conflict" });
   await Promise.all(open.map((one) => one.return(undefined)));
+  expect(seqsOf(await patient)).toEqual(seqsOf(both[0]));
   expect(await consumers()).toEqual([]);
 });
 

@@ -24,6 +24,9 @@ const FETCH = { expires: 5_000, idle_heartbeat: 1_000 } as const;
 /** In which no message comes though there are some, a consumer that is lost and made anew among it. */
 const PATIENCE_MS = 30_000;
 const RETRY_MS = 100;
+/** A reader that was killed keeps its name for so long. */
+const NAME_PATIENCE_MS = ENDS_AFTER_MS + 5_000;
+const NAME_RETRY_MS = 500;
 
 /** What the stream is now: nothing after `lastSeq` is read. */
 export interface CompletionsStand {
@@ -47,7 +50,8 @@ export interface CompletionsReader {
   read(options: { readonly prefix: string; readonly tenantId: string | null; readonly from: number; readonly to: number; readonly signal: AbortSignal }): AsyncGenerator<CompletionsBatch>;
 }
 
-export async function makeCompletionsReader(nats: NatsConnection): Promise<CompletionsReader> {
+/** `namePatienceMs`: how long it waits for one of the names, when others have them all. */
+export async function makeCompletionsReader(nats: NatsConnection, { namePatienceMs = NAME_PATIENCE_MS }: { readonly namePatienceMs?: number } = {}): Promise<CompletionsReader> {
   const jsm = await jetstreamManager(nats).catch(unavailable("reach JetStream"));
   const js = jetstream(nats);
   const streams = makeStoredMessages(jsm);
@@ -63,9 +67,11 @@ export async function makeCompletionsReader(nats: NatsConnection): Promise<Compl
       let lastMs = performance.now();
       try {
         while (next <= to && !signal.aborted) {
+          let isCrowded = false as boolean; // assigned in a callback
           opened ??= await openConsumer(jsm, js, { filter: tenantId === null ? sourcesOf(prefix).metricsCompletions.filter : completionSubject(prefix, anyIdOf(tenantId)), from: next }).catch((error: unknown) => {
-            if (error instanceof AppError || performance.now() - lastMs > PATIENCE_MS) throw error;
-            return null; // NATS, or the leader of the stream, is away
+            isCrowded = error instanceof AppError;
+            if (performance.now() - lastMs > (isCrowded ? namePatienceMs : PATIENCE_MS)) throw error;
+            return null; // or NATS, or the leader of the stream, is away
           });
           const fetched: Fetched | null = opened === null ? null : await fetchBatch(opened, to).catch(() => null);
           if (fetched === null || !fetched.isWhole) {
@@ -73,8 +79,8 @@ export async function makeCompletionsReader(nats: NatsConnection): Promise<Compl
             opened = null;
           }
           if (fetched === null || (fetched.messages.length === 0 && !fetched.isAtEnd)) {
-            if (performance.now() - lastMs > PATIENCE_MS) throw new AppError("broker_unavailable", `${STREAM} says nothing after #${next - 1} for ${PATIENCE_MS} ms`);
-            await sleep(RETRY_MS);
+            if (!isCrowded && performance.now() - lastMs > PATIENCE_MS) throw new AppError("broker_unavailable", `${STREAM} says nothing after #${next - 1} for ${PATIENCE_MS} ms`);
+            await sleep(isCrowded ? NAME_RETRY_MS : RETRY_MS);
             continue;
           }
           const read = fetched.messages.filter(({ seq }) => seq <= to);
@@ -124,7 +130,7 @@ async function openConsumer(jsm: JetStreamManager, js: JetStreamClient, { filter
       if (!(error instanceof JetStreamApiError) || !isTaken(error)) throw error;
     }
   }
-  throw new AppError("conflict", `${REPLAY_READERS.length} others read ${STREAM} at this moment, and no more may: try again when one of them has ended`);
+  throw new AppError("conflict", `${REPLAY_READERS.length} others read ${STREAM}, and no more may: try again when one of them has ended`);
 }
 
 /** A consumer of this name is there already: with other settings, or of a time when it was made. */

@@ -1,5 +1,6 @@
 import { z } from "zod";
 
+import { compiled } from "#shared/contracts/compiled.ts";
 import { describeIssues } from "#shared/contracts/describeIssues.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import type { OnceMessage } from "#shared/contracts/shadow.ts";
@@ -12,7 +13,7 @@ import { subjectOf } from "./topology.ts";
 /** A message of a stream that keeps the first of each subject, but for REQUESTS. Throws `invalid_request` when its body and subject differ, `NewerVersion` for what a later release wrote. */
 export function readEvent<E extends OnceMessage>(schema: z.ZodType<E>, prefix: string, { subject, data }: Pick<Delivery, "subject" | "data">): E {
   const value = parseJson(data);
-  const event = schema.safeParse(value);
+  const event = compiled(schema).safeParse(value);
   const newer = event.success ? undefined : knownTypes(schema).find((known) => isNewer(typeIn(value), known));
   if (newer !== undefined) throw new NewerVersion(typeIn(value), newer);
   if (!event.success) throw new AppError("invalid_request", describeIssues(event.error), { cause: event.error });

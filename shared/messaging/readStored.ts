@@ -1,6 +1,7 @@
 import type { StoredMsg } from "@nats-io/jetstream";
 import type { z } from "zod";
 
+import { compiled } from "#shared/contracts/compiled.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { Completion } from "#shared/contracts/events.ts";
 
@@ -10,7 +11,7 @@ import { Completion } from "#shared/contracts/events.ts";
  */
 export function readStored<E>(schema: z.ZodType<E>, message: Pick<StoredMsg, "json">): E | null {
   try {
-    return schema.safeParse(message.json()).data ?? null;
+    return compiled(schema).safeParse(message.json()).data ?? null;
   } catch {
     return null; // not even JSON
   }

@@ -7,6 +7,7 @@
 import type { NatsConnection, Subscription } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 
+import { compiled } from "#shared/contracts/compiled.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import { parseJson } from "#shared/runtime/parseJson.ts";
 
@@ -74,7 +75,7 @@ export function makeReplies({ nats, streams, prefix, origin, perTenant = false, 
     const id = error ? null : idOf(prefix, message.subject);
     if (id === null || !waiting.has(tokens(id))) return;
     try {
-      settle(tokens(id), Completion.parse(parseJson(message.data)));
+      settle(tokens(id), compiled(Completion).parse(parseJson(message.data)));
     } catch (cause) {
       log.warn({ err: cause, ...id }, "unreadable reply; the outcome will be looked up");
     }

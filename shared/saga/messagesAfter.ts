@@ -1,4 +1,5 @@
 import { bytesOf } from "#shared/contracts/chat.ts";
+import { compiled } from "#shared/contracts/compiled.ts";
 import { AppError } from "#shared/contracts/errors.ts";
 import { type Completion, Outcome, type SagaMessage } from "#shared/contracts/events.ts";
 import type { ExperimentArm } from "#shared/contracts/experimentArm.ts";
@@ -110,7 +111,7 @@ export function baselineCost({ baseline, finished }: SagaContext): NanoUsd | nul
 }
 
 export function readSaga(raw: Record<string, unknown>): Saga {
-  const saga = Saga.safeParse(raw);
+  const saga = compiled(Saga).safeParse(raw);
   if (!saga.success) throw new AppError("invalid_request", "unreadable saga", { cause: saga.error });
   return saga.data;
 }

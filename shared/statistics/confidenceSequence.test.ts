@@ -10,7 +10,14 @@ it("says nothing of a few, and more of more", () => {
   const [few, many] = [meanSequence({ count: 100, mean: 0.5, variance: 0.25 }, RISK), meanSequence({ count: 10_000, mean: 0.5, variance: 0.25 }, RISK)];
   expect((few?.upper ?? 0) - 0.5).toBeGreaterThan(0.1);
   expect((many?.upper ?? 0) - 0.5).toBeLessThan(0.02);
-  expect(sampleOf({ labels: 4, sum: 2, squares: 2 })).toEqual({ count: 4, mean: 0.5, variance: 1 / 3 });
+  expect(sampleOf({ labels: 4, sum: 2, squares: 2 })).toEqual({ count: 4, mean: 0.5, variance: 1.25 / 4 });
+});
+
+it("does not take twenty values that are all alike for a proof", () => {
+  const alike = sampleOf({ labels: 20, sum: 20, squares: 20 });
+  expect(meanSequence(alike, RISK)?.lower).toBeLessThan(0.9);
+  expect(differenceSequence(alike, alike, RISK)?.lower).toBeLessThan(-0.1);
+  expect(meanSequence(sampleOf({ labels: 10_000, sum: 10_000, squares: 10_000 }), RISK)?.lower).toBeGreaterThan(0.999);
 });
 
 it("holds the difference of two means at every look, in nearly all runs", () => {

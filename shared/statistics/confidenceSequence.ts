@@ -35,6 +35,8 @@ function around(mean: number, count: number, variance: number, risk: number): In
   return { lower: mean - half, upper: mean + half };
 }
 
-/** Of sums over values; a variance needs two. */
+/** The greatest possible of a value in [0, 1]. */
+const GREATEST_VARIANCE = 0.25;
+/** Of sums over values in [0, 1]. Its variance is as if one value more were as far off as can be: twenty that are all alike prove little. */
 export const sampleOf = ({ labels, sum, squares }: { readonly labels: number; readonly sum: number; readonly squares: number }): Sample =>
-  ({ count: labels, mean: labels === 0 ? 0 : sum / labels, variance: labels < 2 ? 0 : Math.max(0, (squares - sum ** 2 / labels) / (labels - 1)) });
+  ({ count: labels, mean: labels === 0 ? 0 : sum / labels, variance: labels === 0 ? GREATEST_VARIANCE : (Math.max(0, squares - sum ** 2 / labels) + GREATEST_VARIANCE) / labels });

@@ -27,7 +27,10 @@ export const experiment: Command = {
     "--model <version>     routing model of the canary; --control-model of the control; `none`: none (default: whichever is active)",
     "--tenant, --task      of these alone; may be repeated",
     "--margin <share>      largest tolerated loss of quality (default: 2%); as much more may fail",
-    "--risk <share>        of rolling back what loses no more (default: 5%)",
+    "--late-margin <share> as many more may be late, of the requests with a latency_slo_ms (default: 5%; `none`: not watched)",
+    "--late-after <ms>     what is late where a request names no latency_slo_ms (default: nothing)",
+    "--cost-margin <share> as much more a request may cost on average (default: 20%; `none`: not watched)",
+    "--risk <share>        of rolling back what is within all of these (default: 5%)",
     "--quality feedback|shadow   what quality is: judged feedback, or agreement with the baseline (default: feedback)",
     "--unit request|user   what stays with one arm; by user, the first label of each counts (default: request)",
     "--max-requests <n>, --days <n>   it ends by itself (default: 100000 requests, 14 days)",
@@ -37,7 +40,7 @@ export const experiment: Command = {
   example: "inferctl experiment start --name predictive-1 --control cascade-routing --canary predictive --share 10% --margin 2%",
   options: {
     json: { type: "boolean" }, name: { type: "string" }, control: { type: "string" }, canary: { type: "string" }, share: { type: "string" }, kind: { type: "string" }, model: { type: "string" }, "control-model": { type: "string" },
-    tenant: { type: "string", multiple: true }, task: { type: "string", multiple: true }, margin: { type: "string" }, risk: { type: "string" }, quality: { type: "string" }, unit: { type: "string" },
+    tenant: { type: "string", multiple: true }, task: { type: "string", multiple: true }, margin: { type: "string" }, "late-margin": { type: "string" }, "late-after": { type: "string" }, "cost-margin": { type: "string" }, risk: { type: "string" }, quality: { type: "string" }, unit: { type: "string" },
     "max-requests": { type: "string" }, days: { type: "string" }, promoted: { type: "boolean" },
   },
   maxPositionals: 2,
@@ -76,15 +79,24 @@ const start: Run = (given, { environment, print }) => withBuckets(environment, a
   const outcome = await experiments.start(asked);
   if (outcome === "exists") throw new SetupError(`there was an experiment ${asked.experiment_id} before`, "Give it another --name: what the audit has of that one is not mixed with it.", { exitCode: EXIT_USAGE });
   if (outcome === "another") throw new SetupError("an experiment is running, and there is one at a time", "See: inferctl experiment status; end it with: inferctl experiment stop", { exitCode: EXIT_USAGE });
-  sayer(given, { print })(asked, `experiment ${asked.experiment_id} is running; routers follow within seconds. How it stands: inferctl experiment status`);
+  sayer(given, { print })(asked, `experiment ${asked.experiment_id} is running; routers follow within seconds. It is rolled back by itself when its canary ${guardsText(asked.metric)} than the control. How it stands: inferctl experiment status`);
   return 0;
 });
+
+/** What nobody asked for holds, too, and should surprise nobody. */
+function guardsText({ max_loss, max_late, max_extra_cost }: Experiment["metric"]): string {
+  const percent = (share: number): string => String(Number((100 * share).toFixed(2)));
+  return [
+    `is worse by more than ${percent(max_loss)} points of quality`, `fails more than ${percent(max_loss)} points more`,
+    ...(max_late === null ? [] : [`is late more than ${percent(max_late)} points more`]), ...(max_extra_cost === null ? [] : [`costs more than ${percent(max_extra_cost)} % more per request`]),
+  ].join(", or ");
+}
 
 const status: Run = (given, { environment, print }) => withBuckets(environment, async ({ experiments }) => {
   const found = await named(experiments, given.positionals[1]);
   const { watch } = await experiments.watch(found.experiment_id);
-  const figures = await withTenancy(environment, (rights) => readArms(rights, found.experiment_id, FIGURES_TIMEOUT_MS));
-  const report = armReport(found, watch, figures);
+  const { figures, guards } = await withTenancy(environment, (rights) => readArms(rights, found, FIGURES_TIMEOUT_MS));
+  const report = armReport(found, watch, { figures, guards, nowMs: Date.now() });
   sayer(given, { print })(report, armReportText(report));
   return 0;
 });
@@ -94,7 +106,7 @@ const stop: Run = (given, { environment, print }) => withBuckets(environment, as
   const isPromoted = given.values["promoted"] === true;
   const ended = await experiments.end(experiment_id, isPromoted ? "promoted" : "stopped", isPromoted ? "by inferctl: the canary has become the rule" : "by inferctl");
   if (ended === null) throw new SetupError(`experiment ${experiment_id} is over already`, "See: inferctl experiment status", { exitCode: EXIT_USAGE });
-  sayer(given, { print })(ended, `experiment ${experiment_id} is ${ended.status}: all requests go as their tenants and the tier file say`);
+  sayer(given, { print })(ended, `experiment ${experiment_id} is ${ended.status}: within seconds all requests go as their tenants and the tier file say. What came of it: inferctl experiment status ${experiment_id}`);
   return 0;
 });
 
@@ -111,13 +123,18 @@ function experimentOf({ values }: Pick<ParsedArguments, "values">, now: Date): E
   const kind = text("kind") ?? "canary";
   const share = shareOf("share", text("share") ?? (kind === "ab" ? "50%" : "10%"));
   const modelOf = (option: string) => (text(option) === undefined ? {} : { model_version: text(option) === "none" ? null : text(option) });
+  /** Absent: as the contract has it. */
+  const guardOf = (field: string, option: string) => (text(option) === undefined ? {} : { [field]: text(option) === "none" ? null : shareOf(option, text(option) ?? "") });
   const started_at = now.toISOString();
   const days = numberOf("days", text("days") ?? "14");
   const parsed = Experiment.safeParse({
     experiment_id: required("name"), kind, unit: text("unit") ?? "request",
     arms: [{ name: "control", policy: required("control"), ...modelOf("control-model"), share: 1 - share }, { name: "canary", policy: required("canary"), ...modelOf("model"), share }],
     scope: { tenants: texts("tenant"), tasks: texts("task") },
-    metric: { quality: text("quality") ?? "feedback", max_loss: shareOf("margin", text("margin") ?? "2%"), risk: shareOf("risk", text("risk") ?? "5%") },
+    metric: {
+      quality: text("quality") ?? "feedback", max_loss: shareOf("margin", text("margin") ?? "2%"), risk: shareOf("risk", text("risk") ?? "5%"),
+      ...guardOf("max_late", "late-margin"), ...guardOf("max_extra_cost", "cost-margin"), ...(text("late-after") === undefined ? {} : { late_after_ms: numberOf("late-after", text("late-after") ?? "") }),
+    },
     max_requests: numberOf("max-requests", text("max-requests") ?? "100000"), started_at, ends_at: new Date(now.getTime() + days * 86_400_000).toISOString(),
     status: "running", history: [{ at: started_at, status: "running", why: "by inferctl" }],
   });

@@ -21,8 +21,8 @@ writeFileSync(events, exported(EVENTS));
 
 const Found = z.object({ events: z.number(), costNanoUsd: z.number() });
 /** Adds up costs, and sends Ctrl-C to itself after so many batches. */
-const counting = (interruptAfter: number, stop: AbortController): ReplayMode => ({
-  name: "what-if", summary: "adds up", details: ["--policy   of what"], example: "inferctl replay --mode what-if --policy x", options: { policy: { type: "string" } },
+const counting = (interruptAfter: number, stop: AbortController, name: ReplayMode["name"] = "what-if"): ReplayMode => ({
+  name, summary: "adds up", details: ["--policy   of what"], example: "inferctl replay --mode what-if --policy x", options: { policy: { type: "string" } },
   async run(_values, { source, resumed, keep, signal, print }) {
     let { events: count, costNanoUsd } = resumed === null ? { events: 0, costNanoUsd: 0 } : Found.parse(resumed.found);
     let batches = 0;
@@ -36,14 +36,14 @@ const counting = (interruptAfter: number, stop: AbortController): ReplayMode => 
     return 0;
   },
 });
-async function run(values: Record<string, string | boolean>, { interruptAfter = Infinity, files = [events] }: { readonly interruptAfter?: number; readonly files?: readonly string[] } = {}) {
+async function run(values: Record<string, string | boolean>, { interruptAfter = Infinity, files = [events], mode = "what-if" }: { readonly interruptAfter?: number; readonly files?: readonly string[]; readonly mode?: ReplayMode["name"] } = {}) {
   const stop = new AbortController();
   const printed: string[] = [], notes: string[] = [];
   const context: CliContext = {
     environment: { INFER_HOME: join(folder, "home") }, screen: PLAIN_SCREEN, print: (line) => void printed.push(line), progress: { note: (line) => void notes.push(line), step: (_title, work) => work() },
     prepare: { topology: () => Promise.resolve(), migrations: () => Promise.resolve(0), localModels: () => Promise.resolve({ models: [], wasCached: true }) },
   };
-  const command = replayOf([counting(interruptAfter, stop)], () => ({ signal: stop.signal, exitCode: () => 130, end: () => undefined }));
+  const command = replayOf([counting(interruptAfter, stop, mode)], () => ({ signal: stop.signal, exitCode: () => 130, end: () => undefined }));
   const code = await command.run({ values, positionals: files }, context).catch((error: unknown) => {
     if (!(error instanceof SetupError)) throw error;
     printed.push(error.message);
@@ -73,6 +73,23 @@ it("keeps the place of another command for that one", async () => {
   expect(readFileSync(resume, "utf8")).toBe(before);
   writeFileSync(resume, "{}");
   expect(await run({ mode: "what-if", resume, policy: "a" })).toMatchObject({ code: 65 });
+});
+
+it("of a mode that sends something the place is kept from the beginning, and told, so that a kill can be gone on from too", async () => {
+  const { notes, code } = await run({ mode: "live" }, { mode: "live" });
+  const [, place = ""] = /^if it is killed, go on with: inferctl replay --mode live --resume (replay-live-\S+\.json) \S+$/m.exec(notes) ?? [];
+  expect([code, place, existsSync(place)]).toEqual([0, expect.stringContaining("replay-live-"), false]); // it was not killed
+  const interrupted = await run({ mode: "live" }, { mode: "live", interruptAfter: 1 });
+  const [, kept = ""] = /^interrupted after 500 events; go on with: inferctl replay --mode live --resume (\S+) \S+$/m.exec(interrupted.notes) ?? [];
+  try {
+    expect(JSON.parse(readFileSync(kept, "utf8"))).toMatchObject({ type: "replay_place.v1", read: 500, found: { events: 500 } });
+  } finally {
+    rmSync(kept);
+  }
+});
+
+it("without a file that can keep the place, nothing is done", async () => {
+  expect(await run({ mode: "live", resume: join(folder, "no such folder", "place.json") }, { mode: "live" })).toMatchObject({ code: 64, printed: expect.stringMatching(/^the place of this run cannot be kept in .*no such folder/) as string });
 });
 
 it.each<[Record<string, string | boolean>, readonly string[], RegExp]>([

@@ -1,4 +1,6 @@
 /** `inferctl replay`: opens the one source of audit events, and gives it to the mode. */
+import { rmSync } from "node:fs";
+
 import { type Command, type ParsedArguments, wrongUse } from "../command.ts";
 import { commandLine } from "../commandLine.ts";
 import { type Interruption, listenForInterruption } from "../replay/interruption.ts";
@@ -23,7 +25,7 @@ export const replayOf = (modes: readonly ReplayMode[], listen: () => Interruptio
     "--strict       ends with 65 at the first that cannot be read; without it that is skipped, named and counted",
     "--resume       a file that keeps the place: an interrupted run goes on from there, with the same totals in the end. Not there yet: this run begins it",
     "--json         for programs",
-    "Ctrl-C finishes the events in hand, keeps the place and says how to go on (exit code 130).",
+    "Ctrl-C finishes the events in hand, keeps the place and says how to go on (exit code 130). live and shadow keep it all the time, in the working folder without --resume: killed, they go on too.",
     ...modes.flatMap(({ name, summary, details, example }) => ["", `--mode ${name}: ${summary}`, ...details, `Example: ${example}`]),
   ],
   example: modes[0]?.example ?? "inferctl replay --mode verify --since 7d",
@@ -37,20 +39,28 @@ export const replayOf = (modes: readonly ReplayMode[], listen: () => Interruptio
     const command = typed(given, (name) => !ASIDE.has(name));
     const resumeFile = typeof values["resume"] === "string" ? values["resume"] : undefined;
     const resumed = resumeFile === undefined ? null : readPlace(resumeFile, command);
+    const placeFile = resumeFile ?? newPlaceFile(mode);
+    const isKeptAlways = resumeFile !== undefined || hasEffects(mode);
+    const goOn = `go on with: ${typed({ ...given, values: { ...values, resume: placeFile } }, () => true)}`;
     const interruption = listen();
     try {
       return await withSource(wanted, { environment: context.environment, user: mode.name === "live" ? "replay-live" : "replay", progress: context.progress, signal: interruption.signal }, async (opened) => {
         const watched = watchSource(opened, { readBefore: resumed?.read ?? 0, isStrict: values["strict"] === true, tell: context.progress.tell, now: () => performance.now() });
         let place: KeptPlace | null = resumed;
         const keep = (cursor: string, found: unknown): Promise<void> => {
-          place = { command, cursor, read: watched.read(), found };
-          if (resumeFile !== undefined) keepPlace(resumeFile, place);
+          if (place === null && resumeFile === undefined && isKeptAlways) context.progress.note(`if it is killed, ${goOn}`);
+          place = { command, cursor, read: cursor === opened.start ? 0 : watched.read(), found };
+          if (isKeptAlways) keepPlace(placeFile, place);
           return Promise.resolve();
         };
         const code = await mode.run(values, { ...context, source: watched.source, resumed, keep, signal: interruption.signal });
         watched.unreadLines().forEach(context.progress.note);
-        if (!interruption.signal.aborted) return code;
-        context.progress.note(howToGoOn(given, place, resumeFile, mode));
+        if (!interruption.signal.aborted) {
+          if (resumeFile === undefined && isKeptAlways) rmSync(placeFile, { force: true });
+          return code;
+        }
+        if (place !== null && !isKeptAlways) keepPlace(placeFile, place);
+        context.progress.note(place === null ? "interrupted before anything was done; nothing to go on from" : `interrupted after ${place.read.toLocaleString("en")} events; ${goOn}`);
         return interruption.exitCode();
       });
     } finally {
@@ -77,10 +87,5 @@ function modeOf(modes: readonly ReplayMode[], values: ParsedArguments["values"])
 const typed = ({ values, positionals }: ParsedArguments, isWanted: (name: string) => boolean): string =>
   commandLine("replay", Object.fromEntries(Object.entries(values).filter(([name]) => isWanted(name))), positionals);
 
-/** Writes the place down, where no file was named for it. */
-function howToGoOn(given: ParsedArguments, place: KeptPlace | null, resumeFile: string | undefined, { name }: ReplayMode): string {
-  if (place === null) return "interrupted before anything was done; nothing to go on from";
-  const file = resumeFile ?? `replay-${name}-${new Date().toISOString().replaceAll(/[-:]|\.\d+/g, "")}.json`;
-  if (resumeFile === undefined) keepPlace(file, place);
-  return `interrupted after ${place.read.toLocaleString("en")} events; go on with: ${typed({ ...given, values: { ...given.values, resume: file } }, () => true)}`;
-}
+/** In the working folder, where no file was named. */
+const newPlaceFile = ({ name }: ReplayMode): string => `replay-${name}-${new Date().toISOString().replaceAll(/[-:]|\.\d+/g, "")}-${process.pid}.json`;

@@ -20,7 +20,14 @@ const KeptPlace = z.strictObject({
 });
 export type KeptPlace = Omit<z.infer<typeof KeptPlace>, "type">;
 
-export const keepPlace = (file: string, place: KeptPlace): void => { replaceFile(file, `${JSON.stringify({ type: "replay_place.v1", ...place } satisfies z.infer<typeof KeptPlace>)}\n`); };
+/** Throws `SetupError`: then the place that was kept before is still there. */
+export function keepPlace(file: string, place: KeptPlace): void {
+  try {
+    replaceFile(file, `${JSON.stringify({ type: "replay_place.v1", ...place } satisfies z.infer<typeof KeptPlace>)}\n`);
+  } catch (error) {
+    throw new SetupError(`the place of this run cannot be kept in ${file}: ${error instanceof Error ? error.message : String(error)}`, "Nothing more is done without it. Name a file in a folder that you may write to, with room for it: --resume <file>.", { exitCode: EXIT_USAGE, cause: error });
+  }
+}
 
 /** `null`: there is no such file, so that this run begins one. Throws `SetupError` for that of another run, or of none. */
 export function readPlace(file: string, command: string): KeptPlace | null {

@@ -35,8 +35,6 @@ type Found = z.infer<typeof Found>;
 const LONGEST_DEADLINE_MS = 1_800_000;
 const CONCURRENCY = 256;
 const MOST_CONCURRENCY = 10_000;
-/** Before the first batch has ended. */
-const FROM_THE_START = "";
 
 export const liveMode: ReplayMode = {
   name: "live",
@@ -159,8 +157,9 @@ async function estimateOf({ source, signal }: ReplayContext, plan: Plan, tierFil
   for await (const { records, unreadable } of source.batches({ signal })) {
     for (const { why, count = 1 } of unreadable) countIn(tally.unreadable, why, count);
     for await (const [{ completion }, planned] of preparedInOrder(records, (record) => plan(record.completion), AHEAD)) {
-      if ("skipped" in planned) countIn(tally.skipped, planned.skipped);
-      else addTo(estimate, completion, { tenantId: planned.id.tenant_id, content: planned.content }, (tier) => rates.get(tier));
+      if ("skipped" in planned) {
+        if (planned.skipped !== null) countIn(tally.skipped, planned.skipped);
+      } else addTo(estimate, completion, { tenantId: planned.id.tenant_id, content: planned.content }, (tier) => rates.get(tier));
     }
   }
   return { estimate, tally };
@@ -178,12 +177,12 @@ async function send(context: ReplayContext, wanted: Wanted, { broker, plan, most
   const { nats, streams, acks, prefix } = broker;
   const keep = (cursor: string, tally: LiveTally) => context.keep(cursor, { run_id: runId, confirmed: most, tally } satisfies Found);
   const before = found?.tally ?? newLiveTally();
-  if (found === null) await keep(FROM_THE_START, before); // what is sent from now on is this run's, also after an interruption
+  if (found === null) await keep(source.start, before); // what is sent from now on is this run's, also after a kill
   const startedMs = performance.now();
   const replies = makeReplies({ nats, streams, prefix, origin: DIRECT_ORIGIN, log: pino({ level: "silent" }), now: () => performance.now() });
   try {
     const { end, tally } = await progress.step(`live replay ${runId}`, () => replayLive({
-      source, signal, most, plan, replies, tally: before, after: resumed === null || resumed.cursor === FROM_THE_START ? undefined : resumed.cursor,
+      source, signal, most, plan, replies, tally: before, after: resumed?.cursor,
       maxCostNanoUsd: wanted.maxCostNanoUsd, pace: wanted.pace, concurrency: wanted.concurrency, looksFirst: found !== null || wanted.runId !== null,
       submit: makeSubmitRequest({ acks, streams: null, prefix }), longestDeadlineMs: LONGEST_DEADLINE_MS,
       keep: (now) => keep(now.cursor, now.tally),

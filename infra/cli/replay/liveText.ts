@@ -10,7 +10,7 @@ const count = (n: number): string => n.toLocaleString("en");
 const usd = (nano: number): string => `${usdOf(nano).toFixed(6)} USD`;
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const listed = (counts: Readonly<Record<string, number>>, words: Readonly<Record<string, string>> = {}): string => Object.entries(counts).map(([key, n]) => `${count(n)} ${words[key] ?? key}`).join(", ");
-const SKIPPED = { no_input: "no input kept", tenant_unknown: "of a tenant that is not here", invalid: "that the service would not take", of_this_run: "of this run itself" };
+const SKIPPED = { no_input: "no input kept", tenant_unknown: "of a tenant that is not here", invalid: "that the service would not take" };
 const MOST_TENANTS = 20;
 
 export function estimateReport(estimate: Estimate, { skipped, unreadable }: Pick<LiveTally, "skipped" | "unreadable">) {

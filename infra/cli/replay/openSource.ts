@@ -90,7 +90,7 @@ async function ofStream<T>({ tenantId, fromSeq, toSeq, sinceMs, untilMs }: Sourc
 
 /** The same, and what reading throws says what to do. What is thrown by whoever reads is not touched. */
 const explained = (source: AuditSource): AuditSource => ({
-  name: source.name, total: source.total,
+  name: source.name, total: source.total, start: source.start,
   async *batches(options) {
     const batches = source.batches(options)[Symbol.asyncIterator]();
     try {

@@ -7,7 +7,7 @@ export interface ReplayContext extends CliContext {
   readonly source: AuditSource;
   /** `--resume`: where an interrupted run had come to, and what it had found by then; a mode reads `found` by its own schema. `null`: from the start. */
   readonly resumed: { readonly cursor: string; readonly found: unknown } | null;
-  /** Keeps the same for `--resume`, by replacing a file; `found` is JSON. Does nothing where no such file was named. */
+  /** Keeps the same for `--resume`, by replacing a file; `found` is JSON. Where no such file was named, a mode that sends nothing writes it at an interruption alone. */
   readonly keep: (cursor: string, found: unknown) => Promise<void>;
   /** Aborts at Ctrl-C. */
   readonly signal: AbortSignal;

@@ -24,7 +24,6 @@ const DEFAULT_RATE = 5;
 const CONCURRENCY = 16;
 const MOST_CONCURRENCY = 256;
 const PATIENCE_MS = 600_000;
-const FROM_THE_START = "";
 
 export const shadowMode: ReplayMode = {
   name: "shadow",
@@ -52,10 +51,10 @@ export const shadowMode: ReplayMode = {
         if (unknown.length > 0) throw wrongUse("replay", `--tiers: there is no tier ${unknown.join(", ")}; there are ${tierFile.tiers.map(({ name }) => name).join(", ")}`);
         const plan = makeShadowPlan({ tierFile, shadowTiers: wanted.tiers, streams, prefix, findAsked: makeFindAsked({ file, streams, prefix, now: Date.now }), tenants, startedAtMs: found.started_at_ms, now: Date.now });
         const keep = (cursor: string, tally: ShadowTally) => context.keep(cursor, { started_at_ms: found.started_at_ms, tally } satisfies z.infer<typeof Found>);
-        if (resumed === null) await keep(FROM_THE_START, found.tally);
+        if (resumed === null) await keep(source.start, found.tally);
         const startedMs = performance.now();
         const { end, tally } = await progress.step("shadow replay", () => replayShadow({
-          source, signal, plan, publisher, streams, prefix, tally: found.tally, after: resumed === null || resumed.cursor === FROM_THE_START ? undefined : resumed.cursor,
+          source, signal, plan, publisher, streams, prefix, tally: found.tally, after: resumed?.cursor,
           isSampled: (completion) => isSampled(completion, wanted.share), perS: wanted.perS, concurrency: wanted.concurrency, budgetNanoUsd: wanted.budgetNanoUsd, patienceMs: PATIENCE_MS,
           keep: (now) => keep(now.cursor, now.tally),
           onProgress: nowAndThen((now, underWay) => { progress.tell?.(shadowHowFar({ asked: now.requests, askedBefore: found.tally.requests, underWay, spentNanoUsd: spentOf(now), budgetNanoUsd: wanted.budgetNanoUsd, forMs: performance.now() - startedMs })); }, () => performance.now()),

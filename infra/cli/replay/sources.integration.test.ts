@@ -11,8 +11,13 @@ import { afterAll, beforeAll, expect, inject, it } from "vitest";
 import { generatedEvent } from "#infra/bench/generatedEvents.ts";
 import { startTestBroker, type TestBroker } from "#infra/embedded/testBroker.ts";
 import { makeTestDatabase } from "#infra/testDatabase.ts";
+import type { AuditSource } from "#shared/audit/auditSource.ts";
+import { type Chosen, chosenRecords } from "#shared/audit/chosenRecords.ts";
+import { openCompletionsSource } from "#shared/audit/completionsSource.ts";
+import { openTableSource } from "#shared/audit/tableSource.ts";
 import type { Completion } from "#shared/contracts/events.ts";
 import { makePool } from "#shared/db/pool.ts";
+import { makeCompletionsReader } from "#shared/messaging/readCompletions.ts";
 import { toRows } from "#sinks/audit/toRows.ts";
 import { makeAuditWriter } from "#sinks/audit/writeBatch.ts";
 
@@ -76,6 +81,28 @@ it.each(["stream", "--from-audit"])("a part of it: %s", async (source) => {
 it("of the audit by the time at which a request ended", async () => {
   const [from, to] = [events[300]?.completed_at_ms ?? 0, events[310]?.completed_at_ms ?? 0].map((ms) => new Date(ms).toISOString());
   expect(seqs(await exported("--from-audit", "--since", from ?? "", "--until", to ?? ""))).toEqual(Array.from({ length: 10 }, (_, i) => 301 + i));
+});
+
+it("whoever goes on from the start of a source, or from any batch of it, reads what that one had", async () => {
+  const { signal } = new AbortController();
+  const from = async (source: AuditSource, after: string): Promise<(number | null)[]> => {
+    const read: (number | null)[] = [];
+    for await (const { records } of source.batches({ signal, after })) read.push(...records.map(({ seq }) => seq));
+    return read;
+  };
+  const endedAt = (i: number): number => events[i]?.completed_at_ms ?? NaN;
+  const ofTable = (sinceMs: number, untilMs: number) => openTableSource(pool, { tenantId: null, fromSeq: null, toSeq: null, sinceMs, untilMs });
+  const ofStream = async (fromSeq: number, toSeq: number) => openCompletionsSource(await makeCompletionsReader(broker.nats), { prefix: "infer", tenantId: null, fromSeq, toSeq, sinceMs: null, untilMs: null });
+  const [first, later] = [300, 500].map((most) => ({ tenantId: null, limit: most })) as [Chosen, Chosen];
+  for (const [source, other] of [[await ofTable(endedAt(10), endedAt(600)), await ofTable(endedAt(400), Date.now())], [await ofStream(11, 600), await ofStream(401, EVENTS)]] as const) {
+    const wanted = Array.from({ length: 590 }, (_, i) => 11 + i);
+    expect(await from(other, source.start)).toEqual(wanted);
+    for await (const { cursor, records } of source.batches({ signal })) {
+      wanted.splice(0, records.length);
+      expect(await from(other, cursor)).toEqual(wanted);
+    }
+    expect(await from(chosenRecords(other, first), chosenRecords(source, later).start)).toEqual(Array.from({ length: 300 }, (_, i) => 11 + i));
+  }
 });
 
 it("an event that cannot be read is named and counted, and --strict ends at it", async () => {

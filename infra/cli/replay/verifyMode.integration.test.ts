@@ -38,7 +38,7 @@ afterAll(async () => {
 
 /** Ends after `most` batches as at Ctrl-C. */
 const sourceOf = (events: readonly Completion[], { unreadable = [], most = Infinity, stop = () => undefined }: { unreadable?: readonly Unreadable[]; most?: number; stop?: () => void } = {}): AuditSource => ({
-  name: "a list", total: events.length,
+  name: "a list", total: events.length, start: "0",
    
   async *batches({ after = "0" }) {
     let batches = 0;

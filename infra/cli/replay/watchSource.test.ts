@@ -12,7 +12,7 @@ it.each([
 ])("%j", (far, text) => { expect(howFar(far)).toBe(text); });
 
 const sourceOf = (unreadable: readonly Unreadable[]): AuditSource => ({
-  name: "s", total: null,
+  name: "s", total: null, start: "0",
   async *batches() { yield { records: [], unreadable, cursor: "1" }; },
 });
 const watched = (unreadable: readonly Unreadable[], isStrict: boolean) => watchSource(sourceOf(unreadable), { readBefore: 0, isStrict, tell: undefined, now: () => 0 });

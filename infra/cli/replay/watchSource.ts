@@ -45,7 +45,7 @@ export function watchSource(source: AuditSource, { readBefore, isStrict, tell, n
   };
   return {
     source: {
-      name: source.name, total: source.total,
+      name: source.name, total: source.total, start: source.start,
       /** Counts anew: a mode may look through all of it before it begins. */
       async *batches(options) {
         [read, startedMs, named.length] = [readBefore, now(), 0];

@@ -31,7 +31,7 @@ function logOf(requests: number) {
 const BATCH = 100;
 function sourceOf({ records }: ReturnType<typeof logOf>): AuditSource {
   return {
-    name: "a log that was made up", total: records.length,
+    name: "a log that was made up", total: records.length, start: "0",
     async *batches({ after, signal }) {
       for (let at = Number(after ?? 0); at < records.length && !signal.aborted; at += BATCH) {
         await Promise.resolve();
@@ -83,6 +83,10 @@ describe("inferctl replay --mode what-if", () => {
     const { text } = await run({ policy: "always-large", "no-labels": true }, sourceOf(log));
     expect(text).toMatch(/no answer was judged/);
     expect(text).toMatch(/always-large: no quality/);
+  });
+  it("says that there is nothing to compare where nothing was decided", async () => {
+    const { text } = await run({ policy: "always-large", labels }, sourceOf({ records: [], labels: "" }));
+    expect(text).toMatch(/^a log that was made up: no request that was decided\. There is nothing to compare/);
   });
   it.each([
     ["no policy", {}, /say which policies/],

@@ -21,6 +21,7 @@ const HEADINGS = ["RANK", "POLICY", "QUALITY %", "± ", "DIFF", "USD / 1,000", "
 
 export function whatIfText(found: WhatIfFound): string {
   const { source, actual, ranked, mayLose } = found;
+  if (actual.requests === 0) return `${source}: no request that was decided${asideOf(found)}. There is nothing to compare: send requests first, or name another source (inferctl replay --help)`;
   return `${source}: ${actual.requests.toLocaleString("en")} requests that were decided${asideOf(found)}
 ${judgedText(actual)}
 
@@ -53,7 +54,7 @@ function tierMix({ actual, ranked }: Pick<WhatIfFound, "actual" | "ranked">): st
 
 function refusals(ranked: readonly Ranked[]): string {
   const lines = ranked.flatMap(({ candidate: { name, refused, quality_refused } }) => (refused !== null ? [`${name}: refused: ${refused}`] : quality_refused !== null ? [`${name}: no quality: ${quality_refused}`] : []));
-  return lines.length === 0 ? "" : `\n\n${lines.join("\n")}\nWhat helps: a log of the policy random for some tenants or a share of requests, exploration, or shadows of all tiers (INFER_SHADOW_TIERS=all).`;
+  return lines.length === 0 ? "" : `\n\n${lines.join("\n")}\nWhat helps: a log of the policy random for some tenants or a share of requests, exploration, or shadows of all tiers (inferctl replay --mode shadow --tiers all; for the requests to come INFER_SHADOW_TIERS=all).`;
 }
 
 const asideOf = ({ unusable, unreadable }: Pick<WhatIfFound, "unusable" | "unreadable">): string => {

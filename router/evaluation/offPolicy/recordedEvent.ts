@@ -5,6 +5,7 @@
 import { askedIn } from "#shared/contracts/chat.ts";
 import type { Decision, Exclusion, Facts, LearnedFacts } from "#shared/contracts/decision.ts";
 import type { Attempt, Completion } from "#shared/contracts/events.ts";
+import type { ExperimentArm } from "#shared/contracts/experimentArm.ts";
 import { type NanoUsd, nanoUsd } from "#shared/contracts/money.ts";
 import type { QueryFeatures } from "#shared/contracts/queryFeatures.ts";
 import type { ShadowTier } from "#shared/contracts/shadow.ts";
@@ -21,6 +22,9 @@ export interface LoggedStep {
 export interface RecordedEvent {
   readonly tenant_id: string;
   readonly request_id: string;
+  readonly user_id: string | null;
+  /** Of the experiment that chose the policy, and with what probability it was drawn. */
+  readonly arm: ExperimentArm | null;
   readonly wish: Omit<Wish, "policy">;
   readonly latencySloMs: number | null;
   /** By the number of attempts that were over. */
@@ -76,7 +80,7 @@ export function toRecordedEvent(completion: Completion, { shadow, score, labels 
   for (const [tier, quality] of labels ?? []) qualities.set(tier, quality);
   const path = attempts.map(({ tier }) => tier);
   return {
-    tenant_id, request_id, kept, path, outcomes, qualities,
+    tenant_id, request_id, kept, path, outcomes, qualities, user_id: completion.user_id, arm: completion.experiment ?? null,
     wish: wishOf(completion, first), latencySloMs: completion.latency_slo_ms ?? null,
     facts: [first.facts, ...later.map(({ facts }) => facts)], steps: stepsOf(decisions), isShadowed: shadow !== undefined, isFree: isFree(completion, first),
     costNanoUsd: completion.cost_nano_usd, latencyMs: completion.latency_ms,

@@ -40,8 +40,8 @@ export const measuresOf = ({ tried, kept, costNanoUsd }: Played, tiers: readonly
   ({ cost: costNanoUsd, escalated: tried.length > 1 ? 1 : 0, ...Object.fromEntries(tiers.map((tier) => [`${OF_TIER}${tier}`, tier === kept ? 1 : 0])) });
 
 const MOST_LACKS = 50;
-/** `judgedShare`: of the answers that would be kept and were kept, how many somebody judged, in (0, 1]. */
-export function addEvent(tally: Tally, event: RecordedEvent, { played, coverage, expected, judgedShare }: { readonly played: Played | null; readonly coverage: Coverage; readonly expected: Expected; readonly judgedShare: number }): void {
+/** `judgedShare`: of the answers that would be kept and were kept, how many somebody judged, in (0, 1]. `sloMs`: within which an answer should come; `null`: that is not asked. */
+export function addEvent(tally: Tally, event: RecordedEvent, { played, coverage, expected, judgedShare, sloMs }: { readonly played: Played | null; readonly coverage: Coverage; readonly expected: Expected; readonly judgedShare: number; readonly sloMs: number | null }): void {
   tally.requests++;
   if (played === null) { tally.unread++; return; }
   const { known, judged, impossible, impossibleToJudge, lacks } = coverage;
@@ -55,7 +55,7 @@ export function addEvent(tally: Tally, event: RecordedEvent, { played, coverage,
   const weight = quality === undefined ? 0 : played.kept === null ? judged : judged / judgedShare;
   addTerm(tally.quality, { weight, outcome: quality ?? 0, expected: expected.of("quality"), refined: { weight: known, expected: played.kept === null ? 0 : expected.ofAnswer } });
   if (known > 0) addLatency(tally.latency, played.latencyMs, known);
-  if (event.latencySloMs !== null) addTerm(tally.withinSlo, { weight: known, outcome: played.kept !== null && played.latencyMs <= event.latencySloMs ? 1 : 0, expected: 0 });
+  if (sloMs !== null) addTerm(tally.withinSlo, { weight: known, outcome: played.kept !== null && played.latencyMs <= sloMs ? 1 : 0, expected: 0 });
   if (known > 0) tally.known++;
   if (weight > 0) tally.judged++;
   tally.impossible += impossible;

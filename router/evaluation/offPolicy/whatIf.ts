@@ -4,7 +4,8 @@
  */
 import { z } from "zod";
 
-import { coverageOf } from "./coverage.ts";
+import { type ArmWeights, armWeights, weightedByArm } from "./armWeights.ts";
+import { type Coverage, coverageOf } from "./coverage.ts";
 import { addTerm, doublyRobust, type Estimate, newSums, type Sums } from "./estimators.ts";
 import { addLatency, type Histogram, latencyQuantile, newHistogram } from "./latencyQuantiles.ts";
 import { answerFeatures, eventFeatures, fitOutcomes, FOLDS, type OutcomeModel, predicted, type Taught } from "./outcomeModel.ts";
@@ -23,7 +24,7 @@ interface State {
   readonly shadowShare: number;
   /** How good answers are, by tier. */
   readonly answers: OutcomeModel;
-  readonly candidates: readonly { readonly name: string; readonly model: OutcomeModel; readonly judgedShare: number; readonly tally: Tally }[];
+  readonly candidates: readonly { readonly name: string; readonly model: OutcomeModel; readonly judgedShare: number; readonly arms: ArmWeights; readonly tally: Tally }[];
   readonly actual: Actual;
   seen: number;
 }
@@ -66,19 +67,27 @@ export interface WhatIf {
 /** Only looked at by itself: whether it is of the same candidates. */
 const KeptState = z.looseObject({ tiers: z.array(z.string()), candidates: z.array(z.looseObject({ name: z.string() })), seen: z.int() });
 
-/** `shadowShare`: of requests that the log's router shadows, in [0, 1]; `null`: as many as the first requests say. `resumed`: an earlier `state()`; throws when it is of others. */
-export function makeWhatIf(candidates: readonly Candidate[], { shadowShare, resumed = null }: { readonly shadowShare: number | null; readonly resumed?: unknown }): WhatIf {
+export interface WhatIfOptions {
+  /** Of requests that the log's router shadows, in [0, 1]; `null`: as many as the first requests say. */
+  readonly shadowShare: number | null;
+  /** That those are measured by which name no SLO. It decides nothing. */
+  readonly sloMs?: number;
+  /** An earlier `state()`. */
+  readonly resumed?: unknown;
+}
+/** Throws when what is resumed is of other candidates. */
+export function makeWhatIf(candidates: readonly Candidate[], { shadowShare, sloMs, resumed = null }: WhatIfOptions): WhatIf {
   let kept: RecordedEvent[] = [];
   let state = resumed === null ? null : readState(resumed, candidates);
   const teach = (): State => {
     const taught = teachFrom(kept, candidates, shadowShare);
-    for (const event of kept) take(taught, candidates, event);
+    for (const event of kept) take(taught, candidates, event, sloMs);
     kept = [];
     return taught;
   };
   return {
     add(event) {
-      if (state !== null) take(state, candidates, event);
+      if (state !== null) take(state, candidates, event, sloMs);
       else if (kept.push(event) >= MOST_KEPT) state = teach();
     },
     state: () => state,
@@ -109,16 +118,19 @@ function teachFrom(events: readonly RecordedEvent[], candidates: readonly Candid
   }));
   const taught = candidates.map((candidate) => {
     let judged = 0, withLabel = 0;
+    const plays = events.map((event) => playEvent(candidate, event));
+    const own = events.map((event, place) => coverageIn(event, plays[place] ?? null, shadowShare));
+    const arms = armWeights(events, own);
     const rows = events.flatMap((event, place): Taught[] => {
-      const played = playEvent(candidate, event);
-      const coverage = played === null ? null : coverageOf(event, played, shadowShare);
-      if (played === null || coverage === null || coverage.known === 0) return [];
+      const played = plays[place] ?? null;
+      const coverage = weightedByArm(own[place] ?? IMPOSSIBLE, event.arm, arms);
+      if (played === null || coverage.known === 0) return [];
       if (coverage.judged > 0 && played.kept !== null) { judged++; if (event.qualities.has(played.kept)) withLabel++; }
-      const [fold, own] = [foldOf(place), features[place] ?? []];
-      const quality = played.kept === null ? 0 : predictedAnswer(answers, event, { kept: played.kept, fold, features: own });
-      return [{ fold, group: groupOf(played), features: own, targets: { ...measuresOf(played, tiers), quality }, weight: coverage.known }];
+      const [fold, shape] = [foldOf(place), features[place] ?? []];
+      const quality = played.kept === null ? 0 : predictedAnswer(answers, event, { kept: played.kept, fold, features: shape });
+      return [{ fold, group: groupOf(played), features: shape, targets: { ...measuresOf(played, tiers), quality }, weight: coverage.known }];
     });
-    return { name: candidate.name, model: fitOutcomes(rows), judgedShare: judged === 0 ? 1 : Math.max(LEAST_JUDGED_SHARE, withLabel / judged), tally: newTally(tiers) };
+    return { name: candidate.name, model: fitOutcomes(rows), judgedShare: judged === 0 ? 1 : Math.max(LEAST_JUDGED_SHARE, withLabel / judged), arms, tally: newTally(tiers) };
   });
   return { tiers, shadowShare, answers, candidates: taught, actual: newActual(tiers), seen: 0 };
 }
@@ -133,29 +145,31 @@ function confidenceOf({ outcomes }: RecordedEvent, tier: string): number {
 const predictedAnswer = (answers: OutcomeModel, event: RecordedEvent, { kept, fold, features }: { readonly kept: string; readonly fold: number; readonly features: readonly number[] }): number =>
   Math.min(1, Math.max(0, predicted(answers, { group: kept, fold, features: answerFeatures(features, confidenceOf(event, kept)) }, "quality")));
 
-function take(state: State, candidates: readonly Candidate[], event: RecordedEvent): void {
+function take(state: State, candidates: readonly Candidate[], event: RecordedEvent, otherwiseSloMs: number | undefined): void {
+  const sloMs = event.latencySloMs ?? otherwiseSloMs ?? null;
   const features = eventFeatures(event);
   const fold = foldOf(state.seen++);
-  addActual(state.actual, event);
+  addActual(state.actual, event, sloMs);
   for (const [i, candidate] of candidates.entries()) {
     const of = state.candidates[i];
     if (of === undefined) throw new Error(`nothing was taught of ${candidate.name}`);
     const played = playEvent(candidate, event);
-    const coverage = played === null ? IMPOSSIBLE : coverageOf(event, played, state.shadowShare);
+    const coverage = weightedByArm(coverageIn(event, played, state.shadowShare), event.arm, of.arms);
     const group = played === null ? "stop" : groupOf(played);
     const expected: Expected = {
       of: (name) => predicted(of.model, { group, fold, features }, name),
       ofAnswer: played === null || played.kept === null || coverage.known === 0 ? 0 : predictedAnswer(state.answers, event, { kept: played.kept, fold, features }),
     };
-    addEvent(of.tally, event, { played, coverage, expected, judgedShare: of.judgedShare });
+    addEvent(of.tally, event, { played, coverage, expected, judgedShare: of.judgedShare, sloMs });
   }
 }
-const IMPOSSIBLE = { known: 0, judged: 0, impossible: 1, impossibleToJudge: 1, lacks: null };
+const IMPOSSIBLE: Coverage = { known: 0, judged: 0, impossible: 1, impossibleToJudge: 1, lacks: null };
+const coverageIn = (event: RecordedEvent, played: Played | null, shadowShare: number): Coverage => (played === null ? IMPOSSIBLE : coverageOf(event, played, shadowShare));
 
 const newActual = (tiers: readonly string[]): Actual =>
   ({ requests: 0, answered: 0, quality: newSums(), cost: newSums(), escalated: newSums(), withinSlo: newSums(), byTier: Object.fromEntries(tiers.map((tier) => [tier, newSums()])), latency: newHistogram() });
 
-function addActual(actual: Actual, { kept, path, qualities, costNanoUsd, latencyMs, latencySloMs }: RecordedEvent): void {
+function addActual(actual: Actual, { kept, path, qualities, costNanoUsd, latencyMs }: RecordedEvent, sloMs: number | null): void {
   const add = (sums: Sums, outcome: number): void => { addTerm(sums, { weight: 1, outcome, expected: 0 }); };
   actual.requests++;
   const quality = kept === null ? 0 : qualities.get(kept);
@@ -164,7 +178,7 @@ function addActual(actual: Actual, { kept, path, qualities, costNanoUsd, latency
   add(actual.cost, costNanoUsd);
   add(actual.escalated, path.length > 1 ? 1 : 0);
   for (const [tier, sums] of Object.entries(actual.byTier)) add(sums, tier === kept ? 1 : 0);
-  if (latencySloMs !== null) add(actual.withinSlo, kept !== null && latencyMs <= latencySloMs ? 1 : 0);
+  if (sloMs !== null) add(actual.withinSlo, kept !== null && latencyMs <= sloMs ? 1 : 0);
   addLatency(actual.latency, latencyMs, 1);
 }
 
