@@ -399,6 +399,14 @@ describe("a result", () => {
     expect([await jobs(), await completion()]).toMatchObject([[], { outcome: "degraded", degraded_reason: "deadline", output: "maybe" }]);
   });
 
+  it("whose worker saw the deadline pass is closed, though this router's clock is a little behind", async () => {
+    nowMs = AT + 19_998;
+    const { saga } = resultFixture, [first] = saga.context.finished;
+    const cutOff = { ...first, attempt: 3, tier: "large", outcome: { kind: "failed", code: "deadline_exceeded", message: "the deadline passed during the call" } };
+    await route.result(delivery(`infer.result.t1.r-${n}.3`, { ...renamed(resultFixture), attempt: 3, saga: { ...saga, context: { ...saga.context, attempt: 3, tier: "large", finished: [...saga.context.finished, cutOff] } } }));
+    expect([await jobs(), await completion(), decisions]).toMatchObject([[], { outcome: "degraded", degraded_reason: "deadline", output: "maybe" }, []]);
+  });
+
   it.each([
     ["all of them when it cannot be read", () => ({ type: "completion.v2" }), [1, 2]],
     ["those that are not in it", (own: Completion) => ({ ...own, attempts: own.attempts.slice(0, 1) }), [2]],

@@ -23,7 +23,7 @@ import type { StoredMessages } from "#shared/messaging/storedMessages.ts";
 import { anyJob, completionSubject, type Id, idOf } from "#shared/messaging/topology.ts";
 import { failpoint } from "#shared/runtime/failpoint.ts";
 import { baselineOf } from "#shared/saga/closings.ts";
-import { type MachineEvent, newSaga, type Saga } from "#shared/saga/inferenceMachine.ts";
+import { type MachineEvent, newSaga, type Saga, type SagaContext } from "#shared/saga/inferenceMachine.ts";
 import { messagesAfter } from "#shared/saga/messagesAfter.ts";
 import { stepAttributes } from "#shared/telemetry/attributes.ts";
 import type { Tracer } from "#shared/telemetry/tracing.ts";
@@ -183,9 +183,15 @@ async function keepUncounted({ publisher, now }: RouterDeps, { attempts, tenant_
   }
 }
 
+/** Its worker saw the deadline pass, perhaps by a clock that is some milliseconds ahead of this process's: each knows NATS's time to half of what an answer took. */
+const wasCutOff = ({ attempt, finished }: SagaContext): boolean => {
+  const last = finished.at(-1);
+  return last?.attempt === attempt && last.outcome.kind === "failed" && last.outcome.code === "deadline_exceeded";
+};
+
 /** `null`: it has ended. */
 async function nextEvent({ streams, prefix, limits, live, countTokens, routing, exploration, pacing, standingOf, budgets: { decide: paidFor }, now, observe }: RouterDeps, request: InferenceRequest, saga: Saga, { aside = (wait) => wait, lease, mayBeRepeat, isHeldLong }: Delivery): Promise<MachineEvent | null> {
-  if (now() >= request.deadline_at_ms) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
+  if (now() >= request.deadline_at_ms || wasCutOff(saga.context)) return { type: "CLOSED", error: { code: "deadline_exceeded", message: "the deadline passed before a tier could be tried" } };
   const counted = saga.state === "received" ? { counted: countTokens(fileFor(limits.tierFile, request), request.input) } : {};
   // Where the settings cannot be read nothing is paced: what holds the budget is asked below.
   const standing = pacing === undefined ? null : await standingOf(request.tenant_id).catch(() => null);

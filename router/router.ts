@@ -3,6 +3,9 @@ import type { z } from "zod";
 
 import { makeAuditHit } from "#shared/cache/auditHit.ts";
 import { openAnswerCache } from "#shared/cache/openAnswerCache.ts";
+import { compileNow } from "#shared/contracts/compiled.ts";
+import { Completion, Job, Result } from "#shared/contracts/events.ts";
+import { RequestMessage } from "#shared/contracts/request.ts";
 import { servedBy } from "#shared/contracts/tiers.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { makeAdmissionProof } from "#shared/limits/admissionProof.ts";
@@ -17,6 +20,7 @@ import type { RequestLimits } from "#shared/messaging/readRequest.ts";
 import { openTierFileStore } from "#shared/messaging/tierFileStore.ts";
 import { sourcesOf } from "#shared/messaging/topology.ts";
 import { untilItWorks } from "#shared/runtime/lifecycle.ts";
+import { Saga } from "#shared/saga/inferenceMachine.ts";
 import { loadTierFile } from "#shared/runtime/loadConfig.ts";
 import { makeReadiness } from "#shared/runtime/readiness.ts";
 import { buildRoleServer, listen, makeRegistry } from "#shared/runtime/roleServer.ts";
@@ -112,6 +116,7 @@ export const router: Role<z.infer<typeof RouterConfig>> = {
     const experimentMetrics = makeExperimentMetrics(registry);
     const watched = { store: makeExperimentStore(nats, prefix), streams, prefix, running: () => experiments.running(), log, observeRollback: experimentMetrics.observeRollback };
     runExperimentGuard({ ...watched, pool: slowPool, metrics: experimentMetrics, now, signal });
+    compileNow(RequestMessage, Result, Job, Completion, Saga);
     readiness.started();
     log.info({ tiers: tierFile.tiers.map(({ name }) => name), default_policy: tierFile.default_policy }, "ready");
     await Promise.all([

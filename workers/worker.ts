@@ -5,6 +5,8 @@ import { dirname } from "node:path";
 import type { z } from "zod";
 
 import { openAnswerCache } from "#shared/cache/openAnswerCache.ts";
+import { compileNow } from "#shared/contracts/compiled.ts";
+import { Completion, Job } from "#shared/contracts/events.ts";
 import { replicasOf, servedBy, type Tier, type TierFile } from "#shared/contracts/tiers.ts";
 import type { TierStatus } from "#shared/contracts/tierStatus.ts";
 import { connectRedis } from "#shared/liveState/connectRedis.ts";
@@ -21,6 +23,7 @@ import { exitWith, loadApiKey, loadTierFile } from "#shared/runtime/loadConfig.t
 import { makeReadiness } from "#shared/runtime/readiness.ts";
 import { buildRoleServer, listen, makeRegistry } from "#shared/runtime/roleServer.ts";
 import type { Role, RoleContext } from "#shared/runtime/runRole.ts";
+import { Saga } from "#shared/saga/inferenceMachine.ts";
 import { startTracing } from "#shared/telemetry/tracing.ts";
 
 import { makeBackend } from "./backends/makeBackend.ts";
@@ -109,6 +112,7 @@ export const worker: Role<z.infer<typeof WorkerConfig>> = {
       },
     });
     const limits = { defaultDeadlineMs: config.defaultDeadlineMs, maxDeadlineMs: config.maxDeadlineMs, tierFile: file };
+    compileNow(Job, Completion, Saga);
     readiness.started();
     for (const { name, backend: { model }, price } of configured) log.info({ tier: tier.name, replica: name, model, ...price }, "price");
     log.info({ tier: tier.name, slots: lanes.slots.interactive, batch_slots: lanes.slots.batch, instance }, "ready");

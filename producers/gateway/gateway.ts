@@ -5,7 +5,9 @@ import type { z } from "zod";
 
 import { makeAuditHit } from "#shared/cache/auditHit.ts";
 import { openAnswerCache } from "#shared/cache/openAnswerCache.ts";
+import { compileNow } from "#shared/contracts/compiled.ts";
 import { AppError } from "#shared/contracts/errors.ts";
+import { Completion } from "#shared/contracts/events.ts";
 import type { Experiment } from "#shared/contracts/experiment.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { followErasures } from "#shared/erasure/readErasures.ts";
@@ -127,6 +129,7 @@ export const gateway: Role<z.infer<typeof GatewayConfig>> = {
       const late = setTimeout(() => { replies.giveUp(); }, context.drainMs); // their clients ask again with the same request_id
       await closeServers().finally(() => { clearTimeout(late); });
     });
+    compileNow(Completion);
     readiness.started();
     log.info({ host: config.host, port, admin_port: adminPort, instance }, "ready");
     const standingOf = followStandings(directory, { isKeyless: config.isKeyless, log });

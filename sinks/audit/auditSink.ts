@@ -3,6 +3,7 @@ import type { Pool } from "pg";
 import { Counter, Histogram, type Registry } from "prom-client";
 import type { z } from "zod";
 
+import { compileNow } from "#shared/contracts/compiled.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import { makePool } from "#shared/db/pool.ts";
 import { watchTables } from "#shared/db/watchTables.ts";
@@ -61,6 +62,7 @@ export const auditSink: Role<z.infer<typeof AuditSinkConfig>> = {
     keepFor(pool, { auditDays: config.retentionDays, ledgerDays: config.ledgerRetentionDays }, log, signal);
     eraseAsked(config, context);
     reconcileBooks({ config, broker, registry }, context);
+    compileNow(Completion);
     readiness.started();
     log.info("ready");
     const deps = { js, wire, publisher, now, observeRun, prefix, batchSize: config.batchSize, batchDelayMs: config.batchDelayMs, tracer, log, signal, drainMs: context.drainMs, readiness };

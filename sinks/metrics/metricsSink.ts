@@ -1,6 +1,7 @@
 /** The metrics sink: COMPLETIONS as Prometheus metrics. */
 import type { z } from "zod";
 
+import { compileNow } from "#shared/contracts/compiled.ts";
 import { Completion } from "#shared/contracts/events.ts";
 import { consume } from "#shared/messaging/consume.ts";
 import { keepDeadLetter } from "#shared/messaging/keepDeadLetter.ts";
@@ -39,6 +40,7 @@ export const metricsSink: Role<z.infer<typeof MetricsSinkConfig>> = {
     if (signal.aborted) return;
     const observe = makeCompletionMetrics(registry);
     const tell = makeTell(config.tracing, prefix, record);
+    compileNow(Completion);
     readiness.started();
     log.info("ready");
     await consume({
