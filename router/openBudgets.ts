@@ -72,7 +72,7 @@ export function openBudgets({ redisUrl, prefix, sweepGraceMs, global, pool, brok
   every(PING_EVERY_MS, signal, () => redis.ping().then(() => { isAway = false; }, () => { isAway = true; })); // one that hangs is connected, and does not answer
   readiness.watch(() => ((isNeeded || used.signal.aborted) && isAway ? ["Redis does not answer, so what is left of budgets is not known: requests of tenants with one wait"] : []));
   const budgets = makeBudgets({
-    ledger: { hasAccounts: ledger.hasAccounts, freeIfBooked: ledger.freeIfBooked, reserve: (reservation, accounts) => { used.abort(); return ledger.reserve(reservation, accounts); } },
+    ledger: { hasAccounts: ledger.hasAccounts, freeIfBooked: ledger.freeIfBooked, reserve: (reservation, accounts) => { if (!used.signal.aborted) used.abort(); return ledger.reserve(reservation, accounts); } },
     global, sweepGraceMs, now,
     observe(result, account) {
       steps.inc({ result, scope: account?.scope ?? "", window: account?.window.kind ?? "" });
