@@ -1,10 +1,10 @@
 /** A command of ours as it is typed, in a process of its own whose memory and CPU time are looked at from outside. Linux alone. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { type Environment, projectFolder } from "#infra/embedded/homeFolder.ts";
+import { residentBytes } from "#infra/residentBytes.ts";
 
 import { cpuTimeUs } from "./cpuTime.ts";
 
@@ -41,9 +41,9 @@ export async function watchCommand(args: readonly string[], environment: Environ
   });
   const pid = child.pid ?? 0;
   const looking = setInterval(() => {
-    const rssMb = residentMb(pid);
-    if (rssMb === null) return;
-    samples.push({ ms: since(), rssMb });
+    const bytes = residentBytes(pid);
+    if (bytes === 0) return; // it is gone
+    samples.push({ ms: since(), rssMb: bytes / 2 ** 20 });
     cpuMs = Math.max(cpuMs, cpuTimeUs(pid) / 1_000);
   }, EVERY_MS);
   try {
@@ -51,15 +51,5 @@ export async function watchCommand(args: readonly string[], environment: Environ
     return { code, printed, ms: since(), cpuMs, samples, saidAtMs: (wanted) => said.find(({ text }) => text.includes(wanted))?.ms };
   } finally {
     clearInterval(looking);
-  }
-}
-
-/** `null`: it is gone. */
-function residentMb(pid: number): number | null {
-  try {
-    const kb = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-    return kb === undefined ? null : Number(kb) / 1_024;
-  } catch {
-    return null;
   }
 }

@@ -1,10 +1,11 @@
 /** One process of the system under fault: started, signalled, watched. It ends with us. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 
 import { endOfLog } from "#infra/embedded/spawnDetached.ts";
 import { readinessOf } from "#infra/embedded/startRoles.ts";
 import { waitUntil } from "#infra/embedded/waitUntil.ts";
+import { residentBytes } from "#infra/residentBytes.ts";
 
 export interface RolePlan {
   readonly name: string;
@@ -38,7 +39,6 @@ export interface RoleProcess {
 
 const END_MS = 30_000;
 const READY_MS = 180_000;
-const PAGE_BYTES = 4_096;
 
 export function makeRoleProcess(plan: RolePlan, onExit: (exit: Exit) => void): RoleProcess {
   let child: ChildProcess | null = null;
@@ -68,15 +68,6 @@ export function makeRoleProcess(plan: RolePlan, onExit: (exit: Exit) => void): R
       };
       await waitUntil(probe, { deadlineMs, everyMs: 50, describe: () => `${plan.name} is not ready: ${state}` });
     },
-    rssBytes: () => (child?.pid === undefined ? 0 : rssOf(child.pid)),
+    rssBytes: () => (child?.pid === undefined ? 0 : residentBytes(child.pid)),
   };
-}
-
-/** Bytes; 0: it does not run. */
-export function rssOf(pid: number): number {
-  try {
-    return Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]) * PAGE_BYTES;
-  } catch {
-    return 0; // ended meanwhile, or no Linux
-  }
 }

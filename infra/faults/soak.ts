@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 
+import { residentBytes } from "#infra/residentBytes.ts";
 import { seededRandom } from "#shared/statistics/seededRandom.ts";
 
 import { positive, wholeNumber } from "./arguments.ts";
@@ -15,7 +16,6 @@ import { observe, startWatch } from "./observe.ts";
 import { brokenOf, judge, keyOf, type Observed } from "./oracle.ts";
 import { shuffled } from "./pick.ts";
 import { type Rig, startRig } from "./rig.ts";
-import { rssOf } from "./roleProcess.ts";
 import { makeTrial, refusalsOf } from "./trial.ts";
 import { warmUp } from "./warmUp.ts";
 
@@ -104,7 +104,7 @@ async function onePeriod(rig: Rig, { number, ratePerS, random }: { readonly numb
   await rig.heal();
   await sleep((performance.now() - startedAtMs) / 3); // a quarter of the whole
   const memory: MemorySample = { rss: Object.fromEntries(rig.roles().map((name) => [name, rig.role(name).rssBytes()])) };
-  const ofServers: MemorySample = { rss: Object.fromEntries(rig.serverNames.map((name) => [name, rssOf(rig.server(name).info().process?.pid ?? 0)])) };
+  const ofServers: MemorySample = { rss: Object.fromEntries(rig.serverNames.map((name) => [name, residentBytes(rig.server(name).info().process?.pid ?? 0)])) };
   await load.stop();
   await rig.heal(); // what died late, too
   const observed = await observe(rig, load, watch, { deadlineMs: SETTLE_MS, note });

@@ -1,10 +1,10 @@
 /** The console's HTTP server, without listening. */
 import type { FastifyInstance } from "fastify";
-import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
 import type { Logger } from "pino";
 import type { Registry } from "prom-client";
 
 import type { Callers } from "#shared/http/callers.ts";
+import { readByCompiled, writeByCompiled } from "#shared/http/compiledRoutes.ts";
 import { addErrorHandlers } from "#shared/http/errors.ts";
 import { hostProblem } from "#shared/http/hostProblem.ts";
 import { buildRoleServer, type Problems } from "#shared/runtime/roleServer.ts";
@@ -25,8 +25,8 @@ interface ConsoleDeps {
 
 export async function buildConsole({ api, callers, isKeyless, pageFolder, registry, problems, warnings, log }: ConsoleDeps): Promise<FastifyInstance> {
   const app = buildRoleServer(registry, problems, warnings);
-  app.setValidatorCompiler(validatorCompiler);
-  app.setSerializerCompiler(serializerCompiler);
+  app.setValidatorCompiler(readByCompiled);
+  app.setSerializerCompiler(writeByCompiled);
   addErrorHandlers(app, log);
   if (isKeyless) {
     app.addHook("onRequest", (request, _reply, next) => { next(request.url.startsWith("/console") ? hostProblem(request.hostname) : undefined); });

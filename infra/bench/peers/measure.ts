@@ -1,10 +1,10 @@
 /** Load on one target, and what it took: requests per second, latency as callers see it, CPU and memory of all its processes. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { projectFolder } from "#infra/embedded/homeFolder.ts";
+import { residentBytes } from "#infra/residentBytes.ts";
 
 import { cpuTimeUs } from "../cpuTime.ts";
 import type { Load, Seen } from "./loadProcess.ts";
@@ -31,7 +31,7 @@ export async function measure({ url, headers, processes }: Target, loop: Loop): 
   for (const [i, { name }] of processes.entries()) cpu_us[name] = ((after[i] ?? 0) - (before[i] ?? 0)) / seen.requests;
   return {
     ...seen, requests_per_s: seen.requests / seen.seconds, cpu_us, cpu_us_all: Object.values(cpu_us).reduce((sum, us) => sum + us, 0),
-    memory_mib: processes.reduce((sum, { pid }) => sum + residentMib(pid), 0),
+    memory_mib: processes.reduce((sum, { pid }) => sum + residentBytes(pid), 0) / 2 ** 20,
   };
 }
 
@@ -43,13 +43,4 @@ async function ask(load: Load): Promise<Seen> {
   const [code] = (await once(child, "close")) as [number | null];
   if (code !== 0) throw new Error(`the load ended with ${String(code)}`);
   return JSON.parse(Buffer.concat(chunks).toString()) as Seen;
-}
-
-/** `VmRSS` of proc(5). 0 when it is gone. */
-function residentMib(pid: number): number {
-  try {
-    return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1_024;
-  } catch {
-    return 0;
-  }
 }

@@ -67,4 +67,3 @@ export function truthOf({ truths }: Log, candidate: Candidate) {
   };
 }
 export const covers = (estimate: Estimate | null, truth: number) => estimate !== null && estimate.low <= truth && truth <= estimate.high;
-
